@@ -1,0 +1,4 @@
+//! What a result is, where it is kept, and how it is shown. Knows no tensor and no scheme: labels arrive in records.
+#![forbid(unsafe_code)]
+
+pub mod record;

@@ -1,0 +1,420 @@
+//! The result schema: what one cell of a run measured, as plain data.
+//!
+//! A *cell* is one model state that is evaluated: a scheme trained from scratch, the same weights read under an
+//! extension without further training, or the extension after fine-tuning. `result.json` of a cell is a [`CellRecord`];
+//! it holds nothing that depends on the clock, the number of jobs or interruptions, so that a resumed run ends with
+//! the same bytes. Times and memory live beside it in `cost.json` ([`Cost`]).
+//!
+//! Every sample that entered a number is kept (window losses, passkey trials), so that intervals and paired
+//! differences can be computed later without the model.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Version of every file in a run folder. Readers refuse a newer one by name.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// What was done to reach the evaluated weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Trained from scratch under the scheme itself.
+    Trained,
+    /// A base's weights, read under an extension, with no further training.
+    ZeroShot,
+    /// A base's weights, fine-tuned under the extension.
+    FineTuned,
+}
+
+/// Who was measured. Everything a page needs to label a curve; nothing here is looked up elsewhere.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SchemeRecord {
+    /// The name the user gave it in the config (`yarn-x4`); with the stage it labels a curve.
+    pub name: String,
+    /// The registry id (`yarn`).
+    pub id: String,
+    /// Full name (`YaRN`).
+    pub title: String,
+    /// Family, for grouping (`rotary`, `bias`, `absolute`, `none`).
+    pub family: String,
+    /// One sentence: the idea.
+    pub idea: String,
+    /// Where it was published (`Peng et al. 2023, arXiv 2309.00071, section 3.4`).
+    pub paper: String,
+    /// All settings, defaults filled in.
+    pub settings: Value,
+    /// The score as text, as the plan prints it at the trained length.
+    pub formula: String,
+    /// The same for LaTeX.
+    pub latex: String,
+    /// The config name of the scheme whose weights were taken, for extensions.
+    pub base: Option<String>,
+    /// What was done to reach the weights.
+    pub stage: Stage,
+}
+
+/// The decoder that was trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelRecord {
+    /// The preset (`d4`), if one was used.
+    pub size: Option<String>,
+    /// Number of layers.
+    pub layers: usize,
+    /// Width of the residual stream.
+    pub width: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key/value heads.
+    pub kv_heads: usize,
+    /// Channels of a head.
+    pub head_dim: usize,
+    /// Hidden width of the SwiGLU block.
+    pub hidden: usize,
+    /// Vocabulary size.
+    pub vocab: usize,
+    /// All learned numbers, the scheme's included.
+    pub parameters: u64,
+    /// Learned numbers that belong to the scheme.
+    pub scheme_parameters: u64,
+}
+
+/// How the weights came to be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainRecord {
+    /// Tokens per training window.
+    pub length: usize,
+    /// Windows per step.
+    pub batch: usize,
+    /// Steps of the last stage (0 for a zero-shot cell).
+    pub steps: u64,
+    /// Steps of the base before that (0 if trained from scratch).
+    pub base_steps: u64,
+    /// Peak learning rate.
+    pub lr: f64,
+    /// Training tokens of the last stage.
+    pub tokens: u64,
+    /// (step, mean training loss in nats per scored token since the point before).
+    pub curve: Vec<(u64, f64)>,
+    /// (step, validation loss in nats per scored token on a fixed set of windows at the trained length).
+    pub validation: Vec<(u64, f64)>,
+}
+
+/// What was read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DataRecord {
+    /// In words (`cargo: 212 files, 14.1 MB`; `passkey: 5 distinct digits in random filler`).
+    pub description: String,
+    /// blake3 of the tokens in order, or of the task's settings.
+    pub hash: String,
+    /// In words (`byte (256)`).
+    pub tokenizer: String,
+    /// blake3 of the tokenizer.
+    pub tokenizer_hash: String,
+    /// Documents and tokens of the train, validation and test parts.
+    pub parts: Vec<PartRecord>,
+}
+
+/// One part of the data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PartRecord {
+    /// `train`, `validation` or `test`.
+    pub name: String,
+    /// Documents in it.
+    pub documents: usize,
+    /// Tokens in it.
+    pub tokens: u64,
+}
+
+/// How perplexity windows were laid over the test text (see `docs/evaluation.md`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    /// Consecutive blocks of the evaluated length; every token is scored given its own block only.
+    NonOverlap,
+    /// Windows that start `stride` apart; each scores its last `stride` tokens (the first scores all).
+    Sliding,
+    /// The same target tokens for every length: each is scored by the window of the evaluated length that ends with it.
+    FixedTarget,
+}
+
+/// Perplexity at one length under one protocol. The unit of resampling is the *unit*: one test segment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PerplexityRecord {
+    /// How windows were laid.
+    pub protocol: Protocol,
+    /// Tokens of context fed at once.
+    pub length: usize,
+    /// Distance of window starts in tokens (equals `length` for non-overlap; scored block for fixed-target).
+    pub stride: usize,
+    /// Summed negative log-likelihood in nats, one per unit. The same units in the same order for every scheme and length.
+    #[serde(with = "non_finite::vec")]
+    pub nll: Vec<f64>,
+    /// Scored tokens, one per unit.
+    pub tokens: Vec<u64>,
+    /// UTF-8 bytes of the scored tokens, one per unit.
+    pub bytes: Vec<u64>,
+}
+
+/// Mean loss by position inside windows of the longest evaluated length (non-overlapping).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PositionRecord {
+    /// Window length in tokens.
+    pub length: usize,
+    /// Start of each bucket (position of its first target); a bucket ends where the next starts, the last at `length`.
+    pub starts: Vec<usize>,
+    /// Mean negative log-likelihood in nats per bucket: one row per unit, one column per bucket.
+    #[serde(with = "non_finite::rows")]
+    pub nll: Vec<Vec<f64>>,
+}
+
+/// Passkey retrieval at one (length, depth): every trial, in the order of the prompts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PasskeyRecord {
+    /// Tokens fed to the model.
+    pub length: usize,
+    /// 0 puts the key at the start, 1 as close to the question as it goes.
+    pub depth: f64,
+    /// Tokens from the last key symbol to the end of the prompt.
+    pub distance: usize,
+    /// Whether all symbols of the key were the arg-max (equals greedy decoding).
+    pub hits: Vec<bool>,
+    /// How many symbols of each key were right.
+    pub symbols: Vec<u32>,
+    /// Summed log-probability of each key in nats.
+    #[serde(with = "non_finite::vec")]
+    pub log_prob: Vec<f64>,
+}
+
+/// What ran it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EngineRecord {
+    /// `cpu`, `cuda:0`, …
+    pub device: String,
+    /// Attention implementation used in training and evaluation (`composed`, `fused-cpu`, …).
+    pub attention: String,
+    /// Version of Farspan, with the commit where it is known.
+    pub version: String,
+}
+
+/// Where a length could not be served: the scheme says why (a learned table past its end).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Which measurement (`perplexity`, `passkey`).
+    pub measure: String,
+    /// The length that was asked for.
+    pub length: usize,
+    /// The scheme's own words.
+    pub reason: String,
+}
+
+/// Everything one cell measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CellRecord {
+    /// See [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Identity: blake3 of the canonical resolved config of the cell, data, tokenizer and schema.
+    pub id: String,
+    /// Which study of the run (`language`, `retrieval`).
+    pub study: String,
+    /// The scheme and stage.
+    pub scheme: SchemeRecord,
+    /// Seed of this repetition.
+    pub seed: u64,
+    /// Length the weights were first trained with, in tokens (the base's, for extensions).
+    pub trained_length: usize,
+    /// The decoder.
+    pub model: ModelRecord,
+    /// The training.
+    pub train: TrainRecord,
+    /// The data.
+    pub data: DataRecord,
+    /// Perplexities; empty if not asked for.
+    pub perplexity: Vec<PerplexityRecord>,
+    /// Loss by position; absent if not asked for.
+    pub position: Option<PositionRecord>,
+    /// Passkey grid; empty if not asked for.
+    pub passkey: Vec<PasskeyRecord>,
+    /// Lengths that the scheme cannot serve.
+    pub refused: Vec<Refusal>,
+    /// Learned scheme parameters after training, by name (flattened), for plots of slopes and tables.
+    pub learned: Vec<(String, Vec<f64>)>,
+    /// Device, implementation, version.
+    pub engine: EngineRecord,
+}
+
+/// What a cell cost. Kept apart from the result because it differs from run to run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Seconds of training, summed over interruptions.
+    pub train_seconds: f64,
+    /// Seconds of evaluation.
+    pub evaluate_seconds: f64,
+    /// Training tokens per second.
+    pub train_tokens_per_second: f64,
+    /// Peak resident memory of the process that ran the cell, in bytes.
+    pub peak_memory_bytes: u64,
+    /// Threads the cell was given.
+    pub threads: usize,
+    /// Cells that ran beside it.
+    pub jobs: usize,
+}
+
+/// Where a cell stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Not started, or waiting for its base.
+    Waiting,
+    /// Being trained or evaluated, or interrupted by force (see `pid`).
+    Running,
+    /// Stopped by a signal after a checkpoint; `run` resumes it.
+    Interrupted,
+    /// `result.json` is complete.
+    Done,
+    /// Training produced a non-finite or exploding loss.
+    Diverged,
+    /// An error; see the reason.
+    Failed,
+}
+
+/// `status.json` of a cell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// See [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Where the cell stands.
+    pub state: State,
+    /// Steps done of the current stage.
+    pub step: u64,
+    /// Steps of the current stage in all.
+    pub steps: u64,
+    /// Why, for diverged and failed cells.
+    pub reason: Option<String>,
+    /// When this was written (RFC 3339).
+    pub updated: String,
+    /// Process that holds the cell.
+    pub pid: Option<u32>,
+}
+
+/// `plan.json` of a run: frozen when the run folder is made, so that editing the config later changes nothing queued.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunPlan {
+    /// See [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Name of the run, from the config.
+    pub name: String,
+    /// blake3 of the canonical resolved config.
+    pub config_hash: String,
+    /// The command line that made it.
+    pub command: String,
+    /// When it was made (RFC 3339).
+    pub created: String,
+    /// Version of Farspan that made it.
+    pub version: String,
+    /// Machine facts in words (`Linux x86_64, 2 × Intel Xeon, 24 GiB`).
+    pub machine: String,
+    /// Passkey accuracy at or above which a length counts as served.
+    pub passkey_threshold: f64,
+    /// Confidence of every interval (0.95).
+    pub confidence: f64,
+    /// The scheme every other is compared with (config name), if it was declared.
+    pub reference: Option<String>,
+    /// The cells, in the order of the page.
+    pub cells: Vec<PlannedCell>,
+}
+
+/// One cell of the plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlannedCell {
+    /// Identity, and the name of its folder under `cells/`.
+    pub id: String,
+    /// Readable name (`language/yarn-x4+finetuned/s0`).
+    pub label: String,
+    /// Study.
+    pub study: String,
+    /// Config name of the scheme.
+    pub scheme: String,
+    /// Stage.
+    pub stage: Stage,
+    /// Seed.
+    pub seed: u64,
+    /// Identity of the cell whose checkpoint it starts from.
+    pub base: Option<String>,
+    /// Parameters of its model.
+    pub parameters: u64,
+    /// Training tokens.
+    pub train_tokens: u64,
+    /// Forecast floating-point operations, training and evaluation.
+    pub flops: f64,
+    /// The cell's resolved config, for the page and for `export`.
+    pub config: Value,
+}
+
+/// JSON has no NaN or infinity. They are written as the strings `"nan"`, `"inf"`, `"-inf"` and read back.
+pub mod non_finite {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Clone, Copy, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Number<'a> {
+        Finite(f64),
+        Word(&'a str),
+    }
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Owned {
+        Finite(f64),
+        Word(String),
+    }
+
+    fn word(x: f64) -> Number<'static> {
+        match x {
+            x if x.is_finite() => Number::Finite(x),
+            x if x.is_nan() => Number::Word("nan"),
+            x if x > 0.0 => Number::Word("inf"),
+            _ => Number::Word("-inf"),
+        }
+    }
+
+    fn number<E: serde::de::Error>(value: Owned) -> Result<f64, E> {
+        match value {
+            Owned::Finite(x) => Ok(x),
+            Owned::Word(w) => match w.as_str() {
+                "nan" => Ok(f64::NAN),
+                "inf" => Ok(f64::INFINITY),
+                "-inf" => Ok(f64::NEG_INFINITY),
+                other => Err(E::custom(format!("expected a number, \"nan\", \"inf\" or \"-inf\", found {other:?}"))),
+            },
+        }
+    }
+
+    /// For a list of numbers.
+    pub mod vec {
+        use super::*;
+        /// Writes the list.
+        pub fn serialize<S: Serializer>(xs: &[f64], s: S) -> Result<S::Ok, S::Error> {
+            s.collect_seq(xs.iter().map(|&x| word(x)))
+        }
+        /// Reads the list.
+        pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<f64>, D::Error> {
+            Vec::<Owned>::deserialize(d)?.into_iter().map(number).collect()
+        }
+    }
+
+    /// For a list of lists.
+    pub mod rows {
+        use super::*;
+        /// Writes the rows.
+        pub fn serialize<S: Serializer>(rows: &[Vec<f64>], s: S) -> Result<S::Ok, S::Error> {
+            s.collect_seq(rows.iter().map(|r| r.iter().map(|&x| word(x)).collect::<Vec<_>>()))
+        }
+        /// Reads the rows.
+        pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Vec<f64>>, D::Error> {
+            Vec::<Vec<Owned>>::deserialize(d)?
+                .into_iter()
+                .map(|row| row.into_iter().map(number).collect())
+                .collect()
+        }
+    }
+}
