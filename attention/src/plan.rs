@@ -1,0 +1,198 @@
+//! `Plan`: everything a positional encoding can do to a decoder, as a value.
+//!
+//! A plan is plain data: it prints, hashes and compares. Kernels are written per shape of intervention, never per
+//! scheme. Angles and frequencies are f64 here; the cast to the compute type is the last step of table building.
+
+use crate::expr::Expr;
+use serde::{Deserialize, Serialize};
+
+/// The sizes of the decoder that a plan is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Geometry {
+    /// Number of layers.
+    pub layers: usize,
+    /// Width of the residual stream.
+    pub width: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key/value heads; divides `heads`.
+    pub kv_heads: usize,
+    /// Channels of a head.
+    pub head_dim: usize,
+    /// Length the weights are, or were, trained with, in tokens. For an extension: the base's.
+    pub trained_length: usize,
+}
+
+/// What a positional encoding does to a decoder.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// What is added to the token embeddings.
+    pub embed: Embed,
+    /// Rotations of q and k; turn p gives raw score p. Empty: one raw score without rotation.
+    pub turns: Vec<Turn>,
+    /// Multiplies 1/√head_dim (1 for nearly every scheme).
+    pub softmax_scale: f64,
+    /// Multiplies every raw score of a query; over `q`, `n` and parameters only.
+    pub query_scale: Option<Expr>,
+    /// Raw scores and positions to the score that softmax sees, in units after 1/√head_dim.
+    pub score: Expr,
+    /// Parameters that the expressions and the embedding name.
+    pub params: Vec<ParamSpec>,
+    /// What a decoder must do with cached keys when the sequence grows.
+    pub cache: Cache,
+}
+
+impl Default for Plan {
+    /// No positional encoding at all: softmax sees the raw score.
+    fn default() -> Plan {
+        Plan {
+            embed: Embed::Nothing,
+            turns: Vec::new(),
+            softmax_scale: 1.0,
+            query_scale: None,
+            score: Expr::Raw(0),
+            params: Vec::new(),
+            cache: Cache::Rotated,
+        }
+    }
+}
+
+/// What is added to the token embeddings at the input.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Embed {
+    /// Nothing.
+    Nothing,
+    /// Sines and cosines of `positions · inv_freq`.
+    Sinusoid {
+        /// Channel layout.
+        layout: SinusoidLayout,
+        /// One frequency per channel pair, in radians per token; `2 · len` channels.
+        inv_freq: Vec<f64>,
+        /// Multiplies the whole table.
+        scale: f64,
+    },
+    /// A learned table: the parameter `table` of shape \[rows, width\], read at the position.
+    Table {
+        /// Name of the parameter.
+        table: String,
+        /// Rows; positions at or past it are refused when the plan is made.
+        rows: usize,
+        /// If set, the table is first resized linearly to this many rows.
+        resize: Option<Resize>,
+    },
+}
+
+/// Order of the channels of a sinusoid. All three are in use and differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SinusoidLayout {
+    /// sin and cos alternate.
+    Interleaved,
+    /// All sines, then all cosines.
+    Halves,
+}
+
+/// Linear interpolation of a learned table along its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resize {
+    /// Rows afterwards.
+    pub rows: usize,
+    /// Whether first and last rows are kept in place; otherwise half-pixel centres are used.
+    pub align_corners: bool,
+}
+
+/// One rotation of q and k.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Turn {
+    /// How channels pair up.
+    pub pairing: Pairing,
+    /// Rotation of the queries; positions are expressions over `q` and `n`.
+    pub query: Rotation,
+    /// Rotation of the keys; positions are expressions over `k` and `n`.
+    pub key: Rotation,
+}
+
+impl Turn {
+    /// The usual turn: q and k rotated alike by their own positions, `A` on both tables.
+    pub fn rotary(inv_freq: Vec<f64>, amplitude: f64, pairing: Pairing) -> Turn {
+        let side = |position| Rotation {
+            position: Positions::All(position),
+            inv_freq: inv_freq.clone(),
+            amplitude,
+        };
+        Turn { pairing, query: side(Expr::Query), key: side(Expr::Key) }
+    }
+}
+
+/// Which two channels make a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pairing {
+    /// Pair p is channels (p, p + rotary_dim/2): "rotate half", NeoX, Hugging Face Llama.
+    HalfSplit,
+    /// Pair p is channels (2p, 2p + 1): RoFormer, GPT-J, Meta Llama.
+    Interleaved,
+}
+
+/// Rotation of one side: pair p of a token at position x turns by `x · inv_freq[p]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rotation {
+    /// The position that the angle is made from; real-valued.
+    pub position: Positions,
+    /// One frequency per pair, in radians per token; the first `2 · len` channels are rotated, the rest pass through.
+    pub inv_freq: Vec<f64>,
+    /// Multiplies cos and sin ("attention factor"): scores get the product of both sides' amplitudes.
+    pub amplitude: f64,
+}
+
+/// Positions of a rotation.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Positions {
+    /// The same for all heads and pairs.
+    All(Expr),
+    /// One per query head (for keys: one per key/value head).
+    PerHead(Vec<Expr>),
+    /// One per pair.
+    PerPair(Vec<Expr>),
+}
+
+/// A parameter of a scheme.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ParamSpec {
+    /// Name, as the expressions use it.
+    pub name: String,
+    /// Shape: \[heads\], \[heads, rows\], \[rows\] or \[rows, width\].
+    pub shape: Vec<usize>,
+    /// Value before training.
+    pub init: Init,
+    /// Whether training changes it; a table of constants otherwise.
+    pub learned: bool,
+    /// Whether each layer has its own.
+    pub per_layer: bool,
+    /// The value is clamped into this range after each step (a projected step: the gradient is that of the
+    /// unclamped formula).
+    pub clamp: Option<(f64, f64)>,
+}
+
+/// Initial values. The draws come from the scheme's own random stream.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Init {
+    /// All the same.
+    Constant(f64),
+    /// Given, row-major.
+    Values(Vec<f64>),
+    /// Uniform in \[low, high).
+    Uniform(f64, f64),
+    /// Normal with this mean and standard deviation.
+    Normal(f64, f64),
+}
+
+/// What may be cached of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cache {
+    /// The rotated key stays valid for ever.
+    Rotated,
+    /// The tables depend on the current length: only the unrotated key stays valid.
+    Unrotated,
+}
