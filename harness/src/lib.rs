@@ -1,1 +1,18 @@
-//! harness
+//! Farspan: what does a positional encoding do past the length it was trained on?
+//!
+//! The harness is the only crate that knows the whole story: config → dataset → model → train → evaluate → results →
+//! report. It knows no scheme's formula and no scheme by name.
+
+pub mod cell;
+pub mod checkpoint;
+pub mod cli;
+pub mod config;
+mod error;
+pub mod evaluate;
+pub mod grid;
+pub mod machine;
+pub mod model;
+pub mod report;
+pub mod train;
+
+pub use error::{Error, Result};

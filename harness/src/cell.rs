@@ -1,0 +1,530 @@
+//! One cell: train (or take over) a model, measure it, leave a result. Runs in a process of its own.
+//!
+//! A cell may be stopped at any moment, by a signal or by force. What it has done up to its last checkpoint is kept,
+//! and the next process goes on from there to the same bytes.
+
+use crate::config::types::{EvaluateConfig, SchemeConfig, Task, TrainConfig};
+use crate::evaluate::{Subject, passkey, perplexity};
+use crate::model::{Decoder, Shape, Values};
+use crate::train::{Batches, Progress, Step, Trainer};
+use crate::{Error, Result, checkpoint, machine};
+use farspan_attention::plan::Plan;
+use farspan_attention::{Device, expr};
+use farspan_datasets::tasks::passkey::{Passkey, PasskeyConfig};
+use farspan_datasets::{Batch, DataConfig, TextData};
+use farspan_pe::{AnyScheme, Len, Registry};
+use farspan_reports::record::{
+    CellRecord, Cost, DataRecord, EngineRecord, ModelRecord, PartRecord, SCHEMA_VERSION,
+    SchemeRecord, Stage, State, Status, TrainRecord,
+};
+use farspan_reports::store::RunDir;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Windows that the validation loss is taken over.
+const VALIDATION_BATCHES: usize = 2;
+/// Seed of the validation prompts of a task: no run can have it, so no training batch repeats them.
+const VALIDATION_SEED: u64 = u64::MAX;
+/// Time between checkpoints, and between looks at the status file.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(20);
+const STATUS_EVERY: Duration = Duration::from_millis(500);
+
+/// All that a cell depends on. Its hash, without [`data_root`](CellConfig::data_root), is the cell's identity.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CellConfig {
+    /// Study.
+    pub study: String,
+    /// Task.
+    pub task: Task,
+    /// Seed of data order, initial weights and prompts.
+    pub seed: u64,
+    /// The scheme that reads the weights.
+    pub scheme: SchemeConfig,
+    /// What is done to reach the weights.
+    pub stage: Stage,
+    /// Preset name, for the record.
+    pub size: Option<String>,
+    /// Sizes of the decoder.
+    pub shape: Shape,
+    /// Text source (task `text`).
+    pub data: Option<DataConfig>,
+    /// Folder that relative paths of `data` start from.
+    pub data_root: PathBuf,
+    /// Task settings (task `passkey`).
+    pub passkey: Option<PasskeyConfig>,
+    /// Training of this stage (`steps` is 0 for zero-shot).
+    pub train: TrainConfig,
+    /// Steps of the base before this stage.
+    pub base_steps: u64,
+    /// Measurements.
+    pub evaluate: EvaluateConfig,
+    /// Identity of the cell whose weights are taken.
+    pub base: Option<String>,
+    /// Device.
+    pub device: String,
+    /// blake3 of the data.
+    pub data_hash: String,
+    /// blake3 of the tokenizer.
+    pub tokenizer_hash: String,
+}
+
+impl CellConfig {
+    /// Identity of the cell: what could change a number, and nothing else.
+    pub fn id(&self) -> Result<String> {
+        let mut value = serde_json::to_value(self).map_err(|e| Error::Bug(e.to_string()))?;
+        let object = value.as_object_mut().ok_or_else(|| Error::Bug("a cell is no table".into()))?;
+        object.remove("data_root");
+        object.insert("schema_version".into(), SCHEMA_VERSION.into());
+        let canonical = serde_json::to_string(&sorted(value)).map_err(|e| Error::Bug(e.to_string()))?;
+        Ok(blake3::hash(canonical.as_bytes()).to_hex()[..16].to_string())
+    }
+
+    /// Readable name (`language/yarn-x4+finetuned/s0`).
+    pub fn label(&self) -> String {
+        let stage = match (self.stage, &self.scheme.base) {
+            (Stage::FineTuned, _) => "+finetuned",
+            _ => "",
+        };
+        format!("{}/{}{stage}/s{}", self.study, self.scheme.name, self.seed)
+    }
+}
+
+/// Tables with their keys in order, so that equal values print alike.
+fn sorted(value: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::Object(map) => {
+            let mut entries: Vec<_> = map.into_iter().collect();
+            entries.sort_by(|a, b| a.0.cmp(&b.0));
+            Value::Object(entries.into_iter().map(|(k, v)| (k, sorted(v))).collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
+        other => other,
+    }
+}
+
+/// What the models of a study read.
+pub enum Source {
+    /// Text.
+    Text(Box<TextData>),
+    /// The passkey task.
+    Passkey(Passkey),
+}
+
+impl Source {
+    /// Opens the data of a study.
+    pub fn open(
+        task: Task,
+        data: Option<&DataConfig>,
+        passkey: Option<&PasskeyConfig>,
+        root: &Path,
+    ) -> Result<Source> {
+        match (task, data, passkey) {
+            (Task::Text, Some(data), _) => {
+                Ok(Source::Text(Box::new(TextData::open(data, root, &machine::cache_dir())?)))
+            }
+            (Task::Passkey, _, Some(passkey)) => Ok(Source::Passkey(Passkey::new(passkey)?)),
+            _ => Err(Error::Bug(format!("a study with task {task:?} lacks its data settings"))),
+        }
+    }
+
+    /// Vocabulary size.
+    pub fn vocab(&self) -> usize {
+        match self {
+            Source::Text(text) => text.vocab(),
+            Source::Passkey(task) => task.vocab(),
+        }
+    }
+
+    /// Hashes of data and tokenizer.
+    pub fn hashes(&self) -> (String, String) {
+        match self {
+            Source::Text(text) => (text.hash().to_string(), text.tokenizer_hash().to_string()),
+            Source::Passkey(task) => (task.hash(), "task symbols".to_string()),
+        }
+    }
+
+    fn record(&self) -> DataRecord {
+        let (hash, tokenizer_hash) = self.hashes();
+        match self {
+            Source::Text(text) => DataRecord {
+                description: text.description(),
+                hash,
+                tokenizer: text.tokenizer_description(),
+                tokenizer_hash,
+                parts: text
+                    .parts()
+                    .iter()
+                    .map(|p| PartRecord {
+                        name: p.name.to_string(),
+                        documents: p.documents,
+                        tokens: p.tokens as u64,
+                    })
+                    .collect(),
+            },
+            Source::Passkey(task) => DataRecord {
+                description: task.description(),
+                hash,
+                tokenizer: format!("task symbols ({})", task.vocab()),
+                tokenizer_hash,
+                parts: Vec::new(),
+            },
+        }
+    }
+}
+
+/// The batches of one cell.
+struct CellBatches<'a> {
+    source: &'a Source,
+    seed: u64,
+    /// Fine-tuning goes on in the stream of batches where its base stopped.
+    first: u64,
+    rows: usize,
+    len: usize,
+    validation: Vec<Batch>,
+}
+
+impl<'a> CellBatches<'a> {
+    fn new(source: &'a Source, config: &CellConfig) -> CellBatches<'a> {
+        let (rows, len) = (config.train.batch, config.train.length);
+        let validation = match source {
+            Source::Text(text) => text.validation_batches(rows, len, VALIDATION_BATCHES),
+            Source::Passkey(task) => (0..VALIDATION_BATCHES as u64)
+                .map(|step| task.train_batch(VALIDATION_SEED, step, rows, len))
+                .collect(),
+        };
+        CellBatches { source, seed: config.seed, first: config.base_steps, rows, len, validation }
+    }
+}
+
+impl Batches for CellBatches<'_> {
+    fn train(&self, step: u64) -> Batch {
+        let step = self.first + step;
+        match self.source {
+            Source::Text(text) => text.train_batch(self.seed, step, self.rows, self.len),
+            Source::Passkey(task) => task.train_batch(self.seed, step, self.rows, self.len),
+        }
+    }
+
+    fn validation(&self) -> &[Batch] {
+        &self.validation
+    }
+}
+
+/// How a cell ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// `result.json` is there.
+    Done,
+    /// The loss was no number, or exploded.
+    Diverged,
+    /// Asked to stop; resumable.
+    Interrupted,
+}
+
+/// Asked now and then whether to stop.
+pub type StopFlag<'a> = &'a dyn Fn() -> bool;
+
+/// Runs one cell of the run folder to its end, from wherever it got to before.
+pub fn run(dir: &RunDir, id: &str, registry: &Registry, stop: StopFlag<'_>) -> Result<Ended> {
+    let plan = dir.plan()?;
+    let planned = plan
+        .cells
+        .iter()
+        .find(|cell| cell.id == id)
+        .ok_or_else(|| Error::Data(format!("{}: no cell {id} in its plan", dir.path().display())))?;
+    let config: CellConfig = serde_json::from_value(planned.config.clone())
+        .map_err(|e| Error::Data(format!("plan.json, cell {}: {e}", planned.label)))?;
+    let _held = dir.hold_cell(id)?;
+    if dir.has_result(id) {
+        return Ok(Ended::Done);
+    }
+    let mut cell = Running { dir, id, config: &config, stop, cost: Cost::default(), reported: None };
+    cell.report(State::Running, 0, None)?;
+    match cell.go(registry) {
+        Ok(ended) => Ok(ended),
+        Err(e) => {
+            // The first error is the one to tell; a second one while saving it changes nothing.
+            let _ = cell.report(State::Failed, 0, Some(e.to_string()));
+            Err(e)
+        }
+    }
+}
+
+/// What a checkpoint of a finished training says about itself.
+#[derive(Debug, Serialize, Deserialize)]
+struct Finished {
+    progress: Progress,
+    implementation: String,
+}
+
+struct Running<'a> {
+    dir: &'a RunDir,
+    id: &'a str,
+    config: &'a CellConfig,
+    stop: StopFlag<'a>,
+    cost: Cost,
+    reported: Option<Instant>,
+}
+
+impl Running<'_> {
+    fn file(&self, name: &str) -> PathBuf {
+        self.dir.cell_dir(self.id).join(name)
+    }
+
+    fn report(&mut self, state: State, step: u64, reason: Option<String>) -> Result<()> {
+        self.reported = Some(Instant::now());
+        let status = Status {
+            schema_version: SCHEMA_VERSION,
+            state,
+            step,
+            steps: self.config.train.steps,
+            reason,
+            updated: machine::now(),
+            pid: Some(std::process::id()),
+        };
+        Ok(self.dir.write_status(self.id, &status)?)
+    }
+
+    fn go(&mut self, registry: &Registry) -> Result<Ended> {
+        let config = self.config;
+        let device = Device::open(&config.device)?;
+        let scheme = registry
+            .parse(&config.scheme.id, config.scheme.settings.clone())
+            .map_err(|e| Error::Config(format!("scheme {}: {e}", config.scheme.name)))?;
+        let source = self.open_source()?;
+        let plan = scheme.plan(&config.shape.geometry, Len(config.train.length))?;
+        let Some((model, finished)) = self.weights(&plan, &source, &device)? else {
+            let state = self.dir.status(self.id)?.map(|s| s.state);
+            return Ok(if state == Some(State::Diverged) { Ended::Diverged } else { Ended::Interrupted });
+        };
+        let Some(record) = self.measure(&model, scheme.as_ref(), &plan, &source, &finished)? else {
+            self.report(State::Interrupted, finished.progress.step, None)?;
+            return Ok(Ended::Interrupted);
+        };
+        self.cost.peak_memory_bytes = machine::peak_memory();
+        self.cost.threads = machine::threads();
+        self.dir.write_cost(self.id, &self.cost)?;
+        self.dir.write_result(self.id, &record)?;
+        self.report(State::Done, finished.progress.step, None)?;
+        Ok(Ended::Done)
+    }
+
+    fn open_source(&self) -> Result<Source> {
+        let config = self.config;
+        let source =
+            Source::open(config.task, config.data.as_ref(), config.passkey.as_ref(), &config.data_root)?;
+        let (data, tokenizer) = source.hashes();
+        if (&data, &tokenizer) != (&config.data_hash, &config.tokenizer_hash) {
+            return Err(Error::Data(format!(
+                "the data of study {} changed since this run was planned: expected hash {}, found {data}; \
+                 restore it or start a new run folder",
+                config.study, config.data_hash
+            )));
+        }
+        Ok(source)
+    }
+
+    /// The weights to be measured: trained here, resumed, or taken over. `None` if training did not come to its end.
+    fn weights(&mut self, plan: &Plan, source: &Source, device: &Device) -> Result<Option<(Decoder, Finished)>> {
+        let config = self.config;
+        let path = self.file("checkpoint.safetensors");
+        let decoder = |values: Option<&Values>| Decoder::new(config.shape, plan, config.seed, values, device);
+        if path.exists() {
+            let (values, finished): (_, Finished) = checkpoint::load(&path)?;
+            return Ok(Some((decoder(Some(&values))?, finished)));
+        }
+        let base = match &config.base {
+            Some(base) => {
+                let path = self.dir.cell_dir(base).join("checkpoint.safetensors");
+                Some(checkpoint::load::<Finished>(&path)?)
+            }
+            None => None,
+        };
+        let base_values = base.as_ref().map(|(values, _)| values);
+        if config.stage == Stage::ZeroShot {
+            let implementation = base.as_ref().map_or(String::new(), |(_, f)| f.implementation.clone());
+            let finished = Finished { progress: Progress::default(), implementation };
+            return Ok(Some((decoder(base_values)?, finished)));
+        }
+        let state_path = self.file("state.safetensors");
+        let state = match state_path.exists() {
+            true => Some(checkpoint::load::<Progress>(&state_path)?),
+            false => None,
+        };
+        let start = state.as_ref().map(|(values, _)| values).or(base_values);
+        let model = decoder(start)?;
+        let ready = model.ready(plan, config.train.length)?;
+        let resumed = state.as_ref().map(|(values, progress)| (progress.clone(), values));
+        let mut trainer = Trainer::new(model, ready, &config.train, resumed)?;
+        if !self.train(&mut trainer, source, &state_path)? {
+            return Ok(None);
+        }
+        let finished = Finished {
+            progress: trainer.progress.clone(),
+            implementation: trainer.implementation.to_string(),
+        };
+        checkpoint::save(&path, &trainer.model.values()?, &finished)?;
+        let _ = std::fs::remove_file(&state_path);
+        Ok(Some((trainer.model, finished)))
+    }
+
+    /// Trains to the end; `false` if the loss diverged or a stop was asked for.
+    fn train(&mut self, trainer: &mut Trainer<'_>, source: &Source, state: &Path) -> Result<bool> {
+        let batches = CellBatches::new(source, self.config);
+        let mut saved = Instant::now();
+        while !trainer.finished() {
+            if let Step::Diverged { loss } = trainer.step(&batches)? {
+                let first = trainer.progress.first_loss.unwrap_or(f64::NAN);
+                let step = trainer.progress.step;
+                let last = trainer.progress.curve.last().map_or(first, |point| point.1);
+                let reason = format!(
+                    "loss {loss} at step {} (first loss {first:.4}, last on the curve {last:.4}, seed {})",
+                    step + 1,
+                    self.config.seed
+                );
+                checkpoint::save(state, &trainer.state()?, &trainer.progress)?;
+                self.report(State::Diverged, step, Some(reason))?;
+                return Ok(false);
+            }
+            let stopping = (self.stop)() && !trainer.finished();
+            if stopping || saved.elapsed() >= CHECKPOINT_EVERY {
+                checkpoint::save(state, &trainer.state()?, &trainer.progress)?;
+                saved = Instant::now();
+            }
+            if stopping {
+                self.report(State::Interrupted, trainer.progress.step, None)?;
+                return Ok(false);
+            }
+            if self.reported.is_none_or(|t| t.elapsed() >= STATUS_EVERY) {
+                let (step, loss) = trainer.progress.curve.last().copied().unwrap_or_default();
+                self.report(State::Running, trainer.progress.step, None)?;
+                self.dir.append_event(
+                    self.id,
+                    &serde_json::json!({"event": "step", "step": trainer.progress.step, "curve_step": step, "loss": loss}),
+                )?;
+            }
+        }
+        let seconds = trainer.progress.seconds;
+        let tokens = self.config.train.steps as f64 * (self.config.train.batch * self.config.train.length) as f64;
+        self.cost.train_seconds = seconds;
+        self.cost.train_tokens_per_second = if seconds > 0.0 { tokens / seconds } else { 0.0 };
+        Ok(true)
+    }
+
+    /// All measurements; `None` if a stop was asked for.
+    fn measure(
+        &mut self,
+        model: &Decoder,
+        scheme: &dyn AnyScheme,
+        plan: &Plan,
+        source: &Source,
+        finished: &Finished,
+    ) -> Result<Option<CellRecord>> {
+        let config = self.config;
+        let started = Instant::now();
+        let subject = Subject { model, scheme };
+        let mut stopped = false;
+        let stop = self.stop;
+        let mut tick = |_tokens: usize| {
+            stopped |= stop();
+            if stopped { Err(Error::Bug("stopped".into())) } else { Ok(()) }
+        };
+        let measured = measure_all(&subject, config, source, &mut tick);
+        if stopped {
+            return Ok(None);
+        }
+        let (perplexity, passkey) = measured?;
+        self.cost.evaluate_seconds = started.elapsed().as_secs_f64();
+        let (parameters, scheme_parameters) = model.parameters();
+        let geometry = config.shape.geometry;
+        let card = scheme.card();
+        let tokens = config.train.steps * (config.train.batch * config.train.length) as u64;
+        let mut refused = perplexity.refused;
+        refused.extend(passkey.refused);
+        Ok(Some(CellRecord {
+            schema_version: SCHEMA_VERSION,
+            id: self.id.to_string(),
+            study: config.study.clone(),
+            scheme: SchemeRecord {
+                name: config.scheme.name.clone(),
+                id: config.scheme.id.clone(),
+                title: card.title.to_string(),
+                family: card.family.to_string(),
+                idea: card.idea.to_string(),
+                paper: card.paper.to_string(),
+                settings: scheme.settings(),
+                formula: plan.score.to_string(),
+                latex: expr::latex(&plan.score),
+                base: config.scheme.base.clone(),
+                stage: config.stage,
+            },
+            seed: config.seed,
+            trained_length: geometry.trained_length,
+            model: ModelRecord {
+                size: config.size.clone(),
+                layers: geometry.layers,
+                width: geometry.width,
+                heads: geometry.heads,
+                kv_heads: geometry.kv_heads,
+                head_dim: geometry.head_dim,
+                hidden: config.shape.hidden,
+                vocab: config.shape.vocab,
+                parameters,
+                scheme_parameters,
+            },
+            train: TrainRecord {
+                length: config.train.length,
+                batch: config.train.batch,
+                steps: config.train.steps,
+                base_steps: config.base_steps,
+                lr: config.train.lr,
+                tokens,
+                curve: finished.progress.curve.clone(),
+                validation: finished.progress.validation.clone(),
+            },
+            data: source.record(),
+            perplexity: perplexity.records,
+            position: perplexity.position,
+            passkey: passkey.records,
+            refused,
+            learned: learned(model)?,
+            engine: EngineRecord {
+                device: config.device.clone(),
+                attention: finished.implementation.clone(),
+                version: machine::version().to_string(),
+            },
+        }))
+    }
+}
+
+fn measure_all(
+    subject: &Subject<'_>,
+    config: &CellConfig,
+    source: &Source,
+    tick: &mut dyn FnMut(usize) -> Result<()>,
+) -> Result<(perplexity::Measured, passkey::Measured)> {
+    let mut found = (perplexity::Measured::default(), passkey::Measured::default());
+    if let (Some(wanted), Source::Text(text)) = (&config.evaluate.perplexity, source) {
+        let longest = wanted.lengths.iter().copied().max().unwrap_or(0);
+        let segments = text.test_segments(longest + 1, wanted.segments)?;
+        found.0 = perplexity::measure(subject, wanted, &segments, tick)?;
+    }
+    if let (Some(wanted), Source::Passkey(task)) = (&config.evaluate.passkey, source) {
+        found.1 = passkey::measure(subject, wanted, task, config.seed, tick)?;
+    }
+    Ok(found)
+}
+
+/// The scheme's parameters after training.
+fn learned(model: &Decoder) -> Result<Vec<(String, Vec<f64>)>> {
+    let scheme = model.weights().iter().filter(|(_, weight)| weight.scheme);
+    scheme
+        .map(|(name, weight)| {
+            let tensor = weight.var.tensor();
+            let flat = tensor.reshape(tensor.elem_count())?.to_vec1::<f32>()?;
+            Ok((name.clone(), flat.into_iter().map(f64::from).collect()))
+        })
+        .collect()
+}

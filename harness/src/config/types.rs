@@ -1,0 +1,252 @@
+//! The config as plain structs: what a study may say, with every default. Parsing, merging and checking live beside.
+
+use farspan_datasets::{DataConfig, tasks::passkey::PasskeyConfig};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What a model is trained on and asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Task {
+    /// Next-token prediction on text; perplexity is measured.
+    Text,
+    /// The passkey task itself, with loss on the key only; retrieval is measured.
+    Passkey,
+}
+
+/// The decoder. `size` is the one dial; any field set beside it wins.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelConfig {
+    /// Preset `dN`: N layers, width 32·N, max(4, N) heads, SwiGLU hidden width 8/3 of the width.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<String>,
+    /// Layers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layers: Option<usize>,
+    /// Width of the residual stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub width: Option<usize>,
+    /// Query heads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heads: Option<usize>,
+    /// Key/value heads (grouped-query attention); divides `heads`. Default: `heads`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kv_heads: Option<usize>,
+    /// Channels of a head. Default: width / heads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head_dim: Option<usize>,
+    /// Hidden width of the SwiGLU block.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<usize>,
+}
+
+/// Training from scratch. The same for every scheme.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainConfig {
+    /// Tokens per window: the trained length.
+    pub length: usize,
+    /// Windows per step.
+    pub batch: usize,
+    /// Optimizer steps.
+    pub steps: u64,
+    /// Peak learning rate.
+    pub lr: f64,
+    /// Steps of linear warm-up.
+    pub warmup: u64,
+    /// Final learning rate as a fraction of the peak (cosine decay).
+    pub final_lr: f64,
+    /// AdamW first-moment decay.
+    pub beta1: f64,
+    /// AdamW second-moment decay.
+    pub beta2: f64,
+    /// Decoupled weight decay, on matrices only.
+    pub weight_decay: f64,
+    /// Gradients are scaled down to this global norm.
+    pub clip: f64,
+    /// Learning-rate multiplier of every scheme's own parameters (bias tables, slopes), the same for all schemes.
+    pub scheme_lr: f64,
+    /// Steps between validation losses (0: only at the end).
+    pub validate_every: u64,
+}
+
+impl Default for TrainConfig {
+    fn default() -> TrainConfig {
+        TrainConfig {
+            length: 256,
+            batch: 16,
+            steps: 2000,
+            lr: 2e-3,
+            warmup: 100,
+            final_lr: 0.1,
+            beta1: 0.9,
+            beta2: 0.95,
+            weight_decay: 0.01,
+            clip: 1.0,
+            scheme_lr: 8.0,
+            validate_every: 200,
+        }
+    }
+}
+
+/// Further training of a base under an extension.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FinetuneConfig {
+    /// Optimizer steps.
+    pub steps: u64,
+    /// Tokens per window. Give this or `times`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub length: Option<usize>,
+    /// Tokens per window as a multiple of the trained length. Give this or `length`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<f64>,
+    /// Peak learning rate. Default: a quarter of `train.lr`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lr: Option<f64>,
+    /// Windows per step. Default: as many as keep the tokens per step of `train`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<usize>,
+    /// Steps of linear warm-up. Default: a tenth of `steps`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warmup: Option<u64>,
+}
+
+/// What is measured.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvaluateConfig {
+    /// Perplexity on held-out text (task `text`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub perplexity: Option<PerplexityConfig>,
+    /// Passkey retrieval (task `passkey`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passkey: Option<PasskeyGridConfig>,
+}
+
+/// Perplexity: which lengths, and how windows are laid. The unit of every interval is one test segment of the
+/// longest length; the same segments serve every scheme, seed and length.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PerplexityConfig {
+    /// Lengths in tokens.
+    pub lengths: Vec<usize>,
+    /// Test segments.
+    #[serde(default = "PerplexityConfig::segments")]
+    pub segments: usize,
+    /// Stride of the sliding protocol as a fraction of the length (0 < stride ≤ 1).
+    #[serde(default = "PerplexityConfig::stride")]
+    pub stride: f64,
+    /// Tokens at the end of each segment that the fixed-target protocol scores at every length.
+    #[serde(default = "PerplexityConfig::target")]
+    pub target: usize,
+}
+
+impl PerplexityConfig {
+    fn segments() -> usize {
+        32
+    }
+    fn stride() -> f64 {
+        0.5
+    }
+    fn target() -> usize {
+        64
+    }
+}
+
+/// The passkey grid.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PasskeyGridConfig {
+    /// Lengths in tokens.
+    pub lengths: Vec<usize>,
+    /// Depths, evenly spaced from start to end.
+    #[serde(default = "PasskeyGridConfig::depths")]
+    pub depths: usize,
+    /// Prompts per (length, depth).
+    #[serde(default = "PasskeyGridConfig::trials")]
+    pub trials: usize,
+    /// Accuracy at or above which a length counts as served.
+    #[serde(default = "PasskeyGridConfig::threshold")]
+    pub threshold: f64,
+}
+
+impl PasskeyGridConfig {
+    fn depths() -> usize {
+        11
+    }
+    fn trials() -> usize {
+        20
+    }
+    fn threshold() -> f64 {
+        0.8
+    }
+}
+
+/// One study: a task, a model, a training and a measurement, over the run's schemes and seeds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StudyConfig {
+    /// What is trained and asked.
+    #[serde(default = "StudyConfig::text")]
+    pub task: Task,
+    /// Names of the schemes of this study. Default: all of the run's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schemes: Option<Vec<String>>,
+    /// Text (task `text`).
+    #[serde(default)]
+    pub data: DataConfig,
+    /// The retrieval task (task `passkey`).
+    #[serde(default)]
+    pub passkey: PasskeyConfig,
+    /// The decoder.
+    #[serde(default)]
+    pub model: ModelConfig,
+    /// Training.
+    #[serde(default)]
+    pub train: TrainConfig,
+    /// Measurements.
+    #[serde(default)]
+    pub evaluate: EvaluateConfig,
+}
+
+impl StudyConfig {
+    fn text() -> Task {
+        Task::Text
+    }
+}
+
+/// A scheme of the run, as the user named it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SchemeConfig {
+    /// Name in the config; with the stage it labels a curve.
+    pub name: String,
+    /// Registry id.
+    pub id: String,
+    /// All settings, defaults filled in, those shared with the base taken over.
+    pub settings: serde_json::Value,
+    /// Name of the scheme whose weights are taken (extensions).
+    pub base: Option<String>,
+    /// Further training, besides the zero-shot reading.
+    pub finetune: Option<FinetuneConfig>,
+}
+
+/// A run, checked and complete. Nothing downstream sees the config as written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Name of the run.
+    pub name: String,
+    /// Seeds; each repeats every cell.
+    pub seeds: Vec<u64>,
+    /// Scheme that the others are compared with. Default: the first.
+    pub reference: Option<String>,
+    /// Confidence of every interval.
+    pub confidence: f64,
+    /// Device (`cpu`, `cuda:0`, `auto`).
+    pub device: String,
+    /// Schemes in the order of the config.
+    pub schemes: Vec<SchemeConfig>,
+    /// Studies by name, in the order of the config.
+    pub studies: Vec<(String, StudyConfig)>,
+}

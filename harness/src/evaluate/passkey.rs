@@ -1,0 +1,82 @@
+//! Passkey retrieval over length × depth, by one teacher-forced forward per batch of prompts.
+//!
+//! Greedy decoding produces the key exactly when every symbol of the key is the arg-max given the true symbols before
+//! it: at the first wrong symbol decoding would have left the key, and before it both contexts are the same.
+
+use super::{Subject, rows_per_pass};
+use crate::Result;
+use crate::config::types::PasskeyGridConfig;
+use farspan_datasets::Batch;
+use farspan_datasets::tasks::passkey::{Passkey, score};
+use farspan_reports::record::{PasskeyRecord, Refusal};
+
+/// Everything that the passkey grid gives.
+#[derive(Debug, Default)]
+pub struct Measured {
+    /// One record per length and depth.
+    pub records: Vec<PasskeyRecord>,
+    /// Lengths the scheme cannot serve.
+    pub refused: Vec<Refusal>,
+}
+
+/// Asks every prompt of the grid. `seed` draws the prompts: the same for every scheme.
+pub fn measure(
+    subject: &Subject<'_>,
+    config: &PasskeyGridConfig,
+    task: &Passkey,
+    seed: u64,
+    tick: &mut dyn FnMut(usize) -> Result<()>,
+) -> Result<Measured> {
+    let mut measured = Measured::default();
+    for &length in &config.lengths {
+        let ready = match subject.at("passkey", length)? {
+            Ok(ready) => ready,
+            Err(refusal) => {
+                measured.refused.push(refusal);
+                continue;
+            }
+        };
+        for cell in task.grid(seed, length, config.depths, config.trials) {
+            let mut record = PasskeyRecord {
+                length,
+                depth: cell.depth,
+                distance: cell.distance,
+                hits: Vec::new(),
+                symbols: Vec::new(),
+                log_prob: Vec::new(),
+            };
+            for part in split(&cell.batch, rows_per_pass(length)) {
+                let scores = subject.model.scores(&part, &ready)?;
+                let argmax: Vec<u32> = scores.iter().map(|s| s.argmax).collect();
+                for trial in score(&part, &argmax) {
+                    record.hits.push(trial.hit);
+                    record.symbols.push(trial.symbols as u32);
+                }
+                for (row, weights) in scores.chunks(part.len).zip(part.weights.chunks(part.len)) {
+                    let key = row.iter().zip(weights).filter(|(_, w)| **w > 0.0);
+                    record.log_prob.push(key.map(|(s, _)| -f64::from(s.nll)).sum());
+                }
+                tick(part.tokens.len())?;
+            }
+            measured.records.push(record);
+        }
+    }
+    Ok(measured)
+}
+
+/// Cuts a batch into batches of at most `rows` windows.
+fn split(batch: &Batch, rows: usize) -> Vec<Batch> {
+    let n = rows * batch.len;
+    let tokens = batch.tokens.chunks(n);
+    let rest = batch.targets.chunks(n).zip(batch.weights.chunks(n));
+    tokens
+        .zip(rest)
+        .map(|(tokens, (targets, weights))| Batch {
+            tokens: tokens.to_vec(),
+            targets: targets.to_vec(),
+            weights: weights.to_vec(),
+            rows: tokens.len() / batch.len,
+            len: batch.len,
+        })
+        .collect()
+}

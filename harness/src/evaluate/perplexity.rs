@@ -1,0 +1,223 @@
+//! Perplexity past the trained length, under three protocols, and loss by position.
+//!
+//! The unit is a test segment of `longest + 1` tokens that lies inside one document. All lengths, schemes and seeds
+//! read the same segments, so differences are paired. Within a segment whose targets are numbered 0..longest:
+//!
+//! - **non-overlap**: blocks of T targets, each scored given its own block only;
+//! - **sliding**: windows of T that start S apart; the first scores all its targets, later ones their last S;
+//! - **fixed-target**: the last R targets of the segment, scored by the window of T that ends with them. The scored
+//!   tokens are the same at every T, so this curve shows the effect of context length alone.
+
+use super::{Subject, rows_per_pass, windows_batch};
+use crate::Result;
+use crate::config::types::PerplexityConfig;
+use farspan_datasets::Segment;
+use farspan_reports::record::{PerplexityRecord, PositionRecord, Protocol, Refusal};
+use std::collections::BTreeMap;
+
+/// Everything that perplexity gives.
+#[derive(Debug, Default)]
+pub struct Measured {
+    /// One record per protocol and length.
+    pub records: Vec<PerplexityRecord>,
+    /// Loss by position at the longest served length.
+    pub position: Option<PositionRecord>,
+    /// Lengths the scheme cannot serve.
+    pub refused: Vec<Refusal>,
+}
+
+/// One window of a segment: where it starts, and from which of its targets on it is scored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// First input token.
+    pub start: usize,
+    /// First scored target, counted from the window's start.
+    pub scored_from: usize,
+}
+
+/// How `protocol` lays windows of `length` over a segment with `span` targets.
+pub fn windows(protocol: Protocol, length: usize, stride: usize, span: usize) -> Vec<Window> {
+    match protocol {
+        Protocol::NonOverlap => {
+            (0..span / length).map(|i| Window { start: i * length, scored_from: 0 }).collect()
+        }
+        Protocol::Sliding => (0..=(span - length) / stride)
+            .map(|i| Window { start: i * stride, scored_from: if i == 0 { 0 } else { length - stride } })
+            .collect(),
+        Protocol::FixedTarget => vec![Window { start: span - length, scored_from: length - stride }],
+    }
+}
+
+/// Reads all segments at all lengths. `tick` is called after each pass with the number of tokens fed.
+pub fn measure(
+    subject: &Subject<'_>,
+    config: &PerplexityConfig,
+    segments: &[Segment],
+    tick: &mut dyn FnMut(usize) -> Result<()>,
+) -> Result<Measured> {
+    let mut measured = Measured::default();
+    let span = config.lengths.iter().copied().max().unwrap_or(0);
+    for &length in &config.lengths {
+        let ready = match subject.at("perplexity", length)? {
+            Ok(ready) => ready,
+            Err(refusal) => {
+                measured.refused.push(refusal);
+                continue;
+            }
+        };
+        let stride = ((length as f64 * config.stride).round() as usize).clamp(1, length);
+        let protocols = [
+            (Protocol::NonOverlap, length),
+            (Protocol::Sliding, stride),
+            (Protocol::FixedTarget, config.target.min(length)),
+        ];
+        let laid: Vec<_> =
+            protocols.iter().map(|&(p, s)| (p, s, windows(p, length, s, span))).collect();
+        let starts = unique_starts(&laid);
+        let losses = window_losses(subject, segments, length, &starts, &ready, tick)?;
+        for (protocol, stride, windows) in &laid {
+            measured.records.push(collect(*protocol, length, *stride, windows, segments, &losses));
+        }
+        if length == span {
+            measured.position = Some(by_position(length, segments, &losses));
+        }
+    }
+    Ok(measured)
+}
+
+/// Protocols share windows (the first sliding window is a non-overlapping block): each start is read once.
+fn unique_starts(laid: &[(Protocol, usize, Vec<Window>)]) -> Vec<usize> {
+    let mut starts: Vec<usize> =
+        laid.iter().flat_map(|(_, _, windows)| windows.iter().map(|w| w.start)).collect();
+    starts.sort_unstable();
+    starts.dedup();
+    starts
+}
+
+/// Loss in nats of every target of every window: (segment, start) to `length` losses.
+type Losses = BTreeMap<(usize, usize), Vec<f32>>;
+
+fn window_losses(
+    subject: &Subject<'_>,
+    segments: &[Segment],
+    length: usize,
+    starts: &[usize],
+    ready: &crate::model::Ready,
+    tick: &mut dyn FnMut(usize) -> Result<()>,
+) -> Result<Losses> {
+    let keys: Vec<(usize, usize)> =
+        (0..segments.len()).flat_map(|s| starts.iter().map(move |&start| (s, start))).collect();
+    let mut losses = Losses::new();
+    for chunk in keys.chunks(rows_per_pass(length)) {
+        let windows: Vec<&[u32]> =
+            chunk.iter().map(|&(s, start)| &segments[s].tokens[start..=start + length]).collect();
+        let scores = subject.model.scores(&windows_batch(&windows, length), ready)?;
+        for (key, scores) in chunk.iter().zip(scores.chunks(length)) {
+            losses.insert(*key, scores.iter().map(|s| s.nll).collect());
+        }
+        tick(chunk.len() * length)?;
+    }
+    Ok(losses)
+}
+
+fn collect(
+    protocol: Protocol,
+    length: usize,
+    stride: usize,
+    windows: &[Window],
+    segments: &[Segment],
+    losses: &Losses,
+) -> PerplexityRecord {
+    let n = segments.len();
+    let mut record = PerplexityRecord {
+        protocol,
+        length,
+        stride,
+        nll: vec![0.0; n],
+        tokens: vec![0; n],
+        bytes: vec![0; n],
+    };
+    for (s, segment) in segments.iter().enumerate() {
+        for window in windows {
+            let scored = window.scored_from..length;
+            let nll = &losses[&(s, window.start)][scored.clone()];
+            record.nll[s] += nll.iter().map(|&x| f64::from(x)).sum::<f64>();
+            record.tokens[s] += scored.len() as u64;
+            // Target t of a window is token start + t + 1 of the segment.
+            let bytes = &segment.bytes[window.start + scored.start + 1..=window.start + scored.end];
+            record.bytes[s] += bytes.iter().map(|&b| u64::from(b)).sum::<u64>();
+        }
+    }
+    record
+}
+
+/// Bucket borders two to an octave: 0, 1, 2, 3, 4, 6, 8, 12, 16, 24, …
+fn position_buckets(length: usize) -> Vec<usize> {
+    let mut starts = vec![0, 1, 2, 3];
+    let mut octave = 4;
+    while octave < length {
+        starts.extend([octave, octave + octave / 2]);
+        octave *= 2;
+    }
+    starts.retain(|&s| s < length);
+    starts
+}
+
+fn by_position(length: usize, segments: &[Segment], losses: &Losses) -> PositionRecord {
+    let starts = position_buckets(length);
+    let ends = starts.iter().skip(1).copied().chain([length]);
+    let ranges: Vec<_> = starts.iter().copied().zip(ends).collect();
+    let row = |s: usize| {
+        let nll = &losses[&(s, 0)];
+        let mean = |&(a, b): &(usize, usize)| {
+            nll[a..b].iter().map(|&x| f64::from(x)).sum::<f64>() / (b - a) as f64
+        };
+        ranges.iter().map(mean).collect()
+    };
+    PositionRecord { length, starts: starts.clone(), nll: (0..segments.len()).map(row).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sliding_windows_score_every_target_of_the_span_once() {
+        // evaluation.md's example has 10 tokens, T = 4, S = 2: here 10 targets.
+        let found = windows(Protocol::Sliding, 4, 2, 10);
+        let starts: Vec<_> = found.iter().map(|w| w.start).collect();
+        assert_eq!(starts, [0, 2, 4, 6]);
+        let mut scored: Vec<usize> =
+            found.iter().flat_map(|w| (w.scored_from..4).map(move |t| w.start + t)).collect();
+        scored.sort_unstable();
+        assert_eq!(scored, (0..10).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn sliding_by_the_whole_length_is_non_overlap() {
+        for span in [8, 16, 24] {
+            let non_overlap = windows(Protocol::NonOverlap, 8, 8, span);
+            assert_eq!(windows(Protocol::Sliding, 8, 8, span), non_overlap);
+        }
+    }
+
+    #[test]
+    fn fixed_targets_are_the_same_tokens_at_every_length() {
+        let ends: Vec<Vec<usize>> = [64, 128, 512]
+            .iter()
+            .map(|&t| {
+                let [w] = windows(Protocol::FixedTarget, t, 32, 512)[..] else { panic!("one window") };
+                (w.start + w.scored_from..w.start + t).collect()
+            })
+            .collect();
+        assert_eq!(ends[0], ends[1]);
+        assert_eq!(ends[1], ends[2]);
+        assert_eq!(ends[2], (480..512).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn buckets_cover_the_window() {
+        assert_eq!(position_buckets(16), [0, 1, 2, 3, 4, 6, 8, 12]);
+        assert_eq!(position_buckets(3), [0, 1, 2]);
+    }
+}

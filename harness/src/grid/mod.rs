@@ -1,0 +1,57 @@
+//! The grid: which cells a run has, in which order they can go, and running them in processes of their own.
+//!
+//! The plan is frozen into the run folder before anything starts. A cell's process holds a pipe to the runner; when
+//! the runner stops or dies, the pipe closes and the cell saves its state and leaves. So nothing runs on unseen, and
+//! `run` on the same folder goes on where each cell stopped.
+
+mod plan;
+mod progress;
+mod run;
+
+pub use plan::plan;
+pub use run::{child, run, run_here};
+
+use crate::cli::filter::Filter;
+use std::path::PathBuf;
+
+/// How a run is carried out; nothing in here changes a result.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Run folder.
+    pub out: PathBuf,
+    /// Cells that run at once. Default: one per core on the CPU, one on a GPU.
+    pub jobs: Option<usize>,
+    /// Which cells to run, by label; their bases run too.
+    pub filter: Option<Filter>,
+    /// At most this many cells.
+    pub limit: Option<usize>,
+    /// (index, count): only every count-th cell, from index; for several machines on one folder.
+    pub shard: Option<(usize, usize)>,
+    /// Device, if the command line names one.
+    pub device: String,
+    /// No progress on stderr.
+    pub quiet: bool,
+    /// Stop at the first failed cell.
+    pub fail_fast: bool,
+    /// The command line, for provenance.
+    pub command: String,
+    /// The config as written.
+    pub config_text: String,
+    /// The config as resolved, with origins.
+    pub resolved_text: String,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Cells with a result.
+    pub done: usize,
+    /// Cells that failed, with reasons.
+    pub failed: Vec<(String, String)>,
+    /// Cells that diverged, with reasons.
+    pub diverged: Vec<(String, String)>,
+    /// The signal that stopped the run, if one did.
+    pub interrupted: Option<i32>,
+    /// The page, if it was written.
+    pub report: Option<PathBuf>,
+}

@@ -1,0 +1,206 @@
+//! From a checked config to the frozen list of cells.
+
+use crate::cell::{CellConfig, Source};
+use crate::config::types::{FinetuneConfig, Run, SchemeConfig, StudyConfig, Task, TrainConfig};
+use crate::model::Shape;
+use crate::{Error, Result, machine};
+use farspan_pe::{Len, Registry};
+use farspan_reports::record::{PlannedCell, RunPlan, SCHEMA_VERSION, Stage};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The cells of a run: for every study and seed each scheme trained from scratch, each extension read zero-shot, and
+/// fine-tuned where asked for. Opens the data, so that too little text is an error before any training.
+pub fn plan(run: &Run, registry: &Registry) -> Result<RunPlan> {
+    let root = std::env::current_dir().map_err(|e| Error::io("finding the current folder", e))?;
+    let mut cells = Vec::new();
+    for (name, study) in &run.studies {
+        let schemes: Vec<&SchemeConfig> = match &study.schemes {
+            Some(wanted) => run.schemes.iter().filter(|s| wanted.contains(&s.name)).collect(),
+            None => run.schemes.iter().collect(),
+        };
+        let planner = Planner::new(run, name, study, &schemes, &root)?;
+        cells.extend(planner.cells(&schemes, registry)?);
+    }
+    let canonical = serde_json::to_string(run).map_err(|e| Error::Bug(e.to_string()))?;
+    let threshold = run.studies.iter().find_map(|(_, s)| s.evaluate.passkey.as_ref()).map_or(0.8, |p| p.threshold);
+    Ok(RunPlan {
+        schema_version: SCHEMA_VERSION,
+        name: run.name.clone(),
+        config_hash: blake3::hash(canonical.as_bytes()).to_hex()[..16].to_string(),
+        command: String::new(),
+        created: machine::now(),
+        version: machine::version().to_string(),
+        machine: machine::machine(),
+        passkey_threshold: threshold,
+        confidence: run.confidence,
+        reference: run.reference.clone(),
+        cells,
+    })
+}
+
+struct Planner<'a> {
+    run: &'a Run,
+    name: &'a str,
+    study: &'a StudyConfig,
+    root: &'a Path,
+    shape: Shape,
+    hashes: (String, String),
+}
+
+impl<'a> Planner<'a> {
+    fn new(
+        run: &'a Run,
+        name: &'a str,
+        study: &'a StudyConfig,
+        schemes: &[&SchemeConfig],
+        root: &'a Path,
+    ) -> Result<Planner<'a>> {
+        let data = (study.task == Task::Text).then_some(&study.data);
+        let passkey = (study.task == Task::Passkey).then_some(&study.passkey);
+        let source = Source::open(study.task, data, passkey, root)?;
+        let finetuned = schemes.iter().filter_map(|s| s.finetune.as_ref());
+        let longest_training = finetuned
+            .map(|f| finetune_length(f, study.train.length))
+            .chain([study.train.length])
+            .max()
+            .unwrap_or(study.train.length);
+        if let (Source::Text(text), Some(wanted)) = (&source, &study.evaluate.perplexity) {
+            let longest = wanted.lengths.iter().copied().max().unwrap_or(0);
+            text.check(longest_training, longest + 1, wanted.segments)?;
+        }
+        let shape = study.model.resolve(source.vocab(), study.train.length)?;
+        Ok(Planner { run, name, study, root, shape, hashes: source.hashes() })
+    }
+
+    fn cells(&self, schemes: &[&SchemeConfig], registry: &Registry) -> Result<Vec<PlannedCell>> {
+        let mut ids = BTreeMap::new();
+        let mut cells = Vec::new();
+        for &seed in &self.run.seeds {
+            // Bases first: an extension names the identity of its base.
+            for scheme in schemes.iter().filter(|s| s.base.is_none()) {
+                let cell = self.cell(scheme, Stage::Trained, seed, None, registry)?;
+                ids.insert((scheme.name.as_str(), seed), cell.id.clone());
+                cells.push((position(schemes, scheme), cell));
+            }
+            for scheme in schemes.iter().filter(|s| s.base.is_some()) {
+                let base = scheme.base.as_deref().and_then(|b| ids.get(&(b, seed))).ok_or_else(|| {
+                    Error::Bug(format!("study {}: base of {} is not part of it", self.name, scheme.name))
+                })?;
+                cells.push((
+                    position(schemes, scheme),
+                    self.cell(scheme, Stage::ZeroShot, seed, Some(base), registry)?,
+                ));
+                if scheme.finetune.is_some() {
+                    let cell = self.cell(scheme, Stage::FineTuned, seed, Some(base), registry)?;
+                    cells.push((position(schemes, scheme), cell));
+                }
+            }
+        }
+        cells.sort_by_key(|(position, cell)| (*position, cell.stage, cell.seed));
+        Ok(cells.into_iter().map(|(_, cell)| cell).collect())
+    }
+
+    fn cell(
+        &self,
+        scheme: &SchemeConfig,
+        stage: Stage,
+        seed: u64,
+        base: Option<&String>,
+        registry: &Registry,
+    ) -> Result<PlannedCell> {
+        let study = self.study;
+        let train = match (stage, &scheme.finetune) {
+            (Stage::Trained, _) => study.train.clone(),
+            (Stage::FineTuned, Some(finetune)) => finetune_train(finetune, &study.train),
+            _ => TrainConfig { steps: 0, ..study.train.clone() },
+        };
+        let config = CellConfig {
+            study: self.name.to_string(),
+            task: study.task,
+            seed,
+            scheme: SchemeConfig { finetune: None, ..scheme.clone() },
+            stage,
+            size: study.model.size.clone(),
+            shape: self.shape,
+            data: (study.task == Task::Text).then(|| study.data.clone()),
+            data_root: self.root.to_path_buf(),
+            passkey: (study.task == Task::Passkey).then(|| study.passkey.clone()),
+            base_steps: if base.is_some() { study.train.steps } else { 0 },
+            train,
+            evaluate: study.evaluate.clone(),
+            base: base.cloned(),
+            device: self.run.device.clone(),
+            data_hash: self.hashes.0.clone(),
+            tokenizer_hash: self.hashes.1.clone(),
+        };
+        let parsed = registry
+            .parse(&scheme.id, scheme.settings.clone())
+            .map_err(|e| Error::Config(format!("scheme {}: {e}", scheme.name)))?;
+        let plan = parsed
+            .plan(&self.shape.geometry, Len(config.train.length))
+            .map_err(|e| Error::Config(format!("study {}, scheme {}: {e}", self.name, scheme.name)))?;
+        let copies = |per_layer| if per_layer { self.shape.geometry.layers } else { 1 };
+        let own: usize = plan
+            .params
+            .iter()
+            .filter(|p| p.learned)
+            .map(|p| p.shape.iter().product::<usize>() * copies(p.per_layer))
+            .sum();
+        let train_tokens = config.train.steps * (config.train.batch * config.train.length) as u64;
+        Ok(PlannedCell {
+            id: config.id()?,
+            label: config.label(),
+            study: config.study.clone(),
+            scheme: scheme.name.clone(),
+            stage,
+            seed,
+            base: base.cloned(),
+            parameters: self.shape.parameters() + own as u64,
+            train_tokens,
+            flops: self.flops(&config, train_tokens),
+            config: serde_json::to_value(&config).map_err(|e| Error::Bug(e.to_string()))?,
+        })
+    }
+
+    /// Forecast: a training step is three forward passes.
+    fn flops(&self, config: &CellConfig, train_tokens: u64) -> f64 {
+        let per_token = |length: usize| self.shape.forward_flops(length) / length as f64;
+        let train = 3.0 * train_tokens as f64 * per_token(config.train.length);
+        let text = config.evaluate.perplexity.iter().flat_map(|p| {
+            let span = p.lengths.iter().copied().max().unwrap_or(0) as f64;
+            p.lengths.iter().map(move |&t| p.segments as f64 * span / p.stride * per_token(t))
+        });
+        let passkey = config.evaluate.passkey.iter().flat_map(|p| {
+            p.lengths.iter().map(move |&t| (p.depths * p.trials * t) as f64 * per_token(t))
+        });
+        train + text.sum::<f64>() + passkey.sum::<f64>()
+    }
+}
+
+fn position(schemes: &[&SchemeConfig], scheme: &SchemeConfig) -> usize {
+    schemes.iter().position(|s| s.name == scheme.name).unwrap_or(usize::MAX)
+}
+
+/// Tokens per window of a fine-tuning.
+pub(crate) fn finetune_length(finetune: &FinetuneConfig, trained: usize) -> usize {
+    match (finetune.length, finetune.times) {
+        (Some(length), _) => length,
+        (None, Some(times)) => (trained as f64 * times).round() as usize,
+        (None, None) => trained,
+    }
+}
+
+/// The training of a fine-tuning stage: the base's recipe at the new length, with as many tokens per step.
+fn finetune_train(finetune: &FinetuneConfig, train: &TrainConfig) -> TrainConfig {
+    let length = finetune_length(finetune, train.length);
+    TrainConfig {
+        length,
+        batch: finetune.batch.unwrap_or((train.batch * train.length / length).max(1)),
+        steps: finetune.steps,
+        lr: finetune.lr.unwrap_or(train.lr / 4.0),
+        warmup: finetune.warmup.unwrap_or(finetune.steps / 10),
+        validate_every: 0,
+        ..train.clone()
+    }
+}

@@ -1,0 +1,321 @@
+//! The decoder: embeddings, pre-norm blocks of attention and SwiGLU, a tied head.
+//!
+//! Axis order is (batch, heads, len, dim) inside attention and (batch, len, width) outside. Initial weights come from
+//! one ChaCha stream per parameter *name*, so two schemes start from the same numbers wherever their shapes agree, and
+//! a scheme's own parameters change nobody else's draw.
+
+use crate::Result;
+use farspan_attention::attend::{Implementation, Mask, Params, attend};
+use farspan_attention::embed::embedding;
+use farspan_attention::ops::{self, TokenScore};
+use farspan_attention::plan::{Geometry, Init, ParamSpec, Plan};
+use farspan_attention::prepared::Prepared;
+use farspan_attention::{Device, Tensor, Var};
+use farspan_datasets::{Batch, rng::Stream};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Standard deviation of initial weights (GPT-2); output projections are divided by √(2·layers).
+const INIT_STD: f64 = 0.02;
+const NORM_EPS: f64 = 1e-5;
+
+/// All sizes of a decoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shape {
+    /// What a scheme sees of it.
+    #[serde(flatten)]
+    pub geometry: Geometry,
+    /// Hidden width of the SwiGLU block.
+    pub hidden: usize,
+    /// Vocabulary size.
+    pub vocab: usize,
+}
+
+impl Shape {
+    /// Learned numbers, without the scheme's.
+    pub fn parameters(&self) -> u64 {
+        let weights = weight_specs(self);
+        weights.iter().map(|w| w.shape.iter().product::<usize>() as u64).sum()
+    }
+
+    /// Floating-point operations of one forward pass over `len` tokens (multiply and add counted apart, causal
+    /// attention at half the square).
+    pub fn forward_flops(&self, len: usize) -> f64 {
+        let Geometry { layers, width, heads, kv_heads, head_dim, .. } = self.geometry;
+        let (n, w) = (len as f64, width as f64);
+        let projections = w * ((heads + 2 * kv_heads) * head_dim) as f64 + (heads * head_dim) as f64 * w;
+        let mlp = 3.0 * w * self.hidden as f64;
+        let attention = (heads * head_dim) as f64 * n;
+        2.0 * n * (layers as f64 * (projections + mlp + attention) + w * self.vocab as f64)
+    }
+}
+
+/// Name, shape and initial spread of one weight of the decoder proper.
+struct WeightSpec {
+    name: String,
+    shape: Vec<usize>,
+    init: WeightInit,
+}
+
+enum WeightInit {
+    Ones,
+    Normal(f64),
+}
+
+/// The decoder's weights, in a fixed order. Names follow the Phi-3 layout of Hugging Face (fused qkv and gate-up).
+fn weight_specs(shape: &Shape) -> Vec<WeightSpec> {
+    let Geometry { layers, width, heads, kv_heads, head_dim, .. } = shape.geometry;
+    let normal = |name: String, shape: Vec<usize>, std| WeightSpec { name, shape, init: WeightInit::Normal(std) };
+    let ones = |name: String| WeightSpec { name, shape: vec![width], init: WeightInit::Ones };
+    let out_std = INIT_STD / (2.0 * layers as f64).sqrt();
+    let mut specs = vec![normal("model.embed_tokens.weight".into(), vec![shape.vocab, width], INIT_STD)];
+    for i in 0..layers {
+        let at = |part: &str| format!("model.layers.{i}.{part}.weight");
+        let qkv = (heads + 2 * kv_heads) * head_dim;
+        specs.extend([
+            ones(at("input_layernorm")),
+            normal(at("self_attn.qkv_proj"), vec![qkv, width], INIT_STD),
+            normal(at("self_attn.o_proj"), vec![width, heads * head_dim], out_std),
+            ones(at("post_attention_layernorm")),
+            normal(at("mlp.gate_up_proj"), vec![2 * shape.hidden, width], INIT_STD),
+            normal(at("mlp.down_proj"), vec![width, shape.hidden], out_std),
+        ]);
+    }
+    specs.push(ones("model.norm.weight".into()));
+    specs
+}
+
+/// Checkpoint name of a scheme's parameter.
+fn scheme_name(spec: &ParamSpec, layer: usize) -> String {
+    if spec.per_layer {
+        format!("model.layers.{layer}.scheme.{}", spec.name)
+    } else {
+        format!("scheme.{}", spec.name)
+    }
+}
+
+/// Initial values of a scheme's parameter, from the scheme's own stream.
+fn draw(spec: &ParamSpec, name: &str, seed: u64) -> Vec<f32> {
+    let n: usize = spec.shape.iter().product();
+    let mut stream = Stream::new(seed, &format!("init/{name}"));
+    match &spec.init {
+        Init::Constant(x) => vec![*x as f32; n],
+        Init::Values(values) => values.iter().map(|&x| x as f32).collect(),
+        Init::Uniform(low, high) => {
+            (0..n).map(|_| (low + (high - low) * stream.uniform()) as f32).collect()
+        }
+        Init::Normal(mean, std) => (0..n).map(|_| (mean + std * stream.normal()) as f32).collect(),
+    }
+}
+
+/// A trainable number array and how the optimizer treats it.
+#[derive(Debug)]
+pub struct Weight {
+    /// The values.
+    pub var: Var,
+    /// Whether weight decay applies (matrices of the decoder).
+    pub decay: bool,
+    /// Whether it belongs to the scheme.
+    pub scheme: bool,
+    /// Range it is clamped to after each step.
+    pub clamp: Option<(f64, f64)>,
+}
+
+/// Plain values by name: what a checkpoint holds.
+pub type Values = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
+/// A decoder with its weights.
+#[derive(Debug)]
+pub struct Decoder {
+    /// Sizes.
+    pub shape: Shape,
+    device: Device,
+    weights: BTreeMap<String, Weight>,
+}
+
+/// A plan made ready for windows of one length: tables, and the constants that the plan brings along.
+#[derive(Debug)]
+pub struct Ready {
+    plan: Plan,
+    prepared: Prepared,
+    constants: BTreeMap<String, Tensor>,
+    len: usize,
+}
+
+/// Whether a pass is recorded for gradients. Without, activations are freed as soon as they are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// Recorded.
+    Train,
+    /// Not recorded.
+    Evaluate,
+}
+
+/// The residual stream after the last norm, one row per token.
+#[derive(Debug)]
+pub struct Hidden {
+    /// (batch · len, width)
+    pub rows: Tensor,
+    /// Attention implementation that ran.
+    pub implementation: &'static str,
+}
+
+impl Decoder {
+    /// A decoder for `plan`. Weights named in `given` (a base's checkpoint) are taken over; the rest are drawn.
+    pub fn new(shape: Shape, plan: &Plan, seed: u64, given: Option<&Values>, device: &Device) -> Result<Decoder> {
+        let mut decoder = Decoder { shape, device: device.clone(), weights: BTreeMap::new() };
+        for spec in weight_specs(&shape) {
+            let values = match given {
+                Some(values) => taken(values, &spec.name, &spec.shape)?,
+                None => {
+                    let mut stream = Stream::new(seed, &format!("init/{}", spec.name));
+                    let n = spec.shape.iter().product();
+                    match spec.init {
+                        WeightInit::Ones => vec![1.0; n],
+                        WeightInit::Normal(std) => (0..n).map(|_| (std * stream.normal()) as f32).collect(),
+                    }
+                }
+            };
+            decoder.insert(&spec.name, &spec.shape, values, spec.shape.len() > 1, None)?;
+        }
+        for spec in plan.params.iter().filter(|spec| spec.learned) {
+            let copies = if spec.per_layer { shape.geometry.layers } else { 1 };
+            for layer in 0..copies {
+                let name = scheme_name(spec, layer);
+                let known = given.is_some_and(|values| values.contains_key(&name));
+                let values = match given {
+                    Some(values) if known => taken(values, &name, &spec.shape)?,
+                    _ => draw(spec, &name, seed),
+                };
+                decoder.insert(&name, &spec.shape, values, false, Some(spec.clamp))?;
+            }
+        }
+        Ok(decoder)
+    }
+
+    fn insert(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        values: Vec<f32>,
+        decay: bool,
+        scheme: Option<Option<(f64, f64)>>,
+    ) -> Result<()> {
+        let var = Var::new(Tensor::from_vec(values, shape, &self.device)?)?;
+        let weight = Weight { var, decay, scheme: scheme.is_some(), clamp: scheme.flatten() };
+        self.weights.insert(name.to_string(), weight);
+        Ok(())
+    }
+
+    /// The weights by checkpoint name.
+    pub fn weights(&self) -> &BTreeMap<String, Weight> {
+        &self.weights
+    }
+
+    /// Copies all weights out.
+    pub fn values(&self) -> Result<Values> {
+        let copy = |(name, weight): (&String, &Weight)| {
+            let tensor = weight.var.tensor();
+            Ok((name.clone(), (tensor.dims().to_vec(), tensor.reshape(tensor.elem_count())?.to_vec1::<f32>()?)))
+        };
+        self.weights.iter().map(copy).collect()
+    }
+
+    /// Learned numbers, (all, the scheme's).
+    pub fn parameters(&self) -> (u64, u64) {
+        let count = |w: &Weight| w.var.tensor().elem_count() as u64;
+        let scheme = self.weights.values().filter(|w| w.scheme).map(count).sum();
+        (self.weights.values().map(count).sum(), scheme)
+    }
+
+    /// Makes `plan` ready for windows of `len` tokens starting at position 0.
+    pub fn ready(&self, plan: &Plan, len: usize) -> Result<Ready> {
+        let prepared = Prepared::new(plan, &self.shape.geometry, 0..len, 0..len, &self.device)?;
+        let constants = plan
+            .params
+            .iter()
+            .filter(|spec| !spec.learned)
+            .map(|spec| {
+                let values = draw(spec, &spec.name, 0);
+                Ok((spec.name.clone(), Tensor::from_vec(values, spec.shape.as_slice(), &self.device)?))
+            })
+            .collect::<Result<_>>()?;
+        Ok(Ready { plan: plan.clone(), prepared, constants, len })
+    }
+
+    fn weight(&self, name: &str, pass: Pass) -> Tensor {
+        let tensor = self.weights[name].var.tensor();
+        match pass {
+            Pass::Train => tensor.clone(),
+            Pass::Evaluate => tensor.detach(),
+        }
+    }
+
+    /// The scheme's parameters as layer `layer` sees them.
+    fn scheme_params(&self, ready: &Ready, layer: usize, pass: Pass) -> Params {
+        let value = |spec: &ParamSpec| match spec.learned {
+            true => self.weight(&scheme_name(spec, layer), pass),
+            false => ready.constants[&spec.name].clone(),
+        };
+        ready.plan.params.iter().map(|spec| (spec.name.clone(), value(spec))).collect()
+    }
+
+    /// Runs the stack over `rows` windows of `ready`'s length.
+    pub fn hidden(&self, tokens: &[u32], rows: usize, ready: &Ready, pass: Pass) -> Result<Hidden> {
+        let Geometry { layers, width, heads, kv_heads, head_dim, .. } = self.shape.geometry;
+        let len = ready.len;
+        let embed = self.weight("model.embed_tokens.weight", pass);
+        let mut x = ops::embed(&embed, tokens, &[rows, len])?.affine((width as f64).sqrt(), 0.0)?;
+        if let Some(table) = embedding(&ready.plan.embed, width, 0..len, &self.scheme_params(ready, 0, pass), &self.device)? {
+            x = x.broadcast_add(&table)?;
+        }
+        let mut implementation = "none";
+        for layer in 0..layers {
+            let at = |part: &str| self.weight(&format!("model.layers.{layer}.{part}.weight"), pass);
+            let h = ops::rms_norm(&x, &at("input_layernorm"), NORM_EPS)?;
+            let qkv = ops::linear(&h, &at("self_attn.qkv_proj"))?;
+            let head = |start: usize, n: usize| {
+                let part = qkv.narrow(2, start * head_dim, n * head_dim)?;
+                part.reshape((rows, len, n, head_dim))?.transpose(1, 2)?.contiguous()
+            };
+            let (q, k, v) = (head(0, heads)?, head(heads, kv_heads)?, head(heads + kv_heads, kv_heads)?);
+            let params = self.scheme_params(ready, layer, pass);
+            let out = attend(&q, &k, &v, &ready.prepared, &params, &Mask::causal(), Implementation::Auto)?;
+            implementation = out.implementation;
+            let out = out.output.transpose(1, 2)?.contiguous()?.reshape((rows, len, heads * head_dim))?;
+            x = x.add(&ops::linear(&out, &at("self_attn.o_proj"))?)?;
+            let h = ops::rms_norm(&x, &at("post_attention_layernorm"), NORM_EPS)?;
+            let h = ops::swiglu(&ops::linear(&h, &at("mlp.gate_up_proj"))?)?;
+            x = x.add(&ops::linear(&h, &at("mlp.down_proj"))?)?;
+        }
+        let x = ops::rms_norm(&x, &self.weight("model.norm.weight", pass), NORM_EPS)?;
+        Ok(Hidden { rows: x.reshape((rows * len, width))?, implementation })
+    }
+
+    /// Mean loss of a batch in nats per scored token, as a scalar that can be differentiated.
+    pub fn loss(&self, batch: &Batch, ready: &Ready) -> Result<(Tensor, &'static str)> {
+        let hidden = self.hidden(&batch.tokens, batch.rows, ready, Pass::Train)?;
+        let head = self.weight("model.embed_tokens.weight", Pass::Train);
+        let loss = ops::cross_entropy(&hidden.rows, &head, &batch.targets, &batch.weights)?;
+        Ok((loss, hidden.implementation))
+    }
+
+    /// Negative log-likelihood and arg-max of every target of a batch, without gradients.
+    pub fn scores(&self, batch: &Batch, ready: &Ready) -> Result<Vec<TokenScore>> {
+        let hidden = self.hidden(&batch.tokens, batch.rows, ready, Pass::Evaluate)?;
+        let head = self.weight("model.embed_tokens.weight", Pass::Evaluate);
+        Ok(ops::token_scores(&hidden.rows, &head, &batch.targets)?)
+    }
+}
+
+/// A weight out of a checkpoint, with its shape checked.
+fn taken(values: &Values, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+    let (found, data) = values
+        .get(name)
+        .ok_or_else(|| crate::Error::Data(format!("checkpoint lacks the tensor {name} of shape {shape:?}")))?;
+    if found != shape {
+        let text = format!("checkpoint tensor {name}: expected shape {shape:?}, found {found:?}");
+        return Err(crate::Error::Data(text));
+    }
+    Ok(data.clone())
+}

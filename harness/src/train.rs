@@ -1,0 +1,199 @@
+//! Training: batches by step number, one optimizer, one schedule, for every scheme alike.
+//!
+//! Everything a step depends on is the step's number and the state in [`Trainer`], so a run that was killed at any
+//! moment goes on from its last checkpoint and arrives at the same weights, bit for bit.
+
+use crate::config::types::TrainConfig;
+use crate::model::{Decoder, Ready, Values};
+use crate::{Error, Result};
+use farspan_attention::optim::{AdamW, AdamWConfig, Moments};
+use farspan_datasets::Batch;
+use serde::{Deserialize, Serialize};
+
+/// Points of the training curve that a run leaves behind.
+const CURVE_POINTS: u64 = 100;
+/// A loss this many times the first one is called an explosion.
+const EXPLOSION: f64 = 4.0;
+
+/// Where training has got to; with the weights and the optimizer's moments, all there is to resume from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Steps done.
+    pub step: u64,
+    /// Loss of the first step.
+    pub first_loss: Option<f64>,
+    /// Sum and number of losses since the last point of the curve.
+    pub since_point: (f64, u64),
+    /// (step, mean loss since the point before).
+    pub curve: Vec<(u64, f64)>,
+    /// (step, validation loss).
+    pub validation: Vec<(u64, f64)>,
+    /// Seconds spent in steps so far.
+    #[serde(default)]
+    pub seconds: f64,
+}
+
+/// Where batches come from.
+pub trait Batches {
+    /// Batch of step `step`; a pure function of it.
+    fn train(&self, step: u64) -> Batch;
+    /// Fixed batches for the validation loss.
+    fn validation(&self) -> &[Batch];
+}
+
+/// What a step ended with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Step {
+    /// Training goes on.
+    Ok,
+    /// The loss is no number, or exploded.
+    Diverged {
+        /// The loss.
+        loss: f64,
+    },
+}
+
+/// A model in training.
+#[derive(Debug)]
+pub struct Trainer<'a> {
+    /// The model.
+    pub model: Decoder,
+    /// Where it has got to.
+    pub progress: Progress,
+    /// Attention implementation of the last step.
+    pub implementation: &'static str,
+    config: &'a TrainConfig,
+    optimizer: AdamW,
+    ready: Ready,
+}
+
+impl<'a> Trainer<'a> {
+    /// Starts at step 0, or goes on from `state`.
+    pub fn new(
+        model: Decoder,
+        ready: Ready,
+        config: &'a TrainConfig,
+        state: Option<(Progress, &Values)>,
+    ) -> Result<Trainer<'a>> {
+        let settings = AdamWConfig {
+            beta1: config.beta1,
+            beta2: config.beta2,
+            eps: 1e-8,
+            weight_decay: config.weight_decay,
+            clip: config.clip,
+        };
+        let mut optimizer = AdamW::new(settings);
+        for (name, weight) in model.weights() {
+            let rate = if weight.scheme { config.scheme_lr } else { 1.0 };
+            optimizer.add(name, &weight.var, rate, weight.decay, weight.clamp)?;
+        }
+        let mut progress = Progress::default();
+        if let Some((saved, values)) = state {
+            let moments = |prefix: &str, name: &str| {
+                let key = format!("{prefix}.{name}");
+                let found = values.get(&key).map(|(_, data)| data.clone());
+                found.ok_or_else(|| Error::Data(format!("training state lacks {key}")))
+            };
+            for name in model.weights().keys() {
+                let state = Moments { m: moments("adam.m", name)?, v: moments("adam.v", name)? };
+                optimizer.set_moments(name, state)?;
+            }
+            optimizer.set_step(saved.step);
+            progress = saved;
+        }
+        Ok(Trainer { model, progress, implementation: "none", config, optimizer, ready })
+    }
+
+    /// Weights and moments by name, to be saved with [`Progress`].
+    pub fn state(&self) -> Result<Values> {
+        let mut values = self.model.values()?;
+        for name in self.model.weights().keys() {
+            let moments = self.optimizer.moments(name)?;
+            let shape = vec![moments.m.len()];
+            values.insert(format!("adam.m.{name}"), (shape.clone(), moments.m));
+            values.insert(format!("adam.v.{name}"), (shape, moments.v));
+        }
+        Ok(values)
+    }
+
+    /// Whether all steps are done.
+    pub fn finished(&self) -> bool {
+        self.progress.step >= self.config.steps
+    }
+
+    /// One optimizer step.
+    pub fn step(&mut self, batches: &dyn Batches) -> Result<Step> {
+        let started = std::time::Instant::now();
+        let batch = batches.train(self.progress.step);
+        let (loss, implementation) = self.model.loss(&batch, &self.ready)?;
+        self.implementation = implementation;
+        let value = f64::from(loss.to_scalar::<f32>()?);
+        let first = *self.progress.first_loss.get_or_insert(value);
+        if !value.is_finite() || value > EXPLOSION * first.max(1.0) {
+            return Ok(Step::Diverged { loss: value });
+        }
+        let gradients = loss.backward()?;
+        self.optimizer.step(&gradients, learning_rate(self.config, self.progress.step))?;
+        self.progress.step += 1;
+        self.record(value);
+        let every = self.config.validate_every;
+        let last = self.finished();
+        if last || (every > 0 && self.progress.step % every == 0) {
+            let loss = self.validation_loss(batches)?;
+            self.progress.validation.push((self.progress.step, loss));
+        }
+        self.progress.seconds += started.elapsed().as_secs_f64();
+        Ok(Step::Ok)
+    }
+
+    fn record(&mut self, loss: f64) {
+        let progress = &mut self.progress;
+        progress.since_point.0 += loss;
+        progress.since_point.1 += 1;
+        let every = self.config.steps.div_ceil(CURVE_POINTS).max(1);
+        if progress.step % every == 0 || progress.step == self.config.steps {
+            let (sum, n) = std::mem::take(&mut progress.since_point);
+            progress.curve.push((progress.step, sum / n as f64));
+        }
+    }
+
+    fn validation_loss(&self, batches: &dyn Batches) -> Result<f64> {
+        let (mut sum, mut weight) = (0.0, 0.0);
+        for batch in batches.validation() {
+            let scores = self.model.scores(batch, &self.ready)?;
+            for (score, &w) in scores.iter().zip(&batch.weights) {
+                if w > 0.0 {
+                    sum += f64::from(w) * f64::from(score.nll);
+                    weight += f64::from(w);
+                }
+            }
+        }
+        Ok(sum / weight)
+    }
+}
+
+/// Linear warm-up from 0, then a cosine from the peak down to `final_lr` of it. `step` counts from 0.
+pub fn learning_rate(config: &TrainConfig, step: u64) -> f64 {
+    if step < config.warmup {
+        return config.lr * (step + 1) as f64 / config.warmup as f64;
+    }
+    let span = config.steps.saturating_sub(config.warmup).max(1) as f64;
+    let done = ((step - config.warmup) as f64 / span).min(1.0);
+    let cosine = 0.5 * (1.0 + (std::f64::consts::PI * done).cos());
+    config.lr * (config.final_lr + (1.0 - config.final_lr) * cosine)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schedule_warms_up_peaks_and_ends_at_its_floor() {
+        let config = TrainConfig { steps: 1100, warmup: 100, lr: 1e-3, final_lr: 0.1, ..TrainConfig::default() };
+        assert_eq!(learning_rate(&config, 0), 1e-5);
+        assert_eq!(learning_rate(&config, 99), 1e-3);
+        assert_eq!(learning_rate(&config, 100), 1e-3);
+        assert!((learning_rate(&config, 600) - 1e-3 * 0.55).abs() < 1e-12);
+        assert!((learning_rate(&config, 1100) - 1e-4).abs() < 1e-12);
+    }
+}
