@@ -522,8 +522,7 @@ fn learned(model: &Decoder) -> Result<Vec<(String, Vec<f64>)>> {
     let scheme = model.weights().iter().filter(|(_, weight)| weight.scheme);
     scheme
         .map(|(name, weight)| {
-            let tensor = weight.var.tensor();
-            let flat = tensor.reshape(tensor.elem_count())?.to_vec1::<f32>()?;
+            let flat = weight.var.tensor().to_flat::<f32>()?;
             Ok((name.clone(), flat.into_iter().map(f64::from).collect()))
         })
         .collect()

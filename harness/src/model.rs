@@ -216,7 +216,7 @@ impl Decoder {
     pub fn values(&self) -> Result<Values> {
         let copy = |(name, weight): (&String, &Weight)| {
             let tensor = weight.var.tensor();
-            Ok((name.clone(), (tensor.dims().to_vec(), tensor.reshape(tensor.elem_count())?.to_vec1::<f32>()?)))
+            Ok((name.clone(), (tensor.dims().to_vec(), tensor.to_flat::<f32>()?)))
         };
         self.weights.iter().map(copy).collect()
     }
