@@ -120,7 +120,11 @@ impl Turn {
             inv_freq: inv_freq.clone(),
             amplitude,
         };
-        Turn { pairing, query: side(Expr::Query), key: side(Expr::Key) }
+        Turn {
+            pairing,
+            query: side(Expr::Query),
+            key: side(Expr::Key),
+        }
     }
 }
 

@@ -6,6 +6,11 @@
 //!
 //! A new operation needs two schemes that use it and one line in each lowering.
 
+mod parse;
+mod print;
+
+pub use parse::{ParseError, is_name};
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -133,12 +138,20 @@ pub fn param(name: &str) -> Expr {
 
 /// `table[h, index]`.
 pub fn lookup(table: &str, index: Expr) -> Expr {
-    Expr::Lookup { table: table.into(), per_head: true, index: Arc::new(index) }
+    Expr::Lookup {
+        table: table.into(),
+        per_head: true,
+        index: Arc::new(index),
+    }
 }
 
 /// `table[index]`, the same for all heads.
 pub fn shared_lookup(table: &str, index: Expr) -> Expr {
-    Expr::Lookup { table: table.into(), per_head: false, index: Arc::new(index) }
+    Expr::Lookup {
+        table: table.into(),
+        per_head: false,
+        index: Arc::new(index),
+    }
 }
 
 /// `select(a < b, then, otherwise)`.

@@ -1,0 +1,250 @@
+//! Where tensors live: `cpu`, `cuda[:i]`, `metal[:i]`, or `auto`, which says what it took and why.
+
+use crate::{Error, Result};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// A device as a user writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DeviceSpec {
+    /// The best that this build and machine have.
+    Auto,
+    /// The processor.
+    Cpu,
+    /// An NVIDIA card by ordinal.
+    Cuda(usize),
+    /// An Apple card by ordinal.
+    Metal(usize),
+    /// An adapter of wgpu by ordinal.
+    Wgpu(usize),
+}
+
+impl FromStr for DeviceSpec {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<DeviceSpec> {
+        let fail = |why: String| Error::Device {
+            asked: text.to_string(),
+            why,
+        };
+        let (kind, ordinal) = match text.split_once(':') {
+            Some((kind, ordinal)) => (kind, Some(ordinal)),
+            None => (text, None),
+        };
+        let number = || match ordinal {
+            None => Ok(0),
+            Some(digits) => digits.parse().map_err(|_| {
+                fail(format!(
+                    "expected a whole number after the colon, found {digits:?}"
+                ))
+            }),
+        };
+        match (kind, ordinal) {
+            ("auto", None) => Ok(DeviceSpec::Auto),
+            ("cpu", None) => Ok(DeviceSpec::Cpu),
+            ("auto" | "cpu", Some(_)) => Err(fail(format!("{kind} takes no number"))),
+            ("cuda", _) => Ok(DeviceSpec::Cuda(number()?)),
+            ("metal", _) => Ok(DeviceSpec::Metal(number()?)),
+            ("wgpu", _) => Ok(DeviceSpec::Wgpu(number()?)),
+            _ => Err(fail(
+                "expected auto, cpu, cuda[:i], metal[:i] or wgpu[:i]".into(),
+            )),
+        }
+    }
+}
+
+impl fmt::Display for DeviceSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DeviceSpec::Auto => f.write_str("auto"),
+            DeviceSpec::Cpu => f.write_str("cpu"),
+            DeviceSpec::Cuda(i) => write!(f, "cuda:{i}"),
+            DeviceSpec::Metal(i) => write!(f, "metal:{i}"),
+            DeviceSpec::Wgpu(i) => write!(f, "wgpu:{i}"),
+        }
+    }
+}
+
+/// An open device. Displays as the [`DeviceSpec`] that opens it again.
+#[derive(Clone, Debug)]
+pub struct Device {
+    engine: candle_core::Device,
+    spec: DeviceSpec,
+    note: Arc<str>,
+}
+
+impl Device {
+    /// The processor, always there.
+    pub fn cpu() -> Device {
+        Device::opened(
+            candle_core::Device::Cpu,
+            DeviceSpec::Cpu,
+            "cpu: as asked".into(),
+        )
+    }
+
+    /// Opens the device that `spec` names (see [`DeviceSpec`]). Fails where this build or machine lacks it: only
+    /// `auto` chooses, and [`note`](Device::note) tells what it chose.
+    pub fn open(spec: &str) -> Result<Device> {
+        let spec: DeviceSpec = spec.parse()?;
+        match spec {
+            DeviceSpec::Auto => Ok(Device::best()),
+            DeviceSpec::Cpu => Ok(Device::cpu()),
+            DeviceSpec::Cuda(ordinal) => {
+                if !cfg!(feature = "cuda") {
+                    return Err(absent(spec, "CUDA", "cuda"));
+                }
+                let engine =
+                    candle_core::Device::new_cuda(ordinal).map_err(|e| refused(spec, &e))?;
+                Ok(Device::opened(engine, spec, format!("{spec}: as asked")))
+            }
+            DeviceSpec::Metal(ordinal) => {
+                if !cfg!(feature = "metal") {
+                    return Err(absent(spec, "Metal", "metal"));
+                }
+                let engine =
+                    candle_core::Device::new_metal(ordinal).map_err(|e| refused(spec, &e))?;
+                Ok(Device::opened(engine, spec, format!("{spec}: as asked")))
+            }
+            DeviceSpec::Wgpu(_) => Err(Error::Device {
+                asked: spec.to_string(),
+                why: "this build has no wgpu engine; use cpu, cuda or metal".into(),
+            }),
+        }
+    }
+
+    fn best() -> Device {
+        let mut passed = Vec::new();
+        for spec in [DeviceSpec::Cuda(0), DeviceSpec::Metal(0)] {
+            match Device::open(&spec.to_string()) {
+                Ok(found) => {
+                    let note = format!("auto took {spec}{}", because(&passed));
+                    return Device::opened(found.engine, spec, note);
+                }
+                Err(Error::Device { why, .. }) => passed.push(format!("{spec}: {why}")),
+                Err(other) => passed.push(other.to_string()),
+            }
+        }
+        let note = format!("auto took cpu{}", because(&passed));
+        Device::opened(candle_core::Device::Cpu, DeviceSpec::Cpu, note)
+    }
+
+    fn opened(engine: candle_core::Device, spec: DeviceSpec, note: String) -> Device {
+        Device {
+            engine,
+            spec,
+            note: note.into(),
+        }
+    }
+
+    /// The kind and ordinal; never `Auto`.
+    pub fn spec(&self) -> DeviceSpec {
+        self.spec
+    }
+
+    /// What was taken and why, one line for the log.
+    pub fn note(&self) -> &str {
+        &self.note
+    }
+
+    /// Whether this is the processor.
+    pub fn is_cpu(&self) -> bool {
+        self.spec == DeviceSpec::Cpu
+    }
+
+    /// Waits until all work given to the device is done.
+    pub fn synchronize(&self) -> Result<()> {
+        Ok(self.engine.synchronize()?)
+    }
+
+    /// The device of the candle engine.
+    pub fn as_candle(&self) -> &candle_core::Device {
+        &self.engine
+    }
+
+    /// Wraps a candle device.
+    pub fn from_candle(engine: &candle_core::Device) -> Device {
+        let spec = match engine.location() {
+            candle_core::DeviceLocation::Cpu => DeviceSpec::Cpu,
+            candle_core::DeviceLocation::Cuda { gpu_id } => DeviceSpec::Cuda(gpu_id),
+            candle_core::DeviceLocation::Metal { gpu_id } => DeviceSpec::Metal(gpu_id),
+        };
+        Device::opened(
+            engine.clone(),
+            spec,
+            format!("{spec}: handed over open").into(),
+        )
+    }
+}
+
+impl PartialEq for Device {
+    fn eq(&self, other: &Device) -> bool {
+        self.spec == other.spec
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.spec.fmt(f)
+    }
+}
+
+fn because(passed: &[String]) -> String {
+    if passed.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", passed.join("; "))
+    }
+}
+
+fn absent(spec: DeviceSpec, engine: &str, feature: &str) -> Error {
+    let why = format!("this build has no {engine} engine; build with --features {feature}");
+    Error::Device {
+        asked: spec.to_string(),
+        why,
+    }
+}
+
+fn refused(spec: DeviceSpec, error: &candle_core::Error) -> Error {
+    Error::Device {
+        asked: spec.to_string(),
+        why: error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_and_written_back() {
+        for text in ["auto", "cpu", "cuda:0", "cuda:3", "metal:0", "wgpu:1"] {
+            assert_eq!(text.parse::<DeviceSpec>().unwrap().to_string(), text);
+        }
+        assert_eq!("cuda".parse::<DeviceSpec>().unwrap(), DeviceSpec::Cuda(0));
+        for text in ["", "gpu", "cpu:0", "cuda:x", "cuda:", "CPU"] {
+            let message = text.parse::<DeviceSpec>().unwrap_err().to_string();
+            assert!(message.contains(&format!("{text:?}")), "{message}");
+        }
+    }
+
+    #[test]
+    fn auto_tells_its_choice_and_absent_engines_are_errors() {
+        let auto = Device::open("auto").unwrap();
+        assert!(
+            auto.note().starts_with(&format!("auto took {auto}")),
+            "{}",
+            auto.note()
+        );
+        let message = Device::open("wgpu").unwrap_err().to_string();
+        assert!(message.contains("no wgpu engine"), "{message}");
+        #[cfg(not(feature = "cuda"))]
+        assert!(
+            Device::open("cuda")
+                .unwrap_err()
+                .to_string()
+                .contains("--features cuda")
+        );
+    }
+}
