@@ -3,6 +3,9 @@
 //! A plan is plain data: it prints, hashes and compares. Kernels are written per shape of intervention, never per
 //! scheme. Angles and frequencies are f64 here; the cast to the compute type is the last step of table building.
 
+mod text;
+mod validate;
+
 use crate::expr::Expr;
 use serde::{Deserialize, Serialize};
 
@@ -176,6 +179,28 @@ pub struct ParamSpec {
     /// The value is clamped into this range after each step (a projected step: the gradient is that of the
     /// unclamped formula).
     pub clamp: Option<(f64, f64)>,
+}
+
+impl ParamSpec {
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether it has no values.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Its values if they belong to the plan itself: not learned and not drawn. Every implementation reads these
+    /// from the plan, so that no caller can pass others.
+    pub fn constant(&self) -> Option<Vec<f64>> {
+        match (&self.init, self.learned) {
+            (Init::Constant(x), false) => Some(vec![*x; self.len()]),
+            (Init::Values(values), false) => Some(values.clone()),
+            _ => None,
+        }
+    }
 }
 
 /// Initial values. The draws come from the scheme's own random stream.

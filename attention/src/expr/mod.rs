@@ -6,9 +6,16 @@
 //!
 //! A new operation needs two schemes that use it and one line in each lowering.
 
+pub mod analysis;
+pub mod eval;
+mod grad;
 mod parse;
 mod print;
+mod simplify;
 
+pub use analysis::{Interval, Tile};
+pub use eval::{Env, ParamValues, TokenValues};
+pub use grad::Partials;
 pub use parse::{ParseError, is_name};
 
 use std::fmt;

@@ -278,7 +278,6 @@ fn latex_binary(whole: &Expr, op: Binary, x: &Expr, y: &Expr) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::expr::{distance, number, param, raw};
 
     #[test]

@@ -1,0 +1,490 @@
+//! Checks that a plan is whole and fits a model, so that nothing fails later in the middle of a run.
+
+use super::{Embed, Geometry, Init, ParamSpec, Plan, Positions, Rotation, Turn};
+use crate::expr::{Expr, Side, is_name};
+use crate::{Error, Result};
+
+impl Plan {
+    /// Whether the plan is whole and fits `geometry`. Implementations may rely on everything checked here.
+    pub fn validate(&self, geometry: &Geometry) -> Result<()> {
+        check_geometry(geometry)?;
+        for (i, spec) in self.params.iter().enumerate() {
+            check_param(spec)?;
+            if self.params[..i].iter().any(|other| other.name == spec.name) {
+                return Err(Error::plan(format!("params.{}", spec.name), "named twice"));
+            }
+        }
+        for (p, turn) in self.turns.iter().enumerate() {
+            check_turn(turn, geometry, &format!("turns[{p}]"))?;
+        }
+        check_finite("softmax_scale", &[self.softmax_scale])?;
+        if let Some(scale) = &self.query_scale {
+            let place = "query_scale";
+            forbid(scale, place, "raw scores, k and token vectors", &|part| {
+                matches!(part, Expr::Raw(_) | Expr::Key | Expr::Token(..))
+            })?;
+            self.check_names(scale, place, geometry)?;
+        }
+        self.check_score(geometry)?;
+        self.check_embed(geometry)?;
+        self.check_all_used()
+    }
+
+    /// Number of raw scores that the score may name.
+    pub fn raw_scores(&self) -> usize {
+        self.turns.len().max(1)
+    }
+
+    fn check_score(&self, geometry: &Geometry) -> Result<()> {
+        let (asked, given) = (self.score.raw_count(), self.raw_scores());
+        if asked > given {
+            let why = format!(
+                "names raw score {} in `{}`, but {given} given by turns",
+                asked - 1,
+                self.score
+            );
+            return Err(Error::plan("score", why));
+        }
+        let token = |part: &Expr| matches!(part, Expr::Token(..));
+        forbid(
+            &self.score,
+            "score",
+            "token vectors, which this plan does not define",
+            &token,
+        )?;
+        self.check_names(&self.score, "score", geometry)
+    }
+
+    /// Every parameter that `expr` names exists in the right shape.
+    fn check_names(&self, expr: &Expr, place: &str, geometry: &Geometry) -> Result<()> {
+        let heads = geometry.heads;
+        match expr {
+            Expr::Param(name) => {
+                self.check_shape(place, name, &format!("[{heads}]"), &|s| s == [heads])?
+            }
+            Expr::Lookup {
+                table,
+                per_head: true,
+                ..
+            } => {
+                let expected = format!("[{heads}, rows]");
+                self.check_shape(place, table, &expected, &|s| s.len() == 2 && s[0] == heads)?;
+            }
+            Expr::Lookup {
+                table,
+                per_head: false,
+                ..
+            } => {
+                self.check_shape(place, table, "[rows]", &|s| s.len() == 1)?;
+            }
+            Expr::Net { name, .. } => {
+                let w1 = format!("{name}.w1");
+                self.check_shape(place, &w1, "[hidden]", &|s| s.len() == 1)?;
+                let hidden = self.param(&w1).map_or(0, ParamSpec::len);
+                let b1 = format!("{name}.b1");
+                self.check_shape(place, &b1, &format!("[{hidden}]"), &|s| s == [hidden])?;
+                let w2 = format!("[{heads}, {hidden}]");
+                self.check_shape(place, &format!("{name}.w2"), &w2, &|s| s == [heads, hidden])?;
+                let b2 = format!("[{heads}]");
+                self.check_shape(place, &format!("{name}.b2"), &b2, &|s| s == [heads])?;
+            }
+            _ => {}
+        }
+        expr.children()
+            .iter()
+            .try_for_each(|child| self.check_names(child, place, geometry))
+    }
+
+    fn check_shape(
+        &self,
+        place: &str,
+        name: &str,
+        expected: &str,
+        fits: &dyn Fn(&[usize]) -> bool,
+    ) -> Result<()> {
+        match self.param(name) {
+            Some(spec) if fits(&spec.shape) => Ok(()),
+            Some(spec) => {
+                let why = format!(
+                    "uses {name:?} as of shape {expected}, but its shape is {:?}",
+                    spec.shape
+                );
+                Err(Error::plan(place, why))
+            }
+            None => {
+                let known: Vec<_> = self.params.iter().map(|spec| spec.name.as_str()).collect();
+                let why = format!(
+                    "uses {name:?}, which is no parameter; parameters: [{}]",
+                    known.join(", ")
+                );
+                Err(Error::plan(place, why))
+            }
+        }
+    }
+
+    /// The parameter of this name.
+    pub fn param(&self, name: &str) -> Option<&ParamSpec> {
+        self.params.iter().find(|spec| spec.name == name)
+    }
+
+    fn check_embed(&self, geometry: &Geometry) -> Result<()> {
+        let width = geometry.width;
+        match &self.embed {
+            Embed::Nothing => Ok(()),
+            Embed::Sinusoid {
+                inv_freq, scale, ..
+            } => {
+                check_finite("embed.inv_freq", inv_freq)?;
+                check_finite("embed.scale", &[*scale])?;
+                if 2 * inv_freq.len() == width {
+                    return Ok(());
+                }
+                let why = format!(
+                    "{} frequencies make {} channels, width is {width}",
+                    inv_freq.len(),
+                    2 * inv_freq.len()
+                );
+                Err(Error::plan("embed.inv_freq", why))
+            }
+            Embed::Table {
+                table,
+                rows,
+                resize,
+            } => {
+                let expected = format!("[{rows}, {width}]");
+                self.check_shape("embed.table", table, &expected, &|s| s == [*rows, width])?;
+                if *rows == 0 || resize.is_some_and(|to| to.rows == 0) {
+                    return Err(Error::plan(
+                        "embed.rows",
+                        "expected at least 1 row, found 0",
+                    ));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// A learned parameter that nothing reads would stay at its initial value without a word.
+    fn check_all_used(&self) -> Result<()> {
+        let mut used = self.score.param_names();
+        if let Some(scale) = &self.query_scale {
+            used.extend(scale.param_names());
+        }
+        if let Embed::Table { table, .. } = &self.embed {
+            used.push(table.clone());
+        }
+        match self
+            .params
+            .iter()
+            .find(|spec| spec.learned && !used.contains(&spec.name))
+        {
+            Some(spec) => Err(Error::plan(
+                format!("params.{}", spec.name),
+                "learned, but nothing reads it",
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+fn check_geometry(geometry: &Geometry) -> Result<()> {
+    let Geometry {
+        heads,
+        kv_heads,
+        head_dim,
+        ..
+    } = *geometry;
+    if heads == 0 || kv_heads == 0 || head_dim == 0 {
+        let why = format!(
+            "expected at least 1 each, found heads {heads}, kv_heads {kv_heads}, head_dim {head_dim}"
+        );
+        return Err(Error::plan("geometry", why));
+    }
+    if !heads.is_multiple_of(kv_heads) {
+        return Err(Error::plan(
+            "geometry",
+            format!("{kv_heads} kv_heads do not divide {heads} heads"),
+        ));
+    }
+    Ok(())
+}
+
+fn check_param(spec: &ParamSpec) -> Result<()> {
+    let place = format!("params.{}", spec.name);
+    if !is_name(&spec.name) {
+        return Err(Error::plan(
+            place,
+            "a name has letters, digits, `_` and `.`, and starts with no digit",
+        ));
+    }
+    if spec.is_empty() {
+        return Err(Error::plan(
+            place,
+            format!("shape {:?} has no elements", spec.shape),
+        ));
+    }
+    match &spec.init {
+        Init::Constant(x) => check_finite(&place, &[*x])?,
+        Init::Values(values) if values.len() != spec.len() => {
+            let why = format!(
+                "shape {:?} wants {} values, found {}",
+                spec.shape,
+                spec.len(),
+                values.len()
+            );
+            return Err(Error::plan(place, why));
+        }
+        Init::Values(values) => check_finite(&place, values)?,
+        Init::Uniform(low, high) => {
+            check_finite(&place, &[*low, *high])?;
+            check_order(&place, *low, *high)?;
+        }
+        Init::Normal(mean, std) => {
+            check_finite(&place, &[*mean, *std])?;
+            check_order(&place, 0.0, *std)?;
+        }
+    }
+    match spec.clamp {
+        // A side without a limit is ±∞.
+        Some((low, high)) if low.is_nan() || high.is_nan() => {
+            Err(Error::plan(place, "clamp with a NaN"))
+        }
+        Some((low, high)) => check_order(&place, low, high),
+        None => Ok(()),
+    }
+}
+
+fn check_order(place: &str, low: f64, high: f64) -> Result<()> {
+    if low <= high {
+        return Ok(());
+    }
+    Err(Error::plan(place, format!("expected {low} <= {high}")))
+}
+
+fn check_finite(place: &str, values: &[f64]) -> Result<()> {
+    match values.iter().position(|x| !x.is_finite()) {
+        Some(i) => Err(Error::plan(
+            place,
+            format!("expected finite numbers, found {} at {i}", values[i]),
+        )),
+        None => Ok(()),
+    }
+}
+
+fn check_turn(turn: &Turn, geometry: &Geometry, place: &str) -> Result<()> {
+    let pairs = turn.query.inv_freq.len();
+    if turn.key.inv_freq.len() != pairs {
+        let why = format!(
+            "{pairs} pairs for queries, {} for keys",
+            turn.key.inv_freq.len()
+        );
+        return Err(Error::plan(place, why));
+    }
+    if 2 * pairs > geometry.head_dim {
+        let why = format!(
+            "{pairs} pairs need {} channels, head_dim is {}",
+            2 * pairs,
+            geometry.head_dim
+        );
+        return Err(Error::plan(place, why));
+    }
+    check_rotation(
+        &turn.query,
+        Side::Query,
+        geometry.heads,
+        &format!("{place}.query"),
+    )?;
+    check_rotation(
+        &turn.key,
+        Side::Key,
+        geometry.kv_heads,
+        &format!("{place}.key"),
+    )
+}
+
+fn check_rotation(rotation: &Rotation, side: Side, heads: usize, place: &str) -> Result<()> {
+    check_finite(&format!("{place}.inv_freq"), &rotation.inv_freq)?;
+    check_finite(&format!("{place}.amplitude"), &[rotation.amplitude])?;
+    let pairs = rotation.inv_freq.len();
+    let (found, expected, what) = match &rotation.position {
+        Positions::All(_) => (1, 1, ""),
+        Positions::PerHead(positions) => (positions.len(), heads, "heads"),
+        Positions::PerPair(positions) => (positions.len(), pairs, "pairs"),
+    };
+    if found != expected {
+        let why = format!("{found} positions for {expected} {what}");
+        return Err(Error::plan(format!("{place}.position"), why));
+    }
+    let (own, other) = match side {
+        Side::Query => ("q and n", Expr::Key),
+        Side::Key => ("k and n", Expr::Query),
+    };
+    let positions = match &rotation.position {
+        Positions::All(position) => std::slice::from_ref(position),
+        Positions::PerHead(positions) | Positions::PerPair(positions) => positions,
+    };
+    positions.iter().try_for_each(|position| {
+        forbid(
+            position,
+            &format!("{place}.position"),
+            &format!("anything but {own}"),
+            &|part| {
+                matches!(part, Expr::Raw(_) | Expr::Param(_) | Expr::Lookup { .. })
+                    || matches!(part, Expr::Token(..) | Expr::Net { .. })
+                    || *part == other
+            },
+        )
+    })
+}
+
+fn forbid(expr: &Expr, place: &str, what: &str, found: &dyn Fn(&Expr) -> bool) -> Result<()> {
+    if expr.any(found) {
+        return Err(Error::plan(place, format!("`{expr}` may not use {what}")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expr::{param, raw};
+    use crate::plan::Pairing;
+
+    const GEOMETRY: Geometry = Geometry {
+        layers: 1,
+        width: 8,
+        heads: 4,
+        kv_heads: 2,
+        head_dim: 4,
+        trained_length: 16,
+    };
+
+    fn spec(name: &str, shape: &[usize]) -> ParamSpec {
+        ParamSpec {
+            name: name.into(),
+            shape: shape.to_vec(),
+            init: Init::Constant(0.5),
+            learned: true,
+            per_layer: false,
+            clamp: None,
+        }
+    }
+
+    fn refused(plan: Plan, part: &str) {
+        let message = plan.validate(&GEOMETRY).unwrap_err().to_string();
+        assert!(message.contains(part), "{message}");
+    }
+
+    fn with_score(text: &str, params: &[ParamSpec]) -> Plan {
+        Plan {
+            score: text.parse().unwrap(),
+            params: params.to_vec(),
+            ..Plan::default()
+        }
+    }
+
+    fn with_turn(edit: fn(&mut Turn)) -> Plan {
+        let mut turn = Turn::rotary(vec![1.0, 0.1], 1.0, Pairing::HalfSplit);
+        edit(&mut turn);
+        Plan {
+            turns: vec![turn],
+            ..Plan::default()
+        }
+    }
+
+    #[test]
+    fn whole_plans_pass() {
+        Plan::default().validate(&GEOMETRY).unwrap();
+        with_turn(|_| ()).validate(&GEOMETRY).unwrap();
+        let net = [
+            spec("f.w1", &[3]),
+            spec("f.b1", &[3]),
+            spec("f.w2", &[4, 3]),
+            spec("f.b2", &[4]),
+        ];
+        with_score("raw + net f(q - k)", &net)
+            .validate(&GEOMETRY)
+            .unwrap();
+    }
+
+    #[test]
+    fn broken_plans_are_refused_with_the_place() {
+        refused(with_score("raw1", &[]), "raw score 1");
+        refused(
+            with_score("raw + a[h]", &[]),
+            "\"a\", which is no parameter",
+        );
+        refused(
+            with_score("raw + a[h]", &[spec("a", &[3])]),
+            "[4], but its shape is [3]",
+        );
+        refused(with_score("raw + t[h, q]", &[spec("t", &[4])]), "[4, rows]");
+        refused(with_score("raw + net f(q)", &[spec("f.w1", &[3])]), "f.b1");
+        refused(with_score("raw + g@k", &[]), "token vectors");
+        refused(with_score("raw", &[spec("a", &[4])]), "nothing reads it");
+        refused(
+            with_score("raw + a[h]", &[spec("a", &[4]), spec("a", &[4])]),
+            "named twice",
+        );
+        refused(
+            with_score("raw", &[spec("a b", &[4])]),
+            "a name has letters",
+        );
+        refused(
+            with_turn(|turn| turn.query.inv_freq = vec![1.0; 3]),
+            "3 pairs for queries, 2 for keys",
+        );
+        refused(
+            with_turn(|turn| turn.key.position = Positions::All(Expr::Query)),
+            "anything but k and n",
+        );
+        refused(
+            with_turn(|turn| turn.query.position = Positions::PerHead(vec![Expr::Query])),
+            "1 positions for 4 heads",
+        );
+        refused(with_turn(|turn| turn.query.amplitude = f64::NAN), "finite");
+        let wide = Plan {
+            turns: vec![Turn::rotary(vec![1.0; 3], 1.0, Pairing::HalfSplit)],
+            ..Plan::default()
+        };
+        refused(wide, "6 channels, head_dim is 4");
+        refused(
+            Plan {
+                query_scale: Some(Expr::Key),
+                ..Plan::default()
+            },
+            "query_scale: `k`",
+        );
+        refused(
+            Plan {
+                query_scale: Some(raw() * param("a")),
+                ..Plan::default()
+            },
+            "query_scale",
+        );
+        let odd = Geometry {
+            kv_heads: 3,
+            ..GEOMETRY
+        };
+        assert!(
+            Plan::default()
+                .validate(&odd)
+                .unwrap_err()
+                .to_string()
+                .contains("do not divide")
+        );
+        let table = Embed::Table {
+            table: "wpe".into(),
+            rows: 16,
+            resize: None,
+        };
+        refused(
+            Plan {
+                embed: table,
+                params: vec![spec("wpe", &[16, 9])],
+                ..Plan::default()
+            },
+            "[16, 8]",
+        );
+    }
+}
