@@ -1,4 +1,10 @@
 //! What a result is, where it is kept, and how it is shown. Knows no tensor and no scheme: labels arrive in records.
 #![forbid(unsafe_code)]
 
+pub mod error;
+pub mod figure;
+#[doc(hidden)]
+pub mod fixture;
 pub mod record;
+pub mod store;
+pub mod summary;

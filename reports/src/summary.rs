@@ -4,19 +4,10 @@
 //! Lengths are in tokens, losses in nats per scored token, probabilities in 0..=1. Every value is looked up by its
 //! evaluated length. Non-finite numbers are kept as they are: a page shows them as words, never as a gap.
 
-mod assemble;
-mod difference;
-mod effective;
-mod passkey;
-mod perplexity;
-
 use crate::record::{
     Cost, DataRecord, EngineRecord, ModelRecord, Protocol, SchemeRecord, Stage, State,
 };
-use crate::store::LoadedRun;
 use serde::Serialize;
-
-pub use difference::{Compared, Comparison, compare};
 
 /// A confidence interval. Both ends are in the unit of the value it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -518,20 +509,12 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { tolerance: 0.0, resamples: 10_000, seed: 0 }
+        Options {
+            tolerance: 0.0,
+            resamples: 10_000,
+            seed: 0,
+        }
     }
-}
-
-/// Summarises a run with the default [`Options`].
-#[must_use]
-pub fn summarise(run: &LoadedRun) -> Summary {
-    summarise_with(run, &Options::default())
-}
-
-/// Summarises a run.
-#[must_use]
-pub fn summarise_with(run: &LoadedRun, options: &Options) -> Summary {
-    assemble::run(run, options)
 }
 
 /// `scheme` with its stage, as legends show it.

@@ -1,0 +1,649 @@
+//! A synthetic run with the shape of a real one, for tests and for looking at pages. Its numbers are drawn from simple
+//! laws and measure nothing.
+
+use crate::record::{
+    CellRecord, Cost, DataRecord, EngineRecord, ModelRecord, PartRecord, PasskeyRecord,
+    PerplexityRecord, PlannedCell, PositionRecord, Protocol, Refusal, RunPlan, SCHEMA_VERSION,
+    SchemeRecord, Stage, State, Status, TrainRecord,
+};
+use crate::store::{LoadedCell, LoadedRun, RunDir, StoreError};
+use rand_chacha::ChaCha8Rng;
+use rand_core::{RngCore, SeedableRng};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// What the synthetic run contains.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Seeds of every curve.
+    pub seeds: Vec<u64>,
+    /// Test segments of the language study.
+    pub units: usize,
+    /// Passkey trials per length and depth.
+    pub trials: usize,
+    /// Whether the run has the study `language`.
+    pub language: bool,
+    /// Whether the run has the study `retrieval`.
+    pub retrieval: bool,
+    /// Whether one scheme diverged and one cell failed.
+    pub mishaps: bool,
+    /// Evaluated multiples of the trained length.
+    pub multiples: Vec<usize>,
+    /// Only curves of this config name.
+    pub only: Option<&'static str>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            seeds: vec![0],
+            units: 32,
+            trials: 20,
+            language: true,
+            retrieval: true,
+            mishaps: true,
+            multiples: vec![1, 2, 4, 8],
+            only: None,
+        }
+    }
+}
+
+/// How a synthetic curve behaves past the trained length.
+#[derive(Clone, Copy)]
+enum Law {
+    /// Loss rises by this many nats per doubling; retrieval ends at the trained length.
+    Rises(f64),
+    /// Loss stays; retrieval reaches this many tokens back.
+    Flat(usize),
+    /// The scheme serves nothing past the trained length.
+    Ends,
+}
+
+struct Sketch {
+    name: &'static str,
+    id: &'static str,
+    title: &'static str,
+    family: &'static str,
+    formula: (&'static str, &'static str),
+    paper: &'static str,
+    base: Option<&'static str>,
+    stage: Stage,
+    /// Loss in nats at the trained length.
+    level: f64,
+    law: Law,
+}
+
+const RAW: (&str, &str) = ("raw0", r"\frac{q_i^\top k_j}{\sqrt d}");
+
+fn sketches() -> Vec<Sketch> {
+    let rope = |name, id, title, base, stage, level, law| Sketch {
+        name,
+        id,
+        title,
+        family: "rotary",
+        formula: RAW,
+        paper: "a paper of rotations, section 3",
+        base,
+        stage,
+        level,
+        law,
+    };
+    use Stage::{FineTuned, Trained, ZeroShot};
+    let base = Some("rope");
+    vec![
+        Sketch {
+            name: "nope",
+            id: "nope",
+            title: "No positional encoding",
+            family: "none",
+            formula: RAW,
+            paper: "a paper without positions, section 2",
+            base: None,
+            stage: Trained,
+            level: 2.10,
+            law: Law::Rises(0.12),
+        },
+        rope(
+            "rope",
+            "rope",
+            "Rotary position embedding",
+            None,
+            Trained,
+            1.87,
+            Law::Rises(0.42),
+        ),
+        Sketch {
+            name: "alibi",
+            id: "alibi",
+            title: "Attention with linear biases",
+            family: "bias",
+            formula: ("raw0 - slope * (q - k)", r"s_0 - m_h\,(i - j)"),
+            paper: "a paper of slopes, section 3",
+            base: None,
+            stage: Trained,
+            level: 1.90,
+            law: Law::Flat(96),
+        },
+        Sketch {
+            name: "learned",
+            id: "learned",
+            title: "Learned positions",
+            family: "absolute",
+            formula: RAW,
+            paper: "a paper of tables, section 3",
+            base: None,
+            stage: Trained,
+            level: 2.02,
+            law: Law::Ends,
+        },
+        rope(
+            "pi-x4",
+            "pi",
+            "Position interpolation",
+            base,
+            ZeroShot,
+            2.40,
+            Law::Rises(0.15),
+        ),
+        rope(
+            "pi-x4",
+            "pi",
+            "Position interpolation",
+            base,
+            FineTuned,
+            1.93,
+            Law::Rises(0.02),
+        ),
+        rope(
+            "yarn-x4",
+            "yarn",
+            "YaRN",
+            base,
+            ZeroShot,
+            1.95,
+            Law::Rises(0.08),
+        ),
+        rope(
+            "yarn-x4",
+            "yarn",
+            "YaRN",
+            base,
+            FineTuned,
+            1.90,
+            Law::Flat(400),
+        ),
+        Sketch {
+            name: "wild_50%",
+            id: "kerple",
+            title: "Kernelised bias <log>",
+            family: "bias",
+            formula: (
+                "raw0 - p1 * ln(1 + p2 * (q - k))",
+                r"s_0 - r_1 \log(1 + r_2 (i-j))",
+            ),
+            paper: "a paper of kernels, section 4",
+            base: None,
+            stage: Trained,
+            level: 2.0,
+            law: Law::Flat(200),
+        },
+    ]
+}
+
+/// Draws that depend on what they are for, not on the order in which they are made.
+struct Dice(ChaCha8Rng);
+
+impl Dice {
+    fn of(what: &str) -> Dice {
+        Dice(ChaCha8Rng::from_seed(
+            *blake3::hash(what.as_bytes()).as_bytes(),
+        ))
+    }
+
+    /// In 0..1.
+    fn uniform(&mut self) -> f64 {
+        (self.0.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// Standard normal (Box and Muller 1958).
+    fn normal(&mut self) -> f64 {
+        let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
+        radius * (std::f64::consts::TAU * self.uniform()).cos()
+    }
+}
+
+/// The synthetic run, in memory.
+#[must_use]
+pub fn run(options: &Options) -> LoadedRun {
+    let mut cells = Vec::new();
+    let studies = [
+        ("language", 128, options.language),
+        ("retrieval", 64, options.retrieval),
+    ];
+    for (study, trained, _) in studies.into_iter().filter(|s| s.2) {
+        for sketch in sketches()
+            .iter()
+            .filter(|s| options.only.is_none_or(|only| only == s.name))
+        {
+            for &seed in &options.seeds {
+                cells.push(cell(study, trained, sketch, seed, options));
+            }
+        }
+    }
+    let plan = RunPlan {
+        schema_version: SCHEMA_VERSION,
+        name: "synthetic".into(),
+        config_hash: blake3::hash(b"synthetic config").to_hex().to_string(),
+        command: "farspan run synthetic.toml".into(),
+        created: "2026-01-02T03:04:05Z".into(),
+        version: "0.1.0".into(),
+        machine: "an imagined machine with 2 cores".into(),
+        passkey_threshold: 0.8,
+        confidence: 0.95,
+        reference: options.only.is_none().then(|| "rope".to_string()),
+        cells: cells
+            .iter()
+            .map(|c: &LoadedCell| c.planned.clone())
+            .collect(),
+    };
+    LoadedRun {
+        path: PathBuf::from("synthetic"),
+        plan,
+        config: Some("name = \"synthetic\"\n".into()),
+        resolved: Some("name = \"synthetic\"  # synthetic.toml:1:8\n".into()),
+        cells,
+        problems: Vec::new(),
+    }
+}
+
+/// The synthetic run, in a folder.
+///
+/// # Errors
+/// The system's refusals.
+pub fn write(path: &Path, options: &Options) -> Result<RunDir, StoreError> {
+    let run = run(options);
+    let (config, resolved) = (run.config.as_deref(), run.resolved.as_deref());
+    let dir = RunDir::create(
+        path,
+        &run.plan,
+        config.unwrap_or_default(),
+        resolved.unwrap_or_default(),
+    )?;
+    for cell in &run.cells {
+        let id = &cell.planned.id;
+        if let Some(status) = &cell.status {
+            dir.write_status(id, status)?;
+        }
+        if let Some(cost) = &cell.cost {
+            dir.write_cost(id, cost)?;
+        }
+        if let Some(result) = &cell.result {
+            dir.write_result(id, result)?;
+            dir.append_event(id, &json!({"event": "step", "step": 100, "loss": 2.5}))?;
+        }
+    }
+    Ok(dir)
+}
+
+/// Identity of a cell of the synthetic run.
+fn id(study: &str, name: &str, stage: Stage, seed: u64) -> String {
+    blake3::hash(format!("{study}/{name}/{stage:?}/{seed}").as_bytes()).to_hex()[..16].to_string()
+}
+
+fn cell(study: &str, trained: usize, sketch: &Sketch, seed: u64, options: &Options) -> LoadedCell {
+    let stage = sketch.stage;
+    let mark = if stage == Stage::FineTuned {
+        "+finetuned"
+    } else {
+        ""
+    };
+    let planned = PlannedCell {
+        id: id(study, sketch.name, stage, seed),
+        label: format!("{study}/{}{mark}/s{seed}", sketch.name),
+        study: study.into(),
+        scheme: sketch.name.into(),
+        stage,
+        seed,
+        base: sketch
+            .base
+            .map(|base| id(study, base, Stage::Trained, seed)),
+        parameters: 614_528,
+        train_tokens: 1_638_400,
+        flops: 6.0e12,
+        config: json!({"study": study, "seed": seed}),
+    };
+    let status = |state, reason: Option<&str>| Status {
+        schema_version: SCHEMA_VERSION,
+        state,
+        step: if state == State::Done { 800 } else { 312 },
+        steps: 800,
+        reason: reason.map(str::to_string),
+        updated: "2026-01-02T03:14:05Z".into(),
+        pid: None,
+    };
+    let last = options.seeds.last() == Some(&seed);
+    let mishap = match (options.mishaps, sketch.id, study) {
+        (true, "kerple", "language") => Some(status(
+            State::Diverged,
+            Some("loss inf at step 313 (first loss 5.5413, seed 0)"),
+        )),
+        (true, "nope", "retrieval") if last && options.seeds.len() > 1 => Some(status(
+            State::Failed,
+            Some("its process ended without a result (signal: 9)"),
+        )),
+        _ => None,
+    };
+    if let Some(status) = mishap {
+        return LoadedCell {
+            planned,
+            status: Some(status),
+            result: None,
+            cost: None,
+            unreadable: None,
+        };
+    }
+    let record = record(study, trained, sketch, seed, options, &planned.id);
+    let mut dice = Dice::of(&format!("cost {}", planned.label));
+    let cost = Cost {
+        train_seconds: if stage == Stage::ZeroShot {
+            0.0
+        } else {
+            60.0 + 5.0 * dice.uniform()
+        },
+        evaluate_seconds: 12.0 + dice.uniform(),
+        train_tokens_per_second: if stage == Stage::ZeroShot {
+            0.0
+        } else {
+            26_000.0 + 2e3 * dice.normal()
+        },
+        peak_memory_bytes: 400_000_000 + (5e7 * dice.uniform()) as u64,
+        threads: 1,
+        jobs: 2,
+    };
+    LoadedCell {
+        planned,
+        status: Some(status(State::Done, None)),
+        result: Some(record),
+        cost: Some(cost),
+        unreadable: None,
+    }
+}
+
+fn record(
+    study: &str,
+    trained: usize,
+    sketch: &Sketch,
+    seed: u64,
+    options: &Options,
+    id: &str,
+) -> CellRecord {
+    let language = study == "language";
+    let steps = if sketch.stage == Stage::ZeroShot {
+        0
+    } else {
+        800
+    };
+    let lengths: Vec<usize> = options.multiples.iter().map(|m| m * trained).collect();
+    let served = |&length: &usize| !(matches!(sketch.law, Law::Ends) && length > trained);
+    let refused = lengths
+        .iter()
+        .filter(|l| !served(l))
+        .map(|&length| Refusal {
+            measure: if language {
+                "perplexity".into()
+            } else {
+                "passkey".into()
+            },
+            length,
+            reason: format!("its table has {trained} positions; length {length} needs {length}"),
+        });
+    let longest = lengths
+        .iter()
+        .copied()
+        .filter(served)
+        .max()
+        .unwrap_or(trained);
+    let served_lengths: Vec<usize> = lengths.iter().copied().filter(served).collect();
+    CellRecord {
+        schema_version: SCHEMA_VERSION,
+        id: id.into(),
+        study: study.into(),
+        scheme: SchemeRecord {
+            name: sketch.name.into(),
+            id: sketch.id.into(),
+            title: sketch.title.into(),
+            family: sketch.family.into(),
+            idea: "One sentence that says what the scheme does.".into(),
+            paper: sketch.paper.into(),
+            settings: json!({"base": 10000.0, "factor": if sketch.base.is_some() { 4.0 } else { 1.0 }}),
+            formula: sketch.formula.0.into(),
+            latex: sketch.formula.1.into(),
+            base: sketch.base.map(str::to_string),
+            stage: sketch.stage,
+        },
+        seed,
+        trained_length: trained,
+        model: ModelRecord {
+            size: Some("d3".into()),
+            layers: 3,
+            width: 96,
+            heads: 6,
+            kv_heads: 6,
+            head_dim: 16,
+            hidden: 256,
+            vocab: if language { 256 } else { 64 },
+            parameters: 614_528,
+            scheme_parameters: 0,
+        },
+        train: training(study, trained, sketch, seed, steps),
+        data: data(language),
+        perplexity: if language {
+            perplexity(trained, &served_lengths, sketch, seed, options)
+        } else {
+            vec![]
+        },
+        position: language.then(|| position(trained, longest, sketch, seed, options)),
+        passkey: if language {
+            vec![]
+        } else {
+            passkey(trained, &served_lengths, sketch, seed, options)
+        },
+        refused: refused.collect(),
+        learned: Vec::new(),
+        engine: EngineRecord {
+            device: "cpu".into(),
+            attention: "composed".into(),
+            version: "0.1.0".into(),
+        },
+    }
+}
+
+fn training(study: &str, length: usize, sketch: &Sketch, seed: u64, steps: u64) -> TrainRecord {
+    let mut dice = Dice::of(&format!(
+        "training {study} {} {:?} {seed}",
+        sketch.name, sketch.stage
+    ));
+    let start = if sketch.stage == Stage::FineTuned {
+        sketch.level + 0.5
+    } else {
+        5.5
+    };
+    let mut loss = |step: u64, noise: f64| {
+        let t = step as f64 / 800.0;
+        sketch.level + (start - sketch.level) * (-6.0 * t).exp() + noise * dice.normal()
+    };
+    let every = |n: u64| (1..=steps / n).map(move |i| i * n);
+    TrainRecord {
+        length,
+        batch: 16,
+        steps,
+        base_steps: if sketch.base.is_some() { 800 } else { 0 },
+        lr: 2e-3,
+        tokens: steps * 16 * length as u64,
+        curve: every(20).map(|step| (step, loss(step, 0.03))).collect(),
+        validation: every(100).map(|step| (step, loss(step, 0.01))).collect(),
+    }
+}
+
+fn data(language: bool) -> DataRecord {
+    let part = |name: &str, documents, tokens| PartRecord {
+        name: name.into(),
+        documents,
+        tokens,
+    };
+    let (description, tokenizer, parts) = match language {
+        true => {
+            let parts = vec![
+                part("train", 190, 12_600_000),
+                part("validation", 11, 700_000),
+                part("test", 11, 800_000),
+            ];
+            ("cargo: 212 files, 14.1 MB", "byte (256)", parts)
+        }
+        false => (
+            "passkey: 5 distinct digits in random filler",
+            "task symbols (64)",
+            Vec::new(),
+        ),
+    };
+    DataRecord {
+        description: description.into(),
+        hash: blake3::hash(description.as_bytes()).to_hex().to_string(),
+        tokenizer: tokenizer.into(),
+        tokenizer_hash: blake3::hash(tokenizer.as_bytes()).to_hex().to_string(),
+        parts,
+    }
+}
+
+/// Extra nats at `multiple` of the trained length.
+fn excess(law: Law, multiple: f64) -> f64 {
+    match law {
+        Law::Rises(slope) => slope * multiple.max(1.0).log2(),
+        Law::Flat(_) | Law::Ends => 0.0,
+    }
+}
+
+fn perplexity(
+    trained: usize,
+    lengths: &[usize],
+    sketch: &Sketch,
+    seed: u64,
+    options: &Options,
+) -> Vec<PerplexityRecord> {
+    let longest = options
+        .multiples
+        .iter()
+        .max()
+        .map_or(trained, |m| m * trained);
+    let seed_effect =
+        0.01 * Dice::of(&format!("seed {} {:?} {seed}", sketch.name, sketch.stage)).normal();
+    let mut records = Vec::new();
+    for &length in lengths {
+        let protocols = [
+            (Protocol::NonOverlap, length, longest / length * length),
+            (
+                Protocol::Sliding,
+                length / 4,
+                longest / (length / 4) * (length / 4),
+            ),
+            (Protocol::FixedTarget, 32, 32),
+        ];
+        for (protocol, stride, scored) in protocols {
+            // Little context at the start of a block costs some nats, the less the longer the block.
+            let start = if protocol == Protocol::NonOverlap {
+                24.0 / length as f64
+            } else {
+                0.0
+            };
+            let nll = |unit: usize| {
+                let level = Dice::of(&format!("unit {unit}")).normal() * 0.25;
+                let mut dice = Dice::of(&format!(
+                    "loss {} {:?} {seed} {unit} {length} {protocol:?}",
+                    sketch.name, sketch.stage
+                ));
+                let mean = sketch.level + excess(sketch.law, length as f64 / trained as f64);
+                (mean + start + level + seed_effect + 0.04 * dice.normal()) * scored as f64
+            };
+            records.push(PerplexityRecord {
+                protocol,
+                length,
+                stride,
+                nll: (0..options.units).map(nll).collect(),
+                tokens: vec![scored as u64; options.units],
+                bytes: vec![scored as u64; options.units],
+            });
+        }
+    }
+    records
+}
+
+fn position(
+    trained: usize,
+    length: usize,
+    sketch: &Sketch,
+    seed: u64,
+    options: &Options,
+) -> PositionRecord {
+    let mut starts = vec![0, 1, 2, 3];
+    let mut octave = 4;
+    while octave < length {
+        starts.extend([octave, octave + octave / 2]);
+        octave *= 2;
+    }
+    starts.retain(|&s| s < length);
+    let row = |unit: usize| {
+        let mut dice = Dice::of(&format!(
+            "position {} {:?} {seed} {unit}",
+            sketch.name, sketch.stage
+        ));
+        let level = Dice::of(&format!("unit {unit}")).normal() * 0.25;
+        let at = |&start: &usize| {
+            let past = excess(sketch.law, 1.5 * (start + 1) as f64 / trained as f64);
+            sketch.level + past + 1.6 / (1.0 + start as f64 / 4.0) + level + 0.1 * dice.normal()
+        };
+        starts.iter().map(at).collect()
+    };
+    PositionRecord {
+        length,
+        starts: starts.clone(),
+        nll: (0..options.units).map(row).collect(),
+    }
+}
+
+fn passkey(
+    trained: usize,
+    lengths: &[usize],
+    sketch: &Sketch,
+    seed: u64,
+    options: &Options,
+) -> Vec<PasskeyRecord> {
+    let mut records = Vec::new();
+    for &length in lengths {
+        for step in 0..=10 {
+            let depth = f64::from(step) / 10.0;
+            let distance = 3 + ((1.0 - depth) * (length - 12) as f64).round() as usize;
+            let p = match sketch.law {
+                Law::Rises(slope) if length > trained => (0.9 - 1.9 * slope - 0.1 * depth).max(0.0),
+                Law::Flat(reach) if distance > reach => 0.02,
+                Law::Ends | Law::Rises(_) | Law::Flat(_) => 0.985,
+            };
+            let mut dice = Dice::of(&format!(
+                "key {} {:?} {seed} {length} {step}",
+                sketch.name, sketch.stage
+            ));
+            let hits: Vec<bool> = (0..options.trials).map(|_| dice.uniform() < p).collect();
+            records.push(PasskeyRecord {
+                length,
+                depth,
+                distance,
+                symbols: hits.iter().map(|&hit| if hit { 5 } else { 1 }).collect(),
+                log_prob: hits
+                    .iter()
+                    .map(|&hit| if hit { -0.1 } else { -9.0 - dice.uniform() })
+                    .collect(),
+                hits,
+            });
+        }
+    }
+    records
+}
