@@ -1,0 +1,213 @@
+//! Which figures a study has: each module turns the numbers of a summary into one kind of figure and its table.
+
+mod cost;
+mod differences;
+mod effective;
+mod passkey;
+mod perplexity;
+mod training;
+
+use super::canvas::Drawing;
+use super::chart::{Point, Series};
+use super::data::Data;
+use crate::record::Protocol;
+use crate::summary::{Estimate, Interval, RunInfo, StudySummary};
+
+/// A figure with everything that is shown around it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Figure {
+    /// File name without ending, unique within a study: `perplexity`, `passkey-map`.
+    pub slug: String,
+    /// A few words.
+    pub title: String,
+    /// What is drawn, what the intervals are over, how to read the marks.
+    pub caption: String,
+    /// The drawing.
+    pub drawing: Drawing,
+    /// The numbers in it.
+    pub data: Data,
+    /// Whether it wants the width of the page.
+    pub wide: bool,
+}
+
+/// What every figure of a study needs to know beside its own numbers.
+#[derive(Clone, Copy, Debug)]
+struct Context<'a> {
+    run: &'a RunInfo,
+    study: &'a StudySummary,
+}
+
+impl Context<'_> {
+    /// The trained length, if all curves share one.
+    fn trained(&self) -> Option<usize> {
+        match self.study.trained_lengths[..] {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+
+    /// `95 % intervals`.
+    fn intervals(&self) -> String {
+        format!(
+            "{} % intervals",
+            super::scale::label(self.run.confidence * 100.0)
+        )
+    }
+
+    /// The sentence that says what intervals are over.
+    fn basis(&self) -> String {
+        sentence(&self.study.interval_basis)
+    }
+}
+
+/// The figures of a study, most telling first. Figures without any data are left out.
+pub fn figures(study: &StudySummary, run: &RunInfo) -> Vec<Figure> {
+    let context = Context { run, study };
+    let mut all: Vec<Figure> = Vec::new();
+    all.extend(perplexity::headline(context));
+    all.extend(passkey::by_length(context));
+    all.extend(effective::figure(context));
+    all.extend(perplexity::by_position(context));
+    all.extend(passkey::map(context));
+    all.extend(passkey::by_distance(context));
+    all.extend(differences::figures(context));
+    all.extend(perplexity::others(context));
+    all.extend(training::figure(context));
+    all.extend(cost::figure(context));
+    all
+}
+
+/// The caption of a protocol, with its strides.
+fn protocol_words(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::NonOverlap => "consecutive windows without overlap",
+        Protocol::Sliding => "sliding windows",
+        Protocol::FixedTarget => "the same target tokens at every length",
+    }
+}
+
+/// The name of a protocol as users write it.
+fn protocol_name(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::NonOverlap => "non-overlap",
+        Protocol::Sliding => "sliding",
+        Protocol::FixedTarget => "fixed-target",
+    }
+}
+
+/// A sentence ends with a full stop and starts with a capital.
+fn sentence(words: &str) -> String {
+    let words = words.trim();
+    let mut letters = words.chars();
+    let Some(first) = letters.next() else {
+        return String::new();
+    };
+    let stop = if words.ends_with(['.', '!', '?']) {
+        ""
+    } else {
+        "."
+    };
+    format!("{}{}{stop}", first.to_uppercase(), letters.as_str())
+}
+
+/// A number with `digits` after the point; words for what is not finite.
+fn number(value: f64, digits: usize) -> String {
+    match value {
+        v if v.is_nan() => "not a number".to_owned(),
+        v if v.is_infinite() => if v > 0.0 { "infinite" } else { "−infinite" }.to_owned(),
+        v => format!("{v:.digits$}"),
+    }
+}
+
+/// As [`number`], with more digits for smaller numbers: 3 to 4 that count.
+fn short(value: f64) -> String {
+    let digits = match value.abs() {
+        v if v >= 1000.0 => 0,
+        v if v >= 100.0 => 1,
+        v if v >= 1.0 => 2,
+        _ => 3,
+    };
+    number(value, digits)
+}
+
+/// Value, low and high as three cells.
+fn estimate_cells(estimate: Estimate, digits: usize) -> [String; 3] {
+    let end = |pick: fn(Interval) -> f64| {
+        estimate
+            .interval
+            .map_or_else(|| "–".to_owned(), |i| number(pick(i), digits))
+    };
+    [
+        number(estimate.value, digits),
+        end(|i| i.low),
+        end(|i| i.high),
+    ]
+}
+
+/// `6.52 [6.40, 6.64]`.
+fn with_interval(estimate: Estimate) -> String {
+    match estimate.interval {
+        Some(i) => format!(
+            "{} [{}, {}]",
+            short(estimate.value),
+            short(i.low),
+            short(i.high)
+        ),
+        None => short(estimate.value),
+    }
+}
+
+/// The finite interval of an estimate, for drawing.
+fn drawn(estimate: Estimate) -> Option<(f64, f64)> {
+    let i = estimate.interval?;
+    (i.low.is_finite() && i.high.is_finite()).then_some((i.low, i.high))
+}
+
+/// All finite values of the curves and of their intervals.
+fn extent(series: &[Series]) -> impl Iterator<Item = f64> + '_ {
+    series.iter().flat_map(|s| &s.points).flat_map(|p| {
+        let (low, high) = p.interval.unwrap_or((p.y, p.y));
+        [p.y, low, high]
+    })
+}
+
+/// Curves that never came to be: a mark at every length, with the reason.
+fn absent(context: Context<'_>, lengths: &[usize]) -> Vec<Series> {
+    let one = |gone: &crate::summary::Absent| {
+        let tip = format!("{}: {}", gone.label, gone.reason);
+        let point = |&x: &usize| Point {
+            x: x as f64,
+            y: f64::NAN,
+            interval: None,
+            tip: tip.clone(),
+        };
+        Series {
+            name: format!("{} ({})", gone.label, state_word(gone.state)),
+            style: gone.index,
+            points: lengths.iter().map(point).collect(),
+            faint: Vec::new(),
+        }
+    };
+    context.study.absent.iter().map(one).collect()
+}
+
+/// A state in one word.
+pub(crate) fn state_word(state: crate::record::State) -> &'static str {
+    use crate::record::State;
+    match state {
+        State::Waiting => "waiting",
+        State::Running => "running",
+        State::Interrupted => "interrupted",
+        State::Done => "done",
+        State::Diverged => "diverged",
+        State::Failed => "failed",
+    }
+}
+
+/// Sorted, without repeats.
+fn distinct(values: impl IntoIterator<Item = usize>) -> Vec<usize> {
+    let mut all: Vec<usize> = values.into_iter().collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}

@@ -1,0 +1,184 @@
+//! Forest plots: paired differences to the reference, one panel per length.
+
+use super::{
+    Context, Data, Figure, distinct, drawn, estimate_cells, number, protocol_name, short,
+    with_interval,
+};
+use crate::figure::dots::{Dot, Dots, Panel};
+use crate::figure::scale::Scale;
+use crate::summary::{Difference, Measure, Outcome};
+
+/// One figure for each measure that was compared.
+pub(super) fn figures(context: Context<'_>) -> Vec<Figure> {
+    [Measure::Perplexity, Measure::Passkey]
+        .into_iter()
+        .filter_map(|m| figure(context, m))
+        .collect()
+}
+
+fn figure(context: Context<'_>, measure: Measure) -> Option<Figure> {
+    let reference = context.study.reference.as_ref()?;
+    let all: Vec<&Difference> = context
+        .study
+        .differences
+        .iter()
+        .filter(|d| d.measure == measure)
+        .collect();
+    if all.is_empty() {
+        return None;
+    }
+    let rows: Vec<(String, usize)> = context
+        .study
+        .curves
+        .iter()
+        .filter(|c| all.iter().any(|d| d.label == c.label))
+        .map(|c| (c.label.clone(), c.index))
+        .collect();
+    let lengths = distinct(all.iter().map(|d| d.length));
+    let unit = match measure {
+        Measure::Perplexity => "nats per token",
+        Measure::Passkey => "share of trials",
+    };
+    let panel = |length: usize| {
+        let here: Vec<&Difference> = all.iter().copied().filter(|d| d.length == length).collect();
+        let ends = here.iter().flat_map(|d| {
+            let (low, high) =
+                drawn(d.difference).unwrap_or((d.difference.value, d.difference.value));
+            [low, high, d.difference.value]
+        });
+        Panel {
+            title: format!("{length} tokens"),
+            scale: Scale::linear(ends.chain([0.0]), 0.08),
+            ticks: Vec::new(),
+            axis: unit.to_owned(),
+            reference: Some(0.0),
+            dots: rows
+                .iter()
+                .map(|(label, _)| here.iter().find(|d| &d.label == label).map(|d| dot(d)))
+                .collect(),
+        }
+    };
+    let plot = Dots {
+        label: format!(
+            "Differences to {} at {} lengths; the numbers are in the table below.",
+            reference.label,
+            lengths.len()
+        ),
+        panels: lengths.iter().map(|&l| panel(l)).collect(),
+        rows,
+        per_row: 3,
+        notes: 0.0,
+    };
+    let (slug, title, side) = match measure {
+        Measure::Perplexity => (
+            "difference-perplexity",
+            "Loss",
+            "left of the line is better (lower loss)",
+        ),
+        Measure::Passkey => (
+            "difference-passkey",
+            "Passkey accuracy",
+            "right of the line is better",
+        ),
+    };
+    Some(Figure {
+        slug: slug.into(),
+        title: format!("{title} compared with {}", reference.label),
+        caption: format!(
+            "Paired differences to {}{}, over the same test units and seeds; {side}. Lines: {}. Filled dots differ from zero \
+             after Holm's correction over all comparisons of the figure, hollow dots do not. Each panel has its own scale.",
+            reference.label,
+            if reference.declared {
+                ""
+            } else {
+                " (the first trained scheme, as none was declared)"
+            },
+            context.intervals()
+        ),
+        drawing: plot.draw(),
+        data: table(&all),
+        wide: false,
+    })
+}
+
+fn words(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Better => "better",
+        Outcome::Worse => "worse",
+        Outcome::NoDifference => "not told apart",
+        Outcome::NotComparable => "not comparable",
+    }
+}
+
+fn dot(found: &Difference) -> Dot {
+    let tip = format!(
+        "{}, {} tokens: {}, {}",
+        found.label,
+        found.length,
+        with_interval(found.difference),
+        words(found.outcome)
+    );
+    if !found.difference.value.is_finite() {
+        return Dot {
+            note: "not comparable".into(),
+            tip,
+            ..Dot::default()
+        };
+    }
+    Dot {
+        value: Some(found.difference.value),
+        interval: drawn(found.difference),
+        hollow: !matches!(found.outcome, Outcome::Better | Outcome::Worse),
+        note: short(found.difference.value),
+        tip,
+        ..Dot::default()
+    }
+}
+
+fn table(all: &[&Difference]) -> Data {
+    let mut data = Data::new(&[
+        "scheme",
+        "protocol",
+        "#length",
+        "#difference",
+        "#low",
+        "#high",
+        "#bootstrap low",
+        "#bootstrap high",
+        "#p",
+        "#p (Holm)",
+        "outcome",
+        "#units",
+        "#seeds",
+    ]);
+    for d in all {
+        let optional = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |v| number(v, 4));
+        let mut row = vec![
+            d.label.clone(),
+            d.protocol.map_or("passkey", protocol_name).to_owned(),
+            d.length.to_string(),
+        ];
+        row.extend(estimate_cells(d.difference, 4));
+        row.extend([
+            optional(d.bootstrap.map(|b| b.low)),
+            optional(d.bootstrap.map(|b| b.high)),
+        ]);
+        row.extend([
+            probability(d.p),
+            probability(d.p_holm),
+            words(d.outcome).to_owned(),
+        ]);
+        row.extend([d.units.to_string(), d.seeds.to_string()]);
+        data.row(row);
+    }
+    data
+}
+
+/// A p value is never written as 0.
+fn probability(p: Option<f64>) -> String {
+    match p {
+        None => "–".to_owned(),
+        Some(p) if p < 1e-4 => "< 0.0001".to_owned(),
+        Some(p) => number(p, 4),
+    }
+}

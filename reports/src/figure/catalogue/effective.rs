@@ -1,0 +1,178 @@
+//! Effective lengths: a dot and an interval for each scheme, in multiples of the trained length.
+
+use super::{Context, Data, Figure, number, sentence, state_word};
+use crate::figure::dots::{Dot, Dots, Panel};
+use crate::figure::scale::{self, Scale};
+use crate::summary::{Curve, EffectiveLength};
+
+type Pick = fn(&Curve) -> Option<&EffectiveLength>;
+
+/// One panel for perplexity, one for retrieval, as measured.
+pub(super) fn figure(context: Context<'_>) -> Option<Figure> {
+    let picks: [(&str, Pick); 2] = [
+        ("perplexity", |c| c.effective_perplexity.as_ref()),
+        ("passkey retrieval", |c| c.effective_passkey.as_ref()),
+    ];
+    let curves = &context.study.curves;
+    let used: Vec<(&str, Pick)> = picks
+        .into_iter()
+        .filter(|(_, pick)| curves.iter().any(|c| pick(c).is_some()))
+        .collect();
+    if used.is_empty() {
+        return None;
+    }
+    let mut rows: Vec<(String, usize)> =
+        curves.iter().map(|c| (c.label.clone(), c.index)).collect();
+    rows.extend(
+        context
+            .study
+            .absent
+            .iter()
+            .map(|a| (a.label.clone(), a.index)),
+    );
+    let longest = |pick: Pick| {
+        curves
+            .iter()
+            .filter_map(move |c| Some(times(c, pick(c)?.longest)))
+    };
+    let panels = used.iter().map(|&(title, pick)| Panel {
+        title: if used.len() > 1 {
+            title.to_owned()
+        } else {
+            String::new()
+        },
+        ticks: ticks(longest(pick).fold(1.0, f64::max)),
+        scale: Scale::Log {
+            low: 0.72,
+            high: longest(pick).fold(2.0, f64::max) * 1.5,
+        },
+        axis: "multiple of the trained length".into(),
+        reference: Some(1.0),
+        dots: curves
+            .iter()
+            .map(|c| pick(c).map(|e| dot(c, e)))
+            .chain(context.study.absent.iter().map(|a| {
+                let words = format!("{}: {}", a.label, a.reason);
+                Some(Dot {
+                    note: state_word(a.state).into(),
+                    tip: words,
+                    ..Dot::default()
+                })
+            }))
+            .collect(),
+    });
+    let plot = Dots {
+        label: format!(
+            "Effective lengths of {} schemes in multiples of the trained length; the numbers are in the table below.",
+            rows.len()
+        ),
+        rows,
+        panels: panels.collect(),
+        per_row: 2,
+        notes: if used.len() > 1 { 52.0 } else { 76.0 },
+    };
+    Some(Figure {
+        slug: "effective-length".into(),
+        title: "Effective length".into(),
+        caption: caption(context, &used),
+        drawing: plot.draw(),
+        data: table(context, &used),
+        wide: false,
+    })
+}
+
+/// A length in multiples of the curve's trained length.
+fn times(curve: &Curve, length: usize) -> f64 {
+    length as f64 / curve.trained_length.max(1) as f64
+}
+
+fn ticks(longest: f64) -> Vec<(f64, String)> {
+    let doubling = std::iter::successors(Some(1.0), |t| Some(t * 2.0));
+    doubling
+        .take_while(|&t| t <= longest * 1.01)
+        .map(|t| (t, format!("{}×", scale::label(t))))
+        .collect()
+}
+
+fn dot(curve: &Curve, found: &EffectiveLength) -> Dot {
+    let more = found.at_end && !found.refused_beyond;
+    let sign = if more { "≥ " } else { "" };
+    let words = format!(
+        "{}: {sign}{} tokens, between {} and {}. {}",
+        curve.label, found.length, found.low, found.high, found.rule
+    );
+    if found.length == 0 {
+        let note = match found.high {
+            0 => "none of the lengths is served".to_owned(),
+            high => format!("none (up to {high} not excluded)"),
+        };
+        return Dot {
+            note,
+            tip: words,
+            ..Dot::default()
+        };
+    }
+    Dot {
+        value: Some(found.multiple),
+        interval: (found.low != found.high)
+            .then(|| (times(curve, found.low), times(curve, found.high))),
+        more,
+        less: false,
+        hollow: false,
+        note: format!("{sign}{}", found.length),
+        tip: words,
+    }
+}
+
+fn caption(context: Context<'_>, used: &[(&str, Pick)]) -> String {
+    let mut words = String::from(
+        "The longest evaluated length that is still served. Lines: lengths that the data cannot exclude; arrow: the \
+         longest evaluated length is served, so the limit lies beyond it. At the right, tokens.",
+    );
+    for (title, pick) in used {
+        if let Some(found) = context.study.curves.iter().find_map(pick) {
+            let head = if used.len() > 1 {
+                format!("{title}: ")
+            } else {
+                String::new()
+            };
+            words.push_str(&format!(" {}", sentence(&format!("{head}{}", found.rule))));
+        }
+    }
+    words
+}
+
+fn table(context: Context<'_>, used: &[(&str, Pick)]) -> Data {
+    let mut data = Data::new(&[
+        "scheme",
+        "measure",
+        "#effective length",
+        "#× trained",
+        "#low",
+        "#high",
+        "#longest evaluated",
+        "note",
+    ]);
+    for (title, pick) in used {
+        for curve in &context.study.curves {
+            let Some(found) = pick(curve) else { continue };
+            let note = match (found.at_end, found.refused_beyond) {
+                (_, true) => "longer lengths are refused by the scheme",
+                (true, false) => "at least; the longest evaluated length is served",
+                (false, false) => "",
+            };
+            data.row(vec![
+                curve.label.clone(),
+                (*title).to_owned(),
+                found.length.to_string(),
+                number(found.multiple, 2),
+                found.low.to_string(),
+                found.high.to_string(),
+                found.longest.to_string(),
+                note.to_owned(),
+            ]);
+        }
+    }
+    super::perplexity::absent_rows(context, &mut data);
+    data
+}

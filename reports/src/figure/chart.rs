@@ -1,0 +1,512 @@
+//! Curves over an x axis: the one chart behind perplexity, loss, accuracy and training figures.
+
+use super::canvas::{Anchor, Canvas, Drawing, Type};
+use super::palette::Ink;
+use super::scale::{self, Scale};
+use super::text;
+
+/// Natural width of every figure; at a column of 85 mm its 12-unit text prints at 6 points.
+pub(crate) const WIDTH: f64 = 480.0;
+pub(crate) const LABEL: f64 = 11.5;
+pub(crate) const TICK: f64 = 11.0;
+const RIGHT: f64 = 14.0;
+const PLOT_HEIGHT: f64 = 236.0;
+const LANE: f64 = 17.0;
+
+/// One measured value.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Point {
+    pub(crate) x: f64,
+    /// Non-finite values are drawn in the lane for undefined values.
+    pub(crate) y: f64,
+    pub(crate) interval: Option<(f64, f64)>,
+    pub(crate) tip: String,
+}
+
+/// One curve.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Series {
+    pub(crate) name: String,
+    /// Index into the palette.
+    pub(crate) style: usize,
+    pub(crate) points: Vec<Point>,
+    /// Thin lines behind the curve (single seeds).
+    pub(crate) faint: Vec<Vec<(f64, f64)>>,
+}
+
+/// How intervals are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Intervals {
+    /// Error bars at each point.
+    Bars,
+    /// A band along the curve.
+    Bands,
+}
+
+/// One axis.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Axis {
+    pub(crate) title: String,
+    pub(crate) scale: Scale,
+    /// Values that get a tick; empty means round values.
+    pub(crate) ticks: Vec<f64>,
+}
+
+/// A whole chart.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Chart {
+    pub(crate) label: String,
+    pub(crate) x: Axis,
+    pub(crate) y: Axis,
+    /// The trained length, marked by a labelled line.
+    pub(crate) trained: Option<f64>,
+    /// A dashed horizontal line and its words.
+    pub(crate) threshold: Option<(f64, String)>,
+    pub(crate) series: Vec<Series>,
+    pub(crate) intervals: Intervals,
+    /// Shifts curves sideways by this many units each, so that equal values stay visible.
+    pub(crate) dodge: f64,
+    /// Draw a marker at every n-th point (1: all).
+    pub(crate) marker_every: usize,
+    /// What the lane for undefined values is called.
+    pub(crate) undefined: String,
+}
+
+/// The rectangle that data are drawn in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frame {
+    pub(crate) left: f64,
+    pub(crate) top: f64,
+    pub(crate) width: f64,
+    pub(crate) height: f64,
+}
+
+impl Frame {
+    pub(crate) fn right(self) -> f64 {
+        self.left + self.width
+    }
+
+    pub(crate) fn bottom(self) -> f64 {
+        self.top + self.height
+    }
+
+    fn x(self, scale: Scale, value: f64) -> f64 {
+        self.left + scale.at(value) * self.width
+    }
+
+    fn y(self, scale: Scale, value: f64) -> f64 {
+        self.bottom() - scale.at(value) * self.height
+    }
+}
+
+impl Chart {
+    /// Draws the chart.
+    pub(crate) fn draw(&self) -> Drawing {
+        let mut canvas = Canvas::default();
+        let names: Vec<(&str, usize)> = self
+            .series
+            .iter()
+            .map(|s| (s.name.as_str(), s.style))
+            .collect();
+        let mut top = legend(
+            &mut canvas,
+            &names,
+            4.0,
+            self.intervals == Intervals::Bars || self.marker_every > 0,
+        );
+        let lane = self
+            .series
+            .iter()
+            .any(|s| s.points.iter().any(|p| !p.y.is_finite()));
+        top += if self.trained.is_some() { 19.0 } else { 8.0 };
+        let ticks = ticks_or(&self.y, 7);
+        let widest = ticks
+            .iter()
+            .map(|&t| text::width(&scale::label(t), TICK, false))
+            .fold(0.0, f64::max);
+        let word = if lane {
+            text::width(&self.undefined, 9.0, false) - 6.0
+        } else {
+            0.0
+        };
+        let left = (widest.max(word) + 30.0).max(46.0).round();
+        let lane_top = top;
+        top += if lane { LANE + 4.0 } else { 0.0 };
+        let frame = Frame {
+            left,
+            top,
+            width: WIDTH - left - RIGHT,
+            height: PLOT_HEIGHT,
+        };
+
+        self.grid(&mut canvas, frame, &ticks);
+        if lane {
+            self.lane_frame(&mut canvas, frame, lane_top);
+        }
+        self.mark_trained(&mut canvas, frame, lane_top);
+        self.mark_threshold(&mut canvas, frame);
+        for (order, series) in self.series.iter().enumerate() {
+            self.bands(&mut canvas, frame, series, self.shift(order));
+        }
+        for (order, series) in self.series.iter().enumerate() {
+            self.curve(&mut canvas, frame, series, self.shift(order));
+        }
+        for (order, series) in self.series.iter().enumerate() {
+            self.points(&mut canvas, frame, series, self.shift(order));
+            self.undefined_points(&mut canvas, frame, series, order, lane_top);
+        }
+        canvas.sideways(
+            (13.0, frame.top + frame.height / 2.0),
+            &self.y.title,
+            Type::new(LABEL, Ink::Text),
+        );
+        let middle = (frame.left + frame.width / 2.0, frame.bottom() + 37.0);
+        canvas.text(
+            middle,
+            &self.x.title,
+            Type::new(LABEL, Ink::Text),
+            Anchor::Middle,
+        );
+        canvas.finish(WIDTH, frame.bottom() + 45.0, &self.label)
+    }
+
+    fn shift(&self, order: usize) -> f64 {
+        (order as f64 - (self.series.len() as f64 - 1.0) / 2.0) * self.dodge
+    }
+
+    fn grid(&self, canvas: &mut Canvas, frame: Frame, y_ticks: &[f64]) {
+        for &tick in y_ticks {
+            let y = frame.y(self.y.scale, tick);
+            canvas.line((frame.left, y), (frame.right(), y), Ink::Grid, 0.8);
+            let at = (frame.left - 7.0, y + TICK * 0.36);
+            canvas.text(
+                at,
+                &scale::label(tick),
+                Type::new(TICK, Ink::Muted),
+                Anchor::End,
+            );
+        }
+        let bottom = frame.bottom();
+        canvas.line(
+            (frame.left, bottom),
+            (frame.right(), bottom),
+            Ink::Axis,
+            1.0,
+        );
+        let x_ticks = ticks_or(&self.x, 7);
+        let shown = spaced(&x_ticks, |t| frame.x(self.x.scale, t), self.trained);
+        for &tick in &x_ticks {
+            let x = frame.x(self.x.scale, tick);
+            canvas.line((x, bottom), (x, bottom + 4.0), Ink::Axis, 1.0);
+            if shown.contains(&tick) {
+                let at = (x, bottom + 16.5);
+                canvas.text(
+                    at,
+                    &scale::label(tick),
+                    Type::new(TICK, Ink::Muted),
+                    Anchor::Middle,
+                );
+            }
+        }
+    }
+
+    fn mark_trained(&self, canvas: &mut Canvas, frame: Frame, top: f64) {
+        let Some(trained) = self.trained.filter(|&t| self.x.scale.holds(t)) else {
+            return;
+        };
+        let x = frame.x(self.x.scale, trained);
+        dashes(canvas, (x, top), (x, frame.bottom()), Ink::Mark, 1.2);
+        let words = format!("trained length {}", scale::label(trained));
+        flag(canvas, x, top - 5.0, (frame.left, frame.right()), &words);
+    }
+
+    fn mark_threshold(&self, canvas: &mut Canvas, frame: Frame) {
+        let Some((value, words)) = self
+            .threshold
+            .as_ref()
+            .filter(|(v, _)| self.y.scale.holds(*v))
+        else {
+            return;
+        };
+        let y = frame.y(self.y.scale, *value);
+        dashes(canvas, (frame.left, y), (frame.right(), y), Ink::Mark, 0.9);
+        canvas.text(
+            (frame.right(), y - 4.0),
+            words,
+            Type::new(9.5, Ink::Muted),
+            Anchor::End,
+        );
+    }
+
+    fn lane_frame(&self, canvas: &mut Canvas, frame: Frame, top: f64) {
+        canvas.rect((frame.left, top), (frame.width, LANE), Ink::Tint);
+        let at = (frame.left - 7.0, top + LANE / 2.0 + 3.2);
+        canvas.text(at, &self.undefined, Type::new(9.0, Ink::Muted), Anchor::End);
+    }
+
+    fn bands(&self, canvas: &mut Canvas, frame: Frame, series: &Series, shift: f64) {
+        for line in &series.faint {
+            let finite = line.iter().filter(|(x, y)| x.is_finite() && y.is_finite());
+            let path = finite
+                .map(|&(x, y)| (frame.x(self.x.scale, x), frame.y(self.y.scale, y)))
+                .collect();
+            canvas.faint(path, Ink::Curve(series.style), 0.8, 0.45);
+        }
+        if self.intervals == Intervals::Bands {
+            let edge = |pick: fn((f64, f64)) -> f64| {
+                series
+                    .points
+                    .iter()
+                    .filter(|p| p.y.is_finite())
+                    .filter_map(move |p| {
+                        let y = pick(p.interval?);
+                        Some((frame.x(self.x.scale, p.x) + shift, frame.y(self.y.scale, y)))
+                    })
+            };
+            let upper: Vec<_> = edge(|i| i.1).collect();
+            let lower: Vec<_> = edge(|i| i.0).collect();
+            if upper.len() > 1 {
+                let outline = upper.into_iter().chain(lower.into_iter().rev()).collect();
+                canvas.area(outline, Ink::Curve(series.style), 0.16);
+            }
+        }
+    }
+
+    /// The line of a curve; it is broken where a value is undefined.
+    fn curve(&self, canvas: &mut Canvas, frame: Frame, series: &Series, shift: f64) {
+        for run in series.points.split(|p| !p.y.is_finite()) {
+            let at = |p: &Point| {
+                (
+                    frame.x(self.x.scale, p.x) + shift,
+                    frame.y(self.y.scale, p.y),
+                )
+            };
+            canvas.path(run.iter().map(at).collect(), Ink::Line(series.style), 1.7);
+        }
+    }
+
+    fn points(&self, canvas: &mut Canvas, frame: Frame, series: &Series, shift: f64) {
+        let last = series.points.len().saturating_sub(1);
+        for (i, point) in series
+            .points
+            .iter()
+            .enumerate()
+            .filter(|(_, p)| p.y.is_finite())
+        {
+            let (x, y) = (
+                frame.x(self.x.scale, point.x) + shift,
+                frame.y(self.y.scale, point.y),
+            );
+            if let (Intervals::Bars, Some((low, high))) = (self.intervals, point.interval) {
+                let (low, high) = (frame.y(self.y.scale, low), frame.y(self.y.scale, high));
+                error_bar(canvas, (x, low), (x, high), series.style);
+            }
+            let alone = series.points.len() == 1;
+            let phase = series.style % self.marker_every.max(1);
+            if alone
+                || self.marker_every == 1
+                || (self.marker_every > 1 && i % self.marker_every == phase && i < last)
+            {
+                canvas.marker((x, y), series.style, 3.4);
+            }
+            canvas.tip((x - 7.0, y - 7.0), (14.0, 14.0), &point.tip);
+        }
+    }
+
+    fn undefined_points(
+        &self,
+        canvas: &mut Canvas,
+        frame: Frame,
+        series: &Series,
+        order: usize,
+        top: f64,
+    ) {
+        let mut missing = self
+            .series
+            .iter()
+            .enumerate()
+            .filter(|(_, s)| s.points.iter().any(|p| !p.y.is_finite()));
+        let rank = missing.position(|(i, _)| i == order).unwrap_or(0) as f64;
+        let crowd = self
+            .series
+            .iter()
+            .filter(|s| s.points.iter().any(|p| !p.y.is_finite()))
+            .count() as f64;
+        for point in series.points.iter().filter(|p| !p.y.is_finite()) {
+            let x = frame.x(self.x.scale, point.x) + (rank - (crowd - 1.0) / 2.0) * 9.0;
+            let x = x.clamp(frame.left + 4.0, frame.right() - 4.0);
+            canvas.marker((x, top + LANE / 2.0), series.style, 3.4);
+            canvas.tip((x - 7.0, top), (14.0, LANE), &point.tip);
+        }
+    }
+}
+
+fn error_bar(canvas: &mut Canvas, low: (f64, f64), high: (f64, f64), style: usize) {
+    // Shorter than the marker it would only blur its outline.
+    if (low.1 - high.1).abs() < 1.5 && (low.0 - high.0).abs() < 1.5 {
+        return;
+    }
+    canvas.line(low, high, Ink::Curve(style), 1.1);
+    for (x, y) in [low, high] {
+        canvas.line((x - 2.5, y), (x + 2.5, y), Ink::Curve(style), 1.1);
+    }
+}
+
+/// A label for a vertical line, kept inside `bounds`.
+pub(crate) fn flag(canvas: &mut Canvas, x: f64, y: f64, bounds: (f64, f64), words: &str) {
+    let size = 10.0;
+    let half = text::width(words, size, false) / 2.0;
+    let x = x.clamp(bounds.0 + half, (bounds.1 - half).max(bounds.0 + half));
+    canvas.text((x, y), words, Type::new(size, Ink::Muted), Anchor::Middle);
+}
+
+/// A dashed straight line that is no curve.
+pub(crate) fn dashes(canvas: &mut Canvas, from: (f64, f64), to: (f64, f64), ink: Ink, width: f64) {
+    let length = (to.0 - from.0).hypot(to.1 - from.1);
+    let (on, period) = (3.5, 6.5);
+    let at = |d: f64| {
+        let share = (d / length).min(1.0);
+        (
+            from.0 + (to.0 - from.0) * share,
+            from.1 + (to.1 - from.1) * share,
+        )
+    };
+    let mut start = 0.0;
+    while start < length {
+        canvas.line(at(start), at(start + on), ink, width);
+        start += period;
+    }
+}
+
+/// Draws a legend in rows from `top`; returns where it ends. Markers are left out where curves have none.
+pub(crate) fn legend(canvas: &mut Canvas, names: &[(&str, usize)], top: f64, markers: bool) -> f64 {
+    if names.is_empty() {
+        return top;
+    }
+    let (swatch, gap, row) = (26.0, 14.0, 17.0);
+    let mut x = 8.0;
+    let mut y = top + row / 2.0 + 2.0;
+    for &(name, style) in names {
+        let shown = text::fit(name, LABEL, WIDTH - 60.0);
+        let width = swatch + 5.0 + text::width(&shown, LABEL, false);
+        if x > 8.0 && x + width > WIDTH - 6.0 {
+            x = 8.0;
+            y += row;
+        }
+        canvas.path(vec![(x, y), (x + swatch, y)], Ink::Line(style), 1.7);
+        if markers {
+            canvas.marker((x + swatch / 2.0, y), style, 3.4);
+        }
+        let at = (x + swatch + 5.0, y + LABEL * 0.35);
+        canvas.text(at, &shown, Type::new(LABEL, Ink::Text), Anchor::Start);
+        x += width + gap;
+    }
+    y + row / 2.0
+}
+
+fn ticks_or(axis: &Axis, wanted: usize) -> Vec<f64> {
+    match axis.ticks.is_empty() {
+        true => axis.scale.ticks(wanted),
+        false => axis
+            .ticks
+            .iter()
+            .copied()
+            .filter(|&t| axis.scale.holds(t))
+            .collect(),
+    }
+}
+
+/// The ticks whose labels fit beside each other: first the one that must stay, then from the largest down.
+fn spaced(ticks: &[f64], at: impl Fn(f64) -> f64, keep: Option<f64>) -> Vec<f64> {
+    let mut order: Vec<f64> = ticks.iter().copied().filter(|t| Some(*t) == keep).collect();
+    order.extend(ticks.iter().rev().copied().filter(|t| Some(*t) != keep));
+    let mut kept: Vec<f64> = Vec::new();
+    for tick in order {
+        let half = |t: f64| text::width(&scale::label(t), TICK, false) / 2.0;
+        if kept
+            .iter()
+            .all(|&k| (at(k) - at(tick)).abs() >= half(k) + half(tick) + 6.0)
+        {
+            kept.push(tick);
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::palette::Theme;
+    use super::*;
+
+    fn chart(values: &[f64]) -> Chart {
+        let points = values.iter().enumerate().map(|(i, &y)| Point {
+            x: 128.0 * 2f64.powi(i as i32),
+            y,
+            interval: Some((y * 0.9, y * 1.1)),
+            tip: String::new(),
+        });
+        Chart {
+            label: "test".into(),
+            x: Axis {
+                title: "length (tokens)".into(),
+                scale: Scale::log(
+                    values
+                        .iter()
+                        .enumerate()
+                        .map(|(i, _)| 128.0 * 2f64.powi(i as i32)),
+                    0.05,
+                ),
+                ticks: vec![128.0, 256.0, 512.0],
+            },
+            y: Axis {
+                title: "perplexity".into(),
+                scale: Scale::log(values.iter().copied(), 0.05),
+                ticks: vec![],
+            },
+            trained: Some(128.0),
+            threshold: None,
+            series: vec![Series {
+                name: "rope".into(),
+                points: points.collect(),
+                ..Series::default()
+            }],
+            intervals: Intervals::Bars,
+            dodge: 0.0,
+            marker_every: 1,
+            undefined: "undefined".into(),
+        }
+    }
+
+    #[test]
+    fn undefined_values_get_a_marker_not_a_gap() {
+        let defined = chart(&[6.0, 7.0, 8.0]).draw().file(Theme::Light);
+        let broken = chart(&[6.0, f64::NAN, f64::INFINITY])
+            .draw()
+            .file(Theme::Light);
+        let markers = |svg: &str| svg.matches("<circle").count();
+        assert_eq!(markers(&defined), markers(&broken));
+        assert!(broken.contains(">undefined</text>") && !defined.contains(">undefined</text>"));
+        assert!(!broken.contains("NaN"));
+    }
+
+    #[test]
+    fn lengths_are_integers_and_the_trained_length_is_named() {
+        let svg = chart(&[6.0, 7.0, 8.0]).draw().file(Theme::Light);
+        for words in [">128<", ">256<", ">512<", "trained length 128"] {
+            assert!(svg.contains(words), "{words}");
+        }
+    }
+
+    #[test]
+    fn one_length_alone_draws() {
+        let svg = chart(&[6.0]).draw().file(Theme::Light);
+        assert!(svg.contains("<circle") && !svg.contains("NaN"));
+    }
+
+    #[test]
+    fn crowded_ticks_lose_labels_not_the_trained_one() {
+        let ticks: Vec<f64> = (1..=40).map(f64::from).collect();
+        let kept = spaced(&ticks, |t| t * 5.0, Some(17.0));
+        assert!(kept.contains(&17.0) && kept.len() < 12, "{kept:?}");
+    }
+}

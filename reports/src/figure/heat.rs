@@ -1,0 +1,315 @@
+//! Heat maps as small multiples: length × depth per scheme, the value written in every cell.
+
+use super::canvas::{Anchor, Canvas, Drawing, Type};
+use super::chart::{LABEL, WIDTH};
+use super::palette::{self, Ink, Shape};
+use super::text;
+
+/// Below this many trials a cell is hatched: its 95 % interval is wider than ±0.2 around a half.
+pub(crate) const FEW_TRIALS: usize = 20;
+const ROW: f64 = 14.0;
+const GUTTER: f64 = 16.0;
+const AXIS: f64 = 34.0;
+
+/// One cell.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Cell {
+    /// In 0 to 1.
+    pub(crate) value: f64,
+    pub(crate) trials: usize,
+    pub(crate) tip: String,
+}
+
+/// The grid of one scheme: `cells[depth][length]`; `None` where nothing was measured.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Panel {
+    pub(crate) title: String,
+    pub(crate) style: usize,
+    pub(crate) cells: Vec<Vec<Option<Cell>>>,
+}
+
+/// All panels over the same lengths (columns) and depths (rows).
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct HeatMap {
+    pub(crate) label: String,
+    pub(crate) lengths: Vec<usize>,
+    pub(crate) depths: Vec<f64>,
+    pub(crate) trained: usize,
+    pub(crate) panels: Vec<Panel>,
+}
+
+/// Where cells lie.
+#[derive(Clone, Copy)]
+struct Grid {
+    per_row: usize,
+    cell: f64,
+}
+
+impl HeatMap {
+    /// Draws all panels.
+    pub(crate) fn draw(&self) -> Drawing {
+        let mut canvas = Canvas::default();
+        let grid = self.grid();
+        let top = self.key(&mut canvas);
+        let panel_height = 20.0 + ROW * self.depths.len() as f64 + 34.0;
+        for (i, panel) in self.panels.iter().enumerate() {
+            let column = i % grid.per_row;
+            let width = grid.cell * self.lengths.len() as f64 + GUTTER;
+            let x = AXIS + column as f64 * width;
+            let y = top + (i / grid.per_row) as f64 * panel_height;
+            self.panel(&mut canvas, panel, (x, y), grid.cell, column == 0);
+        }
+        let rows = self.panels.len().div_ceil(grid.per_row).max(1) as f64;
+        canvas.finish(WIDTH, top + rows * panel_height + 2.0, &self.label)
+    }
+
+    /// As many panels beside each other as leave room for the text of a cell.
+    fn grid(&self) -> Grid {
+        let columns = self.lengths.len().max(1) as f64;
+        let room =
+            |n: usize| ((WIDTH - AXIS - 6.0) - GUTTER * (n as f64 - 1.0)) / n as f64 / columns;
+        let per_row = (1..=4)
+            .rev()
+            .find(|&n| room(n) >= 24.0)
+            .unwrap_or(1)
+            .min(self.panels.len().max(1));
+        Grid {
+            per_row,
+            cell: room(per_row).min(40.0),
+        }
+    }
+
+    fn key(&self, canvas: &mut Canvas) -> f64 {
+        let (left, y, width, height) = (AXIS, 8.0, 120.0, 9.0);
+        let steps = 24;
+        for step in 0..steps {
+            let share = f64::from(step) / f64::from(steps - 1);
+            let x = left + width * f64::from(step) / f64::from(steps);
+            canvas.rect(
+                (x, y),
+                (width / f64::from(steps) + 0.2, height),
+                palette::sequential(share).0,
+            );
+        }
+        let small = Type::new(9.5, Ink::Muted);
+        canvas.text((left - 5.0, y + 8.0), "0", small, Anchor::End);
+        canvas.text(
+            (left + width + 5.0, y + 8.0),
+            "1  exact match",
+            small,
+            Anchor::Start,
+        );
+        let mut x = left + width + 96.0;
+        canvas.line((x, y - 1.0), (x, y + height + 1.0), Ink::Text, 2.0);
+        canvas.text((x + 6.0, y + 8.0), "trained length", small, Anchor::Start);
+        x += 92.0;
+        let cells = || self.panels.iter().flat_map(|p| p.cells.iter().flatten());
+        if cells().flatten().any(|c| c.trials < FEW_TRIALS) {
+            canvas.rect((x, y - 1.0), (18.0, height + 2.0), Ink::Tint);
+            hatch(canvas, (x, y - 1.0), (18.0, height + 2.0), Ink::Text);
+            let words = format!("< {FEW_TRIALS} trials");
+            canvas.text((x + 23.0, y + 8.0), &words, small, Anchor::Start);
+        } else if cells().any(Option::is_none) {
+            canvas.shape((x + 4.0, y + 4.5), Shape::Cross, false, Ink::Muted, 3.0);
+            canvas.text((x + 13.0, y + 8.0), "not measured", small, Anchor::Start);
+        }
+        y + height + 14.0
+    }
+
+    fn panel(
+        &self,
+        canvas: &mut Canvas,
+        panel: &Panel,
+        (x, y): (f64, f64),
+        cell: f64,
+        depths: bool,
+    ) {
+        let width = cell * self.lengths.len() as f64;
+        canvas.marker((x + 4.0, y + 9.0), panel.style, 3.4);
+        let title = text::fit(&panel.title, LABEL, width + GUTTER - 18.0);
+        canvas.text(
+            (x + 13.0, y + 13.0),
+            &title,
+            Type::bold(LABEL, Ink::Text),
+            Anchor::Start,
+        );
+        let top = y + 20.0;
+        for (row, cells) in panel.cells.iter().enumerate() {
+            let cell_top = top + ROW * row as f64;
+            for (column, found) in cells.iter().enumerate() {
+                let corner = (x + cell * column as f64, cell_top);
+                draw_cell(canvas, found.as_ref(), corner, cell);
+            }
+            if depths {
+                let words = format!("{:.2}", self.depths[row]);
+                let words = words.trim_end_matches('0').trim_end_matches('.');
+                let at = (x - 5.0, cell_top + ROW / 2.0 + 3.2);
+                canvas.text(at, words, Type::new(9.0, Ink::Muted), Anchor::End);
+            }
+        }
+        let bottom = top + ROW * panel.cells.len() as f64;
+        if depths {
+            canvas.sideways(
+                (10.0, (top + bottom) / 2.0),
+                "depth of the key",
+                Type::new(9.5, Ink::Text),
+            );
+        }
+        self.columns(canvas, (x, bottom), cell);
+        self.border(canvas, (x, top), (cell, bottom - top));
+    }
+
+    fn columns(&self, canvas: &mut Canvas, (x, bottom): (f64, f64), cell: f64) {
+        // Every label if the longest fits its column, else every other one, counted from the end.
+        let longest = self
+            .lengths
+            .iter()
+            .map(|l| text::width(&l.to_string(), 9.0, false))
+            .fold(0.0, f64::max);
+        let every = ((longest + 3.0) / cell).ceil().max(1.0) as usize;
+        for (column, length) in self.lengths.iter().enumerate() {
+            if (self.lengths.len() - 1 - column).is_multiple_of(every) {
+                let at = (x + cell * (column as f64 + 0.5), bottom + 11.0);
+                let font = if *length == self.trained {
+                    Type::bold
+                } else {
+                    Type::new
+                };
+                canvas.text(
+                    at,
+                    &length.to_string(),
+                    font(9.0, Ink::Text),
+                    Anchor::Middle,
+                );
+            }
+        }
+        let middle = (x + cell * self.lengths.len() as f64 / 2.0, bottom + 23.0);
+        canvas.text(
+            middle,
+            "length (tokens)",
+            Type::new(9.5, Ink::Text),
+            Anchor::Middle,
+        );
+    }
+
+    /// A heavy line after the last column that is not longer than the trained length.
+    fn border(&self, canvas: &mut Canvas, (x, top): (f64, f64), (cell, height): (f64, f64)) {
+        let inside = self.lengths.iter().filter(|&&l| l <= self.trained).count();
+        let at = x + cell * inside as f64;
+        canvas.line((at, top - 3.0), (at, top + height + 3.0), Ink::Paper, 4.0);
+        canvas.line((at, top - 3.0), (at, top + height + 3.0), Ink::Text, 2.0);
+    }
+}
+
+fn draw_cell(canvas: &mut Canvas, cell: Option<&Cell>, (x, y): (f64, f64), width: f64) {
+    let (inner, corner) = ((width - 0.6, ROW - 0.6), (x + 0.3, y + 0.3));
+    let middle = (x + width / 2.0, y + ROW / 2.0);
+    let Some(cell) = cell.filter(|c| c.value.is_finite()) else {
+        canvas.rect(corner, inner, Ink::Tint);
+        canvas.shape(middle, Shape::Cross, false, Ink::Muted, 3.0);
+        let words = cell.map_or("not measured", |c| c.tip.as_str());
+        canvas.tip((x, y), (width, ROW), words);
+        return;
+    };
+    let (fill, ink) = palette::sequential(cell.value);
+    canvas.rect(corner, inner, fill);
+    if cell.trials < FEW_TRIALS {
+        hatch(canvas, corner, inner, ink);
+    }
+    let words = format!("{:.2}", cell.value);
+    canvas.text(
+        (middle.0, middle.1 + 3.1),
+        &words,
+        Type::new(8.6, ink),
+        Anchor::Middle,
+    );
+    canvas.tip((x, y), (width, ROW), &cell.tip);
+}
+
+/// Thin diagonals, clipped to the rectangle.
+fn hatch(canvas: &mut Canvas, (x, y): (f64, f64), (w, h): (f64, f64), ink: Ink) {
+    let mut offset = 4.0;
+    while offset < w + h {
+        let from = (x + (offset - h).max(0.0), y + offset.min(h));
+        let to = (x + offset.min(w), y + (offset - w).max(0.0));
+        canvas.faint(vec![from, to], ink, 0.5, 0.45);
+        offset += 5.0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::palette::Theme;
+    use super::*;
+
+    fn map(trials: usize) -> HeatMap {
+        let cell = |value: f64| {
+            Some(Cell {
+                value,
+                trials,
+                tip: format!("{value} <of> {trials}"),
+            })
+        };
+        HeatMap {
+            label: "test".into(),
+            lengths: vec![64, 128, 256],
+            depths: vec![0.0, 0.5, 1.0],
+            trained: 64,
+            panels: vec![Panel {
+                title: "rope".into(),
+                style: 0,
+                cells: vec![
+                    vec![cell(1.0), cell(0.0), None],
+                    vec![cell(1.0), cell(0.25), cell(0.0)],
+                    vec![cell(0.95), cell(0.5), cell(0.0)],
+                ],
+            }],
+        }
+    }
+
+    #[test]
+    fn cells_show_value_and_tooltip() {
+        let svg = map(64).draw().file(Theme::Light);
+        for words in [
+            ">0.95<",
+            ">0.25<",
+            "<title>0.25 &lt;of&gt; 64</title>",
+            "<title>not measured</title>",
+        ] {
+            assert!(svg.contains(words), "{words}");
+        }
+    }
+
+    #[test]
+    fn few_trials_are_hatched() {
+        let lines = |trials| {
+            map(trials)
+                .draw()
+                .file(Theme::Light)
+                .matches("opacity=\"0.45\"")
+                .count()
+        };
+        assert_eq!(lines(20), 0);
+        assert!(lines(19) > 8);
+        assert!(map(19).draw().file(Theme::Light).contains("&lt; 20 trials"));
+    }
+
+    #[test]
+    fn hatching_stays_inside() {
+        let mut canvas = Canvas::default();
+        hatch(&mut canvas, (10.0, 10.0), (8.0, 14.0), Ink::Text);
+        let svg = canvas.finish(40.0, 40.0, "").file(Theme::Light);
+        for points in svg.split("points=\"").skip(1) {
+            let points = points.split('"').next().unwrap_or_default();
+            for pair in points.split_whitespace() {
+                let (x, y) = pair.split_once(',').expect("a pair of coordinates");
+                let (x, y): (f64, f64) =
+                    (x.parse().expect("a number"), y.parse().expect("a number"));
+                assert!(
+                    (100.0..=180.0).contains(&x) && (100.0..=240.0).contains(&y),
+                    "{pair}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Figures: drawn once as SVG, coloured for light or dark ground, rendered to PNG from the same source.
+//!
+//! [`catalogue`] turns a [`Summary`](crate::summary::Summary) into figures; the other modules know shapes and colours
+//! only. Every figure carries the table of the numbers it shows.
+
+mod canvas;
+mod catalogue;
+mod chart;
+mod data;
+mod dots;
+mod heat;
+mod multiples;
+mod palette;
+mod png;
+mod scale;
+mod text;
+
+pub use canvas::Drawing;
+pub use catalogue::{Figure, figures};
+pub use data::Data;
+pub use palette::Theme;
+pub use png::{Rasteriser, SCALE};
+
+pub(crate) use catalogue::state_word;
+pub(crate) use palette::variables;
+
+/// Why a figure could not be made into a file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FigureError {
+    /// The drawing is not valid SVG.
+    #[error("expected an SVG drawing: {0}")]
+    Svg(String),
+    /// The image could not be made or encoded.
+    #[error("cannot make a PNG: {0}")]
+    Png(String),
+}

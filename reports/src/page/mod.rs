@@ -1,0 +1,131 @@
+//! The report: one HTML page that needs no network, and the figures and tables beside it.
+//!
+//! The page is made from [`Summary`] values alone. Everything that came from a user (names, settings, reasons) is
+//! escaped by the template; the page's own style sheet and script are allowed by their hashes and nothing else is, so
+//! that even a hole in the escaping could neither run code nor reach a network.
+
+mod assets;
+mod methods;
+mod view;
+mod write;
+
+use askama::Template;
+
+use crate::figure::{Drawing, Figure, FigureError, figures};
+use crate::store::StoreError;
+use crate::summary::{StudySummary, Summary};
+use view::RunView;
+
+pub use write::{Written, write_report, write_summaries};
+
+/// Why a report could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PageError {
+    /// A run folder could not be read, or a file could not be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A figure could not be rendered.
+    #[error("figure {figure}: {source}")]
+    Figure {
+        /// Its file name without ending.
+        figure: String,
+        /// Why.
+        source: FigureError,
+    },
+    /// The page could not be filled in.
+    #[error("filling in the page: {0}")]
+    Template(#[from] askama::Error),
+    /// No run was given.
+    #[error("a report needs at least one run folder, found none")]
+    Empty,
+}
+
+/// The page as the template sees it.
+#[derive(Template)]
+#[template(path = "page.html")]
+struct Page {
+    title: String,
+    policy: String,
+    style: String,
+    script: &'static str,
+    runs: Vec<RunView>,
+}
+
+/// The page of one or more runs, one section each.
+///
+/// # Errors
+/// [`PageError::Empty`] without a run; [`PageError::Template`] if a value cannot be shown.
+pub fn render(runs: &[Summary]) -> Result<String, PageError> {
+    let runs: Vec<RunView> = runs
+        .iter()
+        .enumerate()
+        .map(|(i, summary)| RunView::new(summary, i))
+        .collect();
+    if runs.is_empty() {
+        return Err(PageError::Empty);
+    }
+    let names: Vec<&str> = runs.iter().map(|r| r.name.as_str()).collect();
+    let style = assets::style();
+    let page = Page {
+        title: names.join(" · "),
+        policy: assets::policy(&style, assets::SCRIPT),
+        style,
+        script: assets::SCRIPT,
+        runs,
+    };
+    Ok(page.render()?)
+}
+
+/// A figure of a study under the name that it has in a report: unique within the run, fit for a file and an anchor.
+struct Named {
+    slug: String,
+    figure: Figure,
+}
+
+/// All figures of a run, study by study.
+fn named_figures(summary: &Summary) -> Vec<Vec<Named>> {
+    let mut taken: Vec<String> = Vec::new();
+    let mut name = |study: &str, figure: Figure| {
+        let base = format!("{}-{}", slug(study), figure.slug);
+        let tried = (2..).map(|n| format!("{base}-{n}"));
+        let mut all = std::iter::once(base.clone()).chain(tried);
+        let slug = all.find(|wanted| !taken.contains(wanted)).unwrap_or(base);
+        taken.push(slug.clone());
+        Named { slug, figure }
+    };
+    let mut of = |study: &StudySummary| {
+        figures(study, &summary.run)
+            .into_iter()
+            .map(|f| name(&study.name, f))
+            .collect()
+    };
+    summary.studies.iter().map(&mut of).collect()
+}
+
+/// `text` as part of a file name: lower case, `[a-z0-9-]`, at most 40 characters, never empty.
+fn slug(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars().map(|c| c.to_ascii_lowercase()) {
+        if c.is_ascii_alphanumeric() {
+            out.push(c);
+        } else if !out.ends_with('-') && !out.is_empty() {
+            out.push('-');
+        }
+    }
+    out.truncate(40);
+    let out = out.trim_end_matches('-');
+    if out.is_empty() {
+        "study".to_owned()
+    } else {
+        out.to_owned()
+    }
+}
+
+/// The line and marker of a curve, for tables.
+fn swatch(curve: usize) -> String {
+    Drawing::swatch(curve).decoration()
+}
+
+#[cfg(test)]
+mod tests;

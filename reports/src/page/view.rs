@@ -1,0 +1,403 @@
+//! A summary, arranged as the template wants it: strings and lists, no decisions left.
+
+use serde_json::Value;
+
+use super::{Named, methods, named_figures, swatch};
+use crate::figure::{Data, state_word};
+use crate::record::{SchemeRecord, Stage};
+use crate::summary::{CellState, RunInfo, SentenceKind, StudySummary, Summary};
+
+/// One run of the page.
+pub(super) struct RunView {
+    pub(super) anchor: String,
+    pub(super) name: String,
+    pub(super) subtitle: String,
+    pub(super) verdict: Vec<VerdictView>,
+    pub(super) problems: Vec<String>,
+    pub(super) studies: Vec<StudyView>,
+    pub(super) schemes: Vec<SchemeView>,
+    /// Name, value, whether it is shown as code.
+    pub(super) provenance: Vec<(String, String, bool)>,
+    pub(super) cells: Vec<CellView>,
+    pub(super) resolved: Option<String>,
+}
+
+/// The statements of one study.
+pub(super) struct VerdictView {
+    pub(super) heading: String,
+    pub(super) findings: Vec<String>,
+    pub(super) caveats: Vec<String>,
+}
+
+/// One study.
+pub(super) struct StudyView {
+    pub(super) anchor: String,
+    pub(super) heading: String,
+    pub(super) intro: String,
+    pub(super) facts: Vec<(String, String)>,
+    pub(super) figures: Vec<FigureView>,
+    pub(super) methods: Vec<String>,
+}
+
+/// One figure with its table.
+pub(super) struct FigureView {
+    pub(super) id: String,
+    pub(super) title: String,
+    pub(super) svg: String,
+    pub(super) caption: String,
+    pub(super) wide: bool,
+    /// `35 rows`.
+    pub(super) rows: String,
+    pub(super) columns: Vec<(String, bool)>,
+    /// Text and whether it is a number.
+    pub(super) cells: Vec<Vec<(String, bool)>>,
+    pub(super) csv: String,
+    pub(super) latex: String,
+}
+
+/// One row of the table of schemes.
+pub(super) struct SchemeView {
+    pub(super) swatch: String,
+    pub(super) label: String,
+    pub(super) title: String,
+    pub(super) idea: String,
+    pub(super) stage: String,
+    pub(super) formula: String,
+    pub(super) settings: Vec<String>,
+    pub(super) paper: String,
+}
+
+/// One row of the table of cells.
+pub(super) struct CellView {
+    pub(super) label: String,
+    pub(super) state: String,
+    pub(super) steps: String,
+    pub(super) reason: String,
+    pub(super) id: String,
+}
+
+impl RunView {
+    /// The run with number `order` on the page.
+    pub(super) fn new(summary: &Summary, order: usize) -> RunView {
+        let anchor = format!("run{}", order + 1);
+        let figures = named_figures(summary);
+        let studies = summary.studies.iter().zip(figures).enumerate();
+        RunView {
+            name: summary.run.name.clone(),
+            subtitle: subtitle(summary),
+            verdict: summary.studies.iter().map(VerdictView::new).collect(),
+            problems: summary.problems.clone(),
+            studies: studies
+                .map(|(i, (study, figures))| {
+                    StudyView::new(
+                        study,
+                        &summary.run,
+                        figures,
+                        &format!("{anchor}-study{}", i + 1),
+                        &anchor,
+                    )
+                })
+                .collect(),
+            schemes: schemes(summary),
+            provenance: provenance(summary),
+            cells: summary
+                .studies
+                .iter()
+                .flat_map(|s| &s.cells)
+                .map(CellView::new)
+                .collect(),
+            resolved: summary.run.resolved.clone(),
+            anchor,
+        }
+    }
+}
+
+impl VerdictView {
+    fn new(study: &StudySummary) -> VerdictView {
+        let of = |kind: SentenceKind| {
+            study
+                .verdict
+                .iter()
+                .filter(|s| s.kind == kind)
+                .map(|s| s.text.clone())
+                .collect()
+        };
+        VerdictView {
+            heading: heading(&study.name),
+            findings: of(SentenceKind::Finding),
+            caveats: of(SentenceKind::Caveat),
+        }
+    }
+}
+
+impl StudyView {
+    fn new(
+        study: &StudySummary,
+        run: &RunInfo,
+        figures: Vec<Named>,
+        anchor: &str,
+        page: &str,
+    ) -> StudyView {
+        StudyView {
+            anchor: anchor.to_owned(),
+            heading: heading(&study.name),
+            intro: methods::intro(study),
+            facts: facts(study),
+            figures: figures
+                .into_iter()
+                .map(|f| FigureView::new(f, page))
+                .collect(),
+            methods: methods::paragraphs(study, run),
+        }
+    }
+}
+
+impl FigureView {
+    fn new(named: Named, page: &str) -> FigureView {
+        let Named { slug, figure } = named;
+        let Data { columns, rows } = &figure.data;
+        let cells = rows.iter().map(|row| {
+            row.iter()
+                .zip(columns)
+                .map(|(cell, column)| (cell.clone(), column.1))
+                .collect()
+        });
+        FigureView {
+            id: format!("{page}-{slug}"),
+            svg: figure.drawing.inline(),
+            wide: figure.wide,
+            rows: count(rows.len(), "row"),
+            columns: columns.clone(),
+            cells: cells.collect(),
+            csv: figure.data.csv(),
+            latex: figure.data.latex(&figure.title, &slug),
+            title: figure.title,
+            caption: figure.caption,
+        }
+    }
+}
+
+impl CellView {
+    fn new(cell: &CellState) -> CellView {
+        CellView {
+            label: cell.label.clone(),
+            state: if cell.unreadable {
+                "unreadable".to_owned()
+            } else {
+                state_word(cell.state).to_owned()
+            },
+            steps: cell
+                .progress
+                .map_or_else(String::new, |(done, all)| format!("{done} of {all}")),
+            reason: cell.reason.clone().unwrap_or_default(),
+            id: cell.id.clone(),
+        }
+    }
+}
+
+/// A study's name as a heading.
+fn heading(name: &str) -> String {
+    let mut letters = name.chars();
+    letters
+        .next()
+        .map_or_else(String::new, |c| c.to_uppercase().chain(letters).collect())
+}
+
+/// `3 seeds`, `1 row`.
+pub(super) fn count(n: usize, what: &str) -> String {
+    format!(
+        "{} {what}{}",
+        grouped(n as u64),
+        if n == 1 { "" } else { "s" }
+    )
+}
+
+/// `12 345 678` with narrow spaces, so that long numbers can be read.
+pub(super) fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    if digits.len() < 5 {
+        return digits;
+    }
+    let mut out = String::new();
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            out.push('\u{202f}');
+        }
+        out.push(c);
+    }
+    out
+}
+
+fn subtitle(summary: &Summary) -> String {
+    let counts = summary.run.counts;
+    let done = match counts.done == counts.planned {
+        true => count(counts.planned, "cell"),
+        false => format!("{} of {} done", counts.done, count(counts.planned, "cell")),
+    };
+    format!(
+        "Positional encodings past the trained length · {} · {done} · Farspan {}",
+        date(&summary.run.created),
+        summary.run.version
+    )
+}
+
+/// A day that people read; as written where it is no RFC 3339 time.
+fn date(written: &str) -> String {
+    match written.parse::<jiff::Timestamp>() {
+        Ok(time) => time.strftime("%-d %B %Y").to_string(),
+        Err(_) => written.to_owned(),
+    }
+}
+
+fn facts(study: &StudySummary) -> Vec<(String, String)> {
+    let mut facts = Vec::new();
+    let mut fact = |name: &str, value: String| facts.push((name.to_owned(), value));
+    let lengths: Vec<String> = study
+        .trained_lengths
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    if !lengths.is_empty() {
+        fact("Trained length", format!("{} tokens", lengths.join(", ")));
+    }
+    if let Some(longest) = longest(study) {
+        fact(
+            "Longest evaluated",
+            format!("{} tokens", grouped(longest as u64)),
+        );
+    }
+    fact(
+        "Schemes",
+        (study.curves.len() + study.absent.len()).to_string(),
+    );
+    fact("Seeds", study.seeds.len().to_string());
+    if let Some(curve) = study.curves.first() {
+        let many = study
+            .curves
+            .iter()
+            .any(|c| c.model.parameters != curve.model.parameters);
+        let about = if many { "about " } else { "" };
+        fact(
+            "Parameters",
+            format!("{about}{}", grouped(curve.model.parameters)),
+        );
+    }
+    facts
+}
+
+fn longest(study: &StudySummary) -> Option<usize> {
+    let perplexity = study
+        .curves
+        .iter()
+        .flat_map(|c| &c.perplexity)
+        .flat_map(|c| &c.points)
+        .map(|p| p.length);
+    let passkey = study
+        .curves
+        .iter()
+        .flat_map(|c| &c.passkey)
+        .map(|p| p.length);
+    perplexity.chain(passkey).max()
+}
+
+/// Every curve of the run once, in the order of the plan; settings from the first study that has it.
+fn schemes(summary: &Summary) -> Vec<SchemeView> {
+    let mut rows: Vec<(usize, SchemeView)> = Vec::new();
+    for curve in summary.studies.iter().flat_map(|s| &s.curves) {
+        let row = SchemeView {
+            swatch: swatch(curve.index),
+            label: curve.label.clone(),
+            title: curve.scheme.title.clone(),
+            idea: curve.scheme.idea.clone(),
+            stage: stage(&curve.scheme),
+            formula: curve.scheme.formula.clone(),
+            settings: settings(&curve.scheme.settings),
+            paper: curve.scheme.paper.clone(),
+        };
+        let known = rows.iter().any(|(i, known)| {
+            *i == curve.index && known.settings == row.settings && known.formula == row.formula
+        });
+        if !known {
+            rows.push((curve.index, row));
+        }
+    }
+    rows.sort_by_key(|(index, _)| *index);
+    rows.into_iter().map(|(_, row)| row).collect()
+}
+
+fn stage(scheme: &SchemeRecord) -> String {
+    let base = scheme.base.as_deref();
+    match (scheme.stage, base) {
+        (Stage::Trained, _) => "trained from scratch".to_owned(),
+        (Stage::ZeroShot, Some(base)) => format!("weights of {base}, no further training"),
+        (Stage::ZeroShot, None) => "no further training".to_owned(),
+        (Stage::FineTuned, Some(base)) => format!("weights of {base}, fine-tuned"),
+        (Stage::FineTuned, None) => "fine-tuned".to_owned(),
+    }
+}
+
+/// `key = value` lines.
+fn settings(value: &Value) -> Vec<String> {
+    match value {
+        Value::Object(map) => map
+            .iter()
+            .map(|(key, value)| format!("{key} = {value}"))
+            .collect(),
+        Value::Null => Vec::new(),
+        other => vec![other.to_string()],
+    }
+}
+
+fn provenance(summary: &Summary) -> Vec<(String, String, bool)> {
+    let run = &summary.run;
+    let mut pairs: Vec<(String, String, bool)> = Vec::new();
+    let mut pair = |name: &str, value: &str, code: bool| {
+        if !value.is_empty() {
+            pairs.push((name.to_owned(), value.to_owned(), code));
+        }
+    };
+    pair("Command", &run.command, true);
+    pair("Made", &run.created, false);
+    pair("Farspan", &run.version, false);
+    pair("Machine", &run.machine, false);
+    pair("Config hash (blake3)", &run.config_hash, true);
+    let counts = run.counts;
+    let states = [
+        (counts.done, "done"),
+        (counts.diverged, "diverged"),
+        (counts.failed, "failed"),
+        (counts.unfinished, "unfinished"),
+        (counts.unreadable, "unreadable"),
+    ];
+    let states: Vec<String> = states
+        .iter()
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, word)| format!("{n} {word}"))
+        .collect();
+    pair(
+        "Cells",
+        &format!("{} planned: {}", counts.planned, states.join(", ")),
+        false,
+    );
+    for study in &summary.studies {
+        let name = heading(&study.name);
+        if let Some(data) = &study.data {
+            pair(&format!("{name}: data"), &data.description, false);
+            pair(&format!("{name}: data hash"), &data.hash, true);
+            pair(&format!("{name}: tokenizer"), &data.tokenizer, false);
+            pair(
+                &format!("{name}: tokenizer hash"),
+                &data.tokenizer_hash,
+                true,
+            );
+        }
+        for engine in &study.engines {
+            let words = format!(
+                "{}, attention {}, version {}",
+                engine.device, engine.attention, engine.version
+            );
+            pair(&format!("{name}: engine"), &words, false);
+        }
+    }
+    pairs
+}
