@@ -6,5 +6,6 @@ pub mod figure;
 #[doc(hidden)]
 pub mod fixture;
 pub mod record;
+pub mod stats;
 pub mod store;
 pub mod summary;

@@ -1,0 +1,121 @@
+//! Shares of successes: intervals that stay inside 0..=1 and behave with few trials.
+
+use super::{Estimate, Interval, around, mean, t_upper, variance, z_upper};
+
+/// Wilson's score interval for `hits` of `trials` (Wilson 1927). Fractional trials are allowed: an effective number.
+#[must_use]
+pub fn wilson(hits: f64, trials: f64, confidence: f64) -> Interval {
+    let z2 = z_upper((1.0 - confidence) / 2.0).powi(2);
+    let p = hits / trials;
+    let centre = (p + z2 / (2.0 * trials)) / (1.0 + z2 / trials);
+    let half =
+        (z2 * (p * (1.0 - p) / trials + z2 / (4.0 * trials * trials))).sqrt() / (1.0 + z2 / trials);
+    // At p = 0 and p = 1 the exact end is p itself; rounding must not push it outside or off.
+    let low = if hits <= 0.0 {
+        0.0
+    } else {
+        (centre - half).max(0.0)
+    };
+    let high = if hits >= trials {
+        1.0
+    } else {
+        (centre + half).min(1.0)
+    };
+    Interval { low, high }
+}
+
+/// Share of successes over seeds, from (hits, trials) per seed.
+///
+/// Seeds are the outer unit. Where the t interval over seeds is wider than chance in the trials makes it, trials count
+/// for less: Wilson's interval is taken with the effective number that gives the same width (after Korn and Graubard
+/// 1998), so that it stays inside 0..=1.
+#[must_use]
+pub fn share(seeds: &[(usize, usize)], confidence: f64) -> Estimate {
+    let (hits, trials) = seeds.iter().fold((0, 0), |(h, t), s| (h + s.0, t + s.1));
+    let (hits, trials) = (hits as f64, trials as f64);
+    if trials == 0.0 {
+        return Estimate {
+            value: f64::NAN,
+            interval: None,
+        };
+    }
+    let p = hits / trials;
+    let per_seed: Vec<f64> = seeds
+        .iter()
+        .filter(|s| s.1 > 0)
+        .map(|s| s.0 as f64 / s.1 as f64)
+        .collect();
+    let n = per_seed.len() as f64;
+    let tail = (1.0 - confidence) / 2.0;
+    let chance = z_upper(tail).powi(2) * p * (1.0 - p) / trials;
+    let between = variance(&per_seed).map_or(0.0, |v| t_upper(tail, n - 1.0).powi(2) * v / n);
+    let effective = if between > chance {
+        trials * chance / between
+    } else {
+        trials
+    };
+    Estimate {
+        value: p,
+        interval: Some(wilson(p * effective, effective, confidence)),
+    }
+}
+
+/// Difference of two shares over the same trials, from the difference (−1, 0 or 1) of every trial, one row per seed.
+/// Gives the difference with its interval, and the two-sided p value of "no difference".
+///
+/// Within a seed the interval is Agresti and Min's (2005: half a trial added to each of the four outcomes), which does
+/// not collapse when no trial differs; the variation between seeds is added with its own degrees of freedom.
+#[must_use]
+pub fn paired_shares(rows: &[Vec<i8>], confidence: f64) -> (Estimate, Option<f64>) {
+    let all: Vec<f64> = rows.iter().flatten().map(|&d| f64::from(d)).collect();
+    if all.is_empty() {
+        return (
+            Estimate {
+                value: f64::NAN,
+                interval: None,
+            },
+            None,
+        );
+    }
+    let value = mean(&all);
+    let (up, down) = all.iter().fold((0.5, 0.5), |(u, d), &x| match x {
+        x if x > 0.0 => (u + 1.0, d),
+        x if x < 0.0 => (u, d + 1.0),
+        _ => (u, d),
+    });
+    let n = all.len() as f64 + 2.0;
+    let centre: f64 = (up - down) / n;
+    let within = (up + down - (up - down).powi(2) / n) / (n * n);
+    let per_seed: Vec<f64> = rows
+        .iter()
+        .filter(|row| !row.is_empty())
+        .map(|row| row.iter().map(|&d| f64::from(d)).sum::<f64>() / row.len() as f64)
+        .collect();
+    let seeds = per_seed.len() as f64;
+    let between = variance(&per_seed).map_or(0.0, |v| v / seeds);
+    let margin = |tail: f64| {
+        let seed_part = if between > 0.0 {
+            t_upper(tail, seeds - 1.0).powi(2) * between
+        } else {
+            0.0
+        };
+        (seed_part + z_upper(tail).powi(2) * within).sqrt()
+    };
+    let mut estimate = around(centre, Some(margin((1.0 - confidence) / 2.0)));
+    estimate.value = value;
+    let inside = |i: Interval| Interval {
+        low: i.low.max(-1.0).min(value),
+        high: i.high.min(1.0).max(value),
+    };
+    estimate.interval = estimate.interval.map(inside);
+    let (mut low, mut high) = (1e-15_f64.ln(), 0.0);
+    for _ in 0..60 {
+        let middle: f64 = (low + high) / 2.0;
+        if margin(middle.exp() / 2.0) > centre.abs() {
+            low = middle
+        } else {
+            high = middle
+        }
+    }
+    (estimate, Some(high.exp()))
+}

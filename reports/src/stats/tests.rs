@@ -1,0 +1,342 @@
+//! Reference values: scipy 1.17.1 and numpy 2.4.6 (scipy.stats.t, binomtest(...).proportion_ci("wilson"), ttest_rel,
+//! numpy.percentile; the ratio estimator and the crossed variance written out in numpy).
+
+use super::*;
+
+fn close(a: f64, b: f64, tolerance: f64) {
+    assert!(
+        (a - b).abs() <= tolerance * b.abs().max(1.0),
+        "expected {b}, found {a}"
+    );
+}
+
+const A: [f64; 8] = [210.3, 188.1, 240.9, 205.0, 222.7, 199.2, 231.4, 217.8];
+const B: [f64; 8] = [201.2, 186.0, 229.5, 204.9, 210.1, 197.7, 219.9, 209.0];
+const TOKENS: [f64; 8] = [100.0, 96.0, 110.0, 100.0, 104.0, 98.0, 108.0, 102.0];
+/// What the second seed of A adds.
+const SECOND: [f64; 8] = [4.0, 5.0, 2.0, 6.0, 3.0, 5.0, 4.0, 1.0];
+
+fn panel(rows: &[[f64; 8]]) -> Panel {
+    let row = |xs: &[f64; 8]| xs.iter().copied().zip(TOKENS).collect();
+    Panel::new(rows.iter().map(row).collect()).expect("rows have eight units")
+}
+
+fn second() -> [f64; 8] {
+    std::array::from_fn(|i| A[i] + SECOND[i])
+}
+
+#[test]
+fn quantiles_of_t() {
+    for (tail, df, expected) in [
+        (0.025, 1.0, 12.706204736174694),
+        (0.025, 2.0, 4.302652729749462),
+        (0.025, 2.7, 3.3921483831737507),
+        (0.05, 5.0, 2.0150483733330233),
+        (0.025, 31.0, 2.039513446396408),
+        (0.005, 63.0, 2.6561450250998613),
+        (0.025, 1000.0, 1.9623390808264083),
+        (0.4, 3.0, 0.2766706623326898),
+    ] {
+        close(t_upper(tail, df), expected, 1e-10);
+    }
+    close(z_upper(0.025), 1.959963984540054, 1e-10);
+}
+
+#[test]
+fn mean_with_t_interval() {
+    let found = mean_interval(&[2.1, 1.9, 2.4, 2.0, 2.2], 0.95);
+    let interval = found.interval.expect("five values");
+    close(found.value, 2.12, 1e-12);
+    close(interval.low, 1.881161161190002, 1e-10);
+    close(interval.high, 2.358838838809998, 1e-10);
+    assert_eq!(mean_interval(&[2.0], 0.95).interval, None);
+}
+
+#[test]
+fn wilson_intervals() {
+    for (hits, trials, low, high) in [
+        (0.0, 20.0, 0.0, 0.16112515805281935),
+        (20.0, 20.0, 0.8388748419471808, 1.0),
+        (7.0, 20.0, 0.1811918241010821, 0.5671457233147637),
+        (1.0, 220.0, 0.0008028354798775041, 0.025293576022575065),
+        (110.0, 220.0, 0.4344990149021871, 0.5655009850978129),
+    ] {
+        let found = wilson(hits, trials, 0.95);
+        close(found.low, low, 1e-9);
+        close(found.high, high, 1e-9);
+    }
+}
+
+#[test]
+fn a_ratio_of_sums_with_its_cluster_robust_interval() {
+    let found = panel(&[A]).estimate(0.95);
+    let interval = found.interval.expect("eight units");
+    close(found.value, 2.097066014669927, 1e-12);
+    close(interval.low, 2.0350921928346386, 1e-10);
+    close(interval.high, 2.1590398365052152, 1e-10);
+}
+
+#[test]
+fn a_paired_difference_of_one_seed() {
+    let difference = panel(&[A])
+        .contrast()
+        .minus(&panel(&[B]).contrast())
+        .expect("same shape");
+    let found = difference.estimate(0.95);
+    let interval = found.interval.expect("eight units");
+    close(found.value, 0.06980440097799513, 1e-12);
+    close(interval.low, 0.030421135307420293, 1e-10);
+    close(interval.high, 0.10918766664856996, 1e-10);
+    close(difference.p().expect("finite"), 0.004080214998015087, 1e-8);
+}
+
+/// With equal token counts it must be the plain paired t test.
+#[test]
+fn equal_denominators_give_the_paired_t_test() {
+    let even = |xs: &[f64; 8]| {
+        Panel::new(vec![xs.iter().map(|&x| (x, 100.0)).collect()]).expect("one row")
+    };
+    let difference = even(&A)
+        .contrast()
+        .minus(&even(&B).contrast())
+        .expect("same shape");
+    let interval = difference.estimate(0.95).interval.expect("eight units");
+    close(interval.low, 0.02894112883852326, 1e-10);
+    close(interval.high, 0.1138088711614769, 1e-10);
+    close(difference.p().expect("finite"), 0.005341819510988986, 1e-8);
+}
+
+/// Both seeds of A against one of B's numbers: variance between seeds 3.3626e-4, between units 2.0819e-4, of both
+/// together 9.4069e-6 (numpy).
+#[test]
+fn crossed_seeds_and_units() {
+    let difference = panel(&[A, second()])
+        .contrast()
+        .minus(&panel(&[B, B]).contrast())
+        .expect("same shape");
+    let parts = difference.parts();
+    close(difference.value(), 0.08814180929095357, 1e-12);
+    let (seeds, units) = (
+        parts.seeds.expect("two seeds"),
+        parts.units.expect("eight units"),
+    );
+    close(seeds.0, 0.00033626054363615715, 1e-12);
+    close(
+        units.0,
+        0.0002081893078839762 - 9.406937959383485e-06,
+        1e-12,
+    );
+    assert_eq!((seeds.1, units.1), (1.0, 7.0));
+    let half = (12.706204736174694_f64.powi(2) * seeds.0
+        + 2.3646242515927844_f64.powi(2) * units.0)
+        .sqrt();
+    let interval = difference.estimate(0.95).interval.expect("finite");
+    close(interval.high - difference.value(), half, 1e-9);
+    // The p value is where the interval just touches 0.
+    let p = difference.p().expect("finite");
+    let touching = difference.estimate(1.0 - p).interval.expect("finite");
+    assert!(touching.low.abs() < 1e-9, "{touching:?}");
+}
+
+/// numpy, a million resamples: [0.03738, 0.09830] over units, [0.04828, 0.12173] over two seeds and units.
+#[test]
+fn paired_bootstrap_percentiles() {
+    let one = paired_bootstrap(&panel(&[A]), &panel(&[B]), 0.95, 100_000, 7).expect("finite");
+    assert!(
+        (one.low - 0.03737624).abs() < 5e-4 && (one.high - 0.09830097).abs() < 5e-4,
+        "{one:?}"
+    );
+    let two = paired_bootstrap(&panel(&[A, second()]), &panel(&[B, B]), 0.95, 100_000, 7)
+        .expect("finite");
+    assert!(
+        (two.low - 0.04828431).abs() < 5e-4 && (two.high - 0.12173397).abs() < 5e-4,
+        "{two:?}"
+    );
+    let again = paired_bootstrap(&panel(&[A]), &panel(&[B]), 0.95, 100_000, 7).expect("finite");
+    assert_eq!(one, again);
+}
+
+#[test]
+fn holm_steps_down() {
+    let adjusted = holm(&[0.01, 0.04, 0.03, 0.005, 0.2]);
+    for (found, expected) in adjusted.iter().zip([0.04, 0.09, 0.09, 0.025, 0.2]) {
+        close(*found, expected, 1e-12);
+    }
+    assert_eq!(holm(&[]), Vec::<f64>::new());
+    assert_eq!(holm(&[0.6, 0.7]), [1.0, 1.0]);
+}
+
+#[test]
+fn percentiles_interpolate() {
+    let mut xs = vec![3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0, 6.0];
+    xs.sort_by(f64::total_cmp);
+    close(percentile(&xs, 0.5).expect("not empty"), 3.5, 1e-12);
+    close(percentile(&xs, 0.975).expect("not empty"), 8.475, 1e-12);
+    assert_eq!(percentile(&[f64::INFINITY], 0.5), Some(f64::INFINITY));
+    assert_eq!(percentile(&[], 0.5), None);
+}
+
+#[test]
+fn nothing_is_claimed_where_nothing_can_be_said() {
+    let single = Panel::new(vec![vec![(2.0, 1.0)]]).expect("one unit");
+    assert_eq!(
+        single.estimate(0.95),
+        Estimate {
+            value: 2.0,
+            interval: None
+        }
+    );
+    assert_eq!(single.contrast().p(), None);
+    assert_eq!(single.contrast().exceeds(0.0, 0.95), None);
+    let infinite = panel(&[[f64::INFINITY; 8]]);
+    assert_eq!(infinite.estimate(0.95).interval, None);
+    assert_eq!(infinite.contrast().p(), None);
+    assert_eq!(
+        paired_bootstrap(&infinite, &panel(&[A]), 0.95, 100, 0),
+        None
+    );
+    assert_eq!(Panel::new(vec![vec![(1.0, 1.0)], vec![]]), None);
+}
+
+#[test]
+fn paired_shares_do_not_collapse() {
+    let (same, p) = paired_shares(&[vec![0; 220]], 0.95);
+    let interval = same.interval.expect("trials");
+    assert!(
+        interval.low < 0.0 && interval.high > 0.0 && interval.high < 0.02,
+        "{interval:?}"
+    );
+    assert!(p.is_some_and(|p| p > 0.999));
+    let (all, p) = paired_shares(&[vec![1; 20]], 0.95);
+    let interval = all.interval.expect("trials");
+    // (21.5 - 1.5 + ...)/22: Agresti and Min by hand: centre 20/22, se sqrt(21 - 400/22)/22.
+    close(
+        interval.low,
+        20.0 / 22.0 - 1.959963984540054 * (21.0_f64 - 400.0 / 22.0).sqrt() / 22.0,
+        1e-9,
+    );
+    assert_eq!(interval.high, 1.0);
+    assert!(p.is_some_and(|p| p < 1e-6));
+    let (split, p) = paired_shares(&[vec![1; 100], vec![1; 100], vec![-1; 100]], 0.95);
+    assert!(
+        split.interval.is_some_and(|i| i.contains(0.0)),
+        "one seed of three says the opposite"
+    );
+    assert!(p.is_some_and(|p| p > 0.3));
+}
+
+/// Draws for the coverage tests.
+struct Dice(ChaCha8Rng);
+
+impl Dice {
+    fn uniform(&mut self) -> f64 {
+        (self.0.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    fn normal(&mut self) -> f64 {
+        (-2.0 * (1.0 - self.uniform()).ln()).sqrt() * (std::f64::consts::TAU * self.uniform()).cos()
+    }
+
+    /// A crossed design with the given standard deviations of seeds, units and both together; true value 2.
+    fn panel(&mut self, seeds: usize, units: usize, sd: [f64; 3]) -> Panel {
+        let of_units: Vec<f64> = (0..units).map(|_| sd[1] * self.normal()).collect();
+        let rows = (0..seeds).map(|_| {
+            let of_seed = sd[0] * self.normal();
+            let cell = |u: &f64, dice: &mut Dice| {
+                ((2.0 + of_seed + u + sd[2] * dice.normal()) * 50.0, 50.0)
+            };
+            of_units.iter().map(|u| cell(u, self)).collect()
+        });
+        Panel::new(rows.collect()).expect("a full panel")
+    }
+}
+
+fn coverage(trials: usize, mut covered: impl FnMut(&mut Dice) -> bool) -> f64 {
+    let mut dice = Dice(ChaCha8Rng::seed_from_u64(11));
+    (0..trials).filter(|_| covered(&mut dice)).count() as f64 / trials as f64
+}
+
+#[test]
+fn intervals_over_units_cover() {
+    let t = coverage(4000, |dice| {
+        let found = dice.panel(1, 32, [0.0, 0.3, 0.1]).estimate(0.95);
+        found.interval.is_some_and(|i| i.contains(2.0))
+    });
+    assert!((0.93..=0.97).contains(&t), "t: {t}");
+    let percentile = coverage(1500, |dice| {
+        // The same units under two schemes, one 0.1 worse.
+        let a = dice.panel(1, 48, [0.0, 0.3, 0.1]);
+        let noise: Vec<(f64, f64)> = a.rows[0]
+            .iter()
+            .map(|x| (x.0 + (0.1 + 0.05 * dice.normal()) * 50.0, x.1))
+            .collect();
+        let b = Panel::new(vec![noise]).expect("one row");
+        paired_bootstrap(&b, &a, 0.95, 600, 5).is_some_and(|i| i.contains(0.1))
+    });
+    assert!(
+        (0.93..=0.97).contains(&percentile),
+        "bootstrap: {percentile}"
+    );
+}
+
+/// numpy, 20 000 repetitions: between 0.950 and 0.977 for three and more seeds, up to 0.987 for two.
+#[test]
+fn intervals_over_seeds_and_units_never_cover_too_rarely() {
+    for seeds in [2, 3, 5] {
+        for sd in [
+            [0.0, 1.0, 1.0],
+            [0.0, 0.0, 1.0],
+            [0.2, 0.1, 0.1],
+            [1.0, 0.5, 0.5],
+            [0.1, 1.0, 0.3],
+        ] {
+            let found = coverage(2000, |dice| {
+                dice.panel(seeds, 32, sd)
+                    .estimate(0.95)
+                    .interval
+                    .is_some_and(|i| i.contains(2.0))
+            });
+            assert!(
+                (0.94..=0.995).contains(&found),
+                "{seeds} seeds, {sd:?}: {found}"
+            );
+        }
+    }
+}
+
+#[test]
+fn wilson_covers() {
+    let mut all = Vec::new();
+    for p in [0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95] {
+        for n in [20, 50, 220] {
+            all.push(coverage(2000, |dice| {
+                let hits = (0..n).filter(|_| dice.uniform() < p).count();
+                wilson(hits as f64, f64::from(n), 0.95).contains(p)
+            }));
+        }
+    }
+    // Coverage of a discrete statistic swings around its aim; the mean over shares and sizes must meet it.
+    let mean = mean(&all);
+    assert!((0.93..=0.97).contains(&mean), "{mean}: {all:?}");
+    assert!(all.iter().all(|c| (0.90..=0.995).contains(c)), "{all:?}");
+}
+
+#[test]
+fn shares_over_seeds_cover() {
+    for (spread, low) in [(0.0, 0.95), (0.15, 0.93), (0.35, 0.93)] {
+        let found = coverage(3000, |dice| {
+            let seeds: Vec<(usize, usize)> = (0..3)
+                .map(|_| {
+                    let p = 0.5 + spread * (2.0 * dice.uniform() - 1.0);
+                    ((0..220).filter(|_| dice.uniform() < p).count(), 220)
+                })
+                .collect();
+            share(&seeds, 0.95)
+                .interval
+                .is_some_and(|i| i.contains(0.5))
+        });
+        assert!(found >= low, "seeds differ by {spread}: {found}");
+    }
+    let one = share(&[(7, 20)], 0.95).interval;
+    assert_eq!(one, Some(wilson(7.0, 20.0, 0.95)));
+}
