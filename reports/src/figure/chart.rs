@@ -144,7 +144,7 @@ impl Chart {
             self.lane_frame(&mut canvas, frame, lane_top);
         }
         self.mark_trained(&mut canvas, frame, lane_top);
-        self.mark_threshold(&mut canvas, frame);
+        self.mark_threshold(&mut canvas, frame, lane_top);
         for (order, series) in self.series.iter().enumerate() {
             self.bands(&mut canvas, frame, series, self.shift(order));
         }
@@ -220,7 +220,7 @@ impl Chart {
         flag(canvas, x, top - 5.0, (frame.left, frame.right()), &words);
     }
 
-    fn mark_threshold(&self, canvas: &mut Canvas, frame: Frame) {
+    fn mark_threshold(&self, canvas: &mut Canvas, frame: Frame, top: f64) {
         let Some((value, words)) = self
             .threshold
             .as_ref()
@@ -230,11 +230,26 @@ impl Chart {
         };
         let y = frame.y(self.y.scale, *value);
         dashes(canvas, (frame.left, y), (frame.right(), y), Ink::Mark, 0.9);
+        // Above the plot, where no curve runs, on the side that the trained length leaves free.
+        let left = self.trained.is_some_and(|t| self.x.scale.at(t) > 0.5);
+        let room = text::width(words, 10.0, false) + 20.0;
+        let x = if left {
+            frame.left
+        } else {
+            frame.right() - room
+        };
+        dashes(
+            canvas,
+            (x, top - 8.5),
+            (x + 16.0, top - 8.5),
+            Ink::Mark,
+            0.9,
+        );
         canvas.text(
-            (frame.right(), y - 4.0),
+            (x + 20.0, top - 5.0),
             words,
-            Type::new(9.5, Ink::Muted),
-            Anchor::End,
+            Type::new(10.0, Ink::Muted),
+            Anchor::Start,
         );
     }
 

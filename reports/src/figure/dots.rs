@@ -61,7 +61,7 @@ impl Dots {
             .iter()
             .map(|(n, _)| text::width(n, LABEL, false))
             .fold(0.0, f64::max);
-        let left = 24.0 + widest.min(150.0);
+        let left = 29.0 + widest.min(150.0);
         let columns = self.per_row.clamp(1, self.panels.len().max(1));
         let room = (WIDTH - left - 12.0 + GUTTER) / columns as f64 - GUTTER - self.notes;
         let titled = self.panels.iter().any(|p| !p.title.is_empty());
@@ -124,7 +124,15 @@ impl Dots {
             let Some(dot) = dot else { continue };
             let y = top + ROW * (row as f64 + 0.5);
             let style = self.rows[row].1;
-            draw_dot(canvas, dot, style, panel.scale, (x, y), width);
+            let ground = if row % 2 == 0 { Ink::Tint } else { Ink::Paper };
+            draw_dot(
+                canvas,
+                dot,
+                (Ink::Curve(style), ground),
+                panel.scale,
+                (x, y),
+                width,
+            );
             if self.notes > 0.0 && dot.value.is_some() {
                 let words = text::fit(&dot.note, 10.0, self.notes + 4.0);
                 canvas.text(
@@ -148,7 +156,7 @@ impl Dots {
     ) {
         let at = |value: f64| x + panel.scale.at(value) * width;
         canvas.line((x, bottom), (x + width, bottom), Ink::Axis, 1.0);
-        let wanted = (width / 55.0).max(2.0) as usize;
+        let wanted = (width / 34.0).max(4.0) as usize;
         let round = || {
             panel
                 .scale
@@ -187,15 +195,17 @@ impl Dots {
 fn draw_dot(
     canvas: &mut Canvas,
     dot: &Dot,
-    style: usize,
+    (ink, ground): (Ink, Ink),
     scale: Scale,
     (x, y): (f64, f64),
     width: f64,
 ) {
     let at = |value: f64| x + scale.at(value) * width;
-    let ink = Ink::Curve(style);
     let Some(value) = dot.value else {
         let words = text::fit(&dot.note, 10.0, width - 8.0);
+        // The words stand in the row alone, not on grid lines.
+        let room = (text::width(&words, 10.0, false) + 4.0, ROW - 3.0);
+        canvas.rect((x + 2.0, y - ROW / 2.0 + 1.5), room, ground);
         canvas.text(
             (x + 4.0, y + 3.6),
             &words,

@@ -10,6 +10,9 @@ pub(crate) const FEW_TRIALS: usize = 20;
 const ROW: f64 = 14.0;
 const GUTTER: f64 = 16.0;
 const AXIS: f64 = 34.0;
+/// A cell is at least this wide, so that its number can be read, and a panel this, for its name.
+const CELL: f64 = 27.0;
+const NAME: f64 = 104.0;
 
 /// One cell.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +46,7 @@ pub(crate) struct HeatMap {
 struct Grid {
     per_row: usize,
     cell: f64,
+    panel: f64,
 }
 
 impl HeatMap {
@@ -54,10 +58,9 @@ impl HeatMap {
         let panel_height = 20.0 + ROW * self.depths.len() as f64 + 34.0;
         for (i, panel) in self.panels.iter().enumerate() {
             let column = i % grid.per_row;
-            let width = grid.cell * self.lengths.len() as f64 + GUTTER;
-            let x = AXIS + column as f64 * width;
+            let x = AXIS + column as f64 * (grid.panel + GUTTER);
             let y = top + (i / grid.per_row) as f64 * panel_height;
-            self.panel(&mut canvas, panel, (x, y), grid.cell, column == 0);
+            self.panel(&mut canvas, panel, (x, y), grid, column == 0);
         }
         let rows = self.panels.len().div_ceil(grid.per_row).max(1) as f64;
         canvas.finish(WIDTH, top + rows * panel_height + 2.0, &self.label)
@@ -66,16 +69,18 @@ impl HeatMap {
     /// As many panels beside each other as leave room for the text of a cell.
     fn grid(&self) -> Grid {
         let columns = self.lengths.len().max(1) as f64;
-        let room =
-            |n: usize| ((WIDTH - AXIS - 6.0) - GUTTER * (n as f64 - 1.0)) / n as f64 / columns;
+        let room = |n: usize| ((WIDTH - AXIS - 6.0) - GUTTER * (n as f64 - 1.0)) / n as f64;
+        let fits = |n: &usize| room(*n) / columns >= CELL && room(*n) >= NAME;
         let per_row = (1..=4)
             .rev()
-            .find(|&n| room(n) >= 24.0)
+            .find(fits)
             .unwrap_or(1)
             .min(self.panels.len().max(1));
+        let cell = (room(per_row) / columns).min(40.0);
         Grid {
             per_row,
-            cell: room(per_row).min(40.0),
+            cell,
+            panel: (cell * columns).max(NAME),
         }
     }
 
@@ -121,16 +126,18 @@ impl HeatMap {
         canvas: &mut Canvas,
         panel: &Panel,
         (x, y): (f64, f64),
-        cell: f64,
+        grid: Grid,
         depths: bool,
     ) {
-        let width = cell * self.lengths.len() as f64;
+        let cell = grid.cell;
         canvas.marker((x + 4.0, y + 9.0), panel.style, 3.4);
-        let title = text::fit(&panel.title, LABEL, width + GUTTER - 18.0);
+        let size = LABEL - 0.5;
+        // The bold cut is a little wider than what `fit` measures.
+        let title = text::fit(&panel.title, size * 1.04, grid.panel + GUTTER - 20.0);
         canvas.text(
             (x + 13.0, y + 13.0),
             &title,
-            Type::bold(LABEL, Ink::Text),
+            Type::bold(size, Ink::Text),
             Anchor::Start,
         );
         let top = y + 20.0;
@@ -217,10 +224,11 @@ fn draw_cell(canvas: &mut Canvas, cell: Option<&Cell>, (x, y): (f64, f64), width
         hatch(canvas, corner, inner, ink);
     }
     let words = format!("{:.2}", cell.value);
+    let size = if width >= 31.0 { 9.6 } else { 8.6 };
     canvas.text(
-        (middle.0, middle.1 + 3.1),
+        (middle.0, middle.1 + size * 0.36),
         &words,
-        Type::new(8.6, ink),
+        Type::new(size, ink),
         Anchor::Middle,
     );
     canvas.tip((x, y), (width, ROW), &cell.tip);

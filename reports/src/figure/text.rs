@@ -37,7 +37,7 @@ pub(crate) fn fit(text: &str, size: f64, room: f64) -> String {
     if width(text, size, false) <= room {
         return text.to_owned();
     }
-    let mut kept: Vec<char> = text.chars().collect();
+    let mut kept: Vec<char> = text.chars().take(200).collect();
     while !kept.is_empty() {
         kept.pop();
         let cut = format!("{}…", kept.iter().collect::<String>().trim_end());

@@ -43,21 +43,28 @@ fn numbers(values: impl IntoIterator<Item = impl ToString>) -> String {
     list(&words.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// The paragraphs of a study.
-pub(super) fn paragraphs(study: &StudySummary, run: &RunInfo) -> Vec<String> {
+/// The paragraphs of a study, each with what it is about.
+pub(super) fn paragraphs(study: &StudySummary, run: &RunInfo) -> Vec<(String, String)> {
     let Some(first) = study.curves.first() else {
-        return vec!["No cell of this study has a result yet.".to_owned()];
+        return vec![(
+            "Nothing measured.".to_owned(),
+            "No cell of this study has a result yet.".to_owned(),
+        )];
     };
-    let mut all = vec![model(study, first)];
-    all.extend(data(study));
-    if !study.protocols.is_empty() {
-        all.push(perplexity(study));
-    }
-    all.extend(passkey(study, run));
-    all.push(intervals(study, run));
-    all.extend(effective(study));
-    all.extend(differences(study));
-    all
+    let perplexity = (!study.protocols.is_empty()).then(|| perplexity(study));
+    let all = [
+        ("Model.", Some(model(study, first))),
+        ("Training.", Some(training(study))),
+        ("Data.", data(study)),
+        ("Perplexity.", perplexity),
+        ("Passkey.", passkey(study, run)),
+        ("Intervals.", Some(intervals(study, run))),
+        ("Effective length.", effective(study)),
+        ("Differences.", differences(study)),
+    ];
+    all.into_iter()
+        .filter_map(|(about, words)| Some((about.to_owned(), words?)))
+        .collect()
 }
 
 fn model(study: &StudySummary, first: &Curve) -> String {
@@ -99,8 +106,7 @@ fn model(study: &StudySummary, first: &Curve) -> String {
     if !own.is_empty() {
         text.push_str(&format!(" ({})", own.join("; ")));
     }
-    text.push_str(". ");
-    text.push_str(&training(study));
+    text.push('.');
     text
 }
 
@@ -113,7 +119,7 @@ fn training(study: &StudySummary) -> String {
     if let Some(c) = scratch {
         let t = c.training_info;
         text.push_str(&format!(
-            "Training: {} steps of {} windows of {} tokens ({} tokens), peak learning rate {}.",
+            "{} steps of {} windows of {} tokens ({} tokens), peak learning rate {}.",
             grouped(t.steps),
             t.batch,
             c.trained_length,
@@ -174,8 +180,9 @@ fn data(study: &StudySummary) -> Option<String> {
         format!(" Parts: {}.", parts.join(", "))
     };
     Some(format!(
-        "Data: {}. Tokenizer: {}.{parts}",
-        data.description, data.tokenizer
+        "{}. Tokenizer: {}.{parts}",
+        capital(&data.description),
+        data.tokenizer
     ))
 }
 
@@ -232,7 +239,7 @@ fn laid(info: &ProtocolInfo) -> String {
 fn passkey(study: &StudySummary, run: &RunInfo) -> Option<String> {
     let info = study.passkey.as_ref()?;
     Some(format!(
-        "Passkey: prompts of {} tokens with the key at {} from start to end, {} per length, depth and seed. A trial counts \
+        "Prompts of {} tokens with the key at {} from start to end, {} per length, depth and seed. A trial counts \
          if every symbol of the key is the most probable one, which is the same as greedy decoding. A length counts as \
          served from an accuracy of {}. The same prompts are given to every scheme.",
         numbers(&info.lengths),
@@ -270,7 +277,7 @@ fn effective(study: &StudySummary) -> Option<String> {
         )
         .map(|e| e.rule.trim().trim_end_matches('.').to_owned());
     let rules: Vec<String> = rules.collect();
-    (!rules.is_empty()).then(|| format!("Effective length: {}.", rules.join("; ")))
+    (!rules.is_empty()).then(|| format!("{}.", capital(&rules.join("; "))))
 }
 
 fn differences(study: &StudySummary) -> Option<String> {

@@ -36,7 +36,8 @@ pub(super) struct StudyView {
     pub(super) intro: String,
     pub(super) facts: Vec<(String, String)>,
     pub(super) figures: Vec<FigureView>,
-    pub(super) methods: Vec<String>,
+    /// What a paragraph is about, and the paragraph.
+    pub(super) methods: Vec<(String, String)>,
 }
 
 /// One figure with its table.

@@ -54,7 +54,13 @@ fn figure(context: Context<'_>, measure: Measure) -> Option<Figure> {
             reference: Some(0.0),
             dots: rows
                 .iter()
-                .map(|(label, _)| here.iter().find(|d| &d.label == label).map(|d| dot(d)))
+                .map(|(label, _)| {
+                    Some(
+                        here.iter()
+                            .find(|d| &d.label == label)
+                            .map_or_else(missing, |d| dot(d)),
+                    )
+                })
                 .collect(),
         }
     };
@@ -66,7 +72,7 @@ fn figure(context: Context<'_>, measure: Measure) -> Option<Figure> {
         ),
         panels: lengths.iter().map(|&l| panel(l)).collect(),
         rows,
-        per_row: 3,
+        per_row: if lengths.len() == 4 { 2 } else { 3 },
         notes: 0.0,
     };
     let (slug, title, side) = match measure {
@@ -107,6 +113,15 @@ fn words(outcome: Outcome) -> &'static str {
         Outcome::Worse => "worse",
         Outcome::NoDifference => "not told apart",
         Outcome::NotComparable => "not comparable",
+    }
+}
+
+/// A row without a value at this length says so.
+fn missing() -> Dot {
+    Dot {
+        note: "not measured".into(),
+        tip: "not measured".into(),
+        ..Dot::default()
     }
 }
 

@@ -185,21 +185,29 @@ pub(super) fn map(context: Context<'_>) -> Option<Figure> {
         depths,
     };
     let few = cells().any(|c| c.trials < FEW_TRIALS);
-    let hatched = if few {
-        format!(" Hatched: fewer than {FEW_TRIALS} trials, too few to trust a single cell.")
-    } else {
-        String::new()
-    };
+    let mut notes = String::new();
+    if few {
+        let least =
+            format!(" Hatched: fewer than {FEW_TRIALS} trials, too few to trust a single cell.");
+        notes.push_str(&least);
+    }
+    if map
+        .panels
+        .iter()
+        .any(|p| p.cells.iter().flatten().any(Option::is_none))
+    {
+        notes.push_str(" Crosses: not measured, as the scheme cannot serve the length.");
+    }
     Some(Figure {
         slug: "passkey-map".into(),
         title: "Passkey retrieval by length and depth".into(),
         caption: format!(
             "Share of exact matches; depth 0 puts the key at the start of the prompt, 1 next to the question. Columns \
-             right of the heavy line are longer than the trained length.{hatched}"
+             right of the heavy line are longer than the trained length.{notes}"
         ),
         drawing: map.draw(),
         data: map_table(context),
-        wide: map.panels.len() > 4,
+        wide: false,
     })
 }
 
@@ -302,8 +310,8 @@ pub(super) fn by_distance(context: Context<'_>) -> Option<Figure> {
                   the trained length lie low at every distance, length itself is."
             .into(),
         drawing: plot.draw(),
-        data: reach_table(context),
-        wide: plot.panels.len() > 6,
+        data: distance_table(context),
+        wide: false,
     })
 }
 
@@ -342,27 +350,62 @@ fn distance_panel(curve: &Curve, lengths: &[usize]) -> multiples::Panel {
     }
 }
 
-/// The reach by distance; the single points are in the table of the map.
-fn reach_table(context: Context<'_>) -> Data {
-    let mut data = Data::new(&[
+/// Every point, and beside it the reach of its line at each threshold.
+fn distance_table(context: Context<'_>) -> Data {
+    let curves = &context.study.curves;
+    let mut thresholds: Vec<f64> = curves
+        .iter()
+        .flat_map(|c| &c.k_max)
+        .map(|k| k.threshold)
+        .collect();
+    thresholds.sort_by(f64::total_cmp);
+    thresholds.dedup();
+    let heads: Vec<String> = thresholds
+        .iter()
+        .map(|t| format!("#reach k at {}", scale::label(*t)))
+        .collect();
+    let mut columns = vec![
         "scheme",
         "#length",
-        "#threshold",
-        "#reach k (tokens)",
-        "#conservative k",
-        "at longest tested distance",
-    ]);
-    for curve in &context.study.curves {
-        for reach in &curve.k_max {
-            data.row(vec![
+        "#distance",
+        "#accuracy",
+        "#low",
+        "#high",
+        "#trials",
+    ];
+    columns.extend(heads.iter().map(String::as_str));
+    let mut data = Data::new(&columns);
+    for curve in curves {
+        let mut cells: Vec<_> = curve.passkey_grid.iter().collect();
+        cells.sort_by_key(|c| (c.length, c.distance));
+        for c in cells {
+            let mut row = vec![
                 curve.label.clone(),
-                reach.length.to_string(),
-                number(reach.threshold, 2),
-                reach.k.to_string(),
-                reach.conservative.to_string(),
-                if reach.at_end { "yes" } else { "no" }.to_owned(),
-            ]);
+                c.length.to_string(),
+                c.distance.to_string(),
+            ];
+            row.extend(estimate_cells(c.accuracy, 3));
+            row.push(c.trials.to_string());
+            row.extend(
+                thresholds
+                    .iter()
+                    .map(|&threshold| reach(curve, c.length, threshold)),
+            );
+            data.row(row);
         }
     }
     data
+}
+
+/// The reach of a curve at a length; with a sign where the longest tested distance still succeeds.
+fn reach(curve: &Curve, length: usize, threshold: f64) -> String {
+    let found = curve
+        .k_max
+        .iter()
+        .find(|k| k.length == length && k.threshold == threshold);
+    match found {
+        None => "–".to_owned(),
+        Some(k) if k.at_end => format!("≥ {}", k.k),
+        Some(k) => k.k.to_string(),
+    }
 }
