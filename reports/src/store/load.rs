@@ -37,11 +37,13 @@ pub struct LoadedCell {
 }
 
 impl LoadedCell {
-    /// Where the cell stands. A readable result counts for more than the status file, which may be older.
+    /// Where the cell stands. A readable result counts for more than the status file, which may be older; a cell that
+    /// says done but has no readable result counts as failed.
     #[must_use]
     pub fn state(&self) -> State {
         match (&self.result, &self.status) {
             (Some(_), _) => State::Done,
+            (None, Some(status)) if status.state == State::Done => State::Failed,
             (None, Some(status)) => status.state,
             (None, None) => State::Waiting,
         }

@@ -1,0 +1,428 @@
+//! What the numbers of a study support, in sentences.
+//!
+//! Every sentence rests on a test or an interval of the summary: "rises" needs a significant paired change, "better"
+//! a significant paired difference after correction, "keeps" only says that no rise was found and how large one could
+//! be. Labels come from the records; no scheme is known here.
+
+mod words;
+
+use crate::record::Stage;
+use crate::summary::{
+    Change, Curve, Difference, EffectiveLength, Measure, Outcome, PerplexityPoint, Sentence,
+    SentenceKind, StudySummary,
+};
+use words::{bracket, joined, number, percent, signed};
+
+/// Fewer test segments than this get a caveat.
+const FEW_UNITS: usize = 20;
+/// Fewer passkey trials per length than this get a caveat.
+const FEW_TRIALS: usize = 100;
+
+/// The verdict of a study.
+#[must_use]
+pub fn study(study: &StudySummary, passkey_threshold: f64) -> Vec<Sentence> {
+    let mut said = Vec::new();
+    said.extend(perplexity(study).into_iter().map(finding));
+    said.extend(fine_tuning(study).into_iter().map(finding));
+    said.extend(against_reference(study, Measure::Perplexity).map(finding));
+    said.extend(passkey(study, passkey_threshold).into_iter().map(finding));
+    said.extend(against_reference(study, Measure::Passkey).map(finding));
+    said.extend(refusals(study).into_iter().map(finding));
+    said.extend(caveats(study).into_iter().map(caveat));
+    said
+}
+
+fn finding(text: String) -> Sentence {
+    Sentence {
+        text,
+        kind: SentenceKind::Finding,
+    }
+}
+
+fn caveat(text: String) -> Sentence {
+    Sentence {
+        text,
+        kind: SentenceKind::Caveat,
+    }
+}
+
+/// A curve with its loss at the trained length and at the longest evaluated one.
+struct Ends<'a> {
+    label: &'a str,
+    near: &'a PerplexityPoint,
+    far: &'a PerplexityPoint,
+    change: &'a Change,
+    effective: Option<&'a EffectiveLength>,
+}
+
+/// The longest length that any curve of the study was read at under the headline protocol.
+fn longest(study: &StudySummary) -> Option<usize> {
+    let lengths = study
+        .curves
+        .iter()
+        .flat_map(|c| points(study, c))
+        .map(|p| p.length);
+    lengths.max()
+}
+
+fn points<'a>(study: &StudySummary, curve: &'a Curve) -> &'a [PerplexityPoint] {
+    let of = curve
+        .perplexity
+        .iter()
+        .find(|p| Some(p.protocol) == study.headline);
+    of.map_or(&[], |p| p.points.as_slice())
+}
+
+fn ends<'a>(study: &StudySummary, curves: &'a [Curve], far: usize) -> Vec<Ends<'a>> {
+    let of = |curve: &'a Curve| {
+        let points = points(study, curve);
+        Some(Ends {
+            label: &curve.label,
+            near: points.iter().find(|p| p.length == curve.trained_length)?,
+            far: points.iter().find(|p| p.length == far)?,
+            change: curve.changes.iter().find(|c| c.length == far)?,
+            effective: curve.effective_perplexity.as_ref(),
+        })
+    };
+    curves.iter().filter_map(of).collect()
+}
+
+/// `8× the trained length (1024 tokens)`; only the tokens where curves were trained at different lengths.
+fn place(study: &StudySummary, length: usize) -> String {
+    match study.trained_lengths.as_slice() {
+        [trained] if *trained != length => {
+            let multiple = length as f64 / *trained as f64;
+            format!(
+                "{}× the trained length ({length} tokens)",
+                number(multiple).trim_end_matches(".00")
+            )
+        }
+        [_] => format!("the trained length ({length} tokens)"),
+        _ => format!("{length} tokens"),
+    }
+}
+
+/// How perplexity at the longest length compares with perplexity at the trained length.
+fn perplexity(study: &StudySummary) -> Vec<String> {
+    let Some(far) = longest(study) else {
+        return Vec::new();
+    };
+    let all = ends(study, &study.curves, far);
+    if all.is_empty() {
+        return Vec::new();
+    }
+    let at = place(study, far);
+    let held = |e: &&Ends<'_>| e.effective.is_some_and(|x| x.at_end);
+    let falls = |e: &&Ends<'_>| held(e) && e.change.nll.interval.is_some_and(|i| i.high < 0.0);
+    let rises = |e: &&Ends<'_>| e.change.rises == Some(true);
+    let mut said = Vec::new();
+    let change = |e: &Ends<'_>| {
+        let nats = e.change.nll;
+        format!(
+            "{} (change {}{} nats)",
+            e.label,
+            signed(nats.value),
+            bracket(nats.interval, signed)
+        )
+    };
+    let better: Vec<String> = all.iter().filter(falls).map(change).collect();
+    if !better.is_empty() {
+        said.push(format!(
+            "At {at} the loss is below the loss at the trained length for {}.",
+            joined(&better)
+        ));
+    }
+    let kept: Vec<String> = all
+        .iter()
+        .filter(|e| held(e) && !falls(e))
+        .map(change)
+        .collect();
+    if !kept.is_empty() {
+        said.push(format!(
+            "No significant rise in loss was found at any evaluated length up to {at} for {}.",
+            joined(&kept)
+        ));
+    }
+    let risen = |e: &Ends<'_>| {
+        let (near, far) = (e.near.perplexity, e.far.perplexity);
+        let kept = match e.effective {
+            Some(x) if x.multiple > 1.0 => {
+                format!(", without a significant rise up to {} tokens", x.length)
+            }
+            _ => String::new(),
+        };
+        format!(
+            "{} from {} to {}{}{kept}",
+            e.label,
+            number(near.value),
+            number(far.value),
+            bracket(far.interval, number)
+        )
+    };
+    let worse: Vec<String> = all.iter().filter(rises).map(risen).collect();
+    if !worse.is_empty() {
+        said.push(format!(
+            "At {at} perplexity has risen for {}.",
+            worse.join("; ")
+        ));
+    }
+    let between =
+        |e: &&Ends<'_>| e.effective.is_some_and(|x| !x.at_end) && e.change.rises == Some(false);
+    for e in all.iter().filter(between) {
+        let reach = e.effective.map_or(0, |x| x.length);
+        said.push(format!(
+            "{}'s loss has risen significantly at the evaluated length after {reach} tokens, but not significantly at \
+             {far}.",
+            e.label
+        ));
+    }
+    said
+}
+
+/// What fine-tuning did for a scheme that was also read without it; said only where the intervals do not overlap.
+fn fine_tuning(study: &StudySummary) -> Vec<String> {
+    let Some(far) = longest(study) else {
+        return Vec::new();
+    };
+    let point = |curve: &'_ Curve| {
+        points(study, curve)
+            .iter()
+            .find(|p| p.length == far)
+            .cloned()
+    };
+    let mut changed = Vec::new();
+    for tuned in study
+        .curves
+        .iter()
+        .filter(|c| c.scheme.stage == Stage::FineTuned)
+    {
+        let same =
+            |c: &&Curve| c.scheme.name == tuned.scheme.name && c.scheme.stage == Stage::ZeroShot;
+        let Some(raw) = study.curves.iter().find(same) else {
+            continue;
+        };
+        let (Some(before), Some(after)) = (point(raw), point(tuned)) else {
+            continue;
+        };
+        let (Some(a), Some(b)) = (before.perplexity.interval, after.perplexity.interval) else {
+            continue;
+        };
+        if b.high < a.low || a.high < b.low {
+            changed.push(format!(
+                "{} from {}{} to {}{}",
+                tuned.scheme.name,
+                number(before.perplexity.value),
+                bracket(Some(a), number),
+                number(after.perplexity.value),
+                bracket(Some(b), number)
+            ));
+        }
+    }
+    if changed.is_empty() {
+        return Vec::new();
+    }
+    vec![format!(
+        "Fine-tuning takes the perplexity at {} of {}.",
+        place(study, far),
+        changed.join("; ")
+    )]
+}
+
+/// Who is told apart from the reference at the longest length where most can be compared.
+fn against_reference(study: &StudySummary, measure: Measure) -> Option<String> {
+    let reference = study.reference.as_ref()?;
+    let mine: Vec<&Difference> = study
+        .differences
+        .iter()
+        .filter(|d| d.measure == measure)
+        .collect();
+    let far = mine
+        .iter()
+        .filter(|d| d.outcome != Outcome::NotComparable)
+        .map(|d| d.length)
+        .max()?;
+    let who = |outcome: Outcome| -> Vec<String> {
+        mine.iter()
+            .filter(|d| d.length == far && d.outcome == outcome)
+            .map(|d| d.label.clone())
+            .collect()
+    };
+    let mut parts = Vec::new();
+    for (outcome, words) in [
+        (Outcome::Better, "better"),
+        (Outcome::Worse, "worse"),
+        (Outcome::NoDifference, "not told apart from it"),
+    ] {
+        let names = who(outcome);
+        if !names.is_empty() {
+            let verb = if names.len() == 1 { "is" } else { "are" };
+            parts.push(format!("{} {verb} {words}", joined(&names)));
+        }
+    }
+    let what = match measure {
+        Measure::Perplexity => "loss",
+        Measure::Passkey => "retrieval",
+    };
+    let n = mine.iter().filter(|d| d.p_holm.is_some()).count();
+    let corrected = if n > 1 {
+        format!(", corrected for {n} comparisons")
+    } else {
+        String::new()
+    };
+    Some(format!(
+        "Against {} in {what} at {} (paired{corrected}): {}.",
+        reference.label,
+        place(study, far),
+        parts.join("; ")
+    ))
+}
+
+/// How far keys are found.
+fn passkey(study: &StudySummary, threshold: f64) -> Vec<String> {
+    let Some(info) = &study.passkey else {
+        return Vec::new();
+    };
+    let wanted = format!("{:.0}%", 100.0 * threshold);
+    let range = |e: &EffectiveLength| {
+        if e.low == e.high {
+            String::new()
+        } else {
+            format!(" [{}, {}]", e.low, e.high)
+        }
+    };
+    let mut said = Vec::new();
+    let mut lengths = info.lengths.clone();
+    lengths.reverse();
+    for &length in &lengths {
+        let reach = |curve: &&Curve| {
+            curve
+                .effective_passkey
+                .as_ref()
+                .is_some_and(|e| e.length == length)
+        };
+        let names: Vec<String> = study
+            .curves
+            .iter()
+            .filter(reach)
+            .filter_map(|c| {
+                c.effective_passkey
+                    .as_ref()
+                    .map(|e| format!("{}{}", c.label, range(e)))
+            })
+            .collect();
+        if !names.is_empty() {
+            let end = if lengths.first() == Some(&length) {
+                ", the longest evaluated"
+            } else {
+                ""
+            };
+            let verb = if names.len() == 1 { "finds" } else { "find" };
+            said.push(format!(
+                "{} {verb} at least {wanted} of the keys up to {}{end}.",
+                joined(&names),
+                place(study, length)
+            ));
+        }
+    }
+    let none = |curve: &&Curve| {
+        curve
+            .effective_passkey
+            .as_ref()
+            .is_some_and(|e| e.length == 0)
+    };
+    let first = |c: &Curve| {
+        c.passkey
+            .first()
+            .map(|p| format!("{} ({})", c.label, percent(p.accuracy)))
+    };
+    let failed: Vec<String> = study.curves.iter().filter(none).filter_map(first).collect();
+    if let (false, Some(&shortest)) = (failed.is_empty(), info.lengths.first()) {
+        said.push(format!(
+            "Fewer than {wanted} of the keys are found already at {} by {}.",
+            place(study, shortest),
+            joined(&failed)
+        ));
+    }
+    said
+}
+
+/// Which schemes cannot be read past some length, in their own words.
+fn refusals(study: &StudySummary) -> Vec<String> {
+    let of = |curve: &Curve| {
+        let first = curve.refused.iter().min_by_key(|r| r.length)?;
+        let reason = first.reason.trim_end_matches('.');
+        Some(format!(
+            "{} cannot be read at {} tokens: {reason}.",
+            curve.label, first.length
+        ))
+    };
+    study.curves.iter().filter_map(of).collect()
+}
+
+/// What limits all of the above.
+fn caveats(study: &StudySummary) -> Vec<String> {
+    let mut said = Vec::new();
+    for gone in &study.absent {
+        said.push(format!(
+            "{} has no result: {}.",
+            gone.label,
+            gone.reason.trim_end_matches('.')
+        ));
+    }
+    let seeds: Vec<usize> = study.curves.iter().map(|c| c.seeds.len()).collect();
+    match (seeds.iter().min(), seeds.iter().max()) {
+        (Some(_), Some(1)) => said.push(
+            "One seed: differences between schemes may be differences between two trainings; intervals are over test \
+             units only."
+                .into(),
+        ),
+        (Some(&few), Some(&most)) if few != most => {
+            said.push(format!("Curves rest on {few} to {most} seeds; those with fewer are less certain."));
+        }
+        _ => {}
+    }
+    if let Some(units) = study
+        .protocols
+        .iter()
+        .map(|p| p.units)
+        .min()
+        .filter(|&n| n < FEW_UNITS)
+    {
+        let word = if units == 1 { "segment" } else { "segments" };
+        said.push(format!(
+            "Only {units} test {word}: small changes of loss could not have been seen."
+        ));
+    }
+    let trials = study
+        .curves
+        .iter()
+        .flat_map(|c| &c.passkey)
+        .map(|p| p.trials)
+        .min();
+    if let Some(trials) = trials.filter(|&n| n < FEW_TRIALS) {
+        said.push(format!(
+            "Only {trials} passkey trials at a length: accuracies are rough."
+        ));
+    }
+    let lost: Vec<String> = study
+        .curves
+        .iter()
+        .filter(|c| !c.perplexity.is_empty())
+        .filter(|c| {
+            !points(study, c)
+                .iter()
+                .any(|p| p.length == c.trained_length)
+        })
+        .map(|c| c.label.clone())
+        .collect();
+    if !lost.is_empty() {
+        said.push(format!(
+            "Perplexity at the trained length was not measured for {}: nothing can be said about what they keep.",
+            joined(&lost)
+        ));
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,294 @@
+use super::*;
+use crate::fixture::{self, Options};
+use crate::record::Protocol;
+use crate::store::LoadedRun;
+use crate::summary::{Options as Choice, Summary, summarise_with};
+
+fn summary(run: &LoadedRun) -> Summary {
+    summarise_with(
+        run,
+        &Choice {
+            resamples: 400,
+            ..Choice::default()
+        },
+    )
+}
+
+fn findings(study: &StudySummary, start: &str) -> Vec<String> {
+    let of = study
+        .verdict
+        .iter()
+        .filter(|s| s.kind == SentenceKind::Finding);
+    of.map(|s| s.text.clone())
+        .filter(|t| t.starts_with(start))
+        .collect()
+}
+
+/// Whether `label` is named: not as a part of a longer label.
+fn names(text: &str, label: &str) -> bool {
+    let tuned = format!("{label} (fine-tuned)");
+    text.replace(&tuned, "")
+        .split([' ', ',', ';', ':', '.', '\''])
+        .any(|word| word == label)
+        || (label.ends_with(')') && text.contains(label))
+}
+
+/// Scales what every curve adds to its loss past the trained length, from nothing to much.
+fn stretched(factor: f64) -> LoadedRun {
+    let options = Options {
+        retrieval: false,
+        seeds: vec![0, 1],
+        ..Options::default()
+    };
+    let mut run = fixture::run(&options);
+    for record in run.cells.iter_mut().filter_map(|c| c.result.as_mut()) {
+        for protocol in [
+            Protocol::NonOverlap,
+            Protocol::Sliding,
+            Protocol::FixedTarget,
+        ] {
+            let at = |l: usize, p: &crate::record::PerplexityRecord| {
+                p.protocol == protocol && p.length == l
+            };
+            let Some(near) = record.perplexity.iter().find(|p| at(128, p)).cloned() else {
+                continue;
+            };
+            for p in record
+                .perplexity
+                .iter_mut()
+                .filter(|p| p.protocol == protocol && p.length > 128)
+            {
+                for (i, nll) in p.nll.iter_mut().enumerate() {
+                    let base = near.nll[i] / near.tokens[i] as f64 * p.tokens[i] as f64;
+                    *nll = base + factor * (*nll - base);
+                }
+            }
+        }
+    }
+    run
+}
+
+/// Over a range of effect sizes: no sentence says more than its test.
+#[test]
+fn no_sentence_contradicts_its_interval() {
+    let mut seen = [0; 3];
+    for factor in [-1.0, 0.0, 0.02, 0.1, 0.3, 1.0] {
+        let summary = summary(&stretched(factor));
+        let study = &summary.studies[0];
+        for curve in &study.curves {
+            let Some(change) = curve.changes.iter().find(|c| c.length == 1024) else {
+                continue;
+            };
+            let interval = change.nll.interval.expect("32 units");
+            let said = |start: &str| {
+                findings(study, start)
+                    .iter()
+                    .any(|t| names(t, &curve.label))
+            };
+            if findings(study, "At 8×")
+                .iter()
+                .any(|t| t.contains("has risen") && names(t, &curve.label))
+            {
+                assert!(
+                    change.nll.value > 0.0 && change.rises == Some(true),
+                    "{factor} {}",
+                    curve.label
+                );
+                seen[0] += 1;
+            }
+            if said("No significant rise") {
+                assert!(
+                    curve
+                        .changes
+                        .iter()
+                        .all(|c| c.length < 128 || c.rises == Some(false))
+                );
+                assert!(
+                    interval.high >= 0.0,
+                    "{factor} {}: {interval:?}",
+                    curve.label
+                );
+                seen[1] += 1;
+            }
+            let below = findings(study, "At 8×")
+                .iter()
+                .any(|t| t.contains("is below") && names(t, &curve.label));
+            assert_eq!(
+                below,
+                interval.high < 0.0
+                    && curve
+                        .effective_perplexity
+                        .as_ref()
+                        .is_some_and(|e| e.at_end)
+            );
+            seen[2] += usize::from(below);
+        }
+        for sentence in findings(study, "Against rope in loss") {
+            for d in study.differences.iter().filter(|d| d.length == 1024) {
+                let better = sentence
+                    .split("better")
+                    .next()
+                    .is_some_and(|s| sentence.contains("better") && names(s, &d.label));
+                assert_eq!(
+                    better,
+                    d.outcome == Outcome::Better,
+                    "{factor} {}: {sentence}",
+                    d.label
+                );
+                if better {
+                    assert!(d.difference.interval.is_some_and(|i| i.high < 0.0));
+                }
+            }
+        }
+    }
+    assert!(
+        seen.iter().all(|&n| n > 3),
+        "each kind of sentence must have been said: {seen:?}"
+    );
+}
+
+#[test]
+fn identical_curves_are_not_told_apart() {
+    let mut run = fixture::run(&Options {
+        retrieval: false,
+        mishaps: false,
+        ..Options::default()
+    });
+    let model = run.cells[1].result.clone().expect("rope has a result");
+    for record in run.cells.iter_mut().filter_map(|c| c.result.as_mut()) {
+        record.perplexity.clone_from(&model.perplexity);
+    }
+    let summary = summary(&run);
+    let study = &summary.studies[0];
+    assert!(
+        study
+            .differences
+            .iter()
+            .all(|d| d.outcome == Outcome::NoDifference)
+    );
+    let sentences = findings(study, "Against rope in loss");
+    assert_eq!(sentences.len(), 1);
+    assert!(
+        !sentences[0].contains("better") && !sentences[0].contains("worse"),
+        "{sentences:?}"
+    );
+    assert_eq!(findings(study, "Fine-tuning"), Vec::<String>::new());
+}
+
+#[test]
+fn a_loss_that_is_not_finite_has_risen() {
+    let mut run = fixture::run(&Options {
+        retrieval: false,
+        ..Options::default()
+    });
+    for record in run
+        .cells
+        .iter_mut()
+        .filter_map(|c| c.result.as_mut())
+        .filter(|r| r.scheme.name == "alibi")
+    {
+        for p in record.perplexity.iter_mut().filter(|p| p.length == 1024) {
+            p.nll[3] = f64::NAN;
+        }
+    }
+    let summary = summary(&run);
+    let study = &summary.studies[0];
+    let risen = findings(study, "At 8×")
+        .into_iter()
+        .find(|t| t.contains("has risen"))
+        .expect("rope rises");
+    assert!(
+        risen.contains("alibi from") && risen.contains("to not a number"),
+        "{risen}"
+    );
+    assert!(
+        !findings(study, "No significant rise")
+            .iter()
+            .any(|t| names(t, "alibi"))
+    );
+    let alibi = study
+        .curves
+        .iter()
+        .find(|c| c.label == "alibi")
+        .expect("has other lengths");
+    assert_eq!(
+        alibi
+            .effective_perplexity
+            .as_ref()
+            .map(|e| (e.length, e.at_end)),
+        Some((512, false))
+    );
+}
+
+#[test]
+fn one_seed_and_few_units_are_said() {
+    let one = summary(&fixture::run(&Options {
+        units: 6,
+        trials: 2,
+        ..Options::default()
+    }));
+    let caveats = |study: &StudySummary| {
+        let of = study
+            .verdict
+            .iter()
+            .filter(|s| s.kind == SentenceKind::Caveat);
+        of.map(|s| s.text.clone()).collect::<Vec<_>>().join(" ")
+    };
+    let language = caveats(&one.studies[0]);
+    assert!(language.contains("One seed"), "{language}");
+    assert!(language.contains("Only 6 test segments"), "{language}");
+    assert!(
+        language.contains("wild_50% has no result: loss inf at step 313"),
+        "{language}"
+    );
+    assert!(caveats(&one.studies[1]).contains("Only 22 passkey trials"));
+    let three = summary(&fixture::run(&Options {
+        seeds: vec![0, 1, 2],
+        ..Options::default()
+    }));
+    assert!(!caveats(&three.studies[0]).contains("One seed"));
+    assert!(caveats(&three.studies[1]).contains("2 to 3 seeds"));
+}
+
+#[test]
+fn retrieval_is_said_by_reach() {
+    let summary = summary(&fixture::run(&Options::default()));
+    let study = &summary.studies[1];
+    let text = study
+        .verdict
+        .iter()
+        .map(|s| s.text.as_str())
+        .collect::<Vec<_>>()
+        .join("\n");
+    let rope = study
+        .curves
+        .iter()
+        .find(|c| c.label == "rope")
+        .and_then(|c| c.effective_passkey.as_ref());
+    assert_eq!(rope.map(|e| e.length), Some(64), "{text}");
+    assert!(
+        text.contains("of the keys up to the trained length (64 tokens)"),
+        "{text}"
+    );
+    assert!(
+        text.contains("learned cannot be read at 128 tokens: its table has 64 positions"),
+        "{text}"
+    );
+}
+
+#[test]
+fn numbers_as_words() {
+    for (x, words) in [
+        (6.514, "6.51"),
+        (23.44, "23.4"),
+        (1234.5, "1234"),
+        (2.0e6, "2.0e6"),
+        (9.996, "10.0"),
+        (f64::INFINITY, "infinite"),
+    ] {
+        assert_eq!(number(x), words);
+    }
+    assert_eq!(signed(-0.0123), "−0.012");
+    assert_eq!(signed(0.0001), "0.000");
+    assert_eq!(joined(&["a".into(), "b".into(), "c".into()]), "a, b and c");
+}
