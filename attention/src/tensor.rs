@@ -276,7 +276,11 @@ impl Tensor {
         /// 1 (u8) where less, with broadcasting.
         broadcast_lt,
         /// 1 (u8) where greater, with broadcasting.
-        broadcast_gt
+        broadcast_gt,
+        /// 1 (u8) where not greater, with broadcasting.
+        broadcast_le,
+        /// 1 (u8) where not less, with broadcasting.
+        broadcast_ge
     }
 
     elementwise! {

@@ -70,6 +70,15 @@ impl Expr {
         self.any(&|part| matches!(part, Expr::Query | Expr::Key))
     }
 
+    /// Whether different heads may see different values, raw scores aside.
+    pub fn depends_on_head(&self) -> bool {
+        self.any(&|part| match part {
+            Expr::Lookup { per_head, .. } => *per_head,
+            Expr::Param(_) | Expr::Net { .. } | Expr::Token(..) => true,
+            _ => false,
+        })
+    }
+
     /// Names of the parameters that enter, each once, sorted; those of a network in full.
     pub fn param_names(&self) -> Vec<String> {
         let mut names = Vec::new();
@@ -227,7 +236,8 @@ impl Expr {
         let of = |part: &Expr| part.bounds(tile, n, params);
         match self {
             Expr::Number(x) => Interval::point(*x),
-            Expr::Raw(_) | Expr::Token(..) | Expr::Net { .. } => Interval::FINITE,
+            Expr::Raw(_) | Expr::Token(..) => Interval::FINITE,
+            Expr::Net { .. } => Interval::ANY,
             Expr::Query => ends(&tile.queries),
             Expr::Key => ends(&tile.keys),
             Expr::Reach => Interval::point(n as f64),

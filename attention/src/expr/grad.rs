@@ -1,6 +1,6 @@
 //! Derivatives of an expression with respect to raw scores, parameters and token vectors, in f64.
 //!
-//! At the edge of an operation's domain (√x, ln x and log1p at or below it, pow at x ≤ 0) the derivative is 0, so that
+//! At the edge of an operation's domain and beyond (√x, ln x, pow at x ≤ 0, log1p at x ≤ −1, x / 0) the derivative is 0, so that
 //! distance 0 and hidden pairs never spoil a gradient. No derivative flows into a Select's comparison, a Floor, or the
 //! index of a table; none flows out of the branch that was not taken.
 
@@ -131,6 +131,7 @@ impl Binary {
             Binary::Add => (1.0, 1.0),
             Binary::Sub => (1.0, -1.0),
             Binary::Mul => (y, x),
+            Binary::Div if y == 0.0 => (0.0, 0.0),
             Binary::Div => (1.0 / y, -x / (y * y)),
             Binary::Min => choose(x <= y),
             Binary::Max => choose(x >= y),

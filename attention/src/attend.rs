@@ -1,0 +1,172 @@
+//! `attend`: the one verb. Picks an implementation, reports it, and refuses what cannot be done.
+
+use crate::prepared::Prepared;
+use crate::{Error, Result, Tensor, composed, naive_op};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+pub use crate::mask::Mask;
+
+/// One layer's parameters by name, in the shapes that the plan gives.
+pub type Params = BTreeMap<String, Tensor>;
+
+/// Which implementation is to run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Implementation {
+    /// The fastest one that can; [`Attended::implementation`] tells which.
+    #[default]
+    Auto,
+    /// Triple loop in f64.
+    Naive,
+    /// Tensor operations by query block, on any device.
+    Composed,
+    /// One fused kernel.
+    Fused,
+}
+
+impl FromStr for Implementation {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Implementation> {
+        match text {
+            "auto" => Ok(Implementation::Auto),
+            "naive" => Ok(Implementation::Naive),
+            "composed" => Ok(Implementation::Composed),
+            "fused" => Ok(Implementation::Fused),
+            _ => Err(Error::Argument {
+                what: "attention implementation",
+                expected: "auto, naive, composed or fused".into(),
+                found: format!("{text:?}"),
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Implementation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Implementation::Auto => "auto",
+            Implementation::Naive => "naive",
+            Implementation::Composed => "composed",
+            Implementation::Fused => "fused",
+        })
+    }
+}
+
+/// What [`attend`] returns.
+#[derive(Clone, Debug)]
+pub struct Attended {
+    /// (batch, heads, queries, head_dim)
+    pub output: Tensor,
+    /// Name of the implementation that ran.
+    pub implementation: &'static str,
+}
+
+/// Attention under a plan, differentiable with respect to `q`, `k`, `v` and every learned parameter.
+///
+/// `q` is (batch, heads, queries, head_dim), `k` and `v` are (batch, kv_heads, keys, head_dim), all unrotated and of
+/// one float type; query head h reads key/value head h / (heads / kv_heads). `params` holds every parameter of the
+/// score that is not a constant of the plan; others are ignored. Queries that see no key get zeros and give no
+/// gradient. A NaN in a query, or in a key or value that it sees, makes its output NaN.
+///
+/// Fails if shapes do not match `prepared`, if a parameter is missing, or if the implementation asked for by name
+/// cannot run the plan; it never falls back in silence.
+pub fn attend(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    prepared: &Prepared,
+    params: &Params,
+    mask: &Mask,
+    which: Implementation,
+) -> Result<Attended> {
+    check_shapes(q, k, v, prepared)?;
+    mask.check(prepared.reach())?;
+    let params = needed(prepared, params)?;
+    let output = match which {
+        Implementation::Naive => {
+            let output = naive_op::attend(q, k, v, prepared, &params, mask)?;
+            return Ok(Attended {
+                output,
+                implementation: "naive",
+            });
+        }
+        Implementation::Fused => {
+            let why = "this build has no fused kernel for it".to_string();
+            return Err(Error::Unsupported { name: "fused", why });
+        }
+        Implementation::Auto | Implementation::Composed => {
+            composed::attend(q, k, v, prepared, &params, mask)?
+        }
+    };
+    Ok(Attended {
+        output,
+        implementation: "composed",
+    })
+}
+
+fn check_shapes(q: &Tensor, k: &Tensor, v: &Tensor, prepared: &Prepared) -> Result<()> {
+    let geometry = prepared.geometry();
+    let batch = q.dims().first().copied().unwrap_or(0);
+    let queries = [
+        batch,
+        geometry.heads,
+        prepared.queries().len(),
+        geometry.head_dim,
+    ];
+    let keys = [
+        batch,
+        geometry.kv_heads,
+        prepared.keys().len(),
+        geometry.head_dim,
+    ];
+    for (what, tensor, expected, axes) in [
+        ("q", q, queries, "(batch, heads, queries, head_dim)"),
+        ("k", k, keys, "(batch, kv_heads, keys, head_dim)"),
+        ("v", v, keys, "(batch, kv_heads, keys, head_dim)"),
+    ] {
+        if tensor.dims() != expected {
+            let expected = format!("{axes} = {expected:?}");
+            return Err(Error::shape(
+                format!("attend, {what}"),
+                expected,
+                tensor.dims(),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The parameters that the score and the query scale read from the caller, in the plan's shapes.
+fn needed(prepared: &Prepared, params: &Params) -> Result<Params> {
+    let plan = prepared.plan();
+    let mut names = plan.score.param_names();
+    if let Some(scale) = &plan.query_scale {
+        names.extend(scale.param_names());
+    }
+    let mut needed = Params::new();
+    for name in names {
+        if prepared.constants().contains_key(&name) {
+            continue;
+        }
+        // A validated plan describes every parameter that it names.
+        let shape = plan
+            .param(&name)
+            .map_or(Vec::new(), |spec| spec.shape.clone());
+        let Some(tensor) = params.get(&name) else {
+            let given = params
+                .keys()
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join(", ");
+            return Err(Error::MissingParam { name, shape, given });
+        };
+        if tensor.dims() != shape {
+            let what = format!("parameter {name}");
+            return Err(Error::shape(what, format!("{shape:?}"), tensor.dims()));
+        }
+        needed.insert(name, tensor.clone());
+    }
+    Ok(needed)
+}

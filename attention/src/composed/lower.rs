@@ -1,0 +1,528 @@
+//! `Expr` to tensor operations by broadcasting over (batch, heads, queries, keys).
+//!
+//! What no learned parameter enters is computed on the host in f64; what depends on q − k only is computed once per
+//! distance and spread. Gradients are those of `expr::grad`: where an operation leaves its domain, or a pair is hidden,
+//! the argument is replaced before the operation, so that 0 · ∞ never arises in the backward pass.
+
+use super::Call;
+use crate::expr::{Binary, Env, Expr, TokenValues, Unary};
+use crate::mask::Mask;
+use crate::{DType, Device, Error, Result, Tensor};
+use std::ops::Range;
+
+/// A number, or a tensor of rank 3 (heads, queries, keys) or 4 (batch before these), each axis 1 where all share.
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    Number(f64),
+    Tensor(Tensor),
+}
+
+/// The pairs that an expression is evaluated on.
+pub(super) struct Grid<'a> {
+    call: &'a Call<'a>,
+    queries: Axis,
+    keys: Axis,
+    dtype: DType,
+    /// Raw scores by turn; `None` where the plan's score does not name one.
+    pub(super) raws: Vec<Option<Tensor>>,
+    /// 1 where a pair is visible: (1, queries, keys); `None` if all are.
+    visible: Option<Tensor>,
+    /// All distances that a visible pair may have; `None` on a grid of distances.
+    distances: Option<Range<i64>>,
+}
+
+/// Coordinates along one axis of the grid.
+#[derive(Clone, Debug)]
+enum Axis {
+    Positions(Range<usize>),
+    /// q − k on the key axis, with k = 0.
+    Distances(Range<i64>),
+    Zero,
+}
+
+impl<'a> Grid<'a> {
+    pub(super) fn new(
+        call: &'a Call<'a>,
+        queries: Range<usize>,
+        keys: Range<usize>,
+        dtype: DType,
+        mask: Option<&Mask>,
+    ) -> Result<Grid<'a>> {
+        let device = call.prepared.device();
+        let visible = match mask {
+            None => None,
+            Some(mask) => {
+                let pairs = queries
+                    .clone()
+                    .flat_map(|i| keys.clone().map(move |j| (i, j)));
+                let seen = pairs.map(|(i, j)| u8::from(mask.sees(i, j))).collect();
+                Some(Tensor::from_vec(
+                    seen,
+                    (1, queries.len(), keys.len()),
+                    device,
+                )?)
+            }
+        };
+        let causal = mask.is_some_and(|mask| mask.causal);
+        let end = queries.end as i64 - keys.start as i64;
+        let start = queries.start as i64 - (keys.end as i64 - 1);
+        let distances = if causal {
+            start.max(0)..end.max(1)
+        } else {
+            start..end
+        };
+        Ok(Grid {
+            call,
+            queries: Axis::Positions(queries),
+            keys: Axis::Positions(keys),
+            dtype,
+            raws: Vec::new(),
+            visible,
+            distances: Some(distances),
+        })
+    }
+
+    /// The same call on one row of distances.
+    fn of_distances(&self, distances: Range<i64>) -> Grid<'a> {
+        Grid {
+            call: self.call,
+            queries: Axis::Distances(distances),
+            keys: Axis::Zero,
+            dtype: self.dtype,
+            raws: Vec::new(),
+            visible: None,
+            distances: None,
+        }
+    }
+
+    pub(super) fn visible(&self) -> Option<&Tensor> {
+        self.visible.as_ref()
+    }
+
+    /// `value` as a tensor.
+    pub(super) fn full(&self, value: Value) -> Result<Tensor> {
+        match value {
+            Value::Tensor(tensor) => Ok(tensor),
+            Value::Number(x) => tensor(&[x], &[1, 1, 1], self.dtype, self.device()),
+        }
+    }
+
+    pub(super) fn lower(&self, expr: &Expr) -> Result<Value> {
+        self.part(expr, self.visible.as_ref())
+    }
+
+    fn device(&self) -> &Device {
+        self.call.prepared.device()
+    }
+
+    /// `live` is 1 where the value is used.
+    fn part(&self, expr: &Expr, live: Option<&Tensor>) -> Result<Value> {
+        if let Some(value) = self.shortcut(expr)? {
+            return Ok(value);
+        }
+        match expr {
+            Expr::Number(x) => Ok(Value::Number(*x)),
+            Expr::Raw(turn) => match self.raws.get(*turn) {
+                Some(Some(raw)) => Ok(Value::Tensor(raw.clone())),
+                _ => Err(Error::expr(format!("raw score {turn} is not at hand"))),
+            },
+            Expr::Query | Expr::Key | Expr::Reach => self.host(expr),
+            Expr::Param(name) => {
+                let tensor = self.param(name)?;
+                Ok(Value::Tensor(tensor.reshape((
+                    tensor.elem_count(),
+                    1,
+                    1,
+                ))?))
+            }
+            Expr::Lookup {
+                table,
+                per_head,
+                index,
+            } => {
+                let row = (**index).clone().unary(Unary::Floor);
+                self.lookup(&self.param(table)?, *per_head, self.part(&row, live)?)
+            }
+            Expr::Token(name, _) => Err(Error::expr(format!("token vector {name:?} is not given"))),
+            Expr::Net { name, input } => self.network(name, self.part(input, live)?),
+            Expr::Unary(op, x) => unary(*op, self.part(x, live)?, live),
+            Expr::Binary(op, x, y) => {
+                let (a, b) = (self.part(x, live)?, self.part(y, live)?);
+                binary(*op, a, b, y.has_raw() && !x.has_raw())
+            }
+            Expr::Select {
+                a,
+                b,
+                then,
+                otherwise,
+            } => {
+                let (a, b) = (self.part(a, live)?, self.part(b, live)?);
+                let less = self.full(a)?.broadcast_lt(&self.full(b)?)?;
+                let both = |x: &Tensor| match live {
+                    None => Ok(x.clone()),
+                    Some(live) => live.broadcast_mul(x),
+                };
+                let not = less.eq(0.0)?;
+                let then = self.full(self.part(then, Some(&both(&less)?))?)?;
+                let otherwise = self.part(otherwise, Some(&both(&not)?))?;
+                Ok(Value::Tensor(choose(&less, &then, &otherwise)?))
+            }
+        }
+    }
+
+    /// On the host if nothing learned enters; by distance if that is cheaper.
+    fn shortcut(&self, expr: &Expr) -> Result<Option<Value>> {
+        let content = |part: &Expr| matches!(part, Expr::Raw(_) | Expr::Token(..));
+        if matches!(expr, Expr::Number(_)) || expr.any(&content) {
+            return Ok(None);
+        }
+        let constants = self.call.prepared.constants();
+        let constant = expr
+            .param_names()
+            .iter()
+            .all(|name| constants.contains_key(name));
+        let reads = |axis: &Expr| expr.any(&|part| part == axis);
+        let both = reads(&Expr::Query) && reads(&Expr::Key);
+        if constant && (!both || self.distances.is_none()) {
+            return self.host(expr).map(Some);
+        }
+        let Some(distances) = &self.distances else {
+            return Ok(None);
+        };
+        // A difference of positions is made faster than it is spread.
+        let cheap = *expr == Expr::Query - Expr::Key;
+        if !both || cheap || !expr.is_shift_invariant() {
+            return Ok(None);
+        }
+        let row = self.of_distances(distances.clone());
+        let row = row.full(row.part(expr, None)?)?;
+        let (heads, len, _) = row.dims3()?;
+        if len == 1 {
+            return Ok(Some(Value::Tensor(row)));
+        }
+        let (queries, keys) = (self.queries.len(), self.keys.len());
+        let places = self.places(distances.start)?;
+        let spread = row.reshape((heads, len))?.index_select(&places, 1)?;
+        Ok(Some(Value::Tensor(spread.reshape((heads, queries, keys))?)))
+    }
+
+    /// Place of each pair's distance, counted from `first`. Smaller ones are hidden and share its place.
+    fn places(&self, first: i64) -> Result<Tensor> {
+        let mut places = Vec::with_capacity(self.queries.len() * self.keys.len());
+        for i in 0..self.queries.len() {
+            let distance = |j| (self.queries.at(i) - self.keys.at(j)) as i64;
+            places.extend((0..self.keys.len()).map(|j| (distance(j) - first).max(0) as u32));
+        }
+        let count = places.len();
+        Tensor::from_vec(places, count, self.device())
+    }
+
+    /// Evaluates an expression that only constants enter, in f64, over the axes that it reads.
+    fn host(&self, expr: &Expr) -> Result<Value> {
+        let prepared = self.call.prepared;
+        let heads = if expr.depends_on_head() {
+            prepared.geometry().heads
+        } else {
+            1
+        };
+        let along = |axis: &Axis, atom: Expr| {
+            if expr.any(&|part| *part == atom) {
+                axis.clone()
+            } else {
+                Axis::Zero
+            }
+        };
+        let (queries, keys) = (
+            along(&self.queries, Expr::Query),
+            along(&self.keys, Expr::Key),
+        );
+        let tokens = TokenValues::new();
+        let mut values = Vec::with_capacity(heads * queries.len() * keys.len());
+        for head in 0..heads {
+            for i in 0..queries.len() {
+                for j in 0..keys.len() {
+                    let env = Env {
+                        i: queries.at(i),
+                        j: keys.at(j),
+                        n: prepared.reach() as f64,
+                        head,
+                        heads: prepared.geometry().heads,
+                        raw: &[],
+                        params: prepared.constants(),
+                        tokens: &tokens,
+                    };
+                    values.push(expr.eval(&env)?);
+                }
+            }
+        }
+        if let [one] = values.as_slice() {
+            return Ok(Value::Number(*one));
+        }
+        let shape = [heads, queries.len(), keys.len()];
+        Ok(Value::Tensor(tensor(
+            &values,
+            &shape,
+            self.dtype,
+            self.device(),
+        )?))
+    }
+
+    /// A parameter in the compute type, learned or not.
+    fn param(&self, name: &str) -> Result<Tensor> {
+        if let Some(tensor) = self.call.params.get(name) {
+            return tensor.to_dtype(self.dtype);
+        }
+        let prepared = self.call.prepared;
+        let spec = prepared.plan().param(name);
+        match (spec, prepared.constants().get(name)) {
+            (Some(spec), Some(values)) => tensor(values, &spec.shape, self.dtype, self.device()),
+            _ => Err(Error::expr(format!("no parameter {name:?}"))),
+        }
+    }
+
+    fn lookup(&self, table: &Tensor, per_head: bool, row: Value) -> Result<Value> {
+        let rows = table.dim(table.rank() - 1)?;
+        let row = self
+            .full(row)?
+            .detach()
+            .maximum(0.0)?
+            .minimum((rows - 1) as f64)?;
+        let heads = self.call.prepared.geometry().heads;
+        if !per_head {
+            let places = row.to_dtype(DType::U32)?.reshape(row.elem_count())?;
+            let found = table.index_select(&places, 0)?.reshape(row.dims())?;
+            return Ok(Value::Tensor(found));
+        }
+        if row.rank() == 3 && row.dim(0)? == 1 {
+            let (_, queries, keys) = row.dims3()?;
+            let places = row.to_dtype(DType::U32)?.reshape(queries * keys)?;
+            let found = table
+                .index_select(&places, 1)?
+                .reshape((heads, queries, keys))?;
+            return Ok(Value::Tensor(found));
+        }
+        let starts: Vec<f64> = (0..heads).map(|head| (head * rows) as f64).collect();
+        let starts = tensor(&starts, &[heads, 1, 1], self.dtype, self.device())?;
+        let places = row.broadcast_add(&starts)?.to_dtype(DType::U32)?;
+        let flat = table.reshape(heads * rows)?;
+        let found = flat.index_select(&places.reshape(places.elem_count())?, 0)?;
+        Ok(Value::Tensor(found.reshape(places.dims())?))
+    }
+
+    fn network(&self, name: &str, input: Value) -> Result<Value> {
+        let [w1, b1, w2, b2] =
+            ["w1", "b1", "w2", "b2"].map(|part| self.param(&format!("{name}.{part}")));
+        let (w1, b1, w2, b2) = (w1?, b1?, w2?, b2?);
+        let (heads, hidden) = w2.dims2()?;
+        let x = self.full(input)?;
+        let mut shape = x.dims().to_vec();
+        let flat = x.reshape((x.elem_count(), 1))?;
+        let before = flat
+            .broadcast_mul(&w1.reshape((1, hidden))?)?
+            .broadcast_add(&b1.reshape((1, hidden))?)?;
+        let positive = before.gt(0.0)?;
+        let after = choose(&positive, &before, &Value::Number(0.0))?;
+        let per_head = shape.len() == 4 || shape[0] != 1;
+        let output = if per_head {
+            // Each place has its own head already: only that head's output is wanted.
+            shape.push(hidden);
+            let rank = shape.len();
+            let mut own = vec![1; rank];
+            (own[rank - 4], own[rank - 1]) = (heads, hidden);
+            let products = after
+                .reshape(shape.as_slice())?
+                .broadcast_mul(&w2.reshape(own)?)?;
+            products.sum_keepdim(rank - 1)?.squeeze(rank - 1)?
+        } else {
+            let (_, queries, keys) = x.dims3()?;
+            after
+                .matmul(&w2.t()?)?
+                .t()?
+                .contiguous()?
+                .reshape((heads, queries, keys))?
+        };
+        Ok(Value::Tensor(
+            output.broadcast_add(&b2.reshape((heads, 1, 1))?)?,
+        ))
+    }
+}
+
+impl Axis {
+    fn len(&self) -> usize {
+        match self {
+            Axis::Positions(range) => range.len(),
+            Axis::Distances(range) => (range.end - range.start).max(0) as usize,
+            Axis::Zero => 1,
+        }
+    }
+
+    fn at(&self, place: usize) -> f64 {
+        match self {
+            Axis::Positions(range) => (range.start + place) as f64,
+            Axis::Distances(range) => (range.start + place as i64) as f64,
+            Axis::Zero => 0.0,
+        }
+    }
+}
+
+impl Value {
+    /// The product with a tensor of scores or queries.
+    pub(super) fn multiply(&self, by: &Tensor) -> Result<Tensor> {
+        match self {
+            Value::Number(x) => by.affine(*x, 0.0),
+            Value::Tensor(x) => by.broadcast_mul(x),
+        }
+    }
+}
+
+/// `values` in another float type, cast last.
+pub(super) fn tensor(
+    values: &[f64],
+    shape: &[usize],
+    dtype: DType,
+    device: &Device,
+) -> Result<Tensor> {
+    match dtype {
+        DType::F64 => Tensor::from_vec(values.to_vec(), shape, device),
+        _ => {
+            let values: Vec<f32> = values.iter().map(|&x| x as f32).collect();
+            Tensor::from_vec(values, shape, device)?.to_dtype(dtype)
+        }
+    }
+}
+
+/// `yes` where `cond` is not 0, else `no`, with broadcasting.
+pub(super) fn choose(cond: &Tensor, yes: &Tensor, no: &Value) -> Result<Tensor> {
+    let no = match no {
+        Value::Tensor(no) => no.clone(),
+        Value::Number(x) => {
+            let rank = yes.rank();
+            tensor(&[*x], &vec![1; rank], yes.dtype(), &yes.device())?
+        }
+    };
+    let mut shape = cond.shape().clone();
+    for other in [yes, &no] {
+        shape = shape.broadcast_shape_binary_op(other.shape(), "select")?;
+    }
+    cond.broadcast_as(&shape)?
+        .where_cond(&yes.broadcast_as(&shape)?, &no.broadcast_as(&shape)?)
+}
+
+fn unary(op: Unary, x: Value, live: Option<&Tensor>) -> Result<Value> {
+    let x = match x {
+        Value::Number(x) => return Ok(Value::Number(op.apply(x))),
+        Value::Tensor(x) => x,
+    };
+    let guarded = x.tracked();
+    Ok(Value::Tensor(match op {
+        Unary::Neg => x.neg()?,
+        Unary::Abs if guarded => {
+            // candle gives |x| the slope 1 at 0.
+            let sign = x.detach().as_candle().sign()?;
+            x.mul(&Tensor::from_candle(sign))?
+        }
+        Unary::Abs => x.abs()?,
+        Unary::Exp => match live {
+            // Behind the mask an exponential may overflow.
+            Some(live) if guarded => choose(live, &x, &Value::Number(0.0))?.exp()?,
+            _ => x.exp()?,
+        },
+        Unary::Ln => inside(&x, 0.0, &|x| x.log())?,
+        Unary::Log1p => log1p(&x)?,
+        Unary::Sqrt => inside(&x, 0.0, &|x| x.sqrt())?,
+        Unary::Tanh => x.tanh()?,
+        Unary::Floor => x.detach().floor()?,
+        Unary::Cos => x.cos()?,
+    }))
+}
+
+/// `op(x)`, whose derivative is 0 for x at or below `edge`.
+fn inside(x: &Tensor, edge: f64, op: &dyn Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
+    if !x.tracked() {
+        return op(x);
+    }
+    let outside = below(x, edge)?;
+    let safe = choose(
+        &outside,
+        &full_like(x, edge + 1.0)?,
+        &Value::Tensor(x.clone()),
+    )?;
+    choose(&outside, &op(&x.detach())?, &Value::Tensor(op(&safe)?))
+}
+
+/// 1 where x ≤ edge; 0 for NaN.
+fn below(x: &Tensor, edge: f64) -> Result<Tensor> {
+    Ok(Tensor::from_candle(x.as_candle().le(edge)?))
+}
+
+fn full_like(x: &Tensor, value: f64) -> Result<Tensor> {
+    tensor(&[value], &vec![1; x.rank()], x.dtype(), &x.device())
+}
+
+/// ln(1 + x), which keeps the digits of a small x: ln(u) · x / (u − 1) with u the rounded 1 + x.
+fn log1p(x: &Tensor) -> Result<Tensor> {
+    inside(x, -1.0, &|x| {
+        let u = x.affine(1.0, 1.0)?;
+        let u_fixed = u.detach();
+        // The lost digits of 1 + x, as a constant: d ln(u)/dx is right already, the value gains lost/u.
+        let lost = x.detach().sub(&u_fixed.affine(1.0, -1.0)?)?.div(&u_fixed)?;
+        u.log()?.add(&lost)
+    })
+}
+
+/// `second` tells that only y depends on a raw score: the comparison is then written so that its NaN gets through.
+fn binary(op: Binary, x: Value, y: Value, second: bool) -> Result<Value> {
+    use Value::{Number, Tensor as T};
+    Ok(T(match (op, x, y) {
+        (op, Number(x), Number(y)) => return Ok(Number(op.apply(x, y))),
+        (Binary::Add, T(x), Number(c)) | (Binary::Add, Number(c), T(x)) => x.affine(1.0, c)?,
+        (Binary::Sub, T(x), Number(c)) => x.affine(1.0, -c)?,
+        (Binary::Sub, Number(c), T(x)) => x.affine(-1.0, c)?,
+        (Binary::Mul, T(x), Number(c)) | (Binary::Mul, Number(c), T(x)) if c.is_finite() => {
+            x.affine(c, 0.0)?
+        }
+        (Binary::Div, T(x), Number(c)) if c != 0.0 => x.affine(1.0 / c, 0.0)?,
+        (Binary::Pow, T(x), Number(c)) => power(&x, &|x| x.powf(c))?,
+        (op, x, y) => {
+            let like = match (&x, &y) {
+                (T(x), _) => x.clone(),
+                (_, T(y)) => y.clone(),
+                (Number(_), Number(_)) => return Err(Error::expr("two numbers stay a number")),
+            };
+            let tensor = |value: Value| match value {
+                Number(c) => full_like(&like, c),
+                T(x) => Ok(x),
+            };
+            let (x, y) = (tensor(x)?, tensor(y)?);
+            match op {
+                Binary::Add => x.broadcast_add(&y)?,
+                Binary::Sub => x.broadcast_sub(&y)?,
+                Binary::Mul => x.broadcast_mul(&y)?,
+                Binary::Div => divide(&x, &y)?,
+                Binary::Min if second => choose(&x.broadcast_le(&y)?, &x, &T(y))?,
+                Binary::Min => choose(&y.broadcast_lt(&x)?, &y, &T(x))?,
+                Binary::Max if second => choose(&x.broadcast_ge(&y)?, &x, &T(y))?,
+                Binary::Max => choose(&y.broadcast_gt(&x)?, &y, &T(x))?,
+                Binary::Pow => power(&x, &|x| x.log()?.broadcast_mul(&y)?.exp())?,
+            }
+        }
+    }))
+}
+
+/// x / y, whose derivatives are 0 where y is 0.
+fn divide(x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    if !x.tracked() && !y.tracked() {
+        return x.broadcast_div(y);
+    }
+    let pole = y.eq(0.0)?;
+    let safe = choose(&pole, &full_like(y, 1.0)?, &Value::Tensor(y.clone()))?;
+    let at_pole = x.detach().broadcast_div(&y.detach())?;
+    choose(&pole, &at_pole, &Value::Tensor(x.broadcast_div(&safe)?))
+}
+
+/// A power of x that is 0 with all its derivatives for x ≤ 0.
+fn power(x: &Tensor, op: &dyn Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
+    let outside = below(x, 0.0)?;
+    let safe = choose(&outside, &full_like(x, 1.0)?, &Value::Tensor(x.clone()))?;
+    choose(&outside, &full_like(x, 0.0)?, &Value::Tensor(op(&safe)?))
+}

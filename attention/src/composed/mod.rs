@@ -1,0 +1,254 @@
+//! Attention as tensor operations: any device, differentiable everywhere, by query block so that one block of scores
+//! is in memory at a time (in training, the history keeps them all).
+//!
+//! Unlike `naive`, a NaN in a key or value that the mask hides may reach queries of the same batch entry and head: the
+//! products over keys are whole matrix products.
+
+mod lower;
+mod rotate;
+
+use crate::attend::Params;
+use crate::expr::Expr;
+use crate::mask::Mask;
+use crate::prepared::{Bias, Prepared, Toeplitz};
+use crate::{Result, Tensor};
+use lower::{Grid, Value};
+use std::ops::Range;
+
+/// Bytes that the temporaries of one query block may take.
+const BLOCK_BYTES: usize = 256 << 20;
+
+/// Tensors of the size of the scores that are alive at once.
+const ALIVE: usize = 6;
+
+/// As [`attend`](crate::attend::attend) with checked arguments; `params` holds exactly what the plan reads.
+pub(crate) fn attend(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    prepared: &Prepared,
+    params: &Params,
+    mask: &Mask,
+) -> Result<Tensor> {
+    let (batch, heads, queries, _) = q.dims4()?;
+    if q.elem_count() == 0 {
+        return Ok(q.clone());
+    }
+    let call = Call {
+        prepared,
+        params,
+        mask,
+        scores: call_scores(prepared),
+    };
+    let rotated = call.rotated(q, k)?;
+    let rows = rows_per_block(batch * heads * prepared.keys().len() * q.dtype().size_in_bytes());
+    let mut blocks = Vec::new();
+    for start in (0..queries).step_by(rows) {
+        blocks.push(call.block(&rotated, v, start..(start + rows).min(queries))?);
+    }
+    match blocks.as_slice() {
+        [one] => Ok(one.clone()),
+        _ => Tensor::cat(&blocks.iter().collect::<Vec<_>>(), 2),
+    }
+}
+
+/// Queries that fit a block, if the scores of one query take `row_bytes`.
+fn rows_per_block(row_bytes: usize) -> usize {
+    #[cfg(test)]
+    if let Some(rows) = ROWS_PER_BLOCK.get() {
+        return rows;
+    }
+    (BLOCK_BYTES / (row_bytes * ALIVE).max(1)).max(16)
+}
+
+#[cfg(test)]
+thread_local! {
+    static ROWS_PER_BLOCK: std::cell::Cell<Option<usize>> = const { std::cell::Cell::new(None) };
+}
+
+/// Runs `call` with another block size on this thread.
+#[cfg(test)]
+pub(crate) fn with_rows_per_block<T>(rows: usize, call: impl FnOnce() -> T) -> T {
+    ROWS_PER_BLOCK.set(Some(rows));
+    let result = call();
+    ROWS_PER_BLOCK.set(None);
+    result
+}
+
+/// Indices of the raw scores that the score names.
+fn call_scores(prepared: &Prepared) -> Vec<usize> {
+    let score = &prepared.plan().score;
+    let named = |turn: &usize| score.any(&|part| part == &Expr::Raw(*turn));
+    (0..prepared.plan().raw_scores()).filter(named).collect()
+}
+
+struct Call<'a> {
+    prepared: &'a Prepared,
+    params: &'a Params,
+    mask: &'a Mask,
+    /// Raw scores that are needed.
+    scores: Vec<usize>,
+}
+
+/// Queries, scaled, and keys, as one turn rotates them.
+struct Rotated {
+    turn: usize,
+    q: Tensor,
+    k: Tensor,
+}
+
+impl Call<'_> {
+    fn rotated(&self, q: &Tensor, k: &Tensor) -> Result<Vec<Rotated>> {
+        let scale = self.prepared.scale();
+        let mut rotated = Vec::new();
+        for &turn in &self.scores {
+            let (mut q, k) = match self.prepared.turns().get(turn) {
+                None => (q.affine(scale, 0.0)?, k.clone()),
+                Some(tables) => (
+                    rotate::apply(q, &tables.query, tables.pairing, scale)?,
+                    rotate::apply(k, &tables.key, tables.pairing, 1.0)?,
+                ),
+            };
+            if let Some(factor) = &self.prepared.plan().query_scale {
+                let grid = Grid::new(self, self.prepared.queries(), 0..1, q.dtype(), None)?;
+                q = grid.lower(factor)?.multiply(&q)?;
+            }
+            rotated.push(Rotated { turn, q, k });
+        }
+        Ok(rotated)
+    }
+
+    /// Output for the queries at `rows`, counted from the first query of the call.
+    fn block(&self, rotated: &[Rotated], v: &Tensor, rows: Range<usize>) -> Result<Tensor> {
+        let (first_query, first_key) = (self.prepared.queries().start, self.prepared.keys().start);
+        let queries = first_query + rows.start..first_query + rows.end;
+        let keys = self.mask.reachable(&queries, &self.prepared.keys());
+        let geometry = self.prepared.geometry();
+        let (batch, kv_heads, _, dim) = v.dims4()?;
+        if keys.is_empty() {
+            let shape = (batch, geometry.heads, rows.len(), dim);
+            return Tensor::zeros(shape, self.prepared.device())?.to_dtype(v.dtype());
+        }
+        let part = |x: &Tensor| part(x, keys.start - first_key, keys.len());
+        // The query heads that share a key head stand below each other, so that keys are never copied.
+        let grouped = [batch, kv_heads, geometry.heads / kv_heads * rows.len(), dim];
+        let apart = [batch, geometry.heads, rows.len(), keys.len()];
+        let mut raws = vec![None; self.prepared.plan().raw_scores()];
+        for one in rotated {
+            let q = self::part(&one.q, rows.start, rows.len())?
+                .contiguous()?
+                .reshape(&grouped)?;
+            let raw = q.matmul(&part(&one.k)?.t()?)?.reshape(&apart)?;
+            raws[one.turn] = Some(raw);
+        }
+        let scores = self.scores(raws, queries, keys.clone(), v)?;
+        // A score that names no raw score lacks the batch.
+        let scores = if scores.dims() == apart {
+            scores
+        } else {
+            scores.broadcast_as(&apart)?.contiguous()?
+        };
+        // The largest score only shifts: it takes no part in the gradient, and a row of −∞ gets a finite one.
+        let largest = scores
+            .detach()
+            .max_keepdim(3)?
+            .maximum(f64::from(f32::MIN) / 2.0)?;
+        let weights = scores.broadcast_sub(&largest)?.exp()?;
+        let sum = weights.sum_keepdim(3)?;
+        // A row without any visible key has the sum 0 and the output 0.
+        let sum = sum.add(&sum.detach().eq(0.0)?.to_dtype(v.dtype())?)?;
+        let grouped = [
+            batch,
+            kv_heads,
+            geometry.heads / kv_heads * rows.len(),
+            keys.len(),
+        ];
+        let mixed = weights.reshape(&grouped)?.matmul(&part(v)?)?;
+        let mixed = mixed.reshape((batch, geometry.heads, rows.len(), dim))?;
+        mixed.broadcast_div(&sum)
+    }
+
+    /// What softmax sees: (batch, heads, queries, keys), −∞ where hidden.
+    fn scores(
+        &self,
+        mut raws: Vec<Option<Tensor>>,
+        queries: Range<usize>,
+        keys: Range<usize>,
+        like: &Tensor,
+    ) -> Result<Tensor> {
+        let mask = if self.mask.hides_nothing(&queries, &keys) {
+            None
+        } else {
+            Some(self.mask)
+        };
+        let grid = |raws| -> Result<Grid> {
+            let mut grid = Grid::new(self, queries.clone(), keys.clone(), like.dtype(), mask)?;
+            grid.raws = raws;
+            Ok(grid)
+        };
+        let additive = match self.prepared.bias() {
+            Bias::NotAdditive => return grid(raws)?.hidden(&self.prepared.plan().score),
+            Bias::None if mask.is_none() => None,
+            Bias::None => Some(self.constant(None, &queries, &keys, like)?),
+            Bias::Constant(table) => Some(self.constant(Some(table), &queries, &keys, like)?),
+            Bias::Learned(bias) | Bias::General(bias) => Some(grid(Vec::new())?.hidden(bias)?),
+        };
+        // An additive score names raw score 0, so it was made.
+        let Some(raw) = raws.first_mut().and_then(Option::take) else {
+            return grid(raws)?.hidden(&self.prepared.plan().score);
+        };
+        match additive {
+            None => Ok(raw),
+            Some(bias) => raw.broadcast_add(&bias),
+        }
+    }
+
+    /// A bias that nothing learned enters, with the mask in it: (1 or heads, queries, keys).
+    fn constant(
+        &self,
+        table: Option<&Toeplitz>,
+        queries: &Range<usize>,
+        keys: &Range<usize>,
+        like: &Tensor,
+    ) -> Result<Tensor> {
+        let heads = table.map_or(1, |table| table.heads());
+        let mut values = Vec::with_capacity(heads * queries.len() * keys.len());
+        for head in 0..heads {
+            for i in queries.clone() {
+                let diagonal =
+                    table.map(|table| (table.head(head), i as i64 - table.distances.start));
+                values.extend(keys.clone().map(|j| match diagonal {
+                    _ if !self.mask.sees(i, j) => f64::NEG_INFINITY,
+                    None => 0.0,
+                    Some((values, offset)) => values[(offset - j as i64) as usize],
+                }));
+            }
+        }
+        lower::tensor(
+            &values,
+            &[heads, queries.len(), keys.len()],
+            like.dtype(),
+            self.prepared.device(),
+        )
+    }
+}
+
+/// Rows of axis 2.
+fn part(x: &Tensor, start: usize, len: usize) -> Result<Tensor> {
+    if (start, len) == (0, x.dim(2)?) {
+        Ok(x.clone())
+    } else {
+        x.narrow(2, start, len)
+    }
+}
+
+impl Grid<'_> {
+    /// The value of `expr` everywhere, −∞ where the mask hides a pair.
+    fn hidden(&self, expr: &Expr) -> Result<Tensor> {
+        let value = self.full(self.lower(expr)?)?;
+        match self.visible() {
+            None => Ok(value),
+            Some(visible) => lower::choose(visible, &value, &Value::Number(f64::NEG_INFINITY)),
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! Attention as a triple loop in f64, straight from the meaning of the plan: the truth that every other implementation
+//! is compared with, values and gradients. Slow on purpose; kept obvious.
+
+use crate::expr::{Env, Expr, ParamValues, Partials, TokenValues};
+use crate::mask::Mask;
+use crate::prepared::Prepared;
+use crate::tables::{rotate, rotate_back};
+use crate::{Error, Result};
+use ndarray::{Array4, ArrayView1, s};
+
+/// What attention reads.
+#[derive(Clone, Debug)]
+pub struct Inputs {
+    /// Unrotated queries (batch, heads, queries, head_dim).
+    pub q: Array4<f64>,
+    /// Unrotated keys (batch, kv_heads, keys, head_dim).
+    pub k: Array4<f64>,
+    /// Values (batch, kv_heads, keys, head_dim).
+    pub v: Array4<f64>,
+    /// Parameters that are not constants of the plan, by name.
+    pub params: ParamValues,
+}
+
+/// Derivatives, each in the shape of its input.
+#[derive(Clone, Debug)]
+pub struct Gradients {
+    /// By the queries.
+    pub q: Array4<f64>,
+    /// By the keys.
+    pub k: Array4<f64>,
+    /// By the values.
+    pub v: Array4<f64>,
+    /// By the parameters.
+    pub params: ParamValues,
+}
+
+/// The output (batch, heads, queries, head_dim). A query that sees no key gets zeros.
+pub fn forward(inputs: &Inputs, prepared: &Prepared, mask: &Mask) -> Result<Array4<f64>> {
+    let call = Call::new(inputs, prepared, mask)?;
+    let mut output = Array4::zeros(inputs.q.raw_dim());
+    for (b, h, i) in call.queries() {
+        let row = call.row(b, h, i)?;
+        for pair in &row.pairs {
+            let value = inputs.v.slice(s![b, call.kv_head(h), pair.key, ..]);
+            output
+                .slice_mut(s![b, h, i, ..])
+                .scaled_add(pair.weight, &value);
+        }
+    }
+    Ok(output)
+}
+
+/// Derivatives of ⟨`upstream`, output⟩.
+pub fn backward(
+    inputs: &Inputs,
+    prepared: &Prepared,
+    mask: &Mask,
+    upstream: &Array4<f64>,
+) -> Result<Gradients> {
+    let call = Call::new(inputs, prepared, mask)?;
+    let mut q = Array4::zeros(inputs.q.raw_dim());
+    let mut k = Array4::zeros(inputs.k.raw_dim());
+    let mut v = Array4::zeros(inputs.v.raw_dim());
+    let zeros = inputs
+        .params
+        .iter()
+        .map(|(name, values)| (name.clone(), vec![0.0; values.len()]));
+    let mut partials = Partials {
+        params: zeros.collect(),
+        ..Partials::default()
+    };
+    for (b, h, i) in call.queries() {
+        let kv = call.kv_head(h);
+        let row = call.row(b, h, i)?;
+        let above = upstream.slice(s![b, h, i, ..]);
+        let by_weight: Vec<f64> = row
+            .pairs
+            .iter()
+            .map(|pair| above.dot(&inputs.v.slice(s![b, kv, pair.key, ..])))
+            .collect();
+        let mean: f64 = row
+            .pairs
+            .iter()
+            .zip(&by_weight)
+            .map(|(pair, d)| pair.weight * d)
+            .sum();
+        let mut by_query_scale = 0.0;
+        for (pair, d) in row.pairs.iter().zip(&by_weight) {
+            v.slice_mut(s![b, kv, pair.key, ..])
+                .scaled_add(pair.weight, &above);
+            let by_score = pair.weight * (d - mean);
+            partials.raw = vec![0.0; pair.dots.len()];
+            let raw = row.raw(pair);
+            prepared.plan().score.backward(
+                &call.env(h, i, pair.key, &raw),
+                by_score,
+                &mut partials,
+            )?;
+            for (turn, by_raw) in partials.raw.iter().enumerate() {
+                by_query_scale += by_raw * pair.dots[turn] * prepared.scale();
+                let by_dot = by_raw * row.scale;
+                let key = call.rotated_key(b, kv, pair.key, turn);
+                let by_query = call.query_rotated_back(key, by_dot, h, i, turn);
+                q.slice_mut(s![b, h, i, ..])
+                    .scaled_add(1.0, &ArrayView1::from(&by_query));
+                let by_key =
+                    call.key_rotated_back(row.queries[turn].clone(), by_dot, kv, pair.key, turn);
+                k.slice_mut(s![b, kv, pair.key, ..])
+                    .scaled_add(1.0, &ArrayView1::from(&by_key));
+            }
+        }
+        if let Some(scale) = &prepared.plan().query_scale {
+            scale.backward(&call.env(h, i, 0, &[]), by_query_scale, &mut partials)?;
+        }
+    }
+    Ok(Gradients {
+        q,
+        k,
+        v,
+        params: partials.params,
+    })
+}
+
+/// One call: the inputs with all that is known about them.
+struct Call<'a> {
+    inputs: &'a Inputs,
+    prepared: &'a Prepared,
+    mask: &'a Mask,
+    params: ParamValues,
+    tokens: TokenValues,
+}
+
+/// One query with all keys that it sees.
+struct Row {
+    /// The query as each turn rotates it.
+    queries: Vec<Vec<f64>>,
+    /// Factor from dot product to raw score.
+    scale: f64,
+    pairs: Vec<Pair>,
+}
+
+struct Pair {
+    key: usize,
+    /// ⟨q′, k′⟩ per turn.
+    dots: Vec<f64>,
+    /// Share of the softmax.
+    weight: f64,
+}
+
+impl Row {
+    fn raw(&self, pair: &Pair) -> Vec<f64> {
+        pair.dots.iter().map(|dot| dot * self.scale).collect()
+    }
+}
+
+impl<'a> Call<'a> {
+    fn new(inputs: &'a Inputs, prepared: &'a Prepared, mask: &'a Mask) -> Result<Call<'a>> {
+        let geometry = prepared.geometry();
+        mask.check(prepared.reach())?;
+        let batch = inputs.q.dim().0;
+        let keys = (
+            batch,
+            geometry.kv_heads,
+            prepared.keys().len(),
+            geometry.head_dim,
+        );
+        let queries = (
+            batch,
+            geometry.heads,
+            prepared.queries().len(),
+            geometry.head_dim,
+        );
+        for (what, array, expected) in [
+            ("q", &inputs.q, queries),
+            ("k", &inputs.k, keys),
+            ("v", &inputs.v, keys),
+        ] {
+            if array.dim() != expected {
+                return Err(Error::shape(what, format!("{expected:?}"), array.shape()));
+            }
+        }
+        let mut params = inputs.params.clone();
+        params.extend(prepared.constants().clone());
+        Ok(Call {
+            inputs,
+            prepared,
+            mask,
+            params,
+            tokens: TokenValues::new(),
+        })
+    }
+
+    /// All (batch, head, query) indices.
+    fn queries(&self) -> impl Iterator<Item = (usize, usize, usize)> + use<> {
+        let (batch, heads, queries, _) = self.inputs.q.dim();
+        (0..batch)
+            .flat_map(move |b| (0..heads).flat_map(move |h| (0..queries).map(move |i| (b, h, i))))
+    }
+
+    fn kv_head(&self, head: usize) -> usize {
+        let geometry = self.prepared.geometry();
+        head / (geometry.heads / geometry.kv_heads)
+    }
+
+    fn env<'b>(&'b self, head: usize, query: usize, key: usize, raw: &'b [f64]) -> Env<'b> {
+        Env {
+            i: (self.prepared.queries().start + query) as f64,
+            j: (self.prepared.keys().start + key) as f64,
+            n: self.prepared.reach() as f64,
+            head,
+            heads: self.prepared.geometry().heads,
+            raw,
+            params: &self.params,
+            tokens: &self.tokens,
+        }
+    }
+
+    fn row(&self, b: usize, h: usize, i: usize) -> Result<Row> {
+        let plan = self.prepared.plan();
+        let kv = self.kv_head(h);
+        let query_scale = match &plan.query_scale {
+            Some(scale) => scale.eval(&self.env(h, i, 0, &[]))?,
+            None => 1.0,
+        };
+        let scale = self.prepared.scale() * query_scale;
+        let queries: Vec<_> = (0..plan.raw_scores())
+            .map(|turn| self.rotated_query(b, h, i, turn))
+            .collect();
+        let mut row = Row {
+            queries,
+            scale,
+            pairs: Vec::new(),
+        };
+        let mut scores = Vec::new();
+        for key in 0..self.inputs.k.dim().2 {
+            let (at_query, at_key) = (
+                self.prepared.queries().start + i,
+                self.prepared.keys().start + key,
+            );
+            if !self.mask.sees(at_query, at_key) {
+                continue;
+            }
+            let dots = row.queries.iter().enumerate().map(|(turn, query)| {
+                let key = self.rotated_key(b, kv, key, turn);
+                query.iter().zip(&key).map(|(x, y)| x * y).sum()
+            });
+            let pair = Pair {
+                key,
+                dots: dots.collect(),
+                weight: 0.0,
+            };
+            let raw = row.raw(&pair);
+            scores.push(plan.score.eval(&self.env(h, i, key, &raw))?);
+            row.pairs.push(pair);
+        }
+        for (pair, weight) in row.pairs.iter_mut().zip(softmax(&scores)) {
+            pair.weight = weight;
+        }
+        Ok(row)
+    }
+
+    fn rotated_query(&self, b: usize, h: usize, i: usize, turn: usize) -> Vec<f64> {
+        let mut x = self.inputs.q.slice(s![b, h, i, ..]).to_vec();
+        if let Some(turn) = self.prepared.turns().get(turn) {
+            rotate(&mut x, turn.query.row(h, i), turn.pairing);
+        }
+        x
+    }
+
+    fn rotated_key(&self, b: usize, kv: usize, key: usize, turn: usize) -> Vec<f64> {
+        let mut x = self.inputs.k.slice(s![b, kv, key, ..]).to_vec();
+        if let Some(turn) = self.prepared.turns().get(turn) {
+            rotate(&mut x, turn.key.row(kv, key), turn.pairing);
+        }
+        x
+    }
+
+    /// `by` times a rotated key, as a gradient of the unrotated query.
+    fn query_rotated_back(
+        &self,
+        mut x: Vec<f64>,
+        by: f64,
+        h: usize,
+        i: usize,
+        turn: usize,
+    ) -> Vec<f64> {
+        if let Some(turn) = self.prepared.turns().get(turn) {
+            rotate_back(&mut x, turn.query.row(h, i), turn.pairing);
+        }
+        x.iter().map(|x| x * by).collect()
+    }
+
+    /// `by` times a rotated query, as a gradient of the unrotated key.
+    fn key_rotated_back(
+        &self,
+        mut x: Vec<f64>,
+        by: f64,
+        kv: usize,
+        key: usize,
+        turn: usize,
+    ) -> Vec<f64> {
+        if let Some(turn) = self.prepared.turns().get(turn) {
+            rotate_back(&mut x, turn.key.row(kv, key), turn.pairing);
+        }
+        x.iter().map(|x| x * by).collect()
+    }
+}
+
+/// Shares of each score; all zero if every score is −∞. A NaN makes all of them NaN.
+fn softmax(scores: &[f64]) -> Vec<f64> {
+    if scores.iter().all(|score| *score == f64::NEG_INFINITY) {
+        return vec![0.0; scores.len()];
+    }
+    let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let weights: Vec<f64> = scores.iter().map(|score| (score - largest).exp()).collect();
+    let sum: f64 = weights.iter().sum();
+    weights.iter().map(|weight| weight / sum).collect()
+}
+
+/// The score of one pair when its raw scores are `raw`: what [`forward`] sees, for one head.
+pub(crate) fn score(
+    score: &Expr,
+    raw: &[f64],
+    (i, j, n): (f64, f64, f64),
+    (head, heads): (usize, usize),
+    params: &ParamValues,
+) -> Result<f64> {
+    let tokens = TokenValues::new();
+    score.eval(&Env {
+        i,
+        j,
+        n,
+        head,
+        heads,
+        raw,
+        params,
+        tokens: &tokens,
+    })
+}

@@ -1,0 +1,226 @@
+//! A plan made ready for one call shape. Owned by the caller: there is no cache of tables anywhere.
+
+use crate::expr::{Expr, ParamValues};
+use crate::plan::{Geometry, Pairing, Plan};
+use crate::tables::Table;
+use crate::{Device, Error, Result};
+use std::ops::Range;
+
+/// A plan with its tables for queries and keys at given positions.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    plan: Plan,
+    geometry: Geometry,
+    queries: Range<usize>,
+    keys: Range<usize>,
+    device: Device,
+    turns: Vec<PreparedTurn>,
+    constants: ParamValues,
+    bias: Bias,
+}
+
+/// The tables of one turn.
+#[derive(Clone, Debug)]
+pub struct PreparedTurn {
+    /// How channels pair up.
+    pub pairing: Pairing,
+    /// Rotation of the queries: 1 or `heads` tables.
+    pub query: Table,
+    /// Rotation of the keys: 1 or `kv_heads` tables.
+    pub key: Table,
+}
+
+/// What is known about the score of a plan before any parameter is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Bias {
+    /// The score is the raw score.
+    None,
+    /// raw + bias, where the bias depends on q − k only and on nothing learned.
+    Constant(Toeplitz),
+    /// raw + bias, where the bias depends on q − k only, and on learned parameters.
+    Learned(Expr),
+    /// raw + bias, where the bias depends on both positions.
+    General(Expr),
+    /// Not of this form.
+    NotAdditive,
+}
+
+/// Values by q − k: \[heads, distances\], row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Toeplitz {
+    /// The distances, from the smallest.
+    pub distances: Range<i64>,
+    /// One row per head, or a single row for all.
+    pub values: Vec<f64>,
+}
+
+impl Prepared {
+    /// Makes `plan` ready for queries and keys at these positions. The number of positions in use, `n`, is the larger
+    /// end of the two ranges. Fails if the plan does not fit `geometry`.
+    pub fn new(
+        plan: &Plan,
+        geometry: &Geometry,
+        queries: Range<usize>,
+        keys: Range<usize>,
+        device: &Device,
+    ) -> Result<Prepared> {
+        plan.validate(geometry)?;
+        for (what, range) in [("queries", &queries), ("keys", &keys)] {
+            if range.start > range.end {
+                let expected = "a range of positions that ends after its start".into();
+                return Err(Error::Argument {
+                    what,
+                    expected,
+                    found: format!("{range:?}"),
+                });
+            }
+        }
+        let n = queries.end.max(keys.end);
+        let turn = |turn: &crate::plan::Turn| {
+            Ok(PreparedTurn {
+                pairing: turn.pairing,
+                query: Table::new(&turn.query, queries.clone(), n)?,
+                key: Table::new(&turn.key, keys.clone(), n)?,
+            })
+        };
+        let turns = plan.turns.iter().map(turn).collect::<Result<_>>()?;
+        let constants: ParamValues = plan
+            .params
+            .iter()
+            .filter_map(|spec| Some((spec.name.clone(), spec.constant()?)))
+            .collect();
+        let distances = distances(&queries, &keys);
+        let bias = Bias::of(&plan.score, distances, n, geometry.heads, &constants)?;
+        Ok(Prepared {
+            plan: plan.clone(),
+            geometry: *geometry,
+            queries,
+            keys,
+            device: device.clone(),
+            turns,
+            constants,
+            bias,
+        })
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The model's sizes.
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// Positions of the queries.
+    pub fn queries(&self) -> Range<usize> {
+        self.queries.clone()
+    }
+
+    /// Positions of the keys.
+    pub fn keys(&self) -> Range<usize> {
+        self.keys.clone()
+    }
+
+    /// Number of positions in use: the largest plus one.
+    pub fn reach(&self) -> usize {
+        self.queries.end.max(self.keys.end)
+    }
+
+    /// Where it runs.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Tables, one per turn of the plan.
+    pub fn turns(&self) -> &[PreparedTurn] {
+        &self.turns
+    }
+
+    /// Values of the parameters that belong to the plan itself.
+    pub fn constants(&self) -> &ParamValues {
+        &self.constants
+    }
+
+    /// What the score is made of.
+    pub fn bias(&self) -> &Bias {
+        &self.bias
+    }
+
+    /// The factor of every raw score: softmax scale / √head_dim.
+    pub fn scale(&self) -> f64 {
+        self.plan.softmax_scale / (self.geometry.head_dim as f64).sqrt()
+    }
+
+    /// All q − k that occur.
+    pub fn distances(&self) -> Range<i64> {
+        distances(&self.queries, &self.keys)
+    }
+}
+
+fn distances(queries: &Range<usize>, keys: &Range<usize>) -> Range<i64> {
+    if queries.is_empty() || keys.is_empty() {
+        return 0..0;
+    }
+    // Positions are far below 2⁶³.
+    (queries.start as i64 - (keys.end as i64 - 1))..(queries.end as i64 - keys.start as i64)
+}
+
+impl Bias {
+    fn of(
+        score: &Expr,
+        distances: Range<i64>,
+        n: usize,
+        heads: usize,
+        constants: &ParamValues,
+    ) -> Result<Bias> {
+        let Some(bias) = score.additive_bias() else {
+            return Ok(Bias::NotAdditive);
+        };
+        if bias == Expr::Number(0.0) {
+            return Ok(Bias::None);
+        }
+        if !bias.is_shift_invariant() {
+            return Ok(Bias::General(bias));
+        }
+        if !bias
+            .param_names()
+            .iter()
+            .all(|name| constants.contains_key(name))
+        {
+            return Ok(Bias::Learned(bias));
+        }
+        let rows = if bias.depends_on_head() { heads } else { 1 };
+        let mut values = Vec::new();
+        for head in 0..rows {
+            values.extend(bias.toeplitz(distances.clone(), n, (head, heads), constants)?);
+        }
+        Ok(Bias::Constant(Toeplitz { distances, values }))
+    }
+}
+
+impl Toeplitz {
+    /// Values of one head, by distance from the smallest.
+    pub fn head(&self, head: usize) -> &[f64] {
+        let len = self.len();
+        let head = if self.heads() == 1 { 0 } else { head };
+        &self.values[head * len..][..len]
+    }
+
+    /// Rows: 1 if all heads share one.
+    pub fn heads(&self) -> usize {
+        self.values.len() / self.len().max(1)
+    }
+
+    /// Number of distances.
+    pub fn len(&self) -> usize {
+        // `distances` never ends before it starts.
+        (self.distances.end - self.distances.start) as usize
+    }
+
+    /// Whether there is no distance at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

@@ -1,0 +1,354 @@
+//! Random plans and calls, and their outcome under an implementation: shared by the tests of every implementation.
+
+use crate::attend::{Implementation, Mask, Params, attend};
+use crate::expr::{Binary, Expr, Side, Unary, lookup, number, param, select_less, shared_lookup};
+use crate::plan::{Geometry, Init, Pairing, ParamSpec, Plan, Positions, Rotation, Turn};
+use crate::prepared::Prepared;
+use crate::{DType, Device, Tensor, Var};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// One random call.
+#[derive(Clone, Debug)]
+pub(crate) struct Case {
+    pub(crate) plan: Plan,
+    pub(crate) geometry: Geometry,
+    pub(crate) batch: usize,
+    pub(crate) queries: Range<usize>,
+    pub(crate) keys: Range<usize>,
+    pub(crate) mask: Mask,
+    pub(crate) seed: u64,
+}
+
+/// Output and gradients by name ("q", "k", "v" and the learned parameters), flat.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) values: BTreeMap<String, Vec<f64>>,
+}
+
+/// Reproducible numbers in [−1, 1).
+pub(crate) fn noise(seed: u64, len: usize) -> Vec<f64> {
+    let mut state = seed ^ 0x9E37_79B9_7F4A_7C15;
+    let mut next = || {
+        state = state
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        (state >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+    };
+    (0..8).for_each(|_| {
+        next();
+    });
+    (0..len).map(|_| next()).collect()
+}
+
+impl Case {
+    /// Learned parameters with their values.
+    pub(crate) fn params(&self) -> Vec<(String, Vec<usize>, Vec<f64>)> {
+        let learned = self.plan.params.iter().filter(|spec| spec.learned);
+        let value = |(i, spec): (usize, &ParamSpec)| {
+            let values = noise(self.seed + 10 + i as u64, spec.len());
+            // Positive, so that powers and logarithms have something to do.
+            let values = values.iter().map(|x| 0.6 + 0.5 * x).collect();
+            (spec.name.clone(), spec.shape.clone(), values)
+        };
+        learned.enumerate().map(value).collect()
+    }
+
+    /// Runs the call and differentiates a random weighting of its output.
+    pub(crate) fn run(&self, which: Implementation, dtype: DType) -> crate::Result<Outcome> {
+        let device = Device::cpu();
+        let Geometry {
+            heads,
+            kv_heads,
+            head_dim,
+            ..
+        } = self.geometry;
+        let var = |seed: u64, shape: &[usize]| {
+            let values = noise(self.seed + seed, shape.iter().product());
+            Var::new(Tensor::from_vec(values, shape, &device)?.to_dtype(dtype)?)
+        };
+        let queries = [self.batch, heads, self.queries.len(), head_dim];
+        let keys = [self.batch, kv_heads, self.keys.len(), head_dim];
+        let mut vars = vec![
+            ("q".to_string(), var(1, &queries)?),
+            ("k".to_string(), var(2, &keys)?),
+            ("v".to_string(), var(3, &keys)?),
+        ];
+        let mut params = Params::new();
+        for (name, shape, values) in self.params() {
+            let var = Var::new(Tensor::from_vec(values, shape, &device)?.to_dtype(dtype)?)?;
+            params.insert(name.clone(), var.tensor().clone());
+            vars.push((name, var));
+        }
+        let (queries, keys) = (self.queries.clone(), self.keys.clone());
+        let prepared = Prepared::new(&self.plan, &self.geometry, queries, keys, &device)?;
+        let [q, k, v] = [0, 1, 2].map(|i| vars[i].1.tensor());
+        let output = attend(q, k, v, &prepared, &params, &self.mask, which)?.output;
+        let weights = noise(self.seed + 4, output.elem_count());
+        let weights = Tensor::from_vec(weights, output.shape(), &device)?.to_dtype(dtype)?;
+        let gradients = output.mul(&weights)?.sum_all()?.backward()?;
+        let flat = |x: &Tensor| x.to_dtype(DType::F64)?.to_flat::<f64>();
+        let mut values = BTreeMap::from([("output".to_string(), flat(&output)?)]);
+        for (name, var) in &vars {
+            let gradient = match gradients.get(var) {
+                Some(gradient) => flat(&gradient)?,
+                None => vec![0.0; var.tensor().elem_count()],
+            };
+            values.insert(name.clone(), gradient);
+        }
+        Ok(Outcome { values })
+    }
+}
+
+impl Outcome {
+    /// Whether all numbers are finite and small enough for a comparison to mean something.
+    pub(crate) fn is_tame(&self) -> bool {
+        self.values
+            .values()
+            .flatten()
+            .all(|x| x.is_finite() && x.abs() < 1e4)
+    }
+
+    /// Largest difference relative to the largest number of the same tensor (at least 1), and where.
+    pub(crate) fn distance(&self, other: &Outcome) -> (f64, String) {
+        let mut worst = (0.0, String::from("nowhere"));
+        for (name, values) in &self.values {
+            let others = &other.values[name];
+            assert_eq!(values.len(), others.len(), "{name}");
+            let size = values.iter().fold(1.0, |size: f64, x| size.max(x.abs()));
+            for (place, (x, y)) in values.iter().zip(others).enumerate() {
+                let difference = (x - y).abs() / size;
+                // The negation lets a NaN count as far away.
+                if !(difference <= worst.0) {
+                    worst = (difference, format!("{name}[{place}]: {x} and {y}"));
+                }
+                if difference.is_nan() {
+                    return worst;
+                }
+            }
+        }
+        worst
+    }
+}
+
+/// An expression over positions, parameters and, if `raws` > 0, raw scores. Names those of [`specs`].
+pub(crate) fn expr(raws: usize) -> impl Strategy<Value = Expr> {
+    let literal = prop_oneof![
+        Just(0.0),
+        Just(1.0),
+        Just(2.0),
+        Just(0.5),
+        Just(-1.5),
+        Just(3.0)
+    ];
+    let leaf = prop_oneof![
+        2 => literal.prop_map(number),
+        3 => Just(Expr::Query - Expr::Key),
+        1 => Just(Expr::Query),
+        1 => Just(Expr::Key),
+        1 => Just(Expr::Reach),
+        2 => prop_oneof![Just("a"), Just("b"), Just("c")].prop_map(param),
+        if raws == 0 { 1 } else { 3 } => (0..raws.max(1)).prop_map(move |turn| {
+            if raws == 0 { param("a") } else { Expr::Raw(turn) }
+        }),
+    ];
+    leaf.prop_recursive(4, 16, 3, |inner| {
+        let unary = prop::sample::select(Unary::ALL.to_vec());
+        let binary = prop::sample::select(Binary::ALL.to_vec());
+        let four = (inner.clone(), inner.clone(), inner.clone(), inner.clone());
+        prop_oneof![
+            3 => (unary, inner.clone()).prop_map(|(op, x)| x.unary(op)),
+            5 => (binary, inner.clone(), inner.clone()).prop_map(|(op, x, y)| x.binary(op, y)),
+            1 => four.prop_map(|(a, b, x, y)| select_less(a, b, x, y)),
+            1 => inner.clone().prop_map(|index| lookup("t", index)),
+            1 => inner.clone().prop_map(|index| shared_lookup("s", index)),
+            1 => inner.clone().prop_map(|index| lookup("t", shared_lookup("bucket", index))),
+            1 => inner.prop_map(|x| Expr::Net { name: "f".into(), input: Arc::new(x) }),
+        ]
+    })
+}
+
+/// Any expression at all, for the text form: token vectors and odd numbers included.
+pub(crate) fn any_expr() -> impl Strategy<Value = Expr> {
+    let odd = prop_oneof![
+        Just(f64::INFINITY),
+        Just(f64::NEG_INFINITY),
+        Just(-0.0),
+        Just(1e300),
+        Just(-1.2345e-200),
+        any::<f64>().prop_filter("NaN equals nothing", |x| !x.is_nan()),
+    ];
+    (expr(3), odd, any::<bool>(), any::<bool>()).prop_map(|(e, x, at_query, front)| {
+        let side = if at_query { Side::Query } else { Side::Key };
+        let extra = number(x).binary(Binary::Div, -Expr::Token("gate.x_1".into(), side));
+        if front {
+            extra - (e - number(x))
+        } else {
+            -(e * extra)
+        }
+    })
+}
+
+/// Parameters that [`expr`] may name, for `heads` heads; those that `used` lacks are left out.
+pub(crate) fn specs(heads: usize, used: &[String]) -> Vec<ParamSpec> {
+    let spec = |name: &str, shape: &[usize], init: Init, learned: bool| ParamSpec {
+        name: name.into(),
+        shape: shape.to_vec(),
+        init,
+        learned,
+        per_layer: false,
+        clamp: None,
+    };
+    let learned = |name: &str, shape: &[usize]| spec(name, shape, Init::Constant(0.5), true);
+    let slopes = (0..heads).map(|head| 0.5f64.powi(head as i32)).collect();
+    let mut specs = vec![
+        learned("a", &[heads]),
+        learned("b", &[heads]),
+        spec("c", &[heads], Init::Values(slopes), false),
+        learned("t", &[heads, 4]),
+        learned("s", &[3]),
+        spec(
+            "bucket",
+            &[6],
+            Init::Values(vec![0.0, 1.0, 1.0, 2.0, 2.0, 3.0]),
+            false,
+        ),
+        learned("f.w1", &[3]),
+        learned("f.b1", &[3]),
+        learned("f.w2", &[heads, 3]),
+        learned("f.b2", &[heads]),
+    ];
+    specs.retain(|spec| used.contains(&spec.name));
+    specs
+}
+
+fn rotation(at: Expr, pairs: usize, heads: usize, kind: usize, amplitude: f64) -> Rotation {
+    let scaled = |i: usize| at.clone() / (1.0 + i as f64 * 0.5);
+    let position = match kind {
+        0 | 1 => Positions::All(at.clone()),
+        2 => Positions::PerHead((0..heads).map(scaled).collect()),
+        _ => Positions::PerPair(
+            (0..pairs)
+                .map(|pair| (at.clone() + pair as f64).unary(Unary::Floor))
+                .collect(),
+        ),
+    };
+    let inv_freq = (0..pairs)
+        .map(|pair| 10f64.powf(-(pair as f64) / pairs as f64))
+        .collect();
+    Rotation {
+        position,
+        inv_freq,
+        amplitude,
+    }
+}
+
+fn turn(geometry: Geometry) -> impl Strategy<Value = Turn> {
+    let pairs = 0..=geometry.head_dim / 2;
+    (pairs, any::<bool>(), 0..4usize, 0..4usize, any::<bool>()).prop_map(
+        move |(pairs, half, q, k, loud)| {
+            let amplitude = if loud { 1.25 } else { 1.0 };
+            Turn {
+                pairing: if half {
+                    Pairing::HalfSplit
+                } else {
+                    Pairing::Interleaved
+                },
+                query: rotation(Expr::Query, pairs, geometry.heads, q, amplitude),
+                key: rotation(Expr::Key, pairs, geometry.kv_heads, k, 1.0),
+            }
+        },
+    )
+}
+
+fn mask(end: usize) -> impl Strategy<Value = Mask> {
+    let window = prop_oneof![3 => Just(None), 1 => (0..5usize).prop_map(Some)];
+    let documents = prop_oneof![
+        3 => Just(None),
+        1 => prop::collection::vec(0..2u32, end).prop_map(Some),
+    ];
+    (prop::bool::weighted(0.8), window, 0..2usize, documents).prop_map(
+        |(causal, window, sinks, documents)| Mask {
+            causal,
+            window,
+            sinks,
+            documents,
+        },
+    )
+}
+
+/// Keeps softmax from becoming a choice of one, where rounding errors of a huge score would decide the gradient.
+fn bounded(expr: Expr) -> Expr {
+    expr.unary(Unary::Tanh) * 3.0
+}
+
+fn score(raws: usize) -> impl Strategy<Value = Expr> {
+    let bias = || expr(0).prop_map(bounded);
+    prop_oneof![
+        1 => Just(crate::expr::raw()),
+        3 => bias().prop_map(|bias| crate::expr::raw() + bias),
+        2 => bias().prop_map(|bias| crate::expr::raw() - bias),
+        3 => expr(raws).prop_map(bounded),
+        1 => bias().prop_map(|bias| select_less(
+            Expr::Query - Expr::Key,
+            number(3.0),
+            crate::expr::raw() + bias,
+            number(f64::NEG_INFINITY),
+        )),
+    ]
+}
+
+/// A random call: random plan, shapes, positions and mask.
+pub(crate) fn case() -> impl Strategy<Value = Case> {
+    let sizes = (1..3usize, 1..3usize, 1..3usize, 1..6usize);
+    let ranges = (0..6usize, 0..9usize, 0..4usize, 0..9usize);
+    (sizes, ranges, any::<u64>()).prop_flat_map(
+        |((batch, kv_heads, group, head_dim), ranges, seed)| {
+            let heads = kv_heads * group;
+            let geometry = Geometry {
+                layers: 1,
+                width: 8,
+                heads,
+                kv_heads,
+                head_dim,
+                trained_length: 8,
+            };
+            let queries = ranges.0..ranges.0 + ranges.1;
+            let keys = ranges.2..ranges.2 + ranges.3;
+            let turns = prop::collection::vec(turn(geometry), 0..3);
+            let scale = prop_oneof![3 => Just(None), 1 => expr(0).prop_map(Some)];
+            let mask = mask(queries.end.max(keys.end));
+            (turns, scale, mask).prop_flat_map(move |(turns, query_scale, mask)| {
+                let (queries, keys) = (queries.clone(), keys.clone());
+                score(turns.len().max(1)).prop_map(move |score| {
+                    let query_scale = query_scale
+                        .clone()
+                        .filter(|scale| !scale.any(&|part| part == &Expr::Key));
+                    let mut used = score.param_names();
+                    used.extend(query_scale.iter().flat_map(Expr::param_names));
+                    let params = specs(heads, &used);
+                    let turns = turns.clone();
+                    let plan = Plan {
+                        turns,
+                        score,
+                        query_scale,
+                        softmax_scale: 1.3,
+                        params,
+                        ..Plan::default()
+                    };
+                    Case {
+                        plan,
+                        geometry,
+                        batch,
+                        queries: queries.clone(),
+                        keys: keys.clone(),
+                        mask: mask.clone(),
+                        seed: seed % 1_000_000,
+                    }
+                })
+            })
+        },
+    )
+}
