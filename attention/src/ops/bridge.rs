@@ -1,0 +1,100 @@
+//! Between candle's storage and slices, and between one thread and many.
+
+use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor};
+use rayon::prelude::*;
+use std::ops::{Deref, Range};
+
+/// Fewest elements for which waking other threads pays.
+const PARALLEL: usize = 1 << 15;
+
+/// Whether a kernel of ours can run on all of these: f32 on the CPU.
+pub(crate) fn ours(tensors: &[&Tensor]) -> bool {
+    tensors
+        .iter()
+        .all(|t| t.device().is_cpu() && t.dtype() == DType::F32)
+}
+
+/// The elements of a contiguous layout.
+pub(crate) fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    let Some((start, end)) = layout.contiguous_offsets() else {
+        candle_core::bail!("expected a contiguous tensor, found {layout:?}")
+    };
+    Ok(&storage.as_slice::<f32>()?[start..end])
+}
+
+/// Read access to the elements of a contiguous f32 tensor on the CPU.
+pub(crate) struct Floats<'a> {
+    /// candle's read guard, whose type it does not export.
+    guard: Box<dyn Deref<Target = Storage> + 'a>,
+    range: Range<usize>,
+}
+
+impl<'a> Floats<'a> {
+    /// Fails if the tensor is on another device, of another type, or not contiguous.
+    pub(crate) fn of(tensor: &'a Tensor) -> Result<Floats<'a>> {
+        let (guard, layout) = tensor.storage_and_layout();
+        let Some((start, end)) = layout.contiguous_offsets() else {
+            candle_core::bail!("expected a contiguous tensor, found {layout:?}")
+        };
+        match &*guard {
+            Storage::Cpu(storage) => storage.as_slice::<f32>()?,
+            _ => candle_core::bail!("expected a tensor on the CPU"),
+        };
+        Ok(Floats {
+            guard: Box::new(guard),
+            range: start..end,
+        })
+    }
+
+    /// The elements.
+    pub(crate) fn get(&self) -> &[f32] {
+        match &**self.guard {
+            Storage::Cpu(CpuStorage::F32(values)) => &values[self.range.clone()],
+            // `of` refuses everything else.
+            _ => &[],
+        }
+    }
+}
+
+/// A tensor out of a kernel.
+pub(crate) fn tensor(values: Vec<f32>, like: &Tensor) -> Result<Tensor> {
+    Tensor::from_vec(values, like.shape(), like.device())
+}
+
+/// Whether a job over this many elements should use more than one thread.
+pub(crate) fn parallel(elements: usize) -> bool {
+    elements >= PARALLEL && rayon::current_num_threads() > 1
+}
+
+/// Threads for one matrix product of this many multiplications.
+pub(crate) fn gemm_threads(multiplications: usize) -> gemm::Parallelism {
+    match rayon::current_num_threads() {
+        threads if threads > 1 && multiplications > 1 << 20 => gemm::Parallelism::Rayon(threads),
+        _ => gemm::Parallelism::None,
+    }
+}
+
+/// Calls `job(index, chunk)` for chunks of `size` elements, on several threads if that pays.
+pub(crate) fn for_chunks(out: &mut [f32], size: usize, job: impl Fn(usize, &mut [f32]) + Sync) {
+    if parallel(out.len()) {
+        let each = |(index, chunk): (usize, &mut [f32])| job(index, chunk);
+        out.par_chunks_mut(size).enumerate().for_each(each);
+    } else {
+        for (index, chunk) in out.chunks_mut(size).enumerate() {
+            job(index, chunk);
+        }
+    }
+}
+
+/// `job(index)` for `0..n`, in order of the index, on several threads if a job over `elements` should be.
+pub(crate) fn collect<T: Send>(
+    n: usize,
+    elements: usize,
+    job: impl Fn(usize) -> T + Sync + Send,
+) -> Vec<T> {
+    if parallel(elements) {
+        (0..n).into_par_iter().map(job).collect()
+    } else {
+        (0..n).map(job).collect()
+    }
+}

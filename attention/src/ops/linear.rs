@@ -1,0 +1,174 @@
+//! Matrix products that read and write in place, without transposed copies.
+
+#![expect(
+    unsafe_code,
+    reason = "gemm takes pointers and strides; one function checks them against the slices"
+)]
+
+use super::bridge::{Floats, floats, gemm_threads, ours, tensor};
+use crate::{Error, Result, Tensor};
+use candle_core::{CpuStorage, CustomOp2, Layout, Shape};
+
+/// `x · weightᵀ`: x (…, in), weight (out, in) -> (…, out).
+pub fn linear(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    let (out, inner) = weight.dims2()?;
+    if x.dims().last() != Some(&inner) {
+        let expected = format!("(…, {inner}), for a weight ({out}, {inner})");
+        return Err(Error::shape("linear, x", expected, x.dims()));
+    }
+    let (x, weight) = (x.as_candle(), weight.as_candle());
+    let y = if ours(&[x, weight]) {
+        x.contiguous()?.apply_op2(&weight.contiguous()?, Linear)?
+    } else {
+        x.broadcast_matmul(&weight.t()?)?
+    };
+    Ok(Tensor::from_candle(y))
+}
+
+struct Linear;
+
+impl CustomOp2 for Linear {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let (out, inner) = weight_layout.shape().dims2()?;
+        let (x, weight) = (floats(x, x_layout)?, floats(weight, weight_layout)?);
+        let mut dims = x_layout.dims().to_vec();
+        if let Some(last) = dims.last_mut() {
+            *last = out;
+        }
+        let shape = Shape::from(dims);
+        let rows = shape.elem_count() / out.max(1);
+        let mut y = vec![0.0; rows * out];
+        product(
+            &mut y,
+            View::rows(x, rows, inner),
+            View::rows(weight, out, inner).transposed(),
+        );
+        Ok((CpuStorage::F32(y), shape))
+    }
+
+    fn bwd(
+        &self,
+        x: &candle_core::Tensor,
+        weight: &candle_core::Tensor,
+        _y: &candle_core::Tensor,
+        dy: &candle_core::Tensor,
+    ) -> candle_core::Result<(Option<candle_core::Tensor>, Option<candle_core::Tensor>)> {
+        let (out, inner) = weight.dims2()?;
+        let dy = dy.contiguous()?;
+        let (xs, weights, dys) = (Floats::of(x)?, Floats::of(weight)?, Floats::of(&dy)?);
+        let rows = dys.get().len() / out.max(1);
+        let dy = View::rows(dys.get(), rows, out);
+        let dx = if x.track_op() {
+            let mut dx = vec![0.0; rows * inner];
+            product(&mut dx, dy, View::rows(weights.get(), out, inner));
+            Some(tensor(dx, x)?)
+        } else {
+            None
+        };
+        let dweight = if weight.track_op() {
+            let mut dweight = vec![0.0; out * inner];
+            product(
+                &mut dweight,
+                dy.transposed(),
+                View::rows(xs.get(), rows, inner),
+            );
+            Some(tensor(dweight, weight)?)
+        } else {
+            None
+        };
+        Ok((dx, dweight))
+    }
+}
+
+/// A matrix inside a slice.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    data: &'a [f32],
+    rows: usize,
+    cols: usize,
+    row_step: usize,
+    col_step: usize,
+}
+
+impl<'a> View<'a> {
+    /// Row-major.
+    pub(crate) fn rows(data: &'a [f32], rows: usize, cols: usize) -> View<'a> {
+        assert!(
+            data.len() >= rows * cols,
+            "{} numbers for {rows} × {cols}",
+            data.len()
+        );
+        View {
+            data,
+            rows,
+            cols,
+            row_step: cols,
+            col_step: 1,
+        }
+    }
+
+    /// The same numbers with rows and columns exchanged.
+    pub(crate) fn transposed(self) -> View<'a> {
+        View {
+            rows: self.cols,
+            cols: self.rows,
+            row_step: self.col_step,
+            col_step: self.row_step,
+            ..self
+        }
+    }
+}
+
+/// `out = a · b`, row-major.
+pub(crate) fn product(out: &mut [f32], a: View<'_>, b: View<'_>) {
+    multiply(out, a, b, false);
+}
+
+/// `out += a · b`, row-major.
+pub(crate) fn add_product(out: &mut [f32], a: View<'_>, b: View<'_>) {
+    multiply(out, a, b, true);
+}
+
+fn multiply(out: &mut [f32], a: View<'_>, b: View<'_>, add: bool) {
+    let (m, n, k) = (a.rows, b.cols, a.cols);
+    assert_eq!(k, b.rows, "({m}, {k}) times ({}, {n})", b.rows);
+    assert_eq!(out.len(), m * n, "product of ({m}, {k}) and ({k}, {n})");
+    if m * n == 0 {
+        return;
+    }
+    // SAFETY: `View` guarantees rows · cols numbers behind `data` at these steps (both constructors keep the larger
+    // step equal to the other axis); `out` holds m · n numbers, and cannot overlap the borrowed inputs.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            out.as_mut_ptr(),
+            1,
+            n as isize,
+            add,
+            a.data.as_ptr(),
+            a.col_step as isize,
+            a.row_step as isize,
+            b.data.as_ptr(),
+            b.col_step as isize,
+            b.row_step as isize,
+            if add { 1.0 } else { 0.0 },
+            1.0,
+            false,
+            false,
+            false,
+            gemm_threads(m * n * k),
+        );
+    }
+}

@@ -1,0 +1,360 @@
+//! Cross-entropy over a vocabulary, a few tokens at a time: the logits of all tokens never exist together.
+
+use super::bridge::{Floats, floats, ours};
+use super::linear::{View, add_product, product};
+use super::simd::{Kernel, Simd, dispatch};
+use crate::{Error, Result, Tensor};
+use candle_core::{CpuStorage, CustomOp2, DType, Layout, Shape};
+use std::sync::Mutex;
+
+/// Logits held at a time: half a megabyte, so that they stay in the cache of one core.
+const LOGITS: usize = 1 << 17;
+
+/// What a model said about one token.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TokenScore {
+    /// Negative log-likelihood of the target in nats; NaN if any logit is.
+    pub nll: f32,
+    /// The most likely token; of equal ones the lowest id.
+    pub argmax: u32,
+}
+
+/// `Σ weight · nll / Σ weight` in nats, a scalar: hidden (tokens, width), head (vocab, width).
+///
+/// Tokens of weight 0 take part in nothing, not even if their target is out of range or their hidden state is NaN.
+/// The gradients of `hidden` and `head` are computed in the same pass.
+pub fn cross_entropy(
+    hidden: &Tensor,
+    head: &Tensor,
+    targets: &[u32],
+    weights: &[f32],
+) -> Result<Tensor> {
+    check(hidden, head, targets)?;
+    let (tokens, vocab) = (hidden.dim(0)?, head.dim(0)?);
+    if weights.len() != tokens {
+        let expected = format!("({tokens}), one per token");
+        return Err(Error::shape(
+            "cross_entropy, weights",
+            expected,
+            &[weights.len()],
+        ));
+    }
+    let total: f64 = weights.iter().map(|w| f64::from(*w)).sum();
+    if !(total > 0.0 && total.is_finite()) || weights.iter().any(|w| *w < 0.0) {
+        return Err(Error::Argument {
+            what: "cross_entropy, weights",
+            expected: "weights ≥ 0 with a positive, finite sum".into(),
+            found: format!("a sum of {total}"),
+        });
+    }
+    let rows: Vec<usize> = (0..tokens).filter(|row| weights[*row] != 0.0).collect();
+    in_vocab(rows.iter().map(|row| (*row, targets[*row])), vocab)?;
+    let targets: Vec<u32> = rows.iter().map(|row| targets[*row]).collect();
+    let shares: Vec<f64> = rows
+        .iter()
+        .map(|row| f64::from(weights[*row]) / total)
+        .collect();
+    let (h, w) = (hidden.as_candle(), head.as_candle());
+    if ours(&[h, w]) {
+        let tracked = h.track_op() || w.track_op();
+        let op = CrossEntropy {
+            rows,
+            targets,
+            shares,
+            tracked,
+            gradients: Mutex::new(None),
+        };
+        let loss = h.contiguous()?.apply_op2(&w.contiguous()?, op)?;
+        return Ok(Tensor::from_candle(loss));
+    }
+    let n = rows.len();
+    let device = hidden.device();
+    let index = |values: Vec<u32>| Tensor::from_vec(values, n, &device);
+    let kept = hidden.index_select(&index(rows.iter().map(|row| *row as u32).collect())?, 0)?;
+    let wide = if h.dtype() == DType::F64 {
+        DType::F64
+    } else {
+        DType::F32
+    };
+    let logits = Tensor::from_candle(kept.as_candle().matmul(&w.t()?)?.to_dtype(wide)?);
+    let shifted = logits.broadcast_sub(&logits.detach().max_keepdim(1)?)?;
+    let normaliser = shifted.exp()?.sum_keepdim(1)?.log()?;
+    let chosen = shifted.gather(&index(targets)?.reshape((n, 1))?, 1)?;
+    let shares = candle_core::Tensor::from_vec(shares, (n, 1), h.device())?.to_dtype(wide)?;
+    let shares = Tensor::from_candle(shares);
+    normaliser.sub(&chosen)?.mul(&shares)?.sum_all()
+}
+
+/// Negative log-likelihood of the target and the most likely token, per row of hidden (tokens, width), without
+/// gradients; head (vocab, width).
+pub fn token_scores(hidden: &Tensor, head: &Tensor, targets: &[u32]) -> Result<Vec<TokenScore>> {
+    check(hidden, head, targets)?;
+    let (tokens, width) = hidden.dims2()?;
+    let vocab = head.dim(0)?;
+    in_vocab(targets.iter().copied().enumerate(), vocab)?;
+    let (h, w) = (hidden.as_candle().detach(), head.as_candle().detach());
+    let chunk = chunk(vocab);
+    let mut scores = Vec::with_capacity(tokens);
+    let on_cpu = ours(&[&h, &w]);
+    let (h, w) = (h.contiguous()?, w.contiguous()?);
+    for start in (0..tokens).step_by(chunk) {
+        let n = chunk.min(tokens - start);
+        let logits = if on_cpu {
+            let (h, w) = (Floats::of(&h)?, Floats::of(&w)?);
+            let mut logits = vec![0.0; n * vocab];
+            let part = View::rows(&h.get()[start * width..], n, width);
+            product(
+                &mut logits,
+                part,
+                View::rows(w.get(), vocab, width).transposed(),
+            );
+            logits
+        } else {
+            let logits = h
+                .narrow(0, start, n)?
+                .matmul(&w.t()?)?
+                .to_dtype(DType::F32)?;
+            logits.flatten_all()?.to_vec1()?
+        };
+        for (row, &target) in logits.chunks_exact(vocab).zip(&targets[start..]) {
+            scores.push(dispatch(Score {
+                row,
+                target: target as usize,
+            }));
+        }
+    }
+    Ok(scores)
+}
+
+fn check(hidden: &Tensor, head: &Tensor, targets: &[u32]) -> Result<()> {
+    let (tokens, width) = hidden.dims2()?;
+    let (vocab, head_width) = head.dims2()?;
+    if head_width != width || vocab == 0 {
+        let expected = format!("(vocab ≥ 1, {width}), for hidden {:?}", hidden.dims());
+        return Err(Error::shape("cross_entropy, head", expected, head.dims()));
+    }
+    if targets.len() != tokens {
+        let expected = format!("({tokens}), one per token");
+        return Err(Error::shape(
+            "cross_entropy, targets",
+            expected,
+            &[targets.len()],
+        ));
+    }
+    Ok(())
+}
+
+fn in_vocab(mut targets: impl Iterator<Item = (usize, u32)>, vocab: usize) -> Result<()> {
+    match targets.find(|(_, target)| *target as usize >= vocab) {
+        None => Ok(()),
+        Some((place, target)) => Err(Error::Argument {
+            what: "cross_entropy, targets",
+            expected: format!("ids below the vocabulary size {vocab}"),
+            found: format!("{target} at place {place}"),
+        }),
+    }
+}
+
+/// Tokens per chunk: a pure function of the vocabulary, so that sums do not depend on the machine's load.
+fn chunk(vocab: usize) -> usize {
+    (LOGITS / vocab).clamp(16, 512)
+}
+
+/// Gradients for an upstream gradient of 1.
+struct Gradients {
+    hidden: Vec<f32>,
+    head: Vec<f32>,
+}
+
+struct CrossEntropy {
+    /// Rows of `hidden` that take part, with their targets and their share of the loss.
+    rows: Vec<usize>,
+    targets: Vec<u32>,
+    shares: Vec<f64>,
+    tracked: bool,
+    /// Left by the forward pass for the backward pass.
+    gradients: Mutex<Option<Gradients>>,
+}
+
+impl CrossEntropy {
+    fn run(&self, hidden: &[f32], head: &[f32], width: usize) -> (f32, Option<Gradients>) {
+        let vocab = head.len() / width.max(1);
+        let all = self.rows.len() * width == hidden.len();
+        let mut gradients = self.tracked.then(|| Gradients {
+            hidden: vec![0.0; hidden.len()],
+            head: vec![0.0; head.len()],
+        });
+        let size = chunk(vocab);
+        let mut logits = vec![0.0; size.min(self.rows.len()) * vocab];
+        let (mut kept, mut dkept) = (Vec::new(), Vec::new());
+        let mut loss = 0.0;
+        for start in (0..self.rows.len()).step_by(size) {
+            let rows = &self.rows[start..self.rows.len().min(start + size)];
+            let n = rows.len();
+            let logits = &mut logits[..n * vocab];
+            let h = if all {
+                &hidden[start * width..][..n * width]
+            } else {
+                kept.clear();
+                kept.extend(rows.iter().flat_map(|row| &hidden[row * width..][..width]));
+                &kept
+            };
+            let (h, w) = (View::rows(h, n, width), View::rows(head, vocab, width));
+            product(logits, h, w.transposed());
+            for (i, row) in logits.chunks_exact_mut(vocab).enumerate() {
+                let (target, share) = (self.targets[start + i] as usize, self.shares[start + i]);
+                let nll = dispatch(Differentiate {
+                    row,
+                    target,
+                    share: share as f32,
+                });
+                loss += share * f64::from(nll);
+            }
+            let Some(gradients) = &mut gradients else {
+                continue;
+            };
+            let dlogits = View::rows(logits, n, vocab);
+            add_product(&mut gradients.head, dlogits.transposed(), h);
+            if all {
+                product(
+                    &mut gradients.hidden[start * width..][..n * width],
+                    dlogits,
+                    w,
+                );
+            } else {
+                dkept.resize(n * width, 0.0);
+                product(&mut dkept, dlogits, w);
+                for (row, d) in rows.iter().zip(dkept.chunks_exact(width)) {
+                    gradients.hidden[row * width..][..width].copy_from_slice(d);
+                }
+            }
+        }
+        (loss as f32, gradients)
+    }
+}
+
+impl CustomOp2 for CrossEntropy {
+    fn name(&self) -> &'static str {
+        "cross-entropy"
+    }
+
+    fn cpu_fwd(
+        &self,
+        hidden: &CpuStorage,
+        hidden_layout: &Layout,
+        head: &CpuStorage,
+        head_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let (_, width) = head_layout.shape().dims2()?;
+        let (loss, gradients) = self.run(
+            floats(hidden, hidden_layout)?,
+            floats(head, head_layout)?,
+            width,
+        );
+        match self.gradients.lock() {
+            Ok(mut place) => *place = gradients,
+            Err(_) => candle_core::bail!("cross-entropy: another thread panicked"),
+        }
+        Ok((CpuStorage::F32(vec![loss]), Shape::from(())))
+    }
+
+    fn bwd(
+        &self,
+        hidden: &candle_core::Tensor,
+        head: &candle_core::Tensor,
+        _loss: &candle_core::Tensor,
+        upstream: &candle_core::Tensor,
+    ) -> candle_core::Result<(Option<candle_core::Tensor>, Option<candle_core::Tensor>)> {
+        let upstream = upstream.to_scalar::<f32>()?;
+        let kept = self.gradients.lock().map(|mut place| place.take());
+        let gradients = match kept {
+            Ok(Some(gradients)) => gradients,
+            // A second backward pass through the same loss computes them again.
+            _ => {
+                let (h, w) = (Floats::of(hidden)?, Floats::of(head)?);
+                let (_, width) = head.dims2()?;
+                match self.run(h.get(), w.get(), width).1 {
+                    Some(gradients) => gradients,
+                    None => return Ok((None, None)),
+                }
+            }
+        };
+        let scaled = |mut values: Vec<f32>, like: &candle_core::Tensor| {
+            if upstream != 1.0 {
+                values.iter_mut().for_each(|x| *x *= upstream);
+            }
+            super::bridge::tensor(values, like)
+        };
+        let dhidden = scaled(gradients.hidden, hidden)?;
+        Ok((Some(dhidden), Some(scaled(gradients.head, head)?)))
+    }
+}
+
+/// Largest and sum of e^(x − largest); both NaN if any x is.
+#[inline(always)]
+fn normaliser<S: Simd>(s: S, row: &[f32]) -> (f32, f32) {
+    let low = s.splat(f32::NEG_INFINITY);
+    let mut largest = low;
+    let full = row.len() / S::LANES * S::LANES;
+    for at in (0..full).step_by(S::LANES) {
+        largest = s.max(s.read(row, at), largest);
+    }
+    let mut m = s.largest(largest);
+    for &x in &row[full..] {
+        m = if x > m { x } else { m };
+    }
+    let vm = s.splat(m);
+    let mut sum = s.splat(0.0);
+    for at in (0..full).step_by(S::LANES) {
+        sum = s.add(sum, s.exp(s.sub(s.read(row, at), vm)));
+    }
+    let mut sum = s.total(sum);
+    if full < row.len() {
+        let rest = s.lanes(s.exp(s.sub(s.read(row, full), vm)));
+        sum += rest[..row.len() - full].iter().sum::<f32>();
+    }
+    (m, sum)
+}
+
+/// Turns a row of logits into `share · (softmax − one-hot)` and gives the negative log-likelihood.
+struct Differentiate<'a> {
+    row: &'a mut [f32],
+    target: usize,
+    share: f32,
+}
+
+impl Kernel for Differentiate<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f32 {
+        let (m, sum) = normaliser(s, self.row);
+        let nll = sum.ln() + m - self.row[self.target];
+        let (vm, scale) = (s.splat(m), s.splat(self.share / sum));
+        for at in (0..self.row.len()).step_by(S::LANES) {
+            let p = s.mul(s.exp(s.sub(s.read(self.row, at), vm)), scale);
+            s.write(self.row, at, p);
+        }
+        self.row[self.target] -= self.share;
+        nll
+    }
+}
+
+struct Score<'a> {
+    row: &'a [f32],
+    target: usize,
+}
+
+impl Kernel for Score<'_> {
+    type Output = TokenScore;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> TokenScore {
+        let (m, sum) = normaliser(s, self.row);
+        let argmax = self.row.iter().position(|x| *x == m).unwrap_or(0) as u32;
+        TokenScore {
+            nll: sum.ln() + m - self.row[self.target],
+            argmax,
+        }
+    }
+}

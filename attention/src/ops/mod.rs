@@ -1,0 +1,22 @@
+//! Operations of a decoder as single nodes of the autograd graph, with their own backward passes.
+//!
+//! On the CPU with f32 these are fused, vectorised and multi-threaded; results do not depend on the number of threads.
+//! On other devices and types the same functions are composed from tensor operations; which of the two runs is decided
+//! by device and type alone.
+
+pub(crate) mod bridge;
+mod embed;
+mod linear;
+mod loss;
+mod norm;
+pub(crate) mod simd;
+mod swiglu;
+
+pub use embed::embed;
+pub use linear::linear;
+pub use loss::{TokenScore, cross_entropy, token_scores};
+pub use norm::rms_norm;
+pub use swiglu::swiglu;
+
+#[cfg(test)]
+mod tests;

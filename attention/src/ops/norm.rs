@@ -1,0 +1,173 @@
+//! Root-mean-square normalisation (Zhang & Sennrich 2019, arXiv 1910.07467, equation 4).
+
+use super::bridge::{Floats, collect, floats, for_chunks, ours, tensor};
+use super::simd::{Kernel, Simd, dispatch};
+use crate::{Error, Result, Tensor};
+use candle_core::{CpuStorage, CustomOp2, Layout, Shape};
+
+/// Rows of one job. Sums over rows are taken job by job, so that they do not depend on the number of threads.
+const ROWS: usize = 64;
+
+/// `x / √(mean(x²) + eps) · weight` over the last axis: x (…, width), weight (width) -> (…, width).
+pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
+    let width = x.dims().last().copied().unwrap_or(0);
+    if width == 0 || weight.dims() != [width] {
+        let expected = format!("({width}), for x {:?}", x.dims());
+        return Err(Error::shape("rms_norm, weight", expected, weight.dims()));
+    }
+    let (x, weight) = (x.as_candle(), weight.as_candle());
+    if ours(&[x, weight]) {
+        let op = RmsNorm { eps: eps as f32 };
+        let y = x.contiguous()?.apply_op2(&weight.contiguous()?, op)?;
+        return Ok(Tensor::from_candle(y));
+    }
+    let mean = x.sqr()?.mean_keepdim(candle_core::D::Minus1)?;
+    let y = x.broadcast_div(&(mean + eps)?.sqrt()?)?;
+    Ok(Tensor::from_candle(y.broadcast_mul(weight)?))
+}
+
+struct RmsNorm {
+    eps: f32,
+}
+
+impl CustomOp2 for RmsNorm {
+    fn name(&self) -> &'static str {
+        "rms-norm"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let (x, weight) = (floats(x, x_layout)?, floats(weight, weight_layout)?);
+        let size = ROWS * weight.len();
+        let mut y = vec![0.0; x.len()];
+        for_chunks(&mut y, size, |block, y| {
+            let x = &x[block * size..][..y.len()];
+            dispatch(Forward {
+                x,
+                weight,
+                eps: self.eps,
+                y,
+            });
+        });
+        Ok((CpuStorage::F32(y), x_layout.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        x: &candle_core::Tensor,
+        weight: &candle_core::Tensor,
+        _y: &candle_core::Tensor,
+        dy: &candle_core::Tensor,
+    ) -> candle_core::Result<(Option<candle_core::Tensor>, Option<candle_core::Tensor>)> {
+        let dy = dy.contiguous()?;
+        let (xs, weights, dys) = (Floats::of(x)?, Floats::of(weight)?, Floats::of(&dy)?);
+        let (xs, weights, dys) = (xs.get(), weights.get(), dys.get());
+        let width = weights.len();
+        let size = ROWS * width;
+        let blocks = collect(xs.len().div_ceil(size), xs.len(), |block| {
+            let range = block * size..xs.len().min((block + 1) * size);
+            let mut dx = vec![0.0; range.len()];
+            let mut dweight = vec![0.0; width];
+            dispatch(Backward {
+                x: &xs[range.clone()],
+                weight: weights,
+                dy: &dys[range],
+                eps: self.eps,
+                dx: &mut dx,
+                dweight: &mut dweight,
+            });
+            (dx, dweight)
+        });
+        let mut dx = Vec::with_capacity(xs.len());
+        let mut dweight = vec![0.0; width];
+        for (part, sums) in blocks {
+            dx.extend_from_slice(&part);
+            for (sum, x) in dweight.iter_mut().zip(sums) {
+                *sum += x;
+            }
+        }
+        Ok((Some(tensor(dx, x)?), Some(tensor(dweight, weight)?)))
+    }
+}
+
+/// Two sums over a row: (Σ x·y·z, Σ x·x).
+#[inline(always)]
+fn sums<S: Simd>(s: S, x: &[f32], y: &[f32], z: &[f32]) -> (f32, f32) {
+    let mut product = s.splat(0.0);
+    let mut square = s.splat(0.0);
+    for at in (0..x.len()).step_by(S::LANES) {
+        let vx = s.read(x, at);
+        product = s.fma(s.mul(vx, s.read(y, at)), s.read(z, at), product);
+        square = s.fma(vx, vx, square);
+    }
+    (s.total(product), s.total(square))
+}
+
+struct Forward<'a> {
+    x: &'a [f32],
+    weight: &'a [f32],
+    eps: f32,
+    y: &'a mut [f32],
+}
+
+impl Kernel for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let width = self.weight.len();
+        for (x, y) in self
+            .x
+            .chunks_exact(width)
+            .zip(self.y.chunks_exact_mut(width))
+        {
+            let mut square = s.splat(0.0);
+            for at in (0..width).step_by(S::LANES) {
+                let v = s.read(x, at);
+                square = s.fma(v, v, square);
+            }
+            let scale = s.splat(1.0 / (s.total(square) / width as f32 + self.eps).sqrt());
+            for at in (0..width).step_by(S::LANES) {
+                let v = s.mul(s.mul(s.read(x, at), scale), s.read(self.weight, at));
+                s.write(y, at, v);
+            }
+        }
+    }
+}
+
+struct Backward<'a> {
+    x: &'a [f32],
+    weight: &'a [f32],
+    dy: &'a [f32],
+    eps: f32,
+    dx: &'a mut [f32],
+    dweight: &'a mut [f32],
+}
+
+impl Kernel for Backward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let width = self.weight.len();
+        let rows = self.x.chunks_exact(width).zip(self.dy.chunks_exact(width));
+        for ((x, dy), dx) in rows.zip(self.dx.chunks_exact_mut(width)) {
+            let (product, square) = sums(s, x, dy, self.weight);
+            let r = 1.0 / (square / width as f32 + self.eps).sqrt();
+            let scale = s.splat(r);
+            let pull = s.splat(-r * r * r * product / width as f32);
+            for at in (0..width).step_by(S::LANES) {
+                let (vx, vdy) = (s.read(x, at), s.read(dy, at));
+                let direct = s.mul(s.mul(vdy, s.read(self.weight, at)), scale);
+                s.write(dx, at, s.fma(vx, pull, direct));
+                let sum = s.read(self.dweight, at);
+                s.write(self.dweight, at, s.fma(s.mul(vx, scale), vdy, sum));
+            }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Each operation in f32 against the composition of the same name in f64, values and gradients.
+
+use super::*;
+use crate::{DType, Device, Tensor, Var};
+
+/// Values in (−1, 1) from a linear congruential generator.
+fn noise(seed: u64, n: usize) -> Vec<f64> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f64 / (1u64 << 23) as f64 - 1.0
+    };
+    (0..n).map(|_| next()).collect()
+}
+
+fn input(seed: u64, dims: &[usize], dtype: DType) -> Var {
+    let values: Vec<f64> = noise(seed, dims.iter().product());
+    let values: Vec<f64> = values.iter().map(|x| f64::from(*x as f32)).collect();
+    let tensor = Tensor::from_vec(values, dims, &Device::cpu()).unwrap();
+    Var::new(Tensor::from_candle(
+        tensor.as_candle().to_dtype(dtype).unwrap(),
+    ))
+    .unwrap()
+}
+
+fn flat(tensor: &Tensor) -> Vec<f64> {
+    let wide = tensor.as_candle().to_dtype(DType::F64).unwrap();
+    Tensor::from_candle(wide).to_flat().unwrap()
+}
+
+/// Compares `f` over inputs of the given shapes. Both sides see the same upstream gradient.
+fn check(name: &str, dims: &[&[usize]], f: impl Fn(&[&Tensor]) -> Tensor) {
+    let run = |dtype| {
+        let vars: Vec<Var> = (0..dims.len())
+            .map(|i| input(i as u64 + 1, dims[i], dtype))
+            .collect();
+        let y = f(&vars.iter().map(Var::tensor).collect::<Vec<_>>());
+        let upstream = input(99, y.dims(), dtype).tensor().detach();
+        let gradients = y
+            .mul(&upstream)
+            .unwrap()
+            .sum_all()
+            .unwrap()
+            .backward()
+            .unwrap();
+        let mut all = vec![flat(&y)];
+        all.extend(vars.iter().map(|var| flat(&gradients.get(var).unwrap())));
+        all
+    };
+    for (part, (found, exact)) in run(DType::F32).iter().zip(run(DType::F64)).enumerate() {
+        assert_eq!(found.len(), exact.len());
+        let size = exact.iter().fold(1e-3f64, |a, b| a.max(b.abs()));
+        for (x, y) in found.iter().zip(&exact) {
+            // Sums of at most a few hundred f32 products.
+            assert!(
+                (x - y).abs() < 2e-6 * size,
+                "{name} {dims:?}, part {part}: {x}, expected {y}"
+            );
+        }
+    }
+}
+
+#[test]
+fn rms_norm_equals_its_composition() {
+    // At width 1 the gradient is a difference of equal numbers, where relative errors say nothing.
+    for width in [2, 7, 16, 64, 100] {
+        for rows in [1, 3, 130] {
+            check("rms_norm", &[&[rows, width], &[width]], |x| {
+                rms_norm(x[0], x[1], 1e-5).unwrap()
+            });
+        }
+    }
+}
+
+#[test]
+fn swiglu_equals_its_composition() {
+    for hidden in [1, 5, 32, 172] {
+        check("swiglu", &[&[2, 70, 2 * hidden]], |x| swiglu(x[0]).unwrap());
+    }
+}
+
+#[test]
+fn embed_equals_its_composition() {
+    let ids = [3, 0, 3, 6, 1, 3];
+    check("embed", &[&[7, 5]], |x| embed(x[0], &ids, &[2, 3]).unwrap());
+}
+
+#[test]
+fn linear_equals_its_composition() {
+    for (rows, inner, out) in [(1, 1, 1), (33, 64, 192), (130, 20, 7), (5, 300, 2)] {
+        check("linear", &[&[rows, inner], &[out, inner]], |x| {
+            linear(x[0], x[1]).unwrap()
+        });
+        check("linear", &[&[2, rows, inner], &[out, inner]], |x| {
+            linear(x[0], x[1]).unwrap()
+        });
+    }
+}
+
+#[test]
+fn cross_entropy_equals_its_composition() {
+    for (tokens, width, vocab) in [(1, 4, 1), (9, 8, 11), (700, 16, 257), (40, 6, 9000)] {
+        let targets: Vec<u32> = (0..tokens as u32)
+            .map(|i| (i * 7919) % vocab as u32)
+            .collect();
+        let even = vec![1.0; tokens];
+        let sparse: Vec<f32> = (0..tokens)
+            .map(|i| if i % 5 == 0 { 0.5 + i as f32 } else { 0.0 })
+            .collect();
+        for weights in [even, sparse] {
+            check("cross_entropy", &[&[tokens, width], &[vocab, width]], |x| {
+                cross_entropy(x[0], x[1], &targets, &weights).unwrap()
+            });
+        }
+    }
+}
+
+#[test]
+fn a_second_backward_pass_gives_the_same() {
+    let (h, w) = (input(1, &[6, 4], DType::F32), input(2, &[5, 4], DType::F32));
+    let loss = cross_entropy(h.tensor(), w.tensor(), &[0, 1, 2, 3, 4, 0], &[1.0; 6]).unwrap();
+    let gradient = || flat(&loss.backward().unwrap().get(&h).unwrap());
+    assert_eq!(gradient(), gradient());
+}
+
+#[test]
+fn token_scores_agree_with_the_loss() {
+    let (h, w) = (
+        input(1, &[600, 8], DType::F32),
+        input(2, &[300, 8], DType::F32),
+    );
+    let targets: Vec<u32> = (0..600).map(|i| i * 31 % 300).collect();
+    let scores = token_scores(h.tensor(), w.tensor(), &targets).unwrap();
+    let mean = scores.iter().map(|s| f64::from(s.nll)).sum::<f64>() / 600.0;
+    let loss = cross_entropy(h.tensor(), w.tensor(), &targets, &[1.0; 600]).unwrap();
+    assert!((mean - f64::from(loss.to_scalar::<f32>().unwrap())).abs() < 1e-6);
+    let logits = h
+        .tensor()
+        .matmul(&w.tensor().transpose(0, 1).unwrap())
+        .unwrap();
+    let best = logits.argmax(1).unwrap().to_vec1::<u32>().unwrap();
+    assert_eq!(scores.iter().map(|s| s.argmax).collect::<Vec<_>>(), best);
+}
+
+#[test]
+fn odd_logits_have_a_defined_score() {
+    let score = |logits: &[f32], target: u32| {
+        let head = Tensor::from_vec(logits.to_vec(), (logits.len(), 1), &Device::cpu()).unwrap();
+        let one = Tensor::ones((1, 1), &Device::cpu()).unwrap();
+        token_scores(&one, &head, &[target]).unwrap()[0]
+    };
+    let tie = score(&[1.0, 3.0, 3.0], 0);
+    assert_eq!(tie.argmax, 1);
+    assert!((f64::from(tie.nll) - (1.0 + 2.0 * 2f64.exp()).ln()).abs() < 1e-6);
+    assert!(score(&[1.0, f32::NAN, 3.0], 0).nll.is_nan());
+    assert!(score(&[f32::NAN; 20], 19).nll.is_nan());
+    assert!((score(&[-1e30, 0.0], 1).nll).abs() < 1e-6);
+}
+
+#[test]
+fn tokens_of_weight_zero_take_part_in_nothing() {
+    let mut values = vec![0.25f32; 8];
+    values[4..].fill(f32::NAN);
+    let h = Var::new(Tensor::from_vec(values, (2, 4), &Device::cpu()).unwrap()).unwrap();
+    let w = input(2, &[5, 4], DType::F32);
+    let loss = cross_entropy(h.tensor(), w.tensor(), &[1, 77], &[2.0, 0.0]).unwrap();
+    assert!(loss.to_scalar::<f32>().unwrap().is_finite());
+    let gradients = loss.backward().unwrap();
+    assert_eq!(flat(&gradients.get(&h).unwrap())[4..], [0.0; 4]);
+    assert!(
+        flat(&gradients.get(&w).unwrap())
+            .iter()
+            .all(|x| x.is_finite())
+    );
+}
+
+#[test]
+fn bad_input_is_named() {
+    let (h, w) = (input(1, &[2, 4], DType::F32), input(2, &[5, 4], DType::F32));
+    let (h, w) = (h.tensor(), w.tensor());
+    let says = |result: crate::Result<Tensor>, text: &str| {
+        let message = result.unwrap_err().to_string();
+        assert!(message.contains(text), "{message}");
+    };
+    says(rms_norm(h, w, 1e-5), "(4)");
+    says(swiglu(&h.narrow(1, 0, 3).unwrap()), "2 · hidden");
+    says(embed(w, &[5], &[1]), "vocabulary size 5");
+    says(embed(w, &[1], &[2]), "1 elements");
+    says(linear(&h.narrow(1, 0, 3).unwrap(), w), "(…, 4)");
+    says(cross_entropy(h, w, &[0], &[1.0, 1.0]), "(2), one per token");
+    says(
+        cross_entropy(h, w, &[0, 5], &[1.0, 1.0]),
+        "vocabulary size 5",
+    );
+    says(cross_entropy(h, w, &[0, 1], &[0.0, 0.0]), "positive");
+    says(cross_entropy(h, w, &[0, 1], &[f32::NAN, 1.0]), "positive");
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        pool.install(|| {
+            let x = input(1, &[520, 96], DType::F32);
+            let (norm, up) = (
+                input(2, &[96], DType::F32),
+                input(3, &[256, 96], DType::F32),
+            );
+            let (down, head) = (
+                input(4, &[96, 128], DType::F32),
+                input(5, &[300, 96], DType::F32),
+            );
+            let h = rms_norm(x.tensor(), norm.tensor(), 1e-5).unwrap();
+            let h = swiglu(&linear(&h, up.tensor()).unwrap()).unwrap();
+            let h = linear(&h, down.tensor()).unwrap();
+            let targets: Vec<u32> = (0..520).map(|i| i % 300).collect();
+            let loss = cross_entropy(&h, head.tensor(), &targets, &[1.0; 520]).unwrap();
+            let gradients = loss.backward().unwrap();
+            [x, norm, up, down, head]
+                .map(|var| gradients.get(&var).unwrap().to_flat::<f32>().unwrap())
+        })
+    };
+    assert!(run(1) == run(2) && run(1) == run(3));
+}
