@@ -83,6 +83,9 @@ pub struct Counts {
 pub struct Options {
     /// A loss counts as kept while its increase is not significantly above this many nats per token.
     pub tolerance: f64,
+    /// A rise of this many nats per token is worth noticing (0.05 is 5% of perplexity): the interval of an effective
+    /// length begins where such a rise can no longer be excluded.
+    pub notable: f64,
     /// Bootstrap resamples.
     pub resamples: usize,
     /// Seed of the bootstrap.
@@ -93,6 +96,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             tolerance: 0.0,
+            notable: 0.05,
             resamples: 10_000,
             seed: 0,
         }

@@ -8,8 +8,8 @@ mod words;
 
 use crate::record::Stage;
 use crate::summary::{
-    Change, Curve, Difference, EffectiveLength, Measure, Outcome, PerplexityPoint, Sentence,
-    SentenceKind, StudySummary,
+    Change, Curve, Difference, EffectiveLength, Estimate, Measure, Outcome, PerplexityPoint,
+    Sentence, SentenceKind, StudySummary,
 };
 use words::{bracket, joined, number, percent, signed};
 
@@ -24,9 +24,17 @@ pub fn study(study: &StudySummary, passkey_threshold: f64) -> Vec<Sentence> {
     let mut said = Vec::new();
     said.extend(perplexity(study).into_iter().map(finding));
     said.extend(fine_tuning(study).into_iter().map(finding));
-    said.extend(against_reference(study, Measure::Perplexity).map(finding));
+    said.extend(
+        against_reference(study, Measure::Perplexity)
+            .into_iter()
+            .map(finding),
+    );
     said.extend(passkey(study, passkey_threshold).into_iter().map(finding));
-    said.extend(against_reference(study, Measure::Passkey).map(finding));
+    said.extend(
+        against_reference(study, Measure::Passkey)
+            .into_iter()
+            .map(finding),
+    );
     said.extend(refusals(study).into_iter().map(finding));
     said.extend(caveats(study).into_iter().map(caveat));
     said
@@ -151,12 +159,12 @@ fn perplexity(study: &StudySummary) -> Vec<String> {
             }
             _ => String::new(),
         };
+        let times = factor(e.change.nll);
         format!(
-            "{} from {} to {}{}{kept}",
+            "{} from {} to {}{times}{kept}",
             e.label,
             number(near.value),
-            number(far.value),
-            bracket(far.interval, number)
+            number(far.value)
         )
     };
     let worse: Vec<String> = all.iter().filter(rises).map(risen).collect();
@@ -179,58 +187,64 @@ fn perplexity(study: &StudySummary) -> Vec<String> {
     said
 }
 
-/// What fine-tuning did for a scheme that was also read without it; said only where the intervals do not overlap.
+/// What fine-tuning did for a scheme that was also read without it; said only where the paired difference is
+/// significant.
 fn fine_tuning(study: &StudySummary) -> Vec<String> {
     let Some(far) = longest(study) else {
         return Vec::new();
     };
-    let point = |curve: &'_ Curve| {
-        points(study, curve)
-            .iter()
-            .find(|p| p.length == far)
-            .cloned()
+    let value = |tuned: &Curve, stage: Stage| {
+        let same = |c: &&Curve| c.scheme.name == tuned.scheme.name && c.scheme.stage == stage;
+        let points = points(study, study.curves.iter().find(same)?);
+        Some(number(
+            points.iter().find(|p| p.length == far)?.perplexity.value,
+        ))
     };
-    let mut changed = Vec::new();
-    for tuned in study
-        .curves
+    let told = |d: &&Difference| matches!(d.outcome, Outcome::Better | Outcome::Worse);
+    let mine = |d: &&Difference| d.measure == Measure::Perplexity && d.length == far;
+    let changed: Vec<String> = study
+        .fine_tuning
         .iter()
-        .filter(|c| c.scheme.stage == Stage::FineTuned)
-    {
-        let same =
-            |c: &&Curve| c.scheme.name == tuned.scheme.name && c.scheme.stage == Stage::ZeroShot;
-        let Some(raw) = study.curves.iter().find(same) else {
-            continue;
-        };
-        let (Some(before), Some(after)) = (point(raw), point(tuned)) else {
-            continue;
-        };
-        let (Some(a), Some(b)) = (before.perplexity.interval, after.perplexity.interval) else {
-            continue;
-        };
-        if b.high < a.low || a.high < b.low {
-            changed.push(format!(
-                "{} from {}{} to {}{}",
+        .filter(mine)
+        .filter(told)
+        .filter_map(|d| {
+            let tuned = study.curves.iter().find(|c| c.label == d.label)?;
+            let (before, after) = (
+                value(tuned, Stage::ZeroShot)?,
+                value(tuned, Stage::FineTuned)?,
+            );
+            Some(format!(
+                "{} from {before} to {after}{}",
                 tuned.scheme.name,
-                number(before.perplexity.value),
-                bracket(Some(a), number),
-                number(after.perplexity.value),
-                bracket(Some(b), number)
-            ));
-        }
-    }
+                factor(d.difference)
+            ))
+        })
+        .collect();
     if changed.is_empty() {
         return Vec::new();
     }
     vec![format!(
-        "Fine-tuning takes the perplexity at {} of {}.",
+        "Fine-tuning changes the perplexity at {}: {}.",
         place(study, far),
         changed.join("; ")
     )]
 }
 
-/// Who is told apart from the reference at the longest length where most can be compared.
-fn against_reference(study: &StudySummary, measure: Measure) -> Option<String> {
-    let reference = study.reference.as_ref()?;
+/// ` (×3.49 [3.41, 3.57])` from a difference of losses.
+fn factor(nats: Estimate) -> String {
+    let ratio = nats.map(f64::exp);
+    match ratio.interval {
+        Some(_) => format!(
+            " (×{}{})",
+            number(ratio.value),
+            bracket(ratio.interval, number)
+        ),
+        None => String::new(),
+    }
+}
+
+/// Who is told apart from the reference, at the trained length and at the longest.
+fn against_reference(study: &StudySummary, measure: Measure) -> Vec<String> {
     let mine: Vec<&Difference> = study
         .differences
         .iter()
@@ -240,24 +254,44 @@ fn against_reference(study: &StudySummary, measure: Measure) -> Option<String> {
         .iter()
         .filter(|d| d.outcome != Outcome::NotComparable)
         .map(|d| d.length)
-        .max()?;
-    let who = |outcome: Outcome| -> Vec<String> {
-        mine.iter()
-            .filter(|d| d.length == far && d.outcome == outcome)
-            .map(|d| d.label.clone())
-            .collect()
+        .max();
+    let trained = match study.trained_lengths.as_slice() {
+        [one] => Some(*one),
+        _ => None,
     };
+    let mut lengths = vec![trained, far];
+    lengths.dedup();
+    lengths
+        .into_iter()
+        .flatten()
+        .filter_map(|length| at_length(study, &mine, measure, length))
+        .collect()
+}
+
+fn at_length(
+    study: &StudySummary,
+    mine: &[&Difference],
+    measure: Measure,
+    length: usize,
+) -> Option<String> {
+    let reference = study.reference.as_ref()?;
     let mut parts = Vec::new();
     for (outcome, words) in [
         (Outcome::Better, "better"),
         (Outcome::Worse, "worse"),
         (Outcome::NoDifference, "not told apart from it"),
     ] {
-        let names = who(outcome);
+        let here = mine
+            .iter()
+            .filter(|d| d.length == length && d.outcome == outcome);
+        let names: Vec<String> = here.map(|d| d.label.clone()).collect();
         if !names.is_empty() {
             let verb = if names.len() == 1 { "is" } else { "are" };
             parts.push(format!("{} {verb} {words}", joined(&names)));
         }
+    }
+    if parts.is_empty() {
+        return None;
     }
     let what = match measure {
         Measure::Perplexity => "loss",
@@ -272,7 +306,7 @@ fn against_reference(study: &StudySummary, measure: Measure) -> Option<String> {
     Some(format!(
         "Against {} in {what} at {} (paired{corrected}): {}.",
         reference.label,
-        place(study, far),
+        place(study, length),
         parts.join("; ")
     ))
 }
@@ -287,7 +321,7 @@ fn passkey(study: &StudySummary, threshold: f64) -> Vec<String> {
         if e.low == e.high {
             String::new()
         } else {
-            format!(" [{}, {}]", e.low, e.high)
+            format!(" (its intervals allow {} to {} tokens)", e.low, e.high)
         }
     };
     let mut said = Vec::new();

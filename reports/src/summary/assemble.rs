@@ -124,6 +124,16 @@ fn study(
         }
     }
     difference::correct(&mut differences, plan.confidence);
+    let mut fine_tuning: Vec<Difference> = Vec::new();
+    for tuned in present.iter().filter(|g| g.stage == Stage::FineTuned) {
+        let before = present
+            .iter()
+            .find(|g| g.scheme == tuned.scheme && g.stage == Stage::ZeroShot);
+        fine_tuning.extend(before.map_or_else(Vec::new, |before| {
+            difference::between(tuned, before, protocol, plan.confidence, options)
+        }));
+    }
+    difference::correct(&mut fine_tuning, plan.confidence);
     let mut curves: Vec<Curve> = present
         .iter()
         .filter_map(|g| curve(g, plan, protocol, options))
@@ -153,6 +163,7 @@ fn study(
             declared,
         }),
         differences,
+        fine_tuning,
         cells: run
             .cells
             .iter()

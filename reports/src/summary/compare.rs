@@ -72,7 +72,14 @@ pub fn compare(
                     differences.extend(found);
                     continue;
                 }
-                (true, _) => "first",
+                (true, true) => {
+                    left_out.push(format!(
+                        "{study}: {} has no result in either run",
+                        ours.label
+                    ));
+                    continue;
+                }
+                (true, false) => "first",
                 (false, true) => "second",
             };
             if !lenient {

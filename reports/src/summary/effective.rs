@@ -3,12 +3,14 @@
 use super::group::{Group, Per};
 use super::{Change, EffectiveLength, Options, PasskeyPoint};
 use crate::record::Protocol;
-use crate::stats::{Contrast, Panel, bootstrap};
+use crate::stats::{Contrast, Panel};
 
 /// The longest evaluated length up to which the loss is not significantly above the loss at the trained length.
 ///
-/// The interval is the percentile interval of the same rule over bootstrap resamples of units (and seeds). `None` if
-/// the trained length was not evaluated, or if there is a single unit and a single seed.
+/// Its interval asks how far the data speak for themselves. Lower end: the longest length up to which every rise of
+/// more than [`Options::notable`] is excluded. Upper end: the longest length up to which no rise is significant when the
+/// test is corrected for the number of lengths (Bonferroni). `None` if the trained length was not evaluated, or if there
+/// is a single unit and a single seed.
 pub(super) fn perplexity(
     group: &Group<'_>,
     protocol: Protocol,
@@ -18,34 +20,35 @@ pub(super) fn perplexity(
     let trained = group.trained_length()?;
     let seeds = group.seeds_at(protocol, trained);
     let base = group.panel(protocol, trained, Per::Token, &seeds)?;
-    let steps: Vec<Step> = group
+    base.contrast().one_sided_margin(confidence)?;
+    let lengths: Vec<usize> = group
         .lengths(protocol)
         .into_iter()
-        .filter(|&length| length > trained)
-        .map(|length| Step::new(group, protocol, length, &seeds, &base)?.judged(confidence))
+        .filter(|&l| l > trained)
+        .collect();
+    let corrected = 1.0 - (1.0 - confidence) / lengths.len().max(1) as f64;
+    let steps: Vec<(usize, Contrast)> = lengths
+        .iter()
+        .map(|&length| excess(group, protocol, length, &seeds, &base).map(|c| (length, c)))
         .collect::<Option<_>>()?;
-    base.contrast().one_sided_margin(confidence)?;
-    let reach = |excess: &dyn Fn(&Step) -> f64| {
-        let kept = |step: &&Step| excess(step) - step.margin <= options.tolerance;
+    let reach = |kept: &dyn Fn(&Contrast) -> bool| {
         steps
             .iter()
-            .take_while(kept)
+            .take_while(|(_, c)| kept(c))
             .last()
-            .map_or(trained, |step| step.length)
+            .map_or(trained, |step| step.0)
     };
-    let length = reach(&|step| step.contrast.value());
-    let shape = (base.seeds(), base.units());
-    let draws = bootstrap(shape, options.resamples, options.seed, |s, u| {
-        let at_trained = base.weighted(s, u);
-        reach(&|step: &Step| step.panel.weighted(s, u) - at_trained) as f64
-    });
-    let tail = (1.0 - confidence) / 2.0;
-    let (low, high) = nearest_ranks(&draws, tail)?;
-    let longest = steps.last().map_or(trained, |step| step.length);
-    let tolerance = match options.tolerance {
-        0.0 => String::new(),
-        t => format!(" by more than {t} nats"),
+    // A loss that is not finite is never kept.
+    let not_above = |c: &Contrast, level| {
+        c.value().is_finite() && c.exceeds(options.tolerance, level) == Some(false)
     };
+    let notable = options.notable.max(options.tolerance);
+    let excluded = |c: &Contrast| {
+        let margin = c.one_sided_margin(confidence);
+        margin.is_some_and(|margin| c.value() + margin < notable)
+    };
+    let length = reach(&|c| not_above(c, confidence));
+    let longest = lengths.last().copied().unwrap_or(trained);
     let over = match seeds.len() {
         1 => format!("{} test segments", base.units()),
         n => format!("{n} seeds and {} test segments", base.units()),
@@ -53,15 +56,22 @@ pub(super) fn perplexity(
     Some(EffectiveLength {
         length,
         multiple: length as f64 / trained as f64,
-        low: low.min(length),
-        high: high.max(length),
+        low: reach(&excluded).min(length),
+        high: reach(&|c| not_above(c, corrected)).max(length),
         at_end: length == longest,
         longest,
         refused_beyond: length == longest
             && group.refused("perplexity").iter().any(|&r| r > longest),
         rule: format!(
             "the longest evaluated length up to which no length has a loss significantly above the loss at the trained \
-             length{tolerance} (one-sided paired test at {}%, over {over})",
+             length{} (one-sided paired test at {}%, over {over}); lower end of its interval: up to there every rise of \
+             more than {notable} nats is excluded; upper end: no rise is significant after correction for the number of \
+             lengths",
+            if options.tolerance > 0.0 {
+                format!(" by more than {} nats", options.tolerance)
+            } else {
+                String::new()
+            },
             100.0 * confidence
         ),
     })
@@ -77,16 +87,17 @@ pub(super) fn changes(group: &Group<'_>, protocol: Protocol, confidence: f64) ->
         return Vec::new();
     };
     let change = |length: usize| {
-        let step = Step::new(group, protocol, length, &seeds, &base)?;
-        let rises = match step.contrast.value() {
-            value if value.is_finite() => step.contrast.exceeds(0.0, confidence),
-            value => Some(!(value < 0.0)),
+        let contrast = excess(group, protocol, length, &seeds, &base)?;
+        let rises = match contrast.value() {
+            value if value.is_finite() => contrast.exceeds(0.0, confidence),
+            f64::NEG_INFINITY => Some(false),
+            _ => Some(true),
         };
         let multiple = length as f64 / trained as f64;
         Some(Change {
             length,
             multiple,
-            nll: step.contrast.estimate(confidence),
+            nll: contrast.estimate(confidence),
             rises,
         })
     };
@@ -98,54 +109,16 @@ pub(super) fn changes(group: &Group<'_>, protocol: Protocol, confidence: f64) ->
         .collect()
 }
 
-/// One evaluated length past the trained one.
-struct Step {
+/// Loss at `length` minus loss at the trained length, paired over units and seeds.
+fn excess(
+    group: &Group<'_>,
+    protocol: Protocol,
     length: usize,
-    panel: Panel,
-    contrast: Contrast,
-    /// Distance to the lower end of the one-sided interval of the excess.
-    margin: f64,
-}
-
-impl Step {
-    fn new(
-        group: &Group<'_>,
-        protocol: Protocol,
-        length: usize,
-        seeds: &[u64],
-        base: &Panel,
-    ) -> Option<Step> {
-        let panel = group.panel(protocol, length, Per::Token, seeds)?;
-        let contrast = panel.contrast().minus(&base.contrast())?;
-        Some(Step {
-            length,
-            panel,
-            contrast,
-            margin: 0.0,
-        })
-    }
-
-    /// With the margin of its test; a loss that is not finite is never kept.
-    fn judged(self, confidence: f64) -> Option<Step> {
-        if !self.contrast.value().is_finite() {
-            return Some(Step {
-                margin: f64::NEG_INFINITY,
-                ..self
-            });
-        }
-        let margin = self.contrast.one_sided_margin(confidence)?;
-        Some(Step { margin, ..self })
-    }
-}
-
-/// The values at ranks `tail` and 1 − `tail`: lengths are not interpolated.
-fn nearest_ranks(sorted: &[f64], tail: f64) -> Option<(usize, usize)> {
-    let last = sorted.len().checked_sub(1)?;
-    let low = (tail * sorted.len() as f64).floor() as usize;
-    Some((
-        sorted[low.min(last)] as usize,
-        sorted[last - low.min(last)] as usize,
-    ))
+    seeds: &[u64],
+    base: &Panel,
+) -> Option<Contrast> {
+    let panel = group.panel(protocol, length, Per::Token, seeds)?;
+    panel.contrast().minus(&base.contrast())
 }
 
 /// The longest evaluated length such that it and every shorter one reach the threshold. The interval asks the same of

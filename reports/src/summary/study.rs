@@ -31,6 +31,8 @@ pub struct StudySummary {
     pub reference: Option<Reference>,
     /// Paired differences to the reference, curve by curve, shortest length first.
     pub differences: Vec<Difference>,
+    /// Fine-tuned minus zero-shot of every scheme that has both, paired in the same way.
+    pub fine_tuning: Vec<Difference>,
     /// Every planned cell and where it stands.
     pub cells: Vec<CellState>,
     /// Data of the study; the first record's if they differ (then a problem says so).

@@ -123,7 +123,7 @@ fn no_sentence_contradicts_its_interval() {
             );
             seen[2] += usize::from(below);
         }
-        for sentence in findings(study, "Against rope in loss") {
+        for sentence in findings(study, "Against rope in loss at 8×") {
             for d in study.differences.iter().filter(|d| d.length == 1024) {
                 let better = sentence
                     .split("better")
@@ -167,9 +167,11 @@ fn identical_curves_are_not_told_apart() {
             .all(|d| d.outcome == Outcome::NoDifference)
     );
     let sentences = findings(study, "Against rope in loss");
-    assert_eq!(sentences.len(), 1);
+    assert_eq!(sentences.len(), 2);
     assert!(
-        !sentences[0].contains("better") && !sentences[0].contains("worse"),
+        !sentences
+            .iter()
+            .any(|s| s.contains("better") || s.contains("worse")),
         "{sentences:?}"
     );
     assert_eq!(findings(study, "Fine-tuning"), Vec::<String>::new());
