@@ -1,0 +1,91 @@
+//! `Scheme`: a positional encoding as a value. The config struct *is* the scheme.
+
+use crate::card::Card;
+use crate::error::PlanError;
+use crate::settings;
+use farspan_attention::plan::{Geometry, Plan};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::fmt::{self, Debug};
+
+/// A length in tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Len(pub usize);
+
+impl fmt::Display for Len {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} tokens", self.0)
+    }
+}
+
+/// A positional encoding: settings, and a pure function from them to a [`Plan`].
+///
+/// The struct's fields are the settings. Derive `Serialize`, `Deserialize` and `JsonSchema`, put
+/// `#[serde(deny_unknown_fields, default)]` on it and give every field a doc comment: it becomes the setting's
+/// description.
+pub trait Scheme:
+    Debug + Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static
+{
+    /// Name in configs, on the command line and in legends: kebab-case, unique.
+    const ID: &'static str;
+    /// What it is and where it comes from.
+    const CARD: Card;
+
+    /// Whether the settings are within their bounds and agree with each other, as far as that can be told without a
+    /// model. Runs when settings are read, before any work starts; [`plan`](Scheme::plan) starts with it too.
+    fn check(&self) -> Result<(), PlanError> {
+        Ok(())
+    }
+
+    /// What the scheme does to a decoder of these sizes when `reach` positions are in use. Pure: no device, file,
+    /// clock, dice or cache. Fails if a setting is out of bounds, if the model does not fit, or with
+    /// [`PlanError::NotServed`] if `reach` is more than the scheme can serve.
+    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError>;
+}
+
+/// A [`Scheme`] of a type not known at compile time. Every scheme is one.
+pub trait AnyScheme: Debug + Send + Sync {
+    /// [`Scheme::ID`].
+    fn id(&self) -> &'static str;
+    /// [`Scheme::CARD`].
+    fn card(&self) -> &'static Card;
+    /// All settings, defaults filled in, as a JSON object.
+    fn settings(&self) -> Value;
+    /// JSON Schema (draft 7) of the settings, with defaults, bounds and descriptions.
+    fn schema(&self) -> Value;
+    /// [`Scheme::check`].
+    fn check(&self) -> Result<(), PlanError>;
+    /// [`Scheme::plan`]; the plan is whole and fits `model`.
+    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError>;
+}
+
+impl<S: Scheme> AnyScheme for S {
+    fn id(&self) -> &'static str {
+        S::ID
+    }
+
+    fn card(&self) -> &'static Card {
+        const { &S::CARD }
+    }
+
+    fn settings(&self) -> Value {
+        serde_json::to_value(self).expect("settings are plain data, so JSON can hold them")
+    }
+
+    fn schema(&self) -> Value {
+        settings::schema::<S>()
+    }
+
+    fn check(&self) -> Result<(), PlanError> {
+        Scheme::check(self)
+    }
+
+    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
+        let plan = Scheme::plan(self, model, reach)?;
+        plan.validate(model)?;
+        Ok(plan)
+    }
+}

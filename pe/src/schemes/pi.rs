@@ -1,0 +1,138 @@
+//! Position Interpolation squeezes positions so that the longest one falls inside the trained range.
+//!
+//! θ′_p = θ_p / s, which is the same as positions i / s. Dynamic: s = max(1, T / L) for T positions in use.
+//!
+//! Paper: Chen et al. 2023, arXiv 2306.15595, section 2.3 (and kaiokendev in the same month).
+//!
+//! Code: Hugging Face divides the frequencies ("linear"), the paper the positions; equal but for rounding.
+
+use crate::angles::{PairingSchema, Rotary, inv_freq, trained_length};
+use crate::card::{Card, Family, Needs, Paper};
+use crate::error::{PlanError, check};
+use crate::scheme::{Len, Scheme};
+use farspan_attention::plan::{Cache, Geometry, Pairing, Plan};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Settings of Position Interpolation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Pi {
+    /// Base b of the frequencies; the base scheme's unless set.
+    #[schemars(extend("exclusiveMinimum" = 1))]
+    pub base: f64,
+    /// Which two channels make a pair; the base scheme's unless set.
+    #[schemars(with = "PairingSchema")]
+    pub pairing: Pairing,
+    /// Share of each head's channels that turn, from the first; the base scheme's unless set.
+    #[schemars(extend("exclusiveMinimum" = 0), range(max = 1))]
+    pub partial: f64,
+    /// Stretch s: positions are divided by it. Leave it out if `dynamic`.
+    #[schemars(range(min = 1))]
+    pub factor: f64,
+    /// Let the stretch follow the length in use, s = max(1, T / L), instead of `factor`.
+    pub dynamic: bool,
+    /// Length L that the weights were trained with, if not the model's; only read if `dynamic`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub trained_length: Option<usize>,
+}
+
+impl Default for Pi {
+    fn default() -> Pi {
+        let Rotary {
+            base,
+            pairing,
+            partial,
+        } = Rotary::DEFAULT;
+        Pi {
+            base,
+            pairing,
+            partial,
+            factor: 2.0,
+            dynamic: false,
+            trained_length: None,
+        }
+    }
+}
+
+impl Pi {
+    fn rotary(&self) -> Rotary {
+        Rotary {
+            base: self.base,
+            pairing: self.pairing,
+            partial: self.partial,
+        }
+    }
+}
+
+impl Scheme for Pi {
+    const ID: &'static str = "pi";
+    const CARD: Card = Card {
+        title: "Position Interpolation",
+        paper: Paper {
+            authors: "Chen et al.",
+            year: 2023,
+            arxiv: "2306.15595",
+            section: "2.3",
+        },
+        family: Family::Rotary,
+        idea: "Divide all positions of a RoPE model by the stretch, so that the longest falls inside the trained range.",
+        formula: "θ'_p = θ_p / s",
+        latex: r"\theta'_p = \theta_p / s",
+        needs: Needs::Base(Family::Rotary),
+        ..Card::BLANK
+    };
+
+    fn check(&self) -> Result<(), PlanError> {
+        self.rotary().check()?;
+        check_stretch(self.factor, self.dynamic, Pi::default().factor)?;
+        check_trained_length(self.trained_length)
+    }
+
+    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
+        self.check()?;
+        let dim = self.rotary().dim(model, 2)?;
+        let stretch = if self.dynamic {
+            dynamic_stretch(reach, trained_length(self.trained_length, model)?)
+        } else {
+            self.factor
+        };
+        let inv_freq = inv_freq(self.base, dim)
+            .into_iter()
+            .map(|theta| theta / stretch)
+            .collect();
+        let cache = if self.dynamic {
+            Cache::Unrotated
+        } else {
+            Cache::Rotated
+        };
+        Ok(Plan {
+            cache,
+            ..self.rotary().plan(inv_freq, 1.0)
+        })
+    }
+}
+
+/// A fixed stretch of at least 1, or none but the default beside `dynamic`, where it would be dropped in silence.
+pub(super) fn check_stretch(factor: f64, dynamic: bool, default: f64) -> Result<(), PlanError> {
+    check(
+        "factor",
+        factor,
+        "at least 1",
+        factor >= 1.0 && factor.is_finite(),
+    )?;
+    let rule = "left out beside dynamic = true, where the stretch follows the length";
+    check("factor", factor, rule, !dynamic || factor == default)
+}
+
+pub(super) fn check_trained_length(length: Option<usize>) -> Result<(), PlanError> {
+    length.map_or(Ok(()), |length| {
+        check("trained_length", length, "at least 1", length >= 1)
+    })
+}
+
+/// s = max(1, T / L)
+pub(super) fn dynamic_stretch(reach: Len, trained: usize) -> f64 {
+    (reach.0 as f64 / trained as f64).max(1.0)
+}

@@ -1,0 +1,290 @@
+//! YaRN interpolates slow pairs, keeps fast ones, blends between, and sharpens the softmax by enlarging q and k.
+//!
+//! θ′_p = (1 − κ_p)·θ_p/s + κ_p·θ_p;  κ_p = 1 − clip((p − lo)/(hi − lo), 0, 1);  lo = ⌊c(β_fast)⌋, hi = ⌈c(β_slow)⌉;
+//! c(t) = d·ln(L/2πt) / (2 ln b) is the pair that makes t turns in L;  cos and sin times A = 0.1·ln s + 1.
+//!
+//! Paper: Peng et al. 2023, arXiv 2309.00071, sections 3.2 and 3.4.
+//!
+//! Code: the paper's κ is linear in the *turns* of a pair (`ramp = "paper"`), the released code's, under which every
+//! checkpoint was trained, in its *index* (`ramp = "code"`). Hugging Face adds `truncate`, `attention_factor`,
+//! `mscale`, `mscale_all_dim` (a lone `mscale` is ignored there, and so here). DeepSeek-V3 leaves the tables alone and
+//! scales the softmax (`scale_softmax`). PoSE's code blends wavelengths (`blend = "wavelengths"`). A also acts on short
+//! texts, at any length.
+
+use super::pi::{check_stretch, check_trained_length, dynamic_stretch};
+use crate::angles::{PairingSchema, Rotary, inv_freq, pair_with_turns, trained_length, turns};
+use crate::card::{Card, Family, Needs, Paper};
+use crate::error::{PlanError, check};
+use crate::scheme::{Len, Scheme};
+use farspan_attention::plan::{Cache, Geometry, Pairing, Plan};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Settings of YaRN.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Yarn {
+    /// Base b of the frequencies; the base scheme's unless set.
+    #[schemars(extend("exclusiveMinimum" = 1))]
+    pub base: f64,
+    /// Which two channels make a pair; the base scheme's unless set.
+    #[schemars(with = "PairingSchema")]
+    pub pairing: Pairing,
+    /// Share of each head's channels that turn, from the first; the base scheme's unless set.
+    #[schemars(extend("exclusiveMinimum" = 0), range(max = 1))]
+    pub partial: f64,
+    /// Stretch s. Leave it out if `dynamic`.
+    #[schemars(range(min = 1))]
+    pub factor: f64,
+    /// Let the stretch follow the length in use, s = max(1, T / L), instead of `factor`.
+    pub dynamic: bool,
+    /// Length L that the weights were trained with, if not the model's ("original_max_position_embeddings").
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub trained_length: Option<usize>,
+    /// Pairs that make at least so many turns in L are kept.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub beta_fast: f64,
+    /// Pairs that make at most so many turns in L are interpolated fully; below `beta_fast`.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub beta_slow: f64,
+    /// Round the ends of the ramp outwards to whole pairs (`ramp = "code"` only).
+    pub truncate: bool,
+    /// In what the blend is linear.
+    pub ramp: Ramp,
+    /// What is blended.
+    pub blend: Blend,
+    /// Multiplies the share of the kept frequency.
+    #[schemars(range(min = 0, max = 1))]
+    pub extrapolation_factor: f64,
+    /// Multiplies the amplitude A, whichever rule gives it.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub attn_factor: f64,
+    /// The amplitude A itself, instead of any rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub attention_factor: Option<f64>,
+    /// With `mscale_all_dim`: A = g(s, mscale) / g(s, mscale_all_dim), where g(s, w) = 0.1·w·ln s + 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub mscale: Option<f64>,
+    /// See `mscale` and `scale_softmax`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub mscale_all_dim: Option<f64>,
+    /// Multiply the softmax scale by g(s, mscale_all_dim)², as DeepSeek-V3 does; needs `mscale_all_dim`.
+    pub scale_softmax: bool,
+}
+
+/// In what YaRN's blend is linear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ramp {
+    /// In the index of the pair: the released code and every checkpoint.
+    Code,
+    /// In the number of turns within the trained length: the paper.
+    Paper,
+}
+
+/// What YaRN's blend mixes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Blend {
+    /// Frequencies: the paper and the released code.
+    Frequencies,
+    /// Wavelengths: "revised YaRN" (PoSE's code).
+    Wavelengths,
+}
+
+impl Default for Yarn {
+    fn default() -> Yarn {
+        let Rotary {
+            base,
+            pairing,
+            partial,
+        } = Rotary::DEFAULT;
+        Yarn {
+            base,
+            pairing,
+            partial,
+            factor: 2.0,
+            dynamic: false,
+            trained_length: None,
+            beta_fast: 32.0,
+            beta_slow: 1.0,
+            truncate: true,
+            ramp: Ramp::Code,
+            blend: Blend::Frequencies,
+            extrapolation_factor: 1.0,
+            attn_factor: 1.0,
+            attention_factor: None,
+            mscale: None,
+            mscale_all_dim: None,
+            scale_softmax: false,
+        }
+    }
+}
+
+impl Scheme for Yarn {
+    const ID: &'static str = "yarn";
+    const CARD: Card = Card {
+        title: "YaRN",
+        paper: Paper {
+            authors: "Peng et al.",
+            year: 2023,
+            arxiv: "2309.00071",
+            section: "3.4",
+        },
+        family: Family::Rotary,
+        idea: "Interpolate only the pairs that turn slowly within the trained length, and sharpen attention as the \
+               stretch grows.",
+        formula: "θ'_p = (1-κ_p)·θ_p/s + κ_p·θ_p, κ_p = 1 - clip((p-lo)/(hi-lo), 0, 1), lo = ⌊c(β_fast)⌋, \
+                  hi = ⌈c(β_slow)⌉, c(t) = d·ln(L/(2πt))/(2 ln b), A = 0.1·ln s + 1",
+        latex: r"\theta'_p = (1-\kappa_p)\,\theta_p/s + \kappa_p\,\theta_p,\quad \kappa_p = 1 - \mathrm{clip}\!\left(\frac{p-l}{u-l},0,1\right),\quad A = 0.1\ln s + 1",
+        needs: Needs::Base(Family::Rotary),
+        ..Card::BLANK
+    };
+
+    fn check(&self) -> Result<(), PlanError> {
+        self.rotary().check()?;
+        check_stretch(self.factor, self.dynamic, Yarn::default().factor)?;
+        check_trained_length(self.trained_length)?;
+        let positive = |key, x: f64| check(key, x, "above 0 and finite", x > 0.0 && x.is_finite());
+        positive("beta_fast", self.beta_fast)?;
+        positive("beta_slow", self.beta_slow)?;
+        let rule = format!("below beta_fast = {}", self.beta_fast);
+        check(
+            "beta_slow",
+            self.beta_slow,
+            &rule,
+            self.beta_slow < self.beta_fast,
+        )?;
+        let share = (0.0..=1.0).contains(&self.extrapolation_factor);
+        check(
+            "extrapolation_factor",
+            self.extrapolation_factor,
+            "from 0 to 1",
+            share,
+        )?;
+        positive("attn_factor", self.attn_factor)?;
+        self.attention_factor
+            .map_or(Ok(()), |x| positive("attention_factor", x))?;
+        for (key, scale) in [
+            ("mscale", self.mscale),
+            ("mscale_all_dim", self.mscale_all_dim),
+        ] {
+            let holds = |x: f64| x >= 0.0 && x.is_finite();
+            scale.map_or(Ok(()), |x| check(key, x, "at least 0 and finite", holds(x)))?;
+        }
+        let rule = "false unless mscale_all_dim is set";
+        check(
+            "scale_softmax",
+            self.scale_softmax,
+            rule,
+            !self.scale_softmax || self.mscale_all_dim.is_some(),
+        )
+    }
+
+    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
+        self.check()?;
+        let dim = self.rotary().dim(model, 2)?;
+        let trained = trained_length(self.trained_length, model)?;
+        let stretch = if self.dynamic {
+            dynamic_stretch(reach, trained)
+        } else {
+            self.factor
+        };
+        let theta = inv_freq(self.base, dim);
+        let blended =
+            self.kept(&theta, dim, trained)
+                .into_iter()
+                .zip(&theta)
+                .map(|(kept, theta)| match self.blend {
+                    Blend::Frequencies => theta / stretch * (1.0 - kept) + theta * kept,
+                    Blend::Wavelengths => theta / (stretch * (1.0 - kept) + kept),
+                });
+        let plan = self
+            .rotary()
+            .plan(blended.collect(), self.amplitude(stretch));
+        let all_dim = self.mscale_all_dim.filter(|_| self.scale_softmax);
+        Ok(Plan {
+            softmax_scale: all_dim.map_or(1.0, |w| gain(stretch, w).powi(2)),
+            cache: if self.dynamic {
+                Cache::Unrotated
+            } else {
+                Cache::Rotated
+            },
+            ..plan
+        })
+    }
+}
+
+impl Yarn {
+    fn rotary(&self) -> Rotary {
+        Rotary {
+            base: self.base,
+            pairing: self.pairing,
+            partial: self.partial,
+        }
+    }
+
+    /// The share κ of the original frequency that each pair keeps.
+    fn kept(&self, theta: &[f64], dim: usize, trained: usize) -> Vec<f64> {
+        let share = |kept: f64| kept.clamp(0.0, 1.0) * self.extrapolation_factor;
+        match self.ramp {
+            Ramp::Code => {
+                let (lo, hi) = self.ramp_ends(dim, trained);
+                (0..theta.len())
+                    .map(|p| share(1.0 - (p as f64 - lo) / (hi - lo)))
+                    .collect()
+            }
+            Ramp::Paper => {
+                let width = self.beta_fast - self.beta_slow;
+                theta
+                    .iter()
+                    .map(|&t| share((turns(t, trained) - self.beta_slow) / width))
+                    .collect()
+            }
+        }
+    }
+
+    /// First and last pair of the ramp over indices.
+    fn ramp_ends(&self, dim: usize, trained: usize) -> (f64, f64) {
+        let pair = |turns| pair_with_turns(turns, self.base, dim, trained);
+        let (mut lo, mut hi) = (pair(self.beta_fast), pair(self.beta_slow));
+        if self.truncate {
+            (lo, hi) = (lo.floor(), hi.ceil());
+        }
+        lo = lo.max(0.0);
+        // d − 1, not d/2 − 1: as released.
+        hi = hi.min(dim as f64 - 1.0);
+        if lo == hi {
+            hi += 0.001;
+        }
+        (lo, hi)
+    }
+
+    /// Factor of cos and sin.
+    fn amplitude(&self, stretch: f64) -> f64 {
+        let set = |scale: Option<f64>| scale.filter(|&w| w != 0.0);
+        let rule = match (
+            self.attention_factor,
+            set(self.mscale),
+            set(self.mscale_all_dim),
+        ) {
+            (Some(amplitude), _, _) => amplitude,
+            (None, Some(over), Some(under)) => gain(stretch, over) / gain(stretch, under),
+            _ => gain(stretch, 1.0),
+        };
+        rule * self.attn_factor
+    }
+}
+
+/// g(s, w) = 0.1·w·ln s + 1; 1 for s ≤ 1
+fn gain(stretch: f64, weight: f64) -> f64 {
+    if stretch <= 1.0 {
+        1.0
+    } else {
+        0.1 * weight * stretch.ln() + 1.0
+    }
+}
