@@ -2,11 +2,14 @@
 #![forbid(unsafe_code)]
 
 pub mod error;
+pub mod export;
 pub mod figure;
 #[doc(hidden)]
 pub mod fixture;
+pub mod page;
 pub mod record;
 pub mod stats;
 pub mod store;
 pub mod summary;
+pub mod table;
 pub mod verdict;

@@ -46,17 +46,23 @@ impl Context<'_> {
         }
     }
 
-    /// `95 % intervals`.
+    /// `95% intervals`.
     fn intervals(&self) -> String {
         format!(
-            "{} % intervals",
+            "{}% intervals",
             super::scale::label(self.run.confidence * 100.0)
         )
     }
 
-    /// The sentence that says what intervals are over.
-    fn basis(&self) -> String {
-        sentence(&self.study.interval_basis)
+    /// `95% intervals over 3 seeds and the test segments`; the methods say the rest.
+    fn intervals_over(&self, units: &str) -> String {
+        let seeds = self.study.curves.iter().map(|c| c.seeds.len());
+        let over = match (seeds.clone().min().unwrap_or(0), seeds.max().unwrap_or(0)) {
+            (_, 0 | 1) => format!("{units} (one seed)"),
+            (a, b) if a == b => format!("{a} seeds and {units}"),
+            (a, b) => format!("{a} to {b} seeds and {units}"),
+        };
+        format!("{} over {over}", self.intervals())
     }
 }
 

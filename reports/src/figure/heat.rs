@@ -5,7 +5,7 @@ use super::chart::{LABEL, WIDTH};
 use super::palette::{self, Ink, Shape};
 use super::text;
 
-/// Below this many trials a cell is hatched: its 95 % interval is wider than ±0.2 around a half.
+/// Below this many trials a cell is hatched: its 95% interval is wider than ±0.2 around a half.
 pub(crate) const FEW_TRIALS: usize = 20;
 const ROW: f64 = 14.0;
 const GUTTER: f64 = 16.0;

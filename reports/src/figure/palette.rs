@@ -328,10 +328,13 @@ mod tests {
                 assert_ne!(look(i), look(j), "{i} and {j}");
             }
         }
-        for i in 0..COLOURS {
-            for j in 0..i {
-                assert_ne!(marker(i), marker(j));
-                assert_ne!(DASHES[i], DASHES[j]);
+        let first: Vec<_> = (0..COLOURS)
+            .zip(DASHES)
+            .map(|(i, dash)| (marker(i), dash))
+            .collect();
+        for (i, a) in first.iter().enumerate() {
+            for b in &first[..i] {
+                assert!(a.0 != b.0 && a.1 != b.1, "{a:?} and {b:?}");
             }
         }
     }

@@ -58,7 +58,7 @@ pub(super) fn paragraphs(study: &StudySummary, run: &RunInfo) -> Vec<(String, St
         ("Data.", data(study)),
         ("Perplexity.", perplexity),
         ("Passkey.", passkey(study, run)),
-        ("Intervals.", Some(intervals(study, run))),
+        ("Intervals.", Some(intervals(study))),
         ("Effective length.", effective(study)),
         ("Differences.", differences(study)),
     ];
@@ -181,8 +181,7 @@ fn data(study: &StudySummary) -> Option<String> {
     };
     Some(format!(
         "{}. Tokenizer: {}.{parts}",
-        capital(&data.description),
-        data.tokenizer
+        data.description, data.tokenizer
     ))
 }
 
@@ -218,7 +217,7 @@ fn laid(info: &ProtocolInfo) -> String {
     strides.dedup();
     let strides = match strides[..] {
         [one] => format!("{one} tokens"),
-        _ => format!("{} tokens for the lengths in turn", numbers(&strides)),
+        _ => format!("{} tokens (for these lengths in turn)", numbers(&strides)),
     };
     let units = count(info.units, "test segment");
     match info.protocol {
@@ -226,8 +225,8 @@ fn laid(info: &ProtocolInfo) -> String {
             "Non-overlapping windows of {lengths} tokens: each token is scored given only its own window ({units})."
         ),
         Protocol::Sliding => format!(
-            "Sliding windows of {lengths} tokens, {strides} apart: each window scores its last tokens, so that every \
-             scored token has nearly the full context ({units})."
+            "Sliding windows of {lengths} tokens, each {strides} after the one before: a window scores the tokens that \
+             no window before it held, so that nearly every scored token has most of a window before it ({units})."
         ),
         Protocol::FixedTarget => format!(
             "Fixed targets: the same tokens, in blocks of {strides}, are scored at every length, each by the window of \
@@ -249,18 +248,17 @@ fn passkey(study: &StudySummary, run: &RunInfo) -> Option<String> {
     ))
 }
 
-fn intervals(study: &StudySummary, run: &RunInfo) -> String {
+fn intervals(study: &StudySummary) -> String {
     let basis = study.interval_basis.trim().trim_end_matches('.');
-    let passkey = if study.passkey.is_some() {
-        " Passkey accuracies have Wilson intervals over trials."
-    } else {
-        ""
+    let passkey = match (study.passkey.is_some(), study.seeds.len()) {
+        (false, _) => "",
+        (true, 1) => " Passkey accuracies have Wilson intervals over trials.",
+        (true, _) => {
+            " Passkey accuracies have Wilson intervals, for which the trials count as the smaller number that gives the \
+             spread between seeds (after Korn and Graubard 1998)."
+        }
     };
-    format!(
-        "All intervals are at {} % confidence. {}.{passkey}",
-        (run.confidence * 1000.0).round() / 10.0,
-        capital(basis)
-    )
+    format!("{}.{passkey}", capital(basis))
 }
 
 fn effective(study: &StudySummary) -> Option<String> {

@@ -296,7 +296,8 @@ fn identities_are_unique_even_for_two_runs() {
 
 #[test]
 fn every_kind_of_run_has_a_page() {
-    let kinds: [(&str, fn(&mut Options)); 7] = [
+    type Change = fn(&mut Options);
+    let kinds: [(&str, Change); 7] = [
         ("one seed", |_| ()),
         ("three seeds", |o| o.seeds = vec![0, 1, 2]),
         ("no mishaps", |o| o.mishaps = false),

@@ -126,8 +126,9 @@ fn dot(curve: &Curve, found: &EffectiveLength) -> Dot {
 
 fn caption(context: Context<'_>, used: &[(&str, Pick)]) -> String {
     let mut words = String::from(
-        "The longest evaluated length that is still served. Lines: lengths that the data cannot exclude; arrow: the \
-         longest evaluated length is served, so the limit lies beyond it. At the right, tokens.",
+        "The longest evaluated length that is still served; at the right, in tokens. Lines: lengths that the data cannot \
+         exclude. Arrow to the right: the longest evaluated length is served, so the limit lies beyond it; to the left: \
+         it is not certain that any length is served.",
     );
     for (title, pick) in used {
         if let Some(found) = context.study.curves.iter().find_map(pick) {

@@ -73,9 +73,9 @@ pub(super) fn by_length(context: Context<'_>) -> Option<Figure> {
         title: "Passkey retrieval against length".into(),
         caption: format!(
             "Share of trials in which every symbol of the key is retrieved, all depths together; curves are \
-             moved sideways a little so that equal values stay visible. Bars: {} (Wilson over trials). Dashed lines: \
+             moved sideways a little so that equal values stay visible. Bars: {}. Dashed lines: \
              trained length and the threshold for the effective length.",
-            context.intervals()
+            context.intervals_over("the trials")
         ),
         drawing: chart.draw(),
         data: length_table(context),

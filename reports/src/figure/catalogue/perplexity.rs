@@ -91,10 +91,9 @@ fn figure(context: Context<'_>, protocol: Protocol, slug: &str) -> Option<Figure
 
 fn caption(context: Context<'_>, protocol: Protocol, chart: &Chart) -> String {
     let mut words = format!(
-        "Perplexity per token on test text, {}; both axes logarithmic. Bars: {}. {}",
+        "Perplexity per token on test text, {}; both axes logarithmic. Bars: {}.",
         protocol_words(protocol),
-        context.intervals(),
-        context.basis()
+        context.intervals_over("the test segments")
     );
     if chart.trained.is_some() {
         words.push_str(" Dashed line: trained length.");
@@ -298,9 +297,8 @@ pub(super) fn by_position(context: Context<'_>) -> Option<Figure> {
         title: "Loss by position in the window".into(),
         caption: format!(
             "Mean loss of the token at each position of non-overlapping windows of the longest length \
-             served ({longest} tokens), in buckets; position axis logarithmic. Bands: {}. {} Dashed line: trained length.",
-            context.intervals(),
-            context.basis()
+             served ({longest} tokens), in buckets; position axis logarithmic. Bands: {}. Dashed line: trained length.",
+            context.intervals_over("the test segments")
         ),
         drawing: chart.draw(),
         data,
