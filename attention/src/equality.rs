@@ -15,12 +15,17 @@ const TOLERANCE_F64: f64 = 1e-8;
 const TOLERANCE_F32: f64 = 2e-3;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, max_global_rejects: 10_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 400,
+        max_global_rejects: 10_000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn composed_equals_naive(case in case()) {
         let naive = case.run(Implementation::Naive, DType::F64).unwrap();
-        prop_assume!(naive.is_tame());
+        prop_assume!(naive.is_tame() && case.is_regular());
         let composed = case.run(Implementation::Composed, DType::F64).unwrap();
         let (distance, place) = naive.distance(&composed);
         prop_assert!(distance < TOLERANCE_F64, "{distance} at {place}; score {}", case.plan.score);

@@ -20,10 +20,11 @@ pub(crate) fn attend(
 ) -> Result<Tensor> {
     let parts: Vec<&Tensor> = [q, k, v].into_iter().chain(params.values()).collect();
     let cpu = Device::cpu();
+    // To the CPU first: not every device knows f64.
     let flat = |part: &&Tensor| {
         part.reshape(part.elem_count())?
-            .to_dtype(DType::F64)?
-            .to_device(&cpu)
+            .to_device(&cpu)?
+            .to_dtype(DType::F64)
     };
     let flat: Vec<Tensor> = parts.iter().map(flat).collect::<Result<_>>()?;
     let packed = Tensor::cat(&flat.iter().collect::<Vec<_>>(), 0)?;

@@ -1,21 +1,14 @@
 //! `Expr` to tensor operations by broadcasting over (batch, heads, queries, keys).
 //!
 //! What no learned parameter enters is computed on the host in f64; what depends on q − k only is computed once per
-//! distance and spread. Gradients are those of `expr::grad`: where an operation leaves its domain, or a pair is hidden,
-//! the argument is replaced before the operation, so that 0 · ∞ never arises in the backward pass.
+//! distance and spread.
 
 use super::Call;
-use crate::expr::{Binary, Env, Expr, TokenValues, Unary};
+use super::value::{Value, binary, choose, tensor, unary, where_live};
+use crate::expr::{Env, Expr, TokenValues, Unary};
 use crate::mask::Mask;
 use crate::{DType, Device, Error, Result, Tensor};
 use std::ops::Range;
-
-/// A number, or a tensor of rank 3 (heads, queries, keys) or 4 (batch before these), each axis 1 where all share.
-#[derive(Clone, Debug)]
-pub(super) enum Value {
-    Number(f64),
-    Tensor(Tensor),
-}
 
 /// The pairs that an expression is evaluated on.
 pub(super) struct Grid<'a> {
@@ -117,7 +110,7 @@ impl<'a> Grid<'a> {
 
     /// `live` is 1 where the value is used.
     fn part(&self, expr: &Expr, live: Option<&Tensor>) -> Result<Value> {
-        if let Some(value) = self.shortcut(expr)? {
+        if let Some(value) = self.shortcut(expr, live)? {
             return Ok(value);
         }
         match expr {
@@ -126,7 +119,7 @@ impl<'a> Grid<'a> {
                 Some(Some(raw)) => Ok(Value::Tensor(raw.clone())),
                 _ => Err(Error::expr(format!("raw score {turn} is not at hand"))),
             },
-            Expr::Query | Expr::Key | Expr::Reach => self.host(expr),
+            Expr::Query | Expr::Key | Expr::Reach => self.host(expr, live),
             Expr::Param(name) => {
                 let tensor = self.param(name)?;
                 Ok(Value::Tensor(tensor.reshape((
@@ -148,7 +141,7 @@ impl<'a> Grid<'a> {
             Expr::Unary(op, x) => unary(*op, self.part(x, live)?, live),
             Expr::Binary(op, x, y) => {
                 let (a, b) = (self.part(x, live)?, self.part(y, live)?);
-                binary(*op, a, b, y.has_raw() && !x.has_raw())
+                binary(*op, a, b, y.has_raw() && !x.has_raw(), live)
             }
             Expr::Select {
                 a,
@@ -171,7 +164,7 @@ impl<'a> Grid<'a> {
     }
 
     /// On the host if nothing learned enters; by distance if that is cheaper.
-    fn shortcut(&self, expr: &Expr) -> Result<Option<Value>> {
+    fn shortcut(&self, expr: &Expr, live: Option<&Tensor>) -> Result<Option<Value>> {
         let content = |part: &Expr| matches!(part, Expr::Raw(_) | Expr::Token(..));
         if matches!(expr, Expr::Number(_)) || expr.any(&content) {
             return Ok(None);
@@ -184,7 +177,7 @@ impl<'a> Grid<'a> {
         let reads = |axis: &Expr| expr.any(&|part| part == axis);
         let both = reads(&Expr::Query) && reads(&Expr::Key);
         if constant && (!both || self.distances.is_none()) {
-            return self.host(expr).map(Some);
+            return self.host(expr, live).map(Some);
         }
         let Some(distances) = &self.distances else {
             return Ok(None);
@@ -218,7 +211,7 @@ impl<'a> Grid<'a> {
     }
 
     /// Evaluates an expression that only constants enter, in f64, over the axes that it reads.
-    fn host(&self, expr: &Expr) -> Result<Value> {
+    fn host(&self, expr: &Expr, live: Option<&Tensor>) -> Result<Value> {
         let prepared = self.call.prepared;
         let heads = if expr.depends_on_head() {
             prepared.geometry().heads
@@ -259,12 +252,15 @@ impl<'a> Grid<'a> {
             return Ok(Value::Number(*one));
         }
         let shape = [heads, queries.len(), keys.len()];
-        Ok(Value::Tensor(tensor(
-            &values,
-            &shape,
-            self.dtype,
-            self.device(),
-        )?))
+        let value = tensor(&values, &shape, self.dtype, self.device())?;
+        // What stands at a pair out of use (say ln of a negative distance) has no effect on the
+        // value, but infinite or NaN it would spoil the gradient of what it is multiplied with.
+        let calm = values.iter().all(|x| x.is_finite());
+        Ok(Value::Tensor(if calm {
+            value
+        } else {
+            where_live(live, value)?
+        }))
     }
 
     /// A parameter in the compute type, learned or not.
@@ -363,166 +359,4 @@ impl Axis {
             Axis::Zero => 0.0,
         }
     }
-}
-
-impl Value {
-    /// The product with a tensor of scores or queries.
-    pub(super) fn multiply(&self, by: &Tensor) -> Result<Tensor> {
-        match self {
-            Value::Number(x) => by.affine(*x, 0.0),
-            Value::Tensor(x) => by.broadcast_mul(x),
-        }
-    }
-}
-
-/// `values` in another float type, cast last.
-pub(super) fn tensor(
-    values: &[f64],
-    shape: &[usize],
-    dtype: DType,
-    device: &Device,
-) -> Result<Tensor> {
-    match dtype {
-        DType::F64 => Tensor::from_vec(values.to_vec(), shape, device),
-        _ => {
-            let values: Vec<f32> = values.iter().map(|&x| x as f32).collect();
-            Tensor::from_vec(values, shape, device)?.to_dtype(dtype)
-        }
-    }
-}
-
-/// `yes` where `cond` is not 0, else `no`, with broadcasting.
-pub(super) fn choose(cond: &Tensor, yes: &Tensor, no: &Value) -> Result<Tensor> {
-    let no = match no {
-        Value::Tensor(no) => no.clone(),
-        Value::Number(x) => {
-            let rank = yes.rank();
-            tensor(&[*x], &vec![1; rank], yes.dtype(), &yes.device())?
-        }
-    };
-    let mut shape = cond.shape().clone();
-    for other in [yes, &no] {
-        shape = shape.broadcast_shape_binary_op(other.shape(), "select")?;
-    }
-    cond.broadcast_as(&shape)?
-        .where_cond(&yes.broadcast_as(&shape)?, &no.broadcast_as(&shape)?)
-}
-
-fn unary(op: Unary, x: Value, live: Option<&Tensor>) -> Result<Value> {
-    let x = match x {
-        Value::Number(x) => return Ok(Value::Number(op.apply(x))),
-        Value::Tensor(x) => x,
-    };
-    let guarded = x.tracked();
-    Ok(Value::Tensor(match op {
-        Unary::Neg => x.neg()?,
-        Unary::Abs if guarded => {
-            // candle gives |x| the slope 1 at 0.
-            let sign = x.detach().as_candle().sign()?;
-            x.mul(&Tensor::from_candle(sign))?
-        }
-        Unary::Abs => x.abs()?,
-        Unary::Exp => match live {
-            // Behind the mask an exponential may overflow.
-            Some(live) if guarded => choose(live, &x, &Value::Number(0.0))?.exp()?,
-            _ => x.exp()?,
-        },
-        Unary::Ln => inside(&x, 0.0, &|x| x.log())?,
-        Unary::Log1p => log1p(&x)?,
-        Unary::Sqrt => inside(&x, 0.0, &|x| x.sqrt())?,
-        Unary::Tanh => x.tanh()?,
-        Unary::Floor => x.detach().floor()?,
-        Unary::Cos => x.cos()?,
-    }))
-}
-
-/// `op(x)`, whose derivative is 0 for x at or below `edge`.
-fn inside(x: &Tensor, edge: f64, op: &dyn Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
-    if !x.tracked() {
-        return op(x);
-    }
-    let outside = below(x, edge)?;
-    let safe = choose(
-        &outside,
-        &full_like(x, edge + 1.0)?,
-        &Value::Tensor(x.clone()),
-    )?;
-    choose(&outside, &op(&x.detach())?, &Value::Tensor(op(&safe)?))
-}
-
-/// 1 where x ≤ edge; 0 for NaN.
-fn below(x: &Tensor, edge: f64) -> Result<Tensor> {
-    Ok(Tensor::from_candle(x.as_candle().le(edge)?))
-}
-
-fn full_like(x: &Tensor, value: f64) -> Result<Tensor> {
-    tensor(&[value], &vec![1; x.rank()], x.dtype(), &x.device())
-}
-
-/// ln(1 + x), which keeps the digits of a small x: ln(u) · x / (u − 1) with u the rounded 1 + x.
-fn log1p(x: &Tensor) -> Result<Tensor> {
-    inside(x, -1.0, &|x| {
-        let u = x.affine(1.0, 1.0)?;
-        let u_fixed = u.detach();
-        // The lost digits of 1 + x, as a constant: d ln(u)/dx is right already, the value gains lost/u.
-        let lost = x.detach().sub(&u_fixed.affine(1.0, -1.0)?)?.div(&u_fixed)?;
-        u.log()?.add(&lost)
-    })
-}
-
-/// `second` tells that only y depends on a raw score: the comparison is then written so that its NaN gets through.
-fn binary(op: Binary, x: Value, y: Value, second: bool) -> Result<Value> {
-    use Value::{Number, Tensor as T};
-    Ok(T(match (op, x, y) {
-        (op, Number(x), Number(y)) => return Ok(Number(op.apply(x, y))),
-        (Binary::Add, T(x), Number(c)) | (Binary::Add, Number(c), T(x)) => x.affine(1.0, c)?,
-        (Binary::Sub, T(x), Number(c)) => x.affine(1.0, -c)?,
-        (Binary::Sub, Number(c), T(x)) => x.affine(-1.0, c)?,
-        (Binary::Mul, T(x), Number(c)) | (Binary::Mul, Number(c), T(x)) if c.is_finite() => {
-            x.affine(c, 0.0)?
-        }
-        (Binary::Div, T(x), Number(c)) if c != 0.0 => x.affine(1.0 / c, 0.0)?,
-        (Binary::Pow, T(x), Number(c)) => power(&x, &|x| x.powf(c))?,
-        (op, x, y) => {
-            let like = match (&x, &y) {
-                (T(x), _) => x.clone(),
-                (_, T(y)) => y.clone(),
-                (Number(_), Number(_)) => return Err(Error::expr("two numbers stay a number")),
-            };
-            let tensor = |value: Value| match value {
-                Number(c) => full_like(&like, c),
-                T(x) => Ok(x),
-            };
-            let (x, y) = (tensor(x)?, tensor(y)?);
-            match op {
-                Binary::Add => x.broadcast_add(&y)?,
-                Binary::Sub => x.broadcast_sub(&y)?,
-                Binary::Mul => x.broadcast_mul(&y)?,
-                Binary::Div => divide(&x, &y)?,
-                Binary::Min if second => choose(&x.broadcast_le(&y)?, &x, &T(y))?,
-                Binary::Min => choose(&y.broadcast_lt(&x)?, &y, &T(x))?,
-                Binary::Max if second => choose(&x.broadcast_ge(&y)?, &x, &T(y))?,
-                Binary::Max => choose(&y.broadcast_gt(&x)?, &y, &T(x))?,
-                Binary::Pow => power(&x, &|x| x.log()?.broadcast_mul(&y)?.exp())?,
-            }
-        }
-    }))
-}
-
-/// x / y, whose derivatives are 0 where y is 0.
-fn divide(x: &Tensor, y: &Tensor) -> Result<Tensor> {
-    if !x.tracked() && !y.tracked() {
-        return x.broadcast_div(y);
-    }
-    let pole = y.eq(0.0)?;
-    let safe = choose(&pole, &full_like(y, 1.0)?, &Value::Tensor(y.clone()))?;
-    let at_pole = x.detach().broadcast_div(&y.detach())?;
-    choose(&pole, &at_pole, &Value::Tensor(x.broadcast_div(&safe)?))
-}
-
-/// A power of x that is 0 with all its derivatives for x ≤ 0.
-fn power(x: &Tensor, op: &dyn Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
-    let outside = below(x, 0.0)?;
-    let safe = choose(&outside, &full_like(x, 1.0)?, &Value::Tensor(x.clone()))?;
-    choose(&outside, &full_like(x, 0.0)?, &Value::Tensor(op(&safe)?))
 }

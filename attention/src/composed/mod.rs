@@ -6,14 +6,16 @@
 
 mod lower;
 mod rotate;
+mod value;
 
 use crate::attend::Params;
 use crate::expr::Expr;
 use crate::mask::Mask;
 use crate::prepared::{Bias, Prepared, Toeplitz};
 use crate::{Result, Tensor};
-use lower::{Grid, Value};
+use lower::Grid;
 use std::ops::Range;
+use value::Value;
 
 /// Bytes that the temporaries of one query block may take.
 const BLOCK_BYTES: usize = 256 << 20;
@@ -224,7 +226,7 @@ impl Call<'_> {
                 }));
             }
         }
-        lower::tensor(
+        value::tensor(
             &values,
             &[heads, queries.len(), keys.len()],
             like.dtype(),
@@ -248,7 +250,7 @@ impl Grid<'_> {
         let value = self.full(self.lower(expr)?)?;
         match self.visible() {
             None => Ok(value),
-            Some(visible) => lower::choose(visible, &value, &Value::Number(f64::NEG_INFINITY)),
+            Some(visible) => value::choose(visible, &value, &Value::Number(f64::NEG_INFINITY)),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Rotation of a whole tensor by tables.
 
-use super::lower::tensor;
+use super::value::tensor;
 use crate::plan::Pairing;
 use crate::tables::Table;
 use crate::{Result, Tensor};

@@ -262,6 +262,12 @@ mod tests {
     }
 
     #[test]
+    fn the_hash_stays_the_same_between_builds() {
+        let hash = "867a335b427f378ec23ce5e9d0f24a515cc833d73d9370f746ad6e7c0b05f0ef";
+        assert_eq!(example(0.01).hash(), hash);
+    }
+
+    #[test]
     fn the_hash_sees_the_last_bit_and_every_field() {
         let plan = example(0.01);
         assert_eq!(plan.hash(), example(0.01).hash());
