@@ -297,6 +297,17 @@ impl Contrast {
         )
     }
 
+    /// Standard error of the value. `None` with a single unit and a single seed, or if it is not finite.
+    #[must_use]
+    pub fn standard_error(&self) -> Option<f64> {
+        let parts = self.parts();
+        if parts.seeds.is_none() && parts.units.is_none() {
+            return None;
+        }
+        let squared = parts.seeds.map_or(0.0, |p| p.0) + parts.units.map_or(0.0, |p| p.0);
+        squared.is_finite().then(|| squared.sqrt())
+    }
+
     /// Whether the value is significantly above `bound`, one-sided. `None` if nothing can be said.
     #[must_use]
     pub fn exceeds(&self, bound: f64, confidence: f64) -> Option<bool> {

@@ -1,0 +1,566 @@
+//! Tables as papers print them: one row per scheme, one column per length, an interval in every cell.
+//!
+//! Each has a twin for programs: [`Table::long`], one number per column.
+
+use crate::figure::Data;
+use crate::record::{Protocol, State};
+use crate::stats::{Estimate, Interval};
+use crate::summary::{Curve, EffectiveLength, Measure, Outcome, StudySummary, Summary};
+use std::collections::BTreeSet;
+
+/// A table in both shapes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// File name without its ending (`language-perplexity-sliding`).
+    pub slug: String,
+    /// What it shows, with the unit.
+    pub caption: String,
+    /// For people: rounded, intervals in brackets.
+    pub wide: Data,
+    /// For programs: one number per column, not rounded.
+    pub long: Data,
+}
+
+impl Table {
+    /// CSV of the long shape (RFC 4180; no cell can become a formula).
+    #[must_use]
+    pub fn csv(&self) -> String {
+        self.long.csv()
+    }
+
+    /// LaTeX of the wide shape, for the `booktabs` package.
+    #[must_use]
+    pub fn latex(&self) -> String {
+        self.wide.latex(&self.caption, &self.slug)
+    }
+
+    /// Markdown of the wide shape, under its caption.
+    #[must_use]
+    pub fn markdown(&self) -> String {
+        format!("### {}\n\n{}", self.caption, self.wide.markdown())
+    }
+}
+
+/// All tables of a run, study by study; none is empty.
+#[must_use]
+pub fn tables(summary: &Summary) -> Vec<Table> {
+    let of = |study: &StudySummary| {
+        let mut found = Vec::new();
+        for protocol in study.protocols.iter().map(|p| p.protocol) {
+            found.push(perplexity(study, protocol));
+            found.push(bits_per_byte(study, protocol));
+        }
+        found.push(passkey(study));
+        found.push(effective(study));
+        found.push(differences(study));
+        found.push(cost(study));
+        found.retain(|table| !table.long.rows.is_empty());
+        found
+    };
+    summary.studies.iter().flat_map(of).collect()
+}
+
+/// The word for a protocol in file names and captions.
+pub(crate) fn protocol_word(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::NonOverlap => "non-overlap",
+        Protocol::Sliding => "sliding",
+        Protocol::FixedTarget => "fixed-target",
+    }
+}
+
+/// One value of a grid of curves by lengths.
+struct Point {
+    value: Estimate,
+    /// What else the long shape shows.
+    more: Vec<String>,
+}
+
+/// A grid: the wide shape has a column per length; schemes that refuse one or have no result say so in words.
+fn grid<'a>(
+    study: &'a StudySummary,
+    (slug, caption): (String, String),
+    more: &[&str],
+    format: impl Fn(f64) -> String,
+    points: impl Fn(&'a Curve) -> Vec<(usize, Point)>,
+) -> Table {
+    let all: Vec<(&Curve, Vec<(usize, Point)>)> = study
+        .curves
+        .iter()
+        .map(|c| (c, points(c)))
+        .filter(|(_, p)| !p.is_empty())
+        .collect();
+    let lengths: BTreeSet<usize> = all
+        .iter()
+        .flat_map(|(_, p)| p.iter().map(|x| x.0))
+        .collect();
+    let heads: Vec<String> = lengths.iter().map(|l| format!("#{l}")).collect();
+    let mut columns = vec!["scheme"];
+    columns.extend(heads.iter().map(String::as_str));
+    let mut wide = Data::new(&columns);
+    let fixed = ["scheme", "#length", "#value", "#low", "#high"];
+    let mut long = Data::new(&fixed.iter().chain(more).copied().collect::<Vec<_>>());
+    for (curve, points) in &all {
+        let cell = |length: &usize| match points.iter().find(|p| p.0 == *length) {
+            Some((_, point)) => shown(point.value, &format),
+            None if curve.refused.iter().any(|r| r.length == *length) => "refused".into(),
+            None => "not measured".into(),
+        };
+        wide.row(
+            [curve.label.clone()]
+                .into_iter()
+                .chain(lengths.iter().map(cell))
+                .collect(),
+        );
+        for (length, point) in points {
+            let (low, high) = ends(point.value.interval);
+            let mut row = vec![
+                curve.label.clone(),
+                length.to_string(),
+                point.value.value.to_string(),
+                low,
+                high,
+            ];
+            row.extend(point.more.iter().cloned());
+            long.row(row);
+        }
+    }
+    if !all.is_empty() {
+        for gone in &study.absent {
+            let word = match gone.state {
+                State::Diverged => "diverged",
+                State::Failed => "failed",
+                State::Waiting | State::Running | State::Interrupted | State::Done => "not done",
+            };
+            let row = [gone.label.clone()]
+                .into_iter()
+                .chain(lengths.iter().map(|_| word.into()));
+            wide.row(row.collect());
+        }
+    }
+    Table {
+        slug,
+        caption,
+        wide,
+        long,
+    }
+}
+
+fn perplexity(study: &StudySummary, protocol: Protocol) -> Table {
+    let word = protocol_word(protocol);
+    let caption = format!(
+        "{}: perplexity by length in tokens ({word} windows)",
+        study.name
+    );
+    let named = (format!("{}-perplexity-{word}", study.name), caption);
+    grid(
+        study,
+        named,
+        &["#nats", "#tokens", "#units", "#seeds"],
+        significant,
+        |curve| {
+            let points = curve
+                .perplexity
+                .iter()
+                .filter(|p| p.protocol == protocol)
+                .flat_map(|p| &p.points);
+            let of = |p: &crate::summary::PerplexityPoint| {
+                let more = vec![
+                    p.nll.value.to_string(),
+                    p.tokens.to_string(),
+                    p.units.to_string(),
+                    p.seeds.to_string(),
+                ];
+                (
+                    p.length,
+                    Point {
+                        value: p.perplexity,
+                        more,
+                    },
+                )
+            };
+            points.map(of).collect()
+        },
+    )
+}
+
+fn bits_per_byte(study: &StudySummary, protocol: Protocol) -> Table {
+    let word = protocol_word(protocol);
+    let caption = format!(
+        "{}: bits per byte by length in tokens ({word} windows)",
+        study.name
+    );
+    let named = (format!("{}-bits-per-byte-{word}", study.name), caption);
+    grid(
+        study,
+        named,
+        &[],
+        |x| format!("{x:.3}"),
+        |curve| {
+            let points = curve
+                .perplexity
+                .iter()
+                .filter(|p| p.protocol == protocol)
+                .flat_map(|p| &p.points);
+            points
+                .filter_map(|p| {
+                    p.bits_per_byte.map(|value| {
+                        (
+                            p.length,
+                            Point {
+                                value,
+                                more: Vec::new(),
+                            },
+                        )
+                    })
+                })
+                .collect()
+        },
+    )
+}
+
+fn passkey(study: &StudySummary) -> Table {
+    let caption = format!(
+        "{}: share of passkeys found, by length in tokens",
+        study.name
+    );
+    let named = (format!("{}-passkey", study.name), caption);
+    grid(
+        study,
+        named,
+        &["#hits", "#trials", "#mean log-probability"],
+        |x| format!("{x:.2}"),
+        |curve| {
+            let of = |p: &crate::summary::PasskeyPoint| {
+                let more = vec![
+                    p.hits.to_string(),
+                    p.trials.to_string(),
+                    p.log_prob.to_string(),
+                ];
+                (
+                    p.length,
+                    Point {
+                        value: p.accuracy,
+                        more,
+                    },
+                )
+            };
+            curve.passkey.iter().map(of).collect()
+        },
+    )
+}
+
+fn effective(study: &StudySummary) -> Table {
+    let heads = [
+        "scheme",
+        "measure",
+        "#effective length",
+        "#low",
+        "#high",
+        "#times trained length",
+        "longest evaluated",
+    ];
+    let mut wide = Data::new(&heads);
+    let mut long = Data::new(&[
+        "scheme",
+        "measure",
+        "#length",
+        "#low",
+        "#high",
+        "#multiple",
+        "#longest",
+        "at end",
+        "refused beyond",
+    ]);
+    for curve in &study.curves {
+        let both: [(&str, Option<&EffectiveLength>); 2] = [
+            ("perplexity", curve.effective_perplexity.as_ref()),
+            ("passkey", curve.effective_passkey.as_ref()),
+        ];
+        for (measure, found) in both.into_iter().filter_map(|(m, e)| e.map(|e| (m, e))) {
+            let reach = if found.at_end && !found.refused_beyond {
+                format!("≥{}", found.length)
+            } else {
+                found.length.to_string()
+            };
+            let (label, measure) = (curve.label.clone(), measure.to_string());
+            let bounds = [found.low.to_string(), found.high.to_string()];
+            let mut row = vec![label.clone(), measure.clone(), reach];
+            row.extend(bounds.iter().cloned());
+            row.extend([format!("{:.2}", found.multiple), found.longest.to_string()]);
+            wide.row(row);
+            let mut row = vec![label, measure, found.length.to_string()];
+            row.extend(bounds);
+            row.extend([found.multiple.to_string(), found.longest.to_string()]);
+            row.extend([found.at_end.to_string(), found.refused_beyond.to_string()]);
+            long.row(row);
+        }
+    }
+    let caption = format!("{}: effective lengths in tokens", study.name);
+    Table {
+        slug: format!("{}-effective-length", study.name),
+        caption,
+        wide,
+        long,
+    }
+}
+
+fn differences(study: &StudySummary) -> Table {
+    let mut wide = Data::new(&[
+        "scheme",
+        "measure",
+        "#length",
+        "#difference",
+        "#p (Holm)",
+        "outcome",
+    ]);
+    let mut long = Data::new(&[
+        "scheme",
+        "against",
+        "measure",
+        "protocol",
+        "#length",
+        "#difference",
+        "#low",
+        "#high",
+        "#bootstrap low",
+        "#bootstrap high",
+        "#p",
+        "#p Holm",
+        "outcome",
+        "#units",
+        "#seeds",
+    ]);
+    let reference = study.reference.as_ref().map_or("", |r| r.label.as_str());
+    for d in &study.differences {
+        let (measure, digits) = match d.measure {
+            Measure::Perplexity => ("nats per token", 3),
+            Measure::Passkey => ("passkey", 2),
+        };
+        let outcome = match d.outcome {
+            Outcome::Better => "better",
+            Outcome::Worse => "worse",
+            Outcome::NoDifference => "not told apart",
+            Outcome::NotComparable => "not comparable",
+        };
+        let p = |p: Option<f64>| {
+            p.map_or_else(String::new, |p| {
+                if p < 0.001 {
+                    "<0.001".into()
+                } else {
+                    format!("{p:.3}")
+                }
+            })
+        };
+        wide.row(vec![
+            d.label.clone(),
+            measure.into(),
+            d.length.to_string(),
+            shown(d.difference, &|x| format!("{x:+.digits$}")),
+            p(d.p_holm),
+            outcome.into(),
+        ]);
+        let optional = |x: Option<f64>| x.map_or_else(String::new, |x| x.to_string());
+        let ((low, high), (blow, bhigh)) = (ends(d.difference.interval), ends(d.bootstrap));
+        long.row(vec![
+            d.label.clone(),
+            reference.into(),
+            measure.into(),
+            d.protocol.map_or("", protocol_word).into(),
+            d.length.to_string(),
+            d.difference.value.to_string(),
+            low,
+            high,
+            blow,
+            bhigh,
+            optional(d.p),
+            optional(d.p_holm),
+            outcome.into(),
+            d.units.to_string(),
+            d.seeds.to_string(),
+        ]);
+    }
+    let caption = format!(
+        "{}: paired differences to {reference} by length in tokens",
+        study.name
+    );
+    Table {
+        slug: format!("{}-differences", study.name),
+        caption,
+        wide,
+        long,
+    }
+}
+
+fn cost(study: &StudySummary) -> Table {
+    let mut wide = Data::new(&[
+        "scheme",
+        "#training tokens/s",
+        "#relative",
+        "#peak memory (MiB)",
+        "#relative memory",
+    ]);
+    let mut long = Data::new(&[
+        "scheme",
+        "#tokens per second",
+        "#relative speed",
+        "#peak memory bytes",
+        "#relative memory",
+        "#train seconds",
+        "#evaluate seconds",
+    ]);
+    for curve in &study.curves {
+        let Some(cost) = &curve.cost else { continue };
+        let text =
+            |x: Option<f64>, digits: usize| x.map_or_else(String::new, |x| format!("{x:.digits$}"));
+        let exact = |x: Option<f64>| x.map_or_else(String::new, |x| x.to_string());
+        wide.row(vec![
+            curve.label.clone(),
+            text(cost.tokens_per_second, 0),
+            text(cost.relative_speed, 2),
+            format!("{:.0}", cost.peak_memory_bytes as f64 / f64::from(1 << 20)),
+            text(cost.relative_memory, 2),
+        ]);
+        long.row(vec![
+            curve.label.clone(),
+            exact(cost.tokens_per_second),
+            exact(cost.relative_speed),
+            cost.peak_memory_bytes.to_string(),
+            exact(cost.relative_memory),
+            cost.train_seconds.to_string(),
+            cost.evaluate_seconds.to_string(),
+        ]);
+    }
+    let caption = format!("{}: cost (mean over seeds; memory: largest)", study.name);
+    Table {
+        slug: format!("{}-cost", study.name),
+        caption,
+        wide,
+        long,
+    }
+}
+
+fn ends(interval: Option<Interval>) -> (String, String) {
+    interval.map_or_else(Default::default, |i| {
+        (i.low.to_string(), i.high.to_string())
+    })
+}
+
+fn shown(value: Estimate, format: &impl Fn(f64) -> String) -> String {
+    match value.interval {
+        _ if value.value.is_nan() => "not a number".into(),
+        _ if value.value.is_infinite() => "infinite".into(),
+        Some(i) => format!(
+            "{} [{}, {}]",
+            format(value.value),
+            format(i.low),
+            format(i.high)
+        ),
+        None => format(value.value),
+    }
+}
+
+/// Three significant digits.
+fn significant(x: f64) -> String {
+    match x.abs() {
+        a if a >= 99_999.5 => format!("{x:.1e}"),
+        a if a >= 99.95 => format!("{x:.0}"),
+        a if a >= 9.995 => format!("{x:.1}"),
+        _ => format!("{x:.2}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{self, Options};
+    use crate::summary::summarise;
+
+    fn find<'a>(tables: &'a [Table], slug: &str) -> &'a Table {
+        tables
+            .iter()
+            .find(|t| t.slug == slug)
+            .expect("the fixture has it")
+    }
+
+    #[test]
+    fn every_curve_and_length_is_in_the_table() -> Result<(), csv::Error> {
+        let summary = summarise(&fixture::run(&Options::default()));
+        let tables = tables(&summary);
+        let table = find(&tables, "language-perplexity-sliding");
+        let heads: Vec<&str> = table.wide.columns.iter().map(|c| c.0.as_str()).collect();
+        assert_eq!(heads, ["scheme", "128", "256", "512", "1024"]);
+        let row = |label: &str| {
+            table
+                .wide
+                .rows
+                .iter()
+                .find(|r| r[0] == label)
+                .expect("has a row")
+                .clone()
+        };
+        assert_eq!(row("learned")[2..], ["refused", "refused", "refused"]);
+        assert_eq!(
+            row("wild_50%")[1..],
+            ["diverged", "diverged", "diverged", "diverged"]
+        );
+        let mut reader = csv::Reader::from_reader(table.long.csv().into_bytes().leak() as &[u8]);
+        let mut seen = 0;
+        for record in reader.records() {
+            let record = record?;
+            let curve = summary.studies[0]
+                .curves
+                .iter()
+                .find(|c| c.label == record[0])
+                .expect("known");
+            let sliding = curve
+                .perplexity
+                .iter()
+                .find(|p| p.protocol == Protocol::Sliding)
+                .expect("measured");
+            let point = sliding
+                .points
+                .iter()
+                .find(|p| p.length.to_string() == record[1])
+                .expect("measured");
+            assert_eq!(
+                record[2].parse::<f64>().ok(),
+                Some(point.perplexity.value),
+                "not rounded"
+            );
+            seen += 1;
+        }
+        assert_eq!(seen, 7 * 4 + 1);
+        Ok(())
+    }
+
+    #[test]
+    fn latex_is_escaped_and_has_rules() {
+        let tables = tables(&summarise(&fixture::run(&Options::default())));
+        let latex = find(&tables, "language-perplexity-fixed-target").latex();
+        assert!(latex.contains("\\toprule") && latex.contains("\\bottomrule"));
+        assert!(latex.contains("wild\\_50\\% & diverged"), "{latex}");
+        assert!(
+            !latex.replace("\\%", "").contains('%'),
+            "an unescaped % hides the rest of its line: {latex}"
+        );
+    }
+
+    #[test]
+    fn reach_beyond_the_evaluated_lengths_is_marked() {
+        let tables = tables(&summarise(&fixture::run(&Options::default())));
+        let table = find(&tables, "language-effective-length");
+        let of = |label: &str| {
+            table
+                .wide
+                .rows
+                .iter()
+                .find(|r| r[0] == label)
+                .expect("has a row")[2]
+                .clone()
+        };
+        assert_eq!(of("alibi"), "≥1024");
+        assert_eq!(of("rope"), "128");
+        assert_eq!(of("learned"), "128", "it ends by refusal, so 128 is exact");
+    }
+}
