@@ -9,7 +9,7 @@ use crate::model::{Decoder, Shape, Values};
 use crate::train::{Batches, Progress, Step, Trainer};
 use crate::{Error, Result, checkpoint, machine};
 use farspan_attention::plan::Plan;
-use farspan_attention::{Device, expr};
+use farspan_attention::Device;
 use farspan_datasets::tasks::passkey::{Passkey, PasskeyConfig};
 use farspan_datasets::{Batch, DataConfig, TextData};
 use farspan_pe::{AnyScheme, Len, Registry};
@@ -17,7 +17,7 @@ use farspan_reports::record::{
     CellRecord, Cost, DataRecord, EngineRecord, ModelRecord, PartRecord, SCHEMA_VERSION,
     SchemeRecord, Stage, State, Status, TrainRecord,
 };
-use farspan_reports::store::RunDir;
+use farspan_reports::store::{Held, RunDir};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -28,6 +28,8 @@ const VALIDATION_BATCHES: usize = 2;
 const VALIDATION_SEED: u64 = u64::MAX;
 /// Time between checkpoints, and between looks at the status file.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(20);
+/// Time that a cell of a killed runner is given to save its state and leave.
+const HANDOVER: Duration = Duration::from_secs(30);
 const STATUS_EVERY: Duration = Duration::from_millis(500);
 
 /// All that a cell depends on. Its hash, without [`data_root`](CellConfig::data_root), is the cell's identity.
@@ -236,7 +238,7 @@ pub fn run(dir: &RunDir, id: &str, registry: &Registry, stop: StopFlag<'_>) -> R
         .ok_or_else(|| Error::Data(format!("{}: no cell {id} in its plan", dir.path().display())))?;
     let config: CellConfig = serde_json::from_value(planned.config.clone())
         .map_err(|e| Error::Data(format!("plan.json, cell {}: {e}", planned.label)))?;
-    let _held = dir.hold_cell(id)?;
+    let _held = hold(dir, id)?;
     if dir.has_result(id) {
         return Ok(Ended::Done);
     }
@@ -248,6 +250,19 @@ pub fn run(dir: &RunDir, id: &str, registry: &Registry, stop: StopFlag<'_>) -> R
             // The first error is the one to tell; a second one while saving it changes nothing.
             let _ = cell.report(State::Failed, 0, Some(e.to_string()));
             Err(e)
+        }
+    }
+}
+
+/// Takes the cell's lock. A runner that was killed leaves cells that are still saving their state: they get a while.
+fn hold(dir: &RunDir, id: &str) -> Result<Held> {
+    let started = Instant::now();
+    loop {
+        match dir.hold_cell(id) {
+            Err(e) if e.is_held() && started.elapsed() < HANDOVER => {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            other => return Ok(other?),
         }
     }
 }
@@ -435,7 +450,8 @@ impl Running<'_> {
         if stopped {
             return Ok(None);
         }
-        let (perplexity, passkey) = measured?;
+        let (perplexity, passkey, samples) = measured?;
+        self.dir.write_samples(self.id, &samples)?;
         self.cost.evaluate_seconds = started.elapsed().as_secs_f64();
         let (parameters, scheme_parameters) = model.parameters();
         let geometry = config.shape.geometry;
@@ -456,7 +472,7 @@ impl Running<'_> {
                 paper: card.paper.to_string(),
                 settings: scheme.settings(),
                 formula: plan.score.to_string(),
-                latex: expr::latex(&plan.score),
+                latex: plan.score.latex(),
                 base: config.scheme.base.clone(),
                 stage: config.stage,
             },
@@ -504,15 +520,17 @@ fn measure_all(
     config: &CellConfig,
     source: &Source,
     tick: &mut dyn FnMut(usize) -> Result<()>,
-) -> Result<(perplexity::Measured, passkey::Measured)> {
-    let mut found = (perplexity::Measured::default(), passkey::Measured::default());
+) -> Result<(perplexity::Measured, passkey::Measured, Vec<serde_json::Value>)> {
+    let mut found = (perplexity::Measured::default(), passkey::Measured::default(), Vec::new());
     if let (Some(wanted), Source::Text(text)) = (&config.evaluate.perplexity, source) {
         let longest = wanted.lengths.iter().copied().max().unwrap_or(0);
         let segments = text.test_segments(longest + 1, wanted.segments)?;
         found.0 = perplexity::measure(subject, wanted, &segments, tick)?;
+        found.2.extend(found.0.samples(&segments));
     }
     if let (Some(wanted), Source::Passkey(task)) = (&config.evaluate.passkey, source) {
         found.1 = passkey::measure(subject, wanted, task, config.seed, tick)?;
+        found.2.append(&mut found.1.samples);
     }
     Ok(found)
 }

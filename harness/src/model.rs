@@ -133,12 +133,11 @@ pub struct Decoder {
     weights: BTreeMap<String, Weight>,
 }
 
-/// A plan made ready for windows of one length: tables, and the constants that the plan brings along.
+/// A plan made ready for windows of one length.
 #[derive(Debug)]
 pub struct Ready {
     plan: Plan,
     prepared: Prepared,
-    constants: BTreeMap<String, Tensor>,
     len: usize,
 }
 
@@ -231,16 +230,7 @@ impl Decoder {
     /// Makes `plan` ready for windows of `len` tokens starting at position 0.
     pub fn ready(&self, plan: &Plan, len: usize) -> Result<Ready> {
         let prepared = Prepared::new(plan, &self.shape.geometry, 0..len, 0..len, &self.device)?;
-        let constants = plan
-            .params
-            .iter()
-            .filter(|spec| !spec.learned)
-            .map(|spec| {
-                let values = draw(spec, &spec.name, 0);
-                Ok((spec.name.clone(), Tensor::from_vec(values, spec.shape.as_slice(), &self.device)?))
-            })
-            .collect::<Result<_>>()?;
-        Ok(Ready { plan: plan.clone(), prepared, constants, len })
+        Ok(Ready { plan: plan.clone(), prepared, len })
     }
 
     fn weight(&self, name: &str, pass: Pass) -> Tensor {
@@ -251,13 +241,10 @@ impl Decoder {
         }
     }
 
-    /// The scheme's parameters as layer `layer` sees them.
+    /// The scheme's learned parameters as layer `layer` sees them; constants lie in the plan.
     fn scheme_params(&self, ready: &Ready, layer: usize, pass: Pass) -> Params {
-        let value = |spec: &ParamSpec| match spec.learned {
-            true => self.weight(&scheme_name(spec, layer), pass),
-            false => ready.constants[&spec.name].clone(),
-        };
-        ready.plan.params.iter().map(|spec| (spec.name.clone(), value(spec))).collect()
+        let learned = ready.plan.params.iter().filter(|spec| spec.learned);
+        learned.map(|spec| (spec.name.clone(), self.weight(&scheme_name(spec, layer), pass))).collect()
     }
 
     /// Runs the stack over `rows` windows of `ready`'s length.

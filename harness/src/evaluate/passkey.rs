@@ -9,6 +9,7 @@ use crate::config::types::PasskeyGridConfig;
 use farspan_datasets::Batch;
 use farspan_datasets::tasks::passkey::{Passkey, score};
 use farspan_reports::record::{PasskeyRecord, Refusal};
+use serde_json::{Value, json};
 
 /// Everything that the passkey grid gives.
 #[derive(Debug, Default)]
@@ -17,6 +18,8 @@ pub struct Measured {
     pub records: Vec<PasskeyRecord>,
     /// Lengths the scheme cannot serve.
     pub refused: Vec<Refusal>,
+    /// Every prompt as text with its outcome, for a person to read.
+    pub samples: Vec<Value>,
 }
 
 /// Asks every prompt of the grid. `seed` draws the prompts: the same for every scheme.
@@ -58,10 +61,25 @@ pub fn measure(
                 }
                 tick(part.tokens.len())?;
             }
+            measured.samples.extend(samples(task, &cell.batch, &record));
             measured.records.push(record);
         }
     }
     Ok(measured)
+}
+
+fn samples(task: &Passkey, batch: &Batch, record: &PasskeyRecord) -> Vec<Value> {
+    let prompts = batch.tokens.chunks(batch.len);
+    let keys = batch.targets.chunks(batch.len).zip(batch.weights.chunks(batch.len));
+    let line = |(trial, (prompt, (targets, weights))): (usize, (&[u32], (&[u32], &[f32])))| {
+        let key: Vec<u32> = targets.iter().zip(weights).filter(|(_, w)| **w > 0.0).map(|(t, _)| *t).collect();
+        json!({
+            "measure": "passkey", "length": record.length, "depth": record.depth, "trial": trial,
+            "prompt": task.render(prompt), "key": task.render(&key),
+            "hit": record.hits[trial], "symbols": record.symbols[trial],
+        })
+    };
+    prompts.zip(keys).enumerate().map(line).collect()
 }
 
 /// Cuts a batch into batches of at most `rows` windows.

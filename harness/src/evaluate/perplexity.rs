@@ -13,6 +13,7 @@ use crate::Result;
 use crate::config::types::PerplexityConfig;
 use farspan_datasets::Segment;
 use farspan_reports::record::{PerplexityRecord, PositionRecord, Protocol, Refusal};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Everything that perplexity gives.
@@ -83,6 +84,23 @@ pub fn measure(
         }
     }
     Ok(measured)
+}
+
+impl Measured {
+    /// Every segment's loss with where it lies in the test text, for a person to read.
+    pub fn samples(&self, segments: &[Segment]) -> Vec<Value> {
+        let lines = |record: &PerplexityRecord| {
+            let line = |(i, segment): (usize, &Segment)| {
+                json!({
+                    "measure": "perplexity", "protocol": record.protocol, "length": record.length,
+                    "segment": i, "document": segment.document, "offset": segment.offset,
+                    "nll": format!("{}", record.nll[i]), "tokens": record.tokens[i], "bytes": record.bytes[i],
+                })
+            };
+            segments.iter().enumerate().map(line).collect::<Vec<_>>()
+        };
+        self.records.iter().flat_map(lines).collect()
+    }
 }
 
 /// Protocols share windows (the first sliding window is a non-overlapping block): each start is read once.
