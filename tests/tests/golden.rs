@@ -1,0 +1,87 @@
+//! Schemes against numbers from outside: published code that was run, and formulas evaluated elsewhere.
+//! `tests/golden/README.md` says where each file comes from.
+
+#[path = "golden/bias.rs"]
+mod bias;
+#[path = "golden/rotary.rs"]
+mod rotary;
+
+use farspan_attention::plan::{Geometry, Plan};
+use farspan_pe::{Len, Registry};
+use serde_json::Value;
+
+/// Relative tolerance for numbers that were computed in f32.
+const F32: f64 = 2e-6;
+/// Relative tolerance for numbers that were computed in f64 and printed with 9 digits.
+const F64: f64 = 1e-8;
+
+fn golden(file: &str) -> Value {
+    let path = format!("{}/golden/{file}.json", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+/// The entries of a file whose name starts with `prefix`; exactly `count` of them.
+fn entries<'a>(file: &'a Value, prefix: &'a str, count: usize) -> Vec<(&'a str, &'a Value)> {
+    let all = file.as_object().expect("a file of named entries").iter();
+    let found: Vec<_> = all
+        .filter(|(name, _)| name.starts_with(prefix))
+        .map(|(name, v)| (name.as_str(), v))
+        .collect();
+    assert_eq!(found.len(), count, "entries {prefix}*");
+    found
+}
+
+fn model(head_dim: usize, trained_length: usize) -> Geometry {
+    Geometry {
+        layers: 1,
+        width: 8,
+        heads: 1,
+        kv_heads: 1,
+        head_dim,
+        trained_length,
+    }
+}
+
+fn plan(id: &str, settings: Value, model: &Geometry, reach: usize) -> Plan {
+    let scheme = Registry::builtin()
+        .parse(id, settings)
+        .unwrap_or_else(|e| panic!("{id}: {e}"));
+    scheme
+        .plan(model, Len(reach))
+        .unwrap_or_else(|e| panic!("{id}: {e}"))
+}
+
+fn number(value: &Value) -> f64 {
+    value
+        .as_f64()
+        .unwrap_or_else(|| panic!("a number, found {value}"))
+}
+
+fn size(value: &Value) -> usize {
+    value
+        .as_u64()
+        .unwrap_or_else(|| panic!("a size, found {value}")) as usize
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    list(value).iter().map(number).collect()
+}
+
+fn list(value: &Value) -> &[Value] {
+    value
+        .as_array()
+        .unwrap_or_else(|| panic!("a list, found {value}"))
+}
+
+/// |found − expected| ≤ rtol·|expected| + atol, number by number.
+#[track_caller]
+fn close(what: &str, found: &[f64], expected: &[f64], rtol: f64, atol: f64) {
+    assert_eq!(found.len(), expected.len(), "{what}: number of values");
+    for (i, (f, e)) in found.iter().zip(expected).enumerate() {
+        assert!(
+            (f - e).abs() <= rtol * e.abs() + atol,
+            "{what}[{i}]: found {f}, expected {e}"
+        );
+    }
+}
