@@ -1,0 +1,314 @@
+//! Learning byte-pair merges (Sennrich et al. 2016, arXiv 1508.07909, section 3.2, on bytes).
+//!
+//! Only the learning is here; the result is a `tokenizer.json` that the `tokenizers` crate applies. Its own trainer
+//! walks hash tables in an order that changes from process to process, and where two merges spell the same token that
+//! order can decide a merge. Here every order is fixed: of two pairs that are equally frequent the one with the lower
+//! ids is merged first.
+
+use crate::error::DataError;
+use crate::parallel;
+use serde_json::{Value, json};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
+
+/// A pair is merged only if it occurs this often.
+const MIN_COUNT: i64 = 2;
+
+type Pair = (u32, u32);
+
+/// Learns a tokenizer with at most `vocab` ids from texts and gives it as `tokenizer.json`. Texts are split into words
+/// as GPT-2 does (letters, digits, other signs, blanks).
+pub(crate) fn train(texts: &[&str], vocab: usize) -> Result<String, DataError> {
+    let splitter = ByteLevel::new(false, true, true);
+    let counted = parallel::map(texts, |text| count_words(&splitter, text));
+    // A sorted map: the order of the words is the order of their letters.
+    let mut words: BTreeMap<String, i64> = BTreeMap::new();
+    for counts in counted {
+        for (word, count) in counts? {
+            *words.entry(word).or_default() += count;
+        }
+    }
+    let mut alphabet: Vec<char> = ByteLevel::alphabet().into_iter().collect();
+    alphabet.sort_unstable();
+    let tokens: Vec<String> = alphabet.iter().map(char::to_string).collect();
+    let ids: HashMap<char, u32> = alphabet.into_iter().zip(0..).collect();
+    let words = words
+        .into_iter()
+        .map(|(word, count)| Word {
+            ids: word.chars().map(|c| ids[&c]).collect(),
+            count,
+        })
+        .collect();
+    let mut learner = Learner::new(tokens, words);
+    learner.learn(vocab);
+    Ok(learner.into_json())
+}
+
+/// Words of a text, each byte as the letter that stands for it.
+fn count_words(splitter: &ByteLevel, text: &str) -> Result<HashMap<String, i64>, DataError> {
+    let mut split = PreTokenizedString::from(text);
+    splitter
+        .pre_tokenize(&mut split)
+        .map_err(|e| DataError::Tokenizer {
+            name: "bpe".into(),
+            reason: e.to_string(),
+        })?;
+    let mut counts = HashMap::new();
+    for (word, _, _) in split.get_splits(OffsetReferential::Original, OffsetType::None) {
+        match counts.get_mut(word) {
+            Some(count) => *count += 1,
+            None => {
+                counts.insert(word.to_string(), 1);
+            }
+        }
+    }
+    Ok(counts)
+}
+
+struct Word {
+    ids: Vec<u32>,
+    count: i64,
+}
+
+impl Word {
+    fn pairs(&self) -> impl Iterator<Item = Pair> {
+        self.ids.windows(2).map(|pair| (pair[0], pair[1]))
+    }
+
+    /// Replaces the pair from left to right.
+    fn merge(&mut self, pair: Pair, new: u32) {
+        let mut kept = 0;
+        let mut at = 0;
+        while at < self.ids.len() {
+            let is_pair = self.ids[at] == pair.0 && self.ids.get(at + 1) == Some(&pair.1);
+            self.ids[kept] = if is_pair { new } else { self.ids[at] };
+            kept += 1;
+            at += if is_pair { 2 } else { 1 };
+        }
+        self.ids.truncate(kept);
+    }
+}
+
+struct Learner {
+    tokens: Vec<String>,
+    ids: HashMap<String, u32>,
+    merges: Vec<Pair>,
+    /// Merged pairs and what they give.
+    rules: HashMap<Pair, u32>,
+    words: Vec<Word>,
+    counts: HashMap<Pair, i64>,
+    /// Words that have, or once had, the pair.
+    places: HashMap<Pair, Vec<usize>>,
+    /// Counts as they were when a pair last changed; a stale entry is seen by its count.
+    queue: BinaryHeap<(i64, Reverse<Pair>)>,
+}
+
+impl Learner {
+    fn new(tokens: Vec<String>, words: Vec<Word>) -> Learner {
+        let ids = tokens.iter().cloned().zip(0..).collect();
+        let mut counts: HashMap<Pair, i64> = HashMap::new();
+        let mut places: HashMap<Pair, Vec<usize>> = HashMap::new();
+        for (index, word) in words.iter().enumerate() {
+            for pair in word.pairs() {
+                *counts.entry(pair).or_default() += word.count;
+                places.entry(pair).or_default().push(index);
+            }
+        }
+        let queue = counts
+            .iter()
+            .map(|(pair, count)| (*count, Reverse(*pair)))
+            .collect();
+        let (merges, rules) = (Vec::new(), HashMap::new());
+        Learner {
+            tokens,
+            ids,
+            merges,
+            rules,
+            words,
+            counts,
+            places,
+            queue,
+        }
+    }
+
+    fn learn(&mut self, vocab: usize) {
+        while self.tokens.len() < vocab {
+            let Some((count, Reverse(pair))) = self.queue.pop() else {
+                break;
+            };
+            if self.counts.get(&pair) != Some(&count) {
+                continue;
+            }
+            if count < MIN_COUNT {
+                break;
+            }
+            // A pair can come back when another merge spells the same token; its rule stands.
+            let new = match self.rules.get(&pair) {
+                Some(id) => *id,
+                None => self.add_rule(pair),
+            };
+            self.apply(pair, new);
+        }
+    }
+
+    fn add_rule(&mut self, pair: Pair) -> u32 {
+        let spelling = format!(
+            "{}{}",
+            self.tokens[pair.0 as usize], self.tokens[pair.1 as usize]
+        );
+        let next = self.tokens.len() as u32;
+        let id = *self.ids.entry(spelling.clone()).or_insert(next);
+        if id == next {
+            self.tokens.push(spelling);
+        }
+        self.merges.push(pair);
+        self.rules.insert(pair, id);
+        id
+    }
+
+    fn apply(&mut self, pair: Pair, new: u32) {
+        let mut places = self.places.remove(&pair).unwrap_or_default();
+        places.sort_unstable();
+        places.dedup();
+        let mut changes: HashMap<Pair, i64> = HashMap::new();
+        for index in places {
+            let word = &mut self.words[index];
+            for old in word.pairs() {
+                *changes.entry(old).or_default() -= word.count;
+            }
+            word.merge(pair, new);
+            for now in word.pairs() {
+                *changes.entry(now).or_default() += word.count;
+                if now.0 == new || now.1 == new {
+                    self.places.entry(now).or_default().push(index);
+                }
+            }
+        }
+        for (pair, change) in changes {
+            if change == 0 {
+                continue;
+            }
+            let count = self.counts.entry(pair).or_default();
+            *count += change;
+            if *count > 0 {
+                self.queue.push((*count, Reverse(pair)));
+            }
+        }
+    }
+
+    fn into_json(self) -> String {
+        let vocab: serde_json::Map<String, Value> = self
+            .tokens
+            .iter()
+            .cloned()
+            .zip((0_u32..).map(Value::from))
+            .collect();
+        let merges: Vec<[&str; 2]> = self
+            .merges
+            .iter()
+            .map(|&(a, b)| [&*self.tokens[a as usize], &*self.tokens[b as usize]])
+            .collect();
+        let byte_level = json!({
+            "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true,
+        });
+        json!({
+            "version": "1.0",
+            "truncation": null,
+            "padding": null,
+            "added_tokens": [],
+            "normalizer": null,
+            "pre_tokenizer": byte_level,
+            "post_processor": null,
+            "decoder": byte_level,
+            "model": {
+                "type": "BPE", "dropout": null, "unk_token": null,
+                "continuing_subword_prefix": null, "end_of_word_suffix": null,
+                "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
+                "vocab": vocab, "merges": merges,
+            },
+        })
+        .to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Merges after the 256 bytes, as text.
+    fn learned(texts: &[&str], new: usize) -> Vec<String> {
+        let json: Value = serde_json::from_str(&train(texts, 256 + new).unwrap()).unwrap();
+        let merges = json["model"]["merges"].as_array().unwrap();
+        merges
+            .iter()
+            .map(|m| format!("{}+{}", m[0].as_str().unwrap(), m[1].as_str().unwrap()))
+            .collect()
+    }
+
+    /// The first merges of the example in section 3.2 of the paper, without its end-of-word sign: counted by hand.
+    #[test]
+    fn merges_follow_the_paper() {
+        let text = [("low", 5), ("lower", 2), ("newest", 6), ("widest", 3)]
+            .map(|(word, n)| format!("{word}\n").repeat(n))
+            .concat();
+        // es 9, est 9, lo 7, low 7; then ne, ew, west at 6 each: the pair of the lowest ids is e+w.
+        assert_eq!(["e+s", "es+t", "l+o", "lo+w"], learned(&[&text], 4)[..]);
+        assert_eq!("e+w", learned(&[&text], 5)[4]);
+    }
+
+    #[test]
+    fn rare_pairs_are_not_merged() {
+        assert_eq!(Vec::<String>::new(), learned(&["abcdefg"], 50));
+        assert_eq!(["a+b"], learned(&["ab\n", "ab\n"], 50)[..]);
+    }
+
+    /// Against the plainest form of the algorithm: count all pairs anew before each merge.
+    #[test]
+    fn merges_equal_those_of_a_full_recount() {
+        let text = include_str!("bpe.rs");
+        let splitter = ByteLevel::new(false, true, true);
+        let mut words: Vec<(Vec<String>, i64)> = count_words(&splitter, text)
+            .unwrap()
+            .into_iter()
+            .map(|(word, n)| (word.chars().map(String::from).collect(), n))
+            .collect();
+        let mut alphabet: Vec<String> = ByteLevel::alphabet().iter().map(char::to_string).collect();
+        alphabet.sort_unstable();
+        let mut expected: Vec<String> = Vec::new();
+        while alphabet.len() < 256 + 150 {
+            let mut counts: HashMap<(&str, &str), i64> = HashMap::new();
+            for (word, n) in &words {
+                for pair in word.windows(2) {
+                    *counts.entry((&pair[0], &pair[1])).or_default() += n;
+                }
+            }
+            let id = |token: &str| alphabet.iter().position(|t| t == token).unwrap();
+            let ((a, b), _) = counts
+                .into_iter()
+                .max_by_key(|((a, b), n)| (*n, Reverse((id(a), id(b)))))
+                .unwrap();
+            let (a, b) = (a.to_string(), b.to_string());
+            let joined = format!("{a}{b}");
+            for (word, _) in &mut words {
+                let mut at = 0;
+                while at + 1 < word.len() {
+                    if word[at] == a && word[at + 1] == b {
+                        word[at] = joined.clone();
+                        word.remove(at + 1);
+                    }
+                    at += 1;
+                }
+            }
+            if !alphabet.contains(&joined) {
+                alphabet.push(joined);
+            }
+            let rule = format!("{a}+{b}");
+            if !expected.contains(&rule) {
+                expected.push(rule);
+            }
+        }
+        assert_eq!(expected, learned(&[text], 150));
+    }
+}

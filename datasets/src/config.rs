@@ -1,0 +1,431 @@
+//! What a config says about text: the `[data]` table.
+
+use crate::error::DataError;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::ser::{SerializeMap, Serializer};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::fmt;
+
+/// A corpus that needs no path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum NamedCorpus {
+    /// Sources and documents of the project's own locked dependencies, from the local package cache of cargo. Present
+    /// on every machine that has built the project, and the same bytes on each: archives are checked against
+    /// `Cargo.lock`.
+    Cargo,
+}
+
+/// Where text comes from and how it becomes tokens. Exactly one of `corpus`, `files`, `jsonl` and `parquet` is given.
+///
+/// Text is UTF-8. A byte-order mark is removed and CRLF becomes LF; nothing else is changed. Empty documents and exact
+/// copies of earlier documents are dropped.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataConfig {
+    /// A corpus that needs no path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corpus: Option<NamedCorpus>,
+    /// Text files, one document each: paths or globs, one or a list. A name ending in `.zst` is decompressed.
+    #[serde(
+        deserialize_with = "one_or_many",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(with = "Option<OneOrMany>")]
+    pub files: Option<Vec<String>>,
+    /// JSON Lines files (`.jsonl`, `.jsonl.zst`), one document per line.
+    #[serde(
+        deserialize_with = "one_or_many",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(with = "Option<OneOrMany>")]
+    pub jsonl: Option<Vec<String>>,
+    /// Parquet files, one document per row.
+    #[serde(
+        deserialize_with = "one_or_many",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(with = "Option<OneOrMany>")]
+    pub parquet: Option<Vec<String>>,
+    /// Column of `jsonl` and `parquet` that holds the text. Default: `text`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<String>,
+    /// `"byte"`, a path ending in `.json` (a `tokenizer.json`), or `{ bpe = N }`: trained on the training part.
+    pub tokenizer: TokenizerConfig,
+    /// `false`: a window lies inside one document. `true`: the documents of a part are joined, with a separator token
+    /// between them; neither attention nor positions are reset at it.
+    pub pack: bool,
+    /// Shorter documents are dropped. Default: 16384 for `corpus`, else 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_document_bytes: Option<usize>,
+    /// Reading stops after this many bytes of text. Without it, more than 1 GiB is an error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_bytes: Option<u64>,
+    /// Part of the bytes that validation losses are taken on.
+    pub validation: f64,
+    /// Part of the bytes that measurements are taken on.
+    pub test: f64,
+    /// Bad files, lines or rows (not UTF-8, not JSON, no such column, no string) that are left out and counted before
+    /// one more is an error. Default: 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skip_bad: Option<usize>,
+}
+
+impl Default for DataConfig {
+    /// No source yet; the other keys at their defaults.
+    fn default() -> DataConfig {
+        DataConfig {
+            corpus: None,
+            files: None,
+            jsonl: None,
+            parquet: None,
+            column: None,
+            tokenizer: TokenizerConfig::Byte,
+            pack: false,
+            min_document_bytes: None,
+            max_bytes: None,
+            validation: 0.05,
+            test: 0.10,
+            skip_bad: None,
+        }
+    }
+}
+
+impl DataConfig {
+    /// Documents shorter than this are dropped.
+    pub fn min_document_bytes(&self) -> usize {
+        let default = if self.corpus.is_some() { 16 * 1024 } else { 1 };
+        self.min_document_bytes.unwrap_or(default)
+    }
+
+    /// Checks every rule that needs no file.
+    pub fn validate(&self) -> Result<(), DataError> {
+        let given: Vec<&str> = [
+            ("corpus", self.corpus.is_some()),
+            ("files", self.files.is_some()),
+            ("jsonl", self.jsonl.is_some()),
+            ("parquet", self.parquet.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(key, is_given)| is_given.then_some(key))
+        .collect();
+        if given.len() != 1 {
+            let found = if given.is_empty() {
+                "none of them".to_string()
+            } else {
+                given.join(" and ")
+            };
+            return setting(
+                "data",
+                "exactly one of corpus, files, jsonl and parquet",
+                found,
+            );
+        }
+        for (key, paths) in [
+            ("data.files", &self.files),
+            ("data.jsonl", &self.jsonl),
+            ("data.parquet", &self.parquet),
+        ] {
+            match paths {
+                Some(paths) if paths.is_empty() => {
+                    return setting(key, "at least one path", "an empty list");
+                }
+                Some(paths) if paths.iter().any(|p| p.is_empty()) => {
+                    return setting(key, "a path", "an empty string");
+                }
+                _ => {}
+            }
+        }
+        if self.column.is_some() && self.jsonl.is_none() && self.parquet.is_none() {
+            return setting("data.column", "to stand beside jsonl or parquet", given[0]);
+        }
+        for (key, part) in [
+            ("data.validation", self.validation),
+            ("data.test", self.test),
+        ] {
+            if !(part > 0.0 && part < 1.0) {
+                return setting(key, "a number between 0 and 1, both excluded", part);
+            }
+        }
+        let held_out = self.validation + self.test;
+        if held_out > 0.9 {
+            let expected = "validation + test to leave at least a tenth for training";
+            return setting("data.test", expected, format!("{held_out} held out"));
+        }
+        if self.max_bytes == Some(0) {
+            return setting("data.max_bytes", "at least 1", 0);
+        }
+        if let TokenizerConfig::Bpe(vocab) = self.tokenizer
+            && !(257..=1_000_000).contains(&vocab)
+        {
+            let expected = "a vocabulary of 257 to 1000000 (256 of them are the single bytes)";
+            return setting("data.tokenizer.bpe", expected, vocab);
+        }
+        Ok(())
+    }
+}
+
+/// The error of a setting.
+fn setting<T>(key: &'static str, expected: &str, found: impl fmt::Display) -> Result<T, DataError> {
+    Err(DataError::Setting {
+        key,
+        expected: expected.into(),
+        found: found.to_string(),
+    })
+}
+
+/// How text becomes tokens: `"byte"`, a path ending in `.json`, or `{ bpe = N }`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum TokenizerConfig {
+    /// One token per byte: 256 ids.
+    #[default]
+    Byte,
+    /// Byte-level byte-pair encoding with this many ids, trained on the training part.
+    Bpe(usize),
+    /// A `tokenizer.json` file.
+    File(String),
+}
+
+impl Serialize for TokenizerConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            TokenizerConfig::Byte => serializer.serialize_str("byte"),
+            TokenizerConfig::File(path) => serializer.serialize_str(path),
+            TokenizerConfig::Bpe(vocab) => {
+                let mut map = serializer.serialize_map(Some(1))?;
+                map.serialize_entry("bpe", vocab)?;
+                map.end()
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for TokenizerConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<TokenizerConfig, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = TokenizerConfig;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"byte\", a path ending in .json, or { bpe = N }")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<TokenizerConfig, E> {
+                match text {
+                    "byte" => Ok(TokenizerConfig::Byte),
+                    path if path.ends_with(".json") => Ok(TokenizerConfig::File(path.into())),
+                    _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+                }
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TokenizerConfig, A::Error> {
+                let mut vocab = None;
+                while let Some(key) = map.next_key::<String>()? {
+                    match (key.as_str(), vocab) {
+                        ("bpe", None) => vocab = Some(map.next_value::<usize>()?),
+                        ("bpe", Some(_)) => return Err(de::Error::duplicate_field("bpe")),
+                        _ => return Err(de::Error::unknown_field(&key, &["bpe"])),
+                    }
+                }
+                vocab
+                    .map(TokenizerConfig::Bpe)
+                    .ok_or_else(|| de::Error::missing_field("bpe"))
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+impl JsonSchema for TokenizerConfig {
+    fn schema_name() -> Cow<'static, str> {
+        "TokenizerConfig".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "\"byte\", a path ending in .json, or { bpe = N }",
+            "oneOf": [
+                { "const": "byte" },
+                { "type": "string", "pattern": "\\.json$" },
+                {
+                    "type": "object",
+                    "properties": { "bpe": { "type": "integer", "minimum": 257, "maximum": 1000000 } },
+                    "required": ["bpe"],
+                    "additionalProperties": false
+                }
+            ]
+        })
+    }
+}
+
+/// Schema of a string or a list of strings; the value itself is always a list.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// Reads a string or a list of strings.
+fn one_or_many<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<String>>, D::Error> {
+    struct Reader;
+    impl<'de> Visitor<'de> for Reader {
+        type Value = Option<Vec<String>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a path or a list of paths")
+        }
+
+        fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_none<E: de::Error>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<Self::Value, D::Error> {
+            inner.deserialize_any(Reader)
+        }
+
+        fn visit_str<E: de::Error>(self, path: &str) -> Result<Self::Value, E> {
+            Ok(Some(vec![path.to_string()]))
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+            let mut paths = Vec::new();
+            while let Some(path) = seq.next_element::<String>()? {
+                paths.push(path);
+            }
+            Ok(Some(paths))
+        }
+    }
+    deserializer.deserialize_any(Reader)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<DataConfig, String> {
+        toml::from_str(text).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn every_form_is_read_and_survives_a_round_trip() {
+        for (text, tokenizer) in [
+            (
+                "corpus = \"cargo\"\ntokenizer = { bpe = 2048 }",
+                TokenizerConfig::Bpe(2048),
+            ),
+            (
+                "files = \"a.txt\"\ntokenizer = \"byte\"",
+                TokenizerConfig::Byte,
+            ),
+            ("files = [\"a.txt\", \"b/*.txt\"]", TokenizerConfig::Byte),
+            (
+                "jsonl = \"a.jsonl.zst\"\ncolumn = \"body\"\ntokenizer = \"m/tokenizer.json\"",
+                TokenizerConfig::File("m/tokenizer.json".into()),
+            ),
+            (
+                "parquet = [\"a.parquet\"]\nskip_bad = 3\npack = true",
+                TokenizerConfig::Byte,
+            ),
+        ] {
+            let config = parse(text).expect(text);
+            config.validate().expect(text);
+            assert_eq!(tokenizer, config.tokenizer);
+            assert_eq!(
+                config,
+                parse(&toml::to_string(&config).expect(text)).expect(text)
+            );
+            let json = serde_json::to_string(&config).expect(text);
+            assert_eq!(config, serde_json::from_str(&json).expect(text));
+        }
+        assert_eq!(
+            Some(vec!["a.txt".to_string()]),
+            parse("files = \"a.txt\"").unwrap().files
+        );
+    }
+
+    #[test]
+    fn errors_name_the_key_and_the_rule() {
+        for (text, words) in [
+            ("corpus = \"cargo\"\nfile = \"a\"", "unknown field `file`"),
+            ("corpus = \"wikipedia\"", "unknown variant `wikipedia`"),
+            ("files = 3", "a path or a list of paths"),
+            ("files = [3]", "expected a string"),
+            (
+                "tokenizer = \"bytes\"",
+                "\"byte\", a path ending in .json, or { bpe = N }",
+            ),
+            ("tokenizer = { bpe = 300, bp = 1 }", "unknown field `bp`"),
+            ("tokenizer = { bpe = \"a\" }", "invalid type"),
+        ] {
+            let error = parse(text).expect_err(text);
+            assert!(error.contains(words), "{text}: {error}");
+        }
+        for (text, words) in [
+            (
+                "",
+                "data: expected exactly one of corpus, files, jsonl and parquet, found none",
+            ),
+            (
+                "corpus = \"cargo\"\nfiles = \"a\"",
+                "found corpus and files",
+            ),
+            ("files = []", "data.files: expected at least one path"),
+            (
+                "files = \"\"",
+                "data.files: expected a path, found an empty string",
+            ),
+            ("files = \"a\"\ncolumn = \"b\"", "data.column"),
+            (
+                "files = \"a\"\ntest = 0",
+                "data.test: expected a number between 0 and 1",
+            ),
+            ("files = \"a\"\nvalidation = nan", "data.validation"),
+            (
+                "files = \"a\"\nvalidation = 0.5\ntest = 0.5",
+                "a tenth for training",
+            ),
+            ("files = \"a\"\nmax_bytes = 0", "data.max_bytes"),
+            (
+                "files = \"a\"\ntokenizer = { bpe = 256 }",
+                "data.tokenizer.bpe",
+            ),
+        ] {
+            let error = parse(text)
+                .expect(text)
+                .validate()
+                .expect_err(text)
+                .to_string();
+            assert!(error.contains(words), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_schema_knows_every_key() {
+        let schema = serde_json::to_value(schemars::schema_for!(DataConfig)).unwrap();
+        let config = serde_json::to_value(DataConfig {
+            corpus: Some(NamedCorpus::Cargo),
+            files: Some(vec![]),
+            jsonl: Some(vec![]),
+            parquet: Some(vec![]),
+            column: Some(String::new()),
+            min_document_bytes: Some(1),
+            max_bytes: Some(1),
+            skip_bad: Some(1),
+            ..DataConfig::default()
+        })
+        .unwrap();
+        for key in config.as_object().unwrap().keys() {
+            assert!(schema["properties"][key].is_object(), "{key}");
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Tasks whose prompts are made from a seed.
+
+pub mod passkey;

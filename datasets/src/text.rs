@@ -1,0 +1,232 @@
+//! Real text as windows of tokens.
+
+use crate::batch::Batch;
+use crate::config::DataConfig;
+use crate::corpus;
+use crate::error::DataError;
+use crate::part::Part;
+use crate::rng::Stream;
+use crate::split::split;
+use crate::tokenizer::Tokenizer;
+use std::path::Path;
+
+/// Text of a config, tokenised and split into training, validation and test parts.
+///
+/// The split is by whole documents where there are enough of them, and the same for every run on the same text. No
+/// document is in two parts, and of documents that are exact copies only the first is kept. A document is tokenised
+/// once and whole; windows are cut from its tokens.
+#[derive(Debug)]
+pub struct TextData {
+    tokenizer: Tokenizer,
+    train: Part,
+    validation: Part,
+    test: Part,
+    hash: String,
+    description: String,
+}
+
+/// Size of one part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartInfo {
+    /// `train`, `validation` or `test`.
+    pub name: &'static str,
+    /// Documents, or pieces of documents where those were cut.
+    pub documents: usize,
+    /// Tokens.
+    pub tokens: usize,
+    /// Bytes of text.
+    pub bytes: u64,
+}
+
+/// A stretch of the test part, for measuring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Document of the test part, from 0; 0 throughout if documents are packed.
+    pub document: usize,
+    /// Place of the first token in its document, from 0.
+    pub offset: usize,
+    /// Token ids.
+    pub tokens: Vec<u32>,
+    /// UTF-8 bytes of text that each token stands for; 0 for the separator. Over a document they sum to its length.
+    pub bytes: Vec<u32>,
+}
+
+impl TextData {
+    /// Reads, splits and tokenises. Relative paths start from `base`; trained tokenizers and slow encodings are kept
+    /// in the folder `cache`, which may be deleted at any time.
+    pub fn open(config: &DataConfig, base: &Path, cache: &Path) -> Result<TextData, DataError> {
+        let corpus = corpus::read(config, base)?;
+        let parts = split(corpus.documents, config.validation, config.test);
+        let tokenizer = Tokenizer::open(config, base, cache, &parts.train)?;
+        let train = Part::encode(&parts.train, &tokenizer, cache, false)?;
+        let validation = Part::encode(&parts.validation, &tokenizer, cache, false)?;
+        let test = Part::encode(&parts.test, &tokenizer, cache, true)?;
+        let mut hasher = blake3::Hasher::new_derive_key("farspan 2026 text v1");
+        for part in [&train, &validation, &test] {
+            part.hash_into(&mut hasher);
+        }
+        let total = (train.bytes + validation.bytes + test.bytes) as f64 / 100.0;
+        let share = |part: &Part| format!("{:.1} %", part.bytes as f64 / total);
+        let how = if parts.is_cut {
+            "few documents, so each is cut into training, validation and test in this order"
+        } else {
+            "split by whole documents into training, validation and test"
+        };
+        let description = format!(
+            "{}; {how}: {}, {}, {}{}",
+            corpus.description,
+            share(&train),
+            share(&validation),
+            share(&test),
+            if config.pack { "; packed" } else { "" },
+        );
+        let hash = hasher.finalize().to_hex().to_string();
+        Ok(TextData {
+            tokenizer,
+            train,
+            validation,
+            test,
+            hash,
+            description,
+        })
+    }
+
+    /// Number of token ids.
+    pub fn vocab(&self) -> usize {
+        self.tokenizer.vocab
+    }
+
+    /// blake3 of the tokens of all parts, hexadecimal.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// blake3 of all that decides how text becomes ids, hexadecimal.
+    pub fn tokenizer_hash(&self) -> &str {
+        &self.tokenizer.hash
+    }
+
+    /// Source, size, what was left out, and the split, in words.
+    pub fn description(&self) -> String {
+        self.description.clone()
+    }
+
+    /// The tokenizer in words.
+    pub fn tokenizer_description(&self) -> String {
+        self.tokenizer.description.clone()
+    }
+
+    /// Sizes of the training, validation and test parts.
+    pub fn parts(&self) -> [PartInfo; 3] {
+        [
+            ("train", &self.train),
+            ("validation", &self.validation),
+            ("test", &self.test),
+        ]
+        .map(|(name, part)| PartInfo {
+            name,
+            documents: part.documents,
+            tokens: part.ids.len(),
+            bytes: part.bytes,
+        })
+    }
+
+    /// Text of tokens. Bytes that are no UTF-8 show as �, the separator as `<sep>`.
+    pub fn decode(&self, ids: &[u32]) -> String {
+        self.tokenizer.decode(ids)
+    }
+
+    /// Whether there is text enough to train with windows of `train_len` fed tokens and to measure on `test_segments`
+    /// stretches of `test_len` tokens. To be asked before training; the error says what is needed, what there is, and
+    /// which keys to change.
+    pub fn check(
+        &self,
+        train_len: usize,
+        test_len: usize,
+        test_segments: usize,
+    ) -> Result<(), DataError> {
+        for (name, part) in [("training", &self.train), ("validation", &self.validation)] {
+            if part.starts(train_len + 1).total() == 0 {
+                let needed = format!(
+                    "a document of at least {} tokens (train.length + 1)",
+                    train_len + 1
+                );
+                let key = if name == "training" {
+                    ""
+                } else {
+                    "a larger data.validation, "
+                };
+                let hint = format!(
+                    "use more text, longer documents, {key}a smaller train.length, or data.pack = true"
+                );
+                return Err(part.too_little(name, needed, hint));
+            }
+        }
+        self.test.slots(test_len, test_segments).map(|_| ())
+    }
+
+    /// The training batch of a step: `rows` windows of `len` + 1 consecutive tokens, each start drawn uniformly from
+    /// all that leave room for a window. A pure function of its arguments.
+    ///
+    /// # Panics
+    /// If no document of the training part has `len` + 1 tokens; [`check`](TextData::check) tells beforehand.
+    pub fn train_batch(&self, seed: u64, step: u64, rows: usize, len: usize) -> Batch {
+        let starts = self.train.starts(len + 1);
+        let mut stream = Stream::at(seed, "text/train", step);
+        let mut batch = Batch::with_capacity(rows, len);
+        for _ in 0..rows {
+            let start = starts.nth(stream.below(starts.total()));
+            batch.push(&self.train.ids.slice(start..start + len + 1), len);
+        }
+        batch
+    }
+
+    /// `count` batches of `rows` windows spread evenly over the validation part; the same for every run. Windows
+    /// overlap where the part is short.
+    ///
+    /// # Panics
+    /// If no document of the validation part has `len` + 1 tokens; [`check`](TextData::check) tells beforehand.
+    pub fn validation_batches(&self, rows: usize, len: usize, count: usize) -> Vec<Batch> {
+        let starts = self.validation.starts(len + 1);
+        assert!(
+            starts.total() > 0,
+            "the validation part has no window of {} tokens",
+            len + 1
+        );
+        let windows = (rows * count) as u128;
+        let batch = |index: usize| {
+            let mut batch = Batch::with_capacity(rows, len);
+            for row in 0..rows {
+                let place = 2 * (index * rows + row) as u128 + 1;
+                // Below `total`, hence a u64.
+                let nth = (place * u128::from(starts.total()) / (2 * windows)) as u64;
+                let start = starts.nth(nth);
+                batch.push(&self.validation.ids.slice(start..start + len + 1), len);
+            }
+            batch
+        };
+        (0..count).map(batch).collect()
+    }
+
+    /// `count` stretches of exactly `tokens` tokens, none overlapping another, each inside one test document (or the
+    /// packed test stream), spread evenly over the test part; the same for every run. The error says how many there
+    /// are.
+    pub fn test_segments(&self, tokens: usize, count: usize) -> Result<Vec<Segment>, DataError> {
+        let segment = |(document, offset): (usize, usize)| {
+            let start = self.test.windows[document].start + offset;
+            let range = start..start + tokens;
+            Segment {
+                document,
+                offset,
+                tokens: self.test.ids.slice(range.clone()),
+                bytes: self.test.widths[range].to_vec(),
+            }
+        };
+        Ok(self
+            .test
+            .slots(tokens, count)?
+            .into_iter()
+            .map(segment)
+            .collect())
+    }
+}

@@ -1,0 +1,445 @@
+//! From text to token ids and back, with the number of bytes that each token stands for.
+
+use crate::config::{DataConfig, TokenizerConfig};
+use crate::corpus::Document;
+use crate::error::DataError;
+use crate::{bpe, cache, parallel};
+use std::path::Path;
+
+/// Pieces of text that are encoded on their own, bytes.
+const PIECE: usize = 1 << 18;
+/// Names that real tokenizers give to their end-of-text token.
+const END_OF_TEXT: [&str; 6] = [
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "</s>",
+    "<|eot_id|>",
+    "<eos>",
+    "[SEP]",
+];
+
+/// A tokenizer that is ready to use.
+#[derive(Debug)]
+pub(crate) struct Tokenizer {
+    kind: Kind,
+    /// Ids, the separator's included.
+    pub(crate) vocab: usize,
+    /// Id that stands between documents in a packed stream.
+    pub(crate) separator: Option<u32>,
+    /// blake3 of all that decides the ids.
+    pub(crate) hash: String,
+    /// In words.
+    pub(crate) description: String,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Byte,
+    /// Every token is a run of bytes, whose lengths are listed by id.
+    Trained {
+        inner: Box<tokenizers::Tokenizer>,
+        widths: Vec<u32>,
+    },
+    File {
+        inner: Box<tokenizers::Tokenizer>,
+    },
+}
+
+/// Tokens of a text, and how many bytes of it each stands for. The widths sum to the length of the text.
+pub(crate) struct Encoded {
+    pub(crate) ids: Vec<u32>,
+    pub(crate) widths: Vec<u32>,
+}
+
+impl Tokenizer {
+    /// Loads or trains the tokenizer of a config. Relative paths start from `base`.
+    pub(crate) fn open(
+        config: &DataConfig,
+        base: &Path,
+        cache: &Path,
+        train: &[Document],
+    ) -> Result<Tokenizer, DataError> {
+        let mut tokenizer = match &config.tokenizer {
+            TokenizerConfig::Byte => Tokenizer {
+                kind: Kind::Byte,
+                vocab: 256,
+                separator: None,
+                hash: hash_of("byte", b""),
+                description: "bytes".into(),
+            },
+            TokenizerConfig::Bpe(vocab) => Tokenizer::trained(*vocab, cache, train)?,
+            TokenizerConfig::File(path) => Tokenizer::file(path, &base.join(path))?,
+        };
+        if config.pack {
+            tokenizer.add_separator();
+        }
+        Ok(tokenizer)
+    }
+
+    fn trained(vocab: usize, folder: &Path, train: &[Document]) -> Result<Tokenizer, DataError> {
+        let mut hasher = blake3::Hasher::new_derive_key("farspan 2026 bpe training text v1");
+        hasher.update(&(vocab as u64).to_le_bytes());
+        for document in train {
+            hasher.update(&(document.text.len() as u64).to_le_bytes());
+            hasher.update(document.text.as_bytes());
+        }
+        let name = format!("bpe-{}", &hasher.finalize().to_hex()[..32]);
+        let json = match cache::load(folder, &name) {
+            Some(json) => json,
+            None => {
+                let pieces: Vec<&str> = train.iter().flat_map(|d| pieces(&d.text)).collect();
+                let json = bpe::train(&pieces, vocab)?.into_bytes();
+                cache::store(folder, &name, &json)?;
+                json
+            }
+        };
+        let inner = parse("bpe", &json)?;
+        let vocab = inner.get_vocab_size(true);
+        // In byte-level spelling one letter stands for one byte.
+        let widths = (0..vocab as u32)
+            .map(|id| {
+                inner
+                    .id_to_token(id)
+                    .map_or(0, |token| token.chars().count() as u32)
+            })
+            .collect();
+        Ok(Tokenizer {
+            kind: Kind::Trained {
+                inner: Box::new(inner),
+                widths,
+            },
+            vocab,
+            separator: None,
+            hash: hash_of("bpe", &json),
+            description: format!("byte-level BPE trained on the training part, {vocab} ids"),
+        })
+    }
+
+    fn file(name: &str, path: &Path) -> Result<Tokenizer, DataError> {
+        let json = std::fs::read(path).map_err(|source| DataError::Read {
+            path: path.into(),
+            source,
+        })?;
+        let mut inner = parse(name, &json)?;
+        // A file may ask for cut or padded output; documents are taken whole.
+        inner
+            .with_truncation(None)
+            .map_err(|e| DataError::Tokenizer {
+                name: name.into(),
+                reason: e.to_string(),
+            })?;
+        inner.with_padding(None);
+        let highest = inner.get_vocab(true).into_values().max();
+        let vocab = highest.map_or(0, |id| id as usize + 1);
+        if vocab == 0 {
+            let reason = "expected at least one token, found an empty vocabulary".into();
+            return Err(DataError::Tokenizer {
+                name: name.into(),
+                reason,
+            });
+        }
+        Ok(Tokenizer {
+            kind: Kind::File {
+                inner: Box::new(inner),
+            },
+            vocab,
+            separator: None,
+            hash: hash_of("file", &json),
+            description: format!("{name}, {vocab} ids"),
+        })
+    }
+
+    /// The file's own end-of-text token, or else one more id.
+    fn add_separator(&mut self) {
+        let own = match &self.kind {
+            Kind::File { inner } => END_OF_TEXT.iter().find_map(|token| {
+                inner
+                    .token_to_id(token)
+                    .map(|id| (id, format!("{token:?}")))
+            }),
+            _ => None,
+        };
+        let (id, name) = own.unwrap_or_else(|| {
+            self.vocab += 1;
+            ((self.vocab - 1) as u32, "one more id".to_string())
+        });
+        self.separator = Some(id);
+        self.description += &format!("; separator {id} ({name})");
+        self.hash = hash_of(&format!("separator {id}"), self.hash.as_bytes());
+    }
+
+    /// Whether encoding costs so much that its result is worth a file.
+    pub(crate) fn is_slow(&self) -> bool {
+        !matches!(self.kind, Kind::Byte)
+    }
+
+    /// Encodes documents, each on its own and whole.
+    pub(crate) fn encode(&self, documents: &[Document]) -> Result<Vec<Encoded>, DataError> {
+        let failed = |name: &str, reason: String| DataError::Tokenizer {
+            name: self.description.clone(),
+            reason: format!("{name}: {reason}"),
+        };
+        match &self.kind {
+            Kind::Byte => Ok(documents
+                .iter()
+                .map(|document| Encoded {
+                    ids: document.text.bytes().map(u32::from).collect(),
+                    widths: vec![1; document.text.len()],
+                })
+                .collect()),
+            Kind::Trained { inner, widths } => {
+                let all: Vec<(usize, &str)> = documents
+                    .iter()
+                    .enumerate()
+                    .flat_map(|(index, d)| pieces(&d.text).into_iter().map(move |p| (index, p)))
+                    .collect();
+                let encoded = parallel::map(&all, |(_, piece)| {
+                    inner
+                        .encode_fast(*piece, false)
+                        .map(|e| e.get_ids().to_vec())
+                });
+                let mut results: Vec<Encoded> = documents
+                    .iter()
+                    .map(|_| Encoded {
+                        ids: vec![],
+                        widths: vec![],
+                    })
+                    .collect();
+                for ((index, _), ids) in all.iter().zip(encoded) {
+                    let ids = ids.map_err(|e| failed(&documents[*index].name, e.to_string()))?;
+                    results[*index]
+                        .widths
+                        .extend(ids.iter().map(|&id| widths[id as usize]));
+                    results[*index].ids.extend(ids);
+                }
+                Ok(results)
+            }
+            Kind::File { inner } => parallel::map(documents, |document| {
+                let encoding = inner
+                    .encode(document.text.as_str(), false)
+                    .map_err(|e| failed(&document.name, e.to_string()))?;
+                let widths = widths_of(encoding.get_offsets(), document.text.len());
+                Ok(Encoded {
+                    ids: encoding.get_ids().to_vec(),
+                    widths,
+                })
+            })
+            .into_iter()
+            .collect(),
+        }
+    }
+
+    /// Text of tokens. Bytes that are no UTF-8 show as �, the separator as `<sep>`.
+    pub(crate) fn decode(&self, ids: &[u32]) -> String {
+        let parts: Vec<String> = ids
+            .split(|id| Some(*id) == self.separator)
+            .map(|ids| match &self.kind {
+                Kind::Byte => {
+                    let bytes: Vec<u8> = ids.iter().map(|&id| id.min(255) as u8).collect();
+                    String::from_utf8_lossy(&bytes).into_owned()
+                }
+                Kind::Trained { inner, .. } | Kind::File { inner } => inner
+                    .decode(ids, false)
+                    .unwrap_or_else(|_| "\u{fffd}".into()),
+            })
+            .collect();
+        parts.join("<sep>")
+    }
+}
+
+fn parse(name: &str, json: &[u8]) -> Result<tokenizers::Tokenizer, DataError> {
+    tokenizers::Tokenizer::from_bytes(json).map_err(|e| DataError::Tokenizer {
+        name: name.into(),
+        reason: format!("expected a tokenizer.json, found: {e}"),
+    })
+}
+
+fn hash_of(kind: &str, content: &[u8]) -> String {
+    let mut hasher = blake3::Hasher::new_derive_key("farspan 2026 tokenizer v1");
+    hasher.update(&(kind.len() as u64).to_le_bytes());
+    hasher.update(kind.as_bytes());
+    hasher.update(content);
+    hasher.finalize().to_hex().to_string()
+}
+
+/// Bytes of each token from its place in the text: from where the token before it ended to its own end, so that
+/// skipped blanks count for the token after them, and of tokens that share a character the first has its bytes. What
+/// is left at the end belongs to the last token.
+fn widths_of(offsets: &[(usize, usize)], length: usize) -> Vec<u32> {
+    let mut done = 0;
+    let mut widths: Vec<u32> = offsets
+        .iter()
+        .map(|&(_, end)| {
+            let end = end.clamp(done, length);
+            let width = end - done;
+            done = end;
+            width as u32
+        })
+        .collect();
+    if let Some(last) = widths.last_mut() {
+        *last += (length - done) as u32;
+    }
+    widths
+}
+
+/// Cuts a text where words end in any case, so that the pieces encode as the whole would: after a line break between
+/// two characters that are not blank.
+fn pieces(text: &str) -> Vec<&str> {
+    let bytes = text.as_bytes();
+    let mut pieces = Vec::new();
+    let mut start = 0;
+    let mut at = PIECE;
+    while at + 1 < bytes.len() {
+        let is_cut = bytes[at] == b'\n'
+            && bytes[at - 1].is_ascii_graphic()
+            && bytes[at + 1].is_ascii_graphic();
+        if is_cut {
+            pieces.push(&text[start..=at]);
+            start = at + 1;
+            at += PIECE;
+        } else {
+            at += 1;
+        }
+    }
+    pieces.push(&text[start..]);
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn documents(texts: &[&str]) -> Vec<Document> {
+        texts
+            .iter()
+            .map(|t| Document {
+                name: "d".into(),
+                text: t.to_string(),
+            })
+            .collect()
+    }
+
+    fn config(tokenizer: TokenizerConfig, pack: bool) -> DataConfig {
+        DataConfig {
+            tokenizer,
+            pack,
+            ..DataConfig::default()
+        }
+    }
+
+    /// Some hundred kilobytes of words, lines and characters of every width.
+    fn long_text() -> String {
+        let mut stream = crate::rng::Stream::new(4, "words");
+        let words = [
+            "the", " fern", "\n", "\n\n", "  ", "\tx", "ß", "雪", "😀", "don't", "12", "...\n",
+            "e\u{301}",
+        ];
+        (0..450_000)
+            .map(|_| words[stream.below(words.len() as u64) as usize])
+            .collect()
+    }
+
+    #[test]
+    fn widths_sum_to_the_text_and_decoding_undoes_encoding() {
+        let cache = tempfile::tempdir().unwrap();
+        let text = long_text();
+        let all = documents(&[&text, "a", "naïve 雪 😀", "\n"]);
+        for (tokenizer, pack) in [
+            (TokenizerConfig::Byte, true),
+            (TokenizerConfig::Bpe(400), false),
+        ] {
+            let config = config(tokenizer, pack);
+            let tokenizer = Tokenizer::open(&config, Path::new(""), cache.path(), &all).unwrap();
+            for (document, encoded) in all.iter().zip(tokenizer.encode(&all).unwrap()) {
+                assert_eq!(
+                    document.text.len() as u32,
+                    encoded.widths.iter().sum::<u32>()
+                );
+                assert!(document.text == tokenizer.decode(&encoded.ids));
+                assert_eq!(encoded.ids.len(), encoded.widths.len());
+            }
+        }
+    }
+
+    #[test]
+    fn pieces_encode_as_the_whole() {
+        let text = long_text();
+        assert!(pieces(&text).len() > 3);
+        assert!(pieces(&text).concat() == text);
+        let json = bpe::train(&pieces(&text), 600).unwrap();
+        assert_eq!(
+            json,
+            bpe::train(&[&text], 600).unwrap(),
+            "whole and in pieces"
+        );
+        let tokenizer = parse("bpe", json.as_bytes()).unwrap();
+        let whole = tokenizer
+            .encode(text.as_str(), false)
+            .unwrap()
+            .get_ids()
+            .to_vec();
+        let pieces: Vec<u32> = pieces(&text)
+            .into_iter()
+            .flat_map(|p| tokenizer.encode(p, false).unwrap().get_ids().to_vec())
+            .collect();
+        assert!(whole == pieces);
+    }
+
+    #[test]
+    fn a_damaged_cache_is_made_anew() {
+        let cache = tempfile::tempdir().unwrap();
+        let all = documents(&["low lower lowest\n", "slow slower slowest\n"]);
+        let config = config(TokenizerConfig::Bpe(300), false);
+        let open = || Tokenizer::open(&config, Path::new(""), cache.path(), &all).unwrap();
+        let first = open();
+        let file = std::fs::read_dir(cache.path())
+            .unwrap()
+            .next()
+            .unwrap()
+            .unwrap()
+            .path();
+        let whole = std::fs::read(&file).unwrap();
+        std::fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+        assert_eq!(first.hash, open().hash);
+        assert_eq!(whole, std::fs::read(&file).unwrap());
+        assert!(
+            first.vocab < 300,
+            "fewer merges than asked for: {}",
+            first.description
+        );
+    }
+
+    /// A word-level file that lowers case, skips blanks, truncates and pads: the hard cases for widths.
+    #[test]
+    fn files_are_applied_to_whole_documents() {
+        let folder = tempfile::tempdir().unwrap();
+        let json = r#"{"version":"1.0",
+            "truncation":{"direction":"Right","max_length":2,"strategy":"LongestFirst","stride":0},
+            "padding":{"strategy":{"Fixed":9},"direction":"Right","pad_to_multiple_of":null,
+                "pad_id":0,"pad_type_id":0,"pad_token":"?"},
+            "added_tokens":[{"id":4,"content":"</s>","single_word":false,"lstrip":false,
+                "rstrip":false,"normalized":false,"special":true}],
+            "normalizer":{"type":"Lowercase"},"pre_tokenizer":{"type":"Whitespace"},
+            "post_processor":null,"decoder":null,
+            "model":{"type":"WordLevel","vocab":{"?":0,"snow":1,"falls":2,"é":3},"unk_token":"?"}}"#;
+        std::fs::write(folder.path().join("t.json"), json).unwrap();
+        let config = config(TokenizerConfig::File("t.json".into()), true);
+        let tokenizer = Tokenizer::open(&config, folder.path(), folder.path(), &[]).unwrap();
+        assert_eq!((5, Some(4)), (tokenizer.vocab, tokenizer.separator));
+        let encoded = tokenizer
+            .encode(&documents(&[" Snow  É falls on\n"]))
+            .unwrap();
+        assert_eq!(vec![1, 3, 2, 0], encoded[0].ids);
+        assert_eq!(vec![5, 4, 6, 4], encoded[0].widths);
+        assert_eq!("snow<sep>falls", tokenizer.decode(&[1, 4, 2]));
+
+        std::fs::write(folder.path().join("t.json"), "{}").unwrap();
+        let error = Tokenizer::open(&config, folder.path(), folder.path(), &[]).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("t.json: expected a tokenizer.json"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,460 @@
+//! What a user gets for input that cannot be used: an error that says where, what was expected and what was found.
+
+use farspan_datasets::rng::Stream;
+use farspan_datasets::{DataConfig, DataError, TextData, TokenizerConfig};
+use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
+use parquet::file::writer::SerializedFileWriter;
+use std::path::Path;
+use std::sync::Arc;
+use tempfile::TempDir;
+
+fn folder(files: &[(&str, &[u8])]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in files {
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    folder
+}
+
+fn open(toml: &str, base: &Path) -> Result<TextData, DataError> {
+    let config: DataConfig = toml::from_str(toml).unwrap();
+    TextData::open(&config, base, &base.join("cache"))
+}
+
+/// The error of a config, which must hold all words.
+fn refuses(toml: &str, base: &Path, words: &[&str]) -> String {
+    let error = open(toml, base).expect_err(toml).to_string();
+    for word in words {
+        assert!(
+            error.contains(word),
+            "{toml}: expected {word:?} in {error:?}"
+        );
+    }
+    error
+}
+
+const LINE: &str = "A line of text that is long enough to be a document.\n";
+
+#[test]
+fn paths_that_name_nothing() {
+    let base = folder(&[("a.txt", LINE.as_bytes())]);
+    let place = base.path().display().to_string();
+    std::fs::create_dir(base.path().join("sub")).unwrap();
+    let at = base.path();
+    refuses(
+        "files = \"b.txt\"",
+        at,
+        &["data.files", "\"b.txt\"", &place, "found none"],
+    );
+    refuses(
+        "files = [\"a.txt\", \"*.md\"]",
+        at,
+        &["\"*.md\"", "found none"],
+    );
+    refuses("jsonl = \"*.jsonl\"", at, &["data.jsonl"]);
+    refuses(
+        "parquet = \"/nowhere/*.parquet\"",
+        at,
+        &["data.parquet", "/nowhere/"],
+    );
+    refuses(
+        "files = \"sub\"",
+        at,
+        &["sub: expected a file, found a folder", "sub/**/*.txt"],
+    );
+    refuses(
+        "files = \"a***\"",
+        at,
+        &["data.files: expected a path or a glob"],
+    );
+    refuses(
+        "tokenizer = \"t.json\"\nfiles = \"a.txt\"",
+        at,
+        &["t.json: cannot be read"],
+    );
+    refuses(
+        "",
+        at,
+        &["exactly one of corpus, files, jsonl and parquet, found none"],
+    );
+}
+
+#[test]
+fn names_with_glob_characters_are_files_too() {
+    let base = folder(&[("[a].txt", LINE.as_bytes())]);
+    assert!(open("files = \"[a].txt\"", base.path()).is_ok());
+    let odd = base.path().join("[odd] folder");
+    std::fs::create_dir(&odd).unwrap();
+    std::fs::write(odd.join("x.txt"), LINE).unwrap();
+    assert!(open("files = \"*.txt\"", &odd).is_ok());
+}
+
+#[test]
+fn bytes_that_are_no_text() {
+    let good = LINE.as_bytes();
+    let bad = [good, b"\xff\xfe"].concat();
+    let offset = format!("invalid byte at offset {}", good.len());
+    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n";
+    let squeezed = zstd::encode_all(&bad[..], 3).unwrap();
+    let base = folder(&[
+        ("a.txt", good),
+        ("b.txt", &bad),
+        ("c.txt", pointer),
+        ("d.txt.zst", good),
+        ("e.txt.zst", &squeezed),
+        ("f.txt.zst", &squeezed[..squeezed.len() - 4]),
+    ]);
+    let at = base.path();
+    refuses("files = \"b.txt\"", at, &["b.txt: expected UTF-8", &offset]);
+    refuses("files = \"c.txt\"", at, &["c.txt", "Git LFS pointer"]);
+    refuses("files = \"d.txt.zst\"", at, &["d.txt.zst: cannot be read"]);
+    refuses(
+        "files = \"e.txt.zst\"",
+        at,
+        &["e.txt.zst: expected UTF-8", &offset],
+    );
+    refuses("files = \"f.txt.zst\"", at, &["f.txt.zst: cannot be read"]);
+    // Bad files are counted, and one too many is an error.
+    let text = open("files = \"*\"\nskip_bad = 5", at).unwrap();
+    assert!(
+        text.description().contains("5 bad records"),
+        "{}",
+        text.description()
+    );
+    refuses(
+        "files = \"*\"\nskip_bad = 4",
+        at,
+        &[
+            "5 bad records",
+            "data.skip_bad = 4 allows no more; the last one: ",
+            "f.txt.zst",
+        ],
+    );
+    refuses(
+        "files = \"b.txt\"\nskip_bad = 1",
+        at,
+        &["expected text, found none", "1 bad record"],
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn things_that_are_no_files() {
+    let base = folder(&[]);
+    std::os::unix::fs::symlink("/dev/zero", base.path().join("zero.txt")).unwrap();
+    refuses("files = \"zero.txt\"", base.path(), &["found none"]);
+}
+
+#[test]
+fn too_little_text() {
+    let base = folder(&[
+        ("a.txt", b""),
+        ("b.txt", b" \n\n"),
+        ("c.txt", LINE.as_bytes()),
+    ]);
+    let at = base.path();
+    refuses(
+        "files = [\"a.txt\", \"b.txt\"]",
+        at,
+        &[
+            "2 files of text: expected text, found none",
+            "2 empty documents",
+        ],
+    );
+    refuses(
+        "files = \"c.txt\"\nmin_document_bytes = 100",
+        at,
+        &["1 document below min_document_bytes"],
+    );
+    let text = open("files = \"c.txt\"", at).unwrap();
+    let error = text.check(64, 65, 4).unwrap_err().to_string();
+    assert!(
+        error.contains("training part: expected a document of at least 65 tokens")
+            && error.contains("found 1 document, the longest of 45 tokens"),
+        "{error}"
+    );
+    let error = text.check(20, 21, 1).unwrap_err().to_string();
+    assert!(
+        error.contains("validation part") && error.contains("data.validation"),
+        "{error}"
+    );
+    let error = text.check(1, 6, 1).unwrap_err().to_string();
+    assert!(
+        error.contains("test part: expected 1 stretches of 6 tokens"),
+        "{error}"
+    );
+    // A text of one character leaves parts empty, and nothing breaks before the check says so.
+    let tiny = folder(&[("a.txt", "é".as_bytes())]);
+    for toml in [
+        "files = \"a.txt\"",
+        "files = \"a.txt\"\npack = true\ntokenizer = { bpe = 300 }",
+    ] {
+        assert!(open(toml, tiny.path()).unwrap().check(1, 2, 1).is_err());
+    }
+}
+
+#[test]
+fn lines_that_are_no_records() {
+    for (line, words) in [
+        (
+            &b"{\"text\": \"a\", }"[..],
+            &["line 3: expected one JSON object, found", "at column"][..],
+        ),
+        (
+            b"[1, 2]",
+            &["line 3: expected one JSON object, found a list"],
+        ),
+        (
+            b"{\"text\": 5}",
+            &[
+                "line 3: expected a string in column \"text\"",
+                "found a number",
+            ],
+        ),
+        (b"{\"text\": null}", &["found null"]),
+        (
+            b"{\"body\": \"a\", \"id\": 3}",
+            &[
+                "line 3: expected a column \"text\"",
+                "data.column",
+                "\"body\", \"id\"",
+            ],
+        ),
+        (b"{}", &["found the columns (none)"]),
+        (
+            b"{\"text\": \"\xff\"}",
+            &["line 3: expected UTF-8, found an invalid byte at offset 10"],
+        ),
+        (
+            b"{\"text\": \"\\ud800\"}",
+            &["line 3: expected one JSON object"],
+        ),
+    ] {
+        let good = format!("{{\"text\": \"{}\"}}\n", LINE.trim());
+        let content = [
+            good.as_bytes(),
+            b"\n",
+            line,
+            b"\n",
+            b"{\"text\": \"The last line.\"}",
+        ]
+        .concat();
+        let base = folder(&[("a.jsonl", &content)]);
+        refuses("jsonl = \"a.jsonl\"", base.path(), words);
+        refuses("jsonl = \"a.jsonl\"", base.path(), &["a.jsonl"]);
+        let text = open("jsonl = \"a.jsonl\"\nskip_bad = 1", base.path()).unwrap();
+        assert!(
+            text.description().contains("2 documents"),
+            "{}",
+            text.description()
+        );
+        assert!(
+            text.description().contains("1 bad record"),
+            "{}",
+            text.description()
+        );
+    }
+}
+
+#[test]
+fn lines_and_archives_without_end() {
+    let good = format!("{{\"text\": \"{}\"}}\n", LINE.trim());
+    let endless = vec![b'a'; (64 << 20) + 10];
+    let long = [
+        good.as_bytes(),
+        &endless,
+        b"\n",
+        b"{\"text\": \"The last line.\"}\n",
+    ]
+    .concat();
+    let bomb = zstd::encode_all(&vec![b'a'; 80 << 20][..], 3).unwrap();
+    let blank = zstd::encode_all(&vec![b'\n'; 80 << 20][..], 3).unwrap();
+    let base = folder(&[
+        ("a.jsonl", &long),
+        ("b.txt.zst", &bomb),
+        ("c.jsonl.zst", &blank),
+    ]);
+    let at = base.path();
+    refuses(
+        "jsonl = \"a.jsonl\"",
+        at,
+        &["a.jsonl: line 2: expected a line of at most 67108864 bytes"],
+    );
+    let text = open("jsonl = \"a.jsonl\"\nskip_bad = 1", at).unwrap();
+    assert!(
+        text.description().contains("2 documents"),
+        "{}",
+        text.description()
+    );
+    refuses(
+        "files = \"b.txt.zst\"",
+        at,
+        &["b.txt.zst", "decompresses to more than 67108864 bytes"],
+    );
+    refuses(
+        "jsonl = \"c.jsonl.zst\"",
+        at,
+        &["c.jsonl.zst", "decompresses to more than"],
+    );
+    // With a cap on the text, no more than that is read.
+    assert!(open("files = \"b.txt.zst\"\nmax_bytes = 1000", at).is_ok());
+}
+
+/// A file with a number, an optional text, a number list's shape left out; two row groups.
+fn parquet_file(texts: &[Option<&[u8]>]) -> Vec<u8> {
+    let schema = "message m { REQUIRED INT64 id; OPTIONAL BYTE_ARRAY text (UTF8); }";
+    let schema = Arc::new(parquet::schema::parser::parse_message_type(schema).unwrap());
+    let mut bytes = Vec::new();
+    let mut writer = SerializedFileWriter::new(&mut bytes, schema, Arc::default()).unwrap();
+    for group in texts.chunks(texts.len().div_ceil(2)) {
+        let mut rows = writer.next_row_group().unwrap();
+        let mut column = rows.next_column().unwrap().unwrap();
+        let ids: Vec<i64> = (0..group.len() as i64).collect();
+        column
+            .typed::<Int64Type>()
+            .write_batch(&ids, None, None)
+            .unwrap();
+        column.close().unwrap();
+        let mut column = rows.next_column().unwrap().unwrap();
+        let levels: Vec<i16> = group.iter().map(|t| i16::from(t.is_some())).collect();
+        let values: Vec<ByteArray> = group
+            .iter()
+            .flatten()
+            .map(|t| ByteArray::from(t.to_vec()))
+            .collect();
+        column
+            .typed::<ByteArrayType>()
+            .write_batch(&values, Some(&levels), None)
+            .unwrap();
+        column.close().unwrap();
+        rows.close().unwrap();
+    }
+    writer.close().unwrap();
+    bytes
+}
+
+#[test]
+fn tables_that_do_not_fit() {
+    let texts: Vec<String> = (0..700).map(|i| format!("Row {i}: {LINE}")).collect();
+    let mut rows: Vec<Option<&[u8]>> = texts.iter().map(|t| Some(t.as_bytes())).collect();
+    rows[5] = None;
+    let good = parquet_file(&rows);
+    rows[400] = Some(b"ab\xffcd");
+    let bad = parquet_file(&rows);
+    let half = &good[..good.len() / 2];
+    let base = folder(&[
+        ("a.parquet", &good),
+        ("b.parquet", &bad),
+        ("c.parquet", half),
+        ("d.parquet", b""),
+        ("e.parquet", b"version https://git-lfs"),
+    ]);
+    let at = base.path();
+    let text = open("parquet = \"a.parquet\"", at).unwrap();
+    assert!(
+        text.description().contains("699 documents"),
+        "{}",
+        text.description()
+    );
+    assert!(
+        text.description().contains("1 empty document)"),
+        "{}",
+        text.description()
+    );
+    refuses(
+        "parquet = \"a.parquet\"\ncolumn = \"body\"",
+        at,
+        &[
+            "a.parquet: schema: expected a column \"body\" (data.column)",
+            "\"id\", \"text\"",
+        ],
+    );
+    refuses(
+        "parquet = \"a.parquet\"\ncolumn = \"id\"",
+        at,
+        &["strings in column \"id\"", "INT64"],
+    );
+    refuses(
+        "parquet = \"b.parquet\"",
+        at,
+        &["b.parquet: row 401: expected UTF-8", "offset 2"],
+    );
+    assert!(open("parquet = \"b.parquet\"\nskip_bad = 1", at).is_ok());
+    for name in ["c", "d", "e"] {
+        let file = format!("{name}.parquet");
+        refuses(
+            &format!("parquet = \"{file}\""),
+            at,
+            &[&file, "expected a Parquet file"],
+        );
+    }
+    let text = open("parquet = \"a.parquet\"\nmax_bytes = 1000", at).unwrap();
+    assert_eq!(1000, text.parts().iter().map(|p| p.bytes).sum::<u64>());
+}
+
+/// Damaged files give an error or some text, and never a panic in this thread.
+#[test]
+fn hostile_tables() {
+    let texts: Vec<String> = (0..40).map(|i| format!("Row {i}: {LINE}")).collect();
+    let good = parquet_file(&texts.iter().map(|t| Some(t.as_bytes())).collect::<Vec<_>>());
+    let mut stream = Stream::new(0, "mutants");
+    let (mut read, mut refused) = (0, 0);
+    for _ in 0..1500 {
+        let mut bytes = good.clone();
+        for _ in 0..=stream.below(4) {
+            // Half of the damage goes to the footer, which steers the reader.
+            let from = if stream.below(2) == 0 {
+                bytes.len() * 3 / 4
+            } else {
+                0
+            };
+            let at = from + stream.below((bytes.len() - from) as u64) as usize;
+            bytes[at] = stream.bits() as u8;
+        }
+        let base = folder(&[("a.parquet", &bytes)]);
+        match open(
+            "parquet = \"a.parquet\"\nskip_bad = 3\nmax_bytes = 100000",
+            base.path(),
+        ) {
+            Ok(_) => read += 1,
+            Err(error) => {
+                refused += 1;
+                let error = error.to_string();
+                assert!(
+                    error.contains("a.parquet") || error.contains("found none"),
+                    "{error}"
+                );
+            }
+        }
+    }
+    assert!(read > 50 && refused > 500, "{read} read, {refused} refused");
+}
+
+#[test]
+fn tokenizers_that_are_none() {
+    let base = folder(&[
+        ("a.txt", LINE.as_bytes()),
+        ("t.json", b"{\"version\": \"1.0\"}"),
+    ]);
+    let config = DataConfig {
+        files: Some(vec!["a.txt".into()]),
+        tokenizer: TokenizerConfig::File("t.json".into()),
+        ..DataConfig::default()
+    };
+    let error = TextData::open(&config, base.path(), base.path())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("tokenizer t.json: expected a tokenizer.json, found"),
+        "{error}"
+    );
+    // A cache folder that cannot be one.
+    let config = DataConfig {
+        tokenizer: TokenizerConfig::Bpe(300),
+        ..config
+    };
+    let error = TextData::open(&config, base.path(), &base.path().join("a.txt"))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("cannot be written"), "{error}");
+}
