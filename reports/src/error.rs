@@ -43,6 +43,12 @@ pub enum StoreError {
         /// The folder.
         path: PathBuf,
     },
+    /// A folder that should become a run folder is one already.
+    #[error("{}: is a run folder already; open it to go on with it, or choose another folder", path.display())]
+    Exists {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A folder that should become a run folder holds something else.
     #[error("{}: cannot become a run folder: it holds {found:?}, which no run wrote; choose another folder", path.display())]
     Occupied {

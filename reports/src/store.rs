@@ -53,7 +53,8 @@ impl RunDir {
     /// Makes a run folder with its plan, the config as it was written and as it was resolved.
     ///
     /// # Errors
-    /// [`StoreError::Occupied`] if the folder holds anything that no run wrote; the system's refusals.
+    /// [`StoreError::Exists`] if it is a run folder already, [`StoreError::Occupied`] if it holds anything that no run
+    /// wrote; the system's refusals.
     pub fn create(
         path: &Path,
         plan: &RunPlan,
@@ -420,6 +421,11 @@ fn to_value(value: &impl Serialize) -> Result<Value, StoreError> {
 
 /// A folder may become a run folder if it is empty, absent, or was left by a `create` that did not come to its end.
 fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
+    if RunDir::exists(path) {
+        return Err(StoreError::Exists {
+            path: path.to_path_buf(),
+        });
+    }
     let entries = match std::fs::read_dir(path) {
         Ok(entries) => entries,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),

@@ -6,6 +6,7 @@
 
 mod assemble;
 mod compare;
+mod costs;
 mod curve;
 mod difference;
 mod effective;

@@ -256,6 +256,12 @@ fn foreign_folders_and_ids_are_refused() -> Outcome {
         RunDir::open(tmp.path()),
         Err(StoreError::NotARun { .. })
     ));
+    let run = tmp.path().join("run");
+    RunDir::create(&run, &plan, "", "")?;
+    assert!(matches!(
+        RunDir::create(&run, &plan, "", ""),
+        Err(StoreError::Exists { .. })
+    ));
     plan.cells[0].id = "../../etc".into();
     let error = RunDir::create(&tmp.path().join("new"), &plan, "", "")
         .expect_err("traversal")

@@ -3,12 +3,10 @@
 use super::compare::names;
 use super::group::{Group, groups, headline};
 use super::{
-    Absent, CellState, CostSummary, Counts, Curve, Difference, Options, Reference, RefusedLength,
-    RunInfo, SeedTraining, StudySummary, Summary, TrainingCurve, TrainingInfo, difference,
-    effective, passkey, perplexity,
+    Absent, CellState, Counts, Curve, Difference, Options, Reference, RefusedLength, RunInfo,
+    StudySummary, Summary, TrainingInfo, costs, difference, effective, passkey, perplexity,
 };
 use crate::record::{RunPlan, Stage, State};
-use crate::stats::mean;
 use crate::store::{LoadedCell, LoadedRun};
 use crate::verdict;
 use std::collections::BTreeSet;
@@ -138,7 +136,7 @@ fn study(
         .iter()
         .filter_map(|g| curve(g, plan, protocol, options))
         .collect();
-    relate_costs(&mut curves, baseline.map(|b| b.label.as_str()));
+    costs::relate(&mut curves, baseline.map(|b| b.label.as_str()));
     let planned = run.plan.cells.iter().filter(|c| c.study == name);
     let seeds: BTreeSet<u64> = planned.map(|c| c.seed).collect();
     let trained_lengths: BTreeSet<usize> = curves.iter().map(|c| c.trained_length).collect();
@@ -282,81 +280,11 @@ fn curve(
             .and_then(|protocol| effective::perplexity(group, protocol, confidence, options)),
         effective_passkey: effective::passkey(group, &points, plan.passkey_threshold),
         passkey: points,
-        training: training(group),
-        cost: cost(group),
+        training: costs::training(group),
+        cost: costs::cost(group),
         refused,
         learned: first.learned.clone(),
     })
-}
-
-fn training(group: &Group<'_>) -> TrainingCurve {
-    let seeds: Vec<SeedTraining> = group
-        .records()
-        .map(|r| SeedTraining {
-            seed: r.seed,
-            train: r.train.curve.clone(),
-            validation: r.train.validation.clone(),
-        })
-        .collect();
-    let train: Vec<_> = seeds.iter().map(|s| s.train.as_slice()).collect();
-    let validation: Vec<_> = seeds.iter().map(|s| s.validation.as_slice()).collect();
-    TrainingCurve {
-        train: average(&train),
-        validation: average(&validation),
-        seeds,
-    }
-}
-
-/// Mean over curves at the steps that all have.
-fn average(curves: &[&[(u64, f64)]]) -> Vec<(u64, f64)> {
-    let Some((first, rest)) = curves.split_first() else {
-        return Vec::new();
-    };
-    let at = |&(step, value): &(u64, f64)| {
-        let others = rest
-            .iter()
-            .map(|c| c.iter().find(|p| p.0 == step).map(|p| p.1));
-        let values: Option<Vec<f64>> = [Some(value)].into_iter().chain(others).collect();
-        values.map(|v| (step, mean(&v)))
-    };
-    first.iter().filter_map(at).collect()
-}
-
-fn cost(group: &Group<'_>) -> Option<CostSummary> {
-    let seeds: Vec<_> = group
-        .cells
-        .iter()
-        .filter_map(|(cell, record)| cell.cost.as_ref().map(|cost| (record.seed, cost.clone())))
-        .collect();
-    let costs = || seeds.iter().map(|s| &s.1);
-    let speeds: Vec<f64> = costs()
-        .map(|c| c.train_tokens_per_second)
-        .filter(|&speed| speed > 0.0)
-        .collect();
-    Some(CostSummary {
-        tokens_per_second: (!speeds.is_empty()).then(|| mean(&speeds)),
-        relative_speed: None,
-        peak_memory_bytes: costs().map(|c| c.peak_memory_bytes).max()?,
-        relative_memory: None,
-        train_seconds: mean(&costs().map(|c| c.train_seconds).collect::<Vec<_>>()),
-        evaluate_seconds: mean(&costs().map(|c| c.evaluate_seconds).collect::<Vec<_>>()),
-        seeds,
-    })
-}
-
-fn relate_costs(curves: &mut [Curve], reference: Option<&str>) {
-    let baseline = curves.iter().find(|c| Some(c.label.as_str()) == reference);
-    let Some(baseline) = baseline.and_then(|c| c.cost.clone()) else {
-        return;
-    };
-    for cost in curves.iter_mut().filter_map(|c| c.cost.as_mut()) {
-        cost.relative_speed = cost
-            .tokens_per_second
-            .zip(baseline.tokens_per_second)
-            .map(|(a, b)| a / b);
-        let memory = baseline.peak_memory_bytes as f64;
-        cost.relative_memory = (memory > 0.0).then(|| cost.peak_memory_bytes as f64 / memory);
-    }
 }
 
 fn gone(group: &Group<'_>) -> Option<Absent> {

@@ -1,0 +1,78 @@
+//! What curves cost in time and memory, and how their training went.
+
+use super::group::Group;
+use super::{CostSummary, Curve, SeedTraining, TrainingCurve};
+use crate::stats::mean;
+
+/// Loss while training, seed by seed and on average.
+pub(super) fn training(group: &Group<'_>) -> TrainingCurve {
+    let seeds: Vec<SeedTraining> = group
+        .records()
+        .map(|r| SeedTraining {
+            seed: r.seed,
+            train: r.train.curve.clone(),
+            validation: r.train.validation.clone(),
+        })
+        .collect();
+    let train: Vec<_> = seeds.iter().map(|s| s.train.as_slice()).collect();
+    let validation: Vec<_> = seeds.iter().map(|s| s.validation.as_slice()).collect();
+    TrainingCurve {
+        train: average(&train),
+        validation: average(&validation),
+        seeds,
+    }
+}
+
+/// Mean over curves at the steps that all have.
+fn average(curves: &[&[(u64, f64)]]) -> Vec<(u64, f64)> {
+    let Some((first, rest)) = curves.split_first() else {
+        return Vec::new();
+    };
+    let at = |&(step, value): &(u64, f64)| {
+        let others = rest
+            .iter()
+            .map(|c| c.iter().find(|p| p.0 == step).map(|p| p.1));
+        let values: Option<Vec<f64>> = [Some(value)].into_iter().chain(others).collect();
+        values.map(|v| (step, mean(&v)))
+    };
+    first.iter().filter_map(at).collect()
+}
+
+/// What a curve cost; `None` if no cell wrote it down.
+pub(super) fn cost(group: &Group<'_>) -> Option<CostSummary> {
+    let seeds: Vec<_> = group
+        .cells
+        .iter()
+        .filter_map(|(cell, record)| cell.cost.as_ref().map(|cost| (record.seed, cost.clone())))
+        .collect();
+    let costs = || seeds.iter().map(|s| &s.1);
+    let speeds: Vec<f64> = costs()
+        .map(|c| c.train_tokens_per_second)
+        .filter(|&speed| speed > 0.0)
+        .collect();
+    Some(CostSummary {
+        tokens_per_second: (!speeds.is_empty()).then(|| mean(&speeds)),
+        relative_speed: None,
+        peak_memory_bytes: costs().map(|c| c.peak_memory_bytes).max()?,
+        relative_memory: None,
+        train_seconds: mean(&costs().map(|c| c.train_seconds).collect::<Vec<_>>()),
+        evaluate_seconds: mean(&costs().map(|c| c.evaluate_seconds).collect::<Vec<_>>()),
+        seeds,
+    })
+}
+
+/// Puts every curve's cost in relation to the reference's.
+pub(super) fn relate(curves: &mut [Curve], reference: Option<&str>) {
+    let baseline = curves.iter().find(|c| Some(c.label.as_str()) == reference);
+    let Some(baseline) = baseline.and_then(|c| c.cost.clone()) else {
+        return;
+    };
+    for cost in curves.iter_mut().filter_map(|c| c.cost.as_mut()) {
+        cost.relative_speed = cost
+            .tokens_per_second
+            .zip(baseline.tokens_per_second)
+            .map(|(a, b)| a / b);
+        let memory = baseline.peak_memory_bytes as f64;
+        cost.relative_memory = (memory > 0.0).then(|| cost.peak_memory_bytes as f64 / memory);
+    }
+}
