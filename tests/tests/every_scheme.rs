@@ -1,0 +1,433 @@
+//! Properties that hold for every scheme of the registry: a new one is tested the moment its line exists.
+
+#[path = "every_scheme/bench.rs"]
+mod bench;
+#[path = "every_scheme/variants.rs"]
+mod variants;
+
+use bench::{Bench, MODEL};
+use farspan_attention::attend::Implementation::{Composed, Naive};
+use farspan_attention::expr::Expr;
+use farspan_attention::plan::{Cache, Embed, Plan, Positions};
+use farspan_pe::{AnyScheme, Entry, Len, Needs, PlanError, Registry, settings};
+use serde_json::{Value, json};
+use variants::{alternatives, bounds};
+
+const TRAINED: usize = MODEL.trained_length;
+/// One token, an odd few, one less than the trained length, far past it.
+const LENGTHS: [usize; 4] = [1, 7, 63, 4 * TRAINED];
+
+/// Every scheme as it comes, and with every setting changed in every way that [`alternatives`] knows.
+fn all() -> Vec<(String, Box<dyn AnyScheme>)> {
+    let mut all = Vec::new();
+    for entry in Registry::builtin().entries() {
+        let settings = [json!({})].into_iter().chain(alternatives(entry));
+        all.extend(
+            settings.map(|settings| (format!("{} {settings}", entry.id), parsed(entry, settings))),
+        );
+    }
+    assert!(all.len() > 60, "{} variants", all.len());
+    all
+}
+
+fn parsed(entry: &Entry, settings: Value) -> Box<dyn AnyScheme> {
+    entry
+        .parse(settings)
+        .unwrap_or_else(|e| panic!("{}: {e}", entry.id))
+}
+
+/// The plan; `None` where the scheme does not serve the length, which only lengths past the trained one may meet.
+fn served(name: &str, scheme: &dyn AnyScheme, length: usize) -> Option<Plan> {
+    match scheme.plan(&MODEL, Len(length)) {
+        Ok(plan) => Some(plan),
+        Err(PlanError::NotServed { asked, limit, why }) => {
+            assert!(
+                asked == length && limit < length && !why.is_empty(),
+                "{name}"
+            );
+            // A table made shorter on purpose serves less.
+            assert!(length > TRAINED || limit < TRAINED, "{name}: {length}");
+            None
+        }
+        Err(e) => panic!("{name} at {length}: {e}"),
+    }
+}
+
+/// All plans of all variants at `length`.
+fn plans(length: usize) -> Vec<(String, Plan)> {
+    let plan = |(name, scheme): (String, Box<dyn AnyScheme>)| {
+        served(&name, scheme.as_ref(), length).map(|plan| (name, plan))
+    };
+    all().into_iter().filter_map(plan).collect()
+}
+
+#[test]
+fn ids_are_unique_and_kebab_case() {
+    let registry = Registry::builtin();
+    let ids: Vec<_> = registry.ids().collect();
+    for (i, id) in ids.iter().enumerate() {
+        assert!(!ids[..i].contains(id), "{id} twice");
+        let fits = |part: &str| {
+            !part.is_empty()
+                && part
+                    .chars()
+                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+        };
+        assert!(id.split('-').all(fits), "{id}");
+        assert_eq!(
+            registry.get(id).unwrap().parse(json!({})).unwrap().id(),
+            *id
+        );
+    }
+}
+
+#[test]
+fn cards_are_complete() {
+    let registry = Registry::builtin();
+    for entry in registry.entries() {
+        let (id, card) = (entry.id, entry.card);
+        assert!(!card.title.is_empty(), "{id}");
+        assert!(
+            card.idea.len() > 20 && card.idea.ends_with('.'),
+            "{id}: {}",
+            card.idea
+        );
+        assert!(
+            (2015..2100).contains(&card.paper.year),
+            "{id}: {}",
+            card.paper
+        );
+        assert!(
+            !card.paper.authors.is_empty() && !card.paper.section.is_empty(),
+            "{id}"
+        );
+        let arxiv = card.paper.arxiv.split_once('.');
+        let digits = |text: &str, count: &[usize]| {
+            count.contains(&text.len()) && text.chars().all(|c| c.is_ascii_digit())
+        };
+        let known =
+            arxiv.is_some_and(|(date, number)| digits(date, &[4]) && digits(number, &[4, 5]));
+        assert!(known || card.paper.arxiv.is_empty(), "{id}: {}", card.paper);
+        assert_eq!(card.formula.is_empty(), card.latex.is_empty(), "{id}");
+        if let Needs::Base(family) = card.needs {
+            let bases = registry.entries().iter();
+            let fits = |e: &&Entry| e.card.needs == Needs::Scratch && e.card.family == family;
+            assert!(
+                bases.filter(fits).count() > 0,
+                "{id}: no base of family {family}"
+            );
+        }
+        for setting in settings(parsed(entry, json!({})).as_ref()) {
+            assert!(
+                !setting.doc.is_empty(),
+                "{id}.{} has no description",
+                setting.key
+            );
+        }
+    }
+}
+
+#[test]
+fn settings_survive_a_round_trip() {
+    for (name, scheme) in all() {
+        let written = scheme.settings();
+        let again = Registry::builtin()
+            .parse(scheme.id(), written.clone())
+            .unwrap();
+        assert_eq!(again.settings(), written, "{name}");
+        let text = serde_json::to_string(&written).unwrap();
+        let read: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, written, "{name}: as text");
+        for length in LENGTHS {
+            let hash =
+                |scheme: &dyn AnyScheme| served(&name, scheme, length).map(|plan| plan.hash());
+            assert_eq!(
+                hash(scheme.as_ref()),
+                hash(again.as_ref()),
+                "{name} at {length}"
+            );
+        }
+    }
+}
+
+#[test]
+fn unknown_settings_are_refused() {
+    for entry in Registry::builtin().entries() {
+        let error = entry.parse(json!({ "no_such_setting": 1 })).unwrap_err();
+        assert!(
+            matches!(error, PlanError::UnknownSetting { .. }),
+            "{}: {error}",
+            entry.id
+        );
+        assert!(error.to_string().contains("`no_such_setting`"), "{error}");
+    }
+}
+
+/// The schema states bounds for editors and `explain`, `check()` enforces them: they must agree.
+#[test]
+fn bounds_of_the_schema_are_enforced() {
+    let mut tried = 0;
+    for entry in Registry::builtin().entries() {
+        for (key, outside) in bounds(&entry.schema()) {
+            let error = entry.parse(json!({ (key.clone()): outside })).unwrap_err();
+            let named = matches!(&error, PlanError::Setting { key: found, .. } if *found == key);
+            assert!(named, "{}.{key} = {outside}: {error}", entry.id);
+            tried += 1;
+        }
+    }
+    assert!(tried > 50, "{tried} bounds");
+}
+
+/// No setting is without effect: each changes the plan, alone or beside one other.
+#[test]
+fn every_setting_changes_the_plan() {
+    for entry in Registry::builtin().entries() {
+        let hashes = |settings: &Value| -> Option<Vec<_>> {
+            let scheme = entry.parse(settings.clone()).ok()?;
+            let at = |length| served(entry.id, scheme.as_ref(), length).map(|plan| plan.hash());
+            Some([TRAINED, 4 * TRAINED].map(at).to_vec())
+        };
+        let changes: Vec<Value> = alternatives(entry).collect();
+        let contexts: Vec<Value> = [json!({})].into_iter().chain(changes.clone()).collect();
+        for property in settings(parsed(entry, json!({})).as_ref()) {
+            let own = changes
+                .iter()
+                .filter(|change| change.get(&property.key).is_some());
+            let changed =
+                own.flat_map(|change| contexts.iter().map(move |context| (context, change)));
+            let effect = changed.clone().any(|(context, change)| {
+                let both = variants::merged(context, change);
+                let (before, after) = (hashes(context), hashes(&both));
+                before.is_some() && after.is_some() && before != after
+            });
+            assert!(effect, "{}.{} has no effect", entry.id, property.key);
+        }
+    }
+}
+
+/// And a change is seen in what attention gives, in one process: nothing is cached between two settings.
+#[test]
+fn two_settings_give_two_outputs() {
+    let length = 4 * TRAINED;
+    let bench = Bench::new(1, length);
+    for entry in Registry::builtin().entries() {
+        let outputs: Vec<_> = [json!({})]
+            .into_iter()
+            .chain(alternatives(entry))
+            .filter_map(|settings| served(entry.id, parsed(entry, settings).as_ref(), length))
+            .map(|plan| bench.forward(&plan, Composed))
+            .collect();
+        let differs = |other: &Vec<f64>| bench::distance(&outputs[0], other) > 1e-4;
+        let has_settings = alternatives(entry).next().is_some();
+        assert_eq!(
+            outputs[1..].iter().any(differs),
+            has_settings,
+            "{}",
+            entry.id
+        );
+    }
+}
+
+#[test]
+fn plans_are_pure_and_fit_the_model() {
+    for (name, scheme) in all() {
+        for length in LENGTHS {
+            let Some(plan) = served(&name, scheme.as_ref(), length) else {
+                continue;
+            };
+            plan.validate(&MODEL)
+                .unwrap_or_else(|e| panic!("{name}: {e}"));
+            assert_eq!(
+                served(&name, scheme.as_ref(), length),
+                Some(plan),
+                "{name} at {length}"
+            );
+        }
+    }
+}
+
+/// What is said of cached keys is true: if rotated keys stay valid, then the plan does not depend on the length.
+#[test]
+fn the_cache_policy_is_true() {
+    let mut moving = 0;
+    for (name, scheme) in all() {
+        let found: Vec<_> = LENGTHS
+            .iter()
+            .filter_map(|&length| served(&name, scheme.as_ref(), length))
+            .collect();
+        if found.iter().all(|plan| plan.cache == Cache::Rotated) {
+            assert!(
+                found.iter().all(|plan| *plan == found[0]),
+                "{name} depends on the length"
+            );
+        } else {
+            moving += 1;
+        }
+    }
+    assert!(moving > 5, "{moving} plans that follow the length");
+}
+
+/// Odd heads, heads too small, and lengths of zero are answered by an error or a plan, never by a panic.
+#[test]
+fn odd_models_are_refused_or_served() {
+    for (name, scheme) in all() {
+        for (head_dim, width) in [(1, 1), (2, 2), (3, 7), (15, 60), (128, 512)] {
+            for trained_length in [0, 1, 100] {
+                let model = farspan_attention::plan::Geometry {
+                    head_dim,
+                    width,
+                    trained_length,
+                    ..MODEL
+                };
+                for length in [0, 1, 100, 1000] {
+                    let Ok(plan) = scheme.plan(&model, Len(length)) else {
+                        continue;
+                    };
+                    plan.validate(&model)
+                        .unwrap_or_else(|e| panic!("{name}: {e}"));
+                }
+            }
+        }
+    }
+    let odd = farspan_attention::plan::Geometry {
+        head_dim: 15,
+        ..MODEL
+    };
+    for entry in Registry::builtin().entries() {
+        let scheme = parsed(entry, json!({}));
+        let turns = scheme.plan(&MODEL, Len(1)).unwrap().turns.len();
+        let refused = scheme.plan(&odd, Len(1)).is_err();
+        assert_eq!(
+            refused,
+            turns > 0,
+            "{}: only rotations need an even head_dim",
+            entry.id
+        );
+    }
+}
+
+#[test]
+fn tensors_agree_with_the_triple_loop() {
+    for length in LENGTHS {
+        let bench = Bench::new(1, length);
+        for (name, plan) in plans(length) {
+            let (naive, composed) = (bench.forward(&plan, Naive), bench.forward(&plan, Composed));
+            assert!(naive.iter().all(|x| x.is_finite()), "{name} at {length}");
+            // Scores up to some tens in f32.
+            let off = bench::distance(&naive, &composed);
+            assert!(off < 2e-5, "{name} at {length}: {off}");
+        }
+    }
+}
+
+#[test]
+fn gradients_reach_every_input() {
+    let length = 23;
+    let bench = Bench::new(2, length);
+    for (name, plan) in plans(length) {
+        let naive = bench.gradients(&plan, Naive);
+        let composed = bench.gradients(&plan, Composed);
+        let learned = plan
+            .params
+            .iter()
+            .filter(|spec| spec.learned)
+            .map(|spec| spec.name.as_str());
+        let expected: Vec<&str> = ["q", "k", "v"].into_iter().chain(learned).collect();
+        for what in expected {
+            let (a, b) = (&naive[what], &composed[what]);
+            assert!(
+                a.iter().chain(b).all(|x| x.is_finite()),
+                "{name}, {what}: not finite"
+            );
+            let largest = a.iter().fold(0.0f64, |m, x| m.max(x.abs()));
+            assert!(largest > 1e-6, "{name}, {what}: no gradient");
+            let off = bench::distance(a, b);
+            assert!(
+                off < 1e-4 * largest.max(1.0),
+                "{name}, {what}: {off} of {largest}"
+            );
+        }
+    }
+}
+
+#[test]
+fn gradients_are_slopes() {
+    let bench = Bench::new(1, 11);
+    for (name, plan) in plans(11) {
+        for (what, slope, difference) in bench.slopes(&plan) {
+            // Central differences in f64 with a step of 1e-5.
+            let off = (slope - difference).abs();
+            assert!(
+                off < 1e-6 * slope.abs().max(1.0),
+                "{name}, {what}: {slope} {difference}"
+            );
+        }
+    }
+}
+
+#[test]
+fn no_later_token_changes_an_earlier_output() {
+    let (length, changed) = (33, 20);
+    let (bench, other) = (
+        Bench::new(1, length),
+        Bench::new(1, length).with_token_changed(changed),
+    );
+    for (name, plan) in plans(length) {
+        for which in [Naive, Composed] {
+            let before = bench.by_token(&bench.forward(&plan, which));
+            let after = other.by_token(&other.forward(&plan, which));
+            assert_eq!(before[..changed], after[..changed], "{name}, {which}");
+            assert_ne!(
+                before[changed], after[changed],
+                "{name}, {which}: nothing changed"
+            );
+        }
+    }
+}
+
+#[test]
+fn batch_neighbours_do_not_matter() {
+    let length = 19;
+    let (alone, together) = (Bench::new(1, length), Bench::new(3, length));
+    for (name, plan) in plans(length) {
+        for which in [Naive, Composed] {
+            let (a, b) = (alone.forward(&plan, which), together.forward(&plan, which));
+            // The order of sums inside a matrix product may depend on its size.
+            let off = bench::distance(&a, &b[..a.len()]);
+            assert!(off < 1e-6, "{name}, {which}: {off}");
+        }
+    }
+}
+
+/// Whether the plan says that scores depend on positions through their difference alone.
+fn claims_shift_invariance(plan: &Plan) -> bool {
+    let own = |side: &Positions, position: Expr| *side == Positions::All(position);
+    let turns = plan
+        .turns
+        .iter()
+        .all(|turn| own(&turn.query.position, Expr::Query) && own(&turn.key.position, Expr::Key));
+    turns
+        && plan.embed == Embed::Nothing
+        && plan.query_scale.is_none()
+        && plan.score.is_shift_invariant()
+}
+
+#[test]
+fn shift_invariance_is_kept_where_it_is_claimed() {
+    let (length, shift) = (17, 100);
+    let bench = Bench::new(1, length);
+    let mut claimed = 0;
+    for (name, plan) in plans(TRAINED)
+        .into_iter()
+        .filter(|(_, plan)| claims_shift_invariance(plan))
+    {
+        for which in [Naive, Composed] {
+            let here = bench.forward(&plan, which);
+            let off = bench::distance(&here, &bench.forward_at(&plan, which, shift));
+            // Angles of a hundred radians, cast to f32 after the cosine.
+            assert!(off < 2e-5, "{name}, {which}: {off}");
+        }
+        claimed += 1;
+    }
+    assert!(claimed > 40, "{claimed} claims");
+}

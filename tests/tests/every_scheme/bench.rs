@@ -1,0 +1,231 @@
+//! A fixed set of tensors to run plans on: one attention layer whose queries, keys and values carry whatever the plan
+//! adds to the embeddings.
+
+use farspan_attention::attend::{Implementation, Mask, Params, attend};
+use farspan_attention::plan::{Geometry, ParamSpec, Plan};
+use farspan_attention::prepared::Prepared;
+use farspan_attention::{DType, Device, Tensor, Var, embed};
+use std::collections::BTreeMap;
+
+/// Two query heads to a key/value head; the width is that of all heads, so that an embedding can be split over them.
+pub(crate) const MODEL: Geometry = Geometry {
+    layers: 2,
+    width: 64,
+    heads: 4,
+    kv_heads: 2,
+    head_dim: 16,
+    trained_length: 64,
+};
+
+/// Inputs of one call.
+#[derive(Clone, Debug)]
+pub(crate) struct Bench {
+    batch: usize,
+    length: usize,
+    q: Vec<f64>,
+    k: Vec<f64>,
+    v: Vec<f64>,
+}
+
+/// Trainable inputs of a call: q, k, v and the learned parameters.
+type Leaves = BTreeMap<String, Var>;
+
+/// Numbers in (−1, 1) that look like chance and are the same everywhere.
+fn noise(seed: u64, index: usize) -> f64 {
+    let mut x = (index as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+        ^ seed.wrapping_mul(0xD1B5_4A32_D192_ED03);
+    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    (x ^ (x >> 31)) as f64 / u64::MAX as f64 * 2.0 - 1.0
+}
+
+fn filled(seed: u64, len: usize) -> Vec<f64> {
+    (0..len).map(|i| 1.5 * noise(seed, i)).collect()
+}
+
+/// Largest difference between two lists of numbers.
+pub(crate) fn distance(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    a.iter()
+        .zip(b)
+        .fold(0.0, |most, (a, b)| most.max((a - b).abs()))
+}
+
+impl Bench {
+    /// The first sequence of a batch does not depend on how many there are.
+    pub(crate) fn new(batch: usize, length: usize) -> Bench {
+        let tensor = |seed, heads| filled(seed, batch * heads * length * MODEL.head_dim);
+        Bench {
+            batch,
+            length,
+            q: tensor(1, MODEL.heads),
+            k: tensor(2, MODEL.kv_heads),
+            v: tensor(3, MODEL.kv_heads),
+        }
+    }
+
+    /// The same but for one token.
+    pub(crate) fn with_token_changed(mut self, token: usize) -> Bench {
+        let row = MODEL.head_dim;
+        for values in [&mut self.q, &mut self.k, &mut self.v] {
+            for sequence in values.chunks_mut(self.length * row) {
+                sequence[token * row..][..row]
+                    .iter_mut()
+                    .for_each(|x| *x = -*x + 0.3);
+            }
+        }
+        self
+    }
+
+    /// Outputs of a (1, heads, length, head_dim) result by token.
+    pub(crate) fn by_token(&self, output: &[f64]) -> Vec<Vec<f64>> {
+        let row = MODEL.head_dim;
+        let at = |head: usize, token: usize| &output[(head * self.length + token) * row..][..row];
+        let token = |t| {
+            (0..MODEL.heads)
+                .flat_map(|head| at(head, t).to_vec())
+                .collect()
+        };
+        (0..self.length).map(token).collect()
+    }
+
+    /// The output, row-major.
+    pub(crate) fn forward(&self, plan: &Plan, which: Implementation) -> Vec<f64> {
+        self.forward_at(plan, which, 0)
+    }
+
+    /// The output if the first token stands at position `first`.
+    pub(crate) fn forward_at(&self, plan: &Plan, which: Implementation, first: usize) -> Vec<f64> {
+        let output = self.output(plan, &self.leaves(plan, dtype(which)), which, first);
+        output.to_dtype(DType::F64).unwrap().to_flat().unwrap()
+    }
+
+    /// Gradients of a weighted sum of the output, by the name of the input.
+    pub(crate) fn gradients(
+        &self,
+        plan: &Plan,
+        which: Implementation,
+    ) -> BTreeMap<String, Vec<f64>> {
+        let leaves = self.leaves(plan, dtype(which));
+        let gradients = self.loss(plan, &leaves, which).backward().unwrap();
+        let of = |(name, var): (&String, &Var)| {
+            let gradient = gradients
+                .get(var)
+                .unwrap_or_else(|| panic!("no gradient for {name}"));
+            (
+                name.clone(),
+                gradient.to_dtype(DType::F64).unwrap().to_flat().unwrap(),
+            )
+        };
+        leaves.iter().map(of).collect()
+    }
+
+    /// For each input: the slope of the loss along a direction, by the gradient and by central differences, in f64.
+    pub(crate) fn slopes(&self, plan: &Plan) -> Vec<(String, f64, f64)> {
+        let which = Implementation::Naive;
+        let leaves = self.leaves(plan, DType::F64);
+        let gradients = self.loss(plan, &leaves, which).backward().unwrap();
+        let step = 1e-5;
+        let slope = |(name, var): (&String, &Var)| {
+            let start: Vec<f64> = var.tensor().to_flat().unwrap();
+            let direction = filled(9, start.len());
+            let gradient: Vec<f64> = gradients.get(var).unwrap().to_flat().unwrap();
+            let slope = gradient.iter().zip(&direction).map(|(g, d)| g * d).sum();
+            let at = |t: f64| {
+                let moved = start
+                    .iter()
+                    .zip(&direction)
+                    .map(|(x, d)| x + t * d)
+                    .collect();
+                let mut leaves = leaves.clone();
+                leaves.insert(name.clone(), leaf(moved, var.tensor().dims(), DType::F64));
+                self.loss(plan, &leaves, which).to_scalar::<f64>().unwrap()
+            };
+            (name.clone(), slope, (at(step) - at(-step)) / (2.0 * step))
+        };
+        leaves.iter().map(slope).collect()
+    }
+
+    fn leaves(&self, plan: &Plan, dtype: DType) -> Leaves {
+        let dims = |heads| [self.batch, heads, self.length, MODEL.head_dim];
+        let learned = plan.params.iter().filter(|spec| spec.learned);
+        let mut leaves: Leaves = learned
+            .map(|spec| (spec.name.clone(), leaf(values(spec), &spec.shape, dtype)))
+            .collect();
+        for (name, values, heads) in [
+            ("q", &self.q, MODEL.heads),
+            ("k", &self.k, MODEL.kv_heads),
+            ("v", &self.v, MODEL.kv_heads),
+        ] {
+            let taken = leaves.insert(name.into(), leaf(values.clone(), &dims(heads), dtype));
+            assert!(taken.is_none(), "a parameter is called {name}");
+        }
+        leaves
+    }
+
+    fn loss(&self, plan: &Plan, leaves: &Leaves, which: Implementation) -> Tensor {
+        let output = self.output(plan, leaves, which, 0);
+        let weights = filled(4, output.elem_count());
+        let weights = Tensor::from_vec(weights, output.dims().to_vec(), &Device::cpu()).unwrap();
+        output
+            .mul(&weights.to_dtype(output.dtype()).unwrap())
+            .unwrap()
+            .sum_all()
+            .unwrap()
+    }
+
+    fn output(&self, plan: &Plan, leaves: &Leaves, which: Implementation, first: usize) -> Tensor {
+        let device = Device::cpu();
+        let positions = first..first + self.length;
+        let prepared =
+            Prepared::new(plan, &MODEL, positions.clone(), positions.clone(), &device).unwrap();
+        let params: Params = leaves
+            .iter()
+            .map(|(name, var)| (name.clone(), var.tensor().clone()))
+            .collect();
+        let embedding =
+            embed::embedding(&plan.embed, MODEL.width, positions, &params, &device).unwrap();
+        let with_embedding = |name: &str, heads: usize| {
+            let x = leaves[name].tensor();
+            let Some(rows) = &embedding else {
+                return x.clone();
+            };
+            let split = rows.to_dtype(x.dtype()).unwrap();
+            let split = split
+                .reshape((self.length, MODEL.heads, MODEL.head_dim))
+                .unwrap();
+            let split = split.transpose(0, 1).unwrap().narrow(0, 0, heads).unwrap();
+            x.broadcast_add(&split.contiguous().unwrap().unsqueeze(0).unwrap())
+                .unwrap()
+        };
+        let q = with_embedding("q", MODEL.heads);
+        let k = with_embedding("k", MODEL.kv_heads);
+        let v = with_embedding("v", MODEL.kv_heads);
+        let mask = Mask::causal();
+        let attended = attend(&q, &k, &v, &prepared, &params, &mask, which);
+        attended.unwrap_or_else(|e| panic!("{plan}\n{e}")).output
+    }
+}
+
+/// The triple loop runs on f64 inputs, tensors on the f32 that models use.
+fn dtype(which: Implementation) -> DType {
+    if which == Implementation::Naive {
+        DType::F64
+    } else {
+        DType::F32
+    }
+}
+
+fn leaf(values: Vec<f64>, dims: &[usize], dtype: DType) -> Var {
+    let tensor = Tensor::from_vec(values, dims.to_vec(), &Device::cpu()).unwrap();
+    Var::new(tensor.to_dtype(dtype).unwrap()).unwrap()
+}
+
+/// Values of a learned parameter inside of its clamp, in no special place.
+fn values(spec: &ParamSpec) -> Vec<f64> {
+    let (low, high) = spec.clamp.unwrap_or((-1.0, 1.0));
+    let (low, high) = (low.max(-1.0), high.min(1.0));
+    (0..spec.len())
+        .map(|i| low + (high - low) * (0.5 + 0.45 * noise(5, i)))
+        .collect()
+}
