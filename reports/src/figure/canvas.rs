@@ -4,29 +4,14 @@ use plotters::prelude::{DrawingBackend, SVGBackend, ShapeStyle};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontStyle, FontTransform, IntoFont, TextStyle};
 
-use super::palette::{self, Ink, Shape, Theme};
+use super::drawing::{Drawing, escape};
+use super::palette::{self, Ink, Shape};
 use super::text;
 
 /// The back end draws on whole numbers only; a tenth of a unit is finer than the eye.
 const FINE: f64 = 10.0;
-/// Names that are tried where the figure is not shown with its own font.
-const FONTS: &str = "Inter, 'Helvetica Neue', Helvetica, Arial, sans-serif";
-
-/// A finished figure, not yet coloured.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Drawing {
-    width: u32,
-    height: u32,
-    label: String,
-    body: String,
-}
 
 impl Drawing {
-    /// Width in user units (CSS pixels at natural size).
-    pub fn width(&self) -> u32 {
-        self.width
-    }
-
     /// The line and the marker of a curve alone, for tables.
     pub(crate) fn swatch(curve: usize) -> Drawing {
         let mut canvas = Canvas::default();
@@ -34,54 +19,6 @@ impl Drawing {
         canvas.marker((15.0, 6.0), curve, 3.6);
         canvas.finish(30.0, 12.0, "")
     }
-
-    /// For a drawing that says nothing by itself: hidden from screen readers.
-    pub(crate) fn decoration(&self) -> String {
-        let body = palette::paint(&self.body, None);
-        let (w, h) = (self.width, self.height);
-        format!("<svg class=\"swatch\" viewBox=\"0 0 {w} {h}\" aria-hidden=\"true\">\n{body}</svg>")
-    }
-
-    /// Height in user units.
-    pub fn height(&self) -> u32 {
-        self.height
-    }
-
-    /// A complete SVG file in one theme. The same drawing gives the same bytes every time.
-    pub fn file(&self, theme: Theme) -> String {
-        let body = palette::paint(&self.body, Some(theme));
-        let paper = palette::paint("fill=\"#F10000\"", Some(theme));
-        let (w, h) = (self.width, self.height);
-        format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{w}\" \
-             height=\"{h}\" viewBox=\"0 0 {w} {h}\" role=\"img\" font-family=\"{FONTS}\">\n<title>{}</title>\n\
-             <rect width=\"{w}\" height=\"{h}\" {paper}/>\n{body}</svg>\n",
-            escape(&self.label)
-        )
-    }
-
-    /// The same for inlining in the page: no paper, colours from the page's variables, described for screen readers.
-    pub fn inline(&self) -> String {
-        let body = palette::paint(&self.body, None);
-        let (w, h, label) = (self.width, self.height, escape(&self.label));
-        format!("<svg viewBox=\"0 0 {w} {h}\" role=\"img\" aria-label=\"{label}\">\n{body}</svg>")
-    }
-}
-
-/// For text and attribute values of XML and HTML.
-pub(crate) fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text::clean(text).chars() {
-        match c {
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '&' => out.push_str("&amp;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            other => out.push(other),
-        }
-    }
-    out
 }
 
 /// Where a text hangs on its point.
@@ -452,6 +389,7 @@ fn tidy(raw: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::palette::Theme;
     use super::*;
 
     fn small() -> Drawing {

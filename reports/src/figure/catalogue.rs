@@ -7,9 +7,9 @@ mod passkey;
 mod perplexity;
 mod training;
 
-use super::canvas::Drawing;
 use super::chart::{Point, Series};
 use super::data::Data;
+use super::drawing::Drawing;
 use crate::record::Protocol;
 use crate::summary::{Estimate, Interval, RunInfo, StudySummary};
 
@@ -208,6 +208,16 @@ pub(crate) fn state_word(state: crate::record::State) -> &'static str {
         State::Diverged => "diverged",
         State::Failed => "failed",
     }
+}
+
+/// How far neighbouring curves are moved apart: a little, or widely where there is but one length.
+fn dodge(curves: usize, lengths: usize) -> f64 {
+    let (room, most) = if lengths < 2 {
+        (240.0, 28.0)
+    } else {
+        (24.0, 4.0)
+    };
+    (room / curves.max(1) as f64).min(most)
 }
 
 /// Sorted, without repeats.

@@ -1,7 +1,9 @@
 //! Dots with intervals, one row per scheme: effective lengths, forest plots of differences, cost.
 
-use super::canvas::{Anchor, Canvas, Drawing, Type};
-use super::chart::{LABEL, TICK, WIDTH, dashes};
+use super::canvas::{Anchor, Canvas, Type};
+use super::chart::{LABEL, TICK, WIDTH};
+use super::drawing::Drawing;
+use super::marks::dashes;
 use super::palette::{Ink, Shape};
 use super::scale::{self, Scale};
 use super::text;

@@ -1,7 +1,8 @@
 //! Heat maps as small multiples: length × depth per scheme, the value written in every cell.
 
-use super::canvas::{Anchor, Canvas, Drawing, Type};
+use super::canvas::{Anchor, Canvas, Type};
 use super::chart::{LABEL, WIDTH};
+use super::drawing::Drawing;
 use super::palette::{self, Ink, Shape};
 use super::text;
 

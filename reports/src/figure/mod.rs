@@ -8,16 +8,18 @@ mod catalogue;
 mod chart;
 mod data;
 mod dots;
+mod drawing;
 mod heat;
+mod marks;
 mod multiples;
 mod palette;
 mod png;
 mod scale;
 mod text;
 
-pub use canvas::Drawing;
 pub use catalogue::{Figure, figures};
 pub use data::Data;
+pub use drawing::Drawing;
 pub use palette::Theme;
 pub use png::{Rasteriser, SCALE};
 

@@ -1,7 +1,9 @@
 //! Small multiples of curves: one little plot per scheme over shared axes.
 
-use super::canvas::{Anchor, Canvas, Drawing, Type};
-use super::chart::{LABEL, Point, WIDTH, legend};
+use super::canvas::{Anchor, Canvas, Type};
+use super::chart::{LABEL, Point, WIDTH};
+use super::drawing::Drawing;
+use super::marks::legend;
 use super::palette::Ink;
 use super::scale::{self, Scale};
 use super::text;

@@ -267,10 +267,13 @@ fn facts(study: &StudySummary) -> Vec<(String, String)> {
             format!("{} tokens", grouped(longest as u64)),
         );
     }
-    fact(
-        "Schemes",
-        (study.curves.len() + study.absent.len()).to_string(),
-    );
+    let of_curves = study.curves.iter().map(|c| c.scheme_index);
+    let mut schemes: Vec<usize> = of_curves
+        .chain(study.absent.iter().map(|a| a.scheme_index))
+        .collect();
+    schemes.sort_unstable();
+    schemes.dedup();
+    fact("Schemes", schemes.len().to_string());
     fact("Seeds", study.seeds.len().to_string());
     if let Some(curve) = study.curves.first() {
         let many = study

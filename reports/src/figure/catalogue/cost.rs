@@ -35,7 +35,7 @@ pub(super) fn figure(context: Context<'_>) -> Option<Figure> {
         )
     };
     let plot = Dots {
-        label: format!("Training speed and peak memory of {} schemes.", with.len()),
+        label: format!("Training speed and peak memory of {} curves.", with.len()),
         rows: with
             .iter()
             .map(|(c, _)| (c.label.clone(), c.index))

@@ -63,7 +63,7 @@ pub(super) fn figure(context: Context<'_>) -> Option<Figure> {
     });
     let plot = Dots {
         label: format!(
-            "Effective lengths of {} schemes in multiples of the trained length; the numbers are in the table below.",
+            "Effective lengths of {} curves in multiples of the trained length; the numbers are in the table below.",
             rows.len()
         ),
         rows,

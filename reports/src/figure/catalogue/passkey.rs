@@ -2,7 +2,7 @@
 
 use super::perplexity::absent_rows;
 use super::{
-    Context, Data, Figure, absent, distinct, drawn, estimate_cells, number, with_interval,
+    Context, Data, Figure, absent, distinct, dodge, drawn, estimate_cells, number, with_interval,
 };
 use crate::figure::chart::{Axis, Chart, Intervals, Point, Series};
 use crate::figure::heat::{self, FEW_TRIALS, HeatMap};
@@ -42,10 +42,9 @@ pub(super) fn by_length(context: Context<'_>) -> Option<Figure> {
         .collect();
     series.extend(absent(context, &lengths));
     let threshold = context.run.passkey_threshold;
-    let dodge = (22.0 / series.len().max(1) as f64).min(4.0);
     let chart = Chart {
         label: format!(
-            "Passkey accuracy of {} schemes at lengths {} to {} tokens; the numbers are in the table below.",
+            "Passkey accuracy of {} curves at lengths {} to {} tokens; the numbers are in the table below.",
             series.len(),
             lengths[0],
             lengths[lengths.len() - 1]
@@ -62,9 +61,9 @@ pub(super) fn by_length(context: Context<'_>) -> Option<Figure> {
         },
         trained: context.trained().map(|l| l as f64),
         threshold: Some((threshold, format!("threshold {}", scale::label(threshold)))),
-        series,
         intervals: Intervals::Bars,
-        dodge,
+        dodge: dodge(series.len(), lengths.len()),
+        series,
         marker_every: 1,
         undefined: "undefined".into(),
     };
@@ -176,7 +175,7 @@ pub(super) fn map(context: Context<'_>) -> Option<Figure> {
         .filter(|c| !c.passkey_grid.is_empty());
     let map = HeatMap {
         label: format!(
-            "Passkey accuracy by length and depth, one map for each of {} schemes; the numbers are in the table below.",
+            "Passkey accuracy by length and depth, one map for each of {} curves; the numbers are in the table below.",
             shown.clone().count()
         ),
         panels: shown.map(|c| panel(c, &lengths, &depths)).collect(),
@@ -287,7 +286,7 @@ pub(super) fn by_distance(context: Context<'_>) -> Option<Figure> {
         .collect();
     let plot = Multiples {
         label: format!(
-            "Passkey accuracy against the distance of the key for {} schemes, a line for each of {} lengths.",
+            "Passkey accuracy against the distance of the key for {} curves, a line for each of {} lengths.",
             shown.len(),
             lengths.len()
         ),

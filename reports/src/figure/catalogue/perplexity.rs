@@ -1,8 +1,8 @@
 //! Perplexity against length, and loss by position in the window.
 
 use super::{
-    Context, Data, Figure, absent, distinct, drawn, estimate_cells, extent, number, protocol_name,
-    protocol_words, with_interval,
+    Context, Data, Figure, absent, distinct, dodge, drawn, estimate_cells, extent, number,
+    protocol_name, protocol_words, with_interval,
 };
 use crate::figure::chart::{Axis, Chart, Intervals, Point, Series};
 use crate::figure::scale::Scale;
@@ -53,7 +53,7 @@ fn figure(context: Context<'_>, protocol: Protocol, slug: &str) -> Option<Figure
     series.extend(absent(context, &lengths));
     let chart = Chart {
         label: format!(
-            "Perplexity of {} schemes at lengths {} to {} tokens; the numbers are in the table below.",
+            "Perplexity of {} curves at lengths {} to {} tokens; the numbers are in the table below.",
             series.len(),
             lengths[0],
             lengths[lengths.len() - 1]
@@ -70,9 +70,9 @@ fn figure(context: Context<'_>, protocol: Protocol, slug: &str) -> Option<Figure
         },
         trained: context.trained().map(|l| l as f64),
         threshold: None,
-        series,
         intervals: Intervals::Bars,
-        dodge: 0.0,
+        dodge: dodge(series.len(), lengths.len()),
+        series,
         marker_every: 1,
         undefined: "undefined".into(),
     };
@@ -91,7 +91,7 @@ fn figure(context: Context<'_>, protocol: Protocol, slug: &str) -> Option<Figure
 
 fn caption(context: Context<'_>, protocol: Protocol, chart: &Chart) -> String {
     let mut words = format!(
-        "Perplexity per token on test text, {}; both axes logarithmic. Bars: {}.",
+        "Perplexity per token on test text, {}; both axes logarithmic, curves moved sideways a little so that bars stay apart. Bars: {}.",
         protocol_words(protocol),
         context.intervals_over("the test segments")
     );

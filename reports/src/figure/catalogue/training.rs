@@ -30,7 +30,7 @@ pub(super) fn figure(context: Context<'_>) -> Option<Figure> {
     let steps = series.iter().flat_map(|s| s.points.iter().map(|p| p.x));
     let chart = Chart {
         label: format!(
-            "{kind} loss of {} schemes against training step; the numbers are in the table below.",
+            "{kind} loss of {} curves against training step; the numbers are in the table below.",
             series.len()
         ),
         x: Axis {
