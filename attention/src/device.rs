@@ -170,11 +170,7 @@ impl Device {
             candle_core::DeviceLocation::Cuda { gpu_id } => DeviceSpec::Cuda(gpu_id),
             candle_core::DeviceLocation::Metal { gpu_id } => DeviceSpec::Metal(gpu_id),
         };
-        Device::opened(
-            engine.clone(),
-            spec,
-            format!("{spec}: handed over open").into(),
-        )
+        Device::opened(engine.clone(), spec, format!("{spec}: handed over open"))
     }
 }
 

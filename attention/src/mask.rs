@@ -86,6 +86,59 @@ mod tests {
     use super::*;
 
     #[test]
+    fn pairs_by_hand() {
+        let seen = |mask: &Mask, i: usize| (0..6).filter(|&j| mask.sees(i, j)).collect::<Vec<_>>();
+        assert_eq!(seen(&Mask::default(), 3), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(seen(&Mask::causal(), 3), [0, 1, 2, 3]);
+        let window = Mask {
+            window: Some(2),
+            ..Mask::causal()
+        };
+        assert_eq!(seen(&window, 4), [3, 4]);
+        assert_eq!(
+            seen(
+                &Mask {
+                    sinks: 2,
+                    ..window.clone()
+                },
+                4
+            ),
+            [0, 1, 3, 4]
+        );
+        assert_eq!(
+            seen(
+                &Mask {
+                    causal: false,
+                    ..window
+                },
+                3
+            ),
+            [2, 3, 4]
+        );
+        let documents = Some(vec![7, 7, 3, 3, 3, 7]);
+        assert_eq!(
+            seen(
+                &Mask {
+                    documents: documents.clone(),
+                    ..Mask::causal()
+                },
+                4
+            ),
+            [2, 3, 4]
+        );
+        assert_eq!(
+            seen(
+                &Mask {
+                    documents,
+                    ..Mask::causal()
+                },
+                5
+            ),
+            [0, 1, 5]
+        );
+    }
+
+    #[test]
     fn shortcuts_agree_with_the_pairs() {
         let documents = vec![0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 2];
         for causal in [false, true] {

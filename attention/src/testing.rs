@@ -197,8 +197,8 @@ impl Outcome {
             let size = values.iter().fold(1.0, |size: f64, x| size.max(x.abs()));
             for (place, (x, y)) in values.iter().zip(others).enumerate() {
                 let difference = (x - y).abs() / size;
-                // The negation lets a NaN count as far away.
-                if !(difference <= worst.0) {
+                // A NaN on one side counts as far away.
+                if difference > worst.0 || difference.is_nan() {
                     worst = (difference, format!("{name}[{place}]: {x} and {y}"));
                 }
                 if difference.is_nan() {

@@ -6,13 +6,14 @@
 
 mod lower;
 mod rotate;
+mod softmax;
 mod value;
 
 use crate::attend::Params;
 use crate::expr::Expr;
 use crate::mask::Mask;
 use crate::prepared::{Bias, Prepared, Toeplitz};
-use crate::{Result, Tensor};
+use crate::{Error, Result, Tensor};
 use lower::Grid;
 use std::ops::Range;
 use value::Value;
@@ -143,22 +144,14 @@ impl Call<'_> {
             let raw = q.matmul(&part(&one.k)?.t()?)?.reshape(&apart)?;
             raws[one.turn] = Some(raw);
         }
-        let scores = self.scores(raws, queries, keys.clone(), v)?;
+        let (raw, bias) = self.scores(raws, queries, keys.clone(), v)?;
         // A score that names no raw score lacks the batch.
-        let scores = if scores.dims() == apart {
-            scores
+        let raw = if raw.dims() == apart {
+            raw
         } else {
-            scores.broadcast_as(&apart)?.contiguous()?
+            raw.broadcast_as(&apart)?.contiguous()?
         };
-        // The largest score only shifts: it takes no part in the gradient, and a row of −∞ gets a finite one.
-        let largest = scores
-            .detach()
-            .max_keepdim(3)?
-            .maximum(f64::from(f32::MIN) / 2.0)?;
-        let weights = scores.broadcast_sub(&largest)?.exp()?;
-        let sum = weights.sum_keepdim(3)?;
-        // A row without any visible key has the sum 0 and the output 0.
-        let sum = sum.add(&sum.detach().eq(0.0)?.to_dtype(v.dtype())?)?;
+        let weights = softmax::weights(&raw, bias.as_ref())?;
         let grouped = [
             batch,
             kv_heads,
@@ -166,42 +159,51 @@ impl Call<'_> {
             keys.len(),
         ];
         let mixed = weights.reshape(&grouped)?.matmul(&part(v)?)?;
-        let mixed = mixed.reshape((batch, geometry.heads, rows.len(), dim))?;
-        mixed.broadcast_div(&sum)
+        mixed.reshape((batch, geometry.heads, rows.len(), dim))
     }
 
-    /// What softmax sees: (batch, heads, queries, keys), −∞ where hidden.
+    /// What softmax sees, −∞ where hidden, as a sum: (batch, heads, queries, keys), and (1 or heads, queries, keys).
     fn scores(
         &self,
         mut raws: Vec<Option<Tensor>>,
         queries: Range<usize>,
         keys: Range<usize>,
         like: &Tensor,
-    ) -> Result<Tensor> {
+    ) -> Result<(Tensor, Option<Tensor>)> {
         let mask = if self.mask.hides_nothing(&queries, &keys) {
             None
         } else {
             Some(self.mask)
         };
-        let grid = |raws| -> Result<Grid> {
+        let whole = |expr: &Expr, raws| -> Result<Tensor> {
             let mut grid = Grid::new(self, queries.clone(), keys.clone(), like.dtype(), mask)?;
             grid.raws = raws;
-            Ok(grid)
+            grid.hidden(expr)
         };
-        let additive = match self.prepared.bias() {
-            Bias::NotAdditive => return grid(raws)?.hidden(&self.prepared.plan().score),
+        let score = &self.prepared.plan().score;
+        let bias = match self.prepared.bias() {
+            Bias::NotAdditive => return Ok((whole(score, raws)?, None)),
             Bias::None if mask.is_none() => None,
             Bias::None => Some(self.constant(None, &queries, &keys, like)?),
             Bias::Constant(table) => Some(self.constant(Some(table), &queries, &keys, like)?),
-            Bias::Learned(bias) | Bias::General(bias) => Some(grid(Vec::new())?.hidden(bias)?),
+            Bias::Learned(bias) | Bias::General(bias) => {
+                let bias = whole(bias, Vec::new())?;
+                let (heads, rows, columns) = bias.dims3()?;
+                let full = (rows, columns) == (queries.len(), keys.len());
+                let shape = (heads, queries.len(), keys.len());
+                Some(if full {
+                    bias
+                } else {
+                    bias.broadcast_as(shape)?.contiguous()?
+                })
+            }
         };
-        // An additive score names raw score 0, so it was made.
-        let Some(raw) = raws.first_mut().and_then(Option::take) else {
-            return grid(raws)?.hidden(&self.prepared.plan().score);
-        };
-        match additive {
-            None => Ok(raw),
-            Some(bias) => raw.broadcast_add(&bias),
+        match raws.first_mut().and_then(Option::take) {
+            Some(raw) => Ok((raw, bias)),
+            // An additive score names raw score 0, so it was made.
+            None => Err(Error::expr(format!(
+                "raw score 0 of `{score}` is not at hand"
+            ))),
         }
     }
 
