@@ -1,7 +1,7 @@
 //! `attend`: the one verb. Picks an implementation, reports it, and refuses what cannot be done.
 
 use crate::prepared::Prepared;
-use crate::{Error, Result, Tensor, composed, naive_op};
+use crate::{Error, Result, Tensor, composed, fused, naive_op};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -84,26 +84,89 @@ pub fn attend(
     check_shapes(q, k, v, prepared)?;
     mask.check(prepared.reach())?;
     let params = needed(prepared, params)?;
+    let which = choose(which, prepared, q)?;
     let output = match which {
-        Implementation::Naive => {
-            let output = naive_op::attend(q, k, v, prepared, &params, mask)?;
-            return Ok(Attended {
-                output,
-                implementation: "naive",
-            });
-        }
-        Implementation::Fused => {
-            let why = "this build has no fused kernel for it".to_string();
-            return Err(Error::Unsupported { name: "fused", why });
-        }
-        Implementation::Auto | Implementation::Composed => {
-            composed::attend(q, k, v, prepared, &params, mask)?
-        }
+        Choice::Naive => naive_op::attend(q, k, v, prepared, &params, mask)?,
+        Choice::Composed => composed::attend(q, k, v, prepared, &params, mask)?,
+        Choice::Fused => fused::attend(q, k, v, prepared, &params, mask)?,
     };
-    Ok(Attended {
-        output,
-        implementation: "composed",
-    })
+    let implementation = which.name();
+    Ok(Attended { output, implementation })
+}
+
+/// [`attend`] on one (batch, tokens, (heads + 2 · kv_heads) · head_dim) tensor, the result of one projection: per token
+/// the query heads, the key heads and the value heads. The output is (batch, tokens, heads · head_dim), ready for the
+/// next projection. Queries and keys of `prepared` must be the same positions.
+///
+/// Saves the transposed copies that separate tensors need; otherwise as [`attend`].
+pub fn attend_packed(
+    qkv: &Tensor,
+    prepared: &Prepared,
+    params: &Params,
+    mask: &Mask,
+    which: Implementation,
+) -> Result<Attended> {
+    let geometry = prepared.geometry();
+    let (heads, kv_heads, dim) = (geometry.heads, geometry.kv_heads, geometry.head_dim);
+    let tokens = prepared.queries().len();
+    let width = (heads + 2 * kv_heads) * dim;
+    let batch = qkv.dims().first().copied().unwrap_or(0);
+    if qkv.dims() != [batch, tokens, width] {
+        let expected = format!("(batch, tokens, (heads + 2 · kv_heads) · head_dim) = {:?}", [
+            batch, tokens, width,
+        ]);
+        return Err(Error::shape("attend_packed, qkv", expected, qkv.dims()));
+    }
+    if prepared.queries() != prepared.keys() {
+        return Err(Error::Argument {
+            what: "attend_packed, prepared",
+            expected: "queries and keys at the same positions".into(),
+            found: format!("{:?} and {:?}", prepared.queries(), prepared.keys()),
+        });
+    }
+    mask.check(prepared.reach())?;
+    if choose(which, prepared, qkv)? == Choice::Fused {
+        let params = needed(prepared, params)?;
+        let output = fused::attend_packed(qkv, prepared, &params, mask)?;
+        return Ok(Attended { output, implementation: Choice::Fused.name() });
+    }
+    let part = |first: usize, n: usize| {
+        let part = qkv.narrow(2, first * dim, n * dim)?;
+        part.reshape((batch, tokens, n, dim))?.transpose(1, 2)?.contiguous()
+    };
+    let (q, k, v) = (part(0, heads)?, part(heads, kv_heads)?, part(heads + kv_heads, kv_heads)?);
+    let attended = attend(&q, &k, &v, prepared, params, mask, which)?;
+    let output = attended.output.transpose(1, 2)?.contiguous()?;
+    Ok(Attended { output: output.reshape((batch, tokens, heads * dim))?, ..attended })
+}
+
+/// What runs in the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Choice {
+    Naive,
+    Composed,
+    Fused,
+}
+
+impl Choice {
+    fn name(self) -> &'static str {
+        match self {
+            Choice::Naive => "naive",
+            Choice::Composed => "composed",
+            Choice::Fused => "fused",
+        }
+    }
+}
+
+fn choose(which: Implementation, prepared: &Prepared, input: &Tensor) -> Result<Choice> {
+    let fused = fused::supports(prepared.plan(), prepared.device())
+        .and_then(|()| fused::computes_in(input.dtype()));
+    match (which, fused) {
+        (Implementation::Naive, _) => Ok(Choice::Naive),
+        (Implementation::Composed, _) | (Implementation::Auto, Err(_)) => Ok(Choice::Composed),
+        (Implementation::Fused | Implementation::Auto, Ok(())) => Ok(Choice::Fused),
+        (Implementation::Fused, Err(why)) => Err(Error::Unsupported { name: "fused", why }),
+    }
 }
 
 fn check_shapes(q: &Tensor, k: &Tensor, v: &Tensor, prepared: &Prepared) -> Result<()> {

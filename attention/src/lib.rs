@@ -47,6 +47,7 @@ pub mod device;
 pub mod embed;
 pub mod error;
 pub mod expr;
+pub mod fused;
 pub mod mask;
 pub mod naive;
 mod naive_op;

@@ -1,10 +1,12 @@
 //! A plan made ready for one call shape. Owned by the caller: there is no cache of tables anywhere.
 
 use crate::expr::{Expr, ParamValues};
+use crate::fused::Compiled;
 use crate::plan::{Geometry, Pairing, Plan};
 use crate::tables::Table;
 use crate::{Device, Error, Result};
 use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
 /// A plan with its tables for queries and keys at given positions.
 #[derive(Clone, Debug)]
@@ -17,6 +19,8 @@ pub struct Prepared {
     turns: Vec<PreparedTurn>,
     constants: ParamValues,
     bias: Bias,
+    /// What the fused kernel makes of all this, at its first call.
+    compiled: OnceLock<Arc<Compiled>>,
 }
 
 /// The tables of one turn.
@@ -100,6 +104,7 @@ impl Prepared {
             turns,
             constants,
             bias,
+            compiled: OnceLock::new(),
         })
     }
 
@@ -146,6 +151,15 @@ impl Prepared {
     /// What the score is made of.
     pub fn bias(&self) -> &Bias {
         &self.bias
+    }
+
+    /// The plan in the form of the fused kernel.
+    pub(crate) fn compiled(&self) -> Result<Arc<Compiled>> {
+        if let Some(compiled) = self.compiled.get() {
+            return Ok(compiled.clone());
+        }
+        let compiled = Arc::new(Compiled::new(self)?);
+        Ok(self.compiled.get_or_init(|| compiled).clone())
     }
 
     /// The factor of every raw score: softmax scale / √head_dim.

@@ -25,7 +25,7 @@ pub(crate) fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a
 /// Read access to the elements of a contiguous f32 tensor on the CPU.
 pub(crate) struct Floats<'a> {
     /// candle's read guard, whose type it does not export.
-    guard: Box<dyn Deref<Target = Storage> + 'a>,
+    guard: Box<dyn Deref<Target = Storage> + Sync + 'a>,
     range: Range<usize>,
 }
 
@@ -43,6 +43,19 @@ impl<'a> Floats<'a> {
         Ok(Floats {
             guard: Box::new(guard),
             range: start..end,
+        })
+    }
+
+    /// All of the storage behind a tensor, whatever its layout.
+    pub(crate) fn whole(tensor: &'a Tensor) -> Result<Floats<'a>> {
+        let (guard, _) = tensor.storage_and_layout();
+        let end = match &*guard {
+            Storage::Cpu(storage) => storage.as_slice::<f32>()?.len(),
+            _ => candle_core::bail!("expected a tensor on the CPU"),
+        };
+        Ok(Floats {
+            guard: Box::new(guard),
+            range: 0..end,
         })
     }
 

@@ -17,6 +17,8 @@ pub(crate) trait Simd: Copy {
     /// Its number of f32.
     const LANES: usize;
 
+    /// Runs a kernel as a function of its own, so that it is compiled once and not at every place of use.
+    fn call<K: Kernel>(self, kernel: K) -> K::Output;
     /// The same number in all lanes.
     fn splat(self, x: f32) -> Self::V;
     /// # Safety
@@ -179,6 +181,33 @@ pub(crate) trait Simd: Copy {
         let is_zero = self.select_less(self.abs(x), self.splat(1e-45), self.splat(1.0), zero);
         self.select_less(zero, is_zero, self.splat(f32::NEG_INFINITY), y)
     }
+
+    /// ln(1 + x) with a relative error below 1e-6.
+    #[inline(always)]
+    fn log1p(self, x: Self::V) -> Self::V {
+        let one = self.splat(1.0);
+        let sum = self.add(one, x);
+        // What rounding took from 1 + x comes back to first order.
+        let lost = self.div(self.sub(x, self.sub(sum, one)), sum);
+        let y = self.add(self.ln(sum), lost);
+        let finite = self.select_less(sum, self.splat(f32::INFINITY), y, sum);
+        self.select_less(self.splat(0.0), sum, finite, self.ln(sum))
+    }
+
+    /// tanh with an absolute error below 2e-7, relative below 2e-6.
+    #[inline(always)]
+    fn tanh(self, x: Self::V) -> Self::V {
+        let one = self.splat(1.0);
+        let size = self.abs(x);
+        let e = self.exp(self.mul(size, self.splat(-2.0)));
+        let far = self.div(self.sub(one, e), self.add(one, e));
+        let x2 = self.mul(x, x);
+        // Series, where the difference above would cancel.
+        let near = self.fma(x2, self.splat(2.0 / 15.0), self.splat(-1.0 / 3.0));
+        let near = self.mul(size, self.fma(self.mul(near, x2), one, one));
+        let y = self.select_less(size, self.splat(0.1), near, far);
+        self.select_less(x, self.splat(0.0), self.sub(self.splat(0.0), y), y)
+    }
 }
 
 /// Something that runs on any instruction set.
@@ -236,7 +265,7 @@ pub(crate) fn dispatch<K: Kernel>(kernel: K) -> K::Output {
 /// The CPU has it.
 pub(crate) unsafe fn dispatch_at<K: Kernel>(level: Level, kernel: K) -> K::Output {
     match level {
-        Level::Portable => kernel.run(Portable),
+        Level::Portable => run_portable(kernel),
         // SAFETY: the caller vouches for the instruction set.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { x86::run_avx2(kernel) },
@@ -244,6 +273,11 @@ pub(crate) unsafe fn dispatch_at<K: Kernel>(level: Level, kernel: K) -> K::Outpu
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 => unsafe { x86::run_avx512(kernel) },
     }
+}
+
+#[inline(never)]
+fn run_portable<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Portable)
 }
 
 /// Eight lanes for whatever the compiler targets; without fused multiply-add, which would be a library call there.
@@ -271,6 +305,10 @@ impl Simd for Portable {
     type V = [f32; 8];
     const LANES: usize = 8;
 
+    #[inline(always)]
+    fn call<K: Kernel>(self, kernel: K) -> K::Output {
+        run_portable(kernel)
+    }
     #[inline(always)]
     fn splat(self, x: f32) -> [f32; 8] {
         [x; 8]
@@ -356,11 +394,13 @@ mod x86 {
     use super::{Kernel, Simd};
     use std::arch::x86_64::*;
 
+    #[inline(never)]
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
         kernel.run(Avx2(()))
     }
 
+    #[inline(never)]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
     pub(super) fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
         kernel.run(Avx512(()))
@@ -389,6 +429,11 @@ mod x86 {
         type V = __m256;
         const LANES: usize = 8;
 
+        #[inline(always)]
+        fn call<K: Kernel>(self, kernel: K) -> K::Output {
+            // SAFETY: as in `plain!`.
+            unsafe { run_avx2(kernel) }
+        }
         #[inline(always)]
         fn splat(self, x: f32) -> __m256 {
             // SAFETY: as in `plain!`.
@@ -440,6 +485,11 @@ mod x86 {
         const LANES: usize = 16;
 
         #[inline(always)]
+        fn call<K: Kernel>(self, kernel: K) -> K::Output {
+            // SAFETY: as in `plain!`.
+            unsafe { run_avx512(kernel) }
+        }
+        #[inline(always)]
         fn splat(self, x: f32) -> __m512 {
             // SAFETY: as in `plain!`.
             unsafe { _mm512_set1_ps(x) }
@@ -490,14 +540,19 @@ mod x86 {
 mod tests {
     use super::*;
 
-    struct Map<'a>(&'a [f32], &'a mut [f32], bool);
+    struct Map<'a>(&'a [f32], &'a mut [f32], &'a str);
     impl Kernel for Map<'_> {
         type Output = ();
         #[inline(always)]
         fn run<S: Simd>(self, s: S) {
             for at in (0..self.0.len()).step_by(S::LANES) {
                 let x = s.read(self.0, at);
-                let y = if self.2 { s.exp(x) } else { s.ln(x) };
+                let y = match self.2 {
+                    "exp" => s.exp(x),
+                    "ln" => s.ln(x),
+                    "log1p" => s.log1p(x),
+                    _ => s.tanh(x),
+                };
                 s.write(self.1, at, y);
             }
         }
@@ -511,10 +566,10 @@ mod tests {
         levels
     }
 
-    fn map(level: Level, x: &[f32], exp: bool) -> Vec<f32> {
+    fn map(level: Level, x: &[f32], f: &str) -> Vec<f32> {
         let mut y = vec![f32::NAN; x.len()];
         // SAFETY: `levels` asks the CPU.
-        unsafe { dispatch_at(level, Map(x, &mut y, exp)) };
+        unsafe { dispatch_at(level, Map(x, &mut y, f)) };
         y
     }
 
@@ -522,7 +577,7 @@ mod tests {
     fn exp_is_exact_to_two_in_ten_million() {
         let x: Vec<f32> = (-87_000..88_700).map(|i| i as f32 * 1e-3 + 3e-4).collect();
         for level in levels() {
-            for (x, y) in x.iter().zip(map(level, &x, true)) {
+            for (x, y) in x.iter().zip(map(level, &x, "exp")) {
                 let exact = f64::from(*x).exp();
                 let error = (f64::from(y) - exact).abs() / exact;
                 let tolerance = if *x < 88.3 { 2e-7 } else { 2e-6 };
@@ -540,7 +595,7 @@ mod tests {
                 f32::INFINITY,
                 f32::NAN,
             ];
-            let y = map(level, &edge, true);
+            let y = map(level, &edge, "exp");
             assert_eq!(y[..6], [0.0, 0.0, 0.0, 1.0, f32::INFINITY, f32::INFINITY]);
             assert!(y[6].is_nan());
         }
@@ -552,14 +607,44 @@ mod tests {
             .map(|i| (i as f32 * 2.5e-4).exp())
             .collect();
         for level in levels() {
-            for (x, y) in x.iter().zip(map(level, &x, false)) {
+            for (x, y) in x.iter().zip(map(level, &x, "ln")) {
                 let exact = f64::from(*x).ln();
                 let error = (f64::from(y) - exact).abs() / exact.abs().max(1e-3);
                 assert!(error < 3e-7, "{level:?}: ln({x}) = {y}, off by {error:e}");
             }
-            let y = map(level, &[0.0, 1.0, f32::INFINITY, -1.0, f32::NAN], false);
+            let y = map(level, &[0.0, 1.0, f32::INFINITY, -1.0, f32::NAN], "ln");
             assert_eq!(y[..3], [f32::NEG_INFINITY, 0.0, f32::INFINITY]);
             assert!(y[3].is_nan() && y[4].is_nan());
+        }
+    }
+
+    #[test]
+    fn log1p_and_tanh_are_exact_near_zero_and_far_away() {
+        let x: Vec<f32> = (-3000..3000).map(|i| (i as f32 * 1e-2).exp()).collect();
+        let both: Vec<f32> = x.iter().flat_map(|x| [*x, -*x]).collect();
+        for level in levels() {
+            for (x, y) in x.iter().zip(map(level, &x, "log1p")) {
+                let exact = f64::from(*x).ln_1p();
+                assert!(
+                    (f64::from(y) - exact).abs() < 1e-6 * exact,
+                    "{level:?}: log1p({x}) = {y}"
+                );
+            }
+            for (x, y) in both.iter().zip(map(level, &both, "tanh")) {
+                let exact = f64::from(*x).tanh();
+                let error = (f64::from(y) - exact).abs();
+                assert!(error < 2e-6 * exact.abs(), "{level:?}: tanh({x}) = {y}");
+            }
+            let y = map(level, &[0.0, f32::INFINITY, -1.0, -2.0, f32::NAN], "log1p");
+            assert_eq!(y[..3], [0.0, f32::INFINITY, f32::NEG_INFINITY]);
+            assert!(y[3].is_nan() && y[4].is_nan());
+            let y = map(
+                level,
+                &[0.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN],
+                "tanh",
+            );
+            assert_eq!(y[..3], [0.0, 1.0, -1.0]);
+            assert!(y[3].is_nan());
         }
     }
 }

@@ -1,0 +1,145 @@
+//! The forward pass: softmax over tiles of keys with a running maximum (Dao et al. 2022, arXiv 2205.14135).
+
+#![expect(unsafe_code, reason = "each job writes its own rows of the output")]
+
+use super::product::{LANES, Product, STRIP};
+use super::tile::{Call, ROW_STEP, ROWS, Scratch, Tile, at};
+use super::view::Sink;
+use crate::ops::simd::{Kernel, Simd};
+use std::ops::Range;
+
+/// All queries of one key/value head of one batch entry.
+pub(super) struct Forward<'a, 'b> {
+    pub(super) call: &'a Call<'b>,
+    pub(super) job: usize,
+    pub(super) output: Sink<'a>,
+    /// ln Σ eˢ of each row, \[heads of the group, queries\]; ∞ for a row that sees nothing.
+    pub(super) normalisers: &'a mut [f32],
+    pub(super) scratch: &'a mut Scratch,
+}
+
+/// Running softmax of the rows of a block.
+struct Running {
+    largest: [f32; ROWS],
+    total: [f32; ROWS],
+}
+
+impl Kernel for Forward<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let c = self.call.compiled;
+        let (batch, kv_head) = self.call.batch(self.job);
+        let group = c.group();
+        self.call.load_keys(batch, kv_head, self.scratch);
+        for (in_group, normalisers) in self.normalisers.chunks_exact_mut(c.queries).enumerate() {
+            let head = kv_head * group + in_group;
+            for start in (0..c.queries).step_by(ROWS) {
+                let rows = start..c.queries.min(start + ROWS);
+                let running = block(s, self.call, batch, head, &rows, self.scratch);
+                for (r, i) in rows.enumerate() {
+                    let (largest, total) = (running.largest[r], running.total[r]);
+                    let dead = total == 0.0 && largest == f32::NEG_INFINITY;
+                    normalisers[i] = if dead {
+                        f32::INFINITY
+                    } else {
+                        largest + total.ln()
+                    };
+                    let scale = if dead { 0.0 } else { 1.0 / total };
+                    // SAFETY: no other job has this batch entry and head.
+                    let output = unsafe { self.output.row(batch, head, i) };
+                    let sums = &self.scratch.sums[r * self.scratch.width..];
+                    for (y, x) in output.iter_mut().zip(sums) {
+                        *y = x * scale;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Leaves Σ eˢ⁻ᵐ · v in `scratch.sums`, with m and Σ eˢ⁻ᵐ in what it returns.
+#[inline(always)]
+fn block<S: Simd>(
+    s: S,
+    call: &Call<'_>,
+    batch: usize,
+    head: usize,
+    rows: &Range<usize>,
+    scratch: &mut Scratch,
+) -> Running {
+    call.load_queries(batch, head, rows, scratch);
+    let mut running = Running {
+        largest: [f32::NEG_INFINITY; ROWS],
+        total: [0.0; ROWS],
+    };
+    scratch.sums.fill(0.0);
+    let width = scratch.width;
+    for tile in call.tiles(rows.clone()) {
+        call.raw_scores(s, &tile, scratch);
+        for r in 0..rows.len() {
+            let place = call.scores(s, &tile, r, head, scratch);
+            if place.cols == 0 {
+                continue;
+            }
+            let row = &mut scratch.s[0][at(r)..][..place.cols];
+            let sums = &mut scratch.sums[r * width..][..width];
+            advance(s, row, sums, &mut running.largest[r], &mut running.total[r]);
+        }
+        add_values(s, call, &tile, scratch);
+    }
+    running
+}
+
+/// Turns a row of scores into eˢ⁻ᵐ under the new largest score m, and brings the sums so far under it.
+#[inline(always)]
+fn advance<S: Simd>(s: S, row: &mut [f32], sums: &mut [f32], largest: &mut f32, total: &mut f32) {
+    let mut lanes = s.splat(f32::NEG_INFINITY);
+    for at in (0..row.len()).step_by(S::LANES) {
+        // The order of arguments passes over NaN, which comes back through the exponential.
+        lanes = s.max(s.read(row, at), lanes);
+    }
+    let before = *largest;
+    let tile = s.largest(lanes);
+    let m = if tile > before { tile } else { before };
+    *largest = m;
+    // A row that has seen nothing yet: any finite shift gives zeros.
+    let shift = if m == f32::NEG_INFINITY { 0.0 } else { m };
+    let mut sum = s.splat(0.0);
+    for at in (0..row.len()).step_by(S::LANES) {
+        let p = s.exp(s.sub(s.read(row, at), s.splat(shift)));
+        sum = s.add(sum, p);
+        s.write(row, at, p);
+    }
+    if before != m {
+        let keep = (before - shift).exp();
+        *total *= keep;
+        for at in (0..sums.len()).step_by(S::LANES) {
+            let kept = s.mul(s.read(sums, at), s.splat(keep));
+            s.write(sums, at, kept);
+        }
+    }
+    *total += s.total(sum);
+}
+
+/// Adds the tile's weights times its values to the sums.
+#[inline(always)]
+fn add_values<S: Simd>(s: S, call: &Call<'_>, tile: &Tile, scratch: &mut Scratch) {
+    let width = scratch.width;
+    for strip in 0..tile.rows.len().div_ceil(STRIP) {
+        s.call(Product {
+            a: &scratch.s[0][at(strip * STRIP)..],
+            a_row: ROW_STEP,
+            a_step: 1,
+            b: &scratch.v[tile.key * width..],
+            b_row: width,
+            c: &mut scratch.sums[strip * STRIP * width..],
+            c_row: width,
+            inner: call.reach(tile, strip),
+            cols: width,
+            add: true,
+        });
+    }
+    debug_assert!(width.is_multiple_of(LANES));
+}

@@ -1,0 +1,46 @@
+//! Fused attention on the CPU, f32, forward and backward: memory linear in length, work only where the mask lets pairs
+//! through, every gradient (queries, keys, values, learned parameters) from one sweep.
+//!
+//! Jobs are (batch entry, key/value head); sums across jobs are taken in order, so results do not depend on the number
+//! of threads. Like `composed`, and unlike `naive`, a NaN in a key or value that the mask hides may reach queries whose
+//! tile holds it.
+
+mod backward;
+mod columns;
+mod compile;
+mod forward;
+mod op;
+mod product;
+mod program;
+mod rotate;
+mod tile;
+mod view;
+
+pub(crate) use compile::Compiled;
+pub(crate) use op::{attend, attend_packed};
+
+use crate::expr::Expr;
+use crate::plan::Plan;
+use crate::{DType, Device};
+
+/// Whether the fused kernel can run this plan on this device; if not, why.
+pub fn supports(plan: &Plan, device: &Device) -> Result<(), String> {
+    if !device.as_candle().is_cpu() {
+        return Err(format!("it runs on the CPU, not on {device}"));
+    }
+    if plan.score.any(&|part| matches!(part, Expr::Token(..))) {
+        return Err("the score reads token vectors".into());
+    }
+    Ok(())
+}
+
+/// Whether the fused kernel computes in this type; if not, why.
+pub(crate) fn computes_in(dtype: DType) -> Result<(), String> {
+    match dtype {
+        DType::F32 => Ok(()),
+        other => Err(format!("it computes in f32, not in {}", other.as_str())),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,531 @@
+//! The kernels as nodes of candle's graph.
+//!
+//! Two nodes: the first takes the inputs and gives a token of one element, the second takes the token and the learned
+//! parameters and gives the output. So all of q, k, v and any number of parameters receive gradients, although a node
+//! of candle has at most three operands; the second node's backward pass computes everything and leaves the inputs'
+//! gradients for the first.
+
+use super::backward::{Backward, Extra};
+use super::compile::{Axis, Compiled, Values};
+use super::forward::Forward;
+use super::program::Sums;
+use super::tile::{Call, Scratch};
+use super::view::{Grid, Sink, Source};
+use crate::attend::Params;
+use crate::expr::ParamValues;
+use crate::mask::Mask;
+use crate::ops::bridge::Floats;
+use crate::ops::simd::dispatch;
+use crate::prepared::Prepared;
+use crate::{Result, Tensor};
+use candle_core::{
+    CpuStorage, CustomOp1, CustomOp2, CustomOp3, Device, Layout, Shape, Tensor as Candle,
+};
+use rayon::prelude::*;
+use std::sync::{Arc, Mutex};
+
+/// As [`attend`](crate::attend::attend) with checked arguments; `params` holds exactly what the plan reads.
+pub(crate) fn attend(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    prepared: &Prepared,
+    params: &Params,
+    mask: &Mask,
+) -> Result<Tensor> {
+    let compiled = prepared.compiled()?;
+    let (batch, ..) = q.dims4()?;
+    let [q, k, v] = [q, k, v].map(|t| rows(t.as_candle()));
+    let (q, k, v) = (q?, k?, v?);
+    if q.elem_count() == 0 {
+        return Ok(Tensor::from_candle(q));
+    }
+    let inputs = Inputs::Split([q.detach(), k.detach(), v.detach()]);
+    let node = Arc::new(Node::new(compiled, mask, params, inputs, batch)?);
+    let token = q.apply_op3(&k, &v, SplitToken(node.clone()))?;
+    run(node, &token, params)
+}
+
+/// The same on one (batch, tokens, (heads + 2 · kv_heads) · head_dim) tensor that holds q, k and v of every token; the
+/// output is (batch, tokens, heads · head_dim).
+pub(crate) fn attend_packed(
+    qkv: &Tensor,
+    prepared: &Prepared,
+    params: &Params,
+    mask: &Mask,
+) -> Result<Tensor> {
+    let compiled = prepared.compiled()?;
+    let (batch, tokens, _) = qkv.dims3()?;
+    let qkv = qkv.as_candle().contiguous()?;
+    if qkv.elem_count() == 0 {
+        let width = compiled.heads * compiled.head_dim;
+        return Ok(Tensor::from_candle(
+            qkv.narrow(2, 0, width)?.reshape((batch, tokens, width))?,
+        ));
+    }
+    let inputs = Inputs::Packed(qkv.detach());
+    let node = Arc::new(Node::new(compiled, mask, params, inputs, batch)?);
+    let token = qkv.apply_op1(PackedToken(node.clone()))?;
+    run(node, &token, params)
+}
+
+fn run(node: Arc<Node>, token: &Candle, params: &Params) -> Result<Tensor> {
+    if node.learned.is_empty() {
+        return Ok(Tensor::from_candle(token.apply_op1(Output(node))?));
+    }
+    let flat: Vec<Candle> = node
+        .learned
+        .iter()
+        .map(|(name, _)| params[name].as_candle().flatten_all())
+        .collect::<candle_core::Result<_>>()?;
+    let flat = if let [one] = flat.as_slice() {
+        one.clone()
+    } else {
+        Candle::cat(&flat, 0)?
+    };
+    Ok(Tensor::from_candle(token.apply_op2(&flat, Output(node))?))
+}
+
+/// The tensor itself if its rows are contiguous.
+fn rows(tensor: &Candle) -> candle_core::Result<Candle> {
+    match Grid::of(tensor.layout()) {
+        Some(_) => Ok(tensor.clone()),
+        None => tensor.contiguous(),
+    }
+}
+
+/// What attention reads, without history.
+#[derive(Debug)]
+enum Inputs {
+    Split([Candle; 3]),
+    Packed(Candle),
+}
+
+/// All that the nodes of one call share.
+#[derive(Debug)]
+struct Node {
+    compiled: Arc<Compiled>,
+    values: Values,
+    mask: Mask,
+    batch: usize,
+    inputs: Inputs,
+    /// Names and sizes of the parameters that the call was given.
+    learned: Vec<(String, usize)>,
+    /// ln Σ eˢ of each row, \[batch, heads, queries\], from the forward pass.
+    normalisers: Mutex<Arc<Vec<f32>>>,
+    /// Gradients of the inputs, from the output's backward pass to the token's.
+    gradients: Mutex<Vec<Candle>>,
+}
+
+impl Node {
+    fn new(
+        compiled: Arc<Compiled>,
+        mask: &Mask,
+        params: &Params,
+        inputs: Inputs,
+        batch: usize,
+    ) -> Result<Node> {
+        let mut learned = ParamValues::new();
+        for (name, tensor) in params {
+            let values = tensor
+                .to_flat::<f32>()?
+                .into_iter()
+                .map(f64::from)
+                .collect();
+            learned.insert(name.clone(), values);
+        }
+        let sizes = learned
+            .iter()
+            .map(|(name, values)| (name.clone(), values.len()))
+            .collect();
+        Ok(Node {
+            values: compiled.values(learned)?,
+            compiled,
+            mask: mask.clone(),
+            batch,
+            inputs,
+            learned: sizes,
+            normalisers: Mutex::default(),
+            gradients: Mutex::default(),
+        })
+    }
+
+    fn jobs(&self) -> usize {
+        self.batch * self.compiled.kv_heads
+    }
+
+    /// Whether the call is large enough to wake other threads.
+    fn parallel(&self) -> bool {
+        let c = &self.compiled;
+        let pairs = self.batch * c.heads * c.queries * c.keys;
+        pairs * c.head_dim > 1 << 17 && rayon::current_num_threads() > 1
+    }
+
+    /// Where rows of the output lie.
+    fn output_grid(&self) -> Grid {
+        let c = &self.compiled;
+        match self.inputs {
+            Inputs::Split(_) => Grid::split(c.heads, c.queries, c.head_dim),
+            Inputs::Packed(_) => Grid::packed(0, c.heads, c.queries, c.head_dim),
+        }
+    }
+
+    fn output_shape(&self) -> Shape {
+        let c = &self.compiled;
+        match self.inputs {
+            Inputs::Split(_) => (self.batch, c.heads, c.queries, c.head_dim).into(),
+            Inputs::Packed(_) => (self.batch, c.queries, c.heads * c.head_dim).into(),
+        }
+    }
+
+    /// Where q, k and v lie in the packed tensor.
+    fn packed_grids(&self) -> [Grid; 3] {
+        let c = &self.compiled;
+        let all = c.heads + 2 * c.kv_heads;
+        [0, c.heads, c.heads + c.kv_heads].map(|first| Grid::packed(first, all, c.keys, c.head_dim))
+    }
+
+    /// Calls `f` with the inputs' rows.
+    fn with_call<T>(
+        &self,
+        f: impl FnOnce(Call<'_>) -> candle_core::Result<T>,
+    ) -> candle_core::Result<T> {
+        let call = |[q, k, v]: [Source<'_>; 3]| {
+            f(Call {
+                compiled: &self.compiled,
+                values: &self.values,
+                mask: &self.mask,
+                q,
+                k,
+                v,
+            })
+        };
+        match &self.inputs {
+            Inputs::Packed(qkv) => {
+                let data = Floats::of(qkv)?;
+                call(self.packed_grids().map(|grid| Source {
+                    data: data.get(),
+                    grid,
+                }))
+            }
+            Inputs::Split([q, k, v]) => {
+                let (a, b, c) = (Floats::whole(q)?, Floats::whole(k)?, Floats::whole(v)?);
+                let grid = |t: &Candle| match Grid::of(t.layout()) {
+                    Some(grid) => Ok(grid),
+                    None => candle_core::bail!("expected contiguous rows, found {:?}", t.layout()),
+                };
+                call([
+                    Source {
+                        data: a.get(),
+                        grid: grid(q)?,
+                    },
+                    Source {
+                        data: b.get(),
+                        grid: grid(k)?,
+                    },
+                    Source {
+                        data: c.get(),
+                        grid: grid(v)?,
+                    },
+                ])
+            }
+        }
+    }
+
+    fn forward(&self) -> candle_core::Result<Vec<f32>> {
+        let c = &*self.compiled;
+        let mut output = vec![0.0; self.output_shape().elem_count()];
+        let mut normalisers = vec![0.0; self.batch * c.heads * c.queries];
+        let size = c.group() * c.queries;
+        let sink = Sink::new(&mut output, self.output_grid());
+        self.with_call(|call| {
+            let new = || Scratch::new(c);
+            let job = |scratch: &mut Scratch, (job, normalisers): (usize, &mut [f32])| {
+                dispatch(Forward {
+                    call: &call,
+                    job,
+                    output: sink,
+                    normalisers,
+                    scratch,
+                });
+            };
+            if self.parallel() {
+                normalisers
+                    .par_chunks_mut(size)
+                    .enumerate()
+                    .for_each_init(new, job);
+            } else {
+                let mut scratch = new();
+                let parts = normalisers.chunks_mut(size).enumerate();
+                parts.for_each(|part| job(&mut scratch, part));
+            }
+            Ok(())
+        })?;
+        *lock(&self.normalisers)? = Arc::new(normalisers);
+        Ok(output)
+    }
+
+    /// Leaves the inputs' gradients and returns those of the parameters, flat.
+    fn backward(&self, output: &Candle, upstream: &Candle) -> candle_core::Result<Vec<f32>> {
+        let c = &*self.compiled;
+        let upstream = upstream.contiguous()?;
+        let (output, upstream) = (Floats::of(output)?, Floats::of(&upstream)?);
+        let grid = self.output_grid();
+        let output = Source {
+            data: output.get(),
+            grid,
+        };
+        let upstream = Source {
+            data: upstream.get(),
+            grid,
+        };
+        let normalisers = lock(&self.normalisers)?.clone();
+        let size = c.group() * c.queries;
+        let zeros = |t: &Candle| vec![0.0; t.elem_count()];
+        let mut buffers = match &self.inputs {
+            Inputs::Split(inputs) => inputs.iter().map(zeros).collect(),
+            Inputs::Packed(qkv) => vec![zeros(qkv)],
+        };
+        let [dq, dk, dv] = match buffers.as_mut_slice() {
+            [qkv] => {
+                let [q, k, v] = self.packed_grids();
+                let sink = Sink::new(qkv, q);
+                [sink, sink.with(k), sink.with(v)]
+            }
+            [q, k, v] => {
+                let keys = Grid::split(c.kv_heads, c.keys, c.head_dim);
+                let queries = Grid::split(c.heads, c.queries, c.head_dim);
+                [
+                    Sink::new(q, queries),
+                    Sink::new(k, keys),
+                    Sink::new(v, keys),
+                ]
+            }
+            other => candle_core::bail!("{} inputs", other.len()),
+        };
+        let sums: Vec<Sums> = self.with_call(|call| {
+            let new = || {
+                let scratch = Scratch::new(c);
+                let extra = Extra::new(c, &scratch);
+                (scratch, extra)
+            };
+            let job = |(scratch, extra): &mut (Scratch, Extra), job: usize| {
+                let normalisers = &normalisers[job * size..][..size];
+                let call = &call;
+                dispatch(Backward {
+                    call,
+                    job,
+                    output,
+                    upstream,
+                    normalisers,
+                    dq,
+                    dk,
+                    dv,
+                    scratch,
+                    extra,
+                })
+            };
+            Ok(if self.parallel() {
+                (0..self.jobs())
+                    .into_par_iter()
+                    .map_init(new, job)
+                    .collect()
+            } else {
+                let mut buffers = new();
+                (0..self.jobs()).map(|i| job(&mut buffers, i)).collect()
+            })
+        })?;
+        let mut gradients = Vec::new();
+        match &self.inputs {
+            Inputs::Split(inputs) => {
+                for (values, like) in buffers.into_iter().zip(inputs) {
+                    gradients.push(Candle::from_vec(values, like.shape(), &Device::Cpu)?);
+                }
+            }
+            Inputs::Packed(qkv) => {
+                for values in buffers {
+                    gradients.push(Candle::from_vec(values, qkv.shape(), &Device::Cpu)?);
+                }
+            }
+        }
+        *lock(&self.gradients)? = gradients;
+        self.chain(&sums)
+            .map_err(|e| candle_core::Error::Msg(e.to_string()))
+    }
+
+    /// Gradients of the parameters, flat, from those of all jobs, in the order of the jobs.
+    fn chain(&self, sums: &[Sums]) -> Result<Vec<f32>> {
+        let c = &*self.compiled;
+        let zeros = self
+            .learned
+            .iter()
+            .map(|(name, n)| (name.clone(), vec![0.0; *n]));
+        let mut into: ParamValues = zeros.collect();
+        let group = c.group();
+        for (number, table) in c
+            .tables
+            .iter()
+            .enumerate()
+            .filter(|(_, table)| table.learned)
+        {
+            let places = c.padded_places(table.axis);
+            let mut heads = vec![vec![0.0; places]; c.heads];
+            for (job, sums) in sums.iter().enumerate() {
+                let first = job % c.kv_heads * group;
+                for (in_group, head) in heads[first..first + group].iter_mut().enumerate() {
+                    let range = in_group * places..(in_group + 1) * places;
+                    match table.axis {
+                        Axis::Fixed | Axis::Query => {
+                            let part = &sums.wide[number][range];
+                            head.iter_mut().zip(part).for_each(|(sum, x)| *sum += x);
+                        }
+                        Axis::Key | Axis::Distance => {
+                            let part = &sums.narrow[number][range];
+                            head.iter_mut()
+                                .zip(part)
+                                .for_each(|(sum, x)| *sum += f64::from(*x));
+                        }
+                    }
+                }
+            }
+            c.chain(table, heads, &self.values.params, &mut into)?;
+        }
+        for (number, (name, learned)) in c.weights.iter().enumerate() {
+            let Some(into) = into.get_mut(name).filter(|_| *learned) else {
+                continue;
+            };
+            for sums in sums {
+                into.iter_mut()
+                    .zip(&sums.weights[number])
+                    .for_each(|(sum, x)| *sum += x);
+            }
+        }
+        Ok(into.values().flatten().map(|x| *x as f32).collect())
+    }
+
+    fn token(&self) -> candle_core::Result<(CpuStorage, Shape)> {
+        Ok((CpuStorage::F32(vec![0.0]), Shape::from(1)))
+    }
+
+    fn take_gradients(&self) -> candle_core::Result<Vec<Candle>> {
+        Ok(std::mem::take(&mut *lock(&self.gradients)?))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> candle_core::Result<std::sync::MutexGuard<'_, T>> {
+    match mutex.lock() {
+        Ok(guard) => Ok(guard),
+        Err(_) => candle_core::bail!("fused attention: another thread panicked"),
+    }
+}
+
+struct SplitToken(Arc<Node>);
+
+impl CustomOp3 for SplitToken {
+    fn name(&self) -> &'static str {
+        "fused-attention-inputs"
+    }
+
+    fn cpu_fwd(
+        &self,
+        _q: &CpuStorage,
+        _q_layout: &Layout,
+        _k: &CpuStorage,
+        _k_layout: &Layout,
+        _v: &CpuStorage,
+        _v_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        self.0.token()
+    }
+
+    fn bwd(
+        &self,
+        _q: &Candle,
+        _k: &Candle,
+        _v: &Candle,
+        _token: &Candle,
+        _upstream: &Candle,
+    ) -> candle_core::Result<(Option<Candle>, Option<Candle>, Option<Candle>)> {
+        let mut gradients = self.0.take_gradients()?.into_iter();
+        Ok((gradients.next(), gradients.next(), gradients.next()))
+    }
+}
+
+struct PackedToken(Arc<Node>);
+
+impl CustomOp1 for PackedToken {
+    fn name(&self) -> &'static str {
+        "fused-attention-inputs"
+    }
+
+    fn cpu_fwd(
+        &self,
+        _qkv: &CpuStorage,
+        _layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        self.0.token()
+    }
+
+    fn bwd(
+        &self,
+        _qkv: &Candle,
+        _token: &Candle,
+        _upstream: &Candle,
+    ) -> candle_core::Result<Option<Candle>> {
+        Ok(self.0.take_gradients()?.pop())
+    }
+}
+
+struct Output(Arc<Node>);
+
+impl CustomOp1 for Output {
+    fn name(&self) -> &'static str {
+        "fused-attention"
+    }
+
+    fn cpu_fwd(
+        &self,
+        _token: &CpuStorage,
+        _layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        Ok((CpuStorage::F32(self.0.forward()?), self.0.output_shape()))
+    }
+
+    fn bwd(
+        &self,
+        token: &Candle,
+        output: &Candle,
+        upstream: &Candle,
+    ) -> candle_core::Result<Option<Candle>> {
+        self.0.backward(output, upstream)?;
+        Ok(Some(token.zeros_like()?))
+    }
+}
+
+impl CustomOp2 for Output {
+    fn name(&self) -> &'static str {
+        "fused-attention"
+    }
+
+    fn cpu_fwd(
+        &self,
+        _token: &CpuStorage,
+        _token_layout: &Layout,
+        _params: &CpuStorage,
+        _params_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        Ok((CpuStorage::F32(self.0.forward()?), self.0.output_shape()))
+    }
+
+    fn bwd(
+        &self,
+        token: &Candle,
+        params: &Candle,
+        output: &Candle,
+        upstream: &Candle,
+    ) -> candle_core::Result<(Option<Candle>, Option<Candle>)> {
+        let values = self.0.backward(output, upstream)?;
+        let dparams = Candle::from_vec(values, params.shape(), &Device::Cpu)?;
+        Ok((Some(token.zeros_like()?), Some(dparams)))
+    }
+}

@@ -1,0 +1,211 @@
+//! The matrix product that everything here is made of: eight rows at a time, vectors along the columns.
+
+#![expect(
+    unsafe_code,
+    reason = "the inner loop reads without bounds checks; `run` checks all of them first"
+)]
+
+use crate::ops::simd::{Kernel, Simd};
+
+/// Rows of one product.
+pub(super) const STRIP: usize = 8;
+
+/// Columns come in multiples of this on every instruction set.
+pub(super) const LANES: usize = 16;
+
+/// `n` rounded up to whole vectors.
+pub(super) fn padded(n: usize) -> usize {
+    n.next_multiple_of(LANES)
+}
+
+/// `c = a · b` or `c += a · b`: [`STRIP`] rows, `cols` columns, sum over `inner`.
+/// Element (r, p) of `a` is `a[r · a_row + p · a_step]`; rows of `b` and `c` are contiguous.
+pub(super) struct Product<'a> {
+    pub(super) a: &'a [f32],
+    pub(super) a_row: usize,
+    pub(super) a_step: usize,
+    pub(super) b: &'a [f32],
+    pub(super) b_row: usize,
+    pub(super) c: &'a mut [f32],
+    pub(super) c_row: usize,
+    pub(super) inner: usize,
+    pub(super) cols: usize,
+    pub(super) add: bool,
+}
+
+impl Kernel for Product<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Product {
+            a,
+            a_row,
+            a_step,
+            b,
+            b_row,
+            c,
+            c_row,
+            inner,
+            cols,
+            add,
+        } = self;
+        if cols == 0 {
+            return;
+        }
+        assert!(cols.is_multiple_of(LANES) && c.len() >= (STRIP - 1) * c_row + cols);
+        if inner > 0 {
+            let last = inner - 1;
+            assert!(a.len() > (STRIP - 1) * a_row + last * a_step);
+            assert!(b.len() >= last * b_row + cols);
+        }
+        let steps = Steps {
+            a_row,
+            a_step,
+            b_row,
+            c_row,
+            inner,
+            add,
+        };
+        let (a, b, c) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
+        let mut at = 0;
+        // SAFETY: the assertions cover the largest index of each operand, and `at` plus the width of a tile never
+        // exceeds `cols`.
+        unsafe {
+            if S::LANES == LANES {
+                while at + 3 * LANES <= cols {
+                    tile::<S, STRIP, 3>(s, steps, a, b.wrapping_add(at), c.add(at));
+                    at += 3 * LANES;
+                }
+                if at + 2 * LANES <= cols {
+                    tile::<S, STRIP, 2>(s, steps, a, b.wrapping_add(at), c.add(at));
+                    at += 2 * LANES;
+                }
+                if at < cols {
+                    tile::<S, STRIP, 1>(s, steps, a, b.wrapping_add(at), c.add(at));
+                }
+            } else {
+                // Sixteen registers hold no more.
+                while at < cols {
+                    tile::<S, 4, 2>(s, steps, a, b.wrapping_add(at), c.add(at));
+                    let (a, b) = (a.wrapping_add(4 * a_row), b.wrapping_add(at));
+                    tile::<S, 4, 2>(s, steps, a, b, c.add(4 * c_row + at));
+                    at += LANES;
+                }
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Steps {
+    a_row: usize,
+    a_step: usize,
+    b_row: usize,
+    c_row: usize,
+    inner: usize,
+    add: bool,
+}
+
+/// `R` rows and `W` vectors of columns, from the given corners on.
+///
+/// # Safety
+/// These lie inside `c`, and `inner` steps of them inside `a` and `b`; `c` overlaps neither.
+#[inline(always)]
+unsafe fn tile<S: Simd, const R: usize, const W: usize>(
+    s: S,
+    steps: Steps,
+    mut a: *const f32,
+    mut b: *const f32,
+    c: *mut f32,
+) {
+    let Steps {
+        a_row,
+        a_step,
+        b_row,
+        c_row,
+        inner,
+        add,
+    } = steps;
+    // SAFETY: the caller vouches for all of these.
+    unsafe {
+        let mut sums = [[s.splat(0.0); W]; R];
+        if add {
+            for (r, sums) in sums.iter_mut().enumerate() {
+                for (w, sum) in sums.iter_mut().enumerate() {
+                    *sum = s.load(c.add(r * c_row + w * S::LANES));
+                }
+            }
+        }
+        for _ in 0..inner {
+            let mut vectors = [s.splat(0.0); W];
+            for (w, vector) in vectors.iter_mut().enumerate() {
+                *vector = s.load(b.add(w * S::LANES));
+            }
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let x = s.splat(*a.add(r * a_row));
+                for (sum, vector) in sums.iter_mut().zip(vectors) {
+                    *sum = s.fma(x, vector, *sum);
+                }
+            }
+            // One step past the end after the last round, never read.
+            a = a.wrapping_add(a_step);
+            b = b.wrapping_add(b_row);
+        }
+        for (r, sums) in sums.iter().enumerate() {
+            for (w, sum) in sums.iter().enumerate() {
+                s.store(c.add(r * c_row + w * S::LANES), *sum);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::simd::dispatch;
+    use crate::testing::noise;
+
+    #[test]
+    fn equals_the_triple_loop() {
+        for (inner, cols) in [(0, 16), (1, 16), (7, 32), (64, 48), (5, 112), (33, 80)] {
+            for (a_row, a_step) in [(inner + 3, 1), (1, STRIP + 1)] {
+                for add in [false, true] {
+                    let f32s = |seed, n| {
+                        noise(seed, n)
+                            .into_iter()
+                            .map(|x| x as f32)
+                            .collect::<Vec<_>>()
+                    };
+                    let a = f32s(1, STRIP * a_row + (inner + 1) * a_step);
+                    let b = f32s(2, (inner + 1) * (cols + 5));
+                    let start = f32s(3, STRIP * (cols + 2));
+                    let mut c = start.clone();
+                    dispatch(Product {
+                        a: &a,
+                        a_row,
+                        a_step,
+                        b: &b,
+                        b_row: cols + 5,
+                        c: &mut c,
+                        c_row: cols + 2,
+                        inner,
+                        cols,
+                        add,
+                    });
+                    for r in 0..STRIP {
+                        for col in 0..cols {
+                            let place = r * (cols + 2) + col;
+                            let mut sum = if add { f64::from(start[place]) } else { 0.0 };
+                            for p in 0..inner {
+                                let (x, y) = (a[r * a_row + p * a_step], b[p * (cols + 5) + col]);
+                                sum += f64::from(x) * f64::from(y);
+                            }
+                            assert!((f64::from(c[place]) - sum).abs() < 1e-5);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

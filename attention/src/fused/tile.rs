@@ -1,0 +1,303 @@
+//! What the forward and the backward pass share: one call, one thread's buffers, and the scores of a tile.
+
+use super::compile::{Compiled, KEYS, Score, Values};
+use super::product::{LANES, Product, STRIP, padded};
+use super::program::{Place, Raws, add, forward};
+use super::view::Source;
+use crate::mask::Mask;
+use crate::ops::simd::Simd;
+use std::ops::Range;
+
+/// Queries of one block.
+pub(super) const ROWS: usize = 64;
+
+/// Elements between rows of transposed keys: off the powers of two, whose rows would compete for the same cache lines.
+pub(super) const KEY_STEP: usize = KEYS + LANES;
+
+/// Elements between rows of a tile: a margin of zeros on both sides lets diagonals be read whole.
+pub(super) const ROW_STEP: usize = KEYS + 2 * LANES;
+
+/// One call of attention.
+#[derive(Debug)]
+pub(super) struct Call<'a> {
+    pub(super) compiled: &'a Compiled,
+    pub(super) values: &'a Values,
+    pub(super) mask: &'a Mask,
+    pub(super) q: Source<'a>,
+    pub(super) k: Source<'a>,
+    pub(super) v: Source<'a>,
+}
+
+/// Buffers of one thread. Columns from head_dim to `width` and rows past the last key stay zero.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    /// head_dim in whole vectors.
+    pub(super) width: usize,
+    /// By turn: rotated keys, \[keys, width\].
+    pub(super) k: Vec<Vec<f32>>,
+    /// By turn: the same, transposed tile by tile, \[tiles, head_dim, KEY_STEP\].
+    pub(super) kt: Vec<Vec<f32>>,
+    /// Values, \[keys, width\].
+    pub(super) v: Vec<f32>,
+    /// By turn: rotated and scaled queries of a block, \[ROWS, width\].
+    pub(super) q: Vec<Vec<f32>>,
+    /// Sums over keys for a block, \[ROWS, width\].
+    pub(super) sums: Vec<f32>,
+    /// By turn: raw scores of a tile; the first also takes the scores.
+    pub(super) s: Vec<Vec<f32>>,
+    /// What the steps of the program leave, \[steps, KEYS\].
+    pub(super) registers: Vec<f32>,
+}
+
+impl Scratch {
+    pub(super) fn new(compiled: &Compiled) -> Scratch {
+        let width = padded(compiled.head_dim);
+        let turns = compiled.turns.len();
+        let keys = padded(compiled.keys);
+        let tiles = compiled.keys.div_ceil(KEYS);
+        let many = |n: usize, len: usize| vec![vec![0.0; len]; n];
+        Scratch {
+            width,
+            k: many(turns, keys * width),
+            kt: many(turns, tiles * compiled.head_dim * KEY_STEP),
+            v: vec![0.0; keys * width],
+            q: many(turns, ROWS * width),
+            sums: vec![0.0; ROWS * width],
+            s: many(turns.max(1), ROWS * ROW_STEP),
+            registers: vec![0.0; compiled.steps.len() * KEYS],
+        }
+    }
+}
+
+/// Rows `block` of queries against `cols` keys from number `key` on.
+#[derive(Clone, Debug)]
+pub(super) struct Tile {
+    pub(super) rows: Range<usize>,
+    pub(super) key: usize,
+    pub(super) cols: usize,
+    /// Whether windows and documents leave holes.
+    holes: bool,
+}
+
+/// Where element (row, 0) of a tile lies in a buffer of tiles.
+#[inline(always)]
+pub(super) fn at(row: usize) -> usize {
+    row * ROW_STEP + LANES
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn batch(&self, job: usize) -> (usize, usize) {
+        (job / self.compiled.kv_heads, job % self.compiled.kv_heads)
+    }
+
+    /// Keys that a block of queries may see, as numbers.
+    fn reachable(&self, rows: &Range<usize>) -> Range<usize> {
+        let c = self.compiled;
+        let queries = c.first_query + rows.start..c.first_query + rows.end;
+        let range = self
+            .mask
+            .reachable(&queries, &(c.first_key..c.first_key + c.keys));
+        range.start - c.first_key..range.end - c.first_key
+    }
+
+    /// The tiles of a block of queries.
+    #[inline(always)]
+    pub(super) fn tiles(&self, rows: Range<usize>) -> impl Iterator<Item = Tile> {
+        let reach = self.reachable(&rows);
+        let (mask, c) = (self.mask, self.compiled);
+        let first = reach.start / KEYS * KEYS;
+        let ends = if reach.is_empty() {
+            0..0
+        } else {
+            first..reach.end
+        };
+        ends.step_by(KEYS).map(move |key| {
+            let cols = KEYS.min(reach.end - key);
+            let queries = c.first_query + rows.start..c.first_query + rows.end;
+            let keys = c.first_key + key..c.first_key + key + cols;
+            let plain = mask.window.is_none() && mask.documents.is_none();
+            let holes = !plain && !mask.hides_nothing(&queries, &keys);
+            Tile {
+                rows: rows.clone(),
+                key,
+                cols,
+                holes,
+            }
+        })
+    }
+
+    /// Number of columns of `tile` that lie before the diagonal of query number `query`.
+    #[inline(always)]
+    fn limit(&self, tile: &Tile, query: usize) -> usize {
+        let c = self.compiled;
+        if !self.mask.causal {
+            return tile.cols;
+        }
+        let end = (c.first_query + query + 1).saturating_sub(c.first_key + tile.key);
+        end.min(tile.cols)
+    }
+
+    /// Columns, in whole vectors, that some row of strip number `strip` may see. Never fewer than the strip before.
+    #[inline(always)]
+    pub(super) fn reach(&self, tile: &Tile, strip: usize) -> usize {
+        let last = (tile.rows.start + (strip + 1) * STRIP).min(tile.rows.end) - 1;
+        padded(self.limit(tile, last))
+    }
+
+    /// Rotates, transposes and copies the keys and values of a job.
+    #[inline(always)]
+    pub(super) fn load_keys(&self, batch: usize, head: usize, scratch: &mut Scratch) {
+        let c = self.compiled;
+        let width = scratch.width;
+        for (turn, (rows, columns)) in c
+            .turns
+            .iter()
+            .zip(scratch.k.iter_mut().zip(&mut scratch.kt))
+        {
+            for (j, row) in rows.chunks_exact_mut(width).take(c.keys).enumerate() {
+                let x = self.k.row(batch, head, j);
+                turn.key.turn((head, j), turn.pairing, 1.0, x, row);
+            }
+            transpose(rows, width, c.head_dim, columns);
+        }
+        for (j, row) in scratch.v.chunks_exact_mut(width).take(c.keys).enumerate() {
+            row[..c.head_dim].copy_from_slice(self.v.row(batch, head, j));
+        }
+    }
+
+    /// The factor of a query's raw scores.
+    #[inline(always)]
+    pub(super) fn scale(&self, head: usize, query: usize) -> f32 {
+        let scale = self.compiled.scale as f32;
+        match self.compiled.query_scale {
+            Some(table) => scale * self.values.tables[table].head(head)[query],
+            None => scale,
+        }
+    }
+
+    /// Rotates and scales a block of queries; rows up to the end of the last strip become zero.
+    #[inline(always)]
+    pub(super) fn load_queries(
+        &self,
+        batch: usize,
+        head: usize,
+        rows: &Range<usize>,
+        scratch: &mut Scratch,
+    ) {
+        let width = scratch.width;
+        for (turn, q) in self.compiled.turns.iter().zip(&mut scratch.q) {
+            for (r, i) in rows.clone().enumerate() {
+                let (x, y) = (self.q.row(batch, head, i), &mut q[r * width..][..width]);
+                turn.query
+                    .turn((head, i), turn.pairing, self.scale(head, i), x, y);
+            }
+            q[rows.len() * width..rows.len().next_multiple_of(STRIP) * width].fill(0.0);
+        }
+    }
+
+    /// Raw scores of a tile, into `scratch.s`.
+    #[inline(always)]
+    pub(super) fn raw_scores<S: Simd>(&self, s: S, tile: &Tile, scratch: &mut Scratch) {
+        let d = self.compiled.head_dim;
+        let start = tile.key / KEYS * d * KEY_STEP;
+        for ((q, kt), scores) in scratch.q.iter().zip(&scratch.kt).zip(&mut scratch.s) {
+            self.product(s, tile, (q, scratch.width), &kt[start..], scores);
+        }
+    }
+
+    /// `out = a · bᵀ` over a tile, where b is given transposed.
+    #[inline(always)]
+    pub(super) fn product<S: Simd>(
+        &self,
+        s: S,
+        tile: &Tile,
+        (a, width): (&[f32], usize),
+        b: &[f32],
+        out: &mut [f32],
+    ) {
+        for strip in 0..tile.rows.len().div_ceil(STRIP) {
+            s.call(Product {
+                a: &a[strip * STRIP * width..],
+                a_row: width,
+                a_step: 1,
+                b,
+                b_row: KEY_STEP,
+                c: &mut out[at(strip * STRIP)..],
+                c_row: ROW_STEP,
+                inner: self.compiled.head_dim,
+                cols: self.reach(tile, strip),
+                add: false,
+            });
+        }
+    }
+
+    /// Turns row `r` of raw scores into scores, −∞ where hidden, over the columns that its strip reaches.
+    #[inline(always)]
+    pub(super) fn scores<S: Simd>(
+        &self,
+        s: S,
+        tile: &Tile,
+        r: usize,
+        head: usize,
+        scratch: &mut Scratch,
+    ) -> Place {
+        let c = self.compiled;
+        let query = tile.rows.start + r;
+        let place = Place {
+            head,
+            query,
+            key: tile.key,
+            cols: self.reach(tile, r / STRIP),
+        };
+        if place.cols == 0 {
+            return place;
+        }
+        match c.score {
+            Score::Raw => {}
+            Score::Biased(table) => {
+                let bias = &self.values.tables[table].head(head)[place.distance(c)..];
+                add(
+                    s,
+                    &mut scratch.s[0][at(r)..][..place.cols],
+                    &bias[..place.cols],
+                );
+            }
+            Score::Program => {
+                let raws = Raws {
+                    tiles: &scratch.s,
+                    start: at(r),
+                };
+                forward(s, c, self.values, place, raws, &mut scratch.registers);
+                let last = (c.steps.len() - 1) * KEYS;
+                scratch.s[0][at(r)..][..place.cols]
+                    .copy_from_slice(&scratch.registers[last..][..place.cols]);
+            }
+        }
+        let row = &mut scratch.s[0][at(r)..][..place.cols];
+        row[self.limit(tile, query)..].fill(f32::NEG_INFINITY);
+        if tile.holes {
+            let (i, first) = (c.first_query + query, c.first_key + tile.key);
+            for (col, x) in row[..tile.cols.min(place.cols)].iter_mut().enumerate() {
+                if !self.mask.sees(i, first + col) {
+                    *x = f32::NEG_INFINITY;
+                }
+            }
+        }
+        place
+    }
+}
+
+/// Rows \[keys, width\] to columns, tile by tile: \[tiles, inner, KEY_STEP\].
+#[inline(always)]
+pub(super) fn transpose(rows: &[f32], width: usize, inner: usize, columns: &mut [f32]) {
+    let tiles = rows
+        .chunks(KEYS * width)
+        .zip(columns.chunks_exact_mut(inner * KEY_STEP));
+    for (rows, columns) in tiles {
+        for (c, column) in columns.chunks_exact_mut(KEY_STEP).enumerate() {
+            for (x, row) in column.iter_mut().zip(rows.chunks_exact(width)) {
+                *x = row[c];
+            }
+        }
+    }
+}
