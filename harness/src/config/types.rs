@@ -96,10 +96,10 @@ impl Default for TrainConfig {
 pub struct FinetuneConfig {
     /// Optimizer steps.
     pub steps: u64,
-    /// Tokens per window. Give this or `times`.
+    /// Tokens per window; this or `times`. Default: the trained length.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub length: Option<usize>,
-    /// Tokens per window as a multiple of the trained length. Give this or `length`.
+    /// Tokens per window as a multiple of the trained length; this or `length`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<f64>,
     /// Peak learning rate. Default: a quarter of `train.lr`.
@@ -111,6 +111,17 @@ pub struct FinetuneConfig {
     /// Steps of linear warm-up. Default: a tenth of `steps`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warmup: Option<u64>,
+}
+
+impl FinetuneConfig {
+    /// Tokens per window, for a base trained at `trained` tokens.
+    pub fn window(&self, trained: usize) -> usize {
+        match (self.length, self.times) {
+            (Some(length), _) => length,
+            (None, Some(times)) => (trained as f64 * times).round() as usize,
+            (None, None) => trained,
+        }
+    }
 }
 
 /// What is measured.
@@ -130,7 +141,8 @@ pub struct EvaluateConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PerplexityConfig {
-    /// Lengths in tokens.
+    /// Lengths in tokens, increasing. Default: 1, 2, 4 and 8 times the trained length.
+    #[serde(default)]
     pub lengths: Vec<usize>,
     /// Test segments.
     #[serde(default = "PerplexityConfig::segments")]
@@ -138,9 +150,22 @@ pub struct PerplexityConfig {
     /// Stride of the sliding protocol as a fraction of the length (0 < stride ≤ 1).
     #[serde(default = "PerplexityConfig::stride")]
     pub stride: f64,
-    /// Tokens at the end of each segment that the fixed-target protocol scores at every length.
+    /// Tokens at the end of each segment that the fixed-target protocol scores at every length. Default: 64, or the
+    /// shortest length if that is less.
     #[serde(default = "PerplexityConfig::target")]
     pub target: usize,
+}
+
+impl Default for PerplexityConfig {
+    /// No lengths yet: they follow from the trained length.
+    fn default() -> PerplexityConfig {
+        PerplexityConfig {
+            lengths: Vec::new(),
+            segments: PerplexityConfig::segments(),
+            stride: PerplexityConfig::stride(),
+            target: PerplexityConfig::target(),
+        }
+    }
 }
 
 impl PerplexityConfig {
@@ -159,7 +184,8 @@ impl PerplexityConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PasskeyGridConfig {
-    /// Lengths in tokens.
+    /// Lengths in tokens, increasing. Default: 1, 2, 4 and 8 times the trained length.
+    #[serde(default)]
     pub lengths: Vec<usize>,
     /// Depths, evenly spaced from start to end.
     #[serde(default = "PasskeyGridConfig::depths")]
@@ -170,6 +196,18 @@ pub struct PasskeyGridConfig {
     /// Accuracy at or above which a length counts as served.
     #[serde(default = "PasskeyGridConfig::threshold")]
     pub threshold: f64,
+}
+
+impl Default for PasskeyGridConfig {
+    /// No lengths yet: they follow from the trained length.
+    fn default() -> PasskeyGridConfig {
+        PasskeyGridConfig {
+            lengths: Vec::new(),
+            depths: PasskeyGridConfig::depths(),
+            trials: PasskeyGridConfig::trials(),
+            threshold: PasskeyGridConfig::threshold(),
+        }
+    }
 }
 
 impl PasskeyGridConfig {

@@ -1,0 +1,336 @@
+//! `explain`: a scheme at given settings, in words and numbers.
+
+use super::table::{Table, number, wrap};
+use super::{Ended, Failure, json, print};
+use crate::config;
+use clap::Args;
+use farspan_attention::plan::Geometry;
+use farspan_pe::{Bias, Explanation, Len, Registry, explain};
+use std::fmt::Write;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    farspan explain alibi --heads 8\n  \
+    farspan explain yarn factor=4 --head-dim 64 --trained-length 2048 --length 8192 --json\n  \
+    farspan explain rope base=500000 --head-dim 128\n  \
+    farspan explain kerple --queries 100,1000 --keys 0,50,99")]
+pub(super) struct Explain {
+    /// Id of the scheme (see `farspan list schemes`)
+    scheme: String,
+    /// The scheme's own settings: `factor=4 base=500000`
+    #[arg(value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// Channels of a head
+    #[arg(long, default_value_t = 64)]
+    head_dim: usize,
+    /// Query heads
+    #[arg(long, default_value_t = 8)]
+    heads: usize,
+    /// Key/value heads [default: as many as query heads]
+    #[arg(long)]
+    kv_heads: Option<usize>,
+    /// Layers
+    #[arg(long, default_value_t = 1)]
+    layers: usize,
+    /// Width of the residual stream [default: heads × head-dim]
+    #[arg(long)]
+    width: Option<usize>,
+    /// Length that the weights were trained with, in tokens
+    #[arg(long, default_value_t = 2048)]
+    trained_length: usize,
+    /// Positions in use [default: the trained length]
+    #[arg(long)]
+    length: Option<usize>,
+    /// Query positions that biases are shown for [default: the last]
+    #[arg(long, value_delimiter = ',')]
+    queries: Option<Vec<usize>>,
+    /// Key positions that biases are shown for [default: 0, 1, 2, 4, … before the last query]
+    #[arg(long, value_delimiter = ',')]
+    keys: Option<Vec<usize>>,
+    /// Print everything as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Width of running text.
+const WIDTH: usize = 96;
+
+impl Explain {
+    pub(super) fn run(&self, registry: &Registry) -> Ended {
+        let settings = config::settings(&self.settings).map_err(Failure::usage)?;
+        let scheme = registry.parse(&self.scheme, settings)?;
+        let model = self.model()?;
+        let length = self.length.unwrap_or(self.trained_length);
+        if length == 0 || self.trained_length == 0 {
+            return Err(Failure::usage(
+                "--length and --trained-length: expected at least 1, found 0",
+            ));
+        }
+        let queries = self.queries.clone().unwrap_or_else(|| vec![length - 1]);
+        let last = queries.iter().copied().max().unwrap_or(length - 1);
+        let keys = self.keys.clone().unwrap_or_else(|| before(last));
+        let found = explain(scheme.as_ref(), &model, Len(length), &queries, &keys)?;
+        if self.json {
+            json(&found)
+        } else {
+            print(&text(&found))
+        }
+    }
+
+    fn model(&self) -> Result<Geometry, Failure> {
+        let kv_heads = self.kv_heads.unwrap_or(self.heads);
+        if self.heads == 0 || kv_heads == 0 || self.head_dim == 0 || self.layers == 0 {
+            return Err(Failure::usage(
+                "--heads, --kv-heads, --head-dim and --layers: expected at least 1, found 0",
+            ));
+        }
+        if !self.heads.is_multiple_of(kv_heads) {
+            let text = format!(
+                "--kv-heads: expected a divisor of the {} heads, found {kv_heads}",
+                self.heads
+            );
+            return Err(Failure::usage(text));
+        }
+        Ok(Geometry {
+            layers: self.layers,
+            width: self.width.unwrap_or(self.heads * self.head_dim),
+            heads: self.heads,
+            kv_heads,
+            head_dim: self.head_dim,
+            trained_length: self.trained_length,
+        })
+    }
+}
+
+/// Positions at distances 0, 1, 2, 4, … from `last`, and 0; in increasing order.
+fn before(last: usize) -> Vec<usize> {
+    let powers = (0..usize::BITS)
+        .map(|n| 1usize << n)
+        .take_while(|&distance| distance < last);
+    let mut positions: Vec<usize> = powers
+        .map(|distance| last - distance)
+        .chain([last, 0])
+        .collect();
+    positions.sort_unstable();
+    positions.dedup();
+    positions
+}
+
+fn text(e: &Explanation) -> String {
+    let mut out = String::new();
+    let mut line = |text: &str| {
+        let _ = writeln!(out, "{text}");
+    };
+    let doubt = if e.experimental {
+        ", formula not confirmed"
+    } else {
+        ""
+    };
+    line(&format!(
+        "{} ({}, {} family{doubt})",
+        e.title, e.id, e.family
+    ));
+    line(&e.paper);
+    wrap(&e.idea, WIDTH).iter().for_each(|text| line(text));
+    line(&format!("Needs {}.", e.needs));
+    line("\nFormula");
+    e.formula
+        .text
+        .lines()
+        .for_each(|text| line(&format!("  {text}")));
+    line("\nSettings");
+    line(settings(e).trim_end());
+    let m = &e.model;
+    line(&format!(
+        "\nFor {} layers of {} heads with {} channels, width {}, trained at {} tokens, {} positions in use:",
+        m.layers, m.heads, m.head_dim, m.width, m.trained_length, e.length
+    ));
+    for turn in 0..e.inv_freq.len() {
+        line(&format!("\n{}", frequencies(e, turn).trim_end()));
+    }
+    if !e.inv_freq.is_empty() {
+        line(&format!(
+            "\nScale\n  cos and sin × {}, so scores × {}",
+            number(e.attention_scale),
+            number(e.score_scale)
+        ));
+    }
+    if let Some(embedding) = &e.embedding {
+        line(&format!("\nAdded to the embeddings\n  {}", embedding.text));
+    }
+    if !e.params.is_empty() {
+        line("\nParameters");
+        line(params(e).trim_end());
+    }
+    if let Some(bias) = &e.bias {
+        line(&format!("\n{}", biases(bias).trim_end()));
+    }
+    line("\nCost");
+    wrap(&e.cost.text, WIDTH - 2)
+        .iter()
+        .for_each(|text| line(&format!("  {text}")));
+    line(&format!("\nPlan {}", e.plan_hash));
+    out
+}
+
+fn settings(e: &Explanation) -> String {
+    if e.setting_docs.is_empty() {
+        return "  none".into();
+    }
+    let mut table = Table::new(&["key", "value", "default", "must be", "what"]).indented(2);
+    let shown = |value: &serde_json::Value| {
+        if value.is_null() {
+            "-".into()
+        } else {
+            value.to_string()
+        }
+    };
+    for setting in &e.setting_docs {
+        let values = [shown(&setting.value), shown(&setting.default)];
+        let [value, default] = values;
+        table.row([
+            setting.key.clone(),
+            value,
+            default,
+            setting.rule.clone(),
+            setting.doc.clone(),
+        ]);
+    }
+    table.text()
+}
+
+/// The frequencies of one turn: the first and last pairs, and where a pair no longer turns once.
+fn frequencies(e: &Explanation, turn: usize) -> String {
+    let (inv_freq, turns) = (&e.inv_freq[turn], &e.turns_in_trained_length[turn]);
+    let pairs = inv_freq.len();
+    let slow = turns.iter().filter(|&&t| t < 1.0).count();
+    let boundary = turns.iter().position(|&t| t < 1.0);
+    let mut rows: Vec<usize> = (0..pairs.min(3))
+        .chain(pairs.saturating_sub(3)..pairs)
+        .collect();
+    rows.extend(boundary.into_iter().flat_map(|i| [i.saturating_sub(1), i]));
+    rows.sort_unstable();
+    rows.dedup();
+    let several = e.inv_freq.len() > 1;
+    let title = if several {
+        format!("Frequencies of turn {turn}")
+    } else {
+        "Frequencies".to_string()
+    };
+    let position = &e.positions[turn];
+    let place = match (position.query.as_slice(), position.key.as_slice()) {
+        ([q], [k]) => format!("positions {q} and {k}"),
+        (q, k) => format!(
+            "positions per {} ({}) and per {} ({})",
+            position.query_axis,
+            q.len(),
+            position.key_axis,
+            k.len()
+        ),
+    };
+    let mut table =
+        Table::new(&[">pair", ">inv_freq", ">wavelength", ">turns when trained"]).indented(2);
+    let mut last = None;
+    for i in rows {
+        if last.is_some_and(|last: usize| i > last + 1) {
+            table.row(["…", "", "", ""]);
+        }
+        last = Some(i);
+        let wavelength = number(e.wavelengths[turn][i]);
+        table.row([
+            i.to_string(),
+            number(inv_freq[i]),
+            wavelength,
+            number(turns[i]),
+        ]);
+    }
+    format!(
+        "{title} ({pairs} pairs, {place}; wavelengths in tokens)\n{}  {slow} of {pairs} pairs turn less than once \
+         within the trained length\n",
+        table.text()
+    )
+}
+
+fn params(e: &Explanation) -> String {
+    let mut table = Table::new(&["name", "shape", "", "values"]).indented(2);
+    for param in &e.params {
+        let kind = match (param.learned, param.per_layer) {
+            (false, _) => "constant",
+            (true, false) => "learned, shared by layers",
+            (true, true) => "learned, one per layer",
+        };
+        let few = |values: &[f64]| {
+            values
+                .iter()
+                .map(|&x| number(x))
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        let values = match &param.values {
+            Some(values) if values.len() <= 16 => few(values),
+            Some(values) => format!("{} … ({} in all)", few(&values[..8]), values.len()),
+            None => param.text.clone(),
+        };
+        table.row([
+            param.name.clone(),
+            format!("{:?}", param.shape),
+            kind.into(),
+            values,
+        ]);
+    }
+    table.text()
+}
+
+/// What is added to the score, by distance where one query is shown.
+fn biases(bias: &Bias) -> String {
+    let mut out = format!("Added to scores ({})\n", bias.note);
+    for (i, query) in bias.queries.iter().enumerate() {
+        let keys: Vec<(usize, usize)> = bias
+            .keys
+            .iter()
+            .copied()
+            .enumerate()
+            .filter(|(_, key)| key <= query)
+            .rev()
+            .collect();
+        let titles: Vec<String> = keys
+            .iter()
+            .map(|(_, key)| format!(">{}", query - key))
+            .collect();
+        let mut columns = vec!["head"];
+        columns.extend(titles.iter().map(String::as_str));
+        let mut table = Table::new(&columns).indented(2);
+        for (head, rows) in bias.values.iter().enumerate() {
+            let cell = |&(j, _): &(usize, usize)| rows[i][j].map_or("hidden".to_string(), short);
+            table.row(std::iter::once(head.to_string()).chain(keys.iter().map(cell)));
+        }
+        out.push_str(&format!(
+            "  query {query}; columns are distances to the key\n{}",
+            table.text()
+        ));
+    }
+    out
+}
+
+/// Four significant digits: there are many columns.
+fn short(x: f64) -> String {
+    match x.abs() {
+        _ if x == 0.0 => "0".into(),
+        a if a >= 1e4 || a < 1e-3 => format!("{x:.1e}"),
+        a => format!(
+            "{x:.*}",
+            (3 - a.log10().floor() as i32).clamp(0, 4) as usize
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::before;
+
+    #[test]
+    fn keys_double_their_distance_and_reach_the_start() {
+        assert_eq!(before(0), [0]);
+        assert_eq!(before(9), [0, 1, 5, 7, 8, 9]);
+    }
+}

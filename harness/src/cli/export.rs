@@ -1,0 +1,51 @@
+//! `export`: results for other programs.
+
+use super::{Ended, Failure, print, write_out};
+use clap::Args;
+use farspan_reports::export::{Format, export, files};
+use farspan_reports::store::RunDir;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    farspan export runs/quickstart --format csv > results.csv\n  \
+    farspan export runs/quickstart --format parquet -o results.parquet\n  \
+    farspan export runs/quickstart --format lm-eval -o results/      # one file per cell")]
+pub(super) struct Export {
+    /// Run folder
+    dir: PathBuf,
+    /// csv, jsonl, parquet, latex, markdown or lm-eval
+    #[arg(long, short, value_parser = format)]
+    format: Format,
+    /// File to write, or folder for lm-eval [default: stdout]
+    #[arg(short, long, value_name = "PATH")]
+    out: Option<PathBuf>,
+}
+
+fn format(text: &str) -> Result<Format, String> {
+    text.parse()
+        .map_err(|e: farspan_reports::export::ExportError| e.to_string())
+}
+
+impl Export {
+    pub(super) fn run(&self) -> Ended {
+        let run = RunDir::open(&self.dir)?.load()?;
+        run.problems
+            .iter()
+            .for_each(|problem| tracing::warn!("{problem}"));
+        if let Some(out) = &self.out {
+            let written = export(&run, self.format, out)?;
+            let lines: Vec<String> = written
+                .iter()
+                .map(|path| format!("{}\n", path.display()))
+                .collect();
+            return print(&lines.concat());
+        }
+        match files(&run, self.format)?.as_slice() {
+            [(_, bytes)] if self.format != Format::LmEval => write_out(bytes),
+            _ => Err(Failure::usage(
+                "this format has several files: give a folder with -o",
+            )),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! `list`: schemes, tasks, devices, presets.
+
+use super::table::{Table, amount};
+use super::{Ended, json, print};
+use crate::config::{LARGEST, ModelConfig, Task};
+use clap::{Args, ValueEnum};
+use farspan_attention::Device;
+use farspan_pe::Registry;
+use serde_json::{Value, json};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  farspan list schemes\n  farspan list presets --json")]
+pub(super) struct List {
+    /// What to list
+    what: What,
+    /// Print it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum What {
+    /// Positional encodings
+    Schemes,
+    /// What a study can train and ask
+    Tasks,
+    /// Where to compute
+    Devices,
+    /// Sizes of decoders
+    Presets,
+}
+
+/// Vocabulary that presets are counted with: single bytes.
+const BYTES: usize = 256;
+
+impl List {
+    pub(super) fn run(&self, registry: &Registry) -> Ended {
+        let (rows, table) = match self.what {
+            What::Schemes => schemes(registry),
+            What::Tasks => tasks(),
+            What::Devices => devices(),
+            What::Presets => presets()?,
+        };
+        if self.json {
+            json(&rows)
+        } else {
+            print(&table.text())
+        }
+    }
+}
+
+fn schemes(registry: &Registry) -> (Vec<Value>, Table) {
+    let mut table = Table::new(&["id", "name", "family", ">year", "needs", "idea"]);
+    let mut rows = Vec::new();
+    for entry in registry.entries() {
+        let card = &entry.card;
+        let year = if card.paper.year == 0 {
+            String::new()
+        } else {
+            card.paper.year.to_string()
+        };
+        let needs = match card.needs {
+            farspan_pe::Needs::Scratch => String::new(),
+            farspan_pe::Needs::Base(family) => format!("{family} base"),
+        };
+        let idea = card.idea.to_string();
+        table.row([
+            entry.id.to_string(),
+            card.title.to_string(),
+            card.family.to_string(),
+            year,
+            needs,
+            idea,
+        ]);
+        rows.push(json!({
+            "id": entry.id,
+            "title": card.title,
+            "family": card.family,
+            "paper": card.paper.to_string(),
+            "year": card.paper.year,
+            "arxiv": card.paper.arxiv,
+            "needs": card.needs,
+            "idea": card.idea,
+            "experimental": card.experimental,
+        }));
+    }
+    (rows, table)
+}
+
+fn tasks() -> (Vec<Value>, Table) {
+    let mut table = Table::new(&["task", "what is trained", "what is measured"]);
+    let mut rows = Vec::new();
+    for task in [Task::Text, Task::Passkey] {
+        let (id, trained, measured) = match task {
+            Task::Text => (
+                "text",
+                "the next token of text ([data])",
+                "perplexity and bits per byte by length, loss by position",
+            ),
+            Task::Passkey => (
+                "passkey",
+                "retrieval of a key hidden in filler, with loss on the key only ([passkey])",
+                "accuracy by length and depth",
+            ),
+        };
+        table.row([id, trained, measured]);
+        rows.push(json!({ "id": id, "trained": trained, "measured": measured }));
+    }
+    (rows, table)
+}
+
+fn devices() -> (Vec<Value>, Table) {
+    let mut table = Table::new(&["device", "usable", "why"]);
+    let mut rows = Vec::new();
+    for spec in ["cpu", "cuda", "metal", "wgpu", "auto"] {
+        let (usable, note) = match Device::open(spec) {
+            Ok(device) => (true, device.note().to_string()),
+            Err(error) => (false, error.to_string()),
+        };
+        table.row([spec, if usable { "yes" } else { "no" }, &note]);
+        rows.push(json!({ "device": spec, "usable": usable, "note": note }));
+    }
+    (rows, table)
+}
+
+fn presets() -> crate::Result<(Vec<Value>, Table)> {
+    let columns = [
+        "preset",
+        ">layers",
+        ">width",
+        ">heads",
+        ">head_dim",
+        ">hidden",
+        ">parameters (byte tokens)",
+    ];
+    let mut table = Table::new(&columns);
+    let mut rows = Vec::new();
+    for n in 1..=LARGEST {
+        let shape = ModelConfig::preset(n).resolve(BYTES, BYTES)?;
+        let g = shape.geometry;
+        table.row([
+            format!("d{n}"),
+            g.layers.to_string(),
+            g.width.to_string(),
+            g.heads.to_string(),
+            g.head_dim.to_string(),
+            shape.hidden.to_string(),
+            amount(shape.parameters() as f64),
+        ]);
+        rows.push(json!({
+            "preset": format!("d{n}"),
+            "layers": g.layers,
+            "width": g.width,
+            "heads": g.heads,
+            "head_dim": g.head_dim,
+            "hidden": shape.hidden,
+            "parameters_with_byte_tokens": shape.parameters(),
+        }));
+    }
+    Ok((rows, table))
+}

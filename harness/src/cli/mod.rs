@@ -1,0 +1,389 @@
+//! The command line. Data goes to stdout; progress, logs and errors to stderr.
+//!
+//! Exit codes: 0 fine · 1 finished, but cells failed or diverged · 2 wrong usage or config · 65 data or a model that
+//! cannot be used · 70 a bug · 74 input/output · 75 try again later · 130, 143 interrupted, resumable.
+
+mod configs;
+mod doctor;
+mod explain;
+mod export;
+pub mod filter;
+mod list;
+mod plan;
+mod report;
+mod run;
+mod status;
+mod table;
+
+use crate::{Error, config, machine};
+use clap::{CommandFactory, Parser, Subcommand};
+use farspan_pe::Registry;
+use farspan_reports::error::{CompareError, ExportError};
+use farspan_reports::page::PageError;
+use farspan_reports::store::StoreError;
+use std::io::{IsTerminal, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+const CELLS_FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const DATA: u8 = 65;
+const BUG: u8 = 70;
+const SYSTEM: u8 = 74;
+const LATER: u8 = 75;
+
+/// Trains small language models under any positional encoding and measures what happens past the trained length.
+#[derive(Debug, Parser)]
+#[command(
+    name = "farspan",
+    version = machine::version(),
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = "Start with: farspan run harness/configs/quickstart.toml\n\
+                  Exit codes: 0 fine, 1 cells failed or diverged, 2 usage or config, 65 data, 70 bug, \
+                  74 input/output, 75 try again, 130/143 interrupted (run again to go on)"
+)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+    /// Tell more on stderr; twice for everything (FARSPAN_LOG=filter for a choice)
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Train, measure, report: everything that a config asks for; resumes what was stopped
+    Run(run::Run),
+    /// Show what would run: cells, parameters, tokens, FLOPs, memory, time
+    Plan(plan::Plan),
+    /// Show how far a run is
+    Status(status::Status),
+    /// Show how far a run is, until it ends
+    Watch(status::Watch),
+    /// Draw the page, figures and tables of runs again; needs no model
+    Report(report::Report),
+    /// Paired differences between two runs over the same data, with intervals
+    Compare(report::Compare),
+    /// Write results in a format that other programs read
+    Export(export::Export),
+    /// List what there is
+    List(list::List),
+    /// Tell everything about a scheme at given settings: formula, paper, frequencies, slopes, biases
+    Explain(explain::Explain),
+    /// Check a config; nothing is read but the file, nothing is written
+    Validate(configs::Validate),
+    /// Print the JSON Schema of a config, for editors
+    Schema,
+    /// Print completions for a shell
+    #[command(
+        after_help = "Example: farspan completions bash > ~/.local/share/bash-completion/completions/farspan"
+    )]
+    Completions {
+        /// Shell
+        shell: clap_complete::Shell,
+    },
+    /// Check that this machine has what a run needs
+    Doctor(doctor::Doctor),
+    /// Run one cell of a run folder (started by `run`)
+    #[command(hide = true)]
+    Cell(run::Cell),
+}
+
+/// A failed command: its exit code and its words.
+#[derive(Debug)]
+struct Failure {
+    code: u8,
+    text: String,
+}
+
+/// How a command ends: with an exit code, or with an error.
+type Ended = Result<u8, Failure>;
+
+/// The program, for the schemes of `registry`. A binary with schemes of its own is this one line:
+/// `farspan::cli::main_with(Registry::builtin().with::<Mine>())`.
+pub fn main_with(registry: Registry) -> ExitCode {
+    let arguments: Vec<String> = std::env::args_os()
+        .map(|a| a.to_string_lossy().into_owned())
+        .collect();
+    let cli = match Cli::try_parse_from(arguments.iter().map(|argument| removal(argument))) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nothing can be done if even this cannot be written.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+        }
+    };
+    log(cli.verbose, &cli.verb);
+    let command = command_line(&arguments);
+    let ended = catch_unwind(AssertUnwindSafe(|| dispatch(cli.verb, &registry, command)));
+    let code = match ended {
+        Ok(Ok(code)) => code,
+        Ok(Err(failure)) => {
+            tell(&format!("error: {}", failure.text));
+            failure.code
+        }
+        Err(_) => {
+            tell(
+                "error: this is a bug in farspan; please report it with the command line and the words above",
+            );
+            BUG
+        }
+    };
+    ExitCode::from(code)
+}
+
+fn dispatch(verb: Verb, registry: &Registry, command: String) -> Ended {
+    match verb {
+        Verb::Run(run) => run.run(registry, command),
+        Verb::Plan(plan) => plan.run(registry),
+        Verb::Status(status) => status.run(),
+        Verb::Watch(watch) => watch.run(),
+        Verb::Report(report) => report.run(),
+        Verb::Compare(compare) => compare.run(),
+        Verb::Export(export) => export.run(),
+        Verb::List(list) => list.run(registry),
+        Verb::Explain(explain) => explain.run(registry),
+        Verb::Validate(validate) => validate.run(registry),
+        Verb::Schema => json(&config::schema(registry)),
+        Verb::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "farspan", &mut script);
+            print(&String::from_utf8_lossy(&script))
+        }
+        Verb::Doctor(doctor) => doctor.run(),
+        Verb::Cell(cell) => cell.run(registry),
+    }
+}
+
+/// `-KEY` removes a config key; clap would take it for a row of short flags, so it gets another sign.
+fn removal(argument: &str) -> String {
+    let key = argument.strip_prefix('-').filter(|key| config::is_key(key));
+    key.map_or_else(|| argument.to_string(), |key| format!("~{key}"))
+}
+
+/// The command line for provenance: without the path of the program, quoted where a shell needs it.
+fn command_line(arguments: &[String]) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
+    let quote = |argument: &String| match !argument.is_empty() && argument.chars().all(plain) {
+        true => argument.clone(),
+        false => format!("'{}'", argument.replace('\'', r"'\''")),
+    };
+    let rest = arguments.iter().skip(1).map(quote);
+    std::iter::once("farspan".to_string())
+        .chain(rest)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn log(verbose: u8, verb: &Verb) {
+    let quiet = matches!(verb, Verb::Run(run) if run.quiet());
+    let ours = |level: &str| {
+        let crates = [
+            "farspan",
+            "farspan_attention",
+            "farspan_datasets",
+            "farspan_pe",
+            "farspan_reports",
+        ];
+        let parts = crates.map(|name| format!("{name}={level}"));
+        format!("warn,{}", parts.join(","))
+    };
+    let default = match (verbose, quiet) {
+        (0, true) => "error".to_string(),
+        (0, false) => "warn".to_string(),
+        (1, _) => ours("info"),
+        (_, _) => ours("debug"),
+    };
+    let filter = EnvFilter::try_from_env("FARSPAN_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let colour = std::io::stderr().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colour)
+        .without_time()
+        .with_target(false);
+    // A program that embeds this one may have a subscriber already; then its own is used.
+    let _ = subscriber.try_init();
+}
+
+/// One line or more for a person, on stderr.
+fn tell(text: &str) {
+    // Without a stderr there is nobody to tell.
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Data, on stdout. A reader that has seen enough (`| head`) is no error.
+fn print(text: &str) -> Ended {
+    write_out(text.as_bytes())
+}
+
+fn write_out(bytes: &[u8]) -> Ended {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure {
+            code: SYSTEM,
+            text: format!("writing to stdout: {e}"),
+        }),
+        _ => Ok(0),
+    }
+}
+
+/// Data as JSON, on stdout.
+fn json(value: &impl serde::Serialize) -> Ended {
+    match serde_json::to_string_pretty(value) {
+        Ok(text) => print(&format!("{text}\n")),
+        Err(e) => Err(Failure {
+            code: BUG,
+            text: format!("internal error: {e}"),
+        }),
+    }
+}
+
+impl Failure {
+    fn usage(text: impl Into<String>) -> Failure {
+        Failure {
+            code: USAGE,
+            text: text.into(),
+        }
+    }
+
+    fn new(code: u8, error: &dyn std::error::Error) -> Failure {
+        Failure {
+            code,
+            text: chain(error),
+        }
+    }
+}
+
+/// An error and its causes on one line; a cause that the message quotes already is not repeated.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+fn store_code(error: &StoreError) -> u8 {
+    match error {
+        StoreError::Held { .. } => LATER,
+        StoreError::NotARun { .. } | StoreError::Occupied { .. } => USAGE,
+        StoreError::Malformed { .. } | StoreError::Newer { .. } => DATA,
+        _ => SYSTEM,
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        let code = match &error {
+            Error::Store(e) => store_code(e),
+            other => other.exit_code(),
+        };
+        Failure::new(code, &error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        Failure::new(store_code(&error), &error)
+    }
+}
+
+impl From<PageError> for Failure {
+    fn from(error: PageError) -> Failure {
+        let code = match &error {
+            PageError::Store(e) => store_code(e),
+            PageError::Empty => USAGE,
+            _ => BUG,
+        };
+        Failure::new(code, &error)
+    }
+}
+
+impl From<ExportError> for Failure {
+    fn from(error: ExportError) -> Failure {
+        let code = match &error {
+            ExportError::Store(e) => store_code(e),
+            ExportError::UnknownFormat { .. } => USAGE,
+            _ => BUG,
+        };
+        Failure::new(code, &error)
+    }
+}
+
+impl From<CompareError> for Failure {
+    fn from(error: CompareError) -> Failure {
+        Failure::new(DATA, &error)
+    }
+}
+
+impl From<farspan_pe::PlanError> for Failure {
+    fn from(error: farspan_pe::PlanError) -> Failure {
+        Failure::new(USAGE, &error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn keys_to_remove_are_told_from_flags() {
+        for (argument, expected) in [
+            ("-train.lr", "~train.lr"),
+            ("-sweep", "~sweep"),
+            ("-schemes.nope", "~schemes.nope"),
+            ("-k", "-k"),
+            ("-kalibi", "-kalibi"),
+            ("-vv", "-vv"),
+            ("--device", "--device"),
+            ("-o", "-o"),
+            ("train.lr=1", "train.lr=1"),
+            ("-trian.lr", "-trian.lr"),
+        ] {
+            assert_eq!(removal(argument), expected);
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_kept_as_a_shell_would_take_it() {
+        let arguments = [
+            "/a/b/farspan",
+            "run",
+            "a b.toml",
+            "seeds=[0,1]",
+            "-k",
+            "it's",
+        ]
+        .map(String::from);
+        assert_eq!(
+            command_line(&arguments),
+            r"farspan run 'a b.toml' 'seeds=[0,1]' -k 'it'\''s'"
+        );
+    }
+
+    #[test]
+    fn causes_stand_on_one_line_and_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("reading a: {0}")]
+        struct Quoting(#[source] std::io::Error);
+        #[derive(Debug, thiserror::Error)]
+        #[error("planning")]
+        struct Silent(#[source] Quoting);
+        let error = Silent(Quoting(std::io::Error::other("no such luck")));
+        assert_eq!(chain(&error), "planning: reading a: no such luck");
+    }
+}

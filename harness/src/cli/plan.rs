@@ -1,0 +1,203 @@
+//! `plan`: what would run, and a forecast of what it costs.
+
+use super::configs::ConfigArgs;
+use super::run::Choice;
+use super::table::{Table, amount, bytes, duration};
+use super::{Ended, json, print};
+use crate::cell::CellConfig;
+use crate::config::types::Run;
+use crate::{Error, grid, machine};
+use clap::Args;
+use farspan_pe::Registry;
+use farspan_reports::record::{PlannedCell, RunPlan};
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// Assumed speed of one core on small models, in floating-point operations per second.
+const FLOPS_PER_CORE: f64 = 10e9;
+/// Memory of the program itself with its data.
+const PROGRAM_BYTES: f64 = 100e6;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    farspan plan my.toml\n  \
+    farspan plan my.toml train.steps=5000 -k retrieval --json")]
+pub(super) struct Plan {
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(flatten)]
+    choice: Choice,
+    /// Print the plan as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Plan {
+    pub(super) fn run(&self, registry: &Registry) -> Ended {
+        let loaded = self.config.load(registry)?;
+        show(&loaded.run, &self.choice, registry, self.json)
+    }
+}
+
+/// One cell with its forecast.
+#[derive(Debug, Serialize)]
+struct Row<'a> {
+    id: &'a str,
+    label: &'a str,
+    base: Option<&'a str>,
+    parameters: u64,
+    train_tokens: u64,
+    flops: f64,
+    memory_bytes: f64,
+    seconds: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Forecast<'a> {
+    name: &'a str,
+    config_hash: &'a str,
+    cells: Vec<Row<'a>>,
+    flops: f64,
+    /// With all cores busy.
+    seconds: f64,
+    /// What the times rest on.
+    assumed_flops_per_second_and_core: f64,
+    cores: usize,
+}
+
+/// Prints the plan of a run.
+pub(super) fn show(run: &Run, choice: &Choice, registry: &Registry, as_json: bool) -> Ended {
+    let plan = grid::plan(run, registry)?;
+    let chosen = chosen(&plan, choice);
+    let cells = plan
+        .cells
+        .iter()
+        .filter(|cell| chosen.contains(cell.id.as_str()));
+    let cells = cells.map(row).collect::<Result<Vec<_>, Error>>()?;
+    let flops: f64 = cells.iter().map(|row| row.flops).sum();
+    let cores = machine::cores();
+    let longest = cells.iter().map(|row| row.seconds).fold(0.0, f64::max);
+    let forecast = Forecast {
+        name: &plan.name,
+        config_hash: &plan.config_hash,
+        flops,
+        seconds: (flops / (FLOPS_PER_CORE * cores as f64)).max(longest),
+        assumed_flops_per_second_and_core: FLOPS_PER_CORE,
+        cores,
+        cells,
+    };
+    if as_json {
+        json(&forecast)
+    } else {
+        print(&text(&forecast))
+    }
+}
+
+/// Identities of the chosen cells and their bases.
+fn chosen<'a>(plan: &'a RunPlan, choice: &Choice) -> BTreeSet<&'a str> {
+    let matches = |cell: &&PlannedCell| {
+        choice
+            .k
+            .as_ref()
+            .is_none_or(|filter| filter.matches(&cell.label))
+    };
+    let roots: Vec<&str> = plan
+        .cells
+        .iter()
+        .filter(|c| c.base.is_none())
+        .map(|c| c.id.as_str())
+        .collect();
+    let here = |cell: &&PlannedCell| {
+        choice.shard.is_none_or(|(index, count)| {
+            let root = cell.base.as_deref().unwrap_or(&cell.id);
+            roots
+                .iter()
+                .position(|r| *r == root)
+                .is_some_and(|i| i % count == index)
+        })
+    };
+    let wanted = plan
+        .cells
+        .iter()
+        .filter(matches)
+        .filter(here)
+        .take(choice.limit.unwrap_or(usize::MAX));
+    wanted
+        .flat_map(|cell| cell.base.as_deref().into_iter().chain([cell.id.as_str()]))
+        .collect()
+}
+
+fn row(cell: &PlannedCell) -> Result<Row<'_>, Error> {
+    let config: CellConfig = serde_json::from_value(cell.config.clone())
+        .map_err(|e| Error::Bug(format!("cell {}: {e}", cell.label)))?;
+    Ok(Row {
+        id: &cell.id,
+        label: &cell.label,
+        base: cell.base.as_deref(),
+        parameters: cell.parameters,
+        train_tokens: cell.train_tokens,
+        flops: cell.flops,
+        memory_bytes: memory(cell, &config),
+        seconds: cell.flops / FLOPS_PER_CORE,
+    })
+}
+
+/// Forecast of peak memory: weights, gradients and two moments; the activations of one training step and their
+/// gradients (with full score matrices, as the composed attention keeps them); all in f32.
+fn memory(cell: &PlannedCell, config: &CellConfig) -> f64 {
+    let shape = &config.shape;
+    let g = &shape.geometry;
+    let trained = config.train.steps > 0;
+    let weights = cell.parameters as f64 * if trained { 4.0 } else { 1.0 };
+    let tokens = (config.train.batch * config.train.length) as f64;
+    let qkv = (2 * g.heads + 2 * g.kv_heads) * g.head_dim;
+    let per_layer = 8 * g.width + 2 * qkv + 4 * shape.hidden + 3 * g.heads * config.train.length;
+    let per_token = g.layers * per_layer + 3 * shape.vocab;
+    let activations = if trained {
+        tokens * per_token as f64
+    } else {
+        0.0
+    };
+    PROGRAM_BYTES + 4.0 * (weights + activations)
+}
+
+fn text(forecast: &Forecast<'_>) -> String {
+    let mut table = Table::new(&[
+        "cell",
+        ">parameters",
+        ">train tokens",
+        ">FLOP",
+        ">memory",
+        ">time on a core",
+    ]);
+    for row in &forecast.cells {
+        table.row([
+            row.label.to_string(),
+            amount(row.parameters as f64),
+            amount(row.train_tokens as f64),
+            amount(row.flops),
+            bytes(row.memory_bytes),
+            duration(row.seconds),
+        ]);
+    }
+    format!(
+        "{}\n{}: {} cells, {}FLOP; about {} on {} cores, if a core does {}FLOP/s (an assumption, not measured here)\n",
+        table.text(),
+        forecast.name,
+        forecast.cells.len(),
+        unit(forecast.flops),
+        duration(forecast.seconds),
+        forecast.cores,
+        unit(FLOPS_PER_CORE),
+    )
+}
+
+/// An amount with room for its unit.
+fn unit(x: f64) -> String {
+    let amount = amount(x);
+    if amount.ends_with(|c: char| c.is_ascii_digit()) {
+        format!("{amount} ")
+    } else {
+        amount
+    }
+}

@@ -1,0 +1,427 @@
+//! Rules that types cannot say.
+
+use super::problem::{Problems, join};
+use super::schemes::Ready;
+use super::studies::Draft;
+use super::tree::{Mark, Node};
+use super::types::{
+    FinetuneConfig, PasskeyGridConfig, PerplexityConfig, StudyConfig, Task, TrainConfig,
+};
+use crate::model::Shape;
+use farspan_datasets::DataError;
+use farspan_datasets::tasks::passkey::Passkey;
+use farspan_pe::Len;
+use std::fmt::Display;
+
+/// Positions above this are not exact in single precision.
+const LONGEST: usize = 1 << 24;
+/// A run counts its training tokens in 64 bits.
+const MOST_TOKENS: f64 = (1u64 << 62) as f64;
+/// Multiples of the trained length that are measured unless lengths are given.
+const MULTIPLES: [usize; 4] = [1, 2, 4, 8];
+
+/// Checks values below one table of the config.
+struct Rules<'a> {
+    node: &'a Node,
+    path: &'a str,
+    problems: &'a mut Problems,
+}
+
+impl Rules<'_> {
+    /// Unless `holds`, the value at `key` is reported as not what was `expected`.
+    fn rule(&mut self, key: &str, expected: &str, found: impl Display, holds: bool) {
+        if holds {
+            return;
+        }
+        let at = self
+            .node
+            .dotted(key)
+            .map_or(Mark::Default, |node| node.at.clone());
+        let default = if at == Mark::Default {
+            " (the default)"
+        } else {
+            ""
+        };
+        let what = format!("expected {expected}, found {found}{default}");
+        self.problems.add(&at, join(self.path, key), what);
+    }
+
+    fn positive(&mut self, key: &str, x: f64) {
+        self.rule(key, "a finite number above 0", x, x > 0.0 && x.is_finite());
+    }
+
+    fn lengths(&mut self, key: &str, lengths: &[usize], least: usize, why: &str) {
+        let list = || format!("{lengths:?}");
+        self.rule(
+            key,
+            "at least one length",
+            "an empty list",
+            !lengths.is_empty(),
+        );
+        let increasing = lengths.windows(2).all(|pair| pair[0] < pair[1]);
+        self.rule(
+            key,
+            "lengths in increasing order, none twice",
+            list(),
+            increasing,
+        );
+        let short = lengths.iter().find(|&&length| length < least);
+        if let Some(short) = short {
+            self.rule(
+                key,
+                &format!("lengths of at least {least} tokens ({why})"),
+                short,
+                false,
+            );
+        }
+        if let Some(long) = lengths.iter().find(|&&length| length > LONGEST) {
+            self.rule(
+                key,
+                &format!("lengths of at most {LONGEST} tokens"),
+                long,
+                false,
+            );
+        }
+    }
+}
+
+/// Fills in the measurements that follow from the rest, and checks everything that needs no scheme.
+pub(super) fn study(
+    study: &mut StudyConfig,
+    draft: &Draft,
+    problems: &mut Problems,
+    warnings: &mut Vec<String>,
+) -> Option<Shape> {
+    fill(study, &draft.merged);
+    let mut rules = Rules {
+        node: &draft.merged,
+        path: &draft.path,
+        problems,
+    };
+    train(&study.train, &mut rules);
+    match study.task {
+        Task::Text => text(study, &mut rules),
+        Task::Passkey => passkey(study, &mut rules),
+    }
+    warn(study, &draft.name, warnings);
+    match study.model.shape(1, study.train.length) {
+        Ok(shape) => Some(shape),
+        Err(broken) => {
+            let key = if broken.key.is_empty() {
+                "model".to_string()
+            } else {
+                join("model", broken.key)
+            };
+            let at = draft
+                .merged
+                .dotted(&key)
+                .map_or(Mark::Default, |node| node.at.clone());
+            problems.add(&at, join(&draft.path, &key), broken.what);
+            None
+        }
+    }
+}
+
+/// Lengths that nobody set: multiples of the trained length. A target that nobody set fits the shortest length.
+fn fill(study: &mut StudyConfig, node: &Node) {
+    let absent = |key: &str| node.dotted(key).is_none();
+    let trained = study.train.length.min(LONGEST);
+    let lengths = || MULTIPLES.map(|m| m * trained).to_vec();
+    match study.task {
+        Task::Text => {
+            let perplexity = study
+                .evaluate
+                .perplexity
+                .get_or_insert_with(PerplexityConfig::default);
+            if absent("evaluate.perplexity.lengths") {
+                perplexity.lengths = lengths();
+            }
+            if absent("evaluate.perplexity.target") {
+                let shortest = perplexity.lengths.iter().copied().min().unwrap_or(1);
+                perplexity.target = perplexity.target.min(shortest.max(1));
+            }
+        }
+        Task::Passkey => {
+            let passkey = study
+                .evaluate
+                .passkey
+                .get_or_insert_with(PasskeyGridConfig::default);
+            if absent("evaluate.passkey.lengths") {
+                passkey.lengths = lengths();
+            }
+        }
+    }
+}
+
+fn train(train: &TrainConfig, rules: &mut Rules<'_>) {
+    let TrainConfig {
+        length,
+        batch,
+        steps,
+        ..
+    } = *train;
+    rules.rule(
+        "train.length",
+        &format!("2 to {LONGEST} tokens"),
+        length,
+        (2..=LONGEST).contains(&length),
+    );
+    rules.rule(
+        "train.batch",
+        "1 to 65536 windows",
+        batch,
+        (1..=65536).contains(&batch),
+    );
+    rules.rule("train.steps", "at least 1", steps, steps >= 1);
+    let tokens = steps as f64 * batch as f64 * length as f64;
+    rules.rule(
+        "train.steps",
+        "fewer than 2^62 training tokens in all",
+        format!("{tokens:.1e}"),
+        tokens < MOST_TOKENS,
+    );
+    rules.positive("train.lr", train.lr);
+    let unit = |x: f64| (0.0..=1.0).contains(&x);
+    rules.rule(
+        "train.final_lr",
+        "a fraction from 0 to 1",
+        train.final_lr,
+        unit(train.final_lr),
+    );
+    for (key, beta) in [("train.beta1", train.beta1), ("train.beta2", train.beta2)] {
+        rules.rule(
+            key,
+            "a decay from 0 to below 1",
+            beta,
+            (0.0..1.0).contains(&beta),
+        );
+    }
+    let decay = train.weight_decay;
+    rules.rule(
+        "train.weight_decay",
+        "a finite number, 0 or more",
+        decay,
+        decay >= 0.0 && decay.is_finite(),
+    );
+    rules.positive("train.clip", train.clip);
+    rules.positive("train.scheme_lr", train.scheme_lr);
+}
+
+fn text(study: &StudyConfig, rules: &mut Rules<'_>) {
+    if let Err(error) = study.data.validate() {
+        data(&error, rules);
+    }
+    let Some(perplexity) = &study.evaluate.perplexity else {
+        return;
+    };
+    let PerplexityConfig {
+        lengths,
+        segments,
+        stride,
+        target,
+    } = perplexity;
+    let key = "evaluate.perplexity";
+    rules.lengths(
+        &format!("{key}.lengths"),
+        lengths,
+        2,
+        "one to read, one to predict",
+    );
+    rules.rule(
+        &format!("{key}.segments"),
+        "1 to 1000000",
+        segments,
+        (1..=1_000_000).contains(segments),
+    );
+    let fraction = *stride > 0.0 && *stride <= 1.0;
+    rules.rule(
+        &format!("{key}.stride"),
+        "a fraction above 0, at most 1",
+        stride,
+        fraction,
+    );
+    let shortest = lengths.iter().copied().min().unwrap_or(usize::MAX);
+    let rule = format!("1 to the shortest length, {shortest}");
+    rules.rule(
+        &format!("{key}.target"),
+        &rule,
+        target,
+        (1..=shortest).contains(target),
+    );
+}
+
+/// An error of the data settings, at the key that it names.
+fn data(error: &DataError, rules: &mut Rules<'_>) {
+    match error {
+        DataError::Setting {
+            key,
+            expected,
+            found,
+        } => rules.rule(key, expected, found, false),
+        other => rules
+            .problems
+            .add(&Mark::Default, join(rules.path, "data"), other.to_string()),
+    }
+}
+
+fn passkey(study: &StudyConfig, rules: &mut Rules<'_>) {
+    let least = match Passkey::new(&study.passkey) {
+        Ok(task) => task.min_length(),
+        Err(error) => return data(&error, rules),
+    };
+    let why = "markers, key and question";
+    let length = study.train.length;
+    let rule = format!("at least {least} tokens ({why})");
+    rules.rule("train.length", &rule, length, length >= least);
+    let Some(grid) = &study.evaluate.passkey else {
+        return;
+    };
+    let PasskeyGridConfig {
+        lengths,
+        depths,
+        trials,
+        threshold,
+    } = grid;
+    let key = "evaluate.passkey";
+    rules.lengths(&format!("{key}.lengths"), lengths, least, why);
+    rules.rule(
+        &format!("{key}.depths"),
+        "1 to 1000",
+        depths,
+        (1..=1000).contains(depths),
+    );
+    rules.rule(
+        &format!("{key}.trials"),
+        "1 to 100000",
+        trials,
+        (1..=100_000).contains(trials),
+    );
+    let fraction = *threshold > 0.0 && *threshold <= 1.0;
+    rules.rule(
+        &format!("{key}.threshold"),
+        "a fraction above 0, at most 1",
+        threshold,
+        fraction,
+    );
+}
+
+/// What runs, but probably not as it was meant.
+fn warn(study: &StudyConfig, name: &str, warnings: &mut Vec<String>) {
+    let TrainConfig {
+        length,
+        steps,
+        warmup,
+        ..
+    } = study.train;
+    if warmup >= steps {
+        warnings.push(format!(
+            "study {name}: train.warmup ({warmup}) is not below train.steps ({steps}), so the learning rate \
+             never reaches its peak"
+        ));
+    }
+    let measured = study.evaluate.perplexity.iter().map(|p| &p.lengths);
+    for lengths in measured.chain(study.evaluate.passkey.iter().map(|p| &p.lengths)) {
+        if !lengths.contains(&length) {
+            warnings.push(format!(
+                "study {name}: the trained length {length} is not among the measured lengths {lengths:?}, so \
+                 nothing can be held against it"
+            ));
+        }
+    }
+}
+
+/// Checks a fine-tuning as far as no study is needed.
+pub(super) fn finetune(
+    finetune: &FinetuneConfig,
+    node: &Node,
+    path: &str,
+    problems: &mut Problems,
+) {
+    let mut rules = Rules {
+        node,
+        path,
+        problems,
+    };
+    let FinetuneConfig {
+        steps,
+        length,
+        times,
+        lr,
+        batch,
+        ..
+    } = finetune;
+    let most = 1u64 << 40;
+    rules.rule(
+        "steps",
+        "at least 1, at most 2^40",
+        steps,
+        (1..=most).contains(steps),
+    );
+    if let (Some(_), Some(times)) = (length, times) {
+        rules.rule("times", "`length` or `times`, not both", times, false);
+    }
+    if let Some(length) = length {
+        rules.rule(
+            "length",
+            &format!("2 to {LONGEST} tokens"),
+            length,
+            (2..=LONGEST).contains(length),
+        );
+    }
+    if let Some(times) = times {
+        rules.positive("times", *times);
+    }
+    if let Some(lr) = lr {
+        rules.positive("lr", *lr);
+    }
+    if let Some(batch) = batch {
+        rules.rule(
+            "batch",
+            "1 to 65536 windows",
+            batch,
+            (1..=65536).contains(batch),
+        );
+    }
+}
+
+/// Checks that a scheme of a study can be trained at the lengths that it is trained at, by making its plans.
+pub(super) fn trainable(
+    scheme: &Ready,
+    study: &StudyConfig,
+    name: &str,
+    shape: &Shape,
+    problems: &mut Problems,
+) {
+    let trained = study.train.length;
+    let finetune = scheme.config.finetune.as_ref();
+    let least = match study.task {
+        Task::Text => 2,
+        Task::Passkey => Passkey::new(&study.passkey).map_or(2, |task| task.min_length()),
+    };
+    if let Some(length) = finetune.map(|f| f.window(trained)) {
+        if !(least..=LONGEST).contains(&length) {
+            let what = format!(
+                "study {name}: expected fine-tuning at {least} to {LONGEST} tokens, found {length}"
+            );
+            problems.add(
+                &scheme.finetune_mark(),
+                join(&scheme.path, "finetune"),
+                what,
+            );
+            return;
+        }
+    }
+    for length in [trained]
+        .into_iter()
+        .chain(finetune.map(|f| f.window(trained)))
+    {
+        if let Err(error) = scheme.parsed.plan(&shape.geometry, Len(length)) {
+            let (path, at, what) = scheme.complaint(&error);
+            problems.add(
+                &at,
+                path,
+                format!("study {name}, training at {length} tokens: {what}"),
+            );
+        }
+    }
+}

@@ -1,0 +1,456 @@
+//! `[schemes.NAME.ID]`: which schemes a run has, and which weights an extension reads.
+
+use super::problem::{Origins, Problems, Source, join};
+use super::read::read;
+use super::studies::check_name;
+use super::suggest::hint;
+use super::tree::{Mark, Node, Value};
+use super::types::{FinetuneConfig, SchemeConfig};
+use farspan_pe::{AnyScheme, Needs, PlanError, Registry};
+use std::sync::Arc;
+
+/// Keys of a scheme table that are ours, not the scheme's.
+const EXTENDS: &str = "extends";
+const FINETUNE: &str = "finetune";
+
+/// A scheme of the config, before its base is known.
+struct Written<'a> {
+    name: &'a str,
+    id: String,
+    /// Key path of its settings.
+    path: String,
+    /// Its settings alone.
+    settings: Node,
+    /// Name of the base and where it stands.
+    base: Option<(String, Mark)>,
+    finetune: Option<Node>,
+    at: Mark,
+}
+
+/// A checked scheme.
+pub(super) struct Ready {
+    pub(super) config: SchemeConfig,
+    pub(super) parsed: Box<dyn AnyScheme>,
+    /// Its settings with marks, those of the base included.
+    settings: Node,
+    finetune: Option<Node>,
+    base: Option<Mark>,
+    pub(super) path: String,
+}
+
+/// Reads all schemes. Those that are wrong are reported and left out.
+pub(super) fn read_all(root: &Node, registry: &Registry, problems: &mut Problems) -> Vec<Ready> {
+    let Some(table) = root.get("schemes") else {
+        let what = "expected at least one table [schemes.NAME.ID], such as [schemes.rope.rope]";
+        problems.add(&Mark::Default, "schemes", what);
+        return Vec::new();
+    };
+    if table.entries().is_empty() {
+        problems.add(
+            &table.at,
+            "schemes",
+            "expected at least one table [schemes.NAME.ID]",
+        );
+    }
+    let written: Vec<Written<'_>> = table
+        .entries()
+        .iter()
+        .filter_map(|(name, node)| written(name, node, registry, problems))
+        .collect();
+    let all: Vec<&str> = table.keys().collect();
+    let ids: Vec<(&str, &str)> = written.iter().map(|w| (w.name, w.id.as_str())).collect();
+    let mut ready: Vec<(usize, Ready)> = Vec::new();
+    // Bases first: extensions take settings over from them.
+    for extensions in [false, true] {
+        for (position, scheme) in written.iter().enumerate() {
+            let Ok(entry) = registry.get(&scheme.id) else {
+                continue;
+            };
+            match (entry.card.needs, extensions) {
+                (Needs::Scratch, false) => {
+                    refuse_base(scheme, problems);
+                    ready.extend(parse(scheme, None, registry, problems).map(|r| (position, r)));
+                }
+                (Needs::Base(family), true) => {
+                    let family = family.to_string();
+                    if !base_fits(scheme, &family, &ids, &all, registry, problems) {
+                        continue;
+                    }
+                    let base = scheme.base.as_ref().map(|(name, _)| name.as_str());
+                    // A base that is wrong itself was reported already.
+                    let Some((_, base)) = ready
+                        .iter()
+                        .find(|(_, r)| Some(r.config.name.as_str()) == base)
+                    else {
+                        continue;
+                    };
+                    let parsed = parse(scheme, Some(base), registry, problems);
+                    ready.extend(parsed.map(|r| (position, r)));
+                }
+                _ => {}
+            }
+        }
+    }
+    ready.sort_by_key(|(position, _)| *position);
+    ready.into_iter().map(|(_, ready)| ready).collect()
+}
+
+/// Splits one `[schemes.NAME]` into our keys and the scheme's.
+fn written<'a>(
+    name: &'a str,
+    node: &Node,
+    registry: &Registry,
+    problems: &mut Problems,
+) -> Option<Written<'a>> {
+    let path = join("schemes", name);
+    check_name(name, &node.key, &path, problems);
+    let ids: Vec<&str> = registry.ids().collect();
+    let (id, table) = match node.entries() {
+        [(id, table)] if table.is_table() => (id, table),
+        entries => {
+            let tables = entries.iter().filter(|(_, n)| n.is_table()).count();
+            let stray = entries.iter().find(|(_, n)| !n.is_table());
+            let (at, found) = match stray {
+                Some((key, stray)) => (&stray.key, format!("the key `{key}`")),
+                None => (&node.key, format!("{tables} of them")),
+            };
+            let what = format!(
+                "expected exactly one table [{path}.ID] with the scheme's settings below it, found {found}; \
+                 ids: {}",
+                ids.join(", ")
+            );
+            problems.add(at, &path, what);
+            return None;
+        }
+    };
+    if let Err(error) = registry.get(id) {
+        problems.add(&table.key, join(&path, id), error.to_string());
+        return None;
+    }
+    let path = join(&path, id);
+    let mut settings = table.clone();
+    let extends = settings.take(&[EXTENDS]);
+    let named = matches!(
+        settings.get("base"),
+        Some(Node {
+            value: Value::Text(_),
+            ..
+        })
+    );
+    let base = if named {
+        settings.take(&["base"])
+    } else {
+        None
+    };
+    if let (Some(extends), Some(base)) = (&extends, &base) {
+        let newer = if extends.at.rank() > base.at.rank() {
+            base
+        } else {
+            extends
+        };
+        let what = "name the base once: as `base` or, beside a numeric `base`, as `extends`";
+        if extends.at.rank() == base.at.rank() {
+            problems.add(&newer.key, join(&path, EXTENDS), what);
+        }
+    }
+    let base = match (extends, base) {
+        (Some(extends), Some(base)) if base.at.rank() > extends.at.rank() => Some(base),
+        (extends, base) => extends.or(base),
+    };
+    let base = base.and_then(|node| match &node.value {
+        Value::Text(base) => Some((base.clone(), node.at.clone())),
+        _ => {
+            let what = format!(
+                "expected the name of a scheme of this config, found {}",
+                node.compact()
+            );
+            problems.add(&node.at, join(&path, EXTENDS), what);
+            None
+        }
+    });
+    let mut finetune = settings.take(&[FINETUNE]);
+    if let Some(finetune) = &mut finetune {
+        finetune.settle(&["length", "times"]);
+    }
+    let at = table.key.clone();
+    Some(Written {
+        name,
+        id: id.clone(),
+        path,
+        settings,
+        base,
+        finetune,
+        at,
+    })
+}
+
+fn refuse_base(scheme: &Written<'_>, problems: &mut Problems) {
+    if let Some((base, at)) = &scheme.base {
+        let what = format!(
+            "{} is trained from scratch and takes no base, found {base:?}; a number is its frequency base",
+            scheme.id
+        );
+        problems.add(at, join(&scheme.path, "base"), what);
+    }
+    if let Some(finetune) = &scheme.finetune {
+        let what = format!(
+            "{} is trained from scratch; only extensions are fine-tuned",
+            scheme.id
+        );
+        problems.add(&finetune.key, join(&scheme.path, FINETUNE), what);
+    }
+}
+
+/// Whether the extension names a base that it can extend.
+fn base_fits(
+    scheme: &Written<'_>,
+    family: &str,
+    ids: &[(&str, &str)],
+    all: &[&str],
+    registry: &Registry,
+    problems: &mut Problems,
+) -> bool {
+    let card = |id: &str| registry.get(id).map(|entry| entry.card).ok();
+    let fits = |id: &str| {
+        card(id).is_some_and(|c| c.needs == Needs::Scratch && c.family.to_string() == family)
+    };
+    let fitting: Vec<&str> = ids
+        .iter()
+        .filter(|(_, id)| fits(id))
+        .map(|(name, _)| *name)
+        .collect();
+    let choice = if fitting.is_empty() {
+        let able: Vec<&str> = registry.ids().filter(|id| fits(id)).collect();
+        format!(
+            "this config has none that fits: add [schemes.NAME.ID] with one of {}",
+            able.join(", ")
+        )
+    } else {
+        format!("one of {}", fitting.join(", "))
+    };
+    let path = join(&scheme.path, "base");
+    let Some((base, at)) = &scheme.base else {
+        let what = format!(
+            "{} extends weights that were trained under another scheme: expected base = \"NAME\" ({choice}); \
+             beside a numeric `base` the name goes to `extends`",
+            scheme.id
+        );
+        problems.add(&scheme.at, path, what);
+        return false;
+    };
+    if !all.contains(&base.as_str()) {
+        let hint = hint(base, all.iter().copied());
+        problems.add(
+            at,
+            path,
+            format!("no scheme is named {base:?}: expected {choice}{hint}"),
+        );
+        return false;
+    }
+    // A base that could not be read was reported already.
+    let Some((_, id)) = ids.iter().find(|(name, _)| name == base) else {
+        return false;
+    };
+    let Some(found) = card(id) else { return false };
+    let why = match found.needs {
+        Needs::Base(_) => format!("{base:?} ({id}) is an extension itself: expected {choice}"),
+        Needs::Scratch if found.family.to_string() != family => format!(
+            "{} extends the {family} family, {base:?} ({id}) is of the {} family: expected {choice}",
+            scheme.id, found.family
+        ),
+        Needs::Scratch => return true,
+    };
+    problems.add(at, path, why);
+    false
+}
+
+fn parse(
+    scheme: &Written<'_>,
+    base: Option<&Ready>,
+    registry: &Registry,
+    problems: &mut Problems,
+) -> Option<Ready> {
+    let entry = registry.get(&scheme.id).ok()?;
+    let mut settings = scheme.settings.clone();
+    if let Some(base) = base {
+        take_over(&mut settings, base, &entry.schema());
+    }
+    let finetune = match &scheme.finetune {
+        None => None,
+        Some(node) => {
+            let path = join(&scheme.path, FINETUNE);
+            let read = read::<FinetuneConfig>(node, &path, problems);
+            if let Some(finetune) = &read {
+                super::check::finetune(finetune, node, &path, problems);
+            }
+            read
+        }
+    };
+    let parsed = parse_settings(scheme, &settings, registry, problems)?;
+    let config = SchemeConfig {
+        name: scheme.name.to_string(),
+        id: scheme.id.clone(),
+        settings: parsed.settings(),
+        base: base.map(|b| b.config.name.clone()),
+        finetune,
+    };
+    let base = scheme.base.as_ref().map(|(_, at)| at.clone());
+    Some(Ready {
+        config,
+        parsed,
+        settings,
+        finetune: scheme.finetune.clone(),
+        base,
+        path: scheme.path.clone(),
+    })
+}
+
+/// Gives an extension the settings of its base that it also has and does not set: it reads the same weights.
+fn take_over(settings: &mut Node, base: &Ready, schema: &serde_json::Value) {
+    let mark = Mark::Base(Arc::from(base.config.name.as_str()));
+    let shared = |key: &str| schema["properties"].get(key).is_some() && settings.get(key).is_none();
+    let values = base.config.settings.as_object().into_iter().flatten();
+    let taken: Vec<(String, Node)> = values
+        .filter(|(key, value)| !value.is_null() && shared(key))
+        .map(|(key, value)| (key.clone(), from_json(value, &mark)))
+        .collect();
+    taken
+        .into_iter()
+        .for_each(|(key, node)| settings.push(&key, node));
+}
+
+fn from_json(json: &serde_json::Value, mark: &Mark) -> Node {
+    use serde_json::Value as Json;
+    let value = match json {
+        Json::Null => Value::Table(Vec::new()),
+        Json::Bool(x) => Value::Flag(*x),
+        Json::Number(x) => match x.as_i64() {
+            Some(x) => Value::Integer(x),
+            None => Value::Float(x.as_f64().unwrap_or(f64::NAN)),
+        },
+        Json::String(x) => Value::Text(x.clone()),
+        Json::Array(xs) => Value::List(xs.iter().map(|x| from_json(x, mark)).collect()),
+        Json::Object(map) => Value::Table(
+            map.iter()
+                .map(|(k, x)| (k.clone(), from_json(x, mark)))
+                .collect(),
+        ),
+    };
+    Node {
+        key: mark.clone(),
+        at: mark.clone(),
+        value,
+    }
+}
+
+/// Reads the scheme's own settings. A wrong one is reported and left out, so that the next one is found too.
+fn parse_settings(
+    scheme: &Written<'_>,
+    settings: &Node,
+    registry: &Registry,
+    problems: &mut Problems,
+) -> Option<Box<dyn AnyScheme>> {
+    let mut rest = settings.clone();
+    let mut clean = true;
+    loop {
+        let error = match registry.parse(&scheme.id, rest.json()) {
+            Ok(parsed) => return clean.then_some(parsed),
+            Err(error) => error,
+        };
+        clean = false;
+        let (path, at) = locate(&error, &rest, scheme);
+        problems.add(&at, path, plain(&error));
+        let key = match &error {
+            PlanError::UnknownSetting { key, .. } | PlanError::Setting { key, .. } => key.clone(),
+            _ => return None,
+        };
+        rest.take(&[key.split(['.', '[']).next().unwrap_or_default()])?;
+    }
+}
+
+/// The message without what its place says already.
+fn plain(error: &PlanError) -> String {
+    match error {
+        PlanError::UnknownSetting {
+            hint,
+            known,
+            scheme,
+            ..
+        } => {
+            let known = format!("settings of {scheme}: {known}");
+            if hint.is_empty() {
+                format!("unknown key; {known}")
+            } else {
+                format!("unknown key{hint} {known}")
+            }
+        }
+        PlanError::Setting {
+            value, rule, hint, ..
+        } => format!("expected {rule}, found {value}{hint}"),
+        other => other.to_string(),
+    }
+}
+
+fn locate(error: &PlanError, settings: &Node, scheme: &Written<'_>) -> (String, Mark) {
+    match error {
+        PlanError::UnknownSetting { key, .. } => {
+            let at = settings.get(key).map_or(&scheme.at, |node| &node.key);
+            (join(&scheme.path, key), at.clone())
+        }
+        PlanError::Setting { key, .. } => {
+            let at = settings.dotted(key).map_or(&scheme.at, |node| &node.at);
+            (join(&scheme.path, key), at.clone())
+        }
+        _ => (scheme.path.clone(), scheme.at.clone()),
+    }
+}
+
+impl Ready {
+    /// Where a plan's complaint about this scheme stands, and its words.
+    pub(super) fn complaint(&self, error: &PlanError) -> (String, Mark, String) {
+        let (path, at) = match error {
+            PlanError::Setting { key, .. } => (
+                join(&self.path, key),
+                self.settings.dotted(key).map(|node| node.at.clone()),
+            ),
+            _ => (self.path.clone(), None),
+        };
+        (
+            path,
+            at.unwrap_or_else(|| self.settings.key.clone()),
+            plain(error),
+        )
+    }
+
+    /// Where the fine-tuning stands.
+    pub(super) fn finetune_mark(&self) -> Mark {
+        self.finetune
+            .as_ref()
+            .map_or(Mark::Default, |node| node.at.clone())
+    }
+
+    /// Notes the origins of this scheme's values.
+    pub(super) fn note(&self, source: &Source, origins: &mut Origins) {
+        origins.note(source, &self.path, &self.settings);
+        if let Some(finetune) = &self.finetune {
+            origins.note(source, &join(&self.path, FINETUNE), finetune);
+            let whole = Node {
+                value: Value::Table(vec![(FINETUNE.into(), finetune.clone())]),
+                ..finetune.clone()
+            };
+            origins.note(source, &self.path, &whole);
+        }
+        if let Some(at) = &self.base {
+            let node = Node {
+                key: at.clone(),
+                at: at.clone(),
+                value: Value::Flag(true),
+            };
+            let whole = Node {
+                value: Value::Table(vec![(EXTENDS.into(), node.clone())]),
+                ..node
+            };
+            origins.note(source, &self.path, &whole);
+        }
+    }
+}
