@@ -5,6 +5,13 @@ use crate::rng::Stream;
 
 /// Seed of the deal: a constant, so that every run on the same text has the same test part.
 const SEED: u64 = 0;
+/// Deals that are tried. The first is good where documents are many; of few, such as ten books, only some sets have
+/// the right size.
+const DEALS: usize = 200;
+/// A deal that misses no part by more than this share of it is taken at once ...
+const GOOD: f64 = 0.02;
+/// ... and one that misses more than this is no deal.
+const FAR: f64 = 0.5;
 
 /// The three parts, each in the order of the corpus.
 #[derive(Debug)]
@@ -20,44 +27,76 @@ pub(crate) struct Split {
 /// that misses a part by more than half of it (few documents, or one that outweighs the rest), every document is cut
 /// instead: its beginning is trained on, then comes validation, then test.
 pub(crate) fn split(documents: Vec<Document>, validation: f64, test: f64) -> Split {
-    let total: usize = documents.iter().map(|d| d.text.len()).sum();
-    let mut order: Vec<usize> = (0..documents.len()).collect();
-    Stream::new(SEED, "text/split").shuffle(&mut order);
-    let mut deal = |fraction: f64| {
+    let sizes: Vec<usize> = documents.iter().map(|d| d.text.len()).collect();
+    let mut stream = Stream::new(SEED, "text/split");
+    let mut best: Option<Deal> = None;
+    for _ in 0..DEALS {
+        let deal = deal(&sizes, validation, test, &mut stream);
+        if best.as_ref().is_none_or(|best| deal.miss < best.miss) {
+            best = Some(deal);
+        }
+        if best.as_ref().is_some_and(|best| best.miss <= GOOD) {
+            break;
+        }
+    }
+    match best {
+        Some(deal) if deal.miss <= FAR => {
+            let (mut train, mut held) = (Vec::new(), [Vec::new(), Vec::new()]);
+            for (document, place) in documents.into_iter().zip(deal.places) {
+                match place {
+                    Place::Train => train.push(document),
+                    Place::Validation => held[0].push(document),
+                    Place::Test => held[1].push(document),
+                }
+            }
+            let [validation, test] = held;
+            Split {
+                train,
+                validation,
+                test,
+                is_cut: false,
+            }
+        }
+        _ => cut(documents, validation, test),
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Place {
+    Train,
+    Validation,
+    Test,
+}
+
+struct Deal {
+    places: Vec<Place>,
+    /// How far the worse of the held-out parts is from its fraction, as a share of it.
+    miss: f64,
+}
+
+/// Shuffles the documents and goes through them twice, for test and for validation: a document is taken if that brings
+/// the part closer to its fraction.
+fn deal(sizes: &[usize], validation: f64, test: f64, stream: &mut Stream) -> Deal {
+    let total: usize = sizes.iter().sum();
+    let mut order: Vec<usize> = (0..sizes.len()).collect();
+    stream.shuffle(&mut order);
+    let mut places = vec![Place::Train; sizes.len()];
+    let mut miss = 0.0_f64;
+    for (place, fraction) in [(Place::Test, test), (Place::Validation, validation)] {
         let target = total as f64 * fraction;
         let mut dealt = 0.0;
-        let mut chosen = Vec::new();
         order.retain(|&index| {
-            let bytes = documents[index].text.len() as f64;
-            let is_closer = (dealt + bytes - target).abs() < (dealt - target).abs();
+            let with = dealt + sizes[index] as f64;
+            let is_closer = (with - target).abs() < (dealt - target).abs();
             if is_closer {
-                dealt += bytes;
-                chosen.push(index);
+                dealt = with;
+                places[index] = place;
             }
             !is_closer
         });
-        ((dealt - target).abs() <= target / 2.0).then_some(chosen)
-    };
-    let (Some(tests), Some(validations)) = (deal(test), deal(validation)) else {
-        return cut(documents, validation, test);
-    };
-    let mut parts = Split {
-        train: vec![],
-        validation: vec![],
-        test: vec![],
-        is_cut: false,
-    };
-    for (index, document) in documents.into_iter().enumerate() {
-        let part = if tests.contains(&index) {
-            &mut parts.test
-        } else if validations.contains(&index) {
-            &mut parts.validation
-        } else {
-            &mut parts.train
-        };
-        part.push(document);
+        miss = miss.max((dealt - target).abs() / target);
     }
-    parts
+    Deal { places, miss }
 }
 
 fn cut(documents: Vec<Document>, validation: f64, test: f64) -> Split {

@@ -178,9 +178,9 @@ fn too_little_text() {
         error.contains("validation part") && error.contains("data.validation"),
         "{error}"
     );
-    let error = text.check(1, 6, 1).unwrap_err().to_string();
+    let error = text.check(1, 7, 1).unwrap_err().to_string();
     assert!(
-        error.contains("test part: expected 1 stretches of 6 tokens"),
+        error.contains("test part: expected 1 stretches of 7 tokens"),
         "{error}"
     );
     // A text of one character leaves parts empty, and nothing breaks before the check says so.

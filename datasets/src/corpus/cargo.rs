@@ -68,7 +68,8 @@ pub(super) fn read(gather: &mut Gather) -> Result<String, DataError> {
     Ok(format!("cargo corpus ({} locked packages)", PACKAGES.len()))
 }
 
-/// Cargo's folder of downloaded archives; below it, one folder for each registry.
+/// Cargo's folder of downloaded archives; below it, one folder for each registry. The environment is read here because
+/// only cargo's own rule finds the archives; it decides where they are looked for and never what is in them.
 fn cache_folder() -> PathBuf {
     let home = std::env::var_os("CARGO_HOME")
         .filter(|home| !home.is_empty())
