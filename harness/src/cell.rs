@@ -107,6 +107,7 @@ fn sorted(value: serde_json::Value) -> serde_json::Value {
 }
 
 /// What the models of a study read.
+#[derive(Debug)]
 pub enum Source {
     /// Text.
     Text(Box<TextData>),
@@ -318,6 +319,11 @@ impl Running<'_> {
             self.report(State::Interrupted, finished.progress.step, None)?;
             return Ok(Ended::Interrupted);
         };
+        let seconds = finished.progress.seconds;
+        let tokens = config.train.steps * (config.train.batch * config.train.length) as u64;
+        self.cost.train_seconds = seconds;
+        self.cost.train_tokens_per_second = if seconds > 0.0 { tokens as f64 / seconds } else { 0.0 };
+        self.cost.jobs = machine::jobs();
         self.cost.peak_memory_bytes = machine::peak_memory();
         self.cost.threads = machine::threads();
         self.dir.write_cost(self.id, &self.cost)?;
@@ -421,10 +427,6 @@ impl Running<'_> {
                 )?;
             }
         }
-        let seconds = trainer.progress.seconds;
-        let tokens = self.config.train.steps as f64 * (self.config.train.batch * self.config.train.length) as f64;
-        self.cost.train_seconds = seconds;
-        self.cost.train_tokens_per_second = if seconds > 0.0 { tokens / seconds } else { 0.0 };
         Ok(true)
     }
 

@@ -16,3 +16,7 @@ pub mod report;
 pub mod train;
 
 pub use error::{Error, Result};
+pub use {
+    farspan_attention as attention, farspan_datasets as datasets, farspan_pe as pe,
+    farspan_reports as reports,
+};

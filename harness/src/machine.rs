@@ -44,6 +44,14 @@ pub fn threads() -> usize {
     asked.filter(|&n| n > 0).unwrap_or_else(cores)
 }
 
+/// How a runner tells a cell's process how many cells run at once; recorded with the cell's cost.
+pub const JOBS_VARIABLE: &str = "FARSPAN_JOBS";
+
+/// Cells that run at once beside and with this one, as its runner said; 1 without a runner.
+pub fn jobs() -> usize {
+    std::env::var(JOBS_VARIABLE).ok().and_then(|n| n.parse().ok()).unwrap_or(1)
+}
+
 /// Cells that run at once unless the user says otherwise: one per core on the CPU, one on a card.
 pub fn default_jobs(device: &str) -> usize {
     if device == "cpu" { cores() } else { 1 }

@@ -5,7 +5,7 @@
 //! a scheme's own parameters change nobody else's draw.
 
 use crate::Result;
-use farspan_attention::attend::{Implementation, Mask, Params, attend};
+use farspan_attention::attend::{Implementation, Mask, Params, attend_packed};
 use farspan_attention::embed::embedding;
 use farspan_attention::ops::{self, TokenScore};
 use farspan_attention::plan::{Geometry, Init, ParamSpec, Plan};
@@ -249,7 +249,7 @@ impl Decoder {
 
     /// Runs the stack over `rows` windows of `ready`'s length.
     pub fn hidden(&self, tokens: &[u32], rows: usize, ready: &Ready, pass: Pass) -> Result<Hidden> {
-        let Geometry { layers, width, heads, kv_heads, head_dim, .. } = self.shape.geometry;
+        let Geometry { layers, width, .. } = self.shape.geometry;
         let len = ready.len;
         let embed = self.weight("model.embed_tokens.weight", pass);
         let mut x = ops::embed(&embed, tokens, &[rows, len])?.affine((width as f64).sqrt(), 0.0)?;
@@ -261,15 +261,10 @@ impl Decoder {
             let at = |part: &str| self.weight(&format!("model.layers.{layer}.{part}.weight"), pass);
             let h = ops::rms_norm(&x, &at("input_layernorm"), NORM_EPS)?;
             let qkv = ops::linear(&h, &at("self_attn.qkv_proj"))?;
-            let head = |start: usize, n: usize| {
-                let part = qkv.narrow(2, start * head_dim, n * head_dim)?;
-                part.reshape((rows, len, n, head_dim))?.transpose(1, 2)?.contiguous()
-            };
-            let (q, k, v) = (head(0, heads)?, head(heads, kv_heads)?, head(heads + kv_heads, kv_heads)?);
             let params = self.scheme_params(ready, layer, pass);
-            let out = attend(&q, &k, &v, &ready.prepared, &params, &Mask::causal(), Implementation::Auto)?;
+            let out = attend_packed(&qkv, &ready.prepared, &params, &Mask::causal(), Implementation::Auto)?;
             implementation = out.implementation;
-            let out = out.output.transpose(1, 2)?.contiguous()?.reshape((rows, len, heads * head_dim))?;
+            let out = out.output;
             x = x.add(&ops::linear(&out, &at("self_attn.o_proj"))?)?;
             let h = ops::rms_norm(&x, &at("post_attention_layernorm"), NORM_EPS)?;
             let h = ops::swiglu(&ops::linear(&h, &at("mlp.gate_up_proj"))?)?;

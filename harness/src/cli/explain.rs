@@ -142,7 +142,7 @@ fn text(e: &Explanation) -> String {
     line(settings(e).trim_end());
     let m = &e.model;
     line(&format!(
-        "\nFor {} layers of {} heads with {} channels, width {}, trained at {} tokens, {} positions in use:",
+        "\nWith {} layer(s) of {} heads of {} channels, width {}, trained at {} tokens, {} positions in use:",
         m.layers, m.heads, m.head_dim, m.width, m.trained_length, e.length
     ));
     for turn in 0..e.inv_freq.len() {
@@ -177,24 +177,18 @@ fn settings(e: &Explanation) -> String {
     if e.setting_docs.is_empty() {
         return "  none".into();
     }
-    let mut table = Table::new(&["key", "value", "default", "must be", "what"]).indented(2);
-    let shown = |value: &serde_json::Value| {
-        if value.is_null() {
-            "-".into()
-        } else {
-            value.to_string()
-        }
-    };
+    let mut table = Table::new(&["key", "value", "what"]).indented(2);
     for setting in &e.setting_docs {
-        let values = [shown(&setting.value), shown(&setting.default)];
-        let [value, default] = values;
-        table.row([
-            setting.key.clone(),
-            value,
-            default,
-            setting.rule.clone(),
-            setting.doc.clone(),
-        ]);
+        let value = match &setting.value {
+            serde_json::Value::Null => "not set".to_string(),
+            value => value.to_string(),
+        };
+        let default = match &setting.default {
+            serde_json::Value::Null => String::new(),
+            default => format!("; default {default}"),
+        };
+        let what = format!("{} ({}{default})", setting.doc, setting.rule);
+        table.row([setting.key.clone(), value, what]);
     }
     table.text()
 }

@@ -5,7 +5,7 @@ use super::run::Choice;
 use super::table::{Table, amount, bytes, duration};
 use super::{Ended, json, print};
 use crate::cell::CellConfig;
-use crate::config::types::Run;
+use crate::config::types::{Run, Task};
 use crate::{Error, grid, machine};
 use clap::Args;
 use farspan_pe::Registry;
@@ -14,9 +14,11 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 
 /// Assumed speed of one core on small models, in floating-point operations per second.
-const FLOPS_PER_CORE: f64 = 10e9;
-/// Memory of the program itself with its data.
-const PROGRAM_BYTES: f64 = 100e6;
+const FLOPS_PER_CORE: f64 = 20e9;
+/// Memory of the program itself.
+const PROGRAM_BYTES: f64 = 20e6;
+/// Memory of a corpus and its tokens.
+const TEXT_BYTES: f64 = 80e6;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -142,8 +144,8 @@ fn row(cell: &PlannedCell) -> Result<Row<'_>, Error> {
     })
 }
 
-/// Forecast of peak memory: weights, gradients and two moments; the activations of one training step and their
-/// gradients (with full score matrices, as the composed attention keeps them); all in f32.
+/// Forecast of peak memory: the program with its text; weights, gradients and two moments; the activations of one
+/// training step and their gradients, where attention keeps no score matrices; all in f32.
 fn memory(cell: &PlannedCell, config: &CellConfig) -> f64 {
     let shape = &config.shape;
     let g = &shape.geometry;
@@ -151,14 +153,18 @@ fn memory(cell: &PlannedCell, config: &CellConfig) -> f64 {
     let weights = cell.parameters as f64 * if trained { 4.0 } else { 1.0 };
     let tokens = (config.train.batch * config.train.length) as f64;
     let qkv = (2 * g.heads + 2 * g.kv_heads) * g.head_dim;
-    let per_layer = 8 * g.width + 2 * qkv + 4 * shape.hidden + 3 * g.heads * config.train.length;
-    let per_token = g.layers * per_layer + 3 * shape.vocab;
+    let per_token = g.layers * (8 * g.width + 2 * qkv + 4 * shape.hidden) + 3 * shape.vocab;
     let activations = if trained {
         tokens * per_token as f64
     } else {
         0.0
     };
-    PROGRAM_BYTES + 4.0 * (weights + activations)
+    let data = if config.task == Task::Text {
+        TEXT_BYTES
+    } else {
+        0.0
+    };
+    PROGRAM_BYTES + data + 4.0 * (weights + activations)
 }
 
 fn text(forecast: &Forecast<'_>) -> String {

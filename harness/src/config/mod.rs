@@ -298,7 +298,9 @@ impl Reader<'_> {
         origins: &mut Origins,
     ) -> Option<(String, StudyConfig)> {
         draft.filter(&mut self.problems);
-        let mut study: StudyConfig = read::read(&draft.merged, &draft.path, &mut self.problems)?;
+        let (mut study, rest): (StudyConfig, Node) =
+            read::salvage(&draft.merged, &draft.path, &mut self.problems)?;
+        draft.merged = rest;
         let shape = check::study(&mut study, &draft, &mut self.problems, &mut self.warnings);
         origins.note(self.source, &join("studies", &draft.name), &draft.merged);
         let names: Vec<&str> = root

@@ -163,7 +163,10 @@ impl Problem {
 
 /// What was found wrong so far. The same mistake, seen from two studies, is told once.
 #[derive(Debug, Default)]
-pub(super) struct Problems(Vec<Problem>);
+pub(super) struct Problems {
+    list: Vec<Problem>,
+    told: usize,
+}
 
 impl Problems {
     pub(super) fn add(&mut self, at: &Mark, key: impl Into<String>, what: impl Into<String>) {
@@ -177,24 +180,28 @@ impl Problems {
                 && (p.key == problem.key || !matches!(p.at, Mark::Default))
                 && p.at == problem.at
         };
-        if !self.0.iter().any(known) {
-            self.0.push(problem);
+        self.told += 1;
+        if !self.list.iter().any(known) {
+            self.list.push(problem);
         }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
+    /// How often something was found wrong, repetitions included.
+    pub(super) fn told(&self) -> usize {
+        self.told
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
 
     /// The error, in the order of the file. Keys are named as they are written in `root`.
     pub(super) fn error(mut self, source: &Source, root: &Node) -> ConfigError {
-        for problem in &mut self.0 {
+        for problem in &mut self.list {
             if let Some(path) = root.path_of(&problem.at) {
-                if !problem.key.is_empty() && matches!(problem.at, Mark::File(_)) {
+                if !problem.key.is_empty()
+                    && matches!(problem.at, Mark::File(_) | Mark::Argument(_))
+                {
                     problem.key = path.join(".");
                 }
             }
@@ -203,10 +210,10 @@ impl Problems {
             Mark::File(span) => span.start,
             _ => usize::MAX,
         };
-        self.0.sort_by_key(place);
-        self.0.dedup();
+        self.list.sort_by_key(place);
+        self.list.dedup();
         ConfigError {
-            problems: self.0.iter().map(|p| p.render(source)).collect(),
+            problems: self.list.iter().map(|p| p.render(source)).collect(),
         }
     }
 }

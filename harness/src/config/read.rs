@@ -6,18 +6,29 @@ use super::tree::Node;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 
-/// Reads a struct out of `node`, which stands at `path`. A wrong value is reported and left out, so that the next one
-/// is found too; `None` if anything was wrong.
+/// Reads a struct out of `node`, which stands at `path`; `None` if anything was wrong.
 pub(super) fn read<T: DeserializeOwned>(
     node: &Node,
     path: &str,
     problems: &mut Problems,
 ) -> Option<T> {
+    let before = problems.told();
+    let (value, _) = salvage(node, path, problems)?;
+    (problems.told() == before).then_some(value)
+}
+
+/// Reads a struct out of `node`, which stands at `path`. A wrong value is reported and left out, so that the next
+/// mistake is found too; with the struct comes what was left in.
+pub(super) fn salvage<T: DeserializeOwned>(
+    node: &Node,
+    path: &str,
+    problems: &mut Problems,
+) -> Option<(T, Node)> {
     let mut rest = node.clone();
     let mut wrong: Vec<String> = Vec::new();
     loop {
         let error = match serde_path_to_error::deserialize::<_, T>(rest.json()) {
-            Ok(value) => return wrong.is_empty().then_some(value),
+            Ok(value) => return Some((value, rest)),
             Err(error) => error,
         };
         let message = error.inner().to_string();

@@ -222,16 +222,20 @@ fn base_fits(
     let choice = if fitting.is_empty() {
         let able: Vec<&str> = registry.ids().filter(|id| fits(id)).collect();
         format!(
-            "this config has none that fits: add [schemes.NAME.ID] with one of {}",
-            able.join(", ")
+            "a scheme that this config lacks: add [schemes.NAME.ID] with ID {}",
+            able.join(" or ")
         )
     } else {
-        format!("one of {}", fitting.join(", "))
+        fitting
+            .iter()
+            .map(|name| format!("{name:?}"))
+            .collect::<Vec<_>>()
+            .join(" or ")
     };
     let path = join(&scheme.path, "base");
     let Some((base, at)) = &scheme.base else {
         let what = format!(
-            "{} extends weights that were trained under another scheme: expected base = \"NAME\" ({choice}); \
+            "{} extends weights that were trained under another scheme: expected base = {choice}; \
              beside a numeric `base` the name goes to `extends`",
             scheme.id
         );

@@ -28,7 +28,7 @@ pub(super) fn expand(
     let Some(sweep) = root.get("sweep") else {
         return drafts;
     };
-    let before = problems.len();
+    let before = problems.told();
     for (key, node) in sweep.entries() {
         if !["product", "zip", "exclude"].contains(&key.as_str()) {
             let hint = hint(key, ["product", "zip", "exclude"]);
@@ -69,7 +69,7 @@ pub(super) fn expand(
         let what = format!("{count} points, more than {limit}; --yes allows them");
         problems.add(&sweep.key, "sweep", what);
     }
-    if problems.len() > before {
+    if problems.told() > before {
         return drafts;
     }
     let points = points(&product, &zip, &excluded);

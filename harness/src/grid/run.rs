@@ -158,7 +158,6 @@ impl Signal {
 
 struct Pool<'a> {
     dir: &'a RunDir,
-    plan: &'a RunPlan,
     options: &'a Options,
     waiting: Vec<&'a PlannedCell>,
     running: BTreeMap<String, (&'a PlannedCell, Child)>,
@@ -175,7 +174,6 @@ impl<'a> Pool<'a> {
         let chosen = chosen(plan, options);
         let mut pool = Pool {
             dir,
-            plan,
             options,
             waiting: Vec::new(),
             running: BTreeMap::new(),
@@ -256,6 +254,7 @@ impl<'a> Pool<'a> {
         Command::new(program)
             .args(["cell".as_ref(), self.dir.path().as_os_str(), cell.id.as_ref()])
             .env("RAYON_NUM_THREADS", threads)
+            .env(machine::JOBS_VARIABLE, self.jobs.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)
