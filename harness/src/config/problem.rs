@@ -197,13 +197,21 @@ impl Problems {
 
     /// The error, in the order of the file. Keys are named as they are written in `root`.
     pub(super) fn error(mut self, source: &Source, root: &Node) -> ConfigError {
-        for problem in &mut self.list {
-            if let Some(path) = root.path_of(&problem.at) {
-                if !problem.key.is_empty()
-                    && matches!(problem.at, Mark::File(_) | Mark::Argument(_))
-                {
-                    problem.key = path.join(".");
+        for problem in self.list.iter_mut().filter(|p| !p.key.is_empty()) {
+            match &problem.at {
+                Mark::File(_) => {
+                    if let Some(path) = root.path_of(&problem.at) {
+                        problem.key = path.join(".");
+                    }
                 }
+                // A shared key that was found wrong in a study is named as it was given.
+                Mark::Argument(argument) => {
+                    let given = argument.split('=').next().unwrap_or_default();
+                    if problem.key.ends_with(&format!(".{given}")) {
+                        problem.key = given.to_string();
+                    }
+                }
+                _ => {}
             }
         }
         let place = |p: &Problem| match &p.at {
