@@ -7,9 +7,11 @@
 
 use crate::error::DataError;
 use crate::parallel;
+use crate::words::ascii_words;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
 
@@ -23,8 +25,7 @@ type Pair = (u32, u32);
 pub(crate) fn train(texts: &[&str], vocab: usize) -> Result<String, DataError> {
     let splitter = ByteLevel::new(false, true, true);
     let counted = parallel::map(texts, |text| count_words(&splitter, text));
-    // A sorted map: the order of the words is the order of their letters.
-    let mut words: BTreeMap<String, i64> = BTreeMap::new();
+    let mut words: HashMap<String, i64> = HashMap::new();
     for counts in counted {
         for (word, count) in counts? {
             *words.entry(word).or_default() += count;
@@ -34,6 +35,8 @@ pub(crate) fn train(texts: &[&str], vocab: usize) -> Result<String, DataError> {
     alphabet.sort_unstable();
     let tokens: Vec<String> = alphabet.iter().map(char::to_string).collect();
     let ids: HashMap<char, u32> = alphabet.into_iter().zip(0..).collect();
+    let mut words: Vec<(String, i64)> = words.into_iter().collect();
+    words.sort_unstable();
     let words = words
         .into_iter()
         .map(|(word, count)| Word {
@@ -48,6 +51,16 @@ pub(crate) fn train(texts: &[&str], vocab: usize) -> Result<String, DataError> {
 
 /// Words of a text, each byte as the letter that stands for it.
 fn count_words(splitter: &ByteLevel, text: &str) -> Result<HashMap<String, i64>, DataError> {
+    let mut counts = HashMap::new();
+    if text.is_ascii() {
+        let mut plain: HashMap<&str, i64> = HashMap::new();
+        for word in ascii_words(text) {
+            *plain.entry(word).or_default() += 1;
+        }
+        let spell = |word: &str| word.bytes().map(letter).collect();
+        counts.extend(plain.into_iter().map(|(word, count)| (spell(word), count)));
+        return Ok(counts);
+    }
     let mut split = PreTokenizedString::from(text);
     splitter
         .pre_tokenize(&mut split)
@@ -55,7 +68,6 @@ fn count_words(splitter: &ByteLevel, text: &str) -> Result<HashMap<String, i64>,
             name: "bpe".into(),
             reason: e.to_string(),
         })?;
-    let mut counts = HashMap::new();
     for (word, _, _) in split.get_splits(OffsetReferential::Original, OffsetType::None) {
         match counts.get_mut(word) {
             Some(count) => *count += 1,
@@ -65,6 +77,84 @@ fn count_words(splitter: &ByteLevel, text: &str) -> Result<HashMap<String, i64>,
         }
     }
     Ok(counts)
+}
+
+/// The letter that stands for an ASCII byte: itself if it can be seen, else one from 256 on (GPT-2's spelling, in which
+/// the bytes that cannot be seen are numbered in order; all those in ASCII but the last come first).
+fn letter(byte: u8) -> char {
+    match byte {
+        b'!'..=b'~' => char::from(byte),
+        0..=b' ' => char::from_u32(256 + u32::from(byte)).unwrap_or_default(),
+        _ => '\u{121}',
+    }
+}
+
+/// Applies learned merges to ASCII words, as the crate would.
+#[derive(Debug)]
+pub(crate) struct AsciiEncoder {
+    bytes: Vec<u32>,
+    /// Rank and result of each merge.
+    rules: HashMap<Pair, (usize, u32)>,
+}
+
+impl AsciiEncoder {
+    /// Longest word, bytes: the time grows with the square of it.
+    pub(crate) const LONGEST: usize = 64;
+
+    /// Reads what [`train`] has made.
+    pub(crate) fn from_json(json: &[u8]) -> Result<AsciiEncoder, DataError> {
+        #[derive(Deserialize)]
+        struct File {
+            model: Model,
+        }
+        #[derive(Deserialize)]
+        struct Model {
+            vocab: HashMap<String, u32>,
+            merges: Vec<(String, String)>,
+        }
+        let wrong = |reason: String| DataError::Tokenizer {
+            name: "bpe".into(),
+            reason,
+        };
+        let Model { vocab, merges } = serde_json::from_slice::<File>(json)
+            .map_err(|e| wrong(e.to_string()))?
+            .model;
+        let id = |token: &str| {
+            let id = vocab.get(token).copied();
+            id.ok_or_else(|| wrong(format!("expected {token:?} in the vocabulary, found none")))
+        };
+        let bytes = (0..128)
+            .map(|byte| id(&letter(byte).to_string()))
+            .collect::<Result<_, _>>()?;
+        let mut rules = HashMap::new();
+        for (rank, (a, b)) in merges.iter().enumerate() {
+            rules.insert((id(a)?, id(b)?), (rank, id(&format!("{a}{b}"))?));
+        }
+        Ok(AsciiEncoder { bytes, rules })
+    }
+
+    /// Ids of one ASCII word: again and again the first of the pairs that was learned earliest is merged.
+    pub(crate) fn encode(&self, word: &str) -> Vec<u32> {
+        let mut ids: Vec<u32> = word
+            .bytes()
+            .map(|byte| self.bytes[usize::from(byte)])
+            .collect();
+        let best = |ids: &[u32]| {
+            let pairs = ids.windows(2).enumerate();
+            pairs
+                .filter_map(|(at, p)| {
+                    self.rules
+                        .get(&(p[0], p[1]))
+                        .map(|(rank, id)| (*rank, at, *id))
+                })
+                .min()
+        };
+        while let Some((_, at, new)) = best(&ids) {
+            ids[at] = new;
+            ids.remove(at + 1);
+        }
+        ids
+    }
 }
 
 struct Word {

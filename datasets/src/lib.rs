@@ -34,6 +34,7 @@ mod split;
 pub mod tasks;
 mod text;
 mod tokenizer;
+mod words;
 
 pub use batch::Batch;
 pub use config::{DataConfig, NamedCorpus, TokenizerConfig};

@@ -3,11 +3,11 @@
 use crate::config::{DataConfig, TokenizerConfig};
 use crate::corpus::Document;
 use crate::error::DataError;
+use crate::words::{ascii_words, pieces};
 use crate::{bpe, cache, parallel};
+use std::collections::HashMap;
 use std::path::Path;
 
-/// Pieces of text that are encoded on their own, bytes.
-const PIECE: usize = 1 << 18;
 /// Names that real tokenizers give to their end-of-text token.
 const END_OF_TEXT: [&str; 6] = [
     "<|endoftext|>",
@@ -38,6 +38,7 @@ enum Kind {
     /// Every token is a run of bytes, whose lengths are listed by id.
     Trained {
         inner: Box<tokenizers::Tokenizer>,
+        ascii: bpe::AsciiEncoder,
         widths: Vec<u32>,
     },
     File {
@@ -94,6 +95,7 @@ impl Tokenizer {
             }
         };
         let inner = parse("bpe", &json)?;
+        let ascii = bpe::AsciiEncoder::from_json(&json)?;
         let vocab = inner.get_vocab_size(true);
         // In byte-level spelling one letter stands for one byte.
         let widths = (0..vocab as u32)
@@ -106,6 +108,7 @@ impl Tokenizer {
         Ok(Tokenizer {
             kind: Kind::Trained {
                 inner: Box::new(inner),
+                ascii,
                 widths,
             },
             vocab,
@@ -187,33 +190,18 @@ impl Tokenizer {
                     widths: vec![1; document.text.len()],
                 })
                 .collect()),
-            Kind::Trained { inner, widths } => {
-                let all: Vec<(usize, &str)> = documents
-                    .iter()
-                    .enumerate()
-                    .flat_map(|(index, d)| pieces(&d.text).into_iter().map(move |p| (index, p)))
-                    .collect();
-                let encoded = parallel::map(&all, |(_, piece)| {
-                    inner
-                        .encode_fast(*piece, false)
-                        .map(|e| e.get_ids().to_vec())
-                });
-                let mut results: Vec<Encoded> = documents
-                    .iter()
-                    .map(|_| Encoded {
-                        ids: vec![],
-                        widths: vec![],
-                    })
-                    .collect();
-                for ((index, _), ids) in all.iter().zip(encoded) {
-                    let ids = ids.map_err(|e| failed(&documents[*index].name, e.to_string()))?;
-                    results[*index]
-                        .widths
-                        .extend(ids.iter().map(|&id| widths[id as usize]));
-                    results[*index].ids.extend(ids);
-                }
-                Ok(results)
-            }
+            Kind::Trained {
+                inner,
+                ascii,
+                widths,
+            } => parallel::map(documents, |document| {
+                let ids = encode_trained(inner, ascii, &document.text)
+                    .map_err(|e| failed(&document.name, e))?;
+                let widths = ids.iter().map(|&id| widths[id as usize]).collect();
+                Ok(Encoded { ids, widths })
+            })
+            .into_iter()
+            .collect(),
             Kind::File { inner } => parallel::map(documents, |document| {
                 let encoding = inner
                     .encode(document.text.as_str(), false)
@@ -254,6 +242,40 @@ fn parse(name: &str, json: &[u8]) -> Result<tokenizers::Tokenizer, DataError> {
     })
 }
 
+/// Ids of a text under a tokenizer trained here: ASCII by the quick path, all else by the crate.
+fn encode_trained(
+    inner: &tokenizers::Tokenizer,
+    ascii: &bpe::AsciiEncoder,
+    text: &str,
+) -> Result<Vec<u32>, String> {
+    let mut ids = Vec::new();
+    let mut known = HashMap::new();
+    let slow = |text: &str, ids: &mut Vec<u32>| {
+        let encoding = inner.encode_fast(text, false).map_err(|e| e.to_string())?;
+        ids.extend(encoding.get_ids());
+        Ok::<(), String>(())
+    };
+    for piece in pieces(text) {
+        if !piece.is_ascii() {
+            slow(piece, &mut ids)?;
+            continue;
+        }
+        for word in ascii_words(piece) {
+            if word.len() > bpe::AsciiEncoder::LONGEST {
+                slow(word, &mut ids)?;
+            } else {
+                ids.extend(
+                    known
+                        .entry(word)
+                        .or_insert_with(|| ascii.encode(word))
+                        .iter(),
+                );
+            }
+        }
+    }
+    Ok(ids)
+}
+
 fn hash_of(kind: &str, content: &[u8]) -> String {
     let mut hasher = blake3::Hasher::new_derive_key("farspan 2026 tokenizer v1");
     hasher.update(&(kind.len() as u64).to_le_bytes());
@@ -280,29 +302,6 @@ fn widths_of(offsets: &[(usize, usize)], length: usize) -> Vec<u32> {
         *last += (length - done) as u32;
     }
     widths
-}
-
-/// Cuts a text where words end in any case, so that the pieces encode as the whole would: after a line break between
-/// two characters that are not blank.
-fn pieces(text: &str) -> Vec<&str> {
-    let bytes = text.as_bytes();
-    let mut pieces = Vec::new();
-    let mut start = 0;
-    let mut at = PIECE;
-    while at + 1 < bytes.len() {
-        let is_cut = bytes[at] == b'\n'
-            && bytes[at - 1].is_ascii_graphic()
-            && bytes[at + 1].is_ascii_graphic();
-        if is_cut {
-            pieces.push(&text[start..=at]);
-            start = at + 1;
-            at += PIECE;
-        } else {
-            at += 1;
-        }
-    }
-    pieces.push(&text[start..]);
-    pieces
 }
 
 #[cfg(test)]
@@ -361,10 +360,20 @@ mod tests {
         }
     }
 
+    /// Text in pieces, by the quick path where it is ASCII, against the crate on the whole text.
     #[test]
-    fn pieces_encode_as_the_whole() {
+    fn quick_encoding_equals_that_of_the_crate() {
         let text = long_text();
-        assert!(pieces(&text).len() > 3);
+        let ascii: String = text.chars().filter(char::is_ascii).collect();
+        let runs = format!(
+            "{}\n{}x{}\n",
+            "=".repeat(1000),
+            " ".repeat(700),
+            "=".repeat(300)
+        );
+        let every: String = (0..128).map(char::from).collect();
+        let source = &(include_str!("tokenizer.rs").to_string() + &every + &every);
+        assert!(pieces(&text).len() > 50);
         assert!(pieces(&text).concat() == text);
         let json = bpe::train(&pieces(&text), 600).unwrap();
         assert_eq!(
@@ -372,17 +381,15 @@ mod tests {
             bpe::train(&[&text], 600).unwrap(),
             "whole and in pieces"
         );
-        let tokenizer = parse("bpe", json.as_bytes()).unwrap();
-        let whole = tokenizer
-            .encode(text.as_str(), false)
-            .unwrap()
-            .get_ids()
-            .to_vec();
-        let pieces: Vec<u32> = pieces(&text)
-            .into_iter()
-            .flat_map(|p| tokenizer.encode(p, false).unwrap().get_ids().to_vec())
-            .collect();
-        assert!(whole == pieces);
+        let on_source = bpe::train(&[source, &ascii, &runs], 900).unwrap();
+        for json in [json, on_source] {
+            let crates = parse("bpe", json.as_bytes()).unwrap();
+            let quick = bpe::AsciiEncoder::from_json(json.as_bytes()).unwrap();
+            for text in [&text, &ascii, &runs, source] {
+                let whole = crates.encode(text, false).unwrap().get_ids().to_vec();
+                assert!(whole == encode_trained(&crates, &quick, text).unwrap());
+            }
+        }
     }
 
     #[test]
