@@ -124,15 +124,16 @@ mod tests {
 
     #[test]
     fn large_angles_keep_their_digits() {
-        let turn = Turn::rotary(vec![1.0, 0.1], 2.0, Pairing::HalfSplit);
+        // Not representable in f32, so that an early cast shows.
+        let turn = Turn::rotary(vec![0.7654321, 0.1234567], 2.0, Pairing::HalfSplit);
         let table = Table::new(&turn.query, 1_000_000..1_000_001, 1_000_001).unwrap();
-        // sin and cos of 10⁶ and 10⁵, from a table of 12 digits.
+        // Cosine and sine of 765432.1 and 123456.7, from another mathematics library.
         let (cos, sin) = table.row(3, 0);
         let expected = [
-            0.936752127533,
-            -0.349993502171,
-            -0.999360807438,
-            0.035748797972,
+            -0.322824675363,
+            0.946458783559,
+            -0.037295793226,
+            -0.999304269884,
         ];
         for (found, expected) in [cos[0], sin[0], cos[1], sin[1]].into_iter().zip(expected) {
             assert!((found - 2.0 * expected).abs() < 1e-11, "{found} {expected}");
