@@ -17,7 +17,10 @@ struct LogAlibi {}
 
 impl Scheme for LogAlibi {
     const ID: &'static str = "log-alibi";
-    const CARD: Card = Card { title: "Log-ALiBi", ..Card::BLANK };
+    const CARD: Card = Card {
+        title: "Log-ALiBi",
+        ..Card::BLANK
+    };
 
     fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
         let slope = ParamSpec {
@@ -29,7 +32,11 @@ impl Scheme for LogAlibi {
             clamp: Some((0.0, f64::INFINITY)),
         };
         let score = raw() - param("slope") * distance().log1p();
-        Ok(Plan { score, params: vec![slope], ..Plan::default() })
+        Ok(Plan {
+            score,
+            params: vec![slope],
+            ..Plan::default()
+        })
     }
 }
 

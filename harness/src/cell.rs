@@ -8,8 +8,8 @@ use crate::evaluate::{Subject, passkey, perplexity};
 use crate::model::{Decoder, Shape, Values};
 use crate::train::{Batches, Progress, Step, Trainer};
 use crate::{Error, Result, checkpoint, machine};
-use farspan_attention::plan::Plan;
 use farspan_attention::Device;
+use farspan_attention::plan::Plan;
 use farspan_datasets::tasks::passkey::{Passkey, PasskeyConfig};
 use farspan_datasets::{Batch, DataConfig, TextData};
 use farspan_pe::{AnyScheme, Len, Registry};
@@ -75,10 +75,13 @@ impl CellConfig {
     /// Identity of the cell: what could change a number, and nothing else.
     pub fn id(&self) -> Result<String> {
         let mut value = serde_json::to_value(self).map_err(|e| Error::Bug(e.to_string()))?;
-        let object = value.as_object_mut().ok_or_else(|| Error::Bug("a cell is no table".into()))?;
+        let object = value
+            .as_object_mut()
+            .ok_or_else(|| Error::Bug("a cell is no table".into()))?;
         object.remove("data_root");
         object.insert("schema_version".into(), SCHEMA_VERSION.into());
-        let canonical = serde_json::to_string(&sorted(value)).map_err(|e| Error::Bug(e.to_string()))?;
+        let canonical =
+            serde_json::to_string(&sorted(value)).map_err(|e| Error::Bug(e.to_string()))?;
         Ok(blake3::hash(canonical.as_bytes()).to_hex()[..16].to_string())
     }
 
@@ -124,11 +127,15 @@ impl Source {
         root: &Path,
     ) -> Result<Source> {
         match (task, data, passkey) {
-            (Task::Text, Some(data), _) => {
-                Ok(Source::Text(Box::new(TextData::open(data, root, &machine::cache_dir())?)))
-            }
+            (Task::Text, Some(data), _) => Ok(Source::Text(Box::new(TextData::open(
+                data,
+                root,
+                &machine::cache_dir(),
+            )?))),
             (Task::Passkey, _, Some(passkey)) => Ok(Source::Passkey(Passkey::new(passkey)?)),
-            _ => Err(Error::Bug(format!("a study with task {task:?} lacks its data settings"))),
+            _ => Err(Error::Bug(format!(
+                "a study with task {task:?} lacks its data settings"
+            ))),
         }
     }
 
@@ -197,7 +204,14 @@ impl<'a> CellBatches<'a> {
                 .map(|step| task.train_batch(VALIDATION_SEED, step, rows, len))
                 .collect(),
         };
-        CellBatches { source, seed: config.seed, first: config.base_steps, rows, len, validation }
+        CellBatches {
+            source,
+            seed: config.seed,
+            first: config.base_steps,
+            rows,
+            len,
+            validation,
+        }
     }
 }
 
@@ -236,14 +250,26 @@ pub fn run(dir: &RunDir, id: &str, registry: &Registry, stop: StopFlag<'_>) -> R
         .cells
         .iter()
         .find(|cell| cell.id == id)
-        .ok_or_else(|| Error::Data(format!("{}: no cell {id} in its plan", dir.path().display())))?;
+        .ok_or_else(|| {
+            Error::Data(format!(
+                "{}: no cell {id} in its plan",
+                dir.path().display()
+            ))
+        })?;
     let config: CellConfig = serde_json::from_value(planned.config.clone())
         .map_err(|e| Error::Data(format!("plan.json, cell {}: {e}", planned.label)))?;
     let _held = hold(dir, id)?;
     if dir.has_result(id) {
         return Ok(Ended::Done);
     }
-    let mut cell = Running { dir, id, config: &config, stop, cost: Cost::default(), reported: None };
+    let mut cell = Running {
+        dir,
+        id,
+        config: &config,
+        stop,
+        cost: Cost::default(),
+        reported: None,
+    };
     cell.report(State::Running, 0, None)?;
     match cell.go(registry) {
         Ok(ended) => Ok(ended),
@@ -313,7 +339,11 @@ impl Running<'_> {
         let plan = scheme.plan(&config.shape.geometry, Len(config.train.length))?;
         let Some((model, finished)) = self.weights(&plan, &source, &device)? else {
             let state = self.dir.status(self.id)?.map(|s| s.state);
-            return Ok(if state == Some(State::Diverged) { Ended::Diverged } else { Ended::Interrupted });
+            return Ok(if state == Some(State::Diverged) {
+                Ended::Diverged
+            } else {
+                Ended::Interrupted
+            });
         };
         let Some(record) = self.measure(&model, scheme.as_ref(), &plan, &source, &finished)? else {
             self.report(State::Interrupted, finished.progress.step, None)?;
@@ -322,7 +352,11 @@ impl Running<'_> {
         let seconds = finished.progress.seconds;
         let tokens = config.train.steps * (config.train.batch * config.train.length) as u64;
         self.cost.train_seconds = seconds;
-        self.cost.train_tokens_per_second = if seconds > 0.0 { tokens as f64 / seconds } else { 0.0 };
+        self.cost.train_tokens_per_second = if seconds > 0.0 {
+            tokens as f64 / seconds
+        } else {
+            0.0
+        };
         self.cost.jobs = machine::jobs();
         self.cost.peak_memory_bytes = machine::peak_memory();
         self.cost.threads = machine::threads();
@@ -334,8 +368,12 @@ impl Running<'_> {
 
     fn open_source(&self) -> Result<Source> {
         let config = self.config;
-        let source =
-            Source::open(config.task, config.data.as_ref(), config.passkey.as_ref(), &config.data_root)?;
+        let source = Source::open(
+            config.task,
+            config.data.as_ref(),
+            config.passkey.as_ref(),
+            &config.data_root,
+        )?;
         let (data, tokenizer) = source.hashes();
         if (&data, &tokenizer) != (&config.data_hash, &config.tokenizer_hash) {
             return Err(Error::Data(format!(
@@ -348,10 +386,16 @@ impl Running<'_> {
     }
 
     /// The weights to be measured: trained here, resumed, or taken over. `None` if training did not come to its end.
-    fn weights(&mut self, plan: &Plan, source: &Source, device: &Device) -> Result<Option<(Decoder, Finished)>> {
+    fn weights(
+        &mut self,
+        plan: &Plan,
+        source: &Source,
+        device: &Device,
+    ) -> Result<Option<(Decoder, Finished)>> {
         let config = self.config;
         let path = self.file("checkpoint.safetensors");
-        let decoder = |values: Option<&Values>| Decoder::new(config.shape, plan, config.seed, values, device);
+        let decoder =
+            |values: Option<&Values>| Decoder::new(config.shape, plan, config.seed, values, device);
         if path.exists() {
             let (values, finished): (_, Finished) = checkpoint::load(&path)?;
             return Ok(Some((decoder(Some(&values))?, finished)));
@@ -365,8 +409,13 @@ impl Running<'_> {
         };
         let base_values = base.as_ref().map(|(values, _)| values);
         if config.stage == Stage::ZeroShot {
-            let implementation = base.as_ref().map_or(String::new(), |(_, f)| f.implementation.clone());
-            let finished = Finished { progress: Progress::default(), implementation };
+            let implementation = base
+                .as_ref()
+                .map_or(String::new(), |(_, f)| f.implementation.clone());
+            let finished = Finished {
+                progress: Progress::default(),
+                implementation,
+            };
             return Ok(Some((decoder(base_values)?, finished)));
         }
         let state_path = self.file("state.safetensors");
@@ -377,7 +426,9 @@ impl Running<'_> {
         let start = state.as_ref().map(|(values, _)| values).or(base_values);
         let model = decoder(start)?;
         let ready = model.ready(plan, config.train.length)?;
-        let resumed = state.as_ref().map(|(values, progress)| (progress.clone(), values));
+        let resumed = state
+            .as_ref()
+            .map(|(values, progress)| (progress.clone(), values));
         let mut trainer = Trainer::new(model, ready, &config.train, resumed)?;
         if !self.train(&mut trainer, source, &state_path)? {
             return Ok(None);
@@ -446,7 +497,11 @@ impl Running<'_> {
         let stop = self.stop;
         let mut tick = |_tokens: usize| {
             stopped |= stop();
-            if stopped { Err(Error::Bug("stopped".into())) } else { Ok(()) }
+            if stopped {
+                Err(Error::Bug("stopped".into()))
+            } else {
+                Ok(())
+            }
         };
         let measured = measure_all(&subject, config, source, &mut tick);
         if stopped {
@@ -522,8 +577,16 @@ fn measure_all(
     config: &CellConfig,
     source: &Source,
     tick: &mut dyn FnMut(usize) -> Result<()>,
-) -> Result<(perplexity::Measured, passkey::Measured, Vec<serde_json::Value>)> {
-    let mut found = (perplexity::Measured::default(), passkey::Measured::default(), Vec::new());
+) -> Result<(
+    perplexity::Measured,
+    passkey::Measured,
+    Vec<serde_json::Value>,
+)> {
+    let mut found = (
+        perplexity::Measured::default(),
+        passkey::Measured::default(),
+        Vec::new(),
+    );
     if let (Some(wanted), Source::Text(text)) = (&config.evaluate.perplexity, source) {
         let longest = wanted.lengths.iter().copied().max().unwrap_or(0);
         let segments = text.test_segments(longest + 1, wanted.segments)?;

@@ -17,7 +17,13 @@ const META: &str = "farspan";
 pub fn save(path: &Path, values: &Values, meta: &impl Serialize) -> Result<()> {
     let bytes: Vec<(&String, &Vec<usize>, Vec<u8>)> = values
         .iter()
-        .map(|(name, (shape, data))| (name, shape, data.iter().flat_map(|x| x.to_le_bytes()).collect()))
+        .map(|(name, (shape, data))| {
+            (
+                name,
+                shape,
+                data.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            )
+        })
         .collect();
     let views = bytes
         .iter()
@@ -36,21 +42,34 @@ pub fn save(path: &Path, values: &Values, meta: &impl Serialize) -> Result<()> {
 /// Reads a file written by [`save`].
 pub fn load<M: DeserializeOwned>(path: &Path) -> Result<(Values, M)> {
     let bad = |what: String| Error::Data(format!("{}: {what}", path.display()));
-    let bytes = std::fs::read(path).map_err(|e| Error::io(format!("reading {}", path.display()), e))?;
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| bad(format!("not a safetensors file: {e}")))?;
+    let bytes =
+        std::fs::read(path).map_err(|e| Error::io(format!("reading {}", path.display()), e))?;
+    let (_, header) = SafeTensors::read_metadata(&bytes)
+        .map_err(|e| bad(format!("not a safetensors file: {e}")))?;
     let meta = header
         .metadata()
         .as_ref()
         .and_then(|m| m.get(META))
-        .ok_or_else(|| bad(format!("no {META:?} entry in its metadata: not written by farspan")))?;
+        .ok_or_else(|| {
+            bad(format!(
+                "no {META:?} entry in its metadata: not written by farspan"
+            ))
+        })?;
     let meta = serde_json::from_str(meta).map_err(|e| bad(format!("metadata: {e}")))?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|e| bad(e.to_string()))?;
     let mut values = Values::new();
     for (name, view) in tensors.tensors() {
         if view.dtype() != Dtype::F32 {
-            return Err(bad(format!("tensor {name}: expected F32, found {:?}", view.dtype())));
+            return Err(bad(format!(
+                "tensor {name}: expected F32, found {:?}",
+                view.dtype()
+            )));
         }
-        let data = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        let data = view
+            .data()
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect();
         values.insert(name, (view.shape().to_vec(), data));
     }
     Ok((values, meta))

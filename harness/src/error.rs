@@ -51,6 +51,9 @@ impl Error {
 
     /// An input/output error with its context.
     pub fn io(what: impl Into<String>, source: std::io::Error) -> Error {
-        Error::Io { what: what.into(), source }
+        Error::Io {
+            what: what.into(),
+            source,
+        }
     }
 }

@@ -49,7 +49,10 @@ pub const JOBS_VARIABLE: &str = "FARSPAN_JOBS";
 
 /// Cells that run at once beside and with this one, as its runner said; 1 without a runner.
 pub fn jobs() -> usize {
-    std::env::var(JOBS_VARIABLE).ok().and_then(|n| n.parse().ok()).unwrap_or(1)
+    std::env::var(JOBS_VARIABLE)
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(1)
 }
 
 /// Cells that run at once unless the user says otherwise: one per core on the CPU, one on a card.

@@ -35,15 +35,26 @@ impl Shape {
     /// Learned numbers, without the scheme's.
     pub fn parameters(&self) -> u64 {
         let weights = weight_specs(self);
-        weights.iter().map(|w| w.shape.iter().product::<usize>() as u64).sum()
+        weights
+            .iter()
+            .map(|w| w.shape.iter().product::<usize>() as u64)
+            .sum()
     }
 
     /// Floating-point operations of one forward pass over `len` tokens (multiply and add counted apart, causal
     /// attention at half the square).
     pub fn forward_flops(&self, len: usize) -> f64 {
-        let Geometry { layers, width, heads, kv_heads, head_dim, .. } = self.geometry;
+        let Geometry {
+            layers,
+            width,
+            heads,
+            kv_heads,
+            head_dim,
+            ..
+        } = self.geometry;
         let (n, w) = (len as f64, width as f64);
-        let projections = w * ((heads + 2 * kv_heads) * head_dim) as f64 + (heads * head_dim) as f64 * w;
+        let projections =
+            w * ((heads + 2 * kv_heads) * head_dim) as f64 + (heads * head_dim) as f64 * w;
         let mlp = 3.0 * w * self.hidden as f64;
         let attention = (heads * head_dim) as f64 * n;
         2.0 * n * (layers as f64 * (projections + mlp + attention) + w * self.vocab as f64)
@@ -64,20 +75,47 @@ enum WeightInit {
 
 /// The decoder's weights, in a fixed order. Names follow the Phi-3 layout of Hugging Face (fused qkv and gate-up).
 fn weight_specs(shape: &Shape) -> Vec<WeightSpec> {
-    let Geometry { layers, width, heads, kv_heads, head_dim, .. } = shape.geometry;
-    let normal = |name: String, shape: Vec<usize>, std| WeightSpec { name, shape, init: WeightInit::Normal(std) };
-    let ones = |name: String| WeightSpec { name, shape: vec![width], init: WeightInit::Ones };
+    let Geometry {
+        layers,
+        width,
+        heads,
+        kv_heads,
+        head_dim,
+        ..
+    } = shape.geometry;
+    let normal = |name: String, shape: Vec<usize>, std| WeightSpec {
+        name,
+        shape,
+        init: WeightInit::Normal(std),
+    };
+    let ones = |name: String| WeightSpec {
+        name,
+        shape: vec![width],
+        init: WeightInit::Ones,
+    };
     let out_std = INIT_STD / (2.0 * layers as f64).sqrt();
-    let mut specs = vec![normal("model.embed_tokens.weight".into(), vec![shape.vocab, width], INIT_STD)];
+    let mut specs = vec![normal(
+        "model.embed_tokens.weight".into(),
+        vec![shape.vocab, width],
+        INIT_STD,
+    )];
     for i in 0..layers {
         let at = |part: &str| format!("model.layers.{i}.{part}.weight");
         let qkv = (heads + 2 * kv_heads) * head_dim;
         specs.extend([
             ones(at("input_layernorm")),
             normal(at("self_attn.qkv_proj"), vec![qkv, width], INIT_STD),
-            normal(at("self_attn.o_proj"), vec![width, heads * head_dim], out_std),
+            normal(
+                at("self_attn.o_proj"),
+                vec![width, heads * head_dim],
+                out_std,
+            ),
             ones(at("post_attention_layernorm")),
-            normal(at("mlp.gate_up_proj"), vec![2 * shape.hidden, width], INIT_STD),
+            normal(
+                at("mlp.gate_up_proj"),
+                vec![2 * shape.hidden, width],
+                INIT_STD,
+            ),
             normal(at("mlp.down_proj"), vec![width, shape.hidden], out_std),
         ]);
     }
@@ -101,10 +139,12 @@ fn draw(spec: &ParamSpec, name: &str, seed: u64) -> Vec<f32> {
     match &spec.init {
         Init::Constant(x) => vec![*x as f32; n],
         Init::Values(values) => values.iter().map(|&x| x as f32).collect(),
-        Init::Uniform(low, high) => {
-            (0..n).map(|_| (low + (high - low) * stream.uniform()) as f32).collect()
-        }
-        Init::Normal(mean, std) => (0..n).map(|_| (mean + std * stream.normal()) as f32).collect(),
+        Init::Uniform(low, high) => (0..n)
+            .map(|_| (low + (high - low) * stream.uniform()) as f32)
+            .collect(),
+        Init::Normal(mean, std) => (0..n)
+            .map(|_| (mean + std * stream.normal()) as f32)
+            .collect(),
     }
 }
 
@@ -161,8 +201,18 @@ pub struct Hidden {
 
 impl Decoder {
     /// A decoder for `plan`. Weights named in `given` (a base's checkpoint) are taken over; the rest are drawn.
-    pub fn new(shape: Shape, plan: &Plan, seed: u64, given: Option<&Values>, device: &Device) -> Result<Decoder> {
-        let mut decoder = Decoder { shape, device: device.clone(), weights: BTreeMap::new() };
+    pub fn new(
+        shape: Shape,
+        plan: &Plan,
+        seed: u64,
+        given: Option<&Values>,
+        device: &Device,
+    ) -> Result<Decoder> {
+        let mut decoder = Decoder {
+            shape,
+            device: device.clone(),
+            weights: BTreeMap::new(),
+        };
         for spec in weight_specs(&shape) {
             let values = match given {
                 Some(values) => taken(values, &spec.name, &spec.shape)?,
@@ -171,14 +221,20 @@ impl Decoder {
                     let n = spec.shape.iter().product();
                     match spec.init {
                         WeightInit::Ones => vec![1.0; n],
-                        WeightInit::Normal(std) => (0..n).map(|_| (std * stream.normal()) as f32).collect(),
+                        WeightInit::Normal(std) => {
+                            (0..n).map(|_| (std * stream.normal()) as f32).collect()
+                        }
                     }
                 }
             };
             decoder.insert(&spec.name, &spec.shape, values, spec.shape.len() > 1, None)?;
         }
         for spec in plan.params.iter().filter(|spec| spec.learned) {
-            let copies = if spec.per_layer { shape.geometry.layers } else { 1 };
+            let copies = if spec.per_layer {
+                shape.geometry.layers
+            } else {
+                1
+            };
             for layer in 0..copies {
                 let name = scheme_name(spec, layer);
                 let known = given.is_some_and(|values| values.contains_key(&name));
@@ -201,7 +257,12 @@ impl Decoder {
         scheme: Option<Option<(f64, f64)>>,
     ) -> Result<()> {
         let var = Var::new(Tensor::from_vec(values, shape, &self.device)?)?;
-        let weight = Weight { var, decay, scheme: scheme.is_some(), clamp: scheme.flatten() };
+        let weight = Weight {
+            var,
+            decay,
+            scheme: scheme.is_some(),
+            clamp: scheme.flatten(),
+        };
         self.weights.insert(name.to_string(), weight);
         Ok(())
     }
@@ -215,7 +276,10 @@ impl Decoder {
     pub fn values(&self) -> Result<Values> {
         let copy = |(name, weight): (&String, &Weight)| {
             let tensor = weight.var.tensor();
-            Ok((name.clone(), (tensor.dims().to_vec(), tensor.to_flat::<f32>()?)))
+            Ok((
+                name.clone(),
+                (tensor.dims().to_vec(), tensor.to_flat::<f32>()?),
+            ))
         };
         self.weights.iter().map(copy).collect()
     }
@@ -230,7 +294,11 @@ impl Decoder {
     /// Makes `plan` ready for windows of `len` tokens starting at position 0.
     pub fn ready(&self, plan: &Plan, len: usize) -> Result<Ready> {
         let prepared = Prepared::new(plan, &self.shape.geometry, 0..len, 0..len, &self.device)?;
-        Ok(Ready { plan: plan.clone(), prepared, len })
+        Ok(Ready {
+            plan: plan.clone(),
+            prepared,
+            len,
+        })
     }
 
     fn weight(&self, name: &str, pass: Pass) -> Tensor {
@@ -244,7 +312,14 @@ impl Decoder {
     /// The scheme's learned parameters as layer `layer` sees them; constants lie in the plan.
     fn scheme_params(&self, ready: &Ready, layer: usize, pass: Pass) -> Params {
         let learned = ready.plan.params.iter().filter(|spec| spec.learned);
-        learned.map(|spec| (spec.name.clone(), self.weight(&scheme_name(spec, layer), pass))).collect()
+        learned
+            .map(|spec| {
+                (
+                    spec.name.clone(),
+                    self.weight(&scheme_name(spec, layer), pass),
+                )
+            })
+            .collect()
     }
 
     /// Runs the stack over `rows` windows of `ready`'s length.
@@ -253,7 +328,13 @@ impl Decoder {
         let len = ready.len;
         let embed = self.weight("model.embed_tokens.weight", pass);
         let mut x = ops::embed(&embed, tokens, &[rows, len])?.affine((width as f64).sqrt(), 0.0)?;
-        if let Some(table) = embedding(&ready.plan.embed, width, 0..len, &self.scheme_params(ready, 0, pass), &self.device)? {
+        if let Some(table) = embedding(
+            &ready.plan.embed,
+            width,
+            0..len,
+            &self.scheme_params(ready, 0, pass),
+            &self.device,
+        )? {
             x = x.broadcast_add(&table)?;
         }
         let mut implementation = "none";
@@ -262,7 +343,13 @@ impl Decoder {
             let h = ops::rms_norm(&x, &at("input_layernorm"), NORM_EPS)?;
             let qkv = ops::linear(&h, &at("self_attn.qkv_proj"))?;
             let params = self.scheme_params(ready, layer, pass);
-            let out = attend_packed(&qkv, &ready.prepared, &params, &Mask::causal(), Implementation::Auto)?;
+            let out = attend_packed(
+                &qkv,
+                &ready.prepared,
+                &params,
+                &Mask::causal(),
+                Implementation::Auto,
+            )?;
             implementation = out.implementation;
             let out = out.output;
             x = x.add(&ops::linear(&out, &at("self_attn.o_proj"))?)?;
@@ -271,7 +358,10 @@ impl Decoder {
             x = x.add(&ops::linear(&h, &at("mlp.down_proj"))?)?;
         }
         let x = ops::rms_norm(&x, &self.weight("model.norm.weight", pass), NORM_EPS)?;
-        Ok(Hidden { rows: x.reshape((rows * len, width))?, implementation })
+        Ok(Hidden {
+            rows: x.reshape((rows * len, width))?,
+            implementation,
+        })
     }
 
     /// Mean loss of a batch in nats per scored token, as a scalar that can be differentiated.
@@ -292,9 +382,11 @@ impl Decoder {
 
 /// A weight out of a checkpoint, with its shape checked.
 fn taken(values: &Values, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-    let (found, data) = values
-        .get(name)
-        .ok_or_else(|| crate::Error::Data(format!("checkpoint lacks the tensor {name} of shape {shape:?}")))?;
+    let (found, data) = values.get(name).ok_or_else(|| {
+        crate::Error::Data(format!(
+            "checkpoint lacks the tensor {name} of shape {shape:?}"
+        ))
+    })?;
     if found != shape {
         let text = format!("checkpoint tensor {name}: expected shape {shape:?}, found {found:?}");
         return Err(crate::Error::Data(text));

@@ -95,13 +95,23 @@ impl<'a> Trainer<'a> {
                 found.ok_or_else(|| Error::Data(format!("training state lacks {key}")))
             };
             for name in model.weights().keys() {
-                let state = Moments { m: moments("adam.m", name)?, v: moments("adam.v", name)? };
+                let state = Moments {
+                    m: moments("adam.m", name)?,
+                    v: moments("adam.v", name)?,
+                };
                 optimizer.set_moments(name, state)?;
             }
             optimizer.set_step(saved.step);
             progress = saved;
         }
-        Ok(Trainer { model, progress, implementation: "none", config, optimizer, ready })
+        Ok(Trainer {
+            model,
+            progress,
+            implementation: "none",
+            config,
+            optimizer,
+            ready,
+        })
     }
 
     /// Weights and moments by name, to be saved with [`Progress`].
@@ -133,7 +143,8 @@ impl<'a> Trainer<'a> {
             return Ok(Step::Diverged { loss: value });
         }
         let gradients = loss.backward()?;
-        self.optimizer.step(&gradients, learning_rate(self.config, self.progress.step))?;
+        self.optimizer
+            .step(&gradients, learning_rate(self.config, self.progress.step))?;
         self.progress.step += 1;
         self.record(value);
         let every = self.config.validate_every;
@@ -189,7 +200,13 @@ mod tests {
 
     #[test]
     fn the_schedule_warms_up_peaks_and_ends_at_its_floor() {
-        let config = TrainConfig { steps: 1100, warmup: 100, lr: 1e-3, final_lr: 0.1, ..TrainConfig::default() };
+        let config = TrainConfig {
+            steps: 1100,
+            warmup: 100,
+            lr: 1e-3,
+            final_lr: 0.1,
+            ..TrainConfig::default()
+        };
         assert_eq!(learning_rate(&config, 0), 1e-5);
         assert_eq!(learning_rate(&config, 99), 1e-3);
         assert_eq!(learning_rate(&config, 100), 1e-3);

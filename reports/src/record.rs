@@ -384,7 +384,9 @@ pub mod non_finite {
                 "nan" => Ok(f64::NAN),
                 "inf" => Ok(f64::INFINITY),
                 "-inf" => Ok(f64::NEG_INFINITY),
-                other => Err(E::custom(format!("expected a number, \"nan\", \"inf\" or \"-inf\", found {other:?}"))),
+                other => Err(E::custom(format!(
+                    "expected a number, \"nan\", \"inf\" or \"-inf\", found {other:?}"
+                ))),
             },
         }
     }
@@ -398,7 +400,10 @@ pub mod non_finite {
         }
         /// Reads the list.
         pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<f64>, D::Error> {
-            Vec::<Owned>::deserialize(d)?.into_iter().map(number).collect()
+            Vec::<Owned>::deserialize(d)?
+                .into_iter()
+                .map(number)
+                .collect()
         }
     }
 
@@ -407,7 +412,10 @@ pub mod non_finite {
         use super::*;
         /// Writes the rows.
         pub fn serialize<S: Serializer>(rows: &[Vec<f64>], s: S) -> Result<S::Ok, S::Error> {
-            s.collect_seq(rows.iter().map(|r| r.iter().map(|&x| word(x)).collect::<Vec<_>>()))
+            s.collect_seq(
+                rows.iter()
+                    .map(|r| r.iter().map(|&x| word(x)).collect::<Vec<_>>()),
+            )
         }
         /// Reads the rows.
         pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Vec<f64>>, D::Error> {

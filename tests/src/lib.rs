@@ -7,7 +7,10 @@ use std::process::{Command, Output};
 /// The `farspan` program beside the test executables. `cargo build` of the same profile makes it.
 pub fn program() -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its own path");
-    let folder = test.parent().and_then(Path::parent).expect("target/<profile>/deps/<test>");
+    let folder = test
+        .parent()
+        .and_then(Path::parent)
+        .expect("target/<profile>/deps/<test>");
     let program = folder.join(format!("farspan{}", std::env::consts::EXE_SUFFIX));
     assert!(
         program.exists(),
@@ -60,9 +63,16 @@ pub fn results(run: &Path) -> Vec<(String, Vec<u8>)> {
         .expect("a run folder has cells")
         .map(|entry| entry.expect("readable").path())
         .map(|cell| {
-            let name = cell.file_name().expect("a cell has a name").to_string_lossy().into_owned();
+            let name = cell
+                .file_name()
+                .expect("a cell has a name")
+                .to_string_lossy()
+                .into_owned();
             let bytes = std::fs::read(cell.join("result.json"));
-            (name, bytes.unwrap_or_else(|e| panic!("{}: {e}", cell.display())))
+            (
+                name,
+                bytes.unwrap_or_else(|e| panic!("{}: {e}", cell.display())),
+            )
         })
         .collect();
     found.sort();

@@ -31,9 +31,11 @@ impl Subject<'_> {
         let geometry: &Geometry = &self.model.shape.geometry;
         match self.scheme.plan(geometry, Len(length)) {
             Ok(plan) => Ok(Ok(self.model.ready(&plan, length)?)),
-            Err(e @ PlanError::NotServed { .. }) => {
-                Ok(Err(Refusal { measure: measure.into(), length, reason: e.to_string() }))
-            }
+            Err(e @ PlanError::NotServed { .. }) => Ok(Err(Refusal {
+                measure: measure.into(),
+                length,
+                reason: e.to_string(),
+            })),
             Err(e) => Err(e.into()),
         }
     }
@@ -53,5 +55,11 @@ pub(crate) fn windows_batch(windows: &[&[u32]], length: usize) -> Batch {
         targets.extend_from_slice(&window[1..=length]);
     }
     let weights = vec![1.0; targets.len()];
-    Batch { tokens, targets, weights, rows: windows.len(), len: length }
+    Batch {
+        tokens,
+        targets,
+        weights,
+        rows: windows.len(),
+        len: length,
+    }
 }

@@ -57,7 +57,9 @@ pub fn measure(
                 }
                 for (row, weights) in scores.chunks(part.len).zip(part.weights.chunks(part.len)) {
                     let key = row.iter().zip(weights).filter(|(_, w)| **w > 0.0);
-                    record.log_prob.push(key.map(|(s, _)| -f64::from(s.nll)).sum());
+                    record
+                        .log_prob
+                        .push(key.map(|(s, _)| -f64::from(s.nll)).sum());
                 }
                 tick(part.tokens.len())?;
             }
@@ -70,9 +72,17 @@ pub fn measure(
 
 fn samples(task: &Passkey, batch: &Batch, record: &PasskeyRecord) -> Vec<Value> {
     let prompts = batch.tokens.chunks(batch.len);
-    let keys = batch.targets.chunks(batch.len).zip(batch.weights.chunks(batch.len));
+    let keys = batch
+        .targets
+        .chunks(batch.len)
+        .zip(batch.weights.chunks(batch.len));
     let line = |(trial, (prompt, (targets, weights))): (usize, (&[u32], (&[u32], &[f32])))| {
-        let key: Vec<u32> = targets.iter().zip(weights).filter(|(_, w)| **w > 0.0).map(|(t, _)| *t).collect();
+        let key: Vec<u32> = targets
+            .iter()
+            .zip(weights)
+            .filter(|(_, w)| **w > 0.0)
+            .map(|(t, _)| *t)
+            .collect();
         json!({
             "measure": "passkey", "length": record.length, "depth": record.depth, "trial": trial,
             "prompt": task.render(prompt), "key": task.render(&key),

@@ -39,13 +39,22 @@ pub struct Window {
 /// How `protocol` lays windows of `length` over a segment with `span` targets.
 pub fn windows(protocol: Protocol, length: usize, stride: usize, span: usize) -> Vec<Window> {
     match protocol {
-        Protocol::NonOverlap => {
-            (0..span / length).map(|i| Window { start: i * length, scored_from: 0 }).collect()
-        }
-        Protocol::Sliding => (0..=(span - length) / stride)
-            .map(|i| Window { start: i * stride, scored_from: if i == 0 { 0 } else { length - stride } })
+        Protocol::NonOverlap => (0..span / length)
+            .map(|i| Window {
+                start: i * length,
+                scored_from: 0,
+            })
             .collect(),
-        Protocol::FixedTarget => vec![Window { start: span - length, scored_from: length - stride }],
+        Protocol::Sliding => (0..=(span - length) / stride)
+            .map(|i| Window {
+                start: i * stride,
+                scored_from: if i == 0 { 0 } else { length - stride },
+            })
+            .collect(),
+        Protocol::FixedTarget => vec![Window {
+            start: span - length,
+            scored_from: length - stride,
+        }],
     }
 }
 
@@ -72,12 +81,16 @@ pub fn measure(
             (Protocol::Sliding, stride),
             (Protocol::FixedTarget, config.target.min(length)),
         ];
-        let laid: Vec<_> =
-            protocols.iter().map(|&(p, s)| (p, s, windows(p, length, s, span))).collect();
+        let laid: Vec<_> = protocols
+            .iter()
+            .map(|&(p, s)| (p, s, windows(p, length, s, span)))
+            .collect();
         let starts = unique_starts(&laid);
         let losses = window_losses(subject, segments, length, &starts, &ready, tick)?;
         for (protocol, stride, windows) in &laid {
-            measured.records.push(collect(*protocol, length, *stride, windows, segments, &losses));
+            measured.records.push(collect(
+                *protocol, length, *stride, windows, segments, &losses,
+            ));
         }
         if length == span {
             measured.position = Some(by_position(length, segments, &losses));
@@ -105,8 +118,10 @@ impl Measured {
 
 /// Protocols share windows (the first sliding window is a non-overlapping block): each start is read once.
 fn unique_starts(laid: &[(Protocol, usize, Vec<Window>)]) -> Vec<usize> {
-    let mut starts: Vec<usize> =
-        laid.iter().flat_map(|(_, _, windows)| windows.iter().map(|w| w.start)).collect();
+    let mut starts: Vec<usize> = laid
+        .iter()
+        .flat_map(|(_, _, windows)| windows.iter().map(|w| w.start))
+        .collect();
     starts.sort_unstable();
     starts.dedup();
     starts
@@ -123,13 +138,18 @@ fn window_losses(
     ready: &crate::model::Ready,
     tick: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<Losses> {
-    let keys: Vec<(usize, usize)> =
-        (0..segments.len()).flat_map(|s| starts.iter().map(move |&start| (s, start))).collect();
+    let keys: Vec<(usize, usize)> = (0..segments.len())
+        .flat_map(|s| starts.iter().map(move |&start| (s, start)))
+        .collect();
     let mut losses = Losses::new();
     for chunk in keys.chunks(rows_per_pass(length)) {
-        let windows: Vec<&[u32]> =
-            chunk.iter().map(|&(s, start)| &segments[s].tokens[start..=start + length]).collect();
-        let scores = subject.model.scores(&windows_batch(&windows, length), ready)?;
+        let windows: Vec<&[u32]> = chunk
+            .iter()
+            .map(|&(s, start)| &segments[s].tokens[start..=start + length])
+            .collect();
+        let scores = subject
+            .model
+            .scores(&windows_batch(&windows, length), ready)?;
         for (key, scores) in chunk.iter().zip(scores.chunks(length)) {
             losses.insert(*key, scores.iter().map(|s| s.nll).collect());
         }
@@ -192,7 +212,11 @@ fn by_position(length: usize, segments: &[Segment], losses: &Losses) -> Position
         };
         ranges.iter().map(mean).collect()
     };
-    PositionRecord { length, starts: starts.clone(), nll: (0..segments.len()).map(row).collect() }
+    PositionRecord {
+        length,
+        starts: starts.clone(),
+        nll: (0..segments.len()).map(row).collect(),
+    }
 }
 
 #[cfg(test)]
@@ -205,8 +229,10 @@ mod tests {
         let found = windows(Protocol::Sliding, 4, 2, 10);
         let starts: Vec<_> = found.iter().map(|w| w.start).collect();
         assert_eq!(starts, [0, 2, 4, 6]);
-        let mut scored: Vec<usize> =
-            found.iter().flat_map(|w| (w.scored_from..4).map(move |t| w.start + t)).collect();
+        let mut scored: Vec<usize> = found
+            .iter()
+            .flat_map(|w| (w.scored_from..4).map(move |t| w.start + t))
+            .collect();
         scored.sort_unstable();
         assert_eq!(scored, (0..10).collect::<Vec<_>>());
     }
@@ -224,7 +250,9 @@ mod tests {
         let ends: Vec<Vec<usize>> = [64, 128, 512]
             .iter()
             .map(|&t| {
-                let [w] = windows(Protocol::FixedTarget, t, 32, 512)[..] else { panic!("one window") };
+                let [w] = windows(Protocol::FixedTarget, t, 32, 512)[..] else {
+                    panic!("one window")
+                };
                 (w.start + w.scored_from..w.start + t).collect()
             })
             .collect();

@@ -16,14 +16,22 @@ pub fn plan(run: &Run, registry: &Registry) -> Result<RunPlan> {
     let mut cells = Vec::new();
     for (name, study) in &run.studies {
         let schemes: Vec<&SchemeConfig> = match &study.schemes {
-            Some(wanted) => run.schemes.iter().filter(|s| wanted.contains(&s.name)).collect(),
+            Some(wanted) => run
+                .schemes
+                .iter()
+                .filter(|s| wanted.contains(&s.name))
+                .collect(),
             None => run.schemes.iter().collect(),
         };
         let planner = Planner::new(run, name, study, &schemes, &root)?;
         cells.extend(planner.cells(&schemes, registry)?);
     }
     let canonical = serde_json::to_string(run).map_err(|e| Error::Bug(e.to_string()))?;
-    let threshold = run.studies.iter().find_map(|(_, s)| s.evaluate.passkey.as_ref()).map_or(0.8, |p| p.threshold);
+    let threshold = run
+        .studies
+        .iter()
+        .find_map(|(_, s)| s.evaluate.passkey.as_ref())
+        .map_or(0.8, |p| p.threshold);
     Ok(RunPlan {
         schema_version: SCHEMA_VERSION,
         name: run.name.clone(),
@@ -70,7 +78,14 @@ impl<'a> Planner<'a> {
             text.check(longest_training, longest + 1, wanted.segments)?;
         }
         let shape = study.model.resolve(source.vocab(), study.train.length)?;
-        Ok(Planner { run, name, study, root, shape, hashes: source.hashes() })
+        Ok(Planner {
+            run,
+            name,
+            study,
+            root,
+            shape,
+            hashes: source.hashes(),
+        })
     }
 
     fn cells(&self, schemes: &[&SchemeConfig], registry: &Registry) -> Result<Vec<PlannedCell>> {
@@ -84,9 +99,16 @@ impl<'a> Planner<'a> {
                 cells.push((position(schemes, scheme), cell));
             }
             for scheme in schemes.iter().filter(|s| s.base.is_some()) {
-                let base = scheme.base.as_deref().and_then(|b| ids.get(&(b, seed))).ok_or_else(|| {
-                    Error::Bug(format!("study {}: base of {} is not part of it", self.name, scheme.name))
-                })?;
+                let base = scheme
+                    .base
+                    .as_deref()
+                    .and_then(|b| ids.get(&(b, seed)))
+                    .ok_or_else(|| {
+                        Error::Bug(format!(
+                            "study {}: base of {} is not part of it",
+                            self.name, scheme.name
+                        ))
+                    })?;
                 cells.push((
                     position(schemes, scheme),
                     self.cell(scheme, Stage::ZeroShot, seed, Some(base), registry)?,
@@ -113,13 +135,19 @@ impl<'a> Planner<'a> {
         let train = match (stage, &scheme.finetune) {
             (Stage::Trained, _) => study.train.clone(),
             (Stage::FineTuned, Some(finetune)) => finetune_train(finetune, &study.train),
-            _ => TrainConfig { steps: 0, ..study.train.clone() },
+            _ => TrainConfig {
+                steps: 0,
+                ..study.train.clone()
+            },
         };
         let config = CellConfig {
             study: self.name.to_string(),
             task: study.task,
             seed,
-            scheme: SchemeConfig { finetune: None, ..scheme.clone() },
+            scheme: SchemeConfig {
+                finetune: None,
+                ..scheme.clone()
+            },
             stage,
             size: study.model.size.clone(),
             shape: self.shape,
@@ -139,8 +167,16 @@ impl<'a> Planner<'a> {
             .map_err(|e| Error::Config(format!("scheme {}: {e}", scheme.name)))?;
         let plan = parsed
             .plan(&self.shape.geometry, Len(config.train.length))
-            .map_err(|e| Error::Config(format!("study {}, scheme {}: {e}", self.name, scheme.name)))?;
-        let copies = |per_layer| if per_layer { self.shape.geometry.layers } else { 1 };
+            .map_err(|e| {
+                Error::Config(format!("study {}, scheme {}: {e}", self.name, scheme.name))
+            })?;
+        let copies = |per_layer| {
+            if per_layer {
+                self.shape.geometry.layers
+            } else {
+                1
+            }
+        };
         let own: usize = plan
             .params
             .iter()
@@ -169,17 +205,24 @@ impl<'a> Planner<'a> {
         let train = 3.0 * train_tokens as f64 * per_token(config.train.length);
         let text = config.evaluate.perplexity.iter().flat_map(|p| {
             let span = p.lengths.iter().copied().max().unwrap_or(0) as f64;
-            p.lengths.iter().map(move |&t| p.segments as f64 * span / p.stride * per_token(t))
+            p.lengths
+                .iter()
+                .map(move |&t| p.segments as f64 * span / p.stride * per_token(t))
         });
         let passkey = config.evaluate.passkey.iter().flat_map(|p| {
-            p.lengths.iter().map(move |&t| (p.depths * p.trials * t) as f64 * per_token(t))
+            p.lengths
+                .iter()
+                .map(move |&t| (p.depths * p.trials * t) as f64 * per_token(t))
         });
         train + text.sum::<f64>() + passkey.sum::<f64>()
     }
 }
 
 fn position(schemes: &[&SchemeConfig], scheme: &SchemeConfig) -> usize {
-    schemes.iter().position(|s| s.name == scheme.name).unwrap_or(usize::MAX)
+    schemes
+        .iter()
+        .position(|s| s.name == scheme.name)
+        .unwrap_or(usize::MAX)
 }
 
 /// Tokens per window of a fine-tuning.
@@ -196,7 +239,9 @@ fn finetune_train(finetune: &FinetuneConfig, train: &TrainConfig) -> TrainConfig
     let length = finetune_length(finetune, train.length);
     TrainConfig {
         length,
-        batch: finetune.batch.unwrap_or((train.batch * train.length / length).max(1)),
+        batch: finetune
+            .batch
+            .unwrap_or((train.batch * train.length / length).max(1)),
         steps: finetune.steps,
         lr: finetune.lr.unwrap_or(train.lr / 4.0),
         warmup: finetune.warmup.unwrap_or(finetune.steps / 10),

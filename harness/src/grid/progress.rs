@@ -53,11 +53,14 @@ impl Board {
         dir: &RunDir,
         running: impl Iterator<Item = &'a PlannedCell>,
     ) -> Result<()> {
-        let Some(bars) = &self.bars else { return Ok(()) };
+        let Some(bars) = &self.bars else {
+            return Ok(());
+        };
         let mut work = self.done;
         for cell in running {
             let bar = self.cells.entry(cell.id.clone()).or_insert_with(|| {
-                let bar = ProgressBar::new(1).with_style(style("{prefix:38} {bar:24} {pos}/{len} {eta:>4} {msg}"));
+                let bar = ProgressBar::new(1)
+                    .with_style(style("{prefix:38} {bar:24} {pos}/{len} {eta:>4} {msg}"));
                 let bar = bars.insert_before(&self.total, bar);
                 bar.set_prefix(cell.label.clone());
                 bar
@@ -65,12 +68,22 @@ impl Board {
             if let Some(status) = dir.status(&cell.id)? {
                 bar.set_length(status.steps);
                 bar.set_position(status.step);
-                bar.set_message(if status.step >= status.steps { "measuring" } else { "" });
+                bar.set_message(if status.step >= status.steps {
+                    "measuring"
+                } else {
+                    ""
+                });
                 work += cell.flops * status.step as f64 / status.steps.max(1) as f64;
             }
         }
-        self.total.set_position((1000.0 * work / self.work.max(1.0)) as u64);
-        self.total.set_message(format!("{}/{} cells, {}", self.count.0, self.count.1, self.eta(work)));
+        self.total
+            .set_position((1000.0 * work / self.work.max(1.0)) as u64);
+        self.total.set_message(format!(
+            "{}/{} cells, {}",
+            self.count.0,
+            self.count.1,
+            self.eta(work)
+        ));
         Ok(())
     }
 
@@ -81,7 +94,10 @@ impl Board {
             return "ETA unknown yet".into();
         }
         let left = self.started.elapsed().as_secs_f64() / fresh * (self.work - work).max(0.0);
-        format!("ETA {}", indicatif::HumanDuration(Duration::from_secs_f64(left)))
+        format!(
+            "ETA {}",
+            indicatif::HumanDuration(Duration::from_secs_f64(left))
+        )
     }
 
     /// A cell came to an end.
@@ -94,8 +110,15 @@ impl Board {
         if let Some(bar) = self.cells.remove(&cell.id) {
             bar.finish_and_clear();
         }
-        let eta = if self.count.0 < self.count.1 { format!(", {}", self.eta(self.done)) } else { String::new() };
-        self.note(&format!("[{}/{}{eta}] {}: {how}", self.count.0, self.count.1, cell.label));
+        let eta = if self.count.0 < self.count.1 {
+            format!(", {}", self.eta(self.done))
+        } else {
+            String::new()
+        };
+        self.note(&format!(
+            "[{}/{}{eta}] {}: {how}",
+            self.count.0, self.count.1, cell.label
+        ));
     }
 
     /// One line, above the bars where there are bars.
@@ -117,5 +140,7 @@ impl Board {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸ ")
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("━╸ ")
 }

@@ -56,19 +56,31 @@ pub fn child(dir: &std::path::Path, id: &str, registry: &Registry) -> Result<End
         while matches!(std::io::stdin().read(&mut sink), Ok(n) if n > 0) {}
         seen.store(true, Ordering::Relaxed);
     });
-    cell::run(&dir, id, registry, &|| signal.caught().is_some() || orphaned.load(Ordering::Relaxed))
+    cell::run(&dir, id, registry, &|| {
+        signal.caught().is_some() || orphaned.load(Ordering::Relaxed)
+    })
 }
 
 fn open(run: &Run, options: &Options, registry: &Registry) -> Result<(RunDir, RunPlan)> {
     let mut fresh = plan(run, registry)?;
     fresh.command.clone_from(&options.command);
     if !RunDir::exists(&options.out) {
-        let dir = RunDir::create(&options.out, &fresh, &options.config_text, &options.resolved_text)?;
+        let dir = RunDir::create(
+            &options.out,
+            &fresh,
+            &options.config_text,
+            &options.resolved_text,
+        )?;
         return Ok((dir, fresh));
     }
     let dir = RunDir::open(&options.out)?;
     let old = dir.plan()?;
-    let ids = |plan: &RunPlan| plan.cells.iter().map(|c| c.id.clone()).collect::<BTreeSet<_>>();
+    let ids = |plan: &RunPlan| {
+        plan.cells
+            .iter()
+            .map(|c| c.id.clone())
+            .collect::<BTreeSet<_>>()
+    };
     if ids(&old) != ids(&fresh) {
         return Err(Error::Config(format!(
             "{} holds a run of another config ({}, {} cells, config {}); this one has {} cells, config {}. \
@@ -82,7 +94,11 @@ fn open(run: &Run, options: &Options, registry: &Registry) -> Result<(RunDir, Ru
         )));
     }
     if old.version != fresh.version {
-        tracing::warn!("resuming a run that version {} began with version {}", old.version, fresh.version);
+        tracing::warn!(
+            "resuming a run that version {} began with version {}",
+            old.version,
+            fresh.version
+        );
     }
     Ok((dir, old))
 }
@@ -95,27 +111,53 @@ fn in_order(plan: &RunPlan) -> Vec<&PlannedCell> {
 
 /// Identities of the cells that the options ask for, with their bases.
 fn chosen(plan: &RunPlan, options: &Options) -> BTreeSet<String> {
-    let filter = |cell: &&PlannedCell| options.filter.as_ref().is_none_or(|f| f.matches(&cell.label));
+    let filter = |cell: &&PlannedCell| {
+        options
+            .filter
+            .as_ref()
+            .is_none_or(|f| f.matches(&cell.label))
+    };
     let mut wanted: Vec<&PlannedCell> = plan.cells.iter().filter(filter).collect();
     if let Some((index, count)) = options.shard {
         // Cells that share a base stay on one machine: shards deal out bases.
-        let roots: Vec<&str> =
-            plan.cells.iter().filter(|c| c.base.is_none()).map(|c| c.id.as_str()).collect();
+        let roots: Vec<&str> = plan
+            .cells
+            .iter()
+            .filter(|c| c.base.is_none())
+            .map(|c| c.id.as_str())
+            .collect();
         let shard = |cell: &PlannedCell| {
             let root = cell.base.as_deref().unwrap_or(&cell.id);
-            roots.iter().position(|r| *r == root).is_some_and(|i| i % count == index)
+            roots
+                .iter()
+                .position(|r| *r == root)
+                .is_some_and(|i| i % count == index)
         };
         wanted.retain(|cell| shard(cell));
     }
     wanted.truncate(options.limit.unwrap_or(usize::MAX));
-    wanted.iter().flat_map(|cell| cell.base.iter().chain([&cell.id])).cloned().collect()
+    wanted
+        .iter()
+        .flat_map(|cell| cell.base.iter().chain([&cell.id]))
+        .cloned()
+        .collect()
 }
 
 fn finish(dir: &RunDir, plan: &RunPlan, interrupted: Option<i32>) -> Result<Outcome> {
-    let mut outcome = Outcome { interrupted, ..Outcome::default() };
+    let mut outcome = Outcome {
+        interrupted,
+        ..Outcome::default()
+    };
     for cell in &plan.cells {
-        let Some(status) = dir.status(&cell.id)? else { continue };
-        let reason = || status.reason.clone().unwrap_or_else(|| "no reason was recorded".into());
+        let Some(status) = dir.status(&cell.id)? else {
+            continue;
+        };
+        let reason = || {
+            status
+                .reason
+                .clone()
+                .unwrap_or_else(|| "no reason was recorded".into())
+        };
         match status.state {
             State::Done => outcome.done += 1,
             State::Failed => outcome.failed.push((cell.label.clone(), reason())),
@@ -140,10 +182,15 @@ impl Signal {
         let caught = Arc::new(AtomicUsize::new(0));
         for signal in [SIGINT, SIGTERM] {
             let again = Arc::new(AtomicBool::new(false));
-            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&again))
-                .map_err(io)?;
+            signal_hook::flag::register_conditional_shutdown(
+                signal,
+                128 + signal,
+                Arc::clone(&again),
+            )
+            .map_err(io)?;
             signal_hook::flag::register(signal, again).map_err(io)?;
-            signal_hook::flag::register_usize(signal, Arc::clone(&caught), signal as usize).map_err(io)?;
+            signal_hook::flag::register_usize(signal, Arc::clone(&caught), signal as usize)
+                .map_err(io)?;
         }
         Ok(Signal { caught })
     }
@@ -179,7 +226,10 @@ impl<'a> Pool<'a> {
             running: BTreeMap::new(),
             finished: BTreeSet::new(),
             lost: BTreeMap::new(),
-            jobs: options.jobs.unwrap_or_else(|| machine::default_jobs(&options.device)).max(1),
+            jobs: options
+                .jobs
+                .unwrap_or_else(|| machine::default_jobs(&options.device))
+                .max(1),
             board: Board::new(plan, &chosen, options.quiet),
         };
         for cell in in_order(plan) {
@@ -190,7 +240,8 @@ impl<'a> Pool<'a> {
                     pool.board.done(cell, "done before");
                 }
                 Some(State::Diverged) => {
-                    pool.lost.insert(cell.id.clone(), format!("its base {} diverged", cell.label));
+                    pool.lost
+                        .insert(cell.id.clone(), format!("its base {} diverged", cell.label));
                     pool.board.done(cell, "diverged before");
                 }
                 _ if chosen.contains(&cell.id) => pool.waiting.push(cell),
@@ -211,7 +262,8 @@ impl<'a> Pool<'a> {
             self.start_ready()?;
             std::thread::sleep(POLL);
             let failed = self.reap()?;
-            self.board.update(self.dir, self.running.values().map(|(cell, _)| *cell))?;
+            self.board
+                .update(self.dir, self.running.values().map(|(cell, _)| *cell))?;
             if failed && self.options.fail_fast {
                 self.waiting.clear();
                 return self.stop();
@@ -225,8 +277,11 @@ impl<'a> Pool<'a> {
     fn give_up_orphans(&mut self) -> Result<()> {
         let lost = &self.lost;
         let reason = |cell: &PlannedCell| cell.base.as_ref().and_then(|b| lost.get(b)).cloned();
-        let given_up: Vec<(&PlannedCell, String)> =
-            self.waiting.iter().filter_map(|cell| reason(cell).map(|r| (*cell, r))).collect();
+        let given_up: Vec<(&PlannedCell, String)> = self
+            .waiting
+            .iter()
+            .filter_map(|cell| reason(cell).map(|r| (*cell, r)))
+            .collect();
         for (cell, reason) in given_up {
             self.waiting.retain(|c| c.id != cell.id);
             self.dir.mark(&cell.id, State::Failed, &reason)?;
@@ -238,8 +293,11 @@ impl<'a> Pool<'a> {
     fn start_ready(&mut self) -> Result<()> {
         while self.running.len() < self.jobs {
             let finished = &self.finished;
-            let ready = |cell: &&PlannedCell| cell.base.as_ref().is_none_or(|b| finished.contains(b));
-            let Some(i) = self.waiting.iter().position(|cell| ready(&cell)) else { return Ok(()) };
+            let ready =
+                |cell: &&PlannedCell| cell.base.as_ref().is_none_or(|b| finished.contains(b));
+            let Some(i) = self.waiting.iter().position(|cell| ready(&cell)) else {
+                return Ok(());
+            };
             let cell = self.waiting.remove(i);
             let child = self.spawn(cell)?;
             self.running.insert(cell.id.clone(), (cell, child));
@@ -252,7 +310,11 @@ impl<'a> Pool<'a> {
         let threads = (machine::cores() / self.jobs).max(1).to_string();
         let log = self.dir.cell_log(&cell.id)?;
         Command::new(program)
-            .args(["cell".as_ref(), self.dir.path().as_os_str(), cell.id.as_ref()])
+            .args([
+                "cell".as_ref(),
+                self.dir.path().as_os_str(),
+                cell.id.as_ref(),
+            ])
             .env("RAYON_NUM_THREADS", threads)
             .env(machine::JOBS_VARIABLE, self.jobs.to_string())
             .stdin(Stdio::piped())
@@ -267,7 +329,9 @@ impl<'a> Pool<'a> {
         let mut failed = false;
         let mut ended = Vec::new();
         for (id, (cell, child)) in &mut self.running {
-            let status = child.try_wait().map_err(|e| Error::io(format!("waiting for cell {}", cell.label), e))?;
+            let status = child
+                .try_wait()
+                .map_err(|e| Error::io(format!("waiting for cell {}", cell.label), e))?;
             ended.extend(status.map(|status| (id.clone(), *cell, status)));
         }
         for (id, cell, exit) in ended {
@@ -279,20 +343,28 @@ impl<'a> Pool<'a> {
                     self.board.done(cell, "done");
                 }
                 Some((State::Diverged, reason)) => {
-                    self.lost.insert(id, format!("its base {} diverged", cell.label));
-                    self.board.done(cell, &format!("diverged: {}", reason.unwrap_or_default()));
+                    self.lost
+                        .insert(id, format!("its base {} diverged", cell.label));
+                    self.board
+                        .done(cell, &format!("diverged: {}", reason.unwrap_or_default()));
                 }
                 Some((State::Interrupted, _)) => self.board.done(cell, "interrupted"),
                 Some((State::Failed, reason)) => {
                     failed = true;
-                    self.lost.insert(id, format!("its base {} failed", cell.label));
-                    self.board.done(cell, &format!("failed: {}", reason.unwrap_or_default()));
+                    self.lost
+                        .insert(id, format!("its base {} failed", cell.label));
+                    self.board
+                        .done(cell, &format!("failed: {}", reason.unwrap_or_default()));
                 }
                 _ => {
                     failed = true;
-                    let reason = format!("its process ended without a result ({exit}); {}", last_words(self.dir, &id));
+                    let reason = format!(
+                        "its process ended without a result ({exit}); {}",
+                        last_words(self.dir, &id)
+                    );
                     self.dir.mark(&id, State::Failed, &reason)?;
-                    self.lost.insert(id, format!("its base {} failed", cell.label));
+                    self.lost
+                        .insert(id, format!("its base {} failed", cell.label));
                     self.board.done(cell, &format!("failed: {reason}"));
                 }
             }
@@ -320,6 +392,8 @@ fn last_words(dir: &RunDir, id: &str) -> String {
     let text = std::fs::read_to_string(dir.cell_dir(id).join("log.txt")).unwrap_or_default();
     match text.lines().rev().find(|line| !line.trim().is_empty()) {
         Some(line) => format!("last line of its log: {line}"),
-        None => "its log is empty; a process that is killed from outside is often out of memory".into(),
+        None => {
+            "its log is empty; a process that is killed from outside is often out of memory".into()
+        }
     }
 }
