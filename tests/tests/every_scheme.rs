@@ -2,13 +2,13 @@
 
 #[path = "every_scheme/bench.rs"]
 mod bench;
+#[path = "every_scheme/outputs.rs"]
+mod outputs;
 #[path = "every_scheme/variants.rs"]
 mod variants;
 
-use bench::{Bench, MODEL};
-use farspan_attention::attend::Implementation::{Composed, Naive};
-use farspan_attention::expr::Expr;
-use farspan_attention::plan::{Cache, Embed, Plan, Positions};
+use bench::MODEL;
+use farspan_attention::plan::{Cache, Geometry, Plan};
 use farspan_pe::{AnyScheme, Entry, Len, Needs, PlanError, Registry, settings};
 use serde_json::{Value, json};
 use variants::{alternatives, bounds};
@@ -205,29 +205,6 @@ fn every_setting_changes_the_plan() {
     }
 }
 
-/// And a change is seen in what attention gives, in one process: nothing is cached between two settings.
-#[test]
-fn two_settings_give_two_outputs() {
-    let length = 4 * TRAINED;
-    let bench = Bench::new(1, length);
-    for entry in Registry::builtin().entries() {
-        let outputs: Vec<_> = [json!({})]
-            .into_iter()
-            .chain(alternatives(entry))
-            .filter_map(|settings| served(entry.id, parsed(entry, settings).as_ref(), length))
-            .map(|plan| bench.forward(&plan, Composed))
-            .collect();
-        let differs = |other: &Vec<f64>| bench::distance(&outputs[0], other) > 1e-4;
-        let has_settings = alternatives(entry).next().is_some();
-        assert_eq!(
-            outputs[1..].iter().any(differs),
-            has_settings,
-            "{}",
-            entry.id
-        );
-    }
-}
-
 #[test]
 fn plans_are_pure_and_fit_the_model() {
     for (name, scheme) in all() {
@@ -273,7 +250,7 @@ fn odd_models_are_refused_or_served() {
     for (name, scheme) in all() {
         for (head_dim, width) in [(1, 1), (2, 2), (3, 7), (15, 60), (128, 512)] {
             for trained_length in [0, 1, 100] {
-                let model = farspan_attention::plan::Geometry {
+                let model = Geometry {
                     head_dim,
                     width,
                     trained_length,
@@ -289,7 +266,7 @@ fn odd_models_are_refused_or_served() {
             }
         }
     }
-    let odd = farspan_attention::plan::Geometry {
+    let odd = Geometry {
         head_dim: 15,
         ..MODEL
     };
@@ -304,130 +281,4 @@ fn odd_models_are_refused_or_served() {
             entry.id
         );
     }
-}
-
-#[test]
-fn tensors_agree_with_the_triple_loop() {
-    for length in LENGTHS {
-        let bench = Bench::new(1, length);
-        for (name, plan) in plans(length) {
-            let (naive, composed) = (bench.forward(&plan, Naive), bench.forward(&plan, Composed));
-            assert!(naive.iter().all(|x| x.is_finite()), "{name} at {length}");
-            // Scores up to some tens in f32.
-            let off = bench::distance(&naive, &composed);
-            assert!(off < 2e-5, "{name} at {length}: {off}");
-        }
-    }
-}
-
-#[test]
-fn gradients_reach_every_input() {
-    let length = 23;
-    let bench = Bench::new(2, length);
-    for (name, plan) in plans(length) {
-        let naive = bench.gradients(&plan, Naive);
-        let composed = bench.gradients(&plan, Composed);
-        let learned = plan
-            .params
-            .iter()
-            .filter(|spec| spec.learned)
-            .map(|spec| spec.name.as_str());
-        let expected: Vec<&str> = ["q", "k", "v"].into_iter().chain(learned).collect();
-        for what in expected {
-            let (a, b) = (&naive[what], &composed[what]);
-            assert!(
-                a.iter().chain(b).all(|x| x.is_finite()),
-                "{name}, {what}: not finite"
-            );
-            let largest = a.iter().fold(0.0f64, |m, x| m.max(x.abs()));
-            assert!(largest > 1e-6, "{name}, {what}: no gradient");
-            let off = bench::distance(a, b);
-            assert!(
-                off < 1e-4 * largest.max(1.0),
-                "{name}, {what}: {off} of {largest}"
-            );
-        }
-    }
-}
-
-#[test]
-fn gradients_are_slopes() {
-    let bench = Bench::new(1, 11);
-    for (name, plan) in plans(11) {
-        for (what, slope, difference) in bench.slopes(&plan) {
-            // Central differences in f64 with a step of 1e-5.
-            let off = (slope - difference).abs();
-            assert!(
-                off < 1e-6 * slope.abs().max(1.0),
-                "{name}, {what}: {slope} {difference}"
-            );
-        }
-    }
-}
-
-#[test]
-fn no_later_token_changes_an_earlier_output() {
-    let (length, changed) = (33, 20);
-    let (bench, other) = (
-        Bench::new(1, length),
-        Bench::new(1, length).with_token_changed(changed),
-    );
-    for (name, plan) in plans(length) {
-        for which in [Naive, Composed] {
-            let before = bench.by_token(&bench.forward(&plan, which));
-            let after = other.by_token(&other.forward(&plan, which));
-            assert_eq!(before[..changed], after[..changed], "{name}, {which}");
-            assert_ne!(
-                before[changed], after[changed],
-                "{name}, {which}: nothing changed"
-            );
-        }
-    }
-}
-
-#[test]
-fn batch_neighbours_do_not_matter() {
-    let length = 19;
-    let (alone, together) = (Bench::new(1, length), Bench::new(3, length));
-    for (name, plan) in plans(length) {
-        for which in [Naive, Composed] {
-            let (a, b) = (alone.forward(&plan, which), together.forward(&plan, which));
-            // The order of sums inside a matrix product may depend on its size.
-            let off = bench::distance(&a, &b[..a.len()]);
-            assert!(off < 1e-6, "{name}, {which}: {off}");
-        }
-    }
-}
-
-/// Whether the plan says that scores depend on positions through their difference alone.
-fn claims_shift_invariance(plan: &Plan) -> bool {
-    let own = |side: &Positions, position: Expr| *side == Positions::All(position);
-    let turns = plan
-        .turns
-        .iter()
-        .all(|turn| own(&turn.query.position, Expr::Query) && own(&turn.key.position, Expr::Key));
-    turns
-        && plan.embed == Embed::Nothing
-        && plan.query_scale.is_none()
-        && plan.score.is_shift_invariant()
-}
-
-#[test]
-fn shift_invariance_is_kept_where_it_is_claimed() {
-    let (length, shift) = (17, 100);
-    let bench = Bench::new(1, length);
-    let mut claimed = 0;
-    for (name, plan) in plans(TRAINED)
-        .into_iter()
-        .filter(|(_, plan)| claims_shift_invariance(plan))
-    {
-        for which in [Naive, Composed] {
-            let here = bench.forward(&plan, which);
-            let off = bench::distance(&here, &bench.forward_at(&plan, which, shift));
-            // Angles of a hundred radians, cast to f32 after the cosine.
-            assert!(off < 2e-5, "{name}, {which}: {off}");
-        }
-        claimed += 1;
-    }
-    assert!(claimed > 40, "{claimed} claims");
 }

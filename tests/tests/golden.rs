@@ -5,6 +5,8 @@
 mod bias;
 #[path = "golden/rotary.rs"]
 mod rotary;
+#[path = "golden/rotation.rs"]
+mod rotation;
 
 use farspan_attention::plan::{Geometry, Plan};
 use farspan_pe::{Len, Registry};

@@ -79,8 +79,8 @@ impl Scheme for DynamicNtk {
         },
         family: Family::Rotary,
         idea: "NTK-aware scaling whose stretch follows the current length, so that short texts see plain RoPE.",
-        formula: "θ'_p = b'^(-2p/d), b' = b · (s·T/L - (s-1))^(d/(d-2)) if T > L, else b",
-        latex: r"\theta'_p = b'^{-2p/d},\quad b' = b\,(s\,T/L - (s-1))^{d/(d-2)}\ (T > L)",
+        formula: "θ_p = b'^(-2p/d), b' = b · (s·T/L - (s-1))^(d/(d-2)) if T > L, else b",
+        latex: r"\theta_p = b'^{-2p/d},\quad b' = b\,(s\,T/L - (s-1))^{d/(d-2)}\ (T > L)",
         needs: Needs::Base(Family::Rotary),
         ..Card::BLANK
     };

@@ -127,3 +127,48 @@ fn past_the_table(reach: Len, rows: usize) -> PlanError {
         why: why.into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_past_the_table_are_refused_or_resized() {
+        let model = Geometry {
+            layers: 1,
+            width: 8,
+            heads: 1,
+            kv_heads: 1,
+            head_dim: 8,
+            trained_length: 64,
+        };
+        let plan = |interpolate, reach| {
+            let learned = Learned {
+                interpolate,
+                ..Learned::default()
+            };
+            Scheme::plan(&learned, &model, Len(reach)).map(|plan| plan.embed)
+        };
+        let error = plan(Interpolate::None, 65).unwrap_err().to_string();
+        assert!(
+            error.starts_with("length 65 cannot be served, the limit is 64: "),
+            "{error}"
+        );
+        assert!(
+            error.contains("`rows`") && error.contains("`interpolate`"),
+            "{error}"
+        );
+        let table = |resize| Embed::Table {
+            table: "wpe".into(),
+            rows: 64,
+            resize,
+        };
+        assert_eq!(plan(Interpolate::None, 64).unwrap(), table(None));
+        assert_eq!(plan(Interpolate::HalfPixel, 64).unwrap(), table(None));
+        let to = Resize {
+            rows: 65,
+            align_corners: false,
+        };
+        assert_eq!(plan(Interpolate::HalfPixel, 65).unwrap(), table(Some(to)));
+    }
+}

@@ -78,8 +78,8 @@ impl Scheme for Pi {
         },
         family: Family::Rotary,
         idea: "Divide all positions of a RoPE model by the stretch, so that the longest falls inside the trained range.",
-        formula: "θ'_p = θ_p / s",
-        latex: r"\theta'_p = \theta_p / s",
+        formula: "θ_p = b^(-2p/d) / s",
+        latex: r"\theta_p = b^{-2p/d} / s",
         needs: Needs::Base(Family::Rotary),
         ..Card::BLANK
     };

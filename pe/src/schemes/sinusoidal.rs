@@ -105,3 +105,27 @@ impl Scheme for Sinusoidal {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odd_widths_are_refused() {
+        let model = Geometry {
+            layers: 1,
+            width: 7,
+            heads: 1,
+            kv_heads: 1,
+            head_dim: 4,
+            trained_length: 8,
+        };
+        let error = Scheme::plan(&Sinusoidal::default(), &model, Len(8))
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            error,
+            "width = 7: must be even and at least 2, for a sine and a cosine per frequency"
+        );
+    }
+}

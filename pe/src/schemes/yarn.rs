@@ -138,9 +138,9 @@ impl Scheme for Yarn {
         family: Family::Rotary,
         idea: "Interpolate only the pairs that turn slowly within the trained length, and sharpen attention as the \
                stretch grows.",
-        formula: "θ'_p = (1-κ_p)·θ_p/s + κ_p·θ_p, κ_p = 1 - clip((p-lo)/(hi-lo), 0, 1), lo = ⌊c(β_fast)⌋, \
+        formula: "θ_p = ((1-κ_p)/s + κ_p)·b^(-2p/d), κ_p = 1 - clip((p-lo)/(hi-lo), 0, 1), lo = ⌊c(β_fast)⌋, \
                   hi = ⌈c(β_slow)⌉, c(t) = d·ln(L/(2πt))/(2 ln b), A = 0.1·ln s + 1",
-        latex: r"\theta'_p = (1-\kappa_p)\,\theta_p/s + \kappa_p\,\theta_p,\quad \kappa_p = 1 - \mathrm{clip}\!\left(\frac{p-l}{u-l},0,1\right),\quad A = 0.1\ln s + 1",
+        latex: r"\theta_p = \left(\frac{1-\kappa_p}{s} + \kappa_p\right) b^{-2p/d},\quad \kappa_p = 1 - \mathrm{clip}\!\left(\frac{p-l}{u-l},0,1\right),\quad A = 0.1\ln s + 1",
         needs: Needs::Base(Family::Rotary),
         ..Card::BLANK
     };
@@ -286,5 +286,114 @@ fn gain(stretch: f64, weight: f64) -> f64 {
         1.0
     } else {
         0.1 * weight * stretch.ln() + 1.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schemes::{ntk::Ntk, pi::Pi, rope::Rope};
+
+    const MODEL: Geometry = Geometry {
+        layers: 1,
+        width: 64,
+        heads: 1,
+        kv_heads: 1,
+        head_dim: 64,
+        trained_length: 512,
+    };
+
+    fn inv_freq(scheme: &impl Scheme) -> Vec<f64> {
+        let plan = Scheme::plan(scheme, &MODEL, Len(2048)).unwrap();
+        plan.turns[0].query.inv_freq.clone()
+    }
+
+    fn yarn(edit: impl Fn(&mut Yarn)) -> Yarn {
+        let mut yarn = Yarn::default();
+        edit(&mut yarn);
+        yarn
+    }
+
+    #[test]
+    fn without_stretch_every_extension_is_rope() {
+        let rope = inv_freq(&Rope::default());
+        assert_eq!(
+            inv_freq(&Pi {
+                factor: 1.0,
+                ..Pi::default()
+            }),
+            rope
+        );
+        assert_eq!(
+            inv_freq(&Ntk {
+                factor: 1.0,
+                ..Ntk::default()
+            }),
+            rope
+        );
+        for ramp in [Ramp::Code, Ramp::Paper] {
+            for blend in [Blend::Frequencies, Blend::Wavelengths] {
+                let plain = yarn(|y| (y.factor, y.ramp, y.blend) = (1.0, ramp, blend));
+                let found = inv_freq(&plain);
+                assert!(
+                    found
+                        .iter()
+                        .zip(&rope)
+                        .all(|(a, b)| (a / b - 1.0).abs() < 1e-15)
+                );
+                assert_eq!(plain.amplitude(1.0), 1.0);
+            }
+        }
+    }
+
+    #[test]
+    fn with_nothing_kept_it_is_position_interpolation() {
+        let pi = inv_freq(&Pi {
+            factor: 4.0,
+            ..Pi::default()
+        });
+        for ramp in [Ramp::Code, Ramp::Paper] {
+            let kept = |share| {
+                inv_freq(&yarn(|y| {
+                    (y.factor, y.ramp, y.extrapolation_factor) = (4.0, ramp, share)
+                }))
+            };
+            assert_eq!(kept(0.0), pi);
+            // Half of what is kept at most: the fastest pair is blended half and half.
+            assert_eq!(kept(0.5)[0], 0.5 + 0.5 / 4.0);
+            assert_eq!(kept(1.0)[0], 1.0);
+        }
+    }
+
+    #[test]
+    fn ntk_moves_the_slowest_pair_fully_and_the_fastest_not_at_all() {
+        let (ntk, rope) = (
+            inv_freq(&Ntk {
+                factor: 4.0,
+                ..Ntk::default()
+            }),
+            inv_freq(&Rope::default()),
+        );
+        assert_eq!(ntk[0], 1.0);
+        assert!((rope[31] / ntk[31] - 4.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_dynamic_stretch_is_the_fixed_one_at_that_length() {
+        let dynamic = Scheme::plan(&yarn(|y| y.dynamic = true), &MODEL, Len(2048)).unwrap();
+        let fixed = Scheme::plan(&yarn(|y| y.factor = 4.0), &MODEL, Len(2048)).unwrap();
+        assert_eq!(
+            dynamic,
+            Plan {
+                cache: Cache::Unrotated,
+                ..fixed
+            }
+        );
+        let refused = Scheme::check(&yarn(|y| (y.dynamic, y.factor) = (true, 4.0))).unwrap_err();
+        let rule = "left out beside dynamic = true, where the stretch follows the length";
+        assert_eq!(
+            refused.to_string(),
+            format!("setting `factor` = 4: must be {rule}")
+        );
     }
 }

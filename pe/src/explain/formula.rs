@@ -1,0 +1,92 @@
+//! The formula of a plan, line by line.
+
+use super::Formula;
+use crate::card::Card;
+use farspan_attention::expr::Expr;
+use farspan_attention::plan::{Plan, Positions, Rotation};
+
+/// Queries and keys are Q and K with the position in brackets; θ are the inverse frequencies of the turn.
+pub(super) fn formula(card: &Card, plan: &Plan) -> Formula {
+    let (mut text, mut latex) = (Vec::new(), Vec::new());
+    if !card.formula.is_empty() {
+        text.push(card.formula.to_string());
+        latex.push(card.latex.to_string());
+    }
+    for p in 0..plan.raw_scores() {
+        let (q, k, q_latex, k_latex) = match plan.turns.get(p) {
+            Some(turn) => (
+                turned("Q[q]", &turn.query),
+                turned("K[k]", &turn.key),
+                turned_latex("Q_i", &turn.query),
+                turned_latex("K_j", &turn.key),
+            ),
+            None => ("Q[q]".into(), "K[k]".into(), "Q_i".into(), "K_j".into()),
+        };
+        let (scale, scale_latex) = scale(plan);
+        text.push(format!("{} = {scale}⟨{q}, {k}⟩ / √head_dim", Expr::Raw(p)));
+        latex.push(format!(
+            r"{} = {scale_latex}\langle {q_latex}, {k_latex} \rangle / \sqrt{{d}}",
+            Expr::Raw(p).latex()
+        ));
+    }
+    text.push(format!("score = {}", plan.score));
+    latex.push(format!(r"\mathrm{{score}}_{{ij}} = {}", plan.score.latex()));
+    Formula {
+        score: plan.score.to_string(),
+        text: text.join("\n"),
+        latex: latex.join(" \\\\\n"),
+    }
+}
+
+/// What multiplies every raw score, if anything does.
+fn scale(plan: &Plan) -> (String, String) {
+    let number = |one: &str| match plan.softmax_scale {
+        1.0 => String::new(),
+        scale => format!("{scale}{one}"),
+    };
+    let (mut text, mut latex) = (number(" · "), number(r" \cdot "));
+    if let Some(scale) = &plan.query_scale {
+        text.push_str(&format!("({scale}) · "));
+        latex.push_str(&format!(r"({}) \cdot ", scale.latex()));
+    }
+    (text, latex)
+}
+
+/// `1.14·Rot(Q[q], q·θ)`
+fn turned(vector: &str, side: &Rotation) -> String {
+    let amplitude = if side.amplitude == 1.0 {
+        String::new()
+    } else {
+        format!("{}·", side.amplitude)
+    };
+    format!(
+        "{amplitude}Rot({vector}, {}·θ)",
+        position(side, &Expr::to_string)
+    )
+}
+
+fn turned_latex(vector: &str, side: &Rotation) -> String {
+    let amplitude = if side.amplitude == 1.0 {
+        String::new()
+    } else {
+        format!(r"{}\,", side.amplitude)
+    };
+    format!(
+        r"{amplitude}\mathrm{{Rot}}({vector}, {}\,\theta)",
+        position(side, &Expr::latex)
+    )
+}
+
+fn position(side: &Rotation, print: &dyn Fn(&Expr) -> String) -> String {
+    let position = match &side.position {
+        Positions::All(position) => print(position),
+        Positions::PerHead(_) => return "(position of the head)".into(),
+        Positions::PerPair(_) => return "(position of the pair)".into(),
+    };
+    let simple = position.chars().all(char::is_alphanumeric);
+    if simple {
+        position
+    } else {
+        format!("({position})")
+    }
+}
