@@ -155,7 +155,7 @@ mod tests {
     }
 
     /// Values from a separate implementation of blake3, ChaCha8 and the draws (in Python, with the system's logarithm and
-    /// cosine, hence the last digits of `normal` have a tolerance here; the next test pins their bits).
+    /// cosine, hence the tolerance on `normal`; the next test pins its bits).
     #[test]
     fn golden() {
         let mut stream = Stream::new(0, "text/train");
@@ -221,6 +221,17 @@ mod tests {
         ] {
             assert!((stream.normal() - expected).abs() < 1e-14);
         }
+    }
+
+    /// Bits of a thousand normals, folded into one number; from the same series in Python, which rounds as IEEE says.
+    #[test]
+    fn normals_have_the_same_bits_everywhere() {
+        let mut stream = Stream::new(1, "normal");
+        let fold = |sum: u64, x: f64| sum.wrapping_mul(31).wrapping_add(x.to_bits());
+        assert_eq!(
+            0x64558759392c59eb,
+            (0..1000).fold(0, |sum, _| fold(sum, stream.normal()))
+        );
     }
 
     #[test]

@@ -386,7 +386,11 @@ mod tests {
             let crates = parse("bpe", json.as_bytes()).unwrap();
             let quick = bpe::AsciiEncoder::from_json(json.as_bytes()).unwrap();
             for text in [&text, &ascii, &runs, source] {
-                let whole = crates.encode(text, false).unwrap().get_ids().to_vec();
+                let whole = crates
+                    .encode(text.as_str(), false)
+                    .unwrap()
+                    .get_ids()
+                    .to_vec();
                 assert!(whole == encode_trained(&crates, &quick, text).unwrap());
             }
         }
