@@ -470,21 +470,24 @@ fn net_slopes<S: Simd>(
         // A pair without weight must not bring in an input that is no number.
         let x = s.select_less(zero, s.abs(up), s.read(input, at), zero);
         let mut by_x = zero;
-        let mut collect = |place: usize, more: S::V| {
-            let sum = s.add(s.read(lanes, place * LANES), more);
-            s.write(lanes, place * LANES, sum);
-        };
         for l in 0..hidden {
             let (w1, w2) = (s.splat(w1[l]), s.splat(w2[l]));
             let before = s.fma(w1, x, s.splat(b1[l]));
             let live = s.select_less(zero, before, s.mul(up, w2), zero);
-            collect(l, s.mul(live, x));
-            collect(hidden + l, live);
-            collect(2 * hidden + l, s.mul(up, s.max(zero, before)));
+            add_lanes(s, lanes, l, s.mul(live, x));
+            add_lanes(s, lanes, hidden + l, live);
+            add_lanes(s, lanes, 2 * hidden + l, s.mul(up, s.max(zero, before)));
             by_x = s.fma(live, w1, by_x);
         }
-        collect(3 * hidden, up);
+        add_lanes(s, lanes, 3 * hidden, up);
         let sum = s.add(s.read(down, at), by_x);
         s.write(down, at, sum);
     }
+}
+
+/// Adds a vector to sums that are kept lane by lane.
+#[inline(always)]
+fn add_lanes<S: Simd>(s: S, lanes: &mut [f32], place: usize, more: S::V) {
+    let sum = s.add(s.read(lanes, place * LANES), more);
+    s.write(lanes, place * LANES, sum);
 }

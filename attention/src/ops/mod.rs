@@ -9,6 +9,7 @@ mod embed;
 mod linear;
 mod loss;
 mod norm;
+mod peak;
 pub(crate) mod simd;
 mod swiglu;
 
@@ -16,6 +17,7 @@ pub use embed::embed;
 pub use linear::linear;
 pub use loss::{TokenScore, cross_entropy, token_scores};
 pub use norm::rms_norm;
+pub use peak::measure_peak;
 pub use swiglu::swiglu;
 
 #[cfg(test)]

@@ -166,7 +166,7 @@ pub(crate) trait Simd: Copy {
             -1.666_805_8e-1,
             2.000_071_5e-1,
             -2.499_999_4e-1,
-            3.333_333_1e-1,
+            3.333_333e-1,
         ] {
             p = self.fma(p, f, self.splat(c));
         }
