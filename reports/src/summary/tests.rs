@@ -532,3 +532,90 @@ fn two_runs_compare_over_the_same_data_only() -> Result<(), Box<dyn std::error::
     );
     Ok(())
 }
+
+/// A hole in the reach: what lies behind it does not count.
+#[test]
+fn reach_ends_at_the_first_failure() {
+    let mut run = fixture::run(&Made {
+        language: false,
+        ..Made::default()
+    });
+    for record in run
+        .cells
+        .iter_mut()
+        .filter_map(|c| c.result.as_mut())
+        .filter(|r| r.scheme.name == "rope")
+    {
+        for p in &mut record.passkey {
+            // At 128 the middle third fails; 256 fails; 512 works again.
+            let hit = match p.length {
+                128 => !(0.35..0.65).contains(&p.depth),
+                256 => false,
+                _ => true,
+            };
+            p.hits.fill(hit);
+        }
+    }
+    let summary = quick(&run);
+    let rope = curve(&summary.studies[0], "rope");
+    let at_128: Vec<_> = rope
+        .passkey_grid
+        .iter()
+        .filter(|c| c.length == 128)
+        .collect();
+    let before_hole = at_128
+        .iter()
+        .filter(|c| c.depth > 0.65)
+        .map(|c| c.distance)
+        .max();
+    for k in rope.k_max.iter().filter(|k| k.length == 128) {
+        assert_eq!(Some(k.k), before_hole);
+        assert!(!k.at_end);
+    }
+    assert!(
+        rope.k_max
+            .iter()
+            .filter(|k| k.length == 256)
+            .all(|k| k.k == 0)
+    );
+    let effective = rope
+        .effective_passkey
+        .clone()
+        .expect("passkey was measured");
+    assert_eq!(
+        (effective.length, effective.at_end),
+        (64, false),
+        "8 of 11 at 128; 512 is behind a hole"
+    );
+}
+
+#[test]
+fn retrieval_differences_point_the_right_way() {
+    let summary = quick(&fixture::run(&Made {
+        language: false,
+        ..Made::default()
+    }));
+    let study = &summary.studies[0];
+    let share = |label: &str| {
+        let points = &curve(study, label).passkey;
+        points
+            .iter()
+            .find(|p| p.length == 128)
+            .expect("128 is evaluated")
+            .accuracy
+            .value
+    };
+    let found = study
+        .differences
+        .iter()
+        .find(|d| d.label == "alibi" && d.length == 128)
+        .expect("compared");
+    assert_eq!(found.measure, Measure::Passkey);
+    assert!((found.difference.value - (share("alibi") - share("rope"))).abs() < 1e-12);
+    assert!(
+        found.difference.value > 0.5,
+        "alibi reaches 96 tokens back, rope nothing past its window"
+    );
+    assert_eq!(found.outcome, Outcome::Better);
+    assert_eq!((found.units, found.seeds), (220, 1));
+}
