@@ -35,7 +35,11 @@
 //!
 //! impl Scheme for LogAlibi {
 //!     const ID: &'static str = "log-alibi";
-//!     const CARD: Card = Card { title: "Log-ALiBi", idea: "Lower scores by the logarithm of the distance.", ..Card::BLANK };
+//!     const CARD: Card = Card {
+//!         title: "Log-ALiBi",
+//!         idea: "Lower scores by the logarithm of the distance.",
+//!         ..Card::BLANK
+//!     };
 //!
 //!     fn check(&self) -> Result<(), PlanError> {
 //!         check("slope", self.slope, "above 0", self.slope > 0.0)

@@ -67,7 +67,8 @@ fn note(specs: &[&ParamSpec]) -> String {
         .collect();
     if !drawn.is_empty() {
         return format!(
-            "before training {} is drawn at random; the values are for the mean of the distribution",
+            "before training {} is drawn at random; the values are for the mean of the \
+             distribution",
             drawn.join(", ")
         );
     }

@@ -15,8 +15,8 @@ pub(super) fn cost(plan: &Plan, model: &Geometry) -> Cost {
     let dot = 2 * model.head_dim;
     let flops_per_pair = (plan.raw_scores() - 1) * dot + operations(&plan.score, plan);
     let mut text = format!(
-        "{flops_per_pair} operations per pair and head beside {} of attention itself, {flops_per_token} per token and \
-         layer, {learned_parameters} learned numbers",
+        "{flops_per_pair} operations per pair and head beside {} of attention itself, \
+         {flops_per_token} per token and layer, {learned_parameters} learned numbers",
         2 * dot
     );
     if plan
@@ -24,7 +24,9 @@ pub(super) fn cost(plan: &Plan, model: &Geometry) -> Cost {
         .additive_bias()
         .is_some_and(|bias| bias.has_position() && bias.is_shift_invariant())
     {
-        text.push_str("; the bias depends on q − k alone, so one value per distance and head serves all pairs");
+        text.push_str(
+            "; the bias depends on q − k alone, so one value per distance and head serves all pairs",
+        );
     }
     Cost {
         learned_parameters,

@@ -52,29 +52,29 @@ fn scale(plan: &Plan) -> (String, String) {
     (text, latex)
 }
 
-/// `1.14·Rot(Q[q], q·θ)`
+/// `1.13863·Rot(Q[q], q·θ)`
 fn turned(vector: &str, side: &Rotation) -> String {
-    let amplitude = if side.amplitude == 1.0 {
-        String::new()
-    } else {
-        format!("{}·", side.amplitude)
-    };
     format!(
-        "{amplitude}Rot({vector}, {}·θ)",
+        "{}Rot({vector}, {}·θ)",
+        amplitude(side, "·"),
         position(side, &Expr::to_string)
     )
 }
 
 fn turned_latex(vector: &str, side: &Rotation) -> String {
-    let amplitude = if side.amplitude == 1.0 {
-        String::new()
-    } else {
-        format!(r"{}\,", side.amplitude)
-    };
+    let position = position(side, &Expr::latex);
     format!(
-        r"{amplitude}\mathrm{{Rot}}({vector}, {}\,\theta)",
-        position(side, &Expr::latex)
+        r"{}\mathrm{{Rot}}({vector}, {position}\,\theta)",
+        amplitude(side, r"\,")
     )
+}
+
+/// The amplitude to six digits, if there is one: formulas are for reading, the numbers stand beside them in full.
+fn amplitude(side: &Rotation, times: &str) -> String {
+    match side.amplitude {
+        1.0 => String::new(),
+        amplitude => format!("{}{times}", (amplitude * 1e5).round() / 1e5),
+    }
 }
 
 fn position(side: &Rotation, print: &dyn Fn(&Expr) -> String) -> String {

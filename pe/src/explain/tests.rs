@@ -108,7 +108,8 @@ fn formulas_are_whole() {
         "yarn",
         json!({ "attention_factor": 1.5, "pairing": "interleaved" }),
     );
-    let last = found.formula.text.split_once('\n').unwrap().1;
+    let lines: Vec<_> = found.formula.text.lines().collect();
+    let last = lines[lines.len() - 2..].join("\n");
     assert_eq!(
         last,
         "raw = ⟨1.5·Rot(Q[q], q·θ), 1.5·Rot(K[k], k·θ)⟩ / √head_dim\nscore = raw"

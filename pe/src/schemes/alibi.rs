@@ -61,7 +61,8 @@ impl Scheme for Alibi {
             section: "3",
         },
         family: Family::Bias,
-        idea: "Lower each attention score in proportion to the distance, with a fixed slope per head.",
+        idea: "Lower each attention score in proportion to the distance, with a fixed slope per \
+               head.",
         formula: "slope[h] = 2^(-8h/H) for H heads, h = 1 … H, H a power of two",
         latex: r"\mathrm{slope}_{h} = 2^{-8h/H}",
         ..Card::BLANK

@@ -78,7 +78,8 @@ impl Scheme for DynamicNtk {
             section: "3.3",
         },
         family: Family::Rotary,
-        idea: "NTK-aware scaling whose stretch follows the current length, so that short texts see plain RoPE.",
+        idea: "NTK-aware scaling whose stretch follows the current length, so that short texts \
+               see plain RoPE.",
         formula: "θ_p = b'^(-2p/d), b' = b · (s·T/L - (s-1))^(d/(d-2)) if T > L, else b",
         latex: r"\theta_p = b'^{-2p/d},\quad b' = b\,(s\,T/L - (s-1))^{d/(d-2)}\ (T > L)",
         needs: Needs::Base(Family::Rotary),

@@ -59,8 +59,8 @@ impl Scheme for Kerple {
             section: "4",
         },
         family: Family::Bias,
-        idea: "Lower scores by a conditionally positive definite kernel of the distance, with learned parameters per \
-               head.",
+        idea: "Lower scores by a conditionally positive definite kernel of the distance, with \
+               learned parameters per head.",
         ..Card::BLANK
     };
 

@@ -119,8 +119,8 @@ impl Scheme for Learned {
 }
 
 fn past_the_table(reach: Len, rows: usize) -> PlanError {
-    let why = "the learned table has no more rows; train with a larger `rows`, or set `interpolate` to \"half-pixel\" \
-               or \"align-corners\"";
+    let why = "the learned table has no more rows; train with a larger `rows`, or set \
+               `interpolate` to \"half-pixel\" or \"align-corners\"";
     PlanError::NotServed {
         asked: reach.0,
         limit: rows,

@@ -71,7 +71,8 @@ impl Scheme for Ntk {
             section: "3.1",
         },
         family: Family::Rotary,
-        idea: "Raise the base of a RoPE model so that slow pairs are interpolated and fast pairs are left alone.",
+        idea: "Raise the base of a RoPE model so that slow pairs are interpolated and fast \
+               pairs are left alone.",
         formula: "θ_p = b'^(-2p/d), b' = b · s^(d/(d-2))",
         latex: r"\theta_p = b'^{-2p/d},\quad b' = b\, s^{d/(d-2)}",
         needs: Needs::Base(Family::Rotary),

@@ -77,7 +77,8 @@ impl Scheme for Pi {
             section: "2.3",
         },
         family: Family::Rotary,
-        idea: "Divide all positions of a RoPE model by the stretch, so that the longest falls inside the trained range.",
+        idea: "Divide all positions of a RoPE model by the stretch, so that the longest falls \
+               inside the trained range.",
         formula: "θ_p = b^(-2p/d) / s",
         latex: r"\theta_p = b^{-2p/d} / s",
         needs: Needs::Base(Family::Rotary),

@@ -68,8 +68,8 @@ impl Scheme for Rope {
             section: "3.2.2",
         },
         family: Family::Rotary,
-        idea: "Turn each pair of query and key channels by an angle proportional to the position, so that a score \
-               depends on the distance alone.",
+        idea: "Turn each pair of query and key channels by an angle proportional to the \
+               position, so that a score depends on the distance alone.",
         formula: "θ_p = b^(-2p/d)",
         latex: r"\theta_p = b^{-2p/d}",
         ..Card::BLANK

@@ -63,9 +63,14 @@ impl Scheme for Sinusoidal {
             section: "3.5",
         },
         family: Family::Absolute,
-        idea: "Add fixed sines and cosines of the position, of geometrically spaced wavelengths, to the embeddings.",
-        formula: "PE(i)[2m] = sin(i·w_m), PE(i)[2m+1] = cos(i·w_m), w_m = b^(-2m/D)",
-        latex: r"\mathrm{PE}(i)_{2m} = \sin(i\,w_m),\ \mathrm{PE}(i)_{2m+1} = \cos(i\,w_m),\quad w_m = b^{-2m/D}",
+        idea: "Add fixed sines and cosines of the position, of geometrically spaced \
+               wavelengths, to the embeddings.",
+        formula: "PE(i)[2m] = sin(i·w_m), PE(i)[2m+1] = cos(i·w_m), \
+                  w_m = b^(-2m/D) (convention = \"paper\")",
+        latex: concat!(
+            r"\mathrm{PE}(i)_{2m} = \sin(i\,w_m),\ \mathrm{PE}(i)_{2m+1} = \cos(i\,w_m),",
+            r"\quad w_m = b^{-2m/D}"
+        ),
         ..Card::BLANK
     };
 

@@ -56,9 +56,14 @@ impl Scheme for T5 {
             section: "2.1",
         },
         family: Family::Bias,
-        idea: "Add a learned number per head and distance, with far distances sharing logarithmic buckets.",
+        idea: "Add a learned number per head and distance, with far distances sharing \
+               logarithmic buckets.",
         formula: "bucket[r] = r if r < E, else min(B-1, E + ⌊ln(r/E)/ln(M/E)·(B-E)⌋), E = B/2",
-        latex: r"\mathrm{bucket}(r) = \min\!\left(B-1,\ E + \left\lfloor \frac{\ln(r/E)}{\ln(M/E)}(B-E) \right\rfloor\right)\ (r \ge E = B/2),\ r\ (r < E)",
+        latex: concat!(
+            r"\mathrm{bucket}(r) = r\ (r < E),\quad \min\!\left(B-1,\ ",
+            r"E + \left\lfloor \frac{\ln(r/E)}{\ln(M/E)}(B-E) \right\rfloor\right)",
+            r"\ (r \ge E = B/2)"
+        ),
         ..Card::BLANK
     };
 

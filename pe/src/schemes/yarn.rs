@@ -136,11 +136,19 @@ impl Scheme for Yarn {
             section: "3.4",
         },
         family: Family::Rotary,
-        idea: "Interpolate only the pairs that turn slowly within the trained length, and sharpen attention as the \
-               stretch grows.",
-        formula: "θ_p = ((1-κ_p)/s + κ_p)·b^(-2p/d), κ_p = 1 - clip((p-lo)/(hi-lo), 0, 1), lo = ⌊c(β_fast)⌋, \
-                  hi = ⌈c(β_slow)⌉, c(t) = d·ln(L/(2πt))/(2 ln b), A = 0.1·ln s + 1",
-        latex: r"\theta_p = \left(\frac{1-\kappa_p}{s} + \kappa_p\right) b^{-2p/d},\quad \kappa_p = 1 - \mathrm{clip}\!\left(\frac{p-l}{u-l},0,1\right),\quad A = 0.1\ln s + 1",
+        idea: "Interpolate only the pairs that turn slowly within the trained length, and \
+               sharpen attention as the stretch grows.",
+        formula: "θ_p = ((1-κ_p)/s + κ_p)·b^(-2p/d)\n\
+                  κ_p = 1 - clip((p-lo)/(hi-lo), 0, 1)\n\
+                  lo = ⌊c(β_fast)⌋, hi = ⌈c(β_slow)⌉ (ramp = \"code\")\n\
+                  c(t) = d·ln(L/(2πt))/(2 ln b)\n\
+                  amplitude A = 0.1·ln s + 1",
+        latex: concat!(
+            r"\theta_p = \left(\frac{1-\kappa_p}{s} + \kappa_p\right) b^{-2p/d},\quad ",
+            r"\kappa_p = 1 - \mathrm{clip}\!\left(\frac{p-l}{u-l},0,1\right),\quad ",
+            r"l = \lfloor c(\beta_f) \rfloor,\ u = \lceil c(\beta_s) \rceil,\quad ",
+            r"c(t) = \frac{d\,\ln(L/2\pi t)}{2\ln b},\quad A = 0.1\ln s + 1"
+        ),
         needs: Needs::Base(Family::Rotary),
         ..Card::BLANK
     };

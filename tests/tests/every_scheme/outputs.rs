@@ -2,7 +2,7 @@
 
 use super::bench::{self, Bench};
 use super::{LENGTHS, TRAINED, parsed, plans, served, variants::alternatives};
-use farspan_attention::attend::Implementation::{Composed, Naive};
+use farspan_attention::attend::Implementation::{Auto, Composed, Naive};
 use farspan_attention::expr::Expr;
 use farspan_attention::plan::{Embed, Plan, Positions};
 use farspan_pe::Registry;
@@ -36,11 +36,13 @@ fn tensors_agree_with_the_triple_loop() {
     for length in LENGTHS {
         let bench = Bench::new(1, length);
         for (name, plan) in plans(length) {
-            let (naive, composed) = (bench.forward(&plan, Naive), bench.forward(&plan, Composed));
+            let naive = bench.forward(&plan, Naive);
             assert!(naive.iter().all(|x| x.is_finite()), "{name} at {length}");
-            // Scores up to some tens in f32.
-            let off = bench::distance(&naive, &composed);
-            assert!(off < 2e-5, "{name} at {length}: {off}");
+            for which in [Composed, Auto] {
+                // Scores up to some tens in f32.
+                let off = bench::distance(&naive, &bench.forward(&plan, which));
+                assert!(off < 2e-5, "{name} at {length}, {which}: {off}");
+            }
         }
     }
 }
@@ -51,26 +53,27 @@ fn gradients_reach_every_input() {
     let bench = Bench::new(2, length);
     for (name, plan) in plans(length) {
         let naive = bench.gradients(&plan, Naive);
-        let composed = bench.gradients(&plan, Composed);
-        let learned = plan
-            .params
-            .iter()
-            .filter(|spec| spec.learned)
-            .map(|spec| spec.name.as_str());
-        let expected: Vec<&str> = ["q", "k", "v"].into_iter().chain(learned).collect();
-        for what in expected {
-            let (a, b) = (&naive[what], &composed[what]);
-            assert!(
-                a.iter().chain(b).all(|x| x.is_finite()),
-                "{name}, {what}: not finite"
-            );
-            let largest = a.iter().fold(0.0f64, |m, x| m.max(x.abs()));
-            assert!(largest > 1e-6, "{name}, {what}: no gradient");
-            let off = bench::distance(a, b);
-            assert!(
-                off < 1e-4 * largest.max(1.0),
-                "{name}, {what}: {off} of {largest}"
-            );
+        let learned = plan.params.iter().filter(|spec| spec.learned);
+        let inputs = ["q", "k", "v"].map(String::from);
+        let expected: Vec<String> = inputs
+            .into_iter()
+            .chain(learned.map(|spec| spec.name.clone()))
+            .collect();
+        for which in [Composed, Auto] {
+            let found = bench.gradients(&plan, which);
+            for what in &expected {
+                let (a, b) = (&naive[what], &found[what]);
+                let finite = a.iter().chain(b).all(|x| x.is_finite());
+                assert!(finite, "{name}, {what}, {which}: not finite");
+                let largest = a.iter().fold(0.0f64, |m, x| m.max(x.abs()));
+                assert!(largest > 1e-6, "{name}, {what}: no gradient");
+                // Sums over tokens and heads in f32.
+                let off = bench::distance(a, b);
+                assert!(
+                    off < 1e-4 * largest.max(1.0),
+                    "{name}, {what}, {which}: {off} of {largest}"
+                );
+            }
         }
     }
 }
@@ -98,7 +101,7 @@ fn no_later_token_changes_an_earlier_output() {
         Bench::new(1, length).with_token_changed(changed),
     );
     for (name, plan) in plans(length) {
-        for which in [Naive, Composed] {
+        for which in [Naive, Composed, Auto] {
             let before = bench.by_token(&bench.forward(&plan, which));
             let after = other.by_token(&other.forward(&plan, which));
             assert_eq!(before[..changed], after[..changed], "{name}, {which}");
@@ -115,7 +118,7 @@ fn batch_neighbours_do_not_matter() {
     let length = 19;
     let (alone, together) = (Bench::new(1, length), Bench::new(3, length));
     for (name, plan) in plans(length) {
-        for which in [Naive, Composed] {
+        for which in [Naive, Composed, Auto] {
             let (a, b) = (alone.forward(&plan, which), together.forward(&plan, which));
             // The order of sums inside a matrix product may depend on its size.
             let off = bench::distance(&a, &b[..a.len()]);
@@ -146,7 +149,7 @@ fn shift_invariance_is_kept_where_it_is_claimed() {
         .into_iter()
         .filter(|(_, plan)| claims_shift_invariance(plan))
     {
-        for which in [Naive, Composed] {
+        for which in [Naive, Composed, Auto] {
             let here = bench.forward(&plan, which);
             let off = bench::distance(&here, &bench.forward_at(&plan, which, shift));
             // Angles of a hundred radians, cast to f32 after the cosine.
