@@ -167,7 +167,14 @@ fn explain_refuses_what_makes_no_sense() {
         fails(&["explain", "yarn", "factor"], 2).contains("expected KEY=VALUE, found \"factor\"")
     );
     assert!(fails(&["explain", "rope", "--head-dim", "7"], 2).contains('7'));
-    assert!(fails(&["explain", "rope", "--heads", "0"], 2).contains("at least 1, found 0"));
+    assert!(
+        fails(&["explain", "rope", "--heads", "0"], 2)
+            .contains("--heads: expected 1 to 65536, found 0")
+    );
+    assert!(
+        fails(&["explain", "t5", "--length", "1000000000000"], 2)
+            .contains("--length: expected 1 to")
+    );
     assert!(
         fails(&["explain", "alibi", "--length", "8", "--queries", "8"], 2)
             .contains("below the length, 8")

@@ -2,7 +2,7 @@
 
 use super::table::{Table, number, wrap};
 use super::{Ended, Failure, json, print};
-use crate::config;
+use crate::config::{self, LONGEST};
 use clap::Args;
 use farspan_attention::plan::Geometry;
 use farspan_pe::{Bias, Explanation, Len, Registry, explain};
@@ -52,6 +52,8 @@ pub(super) struct Explain {
     json: bool,
 }
 
+/// No size of a model is larger.
+const LARGEST_SIZE: usize = 1 << 16;
 /// Width of running text.
 const WIDTH: usize = 96;
 
@@ -61,10 +63,11 @@ impl Explain {
         let scheme = registry.parse(&self.scheme, settings)?;
         let model = self.model()?;
         let length = self.length.unwrap_or(self.trained_length);
-        if length == 0 || self.trained_length == 0 {
-            return Err(Failure::usage(
-                "--length and --trained-length: expected at least 1, found 0",
-            ));
+        for (flag, value) in [
+            ("--length", length),
+            ("--trained-length", self.trained_length),
+        ] {
+            within(flag, value, LONGEST)?;
         }
         let queries = self.queries.clone().unwrap_or_else(|| vec![length - 1]);
         let last = queries.iter().copied().max().unwrap_or(length - 1);
@@ -79,10 +82,17 @@ impl Explain {
 
     fn model(&self) -> Result<Geometry, Failure> {
         let kv_heads = self.kv_heads.unwrap_or(self.heads);
-        if self.heads == 0 || kv_heads == 0 || self.head_dim == 0 || self.layers == 0 {
-            return Err(Failure::usage(
-                "--heads, --kv-heads, --head-dim and --layers: expected at least 1, found 0",
-            ));
+        let width = self
+            .width
+            .unwrap_or(self.heads.saturating_mul(self.head_dim));
+        for (flag, value) in [
+            ("--heads", self.heads),
+            ("--kv-heads", kv_heads),
+            ("--head-dim", self.head_dim),
+            ("--layers", self.layers),
+            ("--width", width),
+        ] {
+            within(flag, value, LARGEST_SIZE)?;
         }
         if !self.heads.is_multiple_of(kv_heads) {
             let text = format!(
@@ -93,13 +103,22 @@ impl Explain {
         }
         Ok(Geometry {
             layers: self.layers,
-            width: self.width.unwrap_or(self.heads * self.head_dim),
+            width,
             heads: self.heads,
             kv_heads,
             head_dim: self.head_dim,
             trained_length: self.trained_length,
         })
     }
+}
+
+fn within(flag: &str, value: usize, most: usize) -> Result<(), Failure> {
+    if (1..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "{flag}: expected 1 to {most}, found {value}"
+    )))
 }
 
 /// Positions at distances 0, 1, 2, 4, … from `last`, and 0; in increasing order.
@@ -310,7 +329,7 @@ fn biases(bias: &Bias) -> String {
 fn short(x: f64) -> String {
     match x.abs() {
         _ if x == 0.0 => "0".into(),
-        a if a >= 1e4 || a < 1e-3 => format!("{x:.1e}"),
+        a if !(1e-3..1e4).contains(&a) => format!("{x:.1e}"),
         a => format!(
             "{x:.*}",
             (3 - a.log10().floor() as i32).clamp(0, 4) as usize

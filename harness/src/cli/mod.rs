@@ -209,8 +209,13 @@ fn log(verbose: u8, verb: &Verb) {
     let _ = subscriber.try_init();
 }
 
-/// One line or more for a person, on stderr.
+/// One line or more for a person, on stderr. Control characters of a config or a name do not reach the terminal.
 fn tell(text: &str) {
+    let odd = |c: char| c.is_control() && c != '\n' && c != '\t';
+    let text: String = text
+        .chars()
+        .map(|c| if odd(c) { '\u{fffd}' } else { c })
+        .collect();
     // Without a stderr there is nobody to tell.
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }

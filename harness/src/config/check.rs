@@ -1,35 +1,31 @@
 //! Rules that types cannot say.
 
 use super::problem::{Problems, join};
-use super::schemes::Ready;
 use super::studies::Draft;
 use super::tree::{Mark, Node};
-use super::types::{
-    FinetuneConfig, PasskeyGridConfig, PerplexityConfig, StudyConfig, Task, TrainConfig,
-};
+use super::types::{PasskeyGridConfig, PerplexityConfig, StudyConfig, Task, TrainConfig};
 use crate::model::Shape;
 use farspan_datasets::DataError;
 use farspan_datasets::tasks::passkey::Passkey;
-use farspan_pe::Len;
 use std::fmt::Display;
 
-/// Positions above this are not exact in single precision.
-const LONGEST: usize = 1 << 24;
+/// Longest length, in tokens: positions above it are not exact in single precision.
+pub const LONGEST: usize = 1 << 24;
 /// A run counts its training tokens in 64 bits.
 const MOST_TOKENS: f64 = (1u64 << 62) as f64;
 /// Multiples of the trained length that are measured unless lengths are given.
 const MULTIPLES: [usize; 4] = [1, 2, 4, 8];
 
 /// Checks values below one table of the config.
-struct Rules<'a> {
-    node: &'a Node,
-    path: &'a str,
-    problems: &'a mut Problems,
+pub(super) struct Rules<'a> {
+    pub(super) node: &'a Node,
+    pub(super) path: &'a str,
+    pub(super) problems: &'a mut Problems,
 }
 
 impl Rules<'_> {
     /// Unless `holds`, the value at `key` is reported as not what was `expected`.
-    fn rule(&mut self, key: &str, expected: &str, found: impl Display, holds: bool) {
+    pub(super) fn rule(&mut self, key: &str, expected: &str, found: impl Display, holds: bool) {
         if holds {
             return;
         }
@@ -46,7 +42,7 @@ impl Rules<'_> {
         self.problems.add(&at, join(self.path, key), what);
     }
 
-    fn positive(&mut self, key: &str, x: f64) {
+    pub(super) fn positive(&mut self, key: &str, x: f64) {
         self.rule(key, "a finite number above 0", x, x > 0.0 && x.is_finite());
     }
 
@@ -326,102 +322,6 @@ fn warn(study: &StudyConfig, name: &str, warnings: &mut Vec<String>) {
                 "study {name}: the trained length {length} is not among the measured lengths {lengths:?}, so \
                  nothing can be held against it"
             ));
-        }
-    }
-}
-
-/// Checks a fine-tuning as far as no study is needed.
-pub(super) fn finetune(
-    finetune: &FinetuneConfig,
-    node: &Node,
-    path: &str,
-    problems: &mut Problems,
-) {
-    let mut rules = Rules {
-        node,
-        path,
-        problems,
-    };
-    let FinetuneConfig {
-        steps,
-        length,
-        times,
-        lr,
-        batch,
-        ..
-    } = finetune;
-    let most = 1u64 << 40;
-    rules.rule(
-        "steps",
-        "at least 1, at most 2^40",
-        steps,
-        (1..=most).contains(steps),
-    );
-    if let (Some(_), Some(times)) = (length, times) {
-        rules.rule("times", "`length` or `times`, not both", times, false);
-    }
-    if let Some(length) = length {
-        rules.rule(
-            "length",
-            &format!("2 to {LONGEST} tokens"),
-            length,
-            (2..=LONGEST).contains(length),
-        );
-    }
-    if let Some(times) = times {
-        rules.positive("times", *times);
-    }
-    if let Some(lr) = lr {
-        rules.positive("lr", *lr);
-    }
-    if let Some(batch) = batch {
-        rules.rule(
-            "batch",
-            "1 to 65536 windows",
-            batch,
-            (1..=65536).contains(batch),
-        );
-    }
-}
-
-/// Checks that a scheme of a study can be trained at the lengths that it is trained at, by making its plans.
-pub(super) fn trainable(
-    scheme: &Ready,
-    study: &StudyConfig,
-    name: &str,
-    shape: &Shape,
-    problems: &mut Problems,
-) {
-    let trained = study.train.length;
-    let finetune = scheme.config.finetune.as_ref();
-    let least = match study.task {
-        Task::Text => 2,
-        Task::Passkey => Passkey::new(&study.passkey).map_or(2, |task| task.min_length()),
-    };
-    if let Some(length) = finetune.map(|f| f.window(trained)) {
-        if !(least..=LONGEST).contains(&length) {
-            let what = format!(
-                "study {name}: expected fine-tuning at {least} to {LONGEST} tokens, found {length}"
-            );
-            problems.add(
-                &scheme.finetune_mark(),
-                join(&scheme.path, "finetune"),
-                what,
-            );
-            return;
-        }
-    }
-    for length in [trained]
-        .into_iter()
-        .chain(finetune.map(|f| f.window(trained)))
-    {
-        if let Err(error) = scheme.parsed.plan(&shape.geometry, Len(length)) {
-            let (path, at, what) = scheme.complaint(&error);
-            problems.add(
-                &at,
-                path,
-                format!("study {name}, training at {length} tokens: {what}"),
-            );
         }
     }
 }

@@ -12,14 +12,17 @@ mod read;
 mod resolved;
 mod schema;
 mod schemes;
+mod settings;
 mod studies;
 pub(crate) mod suggest;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod training;
 mod tree;
 pub mod types;
 
+pub use check::LONGEST;
 pub use model::LARGEST;
 pub use problem::{ConfigError, Origin, Origins};
 pub use resolved::resolved_toml;
@@ -335,7 +338,7 @@ impl Reader<'_> {
                 self.problems.add(at, join(&draft.path, "schemes"), what);
             }
             if let Some(shape) = &shape {
-                check::trainable(scheme, &study, &draft.name, shape, &mut self.problems);
+                training::scheme(scheme, &study, &draft.name, shape, &mut self.problems);
             }
         }
         Some((draft.name, study))

@@ -33,15 +33,13 @@ pub(super) fn salvage<T: DeserializeOwned>(
         };
         let message = error.inner().to_string();
         let mut steps = steps(error.path());
-        if let Some(field) = quoted_after(&message, "unknown field ") {
-            if steps.last().is_none_or(|last| *last != field) {
-                steps.push(field);
-            }
+        if let Some(field) = quoted_after(&message, "unknown field ")
+            && steps.last().is_none_or(|last| *last != field)
+        {
+            steps.push(field);
         }
-        if let Some(field) = quoted_after(&message, "missing field ") {
-            if wrong.contains(&field) {
-                return None;
-            }
+        if quoted_after(&message, "missing field ").is_some_and(|field| wrong.contains(&field)) {
+            return None;
         }
         let found = rest.find(&steps);
         let mark = match found {

@@ -2,12 +2,13 @@
 
 use super::problem::{Origins, Problems, Source, join};
 use super::read::read;
+use super::settings::{self, Place};
 use super::studies::check_name;
 use super::suggest::hint;
+use super::training;
 use super::tree::{Mark, Node, Value};
 use super::types::{FinetuneConfig, SchemeConfig};
 use farspan_pe::{AnyScheme, Needs, PlanError, Registry};
-use std::sync::Arc;
 
 /// Keys of a scheme table that are ours, not the scheme's.
 const EXTENDS: &str = "extends";
@@ -277,7 +278,7 @@ fn parse(
     let entry = registry.get(&scheme.id).ok()?;
     let mut settings = scheme.settings.clone();
     if let Some(base) = base {
-        take_over(&mut settings, base, &entry.schema());
+        settings::take_over(&mut settings, &base.config, &entry.schema());
     }
     let finetune = match &scheme.finetune {
         None => None,
@@ -285,12 +286,12 @@ fn parse(
             let path = join(&scheme.path, FINETUNE);
             let read = read::<FinetuneConfig>(node, &path, problems);
             if let Some(finetune) = &read {
-                super::check::finetune(finetune, node, &path, problems);
+                training::finetune(finetune, node, &path, problems);
             }
             read
         }
     };
-    let parsed = parse_settings(scheme, &settings, registry, problems)?;
+    let parsed = settings::parse(scheme.place(), &settings, registry, problems)?;
     let config = SchemeConfig {
         name: scheme.name.to_string(),
         id: scheme.id.clone(),
@@ -309,121 +310,26 @@ fn parse(
     })
 }
 
-/// Gives an extension the settings of its base that it also has and does not set: it reads the same weights.
-fn take_over(settings: &mut Node, base: &Ready, schema: &serde_json::Value) {
-    let mark = Mark::Base(Arc::from(base.config.name.as_str()));
-    let shared = |key: &str| schema["properties"].get(key).is_some() && settings.get(key).is_none();
-    let values = base.config.settings.as_object().into_iter().flatten();
-    let taken: Vec<(String, Node)> = values
-        .filter(|(key, value)| !value.is_null() && shared(key))
-        .map(|(key, value)| (key.clone(), from_json(value, &mark)))
-        .collect();
-    taken
-        .into_iter()
-        .for_each(|(key, node)| settings.push(&key, node));
-}
-
-fn from_json(json: &serde_json::Value, mark: &Mark) -> Node {
-    use serde_json::Value as Json;
-    let value = match json {
-        Json::Null => Value::Table(Vec::new()),
-        Json::Bool(x) => Value::Flag(*x),
-        Json::Number(x) => match x.as_i64() {
-            Some(x) => Value::Integer(x),
-            None => Value::Float(x.as_f64().unwrap_or(f64::NAN)),
-        },
-        Json::String(x) => Value::Text(x.clone()),
-        Json::Array(xs) => Value::List(xs.iter().map(|x| from_json(x, mark)).collect()),
-        Json::Object(map) => Value::Table(
-            map.iter()
-                .map(|(k, x)| (k.clone(), from_json(x, mark)))
-                .collect(),
-        ),
-    };
-    Node {
-        key: mark.clone(),
-        at: mark.clone(),
-        value,
-    }
-}
-
-/// Reads the scheme's own settings. A wrong one is reported and left out, so that the next one is found too.
-fn parse_settings(
-    scheme: &Written<'_>,
-    settings: &Node,
-    registry: &Registry,
-    problems: &mut Problems,
-) -> Option<Box<dyn AnyScheme>> {
-    let mut rest = settings.clone();
-    let mut clean = true;
-    loop {
-        let error = match registry.parse(&scheme.id, rest.json()) {
-            Ok(parsed) => return clean.then_some(parsed),
-            Err(error) => error,
-        };
-        clean = false;
-        let (path, at) = locate(&error, &rest, scheme);
-        problems.add(&at, path, plain(&error));
-        let key = match &error {
-            PlanError::UnknownSetting { key, .. } | PlanError::Setting { key, .. } => key.clone(),
-            _ => return None,
-        };
-        rest.take(&[key.split(['.', '[']).next().unwrap_or_default()])?;
-    }
-}
-
-/// The message without what its place says already.
-fn plain(error: &PlanError) -> String {
-    match error {
-        PlanError::UnknownSetting {
-            hint,
-            known,
-            scheme,
-            ..
-        } => {
-            let known = format!("settings of {scheme}: {known}");
-            if hint.is_empty() {
-                format!("unknown key; {known}")
-            } else {
-                format!("unknown key{hint} {known}")
-            }
+impl Written<'_> {
+    fn place(&self) -> Place<'_> {
+        Place {
+            id: &self.id,
+            path: &self.path,
+            at: &self.at,
         }
-        PlanError::Setting {
-            value, rule, hint, ..
-        } => format!("expected {rule}, found {value}{hint}"),
-        other => other.to_string(),
-    }
-}
-
-fn locate(error: &PlanError, settings: &Node, scheme: &Written<'_>) -> (String, Mark) {
-    match error {
-        PlanError::UnknownSetting { key, .. } => {
-            let at = settings.get(key).map_or(&scheme.at, |node| &node.key);
-            (join(&scheme.path, key), at.clone())
-        }
-        PlanError::Setting { key, .. } => {
-            let at = settings.dotted(key).map_or(&scheme.at, |node| &node.at);
-            (join(&scheme.path, key), at.clone())
-        }
-        _ => (scheme.path.clone(), scheme.at.clone()),
     }
 }
 
 impl Ready {
     /// Where a plan's complaint about this scheme stands, and its words.
     pub(super) fn complaint(&self, error: &PlanError) -> (String, Mark, String) {
-        let (path, at) = match error {
-            PlanError::Setting { key, .. } => (
-                join(&self.path, key),
-                self.settings.dotted(key).map(|node| node.at.clone()),
-            ),
-            _ => (self.path.clone(), None),
+        let place = Place {
+            id: &self.config.id,
+            path: &self.path,
+            at: &self.settings.key,
         };
-        (
-            path,
-            at.unwrap_or_else(|| self.settings.key.clone()),
-            plain(error),
-        )
+        let (path, at) = settings::locate(error, &self.settings, place);
+        (path, at, settings::plain(error))
     }
 
     /// Where the fine-tuning stands.

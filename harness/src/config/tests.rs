@@ -456,6 +456,45 @@ fn lengths_that_cannot_be_trained_are_mistakes() {
 }
 
 #[test]
+fn a_length_that_no_memory_holds_is_only_a_mistake() {
+    let text = small("train.length = 1000000000000\n[schemes.t.t5]\n[schemes.l.learned]");
+    assert!(
+        bad(&text, &[])[0]
+            .contains("train.length: expected 2 to 16777216 tokens, found 1000000000000")
+    );
+}
+
+#[test]
+fn broken_texts_are_mistakes_and_never_panics() {
+    let ends = (0..GOOD.len()).map(|end| GOOD[..end].to_string());
+    let replaced = (0..GOOD.len()).flat_map(|at| {
+        ["[", "]", "=", "\"", ".", "{", "\n", "-", "é", "\u{1b}", ""]
+            .map(|c| format!("{}{c}{}", &GOOD[..at], &GOOD[at + 1..]))
+    });
+    let lines: Vec<&str> = GOOD.lines().collect();
+    let doubled = (0..lines.len()).map(|i| {
+        lines
+            .iter()
+            .take(i + 1)
+            .chain(&lines[i..])
+            .copied()
+            .collect::<Vec<_>>()
+            .join("\n")
+    });
+    let mut wrong = 0;
+    for text in ends.chain(replaced).chain(doubled) {
+        if let Err(error) = read(&text, &[]) {
+            wrong += 1;
+            assert!(
+                error.problems().iter().all(|p| p.starts_with("my.toml:")),
+                "{text}\n{error}"
+            );
+        }
+    }
+    assert!(wrong > 1000, "{wrong}");
+}
+
+#[test]
 fn arguments_that_match_nothing_are_mistakes() {
     for (argument, words) in [
         (

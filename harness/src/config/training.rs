@@ -1,0 +1,110 @@
+//! Whether schemes can be trained at the lengths that they are trained at.
+
+use super::check::{LONGEST, Rules};
+use super::problem::{Problems, join};
+use super::schemes::Ready;
+use super::tree::Node;
+use super::types::{FinetuneConfig, StudyConfig, Task};
+use crate::model::Shape;
+use farspan_datasets::tasks::passkey::Passkey;
+use farspan_pe::Len;
+
+/// Checks a fine-tuning as far as no study is needed.
+pub(super) fn finetune(
+    finetune: &FinetuneConfig,
+    node: &Node,
+    path: &str,
+    problems: &mut Problems,
+) {
+    let mut rules = Rules {
+        node,
+        path,
+        problems,
+    };
+    let FinetuneConfig {
+        steps,
+        length,
+        times,
+        lr,
+        batch,
+        ..
+    } = finetune;
+    let most = 1u64 << 40;
+    rules.rule(
+        "steps",
+        "at least 1, at most 2^40",
+        steps,
+        (1..=most).contains(steps),
+    );
+    if let (Some(_), Some(times)) = (length, times) {
+        rules.rule("times", "`length` or `times`, not both", times, false);
+    }
+    if let Some(length) = length {
+        rules.rule(
+            "length",
+            &format!("2 to {LONGEST} tokens"),
+            length,
+            (2..=LONGEST).contains(length),
+        );
+    }
+    if let Some(times) = times {
+        rules.positive("times", *times);
+    }
+    if let Some(lr) = lr {
+        rules.positive("lr", *lr);
+    }
+    if let Some(batch) = batch {
+        rules.rule(
+            "batch",
+            "1 to 65536 windows",
+            batch,
+            (1..=65536).contains(batch),
+        );
+    }
+}
+
+/// Checks that a scheme of a study can be trained at the lengths that it is trained at, by making its plans.
+pub(super) fn scheme(
+    scheme: &Ready,
+    study: &StudyConfig,
+    name: &str,
+    shape: &Shape,
+    problems: &mut Problems,
+) {
+    let trained = study.train.length;
+    // Reported already; a plan for such a length may not even fit into memory.
+    if !(2..=LONGEST).contains(&trained) {
+        return;
+    }
+    let finetune = scheme.config.finetune.as_ref();
+    let least = match study.task {
+        Task::Text => 2,
+        Task::Passkey => Passkey::new(&study.passkey).map_or(2, |task| task.min_length()),
+    };
+    if let Some(length) = finetune.map(|f| f.window(trained))
+        && !(least..=LONGEST).contains(&length)
+    {
+        let what = format!(
+            "study {name}: expected fine-tuning at {least} to {LONGEST} tokens, found {length}"
+        );
+        problems.add(
+            &scheme.finetune_mark(),
+            join(&scheme.path, "finetune"),
+            what,
+        );
+        return;
+    }
+    for length in [trained]
+        .into_iter()
+        .chain(finetune.map(|f| f.window(trained)))
+    {
+        if let Err(error) = scheme.parsed.plan(&shape.geometry, Len(length)) {
+            let (path, at, what) = scheme.complaint(&error);
+            problems.add(
+                &at,
+                path,
+                format!("study {name}, training at {length} tokens: {what}"),
+            );
+        }
+    }
+}
