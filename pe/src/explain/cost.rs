@@ -25,7 +25,7 @@ pub(super) fn cost(plan: &Plan, model: &Geometry) -> Cost {
         .is_some_and(|bias| bias.has_position() && bias.is_shift_invariant())
     {
         text.push_str(
-            "; the bias depends on q − k alone, so one value per distance and head serves all pairs",
+            "; the bias depends on q − k alone: one value per distance and head serves all pairs",
         );
     }
     Cost {

@@ -5,7 +5,7 @@
 //! Paper: Vaswani et al. 2017, arXiv 1706.03762, section 3.5.
 //!
 //! Code: three conventions circulate. The paper alternates sine and cosine; Transformer-XL, GPT-NeoX and DeepMind put
-//! all sines first; Tensor2Tensor and fairseq do so too and divide the exponent by n − 1 instead of n. The paper's model
+//! all sines first; Tensor2Tensor and fairseq do so too and divide the exponent by n − 1, not n. The paper's model
 //! multiplies token embeddings by √width before the sum, the sinusoid stays as it is; a decoder without that factor
 //! can set `scale` to get the same proportion.
 
