@@ -9,8 +9,8 @@ mod words;
 
 use crate::record::Stage;
 use crate::summary::{
-    Change, Curve, Difference, EffectiveLength, Estimate, Measure, Outcome, PerplexityPoint,
-    Sentence, SentenceKind, StudySummary,
+    Change, Curve, Difference, EffectiveLength, Estimate, Measure, Outcome, PasskeyPoint,
+    PerplexityPoint, Sentence, SentenceKind, StudySummary,
 };
 use limits::{caveats, refusals};
 use words::{bracket, joined, number, percent, signed};
@@ -227,15 +227,13 @@ fn fine_tuning(study: &StudySummary) -> Vec<String> {
     )]
 }
 
-/// ` (×3.49 [3.41, 3.57])` from a difference of losses.
+/// ` (×3.49 [3.41, 3.57])` from a difference of losses; small changes get a digit more, so that they do not read as none.
 fn factor(nats: Estimate) -> String {
     let ratio = nats.map(f64::exp);
+    let small = (ratio.value - 1.0).abs() < 0.0995;
+    let text = |x: f64| if small { format!("{x:.3}") } else { number(x) };
     match ratio.interval {
-        Some(_) => format!(
-            " (×{}{})",
-            number(ratio.value),
-            bracket(ratio.interval, number)
-        ),
+        Some(_) => format!(" (×{}{})", text(ratio.value), bracket(ratio.interval, text)),
         None => String::new(),
     }
 }
@@ -289,6 +287,10 @@ fn at_length(
     }
     if parts.is_empty() {
         return None;
+    }
+    let all = mine.iter().filter(|d| d.length == length);
+    if all.clone().count() > 1 && all.clone().all(|d| d.outcome == Outcome::NoDifference) {
+        parts = vec!["no other curve is told apart from it".into()];
     }
     let what = match measure {
         Measure::Perplexity => "loss",
@@ -374,7 +376,31 @@ fn passkey(study: &StudySummary, threshold: f64) -> Vec<String> {
             joined(&failed)
         ));
     }
+    let later = |curve: &Curve| {
+        let reached = |p: &&PasskeyPoint| p.accuracy.interval.is_some_and(|i| i.low >= threshold);
+        let point = curve.passkey.iter().rev().find(reached)?;
+        let share = percent(point.accuracy);
+        Some(format!(
+            "{} finds {share} at {} tokens, though fewer at a shorter length.",
+            curve.label, point.length
+        ))
+    };
+    let behind_hole = |c: &&Curve| {
+        c.effective_passkey
+            .as_ref()
+            .is_some_and(|e| later_than(c, e, threshold))
+    };
+    said.extend(study.curves.iter().filter(behind_hole).filter_map(later));
     said
+}
+
+/// Whether the threshold is reached for certain at a length past the effective one.
+fn later_than(curve: &Curve, effective: &EffectiveLength, threshold: f64) -> bool {
+    let certain = |p: &PasskeyPoint| p.accuracy.interval.is_some_and(|i| i.low >= threshold);
+    curve
+        .passkey
+        .iter()
+        .any(|p| p.length > effective.length && certain(p))
 }
 
 #[cfg(test)]

@@ -294,3 +294,58 @@ fn numbers_as_words() {
     assert_eq!(signed(0.0001), "0.000");
     assert_eq!(joined(&["a".into(), "b".into(), "c".into()]), "a, b and c");
 }
+
+/// Fine-tuning at a longer length can bring retrieval there and lose it at a shorter one.
+#[test]
+fn retrieval_behind_a_hole_is_said_as_such() {
+    let mut run = fixture::run(&Options {
+        language: false,
+        ..Options::default()
+    });
+    let rope = |r: &&mut crate::record::CellRecord| r.scheme.name == "rope";
+    for record in run
+        .cells
+        .iter_mut()
+        .filter_map(|c| c.result.as_mut())
+        .filter(rope)
+    {
+        for p in &mut record.passkey {
+            p.hits.fill(p.length == 256);
+        }
+    }
+    let summary = summary(&run);
+    let text: Vec<String> = findings(&summary.studies[0], "rope finds");
+    assert_eq!(text.len(), 1);
+    assert!(
+        text[0].starts_with("rope finds 100% [98%, 100%] at 256 tokens"),
+        "{text:?}"
+    );
+    let failed = findings(&summary.studies[0], "Fewer than 80%");
+    assert!(failed[0].contains("rope (0% [0%, 2%])"), "{failed:?}");
+}
+
+#[test]
+fn small_factors_do_not_read_as_none() {
+    let interval = Some(crate::stats::Interval {
+        low: 0.001,
+        high: 0.005,
+    });
+    assert_eq!(
+        factor(Estimate {
+            value: 0.003,
+            interval
+        }),
+        " (×1.003 [1.001, 1.005])"
+    );
+    let interval = Some(crate::stats::Interval {
+        low: 1.2,
+        high: 1.3,
+    });
+    assert_eq!(
+        factor(Estimate {
+            value: 1.25,
+            interval
+        }),
+        " (×3.49 [3.32, 3.67])"
+    );
+}
