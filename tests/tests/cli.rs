@@ -357,6 +357,88 @@ fn folders_that_are_no_runs_are_told_so() {
 }
 
 #[test]
+fn a_finished_run_is_shown_drawn_exported_and_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = write_config(folder.path(), TINY);
+    let out = folder.path().join("run");
+    let steps = [
+        "train.steps=2",
+        "train.warmup=1",
+        "schemes.pi.pi.finetune.steps=1",
+    ];
+    let args = [
+        &[
+            "run",
+            path(&config),
+            "--out",
+            path(&out),
+            "--json",
+            "--quiet",
+        ][..],
+        &steps,
+    ]
+    .concat();
+    let outcome = json(&args);
+    assert_eq!(
+        (&outcome["done"], &outcome["interrupted"]),
+        (&4.into(), &Value::Null)
+    );
+    assert!(Path::new(outcome["report"].as_str().unwrap()).is_file());
+
+    let status = json(&["status", path(&out), "--json"]);
+    let cells = status["cells"].as_array().unwrap();
+    assert!(
+        cells.len() == 4 && cells.iter().all(|cell| cell["state"] == "done"),
+        "{status}"
+    );
+    let words = text(&fine(&["watch", path(&out)]).stdout);
+    assert_eq!(words, "tiny: 4 of 4 cells done\n");
+
+    let page = folder.path().join("page.html");
+    fine(&["report", path(&out), path(&out), "-o", path(&page)]);
+    assert!(std::fs::read_to_string(&page).unwrap().contains("</html>"));
+    assert!(fails(&["report", path(&out), path(&out)], 2).contains("-o FILE.html"));
+
+    for format in ["csv", "jsonl", "parquet", "latex", "markdown"] {
+        let bytes = fine(&["export", path(&out), "--format", format]).stdout;
+        assert!(bytes.len() > 100, "{format}");
+        let file = folder.path().join(format);
+        fine(&["export", path(&out), "--format", format, "-o", path(&file)]);
+        assert!(std::fs::read(&file).unwrap() == bytes, "{format}");
+    }
+    assert!(fails(&["export", path(&out), "--format", "lm-eval"], 2).contains("a folder with -o"));
+    let results = folder.path().join("lm-eval");
+    fine(&[
+        "export",
+        path(&out),
+        "--format",
+        "lm-eval",
+        "-o",
+        path(&results),
+    ]);
+    assert_eq!(std::fs::read_dir(results).unwrap().count(), 4);
+
+    let same = json(&["compare", path(&out), path(&out), "--json"]);
+    let differences = same["studies"][0]["differences"].as_array().unwrap();
+    assert!(
+        !differences.is_empty() && differences.iter().all(|d| d["difference"]["value"] == 0.0),
+        "{same}"
+    );
+
+    // What the folder says about its config is a config of the same run.
+    let resolved = out.join("resolved.toml");
+    let again = json(&[
+        "run",
+        path(&resolved),
+        "--out",
+        path(&out),
+        "--json",
+        "--quiet",
+    ]);
+    assert_eq!(again["done"], 4);
+}
+
+#[test]
 fn a_run_beside_other_files_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let config = write_config(folder.path(), TINY);

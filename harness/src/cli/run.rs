@@ -17,7 +17,7 @@ use std::path::PathBuf;
     farspan run harness/configs/quickstart.toml\n  \
     farspan run my.toml data.files='books/*.txt' seeds=[0,1,2] --out runs/books\n  \
     farspan run my.toml -k 'language and (yarn or rope)' --jobs 2\n  \
-    farspan run my.toml --shard 0/4     # one of four machines that share the folder\n\n\
+    farspan run my.toml --shard 0/4     # the first of four parts\n\n\
     Stop it at any time (ctrl-C, kill); the same command goes on where it stopped.")]
 pub(super) struct Run {
     #[command(flatten)]

@@ -445,6 +445,11 @@ fn lengths_that_cannot_be_trained_are_mistakes() {
         "evaluate.passkey = { lengths = [8, 64] }",
     );
     assert!(bad(&short, &[])[0].contains("evaluate.passkey.lengths: expected lengths of at least"));
+    assert_eq!(
+        bad(GOOD, &["studies.retrieval.train.length=8"])[0],
+        "command line, `studies.retrieval.train.length=8`: studies.retrieval.train.length: expected at least 13 \
+         tokens (markers, key and question), found 8"
+    );
     let rows = small("train.length = 64\n[schemes.l.learned]\nrows = 32");
     let found = bad(&rows, &[]);
     assert!(
