@@ -91,7 +91,10 @@ pub fn attend(
         Choice::Fused => fused::attend(q, k, v, prepared, &params, mask)?,
     };
     let implementation = which.name();
-    Ok(Attended { output, implementation })
+    Ok(Attended {
+        output,
+        implementation,
+    })
 }
 
 /// [`attend`] on one (batch, tokens, (heads + 2 · kv_heads) · head_dim) tensor, the result of one projection: per token
@@ -112,9 +115,10 @@ pub fn attend_packed(
     let width = (heads + 2 * kv_heads) * dim;
     let batch = qkv.dims().first().copied().unwrap_or(0);
     if qkv.dims() != [batch, tokens, width] {
-        let expected = format!("(batch, tokens, (heads + 2 · kv_heads) · head_dim) = {:?}", [
-            batch, tokens, width,
-        ]);
+        let expected = format!(
+            "(batch, tokens, (heads + 2 · kv_heads) · head_dim) = {:?}",
+            [batch, tokens, width,]
+        );
         return Err(Error::shape("attend_packed, qkv", expected, qkv.dims()));
     }
     if prepared.queries() != prepared.keys() {
@@ -128,16 +132,28 @@ pub fn attend_packed(
     if choose(which, prepared, qkv)? == Choice::Fused {
         let params = needed(prepared, params)?;
         let output = fused::attend_packed(qkv, prepared, &params, mask)?;
-        return Ok(Attended { output, implementation: Choice::Fused.name() });
+        return Ok(Attended {
+            output,
+            implementation: Choice::Fused.name(),
+        });
     }
     let part = |first: usize, n: usize| {
         let part = qkv.narrow(2, first * dim, n * dim)?;
-        part.reshape((batch, tokens, n, dim))?.transpose(1, 2)?.contiguous()
+        part.reshape((batch, tokens, n, dim))?
+            .transpose(1, 2)?
+            .contiguous()
     };
-    let (q, k, v) = (part(0, heads)?, part(heads, kv_heads)?, part(heads + kv_heads, kv_heads)?);
+    let (q, k, v) = (
+        part(0, heads)?,
+        part(heads, kv_heads)?,
+        part(heads + kv_heads, kv_heads)?,
+    );
     let attended = attend(&q, &k, &v, prepared, params, mask, which)?;
     let output = attended.output.transpose(1, 2)?.contiguous()?;
-    Ok(Attended { output: output.reshape((batch, tokens, heads * dim))?, ..attended })
+    Ok(Attended {
+        output: output.reshape((batch, tokens, heads * dim))?,
+        ..attended
+    })
 }
 
 /// What runs in the end.

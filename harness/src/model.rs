@@ -136,7 +136,7 @@ fn scheme_name(spec: &ParamSpec, layer: usize) -> String {
 fn draw(spec: &ParamSpec, name: &str, seed: u64) -> Vec<f32> {
     let n: usize = spec.shape.iter().product();
     let mut stream = Stream::new(seed, &format!("init/{name}"));
-    match &spec.init {
+    let mut values: Vec<f32> = match &spec.init {
         Init::Constant(x) => vec![*x as f32; n],
         Init::Values(values) => values.iter().map(|&x| x as f32).collect(),
         Init::Uniform(low, high) => (0..n)
@@ -145,7 +145,14 @@ fn draw(spec: &ParamSpec, name: &str, seed: u64) -> Vec<f32> {
         Init::Normal(mean, std) => (0..n)
             .map(|_| (mean + std * stream.normal()) as f32)
             .collect(),
+    };
+    // The authors of bounded schemes clamp before use, so the first step already sees values in range.
+    if let Some((low, high)) = spec.clamp {
+        values
+            .iter_mut()
+            .for_each(|x| *x = x.clamp(low as f32, high as f32));
     }
+    values
 }
 
 /// A trainable number array and how the optimizer treats it.

@@ -149,7 +149,7 @@ impl<'a> Trainer<'a> {
         self.record(value);
         let every = self.config.validate_every;
         let last = self.finished();
-        if last || (every > 0 && self.progress.step % every == 0) {
+        if last || self.progress.step.is_multiple_of(every) {
             let loss = self.validation_loss(batches)?;
             self.progress.validation.push((self.progress.step, loss));
         }
@@ -162,7 +162,7 @@ impl<'a> Trainer<'a> {
         progress.since_point.0 += loss;
         progress.since_point.1 += 1;
         let every = self.config.steps.div_ceil(CURVE_POINTS).max(1);
-        if progress.step % every == 0 || progress.step == self.config.steps {
+        if progress.step.is_multiple_of(every) || progress.step == self.config.steps {
             let (sum, n) = std::mem::take(&mut progress.since_point);
             progress.curve.push((progress.step, sum / n as f64));
         }

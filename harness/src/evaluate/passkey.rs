@@ -71,25 +71,17 @@ pub fn measure(
 }
 
 fn samples(task: &Passkey, batch: &Batch, record: &PasskeyRecord) -> Vec<Value> {
-    let prompts = batch.tokens.chunks(batch.len);
-    let keys = batch
-        .targets
-        .chunks(batch.len)
-        .zip(batch.weights.chunks(batch.len));
-    let line = |(trial, (prompt, (targets, weights))): (usize, (&[u32], (&[u32], &[f32])))| {
-        let key: Vec<u32> = targets
-            .iter()
-            .zip(weights)
-            .filter(|(_, w)| **w > 0.0)
-            .map(|(t, _)| *t)
-            .collect();
+    let window = |trial: usize| trial * batch.len..(trial + 1) * batch.len;
+    let line = |trial: usize| {
+        let scored = window(trial).filter(|&i| batch.weights[i] > 0.0);
+        let key: Vec<u32> = scored.map(|i| batch.targets[i]).collect();
         json!({
             "measure": "passkey", "length": record.length, "depth": record.depth, "trial": trial,
-            "prompt": task.render(prompt), "key": task.render(&key),
+            "prompt": task.render(&batch.tokens[window(trial)]), "key": task.render(&key),
             "hit": record.hits[trial], "symbols": record.symbols[trial],
         })
     };
-    prompts.zip(keys).enumerate().map(line).collect()
+    (0..batch.rows).map(line).collect()
 }
 
 /// Cuts a batch into batches of at most `rows` windows.

@@ -237,12 +237,12 @@ impl<'a> Pool<'a> {
             match state {
                 Some(State::Done) if dir.has_result(&cell.id) => {
                     pool.finished.insert(cell.id.clone());
-                    pool.board.done(cell, "done before");
+                    pool.done_before(cell, &chosen, "done before");
                 }
                 Some(State::Diverged) => {
                     pool.lost
                         .insert(cell.id.clone(), format!("its base {} diverged", cell.label));
-                    pool.board.done(cell, "diverged before");
+                    pool.done_before(cell, &chosen, "diverged before");
                 }
                 _ if chosen.contains(&cell.id) => pool.waiting.push(cell),
                 _ => {}
@@ -251,6 +251,12 @@ impl<'a> Pool<'a> {
         // Long cells first, so that no core waits at the end.
         pool.waiting.sort_by(|a, b| b.flops.total_cmp(&a.flops));
         Ok(pool)
+    }
+
+    fn done_before(&mut self, cell: &PlannedCell, chosen: &BTreeSet<String>, how: &str) {
+        if chosen.contains(&cell.id) {
+            self.board.done(cell, how);
+        }
     }
 
     fn go(&mut self, signal: &Signal) -> Result<()> {
@@ -295,7 +301,7 @@ impl<'a> Pool<'a> {
             let finished = &self.finished;
             let ready =
                 |cell: &&PlannedCell| cell.base.as_ref().is_none_or(|b| finished.contains(b));
-            let Some(i) = self.waiting.iter().position(|cell| ready(&cell)) else {
+            let Some(i) = self.waiting.iter().position(ready) else {
                 return Ok(());
             };
             let cell = self.waiting.remove(i);
