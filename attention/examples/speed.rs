@@ -1,6 +1,6 @@
 //! Times of the operations of a training step, and of whole steps, at the sizes of small experiments.
 //!
-//! `RAYON_NUM_THREADS=1 cargo run --release -p farspan-attention --example speed [ROUNDS [SECTION]]`
+//! `RAYON_NUM_THREADS=1 cargo run --release -p farspan-attention --example speed [ROUNDS [SECTION [SCHEME]]]`
 //!
 //! Every line is the median of rounds in which all candidates take turns.
 
@@ -266,7 +266,11 @@ fn attention(size: Size, rounds: usize, peak: f64) -> Result<()> {
     let qkv = Var::new(random(1, &[size.batch, n, 3 * size.width()], 1.0)?)?;
     // Two products of n²/2 pairs and dim channels forward; five backward.
     let flops = 2.0 * (size.batch * size.heads * n * n * size.dim) as f64;
+    let only = std::env::args().nth(3).unwrap_or_default();
     for (name, plan) in schemes(size)? {
+        if !name.contains(&only) {
+            continue;
+        }
         let prepared = Prepared::new(&plan, &size.geometry(), 0..n, 0..n, &Device::cpu())?;
         let vars: Vec<(String, Var)> = plan
             .params

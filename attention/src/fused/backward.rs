@@ -110,8 +110,8 @@ impl Kernel for Backward<'_, '_> {
                     self.products(s, &tile);
                 }
                 self.finish_queries(&block, &mut sums);
+                sums.settle(c, self.call.values, head);
             }
-            sums.settle(c, head);
         }
         self.finish_keys(batch, kv_head);
         sums

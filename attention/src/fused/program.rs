@@ -5,6 +5,7 @@ use super::compile::{Axis, Compiled, KEYS, Step, Values};
 use super::product::LANES;
 use crate::expr::{Binary, Unary};
 use crate::ops::simd::Simd;
+use std::ops::Range;
 
 /// Where a row of a tile lies.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +36,7 @@ pub(super) struct Sums {
     pub(super) wide: Vec<Vec<f64>>,
     /// By weight, in the parameter's shape; empty unless learned.
     pub(super) weights: Vec<Vec<f64>>,
-    /// By step: sums of a network's gradients (w1, b1, w2 by hidden unit; b2), lane by lane, waiting for [`Sums::settle`].
+    /// By step: sums over pairs that a network's gradients are made of, lane by lane, waiting for [`Sums::settle`].
     lanes: Vec<Vec<f32>>,
 }
 
@@ -51,7 +52,7 @@ impl Sums {
         };
         let tables = || compiled.tables.iter();
         let hidden = |step: &Step| match step {
-            Step::Net { first, .. } => (3 * values.weights[*first].len() + 1) * LANES,
+            Step::Net { first, .. } => (2 * values.weights[*first].len() + 1) * LANES,
             _ => 0,
         };
         let weights = compiled.weights.iter().zip(&values.weights);
@@ -73,30 +74,30 @@ impl Sums {
         }
     }
 
-    /// Adds up the lanes of network gradients of one head, so that long sums continue in f64.
-    pub(super) fn settle(&mut self, compiled: &Compiled, head: usize) {
+    /// Turns what networks left lane by lane into gradients of their weights for one head; long sums go on in f64.
+    pub(super) fn settle(&mut self, compiled: &Compiled, values: &Values, head: usize) {
         for (step, lanes) in compiled.steps.iter().zip(&mut self.lanes) {
             let Step::Net { first, .. } = *step else {
                 continue;
             };
-            let hidden = (lanes.len() / LANES - 1) / 3;
-            for (place, lanes) in lanes.chunks_exact_mut(LANES).enumerate() {
-                let total: f64 = lanes.iter().map(|x| f64::from(*x)).sum();
-                lanes.fill(0.0);
-                let (part, unit) = if place == 3 * hidden {
-                    (3, head)
-                } else {
-                    (place / hidden, place % hidden)
-                };
-                let unit = if part == 2 {
-                    head * hidden + unit
-                } else {
-                    unit
-                };
-                if let Some(sum) = self.weights[first + part].get_mut(unit) {
-                    *sum += total;
+            let sum = |lanes: &[f32]| lanes.iter().map(|x| f64::from(*x)).sum::<f64>();
+            let totals: Vec<f64> = lanes.chunks_exact(LANES).map(sum).collect();
+            lanes.fill(0.0);
+            let [w1, b1, w2, _] = network(values, first, head)
+                .map(|part| part.iter().map(|x| f64::from(*x)).collect::<Vec<_>>());
+            let hidden = w1.len();
+            let mut add = |part: usize, place: usize, x: f64| {
+                if let Some(sum) = self.weights[first + part].get_mut(place) {
+                    *sum += x;
                 }
+            };
+            for l in 0..hidden {
+                let (with_x, without) = (totals[l], totals[hidden + l]);
+                add(0, l, w2[l] * with_x);
+                add(1, l, w2[l] * without);
+                add(2, head * hidden + l, w1[l] * with_x + b1[l] * without);
             }
+            add(3, head, totals[2 * hidden]);
         }
     }
 }
@@ -163,18 +164,16 @@ pub(super) fn forward<S: Simd>(
                 }
             }
             Step::Net { first, input } => {
-                let [w1, b1, w2, b2] = network(values, first, place.head);
-                let (b2, input) = (b2[0], done(input));
-                for at in (0..cols).step_by(S::LANES) {
-                    let x = s.read(input, at);
-                    let mut sum = s.splat(b2);
-                    for l in 0..w1.len() {
-                        let before = s.fma(s.splat(w1[l]), x, s.splat(b1[l]));
-                        // The order of arguments lets NaN through.
-                        let after = s.max(s.splat(0.0), before);
-                        sum = s.fma(s.splat(w2[l]), after, sum);
-                    }
-                    s.write(y, at, sum);
+                let network = network(values, first, place.head);
+                let input = done(input);
+                let mut at = 0;
+                while at + WIDE * S::LANES <= cols {
+                    net::<S, WIDE>(s, network, input, at, y);
+                    at += WIDE * S::LANES;
+                }
+                while at < cols {
+                    net::<S, 1>(s, network, input, at, y);
+                    at += S::LANES;
                 }
             }
         }
@@ -204,13 +203,12 @@ pub(super) fn backward<S: Simd>(
             Step::Table(table) => {
                 let axis = compiled.tables[table].axis;
                 let start = in_group * compiled.padded_places(axis);
-                let total = || -> f64 { up.iter().map(|x| f64::from(*x)).sum() };
                 if !compiled.tables[table].learned {
                     continue;
                 }
                 match axis {
-                    Axis::Fixed => sums.wide[table][start] += total(),
-                    Axis::Query => sums.wide[table][start + place.query] += total(),
+                    Axis::Fixed => sums.wide[table][start] += f64::from(total(s, up)),
+                    Axis::Query => sums.wide[table][start + place.query] += f64::from(total(s, up)),
                     Axis::Key => add(s, &mut sums.narrow[table][start + place.key..][..cols], up),
                     Axis::Distance => {
                         let start = start + place.distance(compiled);
@@ -222,11 +220,8 @@ pub(super) fn backward<S: Simd>(
                 slopes(s, op, value(x), value(k), up, &mut below[slot(x)]);
             }
             Step::Binary(op, a, b) => {
-                binary_slopes(s, op, (value(a), value(b)), up, |s, first, at, slope| {
-                    let operand = &mut below[slot(if first { a } else { b })];
-                    let sum = s.add(s.read(operand, at), slope);
-                    s.write(operand, at, sum);
-                });
+                let slots = (slot(a), slot(b));
+                binary_slopes(s, op, (value(a), value(b)), up, below, slots);
             }
             Step::Select {
                 a,
@@ -303,6 +298,16 @@ pub(super) fn add<S: Simd>(s: S, y: &mut [f32], x: &[f32]) {
         let sum = s.add(s.read(y, at), s.read(x, at));
         s.write(y, at, sum);
     }
+}
+
+/// Sum of whole vectors.
+#[inline(always)]
+fn total<S: Simd>(s: S, x: &[f32]) -> f32 {
+    let mut sum = s.splat(0.0);
+    for at in (0..x.len()).step_by(S::LANES) {
+        sum = s.add(sum, s.read(x, at));
+    }
+    s.total(sum)
 }
 
 /// f of every lane, through f64: for the few operations that have no vector form here.
@@ -419,14 +424,15 @@ fn pull<S: Simd>(
     }
 }
 
-/// Calls `give(s, whether it is the first operand's, place, up · slope)`. Both operands may be one and the same.
+/// Adds `up · slope` to both operands' places in `below`; they may be one and the same.
 #[inline(always)]
 fn binary_slopes<S: Simd>(
     s: S,
     op: Binary,
     (a, b): (&[f32], &[f32]),
     up: &[f32],
-    mut give: impl FnMut(S, bool, usize, S::V),
+    below: &mut [f32],
+    (to_a, to_b): (Range<usize>, Range<usize>),
 ) {
     let (zero, one) = (s.splat(0.0), s.splat(1.0));
     for at in (0..up.len()).step_by(S::LANES) {
@@ -449,39 +455,102 @@ fn binary_slopes<S: Simd>(
                 (guarded(s, up, by_a), guarded(s, up, by_b))
             }
         };
-        give(s, true, at, by_a);
-        give(s, false, at, by_b);
+        let y = &mut below[to_a.clone()];
+        s.write(y, at, s.add(s.read(y, at), by_a));
+        let y = &mut below[to_b.clone()];
+        s.write(y, at, s.add(s.read(y, at), by_b));
     }
 }
 
+/// Vectors that a network takes at a time, so that its weights are read once for all of them.
+const WIDE: usize = 4;
+
+#[inline(always)]
+fn net<S: Simd, const W: usize>(
+    s: S,
+    [w1, b1, w2, b2]: [&[f32]; 4],
+    input: &[f32],
+    at: usize,
+    y: &mut [f32],
+) {
+    let mut x = [s.splat(0.0); W];
+    for (w, x) in x.iter_mut().enumerate() {
+        *x = s.read(input, at + w * S::LANES);
+    }
+    let mut sums = [s.splat(b2[0]); W];
+    let zero = s.splat(0.0);
+    for ((w1, b1), w2) in w1.iter().zip(b1).zip(w2) {
+        let (w1, b1, w2) = (s.splat(*w1), s.splat(*b1), s.splat(*w2));
+        for (sum, x) in sums.iter_mut().zip(x) {
+            // The order of arguments lets NaN through.
+            *sum = s.fma(w2, s.max(zero, s.fma(w1, x, b1)), *sum);
+        }
+    }
+    for (w, sum) in sums.into_iter().enumerate() {
+        s.write(y, at + w * S::LANES, sum);
+    }
+}
+
+/// Gradients of a network on a row. With m = 1 where a unit is live, all that its weights need is Σ m·up·x and Σ m·up:
+/// its output is w₁·x + b₁ there. The two sums of each unit, and Σ up, stay lane by lane in `lanes`.
 #[inline(always)]
 fn net_slopes<S: Simd>(
     s: S,
-    [w1, b1, w2, _]: [&[f32]; 4],
+    network: [&[f32]; 4],
     input: &[f32],
     up: &[f32],
     down: &mut [f32],
     lanes: &mut [f32],
 ) {
-    let hidden = w1.len();
+    let mut at = 0;
+    while at + WIDE * S::LANES <= up.len() {
+        net_slope::<S, WIDE>(s, network, (input, up), at, down, lanes);
+        at += WIDE * S::LANES;
+    }
+    while at < up.len() {
+        net_slope::<S, 1>(s, network, (input, up), at, down, lanes);
+        at += S::LANES;
+    }
+}
+
+#[inline(always)]
+fn net_slope<S: Simd, const W: usize>(
+    s: S,
+    [w1, b1, w2, _]: [&[f32]; 4],
+    (input, up): (&[f32], &[f32]),
+    at: usize,
+    down: &mut [f32],
+    lanes: &mut [f32],
+) {
     let zero = s.splat(0.0);
-    for at in (0..up.len()).step_by(S::LANES) {
-        let up = s.read(up, at);
+    let (mut ups, mut x, mut both, mut by_x) = ([zero; W], [zero; W], [zero; W], [zero; W]);
+    for w in 0..W {
+        ups[w] = s.read(up, at + w * S::LANES);
         // A pair without weight must not bring in an input that is no number.
-        let x = s.select_less(zero, s.abs(up), s.read(input, at), zero);
-        let mut by_x = zero;
-        for l in 0..hidden {
-            let (w1, w2) = (s.splat(w1[l]), s.splat(w2[l]));
-            let before = s.fma(w1, x, s.splat(b1[l]));
-            let live = s.select_less(zero, before, s.mul(up, w2), zero);
-            add_lanes(s, lanes, l, s.mul(live, x));
-            add_lanes(s, lanes, hidden + l, live);
-            add_lanes(s, lanes, 2 * hidden + l, s.mul(up, s.max(zero, before)));
-            by_x = s.fma(live, w1, by_x);
+        let input = s.read(input, at + w * S::LANES);
+        x[w] = s.select_less(zero, s.abs(ups[w]), input, zero);
+        both[w] = s.mul(ups[w], x[w]);
+    }
+    let hidden = w1.len();
+    for l in 0..hidden {
+        let (first, bias) = (s.splat(w1[l]), s.splat(b1[l]));
+        let slope = s.splat(w1[l] * w2[l]);
+        let mut with_x = s.read(lanes, l * LANES);
+        let mut without = s.read(lanes, (hidden + l) * LANES);
+        for w in 0..W {
+            let before = s.fma(first, x[w], bias);
+            with_x = s.select_less(zero, before, s.add(with_x, both[w]), with_x);
+            without = s.select_less(zero, before, s.add(without, ups[w]), without);
+            by_x[w] = s.select_less(zero, before, s.add(by_x[w], slope), by_x[w]);
         }
-        add_lanes(s, lanes, 3 * hidden, up);
-        let sum = s.add(s.read(down, at), by_x);
-        s.write(down, at, sum);
+        s.write(&mut lanes[l * LANES..][..S::LANES], 0, with_x);
+        s.write(&mut lanes[(hidden + l) * LANES..][..S::LANES], 0, without);
+    }
+    for w in 0..W {
+        add_lanes(s, lanes, 2 * hidden, ups[w]);
+        let place = at + w * S::LANES;
+        let sum = s.fma(by_x[w], ups[w], s.read(down, place));
+        s.write(down, place, sum);
     }
 }
 

@@ -522,6 +522,16 @@ mod x86 {
                 _mm512_cvtps_epi32(n), _mm512_set1_epi32(127))));
         }
         #[inline(always)]
+        fn total(self, v: __m512) -> f32 {
+            // SAFETY: as in `plain!`.
+            unsafe { _mm512_reduce_add_ps(v) }
+        }
+        #[inline(always)]
+        fn largest(self, v: __m512) -> f32 {
+            // SAFETY: as in `plain!`.
+            unsafe { _mm512_reduce_max_ps(v) }
+        }
+        #[inline(always)]
         fn split(self, x: __m512) -> (__m512, __m512) {
             // SAFETY: as in `plain!`.
             unsafe {
