@@ -1,6 +1,6 @@
 //! Figures: drawn once as SVG, coloured for light or dark ground, rendered to PNG from the same source.
 //!
-//! [`catalogue`] turns a [`Summary`](crate::summary::Summary) into figures; the other modules know shapes and colours
+//! `catalogue` turns a [`Summary`](crate::summary::Summary) into figures; the other modules know shapes and colours
 //! only. Every figure carries the table of the numbers it shows.
 
 mod canvas;
