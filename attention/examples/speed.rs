@@ -14,6 +14,10 @@ use farspan_attention::{Device, Result, Tensor, Var, ops};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+// As the program itself: candle allocates every intermediate anew.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Clone, Copy)]
 struct Size {
     batch: usize,

@@ -4,7 +4,7 @@ use super::columns::row;
 use super::compile::{Axis, Compiled, KEYS, Step, Values};
 use super::product::LANES;
 use crate::expr::{Binary, Unary};
-use crate::ops::simd::Simd;
+use crate::ops::simd::{Kernel, Simd};
 use std::ops::Range;
 
 /// Where a row of a tile lies.
@@ -110,70 +110,82 @@ pub(super) struct Raws<'a> {
 }
 
 /// Runs all steps; step k writes `registers[k · KEYS..][..cols]`.
-#[inline(always)]
-pub(super) fn forward<S: Simd>(
-    s: S,
-    compiled: &Compiled,
-    values: &Values,
-    place: Place,
-    raws: Raws<'_>,
-    registers: &mut [f32],
-) {
-    let cols = place.cols;
-    for (k, step) in compiled.steps.iter().enumerate() {
-        let (done, rest) = registers.split_at_mut(k * KEYS);
-        let done = |step: usize| &done[step * KEYS..][..cols];
-        let y = &mut rest[..cols];
-        match *step {
-            Step::Table(table) => {
-                let row = values.tables[table].head(place.head);
-                match compiled.tables[table].axis {
-                    Axis::Fixed => y.fill(row[0]),
-                    Axis::Query => y.fill(row[place.query]),
-                    Axis::Key => y.copy_from_slice(&row[place.key..][..cols]),
-                    Axis::Distance => {
-                        y.copy_from_slice(&row[place.distance(compiled)..][..cols]);
+pub(super) struct Steps<'a> {
+    pub(super) compiled: &'a Compiled,
+    pub(super) values: &'a Values,
+    pub(super) place: Place,
+    pub(super) raws: Raws<'a>,
+    pub(super) registers: &'a mut [f32],
+}
+
+impl Kernel for Steps<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Steps {
+            compiled,
+            values,
+            place,
+            raws,
+            registers,
+        } = self;
+        let cols = place.cols;
+        for (k, step) in compiled.steps.iter().enumerate() {
+            let (done, rest) = registers.split_at_mut(k * KEYS);
+            let done = |step: usize| &done[step * KEYS..][..cols];
+            let y = &mut rest[..cols];
+            match *step {
+                Step::Table(table) => {
+                    let row = values.tables[table].head(place.head);
+                    match compiled.tables[table].axis {
+                        Axis::Fixed => y.fill(row[0]),
+                        Axis::Query => y.fill(row[place.query]),
+                        Axis::Key => y.copy_from_slice(&row[place.key..][..cols]),
+                        Axis::Distance => {
+                            y.copy_from_slice(&row[place.distance(compiled)..][..cols]);
+                        }
                     }
                 }
-            }
-            Step::Raw(turn) => y.copy_from_slice(&raws.tiles[turn][raws.start..][..cols]),
-            Step::Unary(op, x) => unary(s, op, done(x), y),
-            Step::Binary(op, a, b) => binary(s, op, done(a), done(b), y),
-            Step::Select {
-                a,
-                b,
-                then,
-                otherwise,
-            } => {
-                let (a, b, then, otherwise) = (done(a), done(b), done(then), done(otherwise));
-                for at in (0..cols).step_by(S::LANES) {
-                    let (a, b) = (s.read(a, at), s.read(b, at));
-                    let chosen = s.select_less(a, b, s.read(then, at), s.read(otherwise, at));
-                    s.write(y, at, chosen);
+                Step::Raw(turn) => y.copy_from_slice(&raws.tiles[turn][raws.start..][..cols]),
+                Step::Unary(op, x) => unary(s, op, done(x), y),
+                Step::Binary(op, a, b) => binary(s, op, done(a), done(b), y),
+                Step::Select {
+                    a,
+                    b,
+                    then,
+                    otherwise,
+                } => {
+                    let (a, b, then, otherwise) = (done(a), done(b), done(then), done(otherwise));
+                    for at in (0..cols).step_by(S::LANES) {
+                        let (a, b) = (s.read(a, at), s.read(b, at));
+                        let chosen = s.select_less(a, b, s.read(then, at), s.read(otherwise, at));
+                        s.write(y, at, chosen);
+                    }
                 }
-            }
-            Step::Lookup {
-                weight,
-                per_head,
-                index,
-            } => {
-                let (start, rows) = rows(compiled, values, weight, per_head, place.head);
-                let table = &values.weights[weight][start..][..rows];
-                for (y, x) in y.iter_mut().zip(done(index)) {
-                    *y = table[row(f64::from(*x), rows)];
+                Step::Lookup {
+                    weight,
+                    per_head,
+                    index,
+                } => {
+                    let (start, rows) = rows(compiled, values, weight, per_head, place.head);
+                    let table = &values.weights[weight][start..][..rows];
+                    for (y, x) in y.iter_mut().zip(done(index)) {
+                        *y = table[row(f64::from(*x), rows)];
+                    }
                 }
-            }
-            Step::Net { first, input } => {
-                let network = network(values, first, place.head);
-                let input = done(input);
-                let mut at = 0;
-                while at + WIDE * S::LANES <= cols {
-                    net::<S, WIDE>(s, network, input, at, y);
-                    at += WIDE * S::LANES;
-                }
-                while at < cols {
-                    net::<S, 1>(s, network, input, at, y);
-                    at += S::LANES;
+                Step::Net { first, input } => {
+                    let network = network(values, first, place.head);
+                    let input = done(input);
+                    let mut at = 0;
+                    while at + WIDE * S::LANES <= cols {
+                        net::<S, WIDE>(s, network, input, at, y);
+                        at += WIDE * S::LANES;
+                    }
+                    while at < cols {
+                        net::<S, 1>(s, network, input, at, y);
+                        at += S::LANES;
+                    }
                 }
             }
         }
@@ -181,7 +193,7 @@ pub(super) fn forward<S: Simd>(
 }
 
 /// From `adjoints` of the last step (zero for all others) to those of every step, and into `sums`. `registers` are
-/// those that [`forward`] left; `in_group` is the number of the head among those of its key/value head.
+/// those that [`Steps`] left; `in_group` is the number of the head among those of its key/value head.
 #[inline(always)]
 pub(super) fn backward<S: Simd>(
     s: S,

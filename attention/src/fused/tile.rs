@@ -2,7 +2,7 @@
 
 use super::compile::{Compiled, KEYS, Score, Values};
 use super::product::{LANES, Product, STRIP, padded};
-use super::program::{Place, Raws, add, forward};
+use super::program::{Place, Raws, Steps, add};
 use super::view::Source;
 use crate::mask::Mask;
 use crate::ops::simd::Simd;
@@ -267,7 +267,14 @@ impl<'a> Call<'a> {
                     tiles: &scratch.s,
                     start: at(r),
                 };
-                forward(s, c, self.values, place, raws, &mut scratch.registers);
+                let (values, registers) = (self.values, &mut scratch.registers);
+                s.call(Steps {
+                    compiled: c,
+                    values,
+                    place,
+                    raws,
+                    registers,
+                });
                 let last = (c.steps.len() - 1) * KEYS;
                 scratch.s[0][at(r)..][..place.cols]
                     .copy_from_slice(&scratch.registers[last..][..place.cols]);
