@@ -1,0 +1,14 @@
+//! Biases: what is added to a score by the positions alone.
+
+pub mod alibi;
+pub mod kerple;
+pub mod t5;
+
+use crate::registry::Entry;
+
+/// In the order in which lists show them.
+pub(crate) const ENTRIES: &[Entry] = &[
+    Entry::of::<alibi::Alibi>(),
+    Entry::of::<t5::T5>(),
+    Entry::of::<kerple::Kerple>(),
+];
