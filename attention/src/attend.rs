@@ -1,15 +1,25 @@
 //! `attend`: the one verb. Picks an implementation, reports it, and refuses what cannot be done.
 
+use crate::hook::{Hook, HookRef, Qkv, Scope, Stage};
 use crate::prepared::Prepared;
-use crate::{Error, Result, Tensor, composed, fused, naive_op};
+use crate::{Error, Result, Tensor, composed, fused, naive_op, tokens};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 pub use crate::mask::Mask;
 
-/// One layer's parameters by name, in the shapes that the plan gives.
+/// What attention reads besides q, k and v, by name: one layer's parameters in the shapes that the plan gives, the
+/// layer's input as [`INPUT`] where [`Plan::reads_input`](crate::plan::Plan::reads_input), and what the layer before
+/// carried over ([`Attended::carried`]).
 pub type Params = BTreeMap<String, Tensor>;
+
+/// Name of the layer's input after its norm, (batch, tokens, width), among [`Params`].
+pub const INPUT: &str = "@input";
+
+/// What names of carried tensors start with.
+pub(crate) const CARRIED: &str = "@carried.";
 
 /// Which implementation is to run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,13 +71,15 @@ pub struct Attended {
     pub output: Tensor,
     /// Name of the implementation that ran.
     pub implementation: &'static str,
+    /// What hooks leave for the next layer: to be added to its [`Params`].
+    pub carried: Params,
 }
 
 /// Attention under a plan, differentiable with respect to `q`, `k`, `v` and every learned parameter.
 ///
 /// `q` is (batch, heads, queries, head_dim), `k` and `v` are (batch, kv_heads, keys, head_dim), all unrotated and of
 /// one float type; query head h reads key/value head h / (heads / kv_heads). `params` holds every parameter of the
-/// score that is not a constant of the plan; others are ignored. Queries that see no key get zeros and give no
+/// plan that is not a constant of it, and the layer's input if the plan reads it; others are ignored. Queries that see no key get zeros and give no
 /// gradient. A NaN in a query, or in a key or value that it sees, makes its output NaN.
 ///
 /// Fails if shapes do not match `prepared`, if a parameter is missing, or if the implementation asked for by name
@@ -81,8 +93,84 @@ pub fn attend(
     mask: &Mask,
     which: Implementation,
 ) -> Result<Attended> {
-    check_shapes(q, k, v, prepared)?;
-    mask.check(prepared.reach())?;
+    let mut qkv = Qkv {
+        q: q.clone(),
+        k: k.clone(),
+        v: v.clone(),
+    };
+    check_shapes(&qkv, prepared)?;
+    mask.check(prepared.tokens())?;
+    let mut params = params.clone();
+    tokens::add(prepared, &mut params)?;
+    let left = RefCell::default();
+    let hooks = |stage: Stage| {
+        prepared
+            .plan()
+            .hooks
+            .iter()
+            .filter(move |hook| hook.stage() == stage)
+    };
+    for hook in hooks(Stage::Inputs) {
+        let scope = Scope::new(prepared, &params, mask, &qkv, &left);
+        let changed = hook.inputs(&scope, qkv.clone())?;
+        check_shapes(&changed, prepared)?;
+        qkv = changed;
+    }
+    let scope = Scope::new(prepared, &params, mask, &qkv, &left);
+    let on_scores: Vec<&HookRef> = hooks(Stage::Scores).collect();
+    let mut attended = match hooks(Stage::Attention).next() {
+        None if on_scores.is_empty() => without_hooks(&qkv, prepared, &params, mask, which)?,
+        own => {
+            if let Implementation::Naive | Implementation::Fused = which {
+                let name = if which == Implementation::Naive {
+                    "naive"
+                } else {
+                    "fused"
+                };
+                let why = "its hooks are functions of tensors";
+                return Err(Error::Unsupported {
+                    name,
+                    why: why.into(),
+                });
+            }
+            let output = match own {
+                Some(hook) => own_attention(&**hook, &scope)?,
+                None => composed::with_hooks(&scope, &needed(prepared, &params)?, &on_scores)?,
+            };
+            Attended {
+                output,
+                implementation: Choice::Composed.name(),
+                carried: Params::new(),
+            }
+        }
+    };
+    attended.carried = left.into_inner();
+    Ok(attended)
+}
+
+fn own_attention(hook: &dyn Hook, scope: &Scope<'_>) -> Result<Tensor> {
+    let output = hook.attention(scope, scope.qkv)?;
+    if output.dims() != scope.qkv.q.dims() {
+        let expected = format!("{:?}", scope.qkv.q.dims());
+        return Err(Error::shape(
+            format!("output of {}", hook.describe()),
+            expected,
+            output.dims(),
+        ));
+    }
+    Ok(output)
+}
+
+/// Attention as turns, expression and token vectors say it, whatever hooks the plan has; `params` holds token vectors
+/// too.
+pub(crate) fn without_hooks(
+    qkv: &Qkv,
+    prepared: &Prepared,
+    params: &Params,
+    mask: &Mask,
+    which: Implementation,
+) -> Result<Attended> {
+    let Qkv { q, k, v } = qkv;
     let params = needed(prepared, params)?;
     let which = choose(which, prepared, q)?;
     let output = match which {
@@ -90,10 +178,10 @@ pub fn attend(
         Choice::Composed => composed::attend(q, k, v, prepared, &params, mask)?,
         Choice::Fused => fused::attend(q, k, v, prepared, &params, mask)?,
     };
-    let implementation = which.name();
     Ok(Attended {
         output,
-        implementation,
+        implementation: which.name(),
+        carried: Params::new(),
     })
 }
 
@@ -128,13 +216,17 @@ pub fn attend_packed(
             found: format!("{:?} and {:?}", prepared.queries(), prepared.keys()),
         });
     }
-    mask.check(prepared.reach())?;
-    if choose(which, prepared, qkv)? == Choice::Fused {
-        let params = needed(prepared, params)?;
+    mask.check(prepared.tokens())?;
+    let hooked = !prepared.plan().hooks.is_empty();
+    if !hooked && choose(which, prepared, qkv)? == Choice::Fused {
+        let mut params = params.clone();
+        tokens::add(prepared, &mut params)?;
+        let params = needed(prepared, &params)?;
         let output = fused::attend_packed(qkv, prepared, &params, mask)?;
         return Ok(Attended {
             output,
             implementation: Choice::Fused.name(),
+            carried: Params::new(),
         });
     }
     let part = |first: usize, n: usize| {
@@ -185,7 +277,8 @@ fn choose(which: Implementation, prepared: &Prepared, input: &Tensor) -> Result<
     }
 }
 
-fn check_shapes(q: &Tensor, k: &Tensor, v: &Tensor, prepared: &Prepared) -> Result<()> {
+fn check_shapes(qkv: &Qkv, prepared: &Prepared) -> Result<()> {
+    let Qkv { q, k, v } = qkv;
     let geometry = prepared.geometry();
     let batch = q.dims().first().copied().unwrap_or(0);
     let queries = [
@@ -217,7 +310,16 @@ fn check_shapes(q: &Tensor, k: &Tensor, v: &Tensor, prepared: &Prepared) -> Resu
     Ok(())
 }
 
-/// The parameters that the score and the query scale read from the caller, in the plan's shapes.
+/// Names for an error message.
+pub(crate) fn names(params: &Params) -> String {
+    params
+        .keys()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// What the score and the query scale read from the caller: parameters in the plan's shapes, and token vectors.
 fn needed(prepared: &Prepared, params: &Params) -> Result<Params> {
     let plan = prepared.plan();
     let mut names = plan.score.param_names();
@@ -225,6 +327,13 @@ fn needed(prepared: &Prepared, params: &Params) -> Result<Params> {
         names.extend(scale.param_names());
     }
     let mut needed = Params::new();
+    for (name, side) in plan.score.token_names() {
+        // A validated plan describes every token vector that it names.
+        let name = format!("{name}@{side}");
+        if let Some(tensor) = params.get(&name) {
+            needed.insert(name, tensor.clone());
+        }
+    }
     for name in names {
         if prepared.constants().contains_key(&name) {
             continue;
@@ -234,11 +343,7 @@ fn needed(prepared: &Prepared, params: &Params) -> Result<Params> {
             .param(&name)
             .map_or(Vec::new(), |spec| spec.shape.clone());
         let Some(tensor) = params.get(&name) else {
-            let given = params
-                .keys()
-                .map(String::as_str)
-                .collect::<Vec<_>>()
-                .join(", ");
+            let given = self::names(params);
             return Err(Error::MissingParam { name, shape, given });
         };
         if tensor.dims() != shape {

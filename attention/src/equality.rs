@@ -133,14 +133,7 @@ fn check_differences(case: &Case) -> Result<(), TestCaseError> {
         v: array(3, keys),
         params,
     };
-    let prepared = Prepared::new(
-        &case.plan,
-        &case.geometry,
-        case.queries.clone(),
-        case.keys.clone(),
-        &Device::cpu(),
-    )
-    .unwrap();
+    let prepared = case.prepared();
     let weights = array(4, queries);
     let value =
         |inputs: &Inputs| (forward(inputs, &prepared, &case.mask).unwrap() * &weights).sum();
@@ -213,6 +206,7 @@ fn usual(score: &str, queries: std::ops::Range<usize>, keys: std::ops::Range<usi
         queries,
         keys,
         mask: Mask::causal(),
+        positions: None,
         seed: 5,
     }
 }

@@ -48,6 +48,7 @@ pub mod embed;
 pub mod error;
 pub mod expr;
 pub mod fused;
+pub mod hook;
 pub mod mask;
 pub mod naive;
 mod naive_op;
@@ -58,6 +59,7 @@ pub mod prepared;
 pub mod scalar;
 pub mod tables;
 pub mod tensor;
+mod tokens;
 
 #[cfg(test)]
 mod equality;

@@ -17,7 +17,8 @@ pub struct Inputs {
     pub k: Array4<f64>,
     /// Values (batch, kv_heads, keys, head_dim).
     pub v: Array4<f64>,
-    /// Parameters that are not constants of the plan, by name.
+    /// Parameters that are not constants of the plan, by name; token vectors as `name@q` (batch, heads, queries) and
+    /// `name@k` (batch, heads, keys), row-major.
     pub params: ParamValues,
 }
 
@@ -91,11 +92,14 @@ pub fn backward(
             let by_score = pair.weight * (d - mean);
             partials.raw = vec![0.0; pair.dots.len()];
             let raw = row.raw(pair);
-            prepared.plan().score.backward(
-                &call.env(h, i, pair.key, &raw),
-                by_score,
-                &mut partials,
-            )?;
+            let tokens = call.tokens(b, h, i, pair.key)?;
+            partials.tokens = tokens.keys().map(|name| (name.clone(), [0.0; 2])).collect();
+            let env = call.env(h, i, pair.key, &raw, &tokens);
+            prepared
+                .plan()
+                .score
+                .backward(&env, by_score, &mut partials)?;
+            call.keep_tokens(b, h, i, pair.key, &mut partials);
             for (turn, by_raw) in partials.raw.iter().enumerate() {
                 by_query_scale += by_raw * pair.dots[turn] * prepared.scale();
                 let by_dot = by_raw * row.scale;
@@ -110,7 +114,12 @@ pub fn backward(
             }
         }
         if let Some(scale) = &prepared.plan().query_scale {
-            scale.backward(&call.env(h, i, 0, &[]), by_query_scale, &mut partials)?;
+            let tokens = TokenValues::new();
+            scale.backward(
+                &call.env(h, i, 0, &[], &tokens),
+                by_query_scale,
+                &mut partials,
+            )?;
         }
     }
     Ok(Gradients {
@@ -127,7 +136,8 @@ struct Call<'a> {
     prepared: &'a Prepared,
     mask: &'a Mask,
     params: ParamValues,
-    tokens: TokenValues,
+    /// Names of the token vectors that the score reads.
+    tokens: Vec<String>,
 }
 
 /// One query with all keys that it sees.
@@ -156,7 +166,7 @@ impl Row {
 impl<'a> Call<'a> {
     fn new(inputs: &'a Inputs, prepared: &'a Prepared, mask: &'a Mask) -> Result<Call<'a>> {
         let geometry = prepared.geometry();
-        mask.check(prepared.reach())?;
+        mask.check(prepared.tokens())?;
         let batch = inputs.q.dim().0;
         let keys = (
             batch,
@@ -186,8 +196,51 @@ impl<'a> Call<'a> {
             prepared,
             mask,
             params,
-            tokens: TokenValues::new(),
+            tokens: prepared
+                .plan()
+                .tokens
+                .iter()
+                .map(|token| token.name.clone())
+                .collect(),
         })
+    }
+
+    /// Place of a head's value at one end of a pair within `name@q` and within `name@k`.
+    fn places(&self, b: usize, h: usize, i: usize, key: usize) -> [usize; 2] {
+        let (_, heads, queries, _) = self.inputs.q.dim();
+        let row = b * heads + h;
+        [row * queries + i, row * self.prepared.keys().len() + key]
+    }
+
+    /// Values of all token vectors for one pair. A side that the score does not read is 0.
+    fn tokens(&self, b: usize, h: usize, i: usize, key: usize) -> Result<TokenValues> {
+        let places = self.places(b, h, i, key);
+        let value = |name: &str, side: usize| {
+            let end = ["q", "k"][side];
+            let values = self.params.get(&format!("{name}@{end}"));
+            match values.map(|values| values.get(places[side])) {
+                Some(Some(x)) => Ok(*x),
+                None => Ok(0.0),
+                Some(None) => Err(Error::expr(format!(
+                    "token vector {name}@{end} is too short"
+                ))),
+            }
+        };
+        let both = |name: &String| Ok((name.clone(), [value(name, 0)?, value(name, 1)?]));
+        self.tokens.iter().map(both).collect()
+    }
+
+    /// Moves the derivatives of one pair's token values to their places in the vectors.
+    fn keep_tokens(&self, b: usize, h: usize, i: usize, key: usize, partials: &mut Partials) {
+        let places = self.places(b, h, i, key);
+        let Partials { tokens, params, .. } = partials;
+        for (name, by) in tokens {
+            for (side, end) in ["q", "k"].iter().enumerate() {
+                if let Some(sums) = params.get_mut(&format!("{name}@{end}")) {
+                    sums[places[side]] += by[side];
+                }
+            }
+        }
     }
 
     /// All (batch, head, query) indices.
@@ -202,16 +255,31 @@ impl<'a> Call<'a> {
         head / (geometry.heads / geometry.kv_heads)
     }
 
-    fn env<'b>(&'b self, head: usize, query: usize, key: usize, raw: &'b [f64]) -> Env<'b> {
+    fn env<'b>(
+        &'b self,
+        head: usize,
+        query: usize,
+        key: usize,
+        raw: &'b [f64],
+        tokens: &'b TokenValues,
+    ) -> Env<'b> {
+        // A position is also asked for where there is no key at all: by a factor of the query alone.
+        let key = self.prepared.keys().start + key;
         Env {
-            i: (self.prepared.queries().start + query) as f64,
-            j: (self.prepared.keys().start + key) as f64,
-            n: self.prepared.reach() as f64,
+            i: self
+                .prepared
+                .position(self.prepared.queries().start + query),
+            j: if key < self.prepared.tokens() {
+                self.prepared.position(key)
+            } else {
+                0.0
+            },
+            n: self.prepared.reach(),
             head,
             heads: self.prepared.geometry().heads,
             raw,
             params: &self.params,
-            tokens: &self.tokens,
+            tokens,
         }
     }
 
@@ -219,7 +287,7 @@ impl<'a> Call<'a> {
         let plan = self.prepared.plan();
         let kv = self.kv_head(h);
         let query_scale = match &plan.query_scale {
-            Some(scale) => scale.eval(&self.env(h, i, 0, &[]))?,
+            Some(scale) => scale.eval(&self.env(h, i, 0, &[], &TokenValues::new()))?,
             None => 1.0,
         };
         let scale = self.prepared.scale() * query_scale;
@@ -250,7 +318,8 @@ impl<'a> Call<'a> {
                 weight: 0.0,
             };
             let raw = row.raw(&pair);
-            scores.push(plan.score.eval(&self.env(h, i, key, &raw))?);
+            let tokens = self.tokens(b, h, i, key)?;
+            scores.push(plan.score.eval(&self.env(h, i, key, &raw, &tokens))?);
             row.pairs.push(pair);
         }
         for (pair, weight) in row.pairs.iter_mut().zip(softmax(&scores)) {

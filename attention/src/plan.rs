@@ -7,6 +7,7 @@ mod text;
 mod validate;
 
 use crate::expr::Expr;
+use crate::hook::HookRef;
 use serde::{Deserialize, Serialize};
 
 /// The sizes of the decoder that a plan is made for.
@@ -39,7 +40,11 @@ pub struct Plan {
     pub query_scale: Option<Expr>,
     /// Raw scores and positions to the score that softmax sees, in units after 1/√head_dim.
     pub score: Expr,
-    /// Parameters that the expressions and the embedding name.
+    /// Numbers per token and head that the score reads at either end of a pair.
+    pub tokens: Vec<TokenVector>,
+    /// What no expression can say: functions of tensors, in the order in which they run.
+    pub hooks: Vec<HookRef>,
+    /// Parameters that the expressions, the embedding and the hooks name.
     pub params: Vec<ParamSpec>,
     /// What a decoder must do with cached keys when the sequence grows.
     pub cache: Cache,
@@ -54,6 +59,8 @@ impl Default for Plan {
             softmax_scale: 1.0,
             query_scale: None,
             score: Expr::Raw(0),
+            tokens: Vec::new(),
+            hooks: Vec::new(),
             params: Vec::new(),
             cache: Cache::Rotated,
         }
@@ -161,6 +168,19 @@ pub enum Positions {
     PerHead(Vec<Expr>),
     /// One per pair.
     PerPair(Vec<Expr>),
+}
+
+/// A number per token and query head, computed from the layer's input: a gate, a decay, their running sum.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TokenVector {
+    /// Name; the score reads it as `name@q` at the query and `name@k` at the key.
+    pub name: String,
+    /// Name of the parameter \[heads, width\] whose rows are multiplied with the layer's input x: `raw` is ⟨w_h, x_t⟩.
+    pub weight: String,
+    /// From `raw`, the token's position `q`, `n` and parameters to the value.
+    pub value: Expr,
+    /// Whether the value is summed over the tokens so far, this one included.
+    pub cumulative: bool,
 }
 
 /// A parameter of a scheme.

@@ -15,6 +15,8 @@ pub struct Prepared {
     geometry: Geometry,
     queries: Range<usize>,
     keys: Range<usize>,
+    /// Position of each token from token 0 on, if it is not the token's index.
+    positions: Option<Arc<[f64]>>,
     device: Device,
     turns: Vec<PreparedTurn>,
     constants: ParamValues,
@@ -68,6 +70,42 @@ impl Prepared {
         keys: Range<usize>,
         device: &Device,
     ) -> Result<Prepared> {
+        Prepared::make(plan, geometry, (queries, keys), None, device)
+    }
+
+    /// The same for tokens whose positions are not their indices: token t stands at `positions[t]`, and `n` is the
+    /// largest position plus one. The mask goes on counting tokens. Fails if a token has no finite position.
+    pub fn with_positions(
+        plan: &Plan,
+        geometry: &Geometry,
+        queries: Range<usize>,
+        keys: Range<usize>,
+        positions: &[f64],
+        device: &Device,
+    ) -> Result<Prepared> {
+        let end = queries.end.max(keys.end);
+        if positions.len() < end || positions.iter().any(|x| !x.is_finite()) {
+            return Err(Error::Argument {
+                what: "positions",
+                expected: format!("a finite number for each of {end} tokens"),
+                found: format!(
+                    "{} numbers",
+                    positions.iter().filter(|x| x.is_finite()).count()
+                ),
+            });
+        }
+        let regular = positions.iter().enumerate().all(|(t, &x)| x == t as f64);
+        let positions = (!regular).then(|| positions[..end].into());
+        Prepared::make(plan, geometry, (queries, keys), positions, device)
+    }
+
+    fn make(
+        plan: &Plan,
+        geometry: &Geometry,
+        (queries, keys): (Range<usize>, Range<usize>),
+        positions: Option<Arc<[f64]>>,
+        device: &Device,
+    ) -> Result<Prepared> {
         plan.validate(geometry)?;
         for (what, range) in [("queries", &queries), ("keys", &keys)] {
             if range.start > range.end {
@@ -79,12 +117,15 @@ impl Prepared {
                 });
             }
         }
-        let n = queries.end.max(keys.end);
+        let n = extent(&positions, queries.end.max(keys.end));
+        let of = |range: &Range<usize>| -> Vec<f64> {
+            range.clone().map(|t| place(&positions, t)).collect()
+        };
         let turn = |turn: &crate::plan::Turn| {
             Ok(PreparedTurn {
                 pairing: turn.pairing,
-                query: Table::new(&turn.query, queries.clone(), n)?,
-                key: Table::new(&turn.key, keys.clone(), n)?,
+                query: Table::at(&turn.query, &of(&queries), n)?,
+                key: Table::at(&turn.key, &of(&keys), n)?,
             })
         };
         let turns = plan.turns.iter().map(turn).collect::<Result<_>>()?;
@@ -93,13 +134,14 @@ impl Prepared {
             .iter()
             .filter_map(|spec| Some((spec.name.clone(), spec.constant()?)))
             .collect();
-        let distances = distances(&queries, &keys);
+        let distances = positions.is_none().then(|| distances(&queries, &keys));
         let bias = Bias::of(&plan.score, distances, n, geometry.heads, &constants)?;
         Ok(Prepared {
             plan: plan.clone(),
             geometry: *geometry,
             queries,
             keys,
+            positions,
             device: device.clone(),
             turns,
             constants,
@@ -128,9 +170,24 @@ impl Prepared {
         self.keys.clone()
     }
 
-    /// Number of positions in use: the largest plus one.
-    pub fn reach(&self) -> usize {
+    /// Number of tokens in use: the largest index plus one.
+    pub fn tokens(&self) -> usize {
         self.queries.end.max(self.keys.end)
+    }
+
+    /// Number of positions in use, n: the largest plus one.
+    pub fn reach(&self) -> f64 {
+        extent(&self.positions, self.tokens())
+    }
+
+    /// Position of token `t`: its index, unless positions were given.
+    pub fn position(&self, t: usize) -> f64 {
+        place(&self.positions, t)
+    }
+
+    /// Whether every token stands at its index, so that equal distances in tokens are equal distances in positions.
+    pub fn is_regular(&self) -> bool {
+        self.positions.is_none()
     }
 
     /// Where it runs.
@@ -173,6 +230,19 @@ impl Prepared {
     }
 }
 
+fn place(positions: &Option<Arc<[f64]>>, t: usize) -> f64 {
+    positions
+        .as_ref()
+        .map_or(t as f64, |positions| positions[t])
+}
+
+fn extent(positions: &Option<Arc<[f64]>>, tokens: usize) -> f64 {
+    match positions {
+        None => tokens as f64,
+        Some(positions) => positions.iter().copied().fold(-1.0, f64::max) + 1.0,
+    }
+}
+
 fn distances(queries: &Range<usize>, keys: &Range<usize>) -> Range<i64> {
     if queries.is_empty() || keys.is_empty() {
         return 0..0;
@@ -184,8 +254,8 @@ fn distances(queries: &Range<usize>, keys: &Range<usize>) -> Range<i64> {
 impl Bias {
     fn of(
         score: &Expr,
-        distances: Range<i64>,
-        n: usize,
+        distances: Option<Range<i64>>,
+        n: f64,
         heads: usize,
         constants: &ParamValues,
     ) -> Result<Bias> {
@@ -195,9 +265,13 @@ impl Bias {
         if bias == Expr::Number(0.0) {
             return Ok(Bias::None);
         }
-        if !bias.is_shift_invariant() {
-            return Ok(Bias::General(bias));
+        // A token vector has a batch axis, which a bias has not.
+        if !bias.token_names().is_empty() {
+            return Ok(Bias::NotAdditive);
         }
+        let Some(distances) = distances.filter(|_| bias.is_shift_invariant()) else {
+            return Ok(Bias::General(bias));
+        };
         if !bias
             .param_names()
             .iter()

@@ -23,6 +23,12 @@ pub struct Table {
 impl Table {
     /// The table for tokens at `positions`, in a call that uses `n` positions.
     pub fn new(rotation: &Rotation, positions: Range<usize>, n: usize) -> Result<Table> {
+        let positions: Vec<f64> = positions.map(|x| x as f64).collect();
+        Table::at(rotation, &positions, n as f64)
+    }
+
+    /// The same for tokens at any real positions.
+    pub fn at(rotation: &Rotation, positions: &[f64], n: f64) -> Result<Table> {
         let pairs = rotation.inv_freq.len();
         let heads = match &rotation.position {
             Positions::PerHead(of) => of.len(),
@@ -39,7 +45,7 @@ impl Table {
         table.cos.reserve(heads * rows * pairs);
         table.sin.reserve(heads * rows * pairs);
         for head in 0..heads {
-            for token in positions.clone() {
+            for &token in positions {
                 let shared = match &rotation.position {
                     Positions::All(of) => Some(place(of, token, n)?),
                     Positions::PerHead(of) => Some(place(&of[head], token, n)?),
@@ -74,10 +80,8 @@ impl Table {
 }
 
 /// The real-valued position of a token; both ends of the pair are the token itself.
-fn place(position: &Expr, token: usize, n: usize) -> Result<f64> {
+fn place(position: &Expr, x: f64, n: f64) -> Result<f64> {
     let (params, tokens) = (ParamValues::new(), TokenValues::new());
-    let x = token as f64;
-    let n = n as f64;
     position.eval(&Env {
         i: x,
         j: x,

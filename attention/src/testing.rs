@@ -5,7 +5,9 @@ use crate::expr::{
     Binary, Env, Expr, ParamValues, Side, TokenValues, Unary, lookup, number, param, select_less,
     shared_lookup,
 };
-use crate::plan::{Geometry, Init, Pairing, ParamSpec, Plan, Positions, Rotation, Turn};
+use crate::plan::{
+    Geometry, Init, Pairing, ParamSpec, Plan, Positions, Rotation, TokenVector, Turn,
+};
 use crate::prepared::Prepared;
 use crate::{DType, Device, Tensor, Var};
 use proptest::prelude::*;
@@ -22,6 +24,8 @@ pub(crate) struct Case {
     pub(crate) queries: Range<usize>,
     pub(crate) keys: Range<usize>,
     pub(crate) mask: Mask,
+    /// Positions of the tokens, if they are not their indices.
+    pub(crate) positions: Option<Vec<f64>>,
     pub(crate) seed: u64,
 }
 
@@ -47,7 +51,18 @@ pub(crate) fn noise(seed: u64, len: usize) -> Vec<f64> {
 }
 
 impl Case {
-    /// Learned parameters with their values.
+    /// The plan made ready for the call.
+    pub(crate) fn prepared(&self) -> Prepared {
+        let (queries, keys) = (self.queries.clone(), self.keys.clone());
+        let (plan, geometry, device) = (&self.plan, &self.geometry, Device::cpu());
+        match &self.positions {
+            None => Prepared::new(plan, geometry, queries, keys, &device),
+            Some(at) => Prepared::with_positions(plan, geometry, queries, keys, at, &device),
+        }
+        .unwrap()
+    }
+
+    /// Learned parameters and token vectors with their values.
     pub(crate) fn params(&self) -> Vec<(String, Vec<usize>, Vec<f64>)> {
         let learned = self.plan.params.iter().filter(|spec| spec.learned);
         let value = |(i, spec): (usize, &ParamSpec)| {
@@ -56,13 +71,43 @@ impl Case {
             let values = values.iter().map(|x| 0.6 + 0.5 * x).collect();
             (spec.name.clone(), spec.shape.clone(), values)
         };
-        learned.enumerate().map(value).collect()
+        let mut params: Vec<_> = learned.enumerate().map(value).collect();
+        for token in &self.plan.tokens {
+            for (end, count) in [("q", self.queries.len()), ("k", self.keys.len())] {
+                let shape = vec![self.batch, self.geometry.heads, count];
+                let values = noise(self.seed + 30 + count as u64, shape.iter().product());
+                params.push((format!("{}@{end}", token.name), shape, values));
+            }
+        }
+        params
+    }
+
+    /// Values of the token vectors for one pair.
+    fn tokens(
+        &self,
+        params: &ParamValues,
+        (b, h): (usize, usize),
+        i: usize,
+        j: usize,
+    ) -> TokenValues {
+        let row = b * self.geometry.heads + h;
+        let at = |name: &str, end: &str, count: usize, place: usize| {
+            params[&format!("{name}@{end}")][row * count + place]
+        };
+        let tokens = self.plan.tokens.iter().map(|token| &token.name);
+        tokens
+            .map(|name| {
+                let q = at(name, "q", self.queries.len(), i - self.queries.start);
+                let k = at(name, "k", self.keys.len(), j - self.keys.start);
+                (name.clone(), [q, k])
+            })
+            .collect()
     }
 
     /// Whether every part of the score that is in use has a finite value at every visible pair: past an infinity inside
     /// of a formula (say tanh(1/0)) the gradient depends on the order of operations.
     pub(crate) fn is_regular(&self) -> bool {
-        let n = self.queries.end.max(self.keys.end);
+        let prepared = self.prepared();
         let mut params: ParamValues = self
             .params()
             .into_iter()
@@ -74,28 +119,31 @@ impl Case {
             .iter()
             .filter_map(|spec| Some((spec.name.clone(), spec.constant()?)));
         params.extend(constants);
-        let tokens = TokenValues::new();
+        let none = TokenValues::new();
         let holds = |expr: &Expr, i: usize, j: usize| {
             let heads = self.geometry.heads;
             [-1.6, -0.5, 0.0, 0.6, 1.7].into_iter().all(|raw| {
                 let raw = [raw, -raw, 0.8 * raw];
-                let (i, j, n) = (i as f64, j as f64, n as f64);
                 let params = &params;
-                let tokens = &tokens;
-                (0..heads).all(|head| {
-                    regular(
-                        expr,
-                        &Env {
-                            i,
-                            j,
-                            n,
-                            head,
-                            heads,
-                            raw: &raw,
-                            params,
-                            tokens,
-                        },
-                    )
+                let own = expr.token_names().is_empty();
+                let entries = (0..heads).flat_map(|h| (0..self.batch).map(move |b| (b, h)));
+                entries.into_iter().all(|(b, head)| {
+                    let tokens = if own {
+                        none.clone()
+                    } else {
+                        self.tokens(params, (b, head), i, j)
+                    };
+                    let env = Env {
+                        i: prepared.position(i),
+                        j: prepared.position(j),
+                        n: prepared.reach(),
+                        head,
+                        heads,
+                        raw: &raw,
+                        params,
+                        tokens: &tokens,
+                    };
+                    regular(expr, &env)
                 })
             })
         };
@@ -103,7 +151,7 @@ impl Case {
         if !self
             .queries
             .clone()
-            .all(|i| scale.is_none_or(|scale| holds(scale, i, 0)))
+            .all(|i| scale.is_none_or(|scale| holds(scale, i, i)))
         {
             return false;
         }
@@ -142,8 +190,7 @@ impl Case {
             params.insert(name.clone(), var.tensor().clone());
             vars.push((name, var));
         }
-        let (queries, keys) = (self.queries.clone(), self.keys.clone());
-        let prepared = Prepared::new(&self.plan, &self.geometry, queries, keys, &device)?;
+        let prepared = self.prepared();
         let [q, k, v] = [0, 1, 2].map(|i| vars[i].1.tensor());
         let output = attend(q, k, v, &prepared, &params, &self.mask, which)?.output;
         let weights = noise(self.seed + 4, output.elem_count());
@@ -370,6 +417,11 @@ fn bounded(expr: Expr) -> Expr {
     expr.unary(Unary::Tanh) * 3.0
 }
 
+/// A token vector at one end.
+fn at(side: Side) -> Expr {
+    Expr::Token("g".into(), side)
+}
+
 fn score(raws: usize) -> impl Strategy<Value = Expr> {
     let bias = || expr(0).prop_map(bounded);
     prop_oneof![
@@ -377,6 +429,8 @@ fn score(raws: usize) -> impl Strategy<Value = Expr> {
         3 => bias().prop_map(|bias| crate::expr::raw() + bias),
         2 => bias().prop_map(|bias| crate::expr::raw() - bias),
         3 => expr(raws).prop_map(bounded),
+        1 => bias().prop_map(|bias| crate::expr::raw() + bias + at(Side::Query) - at(Side::Key)),
+        1 => expr(raws).prop_map(|expr| bounded(expr * at(Side::Key)) - at(Side::Query).unary(Unary::Abs)),
         1 => bias().prop_map(|bias| select_less(
             Expr::Query - Expr::Key,
             number(3.0),
@@ -384,6 +438,16 @@ fn score(raws: usize) -> impl Strategy<Value = Expr> {
             number(f64::NEG_INFINITY),
         )),
     ]
+}
+
+/// Rising positions with gaps.
+fn skips(seed: u64, count: usize) -> Vec<f64> {
+    let steps = noise(seed ^ 0x5A, count).into_iter();
+    let at = steps.scan(0.0, |at: &mut f64, x| {
+        *at += if x > 0.3 { 3.5 } else { 1.0 };
+        Some(*at)
+    });
+    at.collect()
 }
 
 /// A random call: random plan, shapes, positions and mask.
@@ -413,14 +477,30 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
                         .clone()
                         .filter(|scale| !scale.any(&|part| part == &Expr::Key));
                     let mut used = score.param_names();
+                    let gated = !score.token_names().is_empty();
+                    let tokens = gated.then(|| TokenVector {
+                        name: "g".into(),
+                        weight: "g.w".into(),
+                        value: crate::expr::raw(),
+                        cumulative: true,
+                    });
                     used.extend(query_scale.iter().flat_map(Expr::param_names));
-                    let params = specs(heads, &used);
+                    let mut params = specs(heads, &used);
+                    params.extend(gated.then(|| ParamSpec {
+                        name: "g.w".into(),
+                        shape: vec![heads, geometry.width],
+                        init: Init::Normal(0.0, 0.02),
+                        learned: true,
+                        per_layer: true,
+                        clamp: None,
+                    }));
                     let turns = turns.clone();
                     let plan = Plan {
                         turns,
                         score,
                         query_scale,
                         softmax_scale: 1.3,
+                        tokens: tokens.into_iter().collect(),
                         params,
                         ..Plan::default()
                     };
@@ -431,6 +511,7 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
                         queries: queries.clone(),
                         keys: keys.clone(),
                         mask: mask.clone(),
+                        positions: (seed % 4 == 0).then(|| skips(seed, queries.end.max(keys.end))),
                         seed: seed % 1_000_000,
                     }
                 })

@@ -5,7 +5,7 @@
 
 use super::Call;
 use super::value::{Value, binary, choose, tensor, unary, where_live};
-use crate::expr::{Env, Expr, TokenValues, Unary};
+use crate::expr::{Env, Expr, Side, TokenValues, Unary};
 use crate::mask::Mask;
 use crate::{DType, Device, Error, Result, Tensor};
 use std::ops::Range;
@@ -27,7 +27,8 @@ pub(super) struct Grid<'a> {
 /// Coordinates along one axis of the grid.
 #[derive(Clone, Debug)]
 enum Axis {
-    Positions(Range<usize>),
+    /// Positions of these tokens.
+    Tokens(Range<usize>),
     /// q − k on the key axis, with k = 0.
     Distances(Range<i64>),
     Zero,
@@ -59,19 +60,19 @@ impl<'a> Grid<'a> {
         let causal = mask.is_some_and(|mask| mask.causal);
         let end = queries.end as i64 - keys.start as i64;
         let start = queries.start as i64 - (keys.end as i64 - 1);
-        let distances = if causal {
-            start.max(0)..end.max(1)
-        } else {
-            start..end
+        let distances = match call.prepared.is_regular() {
+            false => None,
+            true if causal => Some(start.max(0)..end.max(1)),
+            true => Some(start..end),
         };
         Ok(Grid {
             call,
-            queries: Axis::Positions(queries),
-            keys: Axis::Positions(keys),
+            queries: Axis::Tokens(queries),
+            keys: Axis::Tokens(keys),
             dtype,
             raws: Vec::new(),
             visible,
-            distances: Some(distances),
+            distances,
         })
     }
 
@@ -136,7 +137,7 @@ impl<'a> Grid<'a> {
                 let row = (**index).clone().unary(Unary::Floor);
                 self.lookup(&self.param(table)?, *per_head, self.part(&row, live)?)
             }
-            Expr::Token(name, _) => Err(Error::expr(format!("token vector {name:?} is not given"))),
+            Expr::Token(name, side) => self.token(name, *side),
             Expr::Net { name, input } => self.network(name, self.part(input, live)?),
             Expr::Unary(op, x) => unary(*op, self.part(x, live)?, live),
             Expr::Binary(op, x, y) => {
@@ -203,7 +204,7 @@ impl<'a> Grid<'a> {
     fn places(&self, first: i64) -> Result<Tensor> {
         let mut places = Vec::with_capacity(self.queries.len() * self.keys.len());
         for i in 0..self.queries.len() {
-            let distance = |j| (self.queries.at(i) - self.keys.at(j)) as i64;
+            let distance = |j| (self.at(&self.queries, i) - self.at(&self.keys, j)) as i64;
             places.extend((0..self.keys.len()).map(|j| (distance(j) - first).max(0) as u32));
         }
         let count = places.len();
@@ -235,9 +236,9 @@ impl<'a> Grid<'a> {
             for i in 0..queries.len() {
                 for j in 0..keys.len() {
                     let env = Env {
-                        i: queries.at(i),
-                        j: keys.at(j),
-                        n: prepared.reach() as f64,
+                        i: self.at(&queries, i),
+                        j: self.at(&keys, j),
+                        n: prepared.reach(),
                         head,
                         heads: prepared.geometry().heads,
                         raw: &[],
@@ -263,6 +264,15 @@ impl<'a> Grid<'a> {
         }))
     }
 
+    /// Coordinate of a place of an axis.
+    fn at(&self, axis: &Axis, place: usize) -> f64 {
+        match axis {
+            Axis::Tokens(range) => self.call.prepared.position(range.start + place),
+            Axis::Distances(range) => (range.start + place as i64) as f64,
+            Axis::Zero => 0.0,
+        }
+    }
+
     /// A parameter in the compute type, learned or not.
     fn param(&self, name: &str) -> Result<Tensor> {
         if let Some(tensor) = self.call.params.get(name) {
@@ -274,6 +284,25 @@ impl<'a> Grid<'a> {
             (Some(spec), Some(values)) => tensor(values, &spec.shape, self.dtype, self.device()),
             _ => Err(Error::expr(format!("no parameter {name:?}"))),
         }
+    }
+
+    /// A token vector along its axis of the grid: (batch, heads, queries, 1) or (batch, heads, 1, keys).
+    fn token(&self, name: &str, side: Side) -> Result<Value> {
+        let name = format!("{name}@{side}");
+        let Some(vector) = self.call.params.get(&name) else {
+            return Err(Error::expr(format!("token vector {name} is not given")));
+        };
+        let (axis, first, unit) = match side {
+            Side::Query => (&self.queries, self.call.prepared.queries().start, 3),
+            Side::Key => (&self.keys, self.call.prepared.keys().start, 2),
+        };
+        let Axis::Tokens(range) = axis else {
+            return Err(Error::expr(format!(
+                "token vector {name} is not read by distance"
+            )));
+        };
+        let part = vector.narrow(2, range.start - first, range.len())?;
+        Ok(Value::Tensor(part.to_dtype(self.dtype)?.unsqueeze(unit)?))
     }
 
     fn lookup(&self, table: &Tensor, per_head: bool, row: Value) -> Result<Value> {
@@ -346,17 +375,9 @@ impl<'a> Grid<'a> {
 impl Axis {
     fn len(&self) -> usize {
         match self {
-            Axis::Positions(range) => range.len(),
+            Axis::Tokens(range) => range.len(),
             Axis::Distances(range) => (range.end - range.start).max(0) as usize,
             Axis::Zero => 1,
-        }
-    }
-
-    fn at(&self, place: usize) -> f64 {
-        match self {
-            Axis::Positions(range) => (range.start + place) as f64,
-            Axis::Distances(range) => (range.start + place as i64) as f64,
-            Axis::Zero => 0.0,
         }
     }
 }

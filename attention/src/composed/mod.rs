@@ -11,12 +11,15 @@ mod value;
 
 use crate::attend::Params;
 use crate::expr::Expr;
+use crate::hook::{HookRef, Qkv, Scope};
 use crate::mask::Mask;
 use crate::prepared::{Bias, Prepared, Toeplitz};
 use crate::{Error, Result, Tensor};
 use lower::Grid;
 use std::ops::Range;
 use value::Value;
+
+pub(crate) use value::tensor;
 
 /// Bytes that the temporaries of one query block may take.
 const BLOCK_BYTES: usize = 256 << 20;
@@ -45,10 +48,114 @@ pub(crate) fn attend(
     };
     let rotated = call.rotated(q, k)?;
     let rows = rows_per_block(batch * heads * prepared.keys().len() * q.dtype().size_in_bytes());
-    let mut blocks = Vec::new();
-    for start in (0..queries).step_by(rows) {
-        blocks.push(call.block(&rotated, v, start..(start + rows).min(queries))?);
+    in_blocks(queries, rows, |rows| call.block(&rotated, v, rows))
+}
+
+/// The same with hooks between score and softmax; `scope` has everything that they may read.
+pub(crate) fn with_hooks(scope: &Scope<'_>, params: &Params, hooks: &[&HookRef]) -> Result<Tensor> {
+    let Qkv { q, k, v } = scope.qkv;
+    let (batch, heads, queries, dim) = q.dims4()?;
+    if q.elem_count() == 0 {
+        return Ok(q.clone());
     }
+    let prepared = scope.prepared;
+    let call = Call {
+        prepared,
+        params,
+        mask: scope.mask,
+        scores: call_scores(prepared),
+    };
+    let rotated = call.rotated(q, k)?;
+    let rows = if hooks.iter().any(|hook| hook.needs_all_queries()) {
+        queries
+    } else {
+        rows_per_block(batch * heads * prepared.keys().len() * q.dtype().size_in_bytes())
+    };
+    in_blocks(queries, rows, |rows| {
+        let first = prepared.queries().start;
+        let queries = first + rows.start..first + rows.end;
+        let keys = scope.mask.reachable(&queries, &prepared.keys());
+        if keys.is_empty() {
+            let shape = (batch, heads, rows.len(), dim);
+            return Tensor::zeros(shape, prepared.device())?.to_dtype(v.dtype());
+        }
+        let block = scope.block(queries.clone(), keys.clone());
+        let mut scores = call.shown(&rotated, queries, keys, q)?;
+        for hook in hooks {
+            let changed = hook.scores(&block, &scores)?;
+            if changed.dims() != scores.dims() {
+                let expected = format!("{:?}", scores.dims());
+                let what = format!("scores of {}", hook.describe());
+                return Err(Error::shape(what, expected, changed.dims()));
+            }
+            scores = changed;
+        }
+        let weights = masked_softmax(&block, &scores)?;
+        weights.matmul(&block.repeated(&block.of_keys(v)?)?.contiguous()?)
+    })
+}
+
+/// The plan's scores of a scope's queries and keys, 0 where the mask hides a pair.
+pub(crate) fn plain_scores(scope: &Scope<'_>, qkv: &Qkv) -> Result<Tensor> {
+    let call = Call {
+        prepared: scope.prepared,
+        params: scope.params,
+        mask: scope.mask,
+        scores: call_scores(scope.prepared),
+    };
+    let rotated = call.rotated(&qkv.q, &qkv.k)?;
+    call.shown(&rotated, scope.queries.clone(), scope.keys.clone(), &qkv.q)
+}
+
+/// Softmax over the visible keys of a scope; a row without any gives zeros.
+pub(crate) fn masked_softmax(scope: &Scope<'_>, scores: &Tensor) -> Result<Tensor> {
+    let hidden = |i: usize| {
+        let keys = scope.keys.clone();
+        keys.map(move |j| {
+            if scope.mask.sees(i, j) {
+                0.0
+            } else {
+                f64::NEG_INFINITY
+            }
+        })
+    };
+    let hidden: Vec<f64> = scope.queries.clone().flat_map(hidden).collect();
+    let bias = scope.constant(&hidden, &[1, scope.queries.len(), scope.keys.len()])?;
+    softmax::weights(scores, Some(&bias))
+}
+
+/// The value of a token vector's expression (batch, heads, tokens), where `raw` is of that shape.
+pub(crate) fn per_token(
+    prepared: &Prepared,
+    params: &Params,
+    value: &Expr,
+    raw: &Tensor,
+) -> Result<Tensor> {
+    let mask = Mask::default();
+    let call = Call {
+        prepared,
+        params,
+        mask: &mask,
+        scores: Vec::new(),
+    };
+    // A row of tokens is a column of queries with one key.
+    let mut grid = Grid::new(&call, prepared.queries(), 0..1, raw.dtype(), None)?;
+    let raw = raw.unsqueeze(3)?;
+    grid.raws = vec![Some(raw.clone())];
+    let value = grid.full(grid.lower(value)?)?;
+    value.broadcast_as(raw.shape())?.contiguous()?.squeeze(3)
+}
+
+/// Joins what `block` gives for `rows` queries at a time.
+fn in_blocks(
+    queries: usize,
+    rows: usize,
+    block: impl Fn(Range<usize>) -> Result<Tensor>,
+) -> Result<Tensor> {
+    let starts = (0..queries).step_by(rows);
+    let blocks = starts
+        .map(|start| block(start..(start + rows).min(queries)))
+        .collect::<Result<Vec<_>>>()?;
     match blocks.as_slice() {
         [one] => Ok(one.clone()),
         _ => Tensor::cat(&blocks.iter().collect::<Vec<_>>(), 2),
@@ -133,17 +240,8 @@ impl Call<'_> {
             return Tensor::zeros(shape, self.prepared.device())?.to_dtype(v.dtype());
         }
         let part = |x: &Tensor| part(x, keys.start - first_key, keys.len());
-        // The query heads that share a key head stand below each other, so that keys are never copied.
-        let grouped = [batch, kv_heads, geometry.heads / kv_heads * rows.len(), dim];
         let apart = [batch, geometry.heads, rows.len(), keys.len()];
-        let mut raws = vec![None; self.prepared.plan().raw_scores()];
-        for one in rotated {
-            let q = self::part(&one.q, rows.start, rows.len())?
-                .contiguous()?
-                .reshape(&grouped)?;
-            let raw = q.matmul(&part(&one.k)?.t()?)?.reshape(&apart)?;
-            raws[one.turn] = Some(raw);
-        }
+        let raws = self.raws(rotated, &queries, &keys)?;
         let (raw, bias) = self.scores(raws, queries, keys.clone(), v)?;
         // A score that names no raw score lacks the batch.
         let raw = if raw.dims() == apart {
@@ -162,6 +260,52 @@ impl Call<'_> {
         mixed.reshape((batch, geometry.heads, rows.len(), dim))
     }
 
+    /// Raw scores by turn, each (batch, heads, queries, keys).
+    fn raws(
+        &self,
+        rotated: &[Rotated],
+        queries: &Range<usize>,
+        keys: &Range<usize>,
+    ) -> Result<Vec<Option<Tensor>>> {
+        let (first_query, first_key) = (self.prepared.queries().start, self.prepared.keys().start);
+        let mut raws = vec![None; self.prepared.plan().raw_scores()];
+        for one in rotated {
+            let (batch, heads, _, dim) = one.q.dims4()?;
+            let kv_heads = one.k.dim(1)?;
+            // The query heads that share a key head stand below each other, so that keys are never copied.
+            let grouped = [batch, kv_heads, heads / kv_heads * queries.len(), dim];
+            let q = part(&one.q, queries.start - first_query, queries.len())?;
+            let q = q.contiguous()?.reshape(&grouped)?;
+            let k = part(&one.k, keys.start - first_key, keys.len())?;
+            let raw = q.matmul(&k.t()?)?;
+            raws[one.turn] = Some(raw.reshape((batch, heads, queries.len(), keys.len()))?);
+        }
+        Ok(raws)
+    }
+
+    /// The whole score (batch, heads, queries, keys), 0 where the mask hides a pair.
+    fn shown(
+        &self,
+        rotated: &[Rotated],
+        queries: Range<usize>,
+        keys: Range<usize>,
+        like: &Tensor,
+    ) -> Result<Tensor> {
+        let (batch, heads, ..) = like.dims4()?;
+        let shape = [batch, heads, queries.len(), keys.len()];
+        let hides = !self.mask.hides_nothing(&queries, &keys);
+        let raws = self.raws(rotated, &queries, &keys)?;
+        let mask = hides.then_some(self.mask);
+        let mut grid = Grid::new(self, queries, keys, like.dtype(), mask)?;
+        grid.raws = raws;
+        let scores = grid.where_visible(&self.prepared.plan().score, 0.0)?;
+        if scores.dims() == shape {
+            Ok(scores)
+        } else {
+            scores.broadcast_as(&shape)?.contiguous()
+        }
+    }
+
     /// What softmax sees, −∞ where hidden, as a sum: (batch, heads, queries, keys), and (1 or heads, queries, keys).
     fn scores(
         &self,
@@ -178,7 +322,7 @@ impl Call<'_> {
         let whole = |expr: &Expr, raws| -> Result<Tensor> {
             let mut grid = Grid::new(self, queries.clone(), keys.clone(), like.dtype(), mask)?;
             grid.raws = raws;
-            grid.hidden(expr)
+            grid.where_visible(expr, f64::NEG_INFINITY)
         };
         let score = &self.prepared.plan().score;
         let bias = match self.prepared.bias() {
@@ -228,7 +372,7 @@ impl Call<'_> {
                 }));
             }
         }
-        value::tensor(
+        tensor(
             &values,
             &[heads, queries.len(), keys.len()],
             like.dtype(),
@@ -247,12 +391,12 @@ fn part(x: &Tensor, start: usize, len: usize) -> Result<Tensor> {
 }
 
 impl Grid<'_> {
-    /// The value of `expr` everywhere, −∞ where the mask hides a pair.
-    fn hidden(&self, expr: &Expr) -> Result<Tensor> {
+    /// The value of `expr` where a pair is visible, `hidden` where the mask hides it.
+    fn where_visible(&self, expr: &Expr, hidden: f64) -> Result<Tensor> {
         let value = self.full(self.lower(expr)?)?;
         match self.visible() {
             None => Ok(value),
-            Some(visible) => value::choose(visible, &value, &Value::Number(f64::NEG_INFINITY)),
+            Some(visible) => value::choose(visible, &value, &Value::Number(hidden)),
         }
     }
 }

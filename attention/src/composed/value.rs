@@ -24,7 +24,7 @@ impl Value {
 }
 
 /// `values` in another float type, cast last.
-pub(super) fn tensor(
+pub(crate) fn tensor(
     values: &[f64],
     shape: &[usize],
     dtype: DType,

@@ -2,9 +2,10 @@
 //! hidden on a tile. Kernels skip work by it. All answers err on the safe side.
 
 use super::eval::{Env, ParamValues, TokenValues};
-use super::{Binary, Expr, Unary};
+use super::{Binary, Expr, Side, Unary};
 use crate::Result;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// How a value depends on the two positions.
 #[derive(Clone, Copy, PartialEq)]
@@ -57,6 +58,25 @@ impl Expr {
                 _ => invariant(&[x, y]),
             },
             _ => invariant(&self.children()),
+        }
+    }
+
+    /// Token vectors that it reads, and at which end, each once.
+    pub fn token_names(&self) -> Vec<(Arc<str>, Side)> {
+        let mut names = Vec::new();
+        self.collect_tokens(&mut names);
+        names
+    }
+
+    fn collect_tokens(&self, into: &mut Vec<(Arc<str>, Side)>) {
+        match self {
+            Expr::Token(name, side) if !into.contains(&(name.clone(), *side)) => {
+                into.push((name.clone(), *side));
+            }
+            _ => self
+                .children()
+                .iter()
+                .for_each(|child| child.collect_tokens(into)),
         }
     }
 
@@ -134,12 +154,11 @@ impl Expr {
     pub fn toeplitz(
         &self,
         distances: Range<i64>,
-        n: usize,
+        n: f64,
         (head, heads): (usize, usize),
         params: &ParamValues,
     ) -> Result<Vec<f64>> {
         let tokens = TokenValues::new();
-        let n = n as f64;
         let at = |distance: i64| {
             let (i, j) = (distance.max(0) as f64, (-distance).max(0) as f64);
             self.eval(&Env {
@@ -428,7 +447,7 @@ mod tests {
         let params = ParamValues::from([("slope".into(), vec![1.0, 0.5])]);
         let bias = parse("-slope[h] * max(q - k, 0)");
         assert_eq!(
-            bias.toeplitz(-2..3, 8, (1, 2), &params).unwrap(),
+            bias.toeplitz(-2..3, 8.0, (1, 2), &params).unwrap(),
             [0.0, 0.0, 0.0, -0.5, -1.0]
         );
     }

@@ -150,7 +150,7 @@ impl Backward<'_, '_> {
         let vt = &extra.vt[tile.key / KEYS * c.head_dim * KEY_STEP..];
         call.product(s, tile, (&extra.upstream, scratch.width), vt, &mut extra.dp);
         for r in 0..tile.rows.len() {
-            let place = call.scores(s, tile, r, block.head, scratch);
+            let place = call.scores(s, tile, r, (block.batch, block.head), scratch);
             let (range, cols) = (at(r)..at(r) + place.cols, place.cols);
             let (p, dp) = (&mut extra.p[range.clone()], &extra.dp[range.clone()]);
             let row = &mut scratch.s[0][range.clone()];

@@ -8,10 +8,12 @@
 use super::columns::{Column, Columns, Places};
 use super::product::LANES;
 use super::rotate::Angles;
-use crate::expr::{Binary, Expr, ParamValues, Unary};
+use super::tile::ROWS;
+use crate::expr::{Binary, Expr, ParamValues, Side, Tile, Unary};
 use crate::plan::Pairing;
 use crate::prepared::{Bias, Prepared};
 use crate::{Error, Result};
+use std::ops::Range;
 
 /// Keys of one tile.
 pub(super) const KEYS: usize = 128;
@@ -36,8 +38,10 @@ pub(super) struct Table {
     pub(super) axis: Axis,
     /// Whether heads have values of their own.
     pub(super) per_head: bool,
-    /// Whether a learned parameter enters.
+    /// Whether a learned parameter enters, or a token vector.
     pub(super) learned: bool,
+    /// Name of the token vector that it is, `name@q` or `name@k`; such a table has values for each batch entry.
+    pub(super) token: Option<String>,
 }
 
 /// One step of the score on a row of keys; operands are numbers of earlier steps.
@@ -100,6 +104,8 @@ pub(crate) struct Compiled {
     /// Number and first position of the keys.
     pub(super) keys: usize,
     pub(super) first_key: usize,
+    /// Position of each token, if it is not the token's index.
+    positions: Option<Vec<f64>>,
     reach: f64,
     pub(super) scale: f64,
     pub(super) turns: Vec<Turn>,
@@ -111,21 +117,25 @@ pub(crate) struct Compiled {
     /// Parameters that steps read directly, and whether they are learned.
     pub(super) weights: Vec<(String, bool)>,
     constants: ParamValues,
+    /// Whether the score hides a whole tile, whatever is learned: \[blocks, tiles\]; empty if it never does.
+    hidden: Vec<bool>,
     /// Values of the tables that nothing learned enters.
     ready: Vec<Option<Lanes>>,
 }
 
-/// Values of a table in f32: one row for all heads or one per head, padded so that whole tiles may be read.
+/// Values of a table in f32: one row for all heads or one per head, and per batch entry for token vectors, padded so
+/// that whole tiles may be read.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lanes {
     values: Vec<f32>,
-    stride: usize,
+    /// From one batch entry to the next, and from one head to the next; 0 where all share.
+    strides: (usize, usize),
     len: usize,
 }
 
 impl Lanes {
-    pub(super) fn head(&self, head: usize) -> &[f32] {
-        &self.values[head * self.stride..][..self.len]
+    pub(super) fn row(&self, batch: usize, head: usize) -> &[f32] {
+        &self.values[batch * self.strides.0 + head * self.strides.1..][..self.len]
     }
 }
 
@@ -143,6 +153,7 @@ impl Compiled {
         let geometry = prepared.geometry();
         let mut builder = Builder {
             constants: prepared.constants(),
+            regular: prepared.is_regular(),
             exprs: Vec::new(),
             steps: Vec::new(),
             tables: Vec::new(),
@@ -196,7 +207,12 @@ impl Compiled {
             first_query: prepared.queries().start,
             keys: prepared.keys().len(),
             first_key: prepared.keys().start,
-            reach: prepared.reach() as f64,
+            positions: (!prepared.is_regular()).then(|| {
+                (0..prepared.tokens())
+                    .map(|t| prepared.position(t))
+                    .collect()
+            }),
+            reach: prepared.reach(),
             scale: prepared.scale(),
             turns: turns.collect(),
             score,
@@ -205,6 +221,7 @@ impl Compiled {
             query_scale,
             weights: builder.weights,
             constants: prepared.constants().clone(),
+            hidden: hidden_tiles(prepared),
             ready: Vec::new(),
         };
         let ready = |table: &Table| match table.learned {
@@ -213,6 +230,13 @@ impl Compiled {
         };
         compiled.ready = compiled.tables.iter().map(ready).collect::<Result<_>>()?;
         Ok(compiled)
+    }
+
+    /// Whether the score hides all keys of the tile that starts at key number `key` from the block of queries that
+    /// starts at number `row`.
+    #[inline(always)]
+    pub(super) fn hides(&self, row: usize, key: usize) -> bool {
+        !self.hidden.is_empty() && self.hidden[row / ROWS * self.keys.div_ceil(KEYS) + key / KEYS]
     }
 
     /// Query heads that read one key/value head.
@@ -224,9 +248,10 @@ impl Compiled {
     pub(super) fn values(&self, learned: ParamValues) -> Result<Values> {
         let mut params = self.constants.clone();
         params.extend(learned);
-        let table = |(table, ready): (&Table, &Option<Lanes>)| match ready {
-            Some(ready) => Ok(ready.clone()),
-            None => self.tabulate(table, &params),
+        let table = |(table, ready): (&Table, &Option<Lanes>)| match (ready, &table.token) {
+            (Some(ready), _) => Ok(ready.clone()),
+            (None, Some(name)) => self.token_lanes(table, name, &params),
+            (None, None) => self.tabulate(table, &params),
         };
         let tables = self
             .tables
@@ -265,7 +290,8 @@ impl Compiled {
     }
 
     fn positions(&self, axis: Axis) -> Places {
-        let range = |first: usize, n: usize| (first..first + n).map(|x| x as f64).collect();
+        let position = |t: usize| self.positions.as_ref().map_or(t as f64, |at| at[t]);
+        let range = |first: usize, n: usize| (first..first + n).map(position).collect();
         let n = self.places(axis);
         match axis {
             Axis::Fixed => Places {
@@ -311,10 +337,37 @@ impl Compiled {
                 *x = column.at(place) as f32;
             }
         }
-        let stride = if table.per_head { len } else { 0 };
+        let strides = (0, if table.per_head { len } else { 0 });
         Ok(Lanes {
             values,
-            stride,
+            strides,
+            len,
+        })
+    }
+
+    /// A token vector (batch, heads, places) with its rows padded.
+    fn token_lanes(&self, table: &Table, name: &str, params: &ParamValues) -> Result<Lanes> {
+        let (places, len) = (self.places(table.axis), self.padded_places(table.axis));
+        let given = params.get(name).map_or(&[][..], Vec::as_slice);
+        let per_entry = (self.heads * places).max(1);
+        if given.is_empty() || !given.len().is_multiple_of(per_entry) {
+            let why = format!(
+                "token vector {name}: expected {} heads of {places} values per batch entry, found {} values",
+                self.heads,
+                given.len()
+            );
+            return Err(Error::expr(why));
+        }
+        let mut values = vec![0.0; given.len() / places * len];
+        let rows = values.chunks_exact_mut(len).zip(given.chunks_exact(places));
+        for (row, given) in rows {
+            row.iter_mut()
+                .zip(given)
+                .for_each(|(x, given)| *x = *given as f32);
+        }
+        Ok(Lanes {
+            values,
+            strides: (self.heads * len, len),
             len,
         })
     }
@@ -348,8 +401,43 @@ impl Compiled {
     }
 }
 
+/// Which tiles the score hides, by the bounds of its value there.
+fn hidden_tiles(prepared: &Prepared) -> Vec<bool> {
+    let (queries, keys) = (prepared.queries(), prepared.keys());
+    let score = &prepared.plan().score;
+    let never = !score.any(&|part| *part == Expr::Number(f64::NEG_INFINITY));
+    if never || !prepared.is_regular() {
+        return Vec::new();
+    }
+    let ranges = |all: &Range<usize>, step: usize| {
+        let end = all.end;
+        all.clone()
+            .step_by(step)
+            .map(move |start| start..end.min(start + step))
+            .collect::<Vec<_>>()
+    };
+    let (blocks, tiles) = (ranges(&queries, ROWS), ranges(&keys, KEYS));
+    let hides = |queries: &Range<usize>, keys: &Range<usize>| {
+        let tile = Tile {
+            queries: queries.clone(),
+            keys: keys.clone(),
+            causal: false,
+        };
+        score
+            .bounds(&tile, prepared.tokens(), prepared.constants())
+            .is_hidden()
+    };
+    let hides = &hides;
+    blocks
+        .iter()
+        .flat_map(|block| tiles.iter().map(move |tile| hides(block, tile)))
+        .collect()
+}
+
 struct Builder<'a> {
     constants: &'a ParamValues,
+    /// Whether equal distances in tokens are equal distances in positions.
+    regular: bool,
     /// The expression that each step computes.
     exprs: Vec<Expr>,
     steps: Vec<Step>,
@@ -366,6 +454,7 @@ impl Builder<'_> {
             return Ok(step);
         }
         let step = match axis(expr) {
+            Some(Axis::Distance) if !self.regular => self.step(expr)?,
             Some(axis) => Step::Table(self.table(expr, axis)),
             None => self.step(expr)?,
         };
@@ -451,7 +540,11 @@ impl Builder<'_> {
             expr: expr.clone(),
             axis,
             per_head: expr.depends_on_head(),
-            learned: expr.param_names().iter().any(learned),
+            learned: expr.param_names().iter().any(learned) || !expr.token_names().is_empty(),
+            token: match expr {
+                Expr::Token(name, side) => Some(format!("{name}@{side}")),
+                _ => None,
+            },
         });
         self.tables.len() - 1
     }
@@ -459,8 +552,11 @@ impl Builder<'_> {
 
 /// The one thing that an expression depends on; `None` if it is more than one.
 fn axis(expr: &Expr) -> Option<Axis> {
-    if expr.any(&|part| matches!(part, Expr::Raw(_) | Expr::Token(..))) {
-        return None;
+    match expr {
+        Expr::Token(_, Side::Query) => return Some(Axis::Query),
+        Expr::Token(_, Side::Key) => return Some(Axis::Key),
+        _ if expr.any(&|part| matches!(part, Expr::Raw(_) | Expr::Token(..))) => return None,
+        _ => {}
     }
     let reads = |atom: &Expr| expr.any(&|part| part == atom);
     match (reads(&Expr::Query), reads(&Expr::Key)) {

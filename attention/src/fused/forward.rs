@@ -79,7 +79,7 @@ fn block<S: Simd>(
     for tile in call.tiles(rows.clone()) {
         call.raw_scores(s, &tile, scratch);
         for r in 0..rows.len() {
-            let place = call.scores(s, &tile, r, head, scratch);
+            let place = call.scores(s, &tile, r, (batch, head), scratch);
             if place.cols == 0 {
                 continue;
             }

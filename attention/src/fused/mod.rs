@@ -1,5 +1,5 @@
 //! Fused attention on the CPU, f32, forward and backward: memory linear in length, work only where the mask lets pairs
-//! through, every gradient (queries, keys, values, learned parameters) from one sweep.
+//! through, every gradient (queries, keys, values, learned parameters, token vectors) from one sweep.
 //!
 //! Jobs are (batch entry, key/value head); sums across jobs are taken in order, so results do not depend on the number
 //! of threads. Like `composed`, and unlike `naive`, a NaN in a key or value that the mask hides may reach queries whose
@@ -19,7 +19,7 @@ mod view;
 pub(crate) use compile::Compiled;
 pub(crate) use op::{attend, attend_packed};
 
-use crate::expr::Expr;
+use crate::hook::Stage;
 use crate::plan::Plan;
 use crate::{DType, Device};
 
@@ -28,10 +28,13 @@ pub fn supports(plan: &Plan, device: &Device) -> Result<(), String> {
     if !device.as_candle().is_cpu() {
         return Err(format!("it runs on the CPU, not on {device}"));
     }
-    if plan.score.any(&|part| matches!(part, Expr::Token(..))) {
-        return Err("the score reads token vectors".into());
+    match plan.hooks.iter().find(|hook| hook.stage() != Stage::Inputs) {
+        Some(hook) => Err(format!(
+            "the hook {} is a function of tensors",
+            hook.describe()
+        )),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Whether the fused kernel computes in this type; if not, why.

@@ -369,6 +369,12 @@ impl Node {
             .filter(|(_, table)| table.learned)
         {
             let places = c.padded_places(table.axis);
+            if let Some(name) = &table.token {
+                if let Some(into) = into.get_mut(name) {
+                    self.chain_token(number, table.axis, sums, into);
+                }
+                continue;
+            }
             let mut heads = vec![vec![0.0; places]; c.heads];
             for (job, sums) in sums.iter().enumerate() {
                 let first = job % c.kv_heads * group;
@@ -401,6 +407,26 @@ impl Node {
             }
         }
         Ok(into.values().flatten().map(|x| *x as f32).collect())
+    }
+
+    /// Gradient of a token vector (batch, heads, places): each job has its own part.
+    fn chain_token(&self, number: usize, axis: Axis, sums: &[Sums], into: &mut [f64]) {
+        let c = &*self.compiled;
+        let (places, padded, group) = (c.places(axis), c.padded_places(axis), c.group());
+        for (job, sums) in sums.iter().enumerate() {
+            // Jobs count key/value heads, whose query heads follow each other.
+            for in_group in 0..group {
+                let to = &mut into[(job * group + in_group) * places..][..places];
+                if axis == Axis::Query {
+                    to.copy_from_slice(&sums.wide[number][in_group * padded..][..places]);
+                } else {
+                    let from = &sums.narrow[number][in_group * padded..][..places];
+                    to.iter_mut()
+                        .zip(from)
+                        .for_each(|(x, y)| *x = f64::from(*y));
+                }
+            }
+        }
     }
 
     fn token(&self) -> candle_core::Result<(CpuStorage, Shape)> {

@@ -10,6 +10,9 @@ use std::ops::Range;
 /// Where a row of a tile lies.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
+    /// Batch entry.
+    pub(super) batch: usize,
+    /// Query head.
     pub(super) head: usize,
     /// Number of the query.
     pub(super) query: usize,
@@ -137,7 +140,7 @@ impl Kernel for Steps<'_> {
             let y = &mut rest[..cols];
             match *step {
                 Step::Table(table) => {
-                    let row = values.tables[table].head(place.head);
+                    let row = values.tables[table].row(place.batch, place.head);
                     match compiled.tables[table].axis {
                         Axis::Fixed => y.fill(row[0]),
                         Axis::Query => y.fill(row[place.query]),

@@ -37,9 +37,7 @@ proptest! {
 }
 
 fn largest_query_scale(case: &Case) -> f64 {
-    let (queries, keys) = (case.queries.clone(), case.keys.clone());
-    let prepared =
-        Prepared::new(&case.plan, &case.geometry, queries, keys, &Device::cpu()).unwrap();
+    let prepared = case.prepared();
     let compiled = prepared.compiled().unwrap();
     let learned = case
         .params()
@@ -50,7 +48,7 @@ fn largest_query_scale(case: &Case) -> f64 {
     let table = compiled.query_scale.map(|table| &values.tables[table]);
     let all = table
         .iter()
-        .flat_map(|table| heads.clone().flat_map(|head| table.head(head)));
+        .flat_map(|table| heads.clone().flat_map(|head| table.row(0, head)));
     all.fold(0.0, |largest, x| largest.max(f64::from(x.abs())))
 }
 
@@ -166,6 +164,7 @@ fn each(
             queries: queries.clone(),
             keys: keys.clone(),
             mask: mask.clone(),
+            positions: None,
             seed: 7,
         };
         compare(&case, text);
@@ -367,15 +366,6 @@ fn results_do_not_depend_on_the_number_of_threads() {
 
 #[test]
 fn what_it_cannot_run_is_named() {
-    let tokens = Plan {
-        score: "raw + g@k".parse().unwrap(),
-        ..Plan::default()
-    };
-    assert!(
-        super::supports(&tokens, &Device::cpu())
-            .unwrap_err()
-            .contains("token vectors")
-    );
     let prepared = Prepared::new(
         &Plan::default(),
         &geometry(1, 1, 2),

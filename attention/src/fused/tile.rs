@@ -111,7 +111,11 @@ impl<'a> Call<'a> {
         } else {
             first..reach.end
         };
-        ends.step_by(KEYS).map(move |key| {
+        let first_row = rows.start;
+        let shown = ends
+            .step_by(KEYS)
+            .filter(move |key| !c.hides(first_row, *key));
+        shown.map(move |key| {
             let cols = KEYS.min(reach.end - key);
             let queries = c.first_query + rows.start..c.first_query + rows.end;
             let keys = c.first_key + key..c.first_key + key + cols;
@@ -170,7 +174,7 @@ impl<'a> Call<'a> {
     pub(super) fn scale(&self, head: usize, query: usize) -> f32 {
         let scale = self.compiled.scale as f32;
         match self.compiled.query_scale {
-            Some(table) => scale * self.values.tables[table].head(head)[query],
+            Some(table) => scale * self.values.tables[table].row(0, head)[query],
             None => scale,
         }
     }
@@ -238,12 +242,13 @@ impl<'a> Call<'a> {
         s: S,
         tile: &Tile,
         r: usize,
-        head: usize,
+        (batch, head): (usize, usize),
         scratch: &mut Scratch,
     ) -> Place {
         let c = self.compiled;
         let query = tile.rows.start + r;
         let place = Place {
+            batch,
             head,
             query,
             key: tile.key,
@@ -255,7 +260,7 @@ impl<'a> Call<'a> {
         match c.score {
             Score::Raw => {}
             Score::Biased(table) => {
-                let bias = &self.values.tables[table].head(head)[place.distance(c)..];
+                let bias = &self.values.tables[table].row(0, head)[place.distance(c)..];
                 add(
                     s,
                     &mut scratch.s[0][at(r)..][..place.cols],

@@ -10,6 +10,7 @@ mod linear;
 mod loss;
 mod norm;
 mod peak;
+mod running_sum;
 pub(crate) mod simd;
 mod swiglu;
 
@@ -18,6 +19,7 @@ pub use linear::linear;
 pub use loss::{TokenScore, cross_entropy, token_scores};
 pub use norm::rms_norm;
 pub use peak::measure_peak;
+pub use running_sum::running_sum;
 pub use swiglu::swiglu;
 
 #[cfg(test)]

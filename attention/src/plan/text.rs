@@ -1,6 +1,8 @@
 //! A plan as readable text, and its hash.
 
-use super::{Cache, Embed, Init, Pairing, ParamSpec, Plan, Positions, Rotation, SinusoidLayout};
+use super::{
+    Cache, Embed, Init, Pairing, ParamSpec, Plan, Positions, Rotation, SinusoidLayout, TokenVector,
+};
 use std::fmt::{self, Write};
 
 impl fmt::Display for Plan {
@@ -68,6 +70,21 @@ impl fmt::Display for Plan {
             writeln!(f, "query scale    {scale}")?;
         }
         writeln!(f, "score          {}", self.score)?;
+        for token in &self.tokens {
+            let sum = if token.cumulative {
+                "running sum of "
+            } else {
+                ""
+            };
+            let (name, weight, value) = (&token.name, &token.weight, &token.value);
+            writeln!(
+                f,
+                "token vector   {name} = {sum}{value}, raw = {weight}[h] · input"
+            )?;
+        }
+        for hook in &self.hooks {
+            writeln!(f, "hook           {}: {}", hook.stage(), hook.describe())?;
+        }
         for spec in &self.params {
             writeln!(f, "parameter      {spec}")?;
         }
@@ -200,6 +217,18 @@ impl Plan {
             None => writeln!(out, "query none")?,
         }
         writeln!(out, "score {}", self.score)?;
+        for token in &self.tokens {
+            let TokenVector {
+                name,
+                weight,
+                value,
+                cumulative,
+            } = token;
+            writeln!(out, "token {name} {weight} {cumulative} {value}")?;
+        }
+        for hook in &self.hooks {
+            writeln!(out, "hook {} {}", hook.stage(), hook.describe())?;
+        }
         for spec in &self.params {
             let (kind, numbers) = match &spec.init {
                 Init::Constant(x) => ("constant", vec![*x]),

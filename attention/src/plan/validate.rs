@@ -2,9 +2,17 @@
 
 use super::{Embed, Geometry, Init, ParamSpec, Plan, Positions, Rotation, Turn};
 use crate::expr::{Expr, Side, is_name};
+use crate::hook::Stage;
 use crate::{Error, Result};
 
+const NAME_RULE: &str = "a name has letters, digits, `_` and `.`, and starts with no digit";
+
 impl Plan {
+    /// Whether the layer's own input must be given to attention.
+    pub fn reads_input(&self) -> bool {
+        !self.tokens.is_empty() || self.hooks.iter().any(|hook| hook.reads_input())
+    }
+
     /// Whether the plan is whole and fits `geometry`. Implementations may rely on everything checked here.
     pub fn validate(&self, geometry: &Geometry) -> Result<()> {
         check_geometry(geometry)?;
@@ -26,6 +34,8 @@ impl Plan {
             self.check_names(scale, place, geometry)?;
         }
         self.check_score(geometry)?;
+        self.check_tokens(geometry)?;
+        self.check_hooks()?;
         self.check_embed(geometry)?;
         self.check_all_used()
     }
@@ -45,14 +55,72 @@ impl Plan {
             );
             return Err(Error::plan("score", why));
         }
-        let token = |part: &Expr| matches!(part, Expr::Token(..));
-        forbid(
-            &self.score,
-            "score",
-            "token vectors, which this plan does not define",
-            &token,
-        )?;
+        for (name, _) in self.score.token_names() {
+            if !self.tokens.iter().any(|token| token.name == *name) {
+                let known: Vec<_> = self
+                    .tokens
+                    .iter()
+                    .map(|token| token.name.as_str())
+                    .collect();
+                let known = known.join(", ");
+                let why =
+                    format!("uses {name:?}, which is no token vector; token vectors: [{known}]");
+                return Err(Error::plan("score", why));
+            }
+        }
         self.check_names(&self.score, "score", geometry)
+    }
+
+    fn check_tokens(&self, geometry: &Geometry) -> Result<()> {
+        let (heads, width) = (geometry.heads, geometry.width);
+        let read = self.score.token_names();
+        for (t, token) in self.tokens.iter().enumerate() {
+            let place = format!("tokens.{}", token.name);
+            if !is_name(&token.name) {
+                return Err(Error::plan(place, NAME_RULE));
+            }
+            if self.tokens[..t]
+                .iter()
+                .any(|other| other.name == token.name)
+            {
+                return Err(Error::plan(place, "named twice"));
+            }
+            if !read.iter().any(|(name, _)| **name == token.name) {
+                return Err(Error::plan(place, "nothing reads it"));
+            }
+            let expected = format!("[{heads}, {width}]");
+            self.check_shape(&place, &token.weight, &expected, &|s| s == [heads, width])?;
+            forbid(
+                &token.value,
+                &place,
+                "k, token vectors and raw scores but the first",
+                &|part| matches!(part, Expr::Key | Expr::Token(..) | Expr::Raw(1..)),
+            )?;
+            self.check_names(&token.value, &place, geometry)?;
+        }
+        Ok(())
+    }
+
+    fn check_hooks(&self) -> Result<()> {
+        let own = self
+            .hooks
+            .iter()
+            .filter(|hook| hook.stage() != Stage::Inputs);
+        if own.clone().any(|hook| hook.stage() == Stage::Attention) && own.count() > 1 {
+            let why = "a hook of the stage `attention` leaves no scores to other hooks";
+            return Err(Error::plan("hooks", why));
+        }
+        for hook in &self.hooks {
+            for name in hook
+                .params()
+                .iter()
+                .filter(|name| self.param(name).is_none())
+            {
+                let why = format!("{} reads {name:?}, which is no parameter", hook.describe());
+                return Err(Error::plan("hooks", why));
+            }
+        }
+        Ok(())
     }
 
     /// Every parameter that `expr` names exists in the right shape.
@@ -173,6 +241,11 @@ impl Plan {
         if let Embed::Table { table, .. } = &self.embed {
             used.push(table.clone());
         }
+        for token in &self.tokens {
+            used.push(token.weight.clone());
+            used.extend(token.value.param_names());
+        }
+        used.extend(self.hooks.iter().flat_map(|hook| hook.params()));
         match self
             .params
             .iter()
@@ -212,10 +285,7 @@ fn check_geometry(geometry: &Geometry) -> Result<()> {
 fn check_param(spec: &ParamSpec) -> Result<()> {
     let place = format!("params.{}", spec.name);
     if !is_name(&spec.name) {
-        return Err(Error::plan(
-            place,
-            "a name has letters, digits, `_` and `.`, and starts with no digit",
-        ));
+        return Err(Error::plan(place, NAME_RULE));
     }
     if spec.is_empty() {
         return Err(Error::plan(
@@ -420,7 +490,10 @@ mod tests {
         );
         refused(with_score("raw + t[h, q]", &[spec("t", &[4])]), "[4, rows]");
         refused(with_score("raw + net f(q)", &[spec("f.w1", &[3])]), "f.b1");
-        refused(with_score("raw + g@k", &[]), "token vectors");
+        refused(
+            with_score("raw + g@k", &[]),
+            "\"g\", which is no token vector",
+        );
         refused(with_score("raw", &[spec("a", &[4])]), "nothing reads it");
         refused(
             with_score("raw + a[h]", &[spec("a", &[4]), spec("a", &[4])]),

@@ -1,0 +1,89 @@
+//! Token vectors of a plan: one number per token and query head, computed from the layer's input.
+
+use crate::attend::{INPUT, Params};
+use crate::prepared::Prepared;
+use crate::{Error, Result, Tensor, composed, ops};
+
+/// Adds the plan's token vectors to `params` as `name@q` (batch, heads, queries) and `name@k` (batch, heads, keys).
+/// `params` holds the parameters that they read and, if there are any, the layer's input under [`INPUT`]
+/// (batch, tokens, width). Differentiable with respect to both. Queries and keys must be the same tokens, because a
+/// running sum needs all that come before; a vector that `params` already holds at both ends is taken as it is.
+pub(crate) fn add(prepared: &Prepared, params: &mut Params) -> Result<()> {
+    let given = |name: &str, params: &Params| {
+        ["q", "k"]
+            .iter()
+            .all(|end| params.contains_key(&format!("{name}@{end}")))
+    };
+    let tokens = prepared.plan().tokens.iter();
+    let tokens: Vec<_> = tokens.filter(|token| !given(&token.name, params)).collect();
+    if tokens.is_empty() {
+        return check_given(prepared, params);
+    }
+    if prepared.queries() != prepared.keys() {
+        return Err(Error::Argument {
+            what: "token vectors, prepared",
+            expected: "queries and keys at the same positions".into(),
+            found: format!("{:?} and {:?}", prepared.queries(), prepared.keys()),
+        });
+    }
+    let missing = |name: &str, shape: Vec<usize>, params: &Params| Error::MissingParam {
+        name: name.into(),
+        shape,
+        given: crate::attend::names(params),
+    };
+    let geometry = prepared.geometry();
+    let (count, width) = (prepared.queries().len(), geometry.width);
+    let input = params
+        .get(INPUT)
+        .ok_or_else(|| missing(INPUT, vec![count, width], params))?;
+    let batch = input.dims().first().copied().unwrap_or(0);
+    if input.dims() != [batch, count, width] {
+        let expected = format!("(batch, tokens, width) = {:?}", [batch, count, width]);
+        return Err(Error::shape(
+            "attend, the layer's input",
+            expected,
+            input.dims(),
+        ));
+    }
+    let mut found = Vec::new();
+    for token in tokens {
+        let weight = params.get(&token.weight);
+        let shape = vec![geometry.heads, width];
+        let weight = weight.ok_or_else(|| missing(&token.weight, shape, params))?;
+        // (batch, tokens, heads) to (batch, heads, tokens).
+        let raw = ops::linear(input, weight)?.transpose(1, 2)?.contiguous()?;
+        let value = composed::per_token(prepared, params, &token.value, &raw)?;
+        let value = if token.cumulative {
+            ops::running_sum(&value)?
+        } else {
+            value
+        };
+        found.push((token.name.clone(), value));
+    }
+    for (name, value) in found {
+        params.insert(format!("{name}@k"), value.clone());
+        params.insert(format!("{name}@q"), value);
+    }
+    check_given(prepared, params)
+}
+
+/// Vectors that the caller gave, because it kept them from earlier tokens, must have the shapes of this call.
+fn check_given(prepared: &Prepared, params: &Params) -> Result<()> {
+    let heads = prepared.geometry().heads;
+    for token in &prepared.plan().tokens {
+        for (end, count) in [
+            ("q", prepared.queries().len()),
+            ("k", prepared.keys().len()),
+        ] {
+            let name = format!("{}@{end}", token.name);
+            match params.get(&name).map(Tensor::dims) {
+                Some([_, h, n]) if (*h, *n) == (heads, count) => {}
+                found => {
+                    let expected = format!("(batch, {heads}, {count})");
+                    return Err(Error::shape(name, expected, found.unwrap_or(&[])));
+                }
+            }
+        }
+    }
+    Ok(())
+}
