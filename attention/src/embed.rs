@@ -14,6 +14,18 @@ pub fn embedding(
     params: &Params,
     device: &Device,
 ) -> Result<Option<Tensor>> {
+    let positions: Vec<f64> = positions.map(|x| x as f64).collect();
+    embedding_at(embed, width, &positions, params, device)
+}
+
+/// The same at any positions; a learned table is read at the whole number below.
+pub fn embedding_at(
+    embed: &Embed,
+    width: usize,
+    positions: &[f64],
+    params: &Params,
+    device: &Device,
+) -> Result<Option<Tensor>> {
     match embed {
         Embed::Nothing => Ok(None),
         Embed::Sinusoid {
@@ -25,7 +37,7 @@ pub fn embedding(
                 let expected = format!("width / 2 = {} frequencies", width / 2);
                 return Err(Error::shape("sinusoid", expected, &[inv_freq.len()]));
             }
-            let values = sinusoid(*layout, inv_freq, *scale, positions.clone());
+            let values = sinusoid(*layout, inv_freq, *scale, positions);
             let values: Vec<f32> = values.into_iter().map(|x| x as f32).collect();
             Ok(Some(Tensor::from_vec(
                 values,
@@ -56,17 +68,19 @@ pub fn embedding(
                 ));
             }
             let end = resize.map_or(*rows, |to| to.rows);
-            if positions.end > end {
+            // Positions are not negative.
+            let at: Vec<usize> = positions.iter().map(|x| *x as usize).collect();
+            if let Some(&position) = at.iter().max().filter(|position| **position >= end) {
                 let what = format!("learned embedding {table}");
                 return Err(Error::Position {
                     what,
-                    position: positions.end - 1,
+                    position,
                     rows: end,
                 });
             }
             match resize {
-                None => Ok(Some(tensor.narrow(0, positions.start, positions.len())?)),
-                Some(to) => Ok(Some(resized(tensor, *rows, *to, positions)?)),
+                None => Ok(Some(read(tensor, &at)?)),
+                Some(to) => Ok(Some(resized(tensor, *rows, *to, &at)?)),
             }
         }
     }
@@ -77,13 +91,13 @@ pub fn sinusoid(
     layout: SinusoidLayout,
     inv_freq: &[f64],
     scale: f64,
-    positions: Range<usize>,
+    positions: &[f64],
 ) -> Vec<f64> {
     let pairs = inv_freq.len();
     let mut values = vec![0.0; positions.len() * 2 * pairs];
     for (row, position) in values.chunks_mut((2 * pairs).max(1)).zip(positions) {
         for (m, frequency) in inv_freq.iter().enumerate() {
-            let (sin, cos) = (position as f64 * frequency).sin_cos();
+            let (sin, cos) = (position * frequency).sin_cos();
             let (a, b) = match layout {
                 SinusoidLayout::Interleaved => (2 * m, 2 * m + 1),
                 SinusoidLayout::Halves => (m, pairs + m),
@@ -109,13 +123,30 @@ pub fn resized_row(rows: usize, to: Resize, row: usize) -> (usize, f64) {
     (lower, x - lower as f64)
 }
 
-fn resized(table: &Tensor, rows: usize, to: Resize, positions: Range<usize>) -> Result<Tensor> {
+/// Rows of a table: a view where they follow each other.
+fn read(table: &Tensor, at: &[usize]) -> Result<Tensor> {
+    match at.first() {
+        None => table.narrow(0, 0, 0),
+        Some(&first) if at.iter().enumerate().all(|(i, x)| *x == first + i) => {
+            table.narrow(0, first, at.len())
+        }
+        Some(_) => {
+            let rows: Vec<u32> = at.iter().map(|x| *x as u32).collect();
+            table.index_select(&Tensor::from_vec(rows, at.len(), &table.device())?, 0)
+        }
+    }
+}
+
+fn resized(table: &Tensor, rows: usize, to: Resize, positions: &[usize]) -> Result<Tensor> {
     let count = positions.len();
     if count == 0 {
         return table.narrow(0, 0, 0);
     }
     let device = table.device();
-    let places: Vec<_> = positions.map(|row| resized_row(rows, to, row)).collect();
+    let places: Vec<_> = positions
+        .iter()
+        .map(|row| resized_row(rows, to, *row))
+        .collect();
     let pick = |rows: Vec<u32>| table.index_select(&Tensor::from_vec(rows, count, &device)?, 0);
     let last = rows as u32 - 1;
     let lower = pick(places.iter().map(|place| place.0 as u32).collect())?;
@@ -137,7 +168,7 @@ mod tests {
 
     #[test]
     fn sinusoids_start_with_sin_0_and_cos_0() {
-        let row = |layout| sinusoid(layout, &[1.0, 0.5], 3.0, 0..2);
+        let row = |layout| sinusoid(layout, &[1.0, 0.5], 3.0, &[0.0, 1.0]);
         let (sin, cos) = (3.0 * 1f64.sin(), 3.0 * 1f64.cos());
         let (slow_sin, slow_cos) = (3.0 * 0.5f64.sin(), 3.0 * 0.5f64.cos());
         let interleaved = row(SinusoidLayout::Interleaved);

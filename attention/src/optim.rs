@@ -106,6 +106,11 @@ impl AdamW {
         self.step = step;
     }
 
+    /// Names of all parameters, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.slots.keys().map(String::as_str)
+    }
+
     /// The state of a parameter, for a checkpoint.
     pub fn moments(&self, name: &str) -> Result<Moments> {
         self.slot(name).map(|slot| slot.moments.clone())

@@ -30,6 +30,8 @@ pub struct Geometry {
 /// What a positional encoding does to a decoder.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
+    /// Where tokens stand: what `q` and `k` are.
+    pub place: Place,
     /// What is added to the token embeddings.
     pub embed: Embed,
     /// Rotations of q and k; turn p gives raw score p. Empty: one raw score without rotation.
@@ -54,6 +56,7 @@ impl Default for Plan {
     /// No positional encoding at all: softmax sees the raw score.
     fn default() -> Plan {
         Plan {
+            place: Place::Index,
             embed: Embed::Nothing,
             turns: Vec::new(),
             softmax_scale: 1.0,
@@ -65,6 +68,21 @@ impl Default for Plan {
             cache: Cache::Rotated,
         }
     }
+}
+
+/// Where tokens stand. Carried out by whoever knows the text; attention is given the positions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// At their indices.
+    Index,
+    /// On two levels: the text is cut into segments behind each separator. Rotations and scores see the number of the
+    /// segment, the embedding the place inside of it (BiPE, arXiv 2401.16421, section 3).
+    Segments {
+        /// Texts of the tokens that close a segment; the separator belongs to the segment that it closes.
+        separators: Vec<String>,
+        /// Places inside of a segment that are told apart; later ones count as the last.
+        places: usize,
+    },
 }
 
 /// What is added to the token embeddings at the input.

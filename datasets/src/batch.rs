@@ -9,6 +9,8 @@ pub struct Batch {
     pub targets: Vec<u32>,
     /// Weight of each target in the loss; 0 = not scored.
     pub weights: Vec<f32>,
+    /// Position of each fed token, if it is not its place in the window.
+    pub positions: Option<Vec<f64>>,
     /// Windows.
     pub rows: usize,
     /// Fed tokens per window.
@@ -23,6 +25,7 @@ impl Batch {
             tokens: Vec::with_capacity(n),
             targets: Vec::with_capacity(n),
             weights: Vec::with_capacity(n),
+            positions: None,
             rows: 0,
             len,
         }

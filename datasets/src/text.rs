@@ -181,6 +181,49 @@ impl TextData {
         batch
     }
 
+    /// The same with windows put together out of longer texts. `cut` is given the tokens of such a text, `len` to
+    /// `longest` (fewer than `longest` if no document is that long), and says which `len` of them are fed, in order, and
+    /// where they stand; the target of each is the next fed one, and of the last the token that follows it.
+    ///
+    /// # Panics
+    /// As [`train_batch`](TextData::train_batch).
+    pub fn train_cuts(
+        &self,
+        (seed, step): (u64, u64),
+        rows: usize,
+        len: usize,
+        longest: usize,
+        cut: &mut dyn FnMut(usize) -> (Vec<usize>, Vec<f64>),
+    ) -> Batch {
+        let document = self
+            .train
+            .windows
+            .iter()
+            .map(|range| range.len())
+            .max()
+            .unwrap_or(0);
+        let text = longest.min(document.saturating_sub(1)).max(len);
+        let starts = self.train.starts(text + 1);
+        let mut stream = Stream::at(seed, "text/train", step);
+        let mut batch = Batch::with_capacity(rows, len);
+        let mut places = Vec::with_capacity(rows * len);
+        for _ in 0..rows {
+            let start = starts.nth(stream.below(starts.total()));
+            let text_ids = self.train.ids.slice(start..start + text + 1);
+            let (tokens, positions) = cut(text);
+            let after = tokens.last().map_or(0, |last| last + 1);
+            let window: Vec<u32> = tokens
+                .iter()
+                .chain([&after])
+                .map(|&t| text_ids[t])
+                .collect();
+            batch.push(&window, len);
+            places.extend(positions);
+        }
+        batch.positions = Some(places);
+        batch
+    }
+
     /// `count` batches of `rows` windows spread evenly over the validation part; the same for every run. Windows
     /// overlap where the part is short.
     ///

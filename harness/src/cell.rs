@@ -9,9 +9,10 @@ use crate::model::{Decoder, Shape, Values};
 use crate::train::{Batches, Progress, Step, Trainer};
 use crate::{Error, Result, checkpoint, machine};
 use farspan_attention::Device;
-use farspan_attention::plan::Plan;
+use farspan_attention::plan::{Place, Plan};
 use farspan_datasets::tasks::passkey::{Passkey, PasskeyConfig};
-use farspan_datasets::{Batch, DataConfig, TextData};
+use farspan_datasets::{Batch, DataConfig, TextData, rng::Stream};
+use farspan_pe::recipe::{LengthStage, Recipe, Sampler};
 use farspan_pe::{AnyScheme, Len, Registry};
 use farspan_reports::record::{
     CellRecord, Cost, DataRecord, EngineRecord, ModelRecord, PartRecord, SCHEMA_VERSION,
@@ -155,6 +156,15 @@ impl Source {
         }
     }
 
+    /// Text of each token id.
+    fn token_texts(&self) -> Vec<String> {
+        let ids = 0..self.vocab() as u32;
+        match self {
+            Source::Text(text) => ids.map(|id| text.decode(&[id])).collect(),
+            Source::Passkey(task) => ids.map(|id| task.render(&[id])).collect(),
+        }
+    }
+
     fn record(&self) -> DataRecord {
         let (hash, tokenizer_hash) = self.hashes();
         match self {
@@ -190,37 +200,67 @@ struct CellBatches<'a> {
     seed: u64,
     /// Fine-tuning goes on in the stream of batches where its base stopped.
     first: u64,
-    rows: usize,
-    len: usize,
+    /// Tokens of a step, which all lengths of windows share.
+    tokens: usize,
+    /// Where the tokens of a training window stand.
+    sampler: Option<Sampler>,
     validation: Vec<Batch>,
 }
 
 impl<'a> CellBatches<'a> {
-    fn new(source: &'a Source, config: &CellConfig) -> CellBatches<'a> {
+    fn new(source: &'a Source, config: &CellConfig, recipe: &Recipe) -> CellBatches<'a> {
         let (rows, len) = (config.train.batch, config.train.length);
-        let validation = match source {
+        let mut validation = match source {
             Source::Text(text) => text.validation_batches(rows, len, VALIDATION_BATCHES),
             Source::Passkey(task) => (0..VALIDATION_BATCHES as u64)
                 .map(|step| task.train_batch(VALIDATION_SEED, step, rows, len))
                 .collect(),
         };
+        if let Some(sampler) = recipe.positions.filter(|_| recipe.in_evaluation) {
+            for (index, batch) in validation.iter_mut().enumerate() {
+                let mut stream = Stream::at(VALIDATION_SEED, "positions", index as u64);
+                draw_positions(&sampler, batch, &mut stream);
+            }
+        }
         CellBatches {
             source,
             seed: config.seed,
             first: config.base_steps,
-            rows,
-            len,
+            tokens: rows * len,
+            sampler: recipe.positions.or(config.train.positions),
             validation,
         }
     }
 }
 
+/// Lets the tokens of a batch stand where `sampler` says, whole windows at a time: for windows that must not be cut.
+pub(crate) fn draw_positions(sampler: &Sampler, batch: &mut Batch, stream: &mut Stream) {
+    let mut uniform = || stream.uniform();
+    let rows = (0..batch.rows).map(|_| sampler.draw(batch.len, batch.len, &mut uniform).positions);
+    batch.positions = Some(rows.flatten().collect());
+}
+
 impl Batches for CellBatches<'_> {
-    fn train(&self, step: u64) -> Batch {
-        let step = self.first + step;
-        match self.source {
-            Source::Text(text) => text.train_batch(self.seed, step, self.rows, self.len),
-            Source::Passkey(task) => task.train_batch(self.seed, step, self.rows, self.len),
+    fn train(&self, step: u64, len: usize) -> Batch {
+        let (seed, step) = (self.seed, self.first + step);
+        let rows = (self.tokens / len).max(1);
+        let mut stream = Stream::at(seed, "positions/train", step);
+        match (self.source, &self.sampler) {
+            (Source::Text(text), None) => text.train_batch(seed, step, rows, len),
+            (Source::Passkey(task), None) => task.train_batch(seed, step, rows, len),
+            (Source::Text(text), Some(sampler)) => {
+                let longest = sampler.text(len);
+                text.train_cuts((seed, step), rows, len, longest, &mut |text| {
+                    let draw = sampler.draw(len, text, &mut || stream.uniform());
+                    (draw.tokens, draw.positions)
+                })
+            }
+            // The key must stay in its window.
+            (Source::Passkey(task), Some(sampler)) => {
+                let mut batch = task.train_batch(seed, step, rows, len);
+                draw_positions(sampler, &mut batch, &mut stream);
+                batch
+            }
         }
     }
 
@@ -336,8 +376,9 @@ impl Running<'_> {
             .parse(&config.scheme.id, config.scheme.settings.clone())
             .map_err(|e| Error::Config(format!("scheme {}: {e}", config.scheme.name)))?;
         let source = self.open_source()?;
-        let plan = scheme.plan(&config.shape.geometry, Len(config.train.length))?;
-        let Some((model, finished)) = self.weights(&plan, &source, &device)? else {
+        let recipe = scheme.recipe(&config.shape.geometry)?;
+        let Some((model, finished)) = self.weights(scheme.as_ref(), &recipe, &source, &device)?
+        else {
             let state = self.dir.status(self.id)?.map(|s| s.state);
             return Ok(if state == Some(State::Diverged) {
                 Ended::Diverged
@@ -345,7 +386,14 @@ impl Running<'_> {
                 Ended::Interrupted
             });
         };
-        let Some(record) = self.measure(&model, scheme.as_ref(), &plan, &source, &finished)? else {
+        let plans = scheme.layer_plans(&config.shape.geometry, Len(config.train.length))?;
+        let subject = Subject {
+            model: &model,
+            scheme: scheme.as_ref(),
+            recipe: &recipe,
+            seed: config.seed,
+        };
+        let Some(record) = self.measure(&subject, &plans, &source, &finished)? else {
             self.report(State::Interrupted, finished.progress.step, None)?;
             return Ok(Ended::Interrupted);
         };
@@ -388,14 +436,27 @@ impl Running<'_> {
     /// The weights to be measured: trained here, resumed, or taken over. `None` if training did not come to its end.
     fn weights(
         &mut self,
-        plan: &Plan,
+        scheme: &dyn AnyScheme,
+        recipe: &Recipe,
         source: &Source,
         device: &Device,
     ) -> Result<Option<(Decoder, Finished)>> {
         let config = self.config;
         let path = self.file("checkpoint.safetensors");
-        let decoder =
-            |values: Option<&Values>| Decoder::new(config.shape, plan, config.seed, values, device);
+        let geometry = &config.shape.geometry;
+        let sampler = recipe.positions.or(config.train.positions);
+        let plans_at = |length: usize| {
+            let reach = sampler.map_or(length, |sampler| sampler.reach(length).max(length));
+            scheme.layer_plans(geometry, Len(reach))
+        };
+        let plans = plans_at(config.train.length)?;
+        let decoder = |values: Option<&Values>| -> Result<Decoder> {
+            let mut decoder = Decoder::new(config.shape, &plans, config.seed, values, device)?;
+            if plans[0].place != Place::Index {
+                decoder.set_texts(source.token_texts());
+            }
+            Ok(decoder)
+        };
         if path.exists() {
             let (values, finished): (_, Finished) = checkpoint::load(&path)?;
             return Ok(Some((decoder(Some(&values))?, finished)));
@@ -425,12 +486,20 @@ impl Running<'_> {
         };
         let start = state.as_ref().map(|(values, _)| values).or(base_values);
         let model = decoder(start)?;
-        let ready = model.ready(plan, config.train.length)?;
+        let mut stages = Vec::new();
+        for (until, length) in stages_of(recipe, &config.train) {
+            if let Some(sampler) = &sampler {
+                sampler.check_length(length)?;
+            }
+            stages.push((until, model.ready(&plans_at(length)?, length)?));
+        }
+        let only_scheme = recipe.only_scheme && base_values.is_some();
         let resumed = state
             .as_ref()
             .map(|(values, progress)| (progress.clone(), values));
-        let mut trainer = Trainer::new(model, ready, &config.train, resumed)?;
-        if !self.train(&mut trainer, source, &state_path)? {
+        let mut trainer = Trainer::new(model, stages, &config.train, only_scheme, resumed)?;
+        let batches = CellBatches::new(source, config, recipe);
+        if !self.train(&mut trainer, &batches, &state_path)? {
             return Ok(None);
         }
         let finished = Finished {
@@ -443,11 +512,15 @@ impl Running<'_> {
     }
 
     /// Trains to the end; `false` if the loss diverged or a stop was asked for.
-    fn train(&mut self, trainer: &mut Trainer<'_>, source: &Source, state: &Path) -> Result<bool> {
-        let batches = CellBatches::new(source, self.config);
+    fn train(
+        &mut self,
+        trainer: &mut Trainer<'_>,
+        batches: &CellBatches<'_>,
+        state: &Path,
+    ) -> Result<bool> {
         let mut saved = Instant::now();
         while !trainer.finished() {
-            if let Step::Diverged { loss } = trainer.step(&batches)? {
+            if let Step::Diverged { loss } = trainer.step(batches)? {
                 let first = trainer.progress.first_loss.unwrap_or(f64::NAN);
                 let step = trainer.progress.step;
                 let last = trainer.progress.curve.last().map_or(first, |point| point.1);
@@ -484,15 +557,14 @@ impl Running<'_> {
     /// All measurements; `None` if a stop was asked for.
     fn measure(
         &mut self,
-        model: &Decoder,
-        scheme: &dyn AnyScheme,
-        plan: &Plan,
+        subject: &Subject<'_>,
+        plans: &[Plan],
         source: &Source,
         finished: &Finished,
     ) -> Result<Option<CellRecord>> {
         let config = self.config;
         let started = Instant::now();
-        let subject = Subject { model, scheme };
+        let Subject { model, scheme, .. } = *subject;
         let mut stopped = false;
         let stop = self.stop;
         let mut tick = |_tokens: usize| {
@@ -503,7 +575,7 @@ impl Running<'_> {
                 Ok(())
             }
         };
-        let measured = measure_all(&subject, config, source, &mut tick);
+        let measured = measure_all(subject, config, source, &mut tick);
         if stopped {
             return Ok(None);
         }
@@ -528,8 +600,8 @@ impl Running<'_> {
                 idea: card.idea.to_string(),
                 paper: card.paper.to_string(),
                 settings: scheme.settings(),
-                formula: plan.score.to_string(),
-                latex: plan.score.latex(),
+                formula: scores(plans, " | ", &|plan| plan.score.to_string()),
+                latex: scores(plans, r"\ \mid\ ", &|plan| plan.score.latex()),
                 base: config.scheme.base.clone(),
                 stage: config.stage,
             },
@@ -570,6 +642,33 @@ impl Running<'_> {
             },
         }))
     }
+}
+
+/// Step before which each stage of training ends, and the length of its windows.
+fn stages_of(recipe: &Recipe, train: &TrainConfig) -> Vec<(u64, usize)> {
+    let full = (u64::MAX, train.length);
+    let stage = |stage: &LengthStage| {
+        let until = (stage.until * train.steps as f64).round() as u64;
+        let length = (stage.length * train.length as f64).round() as usize;
+        (
+            if stage.until >= 1.0 { u64::MAX } else { until },
+            length.clamp(2, train.length),
+        )
+    };
+    let mut stages: Vec<_> = recipe.stages.iter().map(stage).collect();
+    // Measurements of the loss on the way are taken at the full length.
+    if stages.last().is_none_or(|last| last.1 != full.1) {
+        stages.push(full);
+    }
+    stages
+}
+
+/// The scores of all layers, each once.
+fn scores(plans: &[Plan], between: &str, text: &dyn Fn(&Plan) -> String) -> String {
+    let mut texts: Vec<String> = plans.iter().map(text).collect();
+    let mut seen = std::collections::BTreeSet::new();
+    texts.retain(|text| seen.insert(text.clone()));
+    texts.join(between)
 }
 
 fn measure_all(

@@ -5,10 +5,10 @@
 //! a scheme's own parameters change nobody else's draw.
 
 use crate::Result;
-use farspan_attention::attend::{Implementation, Mask, Params, attend_packed};
-use farspan_attention::embed::embedding;
+use farspan_attention::attend::{INPUT, Implementation, Mask, Params, attend_packed};
+use farspan_attention::embed::embedding_at;
 use farspan_attention::ops::{self, TokenScore};
-use farspan_attention::plan::{Geometry, Init, ParamSpec, Plan};
+use farspan_attention::plan::{Geometry, Init, ParamSpec, Place, Plan};
 use farspan_attention::prepared::Prepared;
 use farspan_attention::{Device, Tensor, Var};
 use farspan_datasets::{Batch, rng::Stream};
@@ -132,6 +132,15 @@ fn scheme_name(spec: &ParamSpec, layer: usize) -> String {
     }
 }
 
+/// Learned numbers of a scheme whose layers follow `plans`.
+pub fn scheme_parameters(plans: &[Plan]) -> usize {
+    let learned = plans.iter().enumerate().flat_map(|(layer, plan)| {
+        let learned = plan.params.iter().filter(|spec| spec.learned);
+        learned.map(move |spec| (scheme_name(spec, layer), spec.len()))
+    });
+    learned.collect::<BTreeMap<_, _>>().values().sum()
+}
+
 /// Initial values of a scheme's parameter, from the scheme's own stream.
 fn draw(spec: &ParamSpec, name: &str, seed: u64) -> Vec<f32> {
     let n: usize = spec.shape.iter().product();
@@ -178,14 +187,53 @@ pub struct Decoder {
     pub shape: Shape,
     device: Device,
     weights: BTreeMap<String, Weight>,
+    /// Text of each token, for places that depend on it.
+    texts: Vec<String>,
 }
 
-/// A plan made ready for windows of one length.
+/// Plans made ready for windows of one length.
 #[derive(Debug)]
 pub struct Ready {
-    plan: Plan,
-    prepared: Prepared,
+    /// Those that differ, for tokens at their indices.
+    prepared: Vec<Prepared>,
+    /// Which of them each layer follows.
+    of_layer: Vec<usize>,
     len: usize,
+}
+
+impl Ready {
+    /// Tokens of a window.
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "a window has at least one token"
+    )]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    fn plan(&self, layer: usize) -> &Plan {
+        self.prepared[self.of_layer[layer]].plan()
+    }
+}
+
+/// Where the tokens of a batch stand.
+struct Standing<'a> {
+    ready: &'a Ready,
+    /// Position inside of the embedding, one list for all windows or one each.
+    embed: Vec<Vec<f64>>,
+    /// Plans at other positions than the tokens' indices, by window; empty: all stand at their indices.
+    own: Vec<Vec<Prepared>>,
+}
+
+impl Standing<'_> {
+    /// Which plan window `row` follows in layer `layer`; any window where all share it.
+    fn layer(&self, layer: usize, row: usize) -> &Prepared {
+        let plan = self.ready.of_layer[layer];
+        match self.own.get(row) {
+            Some(own) => &own[plan],
+            None => &self.ready.prepared[plan],
+        }
+    }
 }
 
 /// Whether a pass is recorded for gradients. Without, activations are freed as soon as they are used.
@@ -207,10 +255,10 @@ pub struct Hidden {
 }
 
 impl Decoder {
-    /// A decoder for `plan`. Weights named in `given` (a base's checkpoint) are taken over; the rest are drawn.
+    /// A decoder whose layers follow `plans`, one each. Weights named in `given` (a base's checkpoint) are taken over; the rest are drawn.
     pub fn new(
         shape: Shape,
-        plan: &Plan,
+        plans: &[Plan],
         seed: u64,
         given: Option<&Values>,
         device: &Device,
@@ -219,6 +267,7 @@ impl Decoder {
             shape,
             device: device.clone(),
             weights: BTreeMap::new(),
+            texts: Vec::new(),
         };
         for spec in weight_specs(&shape) {
             let values = match given {
@@ -236,14 +285,12 @@ impl Decoder {
             };
             decoder.insert(&spec.name, &spec.shape, values, spec.shape.len() > 1, None)?;
         }
-        for spec in plan.params.iter().filter(|spec| spec.learned) {
-            let copies = if spec.per_layer {
-                shape.geometry.layers
-            } else {
-                1
-            };
-            for layer in 0..copies {
+        for (layer, plan) in plans.iter().enumerate() {
+            for spec in plan.params.iter().filter(|spec| spec.learned) {
                 let name = scheme_name(spec, layer);
+                if decoder.weights.contains_key(&name) {
+                    continue;
+                }
                 let known = given.is_some_and(|values| values.contains_key(&name));
                 let values = match given {
                     Some(values) if known => taken(values, &name, &spec.shape)?,
@@ -298,12 +345,69 @@ impl Decoder {
         (self.weights.values().map(count).sum(), scheme)
     }
 
-    /// Makes `plan` ready for windows of `len` tokens starting at position 0.
-    pub fn ready(&self, plan: &Plan, len: usize) -> Result<Ready> {
-        let prepared = Prepared::new(plan, &self.shape.geometry, 0..len, 0..len, &self.device)?;
+    /// Tells the text of each token id, which plans need whose places depend on the text.
+    pub fn set_texts(&mut self, texts: Vec<String>) {
+        self.texts = texts;
+    }
+
+    /// Where the tokens of a batch stand under `ready`'s plans.
+    fn standing<'a>(&self, batch: &Batch, ready: &'a Ready) -> Result<Standing<'a>> {
+        let plan = ready.plan(0);
+        let indices: Vec<f64> = (0..ready.len).map(|t| t as f64).collect();
+        let (scores, embed): (Vec<Vec<f64>>, Vec<Vec<f64>>) = match (&plan.place, &batch.positions)
+        {
+            (Place::Index, None) => (Vec::new(), vec![indices]),
+            (Place::Index, Some(positions)) => {
+                let rows: Vec<_> = positions.chunks(ready.len).map(<[f64]>::to_vec).collect();
+                (rows.clone(), rows)
+            }
+            (Place::Segments { separators, places }, None) => {
+                let closes = |id: &u32| {
+                    let text = self.texts.get(*id as usize);
+                    text.is_some_and(|text| separators.contains(text))
+                };
+                let windows = batch.tokens.chunks(ready.len);
+                windows
+                    .map(|window| segments(window.iter().map(closes), *places))
+                    .unzip()
+            }
+            (Place::Segments { .. }, Some(_)) => {
+                let text = "places by segments and drawn positions exclude each other";
+                return Err(crate::Error::Config(text.into()));
+            }
+        };
+        let geometry = &self.shape.geometry;
+        let own = |positions: &Vec<f64>| {
+            let at = |prepared: &Prepared| {
+                let all = 0..ready.len;
+                let (plan, device) = (prepared.plan(), &self.device);
+                Prepared::with_positions(plan, geometry, all.clone(), all, positions, device)
+            };
+            Ok(ready.prepared.iter().map(at).collect::<farspan_attention::Result<_>>()?)
+        };
+        let own = scores.iter().map(own).collect::<Result<_>>()?;
+        Ok(Standing { ready, embed, own })
+    }
+
+    /// Makes `plans`, one per layer, ready for windows of `len` tokens starting at position 0.
+    pub fn ready(&self, plans: &[Plan], len: usize) -> Result<Ready> {
+        let geometry = &self.shape.geometry;
+        if plans.len() != geometry.layers {
+            let text = format!("{} plans for {} layers", plans.len(), geometry.layers);
+            return Err(crate::Error::Bug(text));
+        }
+        let mut prepared: Vec<Prepared> = Vec::new();
+        let mut of_layer = Vec::new();
+        for plan in plans {
+            let known = prepared.iter().position(|known| known.plan() == plan);
+            of_layer.push(known.unwrap_or(prepared.len()));
+            if known.is_none() {
+                prepared.push(Prepared::new(plan, geometry, 0..len, 0..len, &self.device)?);
+            }
+        }
         Ok(Ready {
-            plan: plan.clone(),
             prepared,
+            of_layer,
             len,
         })
     }
@@ -318,7 +422,7 @@ impl Decoder {
 
     /// The scheme's learned parameters as layer `layer` sees them; constants lie in the plan.
     fn scheme_params(&self, ready: &Ready, layer: usize, pass: Pass) -> Params {
-        let learned = ready.plan.params.iter().filter(|spec| spec.learned);
+        let learned = ready.plan(layer).params.iter().filter(|spec| spec.learned);
         learned
             .map(|spec| {
                 (
@@ -330,36 +434,41 @@ impl Decoder {
     }
 
     /// Runs the stack over `rows` windows of `ready`'s length.
-    pub fn hidden(&self, tokens: &[u32], rows: usize, ready: &Ready, pass: Pass) -> Result<Hidden> {
+    pub fn hidden(&self, batch: &Batch, ready: &Ready, pass: Pass) -> Result<Hidden> {
         let Geometry { layers, width, .. } = self.shape.geometry;
-        let len = ready.len;
+        let (rows, len, tokens) = (batch.rows, ready.len, &batch.tokens);
+        let standing = self.standing(batch, ready)?;
         let embed = self.weight("model.embed_tokens.weight", pass);
         let mut x = ops::embed(&embed, tokens, &[rows, len])?.affine((width as f64).sqrt(), 0.0)?;
-        if let Some(table) = embedding(
-            &ready.plan.embed,
-            width,
-            0..len,
-            &self.scheme_params(ready, 0, pass),
-            &self.device,
-        )? {
-            x = x.broadcast_add(&table)?;
+        let params = self.scheme_params(ready, 0, pass);
+        let embed =
+            |at: &Vec<f64>| embedding_at(&ready.plan(0).embed, width, at, &params, &self.device);
+        let tables: Vec<Tensor> = standing
+            .embed
+            .iter()
+            .filter_map(|at| embed(at).transpose())
+            .collect::<farspan_attention::Result<_>>()?;
+        match tables.as_slice() {
+            [] => {}
+            [one] => x = x.broadcast_add(one)?,
+            many => {
+                x = x.add(&Tensor::cat(&many.iter().collect::<Vec<_>>(), 0)?.reshape(x.dims())?)?
+            }
         }
         let mut implementation = "none";
+        let mut carried = vec![Params::new(); standing.own.len().max(1)];
         for layer in 0..layers {
             let at = |part: &str| self.weight(&format!("model.layers.{layer}.{part}.weight"), pass);
             let h = ops::rms_norm(&x, &at("input_layernorm"), NORM_EPS)?;
             let qkv = ops::linear(&h, &at("self_attn.qkv_proj"))?;
             let params = self.scheme_params(ready, layer, pass);
-            let out = attend_packed(
-                &qkv,
-                &ready.prepared,
-                &params,
-                &Mask::causal(),
-                Implementation::Auto,
-            )?;
-            implementation = out.implementation;
-            let out = out.output;
-            x = x.add(&ops::linear(&out, &at("self_attn.o_proj"))?)?;
+            let (output, ran) =
+                attend_windows(&standing, layer, (&qkv, &h), &params, &mut carried)?;
+            // The slowest is what a reader of the record wants to know of.
+            if implementation != "composed" {
+                implementation = ran;
+            }
+            x = x.add(&ops::linear(&output, &at("self_attn.o_proj"))?)?;
             let h = ops::rms_norm(&x, &at("post_attention_layernorm"), NORM_EPS)?;
             let h = ops::swiglu(&ops::linear(&h, &at("mlp.gate_up_proj"))?)?;
             x = x.add(&ops::linear(&h, &at("mlp.down_proj"))?)?;
@@ -373,7 +482,7 @@ impl Decoder {
 
     /// Mean loss of a batch in nats per scored token, as a scalar that can be differentiated.
     pub fn loss(&self, batch: &Batch, ready: &Ready) -> Result<(Tensor, &'static str)> {
-        let hidden = self.hidden(&batch.tokens, batch.rows, ready, Pass::Train)?;
+        let hidden = self.hidden(batch, ready, Pass::Train)?;
         let head = self.weight("model.embed_tokens.weight", Pass::Train);
         let loss = ops::cross_entropy(&hidden.rows, &head, &batch.targets, &batch.weights)?;
         Ok((loss, hidden.implementation))
@@ -381,10 +490,54 @@ impl Decoder {
 
     /// Negative log-likelihood and arg-max of every target of a batch, without gradients.
     pub fn scores(&self, batch: &Batch, ready: &Ready) -> Result<Vec<TokenScore>> {
-        let hidden = self.hidden(&batch.tokens, batch.rows, ready, Pass::Evaluate)?;
+        let hidden = self.hidden(batch, ready, Pass::Evaluate)?;
         let head = self.weight("model.embed_tokens.weight", Pass::Evaluate);
         Ok(ops::token_scores(&hidden.rows, &head, &batch.targets)?)
     }
+}
+
+/// Attention of one layer over all windows at once, or window by window where each has its own positions.
+fn attend_windows(
+    standing: &Standing<'_>,
+    layer: usize,
+    (qkv, input): (&Tensor, &Tensor),
+    params: &Params,
+    carried: &mut [Params],
+) -> Result<(Tensor, &'static str)> {
+    let mut attend = |row: usize, qkv: &Tensor, input: &Tensor| {
+        let prepared = standing.layer(layer, row);
+        let mut params = params.clone();
+        params.append(&mut carried[row]);
+        if prepared.plan().reads_input() {
+            params.insert(INPUT.into(), input.clone());
+        }
+        let mask = Mask::causal();
+        let out = attend_packed(qkv, prepared, &params, &mask, Implementation::Auto)?;
+        carried[row] = out.carried;
+        Ok::<_, crate::Error>((out.output, out.implementation))
+    };
+    if standing.own.len() <= 1 {
+        return attend(0, qkv, input);
+    }
+    let rows: Vec<_> = (0..standing.own.len())
+        .map(|row| attend(row, &qkv.narrow(0, row, 1)?, &input.narrow(0, row, 1)?))
+        .collect::<Result<_>>()?;
+    let outputs: Vec<&Tensor> = rows.iter().map(|(output, _)| output).collect();
+    Ok((Tensor::cat(&outputs, 0)?, rows[0].1))
+}
+
+/// Number of the segment, and place inside of it, of each token of a window; `closes` tells separators.
+fn segments(closes: impl Iterator<Item = bool>, places: usize) -> (Vec<f64>, Vec<f64>) {
+    let (mut segment, mut place) = (0.0, 0);
+    let step = |closes: bool| {
+        let at = (segment, place.min(places.saturating_sub(1)) as f64);
+        place += 1;
+        if closes {
+            (segment, place) = (segment + 1.0, 0);
+        }
+        at
+    };
+    closes.map(step).unzip()
 }
 
 /// A weight out of a checkpoint, with its shape checked.

@@ -35,8 +35,8 @@ pub struct Progress {
 
 /// Where batches come from.
 pub trait Batches {
-    /// Batch of step `step`; a pure function of it.
-    fn train(&self, step: u64) -> Batch;
+    /// Batch of step `step` in windows of `len` tokens; a pure function of both.
+    fn train(&self, step: u64, len: usize) -> Batch;
     /// Fixed batches for the validation loss.
     fn validation(&self) -> &[Batch];
 }
@@ -64,15 +64,18 @@ pub struct Trainer<'a> {
     pub implementation: &'static str,
     config: &'a TrainConfig,
     optimizer: AdamW,
-    ready: Ready,
+    /// Step before which each length of windows ends, and the plans made ready for it.
+    stages: Vec<(u64, Ready)>,
 }
 
 impl<'a> Trainer<'a> {
-    /// Starts at step 0, or goes on from `state`.
+    /// Starts at step 0, or goes on from `state`. `stages` is not empty and ends with the full length; `only_scheme`
+    /// leaves all weights alone but the scheme's own parameters.
     pub fn new(
         model: Decoder,
-        ready: Ready,
+        stages: Vec<(u64, Ready)>,
         config: &'a TrainConfig,
+        only_scheme: bool,
         state: Option<(Progress, &Values)>,
     ) -> Result<Trainer<'a>> {
         let settings = AdamWConfig {
@@ -84,6 +87,9 @@ impl<'a> Trainer<'a> {
         };
         let mut optimizer = AdamW::new(settings);
         for (name, weight) in model.weights() {
+            if only_scheme && !weight.scheme {
+                continue;
+            }
             let rate = if weight.scheme { config.scheme_lr } else { 1.0 };
             optimizer.add(name, &weight.var, rate, weight.decay, weight.clamp)?;
         }
@@ -94,7 +100,8 @@ impl<'a> Trainer<'a> {
                 let found = values.get(&key).map(|(_, data)| data.clone());
                 found.ok_or_else(|| Error::Data(format!("training state lacks {key}")))
             };
-            for name in model.weights().keys() {
+            let names: Vec<String> = optimizer.names().map(String::from).collect();
+            for name in &names {
                 let state = Moments {
                     m: moments("adam.m", name)?,
                     v: moments("adam.v", name)?,
@@ -110,14 +117,14 @@ impl<'a> Trainer<'a> {
             implementation: "none",
             config,
             optimizer,
-            ready,
+            stages,
         })
     }
 
     /// Weights and moments by name, to be saved with [`Progress`].
     pub fn state(&self) -> Result<Values> {
         let mut values = self.model.values()?;
-        for name in self.model.weights().keys() {
+        for name in self.optimizer.names() {
             let moments = self.optimizer.moments(name)?;
             let shape = vec![moments.m.len()];
             values.insert(format!("adam.m.{name}"), (shape.clone(), moments.m));
@@ -134,8 +141,10 @@ impl<'a> Trainer<'a> {
     /// One optimizer step.
     pub fn step(&mut self, batches: &dyn Batches) -> Result<Step> {
         let started = std::time::Instant::now();
-        let batch = batches.train(self.progress.step);
-        let (loss, implementation) = self.model.loss(&batch, &self.ready)?;
+        let step = self.progress.step;
+        let ready = &self.stage(step).1;
+        let batch = batches.train(step, ready.len());
+        let (loss, implementation) = self.model.loss(&batch, ready)?;
         self.implementation = implementation;
         let value = f64::from(loss.to_scalar::<f32>()?);
         let first = *self.progress.first_loss.get_or_insert(value);
@@ -157,6 +166,12 @@ impl<'a> Trainer<'a> {
         Ok(Step::Ok)
     }
 
+    /// The stage that step number `step` belongs to; the last one past all steps.
+    fn stage(&self, step: u64) -> &(u64, Ready) {
+        let at = self.stages.iter().position(|(until, _)| step < *until);
+        &self.stages[at.unwrap_or(self.stages.len() - 1)]
+    }
+
     fn record(&mut self, loss: f64) {
         let progress = &mut self.progress;
         progress.since_point.0 += loss;
@@ -171,7 +186,7 @@ impl<'a> Trainer<'a> {
     fn validation_loss(&self, batches: &dyn Batches) -> Result<f64> {
         let (mut sum, mut weight) = (0.0, 0.0);
         for batch in batches.validation() {
-            let scores = self.model.scores(batch, &self.ready)?;
+            let scores = self.model.scores(batch, &self.stage(self.config.steps).1)?;
             for (score, &w) in scores.iter().zip(&batch.weights) {
                 if w > 0.0 {
                     sum += f64::from(w) * f64::from(score.nll);

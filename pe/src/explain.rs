@@ -230,7 +230,7 @@ fn embedding(embed: &Embed, positions: &[usize]) -> Option<Embedding> {
             inv_freq,
             scale,
         } => {
-            let row = |&at: &usize| sinusoid(*layout, inv_freq, *scale, at..at + 1);
+            let row = |&at: &usize| sinusoid(*layout, inv_freq, *scale, &[at as f64]);
             Some(Embedding {
                 text: format!(
                     "sines and cosines of {} frequencies, times {scale}",

@@ -76,6 +76,7 @@ pub mod angles;
 mod card;
 mod error;
 mod explain;
+pub mod recipe;
 mod registry;
 mod scheme;
 pub mod schemes;

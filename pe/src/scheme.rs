@@ -2,6 +2,7 @@
 
 use crate::card::Card;
 use crate::error::PlanError;
+use crate::recipe::Recipe;
 use crate::settings;
 use farspan_attention::plan::{Geometry, Plan};
 use schemars::JsonSchema;
@@ -44,6 +45,19 @@ pub trait Scheme:
     /// clock, dice or cache. Fails if a setting is out of bounds, if the model does not fit, or with
     /// [`PlanError::NotServed`] if `reach` is more than the scheme can serve.
     fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError>;
+
+    /// The plan of layer number `layer`, for schemes that treat layers differently; [`plan`](Scheme::plan) is then that
+    /// of the first layer, whose embedding is the one that counts. Pure like `plan`.
+    fn layer_plan(&self, model: &Geometry, reach: Len, layer: usize) -> Result<Plan, PlanError> {
+        let _ = layer;
+        self.plan(model, reach)
+    }
+
+    /// What training does differently for a model of these sizes; nothing for nearly every scheme.
+    fn recipe(&self, model: &Geometry) -> Result<Recipe, PlanError> {
+        let _ = model;
+        Ok(Recipe::default())
+    }
 }
 
 /// A [`Scheme`] of a type not known at compile time. Every scheme is one.
@@ -60,6 +74,10 @@ pub trait AnyScheme: Debug + Send + Sync {
     fn check(&self) -> Result<(), PlanError>;
     /// [`Scheme::plan`]; the plan is whole and fits `model`.
     fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError>;
+    /// [`Scheme::layer_plan`] of every layer of `model`; whole and fitting too.
+    fn layer_plans(&self, model: &Geometry, reach: Len) -> Result<Vec<Plan>, PlanError>;
+    /// [`Scheme::recipe`].
+    fn recipe(&self, model: &Geometry) -> Result<Recipe, PlanError>;
 }
 
 impl<S: Scheme> AnyScheme for S {
@@ -87,5 +105,18 @@ impl<S: Scheme> AnyScheme for S {
         let plan = Scheme::plan(self, model, reach)?;
         plan.validate(model)?;
         Ok(plan)
+    }
+
+    fn layer_plans(&self, model: &Geometry, reach: Len) -> Result<Vec<Plan>, PlanError> {
+        let plan = |layer| {
+            let plan = Scheme::layer_plan(self, model, reach, layer)?;
+            plan.validate(model)?;
+            Ok(plan)
+        };
+        (0..model.layers).map(plan).collect()
+    }
+
+    fn recipe(&self, model: &Geometry) -> Result<Recipe, PlanError> {
+        Scheme::recipe(self, model)
     }
 }

@@ -36,6 +36,20 @@ fn parsed(entry: &Entry, settings: Value) -> Box<dyn AnyScheme> {
         .unwrap_or_else(|e| panic!("{}: {e}", entry.id))
 }
 
+/// The plans of all layers, each once; none where the scheme does not serve the length.
+fn layers(name: &str, scheme: &dyn AnyScheme, length: usize) -> Vec<Plan> {
+    let Some(first) = served(name, scheme, length) else {
+        return Vec::new();
+    };
+    let mut plans = scheme
+        .layer_plans(&MODEL, Len(length))
+        .unwrap_or_else(|e| panic!("{name} at {length}: {e}"));
+    assert_eq!(plans.len(), MODEL.layers, "{name}");
+    assert_eq!(plans[0], first, "{name}: plan() is that of layer 0");
+    plans.dedup();
+    plans
+}
+
 /// The plan; `None` where the scheme does not serve the length, which only lengths past the trained one may meet.
 fn served(name: &str, scheme: &dyn AnyScheme, length: usize) -> Option<Plan> {
     match scheme.plan(&MODEL, Len(length)) {
@@ -55,10 +69,11 @@ fn served(name: &str, scheme: &dyn AnyScheme, length: usize) -> Option<Plan> {
 
 /// All plans of all variants at `length`.
 fn plans(length: usize) -> Vec<(String, Plan)> {
-    let plan = |(name, scheme): (String, Box<dyn AnyScheme>)| {
-        served(&name, scheme.as_ref(), length).map(|plan| (name, plan))
+    let of = |(name, scheme): (String, Box<dyn AnyScheme>)| {
+        let plans = layers(&name, scheme.as_ref(), length).into_iter();
+        plans.map(|plan| (name.clone(), plan)).collect::<Vec<_>>()
     };
-    all().into_iter().filter_map(plan).collect()
+    all().into_iter().flat_map(of).collect()
 }
 
 #[test]

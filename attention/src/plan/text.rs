@@ -1,13 +1,20 @@
 //! A plan as readable text, and its hash.
 
 use super::{
-    Cache, Embed, Init, Pairing, ParamSpec, Plan, Positions, Rotation, SinusoidLayout, TokenVector,
+    Cache, Embed, Init, Pairing, ParamSpec, Place, Plan, Positions, Rotation, SinusoidLayout,
+    TokenVector,
 };
 use std::fmt::{self, Write};
 
 impl fmt::Display for Plan {
     /// Several lines, one per part; for people. [`Plan::hash`] is for machines.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Place::Segments { separators, places } = &self.place {
+            writeln!(
+                f,
+                "place          segments closed by {separators:?}, {places} places in each"
+            )?;
+        }
         match &self.embed {
             Embed::Nothing => {}
             Embed::Sinusoid {
@@ -167,6 +174,9 @@ impl Plan {
     }
 
     fn write_canonical(&self, out: &mut String) -> fmt::Result {
+        if let Place::Segments { separators, places } = &self.place {
+            writeln!(out, "place segments {separators:?} {places}")?;
+        }
         match &self.embed {
             Embed::Nothing => writeln!(out, "embed nothing")?,
             Embed::Sinusoid {

@@ -98,7 +98,7 @@ pub(super) fn scheme(
         .into_iter()
         .chain(finetune.map(|f| f.window(trained)))
     {
-        if let Err(error) = scheme.parsed.plan(&shape.geometry, Len(length)) {
+        if let Err(error) = scheme.parsed.layer_plans(&shape.geometry, Len(length)) {
             let (path, at, what) = scheme.complaint(&error);
             problems.add(
                 &at,

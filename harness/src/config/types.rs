@@ -1,6 +1,7 @@
 //! The config as plain structs: what a study may say, with every default. Parsing, merging and checking live beside.
 
 use farspan_datasets::{DataConfig, tasks::passkey::PasskeyConfig};
+use farspan_pe::recipe::Sampler;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +70,9 @@ pub struct TrainConfig {
     pub scheme_lr: f64,
     /// Steps between validation losses (0: only at the end).
     pub validate_every: u64,
+    /// Where the tokens of a window stand, if not at their places; a scheme's own recipe comes first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub positions: Option<Sampler>,
 }
 
 impl Default for TrainConfig {
@@ -86,6 +90,7 @@ impl Default for TrainConfig {
             clip: 1.0,
             scheme_lr: 8.0,
             validate_every: 200,
+            positions: None,
         }
     }
 }
@@ -111,6 +116,10 @@ pub struct FinetuneConfig {
     /// Steps of linear warm-up. Default: a tenth of `steps`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warmup: Option<u64>,
+    /// Where the tokens of a window stand, if not at their places: `{ skip = { target = 1024 } }` is PoSE. Default: as
+    /// `train` has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub positions: Option<Sampler>,
 }
 
 impl FinetuneConfig {

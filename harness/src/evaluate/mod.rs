@@ -7,9 +7,11 @@ pub mod passkey;
 pub mod perplexity;
 
 use crate::Result;
+use crate::cell::draw_positions;
 use crate::model::{Decoder, Ready};
 use farspan_attention::plan::Geometry;
-use farspan_datasets::Batch;
+use farspan_datasets::{Batch, rng::Stream};
+use farspan_pe::recipe::{Recipe, Sampler};
 use farspan_pe::{AnyScheme, Len, PlanError};
 use farspan_reports::record::Refusal;
 
@@ -23,20 +25,45 @@ pub struct Subject<'a> {
     pub model: &'a Decoder,
     /// The scheme that reads them.
     pub scheme: &'a dyn AnyScheme,
+    /// What it does besides its plan.
+    pub recipe: &'a Recipe,
+    /// Seed of everything that is drawn while measuring.
+    pub seed: u64,
 }
 
 impl Subject<'_> {
     /// The plan at `length`, ready to run; the scheme's own words if it cannot serve it.
     pub fn at(&self, measure: &str, length: usize) -> Result<std::result::Result<Ready, Refusal>> {
         let geometry: &Geometry = &self.model.shape.geometry;
-        match self.scheme.plan(geometry, Len(length)) {
-            Ok(plan) => Ok(Ok(self.model.ready(&plan, length)?)),
-            Err(e @ PlanError::NotServed { .. }) => Ok(Err(Refusal {
-                measure: measure.into(),
-                length,
-                reason: e.to_string(),
-            })),
+        let refusal = |reason: String| Refusal {
+            measure: measure.into(),
+            length,
+            reason,
+        };
+        let mut reach = length;
+        if let Some(sampler) = self.sampler() {
+            if let Err(e) = sampler.check_length(length) {
+                return Ok(Err(refusal(e.to_string())));
+            }
+            reach = sampler.reach(length).max(length);
+        }
+        match self.scheme.layer_plans(geometry, Len(reach)) {
+            Ok(plans) => Ok(Ok(self.model.ready(&plans, length)?)),
+            Err(e @ PlanError::NotServed { .. }) => Ok(Err(refusal(e.to_string()))),
             Err(e) => Err(e.into()),
+        }
+    }
+
+    fn sampler(&self) -> Option<Sampler> {
+        self.recipe.positions.filter(|_| self.recipe.in_evaluation)
+    }
+
+    /// Draws positions for batch number `index` of a measurement, if the scheme draws them outside of training too.
+    pub(crate) fn place(&self, measure: &str, index: usize, batch: &mut Batch) {
+        if let Some(sampler) = self.sampler() {
+            let label = format!("positions/{measure}/{}", batch.len);
+            let mut stream = Stream::at(self.seed, &label, index as u64);
+            draw_positions(&sampler, batch, &mut stream);
         }
     }
 }
@@ -59,6 +86,7 @@ pub(crate) fn windows_batch(windows: &[&[u32]], length: usize) -> Batch {
         tokens,
         targets,
         weights,
+        positions: None,
         rows: windows.len(),
         len: length,
     }

@@ -39,6 +39,7 @@ pub fn measure(
                 continue;
             }
         };
+        let mut prompts = 0;
         for cell in task.grid(seed, length, config.depths, config.trials) {
             let mut record = PasskeyRecord {
                 length,
@@ -48,7 +49,9 @@ pub fn measure(
                 symbols: Vec::new(),
                 log_prob: Vec::new(),
             };
-            for part in split(&cell.batch, rows_per_pass(length)) {
+            for mut part in split(&cell.batch, rows_per_pass(length)) {
+                subject.place("passkey", prompts, &mut part);
+                prompts += 1;
                 let scores = subject.model.scores(&part, &ready)?;
                 let argmax: Vec<u32> = scores.iter().map(|s| s.argmax).collect();
                 for trial in score(&part, &argmax) {
@@ -95,6 +98,7 @@ fn split(batch: &Batch, rows: usize) -> Vec<Batch> {
             tokens: tokens.to_vec(),
             targets: targets.to_vec(),
             weights: weights.to_vec(),
+            positions: None,
             rows: tokens.len() / batch.len,
             len: batch.len,
         })

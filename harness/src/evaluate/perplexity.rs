@@ -142,14 +142,14 @@ fn window_losses(
         .flat_map(|s| starts.iter().map(move |&start| (s, start)))
         .collect();
     let mut losses = Losses::new();
-    for chunk in keys.chunks(rows_per_pass(length)) {
+    for (index, chunk) in keys.chunks(rows_per_pass(length)).enumerate() {
         let windows: Vec<&[u32]> = chunk
             .iter()
             .map(|&(s, start)| &segments[s].tokens[start..=start + length])
             .collect();
-        let scores = subject
-            .model
-            .scores(&windows_batch(&windows, length), ready)?;
+        let mut batch = windows_batch(&windows, length);
+        subject.place("perplexity", index, &mut batch);
+        let scores = subject.model.scores(&batch, ready)?;
         for (key, scores) in chunk.iter().zip(scores.chunks(length)) {
             losses.insert(*key, scores.iter().map(|s| s.nll).collect());
         }

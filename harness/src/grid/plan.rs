@@ -165,24 +165,12 @@ impl<'a> Planner<'a> {
         let parsed = registry
             .parse(&scheme.id, scheme.settings.clone())
             .map_err(|e| Error::Config(format!("scheme {}: {e}", scheme.name)))?;
-        let plan = parsed
-            .plan(&self.shape.geometry, Len(config.train.length))
+        let plans = parsed
+            .layer_plans(&self.shape.geometry, Len(config.train.length))
             .map_err(|e| {
                 Error::Config(format!("study {}, scheme {}: {e}", self.name, scheme.name))
             })?;
-        let copies = |per_layer| {
-            if per_layer {
-                self.shape.geometry.layers
-            } else {
-                1
-            }
-        };
-        let own: usize = plan
-            .params
-            .iter()
-            .filter(|p| p.learned)
-            .map(|p| p.shape.iter().product::<usize>() * copies(p.per_layer))
-            .sum();
+        let own = crate::model::scheme_parameters(&plans);
         let train_tokens = config.train.steps * (config.train.batch * config.train.length) as u64;
         Ok(PlannedCell {
             id: config.id()?,
@@ -246,6 +234,7 @@ fn finetune_train(finetune: &FinetuneConfig, train: &TrainConfig) -> TrainConfig
         lr: finetune.lr.unwrap_or(train.lr / 4.0),
         warmup: finetune.warmup.unwrap_or(finetune.steps / 10),
         validate_every: 0,
+        positions: finetune.positions.or(train.positions),
         ..train.clone()
     }
 }

@@ -135,6 +135,7 @@ fn claims_shift_invariance(plan: &Plan) -> bool {
         .iter()
         .all(|turn| own(&turn.query.position, Expr::Query) && own(&turn.key.position, Expr::Key));
     turns
+        && plan.hooks.is_empty()
         && plan.embed == Embed::Nothing
         && plan.query_scale.is_none()
         && plan.score.is_shift_invariant()

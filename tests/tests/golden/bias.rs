@@ -273,7 +273,7 @@ fn sinusoids() {
             panic!("{:?}", plan.embed)
         };
         assert_eq!(2 * inv_freq.len(), width);
-        embed::sinusoid(layout, &inv_freq, scale, position..position + 1)
+        embed::sinusoid(layout, &inv_freq, scale, &[position as f64])
     };
     for (convention, key) in [
         ("paper", "vaswani_interleaved"),

@@ -1,0 +1,395 @@
+//! `Recipe`: what a scheme does to training, beyond what its plan does to the decoder.
+
+use crate::error::{PlanError, check};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What training does differently. The default is nothing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Recipe {
+    /// Where the tokens of a training window stand, if not at their indices.
+    pub positions: Option<Sampler>,
+    /// Whether measurements draw positions too, as training does.
+    pub in_evaluation: bool,
+    /// Lengths of training windows; empty: one length from the first step to the last.
+    pub stages: Vec<LengthStage>,
+    /// Whether only the scheme's own parameters learn.
+    pub only_scheme: bool,
+}
+
+/// A share of the steps, at a share of the length.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LengthStage {
+    /// Where it ends, as a share of all steps; the last one ends at 1.
+    pub until: f64,
+    /// Length of its windows as a share of the full length.
+    pub length: f64,
+}
+
+/// Draws the positions of a training window, and which tokens of a longer text stand there.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sampler {
+    /// Two pieces of the text, the second moved away (PoSE, Zhu et al. 2023, arXiv 2309.10400, section 3.2).
+    Skip {
+        /// Length whose positions are to be seen.
+        #[schemars(range(min = 2))]
+        target: usize,
+    },
+    /// Head, middle and tail, the middle drawn from a truncated normal distribution (CREAM, Wu et al. 2024,
+    /// arXiv 2406.07138, section 3).
+    Middle {
+        /// Target length over training length.
+        #[schemars(range(min = 2))]
+        factor: usize,
+    },
+    /// A sorted random subset (randomised encodings, Ruoss et al. 2023, arXiv 2305.16843, section 3).
+    Subset {
+        /// Positions are drawn from 0 to this, exclusive.
+        #[schemars(range(min = 1))]
+        range: usize,
+    },
+    /// Pieces of a longer text at their true places (segmented training, NAACL Findings 2024.191).
+    Pieces {
+        /// Length of the text that pieces are taken from.
+        #[schemars(range(min = 2))]
+        target: usize,
+        /// Length of a piece as a share of the window.
+        #[schemars(extend("exclusiveMinimum" = 0), range(max = 1))]
+        share: f64,
+    },
+}
+
+/// One window.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Draw {
+    /// Index of each token in the text, increasing.
+    pub tokens: Vec<usize>,
+    /// Position of each token, increasing.
+    pub positions: Vec<f64>,
+}
+
+/// Numbers from 0 to 1, exclusive.
+pub type Uniform<'a> = &'a mut dyn FnMut() -> f64;
+
+/// A whole number from `low` to `high`, both included.
+fn whole(uniform: Uniform<'_>, low: usize, high: usize) -> usize {
+    low + ((uniform() * (high - low + 1) as f64) as usize).min(high - low)
+}
+
+impl Sampler {
+    /// Whether the settings make sense by themselves.
+    pub fn check(&self) -> Result<(), PlanError> {
+        match *self {
+            Sampler::Skip { target } => check("target", target, "at least 2", target >= 2),
+            Sampler::Middle { factor } => check("factor", factor, "at least 2", factor >= 2),
+            Sampler::Subset { range } => check("range", range, "at least 1", range >= 1),
+            Sampler::Pieces { target, share } => {
+                check("target", target, "at least 2", target >= 2)?;
+                check(
+                    "share",
+                    share,
+                    "above 0 and at most 1",
+                    share > 0.0 && share <= 1.0,
+                )
+            }
+        }
+    }
+
+    /// Whether windows of `length` tokens can be drawn; the error names the setting.
+    pub fn check_length(&self, length: usize) -> Result<(), PlanError> {
+        self.check()?;
+        let rule = format!("at least the length of a window, {length}");
+        match *self {
+            Sampler::Skip { target } | Sampler::Pieces { target, .. } => {
+                check("target", target, &rule, target >= length)
+            }
+            Sampler::Subset { range } => check("range", range, &rule, range >= length),
+            Sampler::Middle { factor } => {
+                let rule = format!("at most {} for windows of {length} tokens", length / 12);
+                check("factor", factor, &rule, 12 * factor <= length)
+            }
+        }
+    }
+
+    /// Positions that windows of `length` tokens may take, counted from 0.
+    pub fn reach(&self, length: usize) -> usize {
+        match *self {
+            Sampler::Skip { target } | Sampler::Pieces { target, .. } => target,
+            Sampler::Middle { factor } => factor * length,
+            Sampler::Subset { range } => range,
+        }
+    }
+
+    /// The longest text that a window of `length` tokens is cut from.
+    pub fn text(&self, length: usize) -> usize {
+        match *self {
+            Sampler::Skip { .. } => 5 * length,
+            Sampler::Middle { factor } => factor * length,
+            Sampler::Subset { .. } => length,
+            Sampler::Pieces { target, .. } => target,
+        }
+    }
+
+    /// A window of `length` tokens out of a text of `text` tokens (at least `length`). Needs
+    /// [`check_length`](Sampler::check_length).
+    pub fn draw(&self, length: usize, text: usize, uniform: Uniform<'_>) -> Draw {
+        match *self {
+            Sampler::Skip { target } => skip(length, text, target, uniform),
+            Sampler::Middle { factor } => middle(length, text, factor, uniform),
+            Sampler::Subset { range } => Draw {
+                tokens: (0..length).collect(),
+                positions: subset(length, range, uniform),
+            },
+            Sampler::Pieces { target, share } => pieces(length, text.min(target), share, uniform),
+        }
+    }
+}
+
+/// As the authors' code does it: the first piece starts at 0, and cut and jump are drawn independently.
+fn skip(length: usize, text: usize, target: usize, uniform: Uniform<'_>) -> Draw {
+    let first = whole(uniform, 1, length.div_ceil(2)).min(length);
+    let end = whole(uniform, length, text);
+    let jump = whole(uniform, 0, target - length);
+    let rest = length - first;
+    Draw {
+        tokens: (0..first).chain(end - rest..end).collect(),
+        positions: (0..first)
+            .chain(first + jump..length + jump)
+            .map(|x| x as f64)
+            .collect(),
+    }
+}
+
+/// As the authors' code does it; head and tail are a third of the window or 4·factor tokens.
+fn middle(length: usize, text: usize, factor: usize, uniform: Uniform<'_>) -> Draw {
+    let ends = if uniform() < 0.5 {
+        length / 3
+    } else {
+        4 * factor
+    };
+    let inner = length - 2 * ends;
+    let target = factor * length;
+    let center = middle_factor(factor, uniform()) as f64;
+    let low = (ends as f64 + (inner as f64 - 1.0) * center / 2.0).floor() as usize;
+    let high = ((center / 2.0 * length as f64) as usize).saturating_sub(ends + 1);
+    let last = whole(uniform, low.min(high), high.max(low));
+    // Head, middle and tail must not overlap.
+    let last = last.clamp(ends + inner - 1, target - ends - 1);
+    let start = last + 1 - inner;
+    let tail = target - ends;
+    let positions = (0..ends).chain(start..start + inner).chain(tail..target);
+    let positions: Vec<usize> = positions.collect();
+    // The same places of the text as far as it reaches, else those nearest to its end.
+    let inside = |at: usize, after: usize| at.min(text - after);
+    let from = inside(start, inner + ends).max(ends);
+    let tokens = (0..ends).chain(from..from + inner).chain(text - ends..text);
+    Draw {
+        tokens: tokens.collect(),
+        positions: positions.into_iter().map(|x| x as f64).collect(),
+    }
+}
+
+/// CREAM's ρ: the inverse of the distribution function of N(9, 3), linear between 1000 points from 2 to 2·factor, rounded
+/// down.
+pub fn middle_factor(factor: usize, u: f64) -> usize {
+    const POINTS: usize = 1000;
+    let end = 2.0 * factor as f64;
+    let x = |i: usize| 2.0 + (end - 2.0) * i as f64 / (POINTS - 1) as f64;
+    let below = |x: f64| 0.5 * (1.0 + erf((x - 9.0) / (3.0 * std::f64::consts::SQRT_2)));
+    if u <= below(2.0) {
+        return 2;
+    }
+    for i in 1..POINTS {
+        let (before, after) = (below(x(i - 1)), below(x(i)));
+        if u <= after {
+            let share = (u - before) / (after - before);
+            return (x(i - 1) + share * (x(i) - x(i - 1))) as usize;
+        }
+    }
+    2 * factor
+}
+
+/// The error function by its Taylor series, which converges everywhere; |x| stays below 5 here, past which it is ±1.
+fn erf(x: f64) -> f64 {
+    if x.abs() > 5.0 {
+        return x.signum();
+    }
+    let (mut term, mut sum) = (x, x);
+    for n in 1..200 {
+        term *= -x * x / f64::from(n);
+        sum += term / f64::from(2 * n + 1);
+    }
+    2.0 / std::f64::consts::PI.sqrt() * sum
+}
+
+/// `length` of the numbers below `range`, sorted; every subset is equally likely (selection sampling, Knuth, TAOCP 2,
+/// 3.4.2, algorithm S).
+fn subset(length: usize, range: usize, uniform: Uniform<'_>) -> Vec<f64> {
+    let mut chosen = Vec::with_capacity(length);
+    for x in 0..range {
+        let wanted = length - chosen.len();
+        if ((range - x) as f64) * uniform() < wanted as f64 {
+            chosen.push(x as f64);
+        }
+    }
+    chosen
+}
+
+/// Pieces of `share · length` tokens at random places of the text, none overlapping, each at its true positions.
+fn pieces(length: usize, text: usize, share: f64, uniform: Uniform<'_>) -> Draw {
+    let size = ((length as f64 * share).round() as usize).clamp(1, length);
+    let count = length.div_ceil(size);
+    // Gaps before each piece: sorted places in what the pieces leave free.
+    let mut gaps: Vec<usize> = (0..count)
+        .map(|_| whole(uniform, 0, text - length))
+        .collect();
+    gaps.sort_unstable();
+    let piece = |i: usize| i * size..((i + 1) * size).min(length);
+    let tokens: Vec<usize> = (0..count)
+        .flat_map(|i| piece(i).map(|t| (i, t)).collect::<Vec<_>>())
+        .map(|(i, t)| t + gaps[i])
+        .collect();
+    Draw {
+        positions: tokens.iter().map(|&x| x as f64).collect(),
+        tokens,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers that look like chance.
+    fn chance(seed: u64) -> impl FnMut() -> f64 {
+        let mut state = seed;
+        move || {
+            state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            let mut x = state;
+            x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            ((x ^ (x >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+        }
+    }
+
+    fn jumps(positions: &[f64]) -> usize {
+        positions.windows(2).filter(|w| w[1] != w[0] + 1.0).count()
+    }
+
+    #[test]
+    fn windows_rise_and_stay_within_their_bounds() {
+        let length = 96;
+        for sampler in [
+            Sampler::Skip { target: 96 },
+            Sampler::Skip { target: 700 },
+            Sampler::Middle { factor: 8 },
+            Sampler::Subset { range: 96 },
+            Sampler::Subset { range: 2048 },
+            Sampler::Pieces {
+                target: 500,
+                share: 0.25,
+            },
+            Sampler::Pieces {
+                target: 96,
+                share: 0.3,
+            },
+        ] {
+            sampler.check_length(length).unwrap();
+            for text in [length, sampler.text(length).max(length)] {
+                let mut uniform = chance(text as u64);
+                for _ in 0..300 {
+                    let draw = sampler.draw(length, text, &mut uniform);
+                    assert_eq!((draw.tokens.len(), draw.positions.len()), (length, length));
+                    assert!(
+                        draw.tokens.is_sorted_by(|a, b| a < b),
+                        "{sampler:?} {:?}",
+                        draw.tokens
+                    );
+                    assert!(draw.positions.is_sorted_by(|a, b| a < b), "{sampler:?}");
+                    assert!(draw.tokens[length - 1] < text, "{sampler:?}");
+                    assert!(draw.positions[length - 1] < sampler.reach(length) as f64);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn pose_makes_one_jump_and_reaches_the_target() {
+        let mut uniform = chance(1);
+        let sampler = Sampler::Skip { target: 64 };
+        let draws: Vec<_> = (0..4000)
+            .map(|_| sampler.draw(16, 80, &mut uniform))
+            .collect();
+        assert!(
+            draws
+                .iter()
+                .all(|d| d.positions[0] == 0.0 && jumps(&d.positions) <= 1)
+        );
+        let last = draws.iter().map(|d| d.positions[15]).fold(0.0, f64::max);
+        assert_eq!(last, 63.0);
+        // The first piece has 1 to 8 tokens.
+        let first = |d: &Draw| {
+            d.positions
+                .iter()
+                .enumerate()
+                .filter(|(i, x)| **x == *i as f64)
+                .count()
+        };
+        let short = draws.iter().filter(|d| jumps(&d.positions) == 1).map(first);
+        assert_eq!(short.clone().min(), Some(1));
+        assert_eq!(short.max(), Some(8));
+    }
+
+    /// Numbers of the authors' code for factor 8.
+    #[test]
+    fn cream_draws_its_factor_as_published() {
+        let us = [0.0, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0];
+        assert_eq!(
+            us.map(|u| middle_factor(8, u)),
+            [2, 2, 5, 6, 9, 11, 12, 15, 16]
+        );
+    }
+
+    #[test]
+    fn cream_ends_at_the_target_and_draws_the_middle_as_published() {
+        let mut uniform = chance(2);
+        let sampler = Sampler::Middle { factor: 8 };
+        for _ in 0..500 {
+            let positions = sampler.draw(96, 96, &mut uniform).positions;
+            assert_eq!(positions[95], 767.0);
+            assert!(jumps(&positions) <= 2);
+        }
+    }
+
+    #[test]
+    fn subsets_are_fair_and_the_whole_range_is_the_identity() {
+        let mut uniform = chance(3);
+        let whole: Vec<f64> = (0..40).map(f64::from).collect();
+        assert_eq!(subset(40, 40, &mut uniform), whole);
+        let mut counts = [0; 10];
+        for _ in 0..20_000 {
+            subset(3, 10, &mut uniform)
+                .iter()
+                .for_each(|x| counts[*x as usize] += 1);
+        }
+        assert!(
+            counts.iter().all(|c| (5700..6300).contains(c)),
+            "{counts:?}"
+        );
+    }
+
+    #[test]
+    fn lengths_that_do_not_fit_are_refused_with_the_setting() {
+        let message = |sampler: Sampler| sampler.check_length(128).unwrap_err().to_string();
+        assert!(message(Sampler::Skip { target: 64 }).contains("`target` = 64"));
+        assert!(message(Sampler::Subset { range: 100 }).contains("`range` = 100"));
+        assert!(message(Sampler::Middle { factor: 20 }).contains("`factor` = 20"));
+        assert!(
+            message(Sampler::Pieces {
+                target: 500,
+                share: 0.0
+            })
+            .contains("`share` = 0")
+        );
+    }
+}
