@@ -85,6 +85,23 @@ pub enum Place {
     },
 }
 
+impl Place {
+    /// Number of the segment of each token, and place inside of it, if `closes` tells for each token whether it closes
+    /// a segment and `places` are told apart.
+    pub fn segments(closes: impl IntoIterator<Item = bool>, places: usize) -> (Vec<f64>, Vec<f64>) {
+        let (mut segment, mut place) = (0.0, 0);
+        let step = |closes: bool| {
+            let at = (segment, place.min(places.saturating_sub(1)) as f64);
+            place += 1;
+            if closes {
+                (segment, place) = (segment + 1.0, 0);
+            }
+            at
+        };
+        closes.into_iter().map(step).unzip()
+    }
+}
+
 /// What is added to the token embeddings at the input.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Embed {

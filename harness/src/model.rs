@@ -368,7 +368,7 @@ impl Decoder {
                 };
                 let windows = batch.tokens.chunks(ready.len);
                 windows
-                    .map(|window| segments(window.iter().map(closes), *places))
+                    .map(|window| Place::segments(window.iter().map(closes), *places))
                     .unzip()
             }
             (Place::Segments { .. }, Some(_)) => {
@@ -383,7 +383,11 @@ impl Decoder {
                 let (plan, device) = (prepared.plan(), &self.device);
                 Prepared::with_positions(plan, geometry, all.clone(), all, positions, device)
             };
-            Ok(ready.prepared.iter().map(at).collect::<farspan_attention::Result<_>>()?)
+            Ok(ready
+                .prepared
+                .iter()
+                .map(at)
+                .collect::<farspan_attention::Result<_>>()?)
         };
         let own = scores.iter().map(own).collect::<Result<_>>()?;
         Ok(Standing { ready, embed, own })
@@ -524,20 +528,6 @@ fn attend_windows(
         .collect::<Result<_>>()?;
     let outputs: Vec<&Tensor> = rows.iter().map(|(output, _)| output).collect();
     Ok((Tensor::cat(&outputs, 0)?, rows[0].1))
-}
-
-/// Number of the segment, and place inside of it, of each token of a window; `closes` tells separators.
-fn segments(closes: impl Iterator<Item = bool>, places: usize) -> (Vec<f64>, Vec<f64>) {
-    let (mut segment, mut place) = (0.0, 0);
-    let step = |closes: bool| {
-        let at = (segment, place.min(places.saturating_sub(1)) as f64);
-        place += 1;
-        if closes {
-            (segment, place) = (segment + 1.0, 0);
-        }
-        at
-    };
-    closes.map(step).unzip()
 }
 
 /// A weight out of a checkpoint, with its shape checked.

@@ -61,9 +61,9 @@ pub(crate) fn parse<S: Scheme>(settings: Value) -> Result<Box<dyn AnyScheme>, Pl
                 wrong(&path, value, rule(property), String::new())
             }
             // Nested, or a rule of the type itself: serde's own words say more.
-            _ => wrong(
+            (value, _) => wrong(
                 &path,
-                &settings,
+                value.unwrap_or(&settings),
                 format!("readable: {}", error.inner()),
                 String::new(),
             ),

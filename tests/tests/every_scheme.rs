@@ -185,7 +185,9 @@ fn bounds_of_the_schema_are_enforced() {
     for entry in Registry::builtin().entries() {
         for (key, outside) in bounds(&entry.schema()) {
             let error = entry.parse(json!({ (key.clone()): outside })).unwrap_err();
-            let named = matches!(&error, PlanError::Setting { key: found, .. } if *found == key);
+            // An element of a list is named by its place.
+            let own = |found: &str| found.split('[').next() == Some(key.as_str());
+            let named = matches!(&error, PlanError::Setting { key: found, .. } if own(found));
             assert!(named, "{}.{key} = {outside}: {error}", entry.id);
             tried += 1;
         }
@@ -197,10 +199,19 @@ fn bounds_of_the_schema_are_enforced() {
 #[test]
 fn every_setting_changes_the_plan() {
     for entry in Registry::builtin().entries() {
-        let hashes = |settings: &Value| -> Option<Vec<_>> {
+        let hashes = |settings: &Value| -> Option<Vec<String>> {
             let scheme = entry.parse(settings.clone()).ok()?;
-            let at = |length| served(entry.id, scheme.as_ref(), length).map(|plan| plan.hash());
-            Some([TRAINED, 4 * TRAINED].map(at).to_vec())
+            let plans =
+                [TRAINED, 4 * TRAINED].map(|length| layers(entry.id, scheme.as_ref(), length));
+            let recipe = format!("{:?}", scheme.recipe(&MODEL));
+            Some(
+                plans
+                    .iter()
+                    .flatten()
+                    .map(Plan::hash)
+                    .chain([recipe])
+                    .collect(),
+            )
         };
         let changes: Vec<Value> = alternatives(entry).collect();
         let contexts: Vec<Value> = [json!({})].into_iter().chain(changes.clone()).collect();

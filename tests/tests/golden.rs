@@ -3,6 +3,8 @@
 
 #[path = "golden/bias.rs"]
 mod bias;
+#[path = "golden/places.rs"]
+mod places;
 #[path = "golden/rotary.rs"]
 mod rotary;
 #[path = "golden/rotation.rs"]

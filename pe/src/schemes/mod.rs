@@ -3,7 +3,9 @@
 pub mod absolute;
 pub mod bias;
 pub mod contextual;
+pub mod hybrid;
 pub mod plain;
+pub mod recipe;
 pub mod remap;
 pub mod rotary;
 
@@ -16,5 +18,7 @@ pub(crate) const BUILTIN: &[&[Entry]] = &[
     bias::ENTRIES,
     contextual::ENTRIES,
     absolute::ENTRIES,
+    hybrid::ENTRIES,
+    recipe::ENTRIES,
     plain::ENTRIES,
 ];

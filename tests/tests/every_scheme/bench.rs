@@ -3,14 +3,14 @@
 
 use farspan_attention::attend::{INPUT, Implementation, Mask, Params, attend};
 use farspan_attention::hook::Stage;
-use farspan_attention::plan::{Geometry, ParamSpec, Plan};
+use farspan_attention::plan::{Geometry, ParamSpec, Place, Plan};
 use farspan_attention::prepared::Prepared;
 use farspan_attention::{DType, Device, Tensor, Var, embed};
 use std::collections::BTreeMap;
 
 /// Two query heads to a key/value head; the width is that of all heads, so that an embedding can be split over them.
 pub(crate) const MODEL: Geometry = Geometry {
-    layers: 2,
+    layers: 4,
     width: 64,
     heads: 4,
     kv_heads: 2,
@@ -188,15 +188,17 @@ impl Bench {
 
     fn output(&self, plan: &Plan, leaves: &Leaves, which: Implementation, first: usize) -> Tensor {
         let device = Device::cpu();
-        let positions = first..first + self.length;
+        let all = first..first + self.length;
+        let (scores, places) = standing(&plan.place, all.end);
         let prepared =
-            Prepared::new(plan, &MODEL, positions.clone(), positions.clone(), &device).unwrap();
+            Prepared::with_positions(plan, &MODEL, all.clone(), all, &scores, &device).unwrap();
         let params: Params = leaves
             .iter()
             .map(|(name, var)| (name.clone(), var.tensor().clone()))
             .collect();
         let embedding =
-            embed::embedding(&plan.embed, MODEL.width, positions, &params, &device).unwrap();
+            embed::embedding_at(&plan.embed, MODEL.width, &places[first..], &params, &device)
+                .unwrap();
         let with_embedding = |name: &str, heads: usize| {
             let x = leaves[name].tensor();
             let Some(rows) = &embedding else {
@@ -227,6 +229,15 @@ fn runs(plan: &Plan, which: Implementation) -> Implementation {
     } else {
         which
     }
+}
+
+/// Positions of the first `end` tokens as scores see them and as the embedding does; every fifth token is a separator.
+fn standing(place: &Place, end: usize) -> (Vec<f64>, Vec<f64>) {
+    let at = |t: usize| match place {
+        Place::Index => (t as f64, t as f64),
+        Place::Segments { places, .. } => ((t / 5) as f64, (t % 5).min(places - 1) as f64),
+    };
+    (0..end).map(at).unzip()
 }
 
 /// The triple loop runs on f64 inputs, tensors on the f32 that models use.

@@ -4,7 +4,7 @@ use super::bench::{self, Bench};
 use super::{LENGTHS, TRAINED, parsed, plans, served, variants::alternatives};
 use farspan_attention::attend::Implementation::{Auto, Composed, Naive};
 use farspan_attention::expr::Expr;
-use farspan_attention::plan::{Embed, Plan, Positions};
+use farspan_attention::plan::{Embed, Place, Plan, Positions};
 use farspan_pe::Registry;
 use serde_json::json;
 
@@ -136,6 +136,7 @@ fn claims_shift_invariance(plan: &Plan) -> bool {
         .all(|turn| own(&turn.query.position, Expr::Query) && own(&turn.key.position, Expr::Key));
     turns
         && plan.hooks.is_empty()
+        && plan.place == Place::Index
         && plan.embed == Embed::Nothing
         && plan.query_scale.is_none()
         && plan.score.is_shift_invariant()

@@ -1,5 +1,8 @@
 //! Absolute encodings: what is added to the embeddings.
 
+mod bipe;
+pub mod bipe_alibi;
+pub mod bipe_rope;
 pub mod learned;
 pub mod sinusoidal;
 
@@ -9,4 +12,6 @@ use crate::registry::Entry;
 pub(crate) const ENTRIES: &[Entry] = &[
     Entry::of::<sinusoidal::Sinusoidal>(),
     Entry::of::<learned::Learned>(),
+    Entry::of::<bipe_rope::BipeRope>(),
+    Entry::of::<bipe_alibi::BipeAlibi>(),
 ];
