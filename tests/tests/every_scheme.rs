@@ -249,7 +249,9 @@ fn plans_are_pure_and_fit_the_model() {
     }
 }
 
-/// What is said of cached keys is true: if rotated keys stay valid, then the plan does not depend on the length.
+/// What is said of cached keys is true: if rotated keys stay valid, then what is done to tokens and keys does not depend
+/// on the length. Constants that the score reads may: a table of a bias with one value per distance is as long as the
+/// text.
 #[test]
 fn the_cache_policy_is_true() {
     let mut moving = 0;
@@ -260,7 +262,9 @@ fn the_cache_policy_is_true() {
             .collect();
         if found.iter().all(|plan| plan.cache == Cache::Rotated) {
             assert!(
-                found.iter().all(|plan| *plan == found[0]),
+                found
+                    .iter()
+                    .all(|plan| without_constants(plan) == without_constants(&found[0])),
                 "{name} depends on the length"
             );
         } else {
@@ -268,6 +272,12 @@ fn the_cache_policy_is_true() {
         }
     }
     assert!(moving > 5, "{moving} plans that follow the length");
+}
+
+fn without_constants(plan: &Plan) -> Plan {
+    let mut plan = plan.clone();
+    plan.params.retain(|spec| spec.constant().is_none());
+    plan
 }
 
 /// Odd heads, heads too small, and lengths of zero are answered by an error or a plan, never by a panic.

@@ -128,6 +128,25 @@ impl Bench {
         leaves.iter().map(of).collect()
     }
 
+    /// How much the output changes if all values of one input grow by different amounts.
+    pub(crate) fn effect(&self, plan: &Plan, name: &str) -> f64 {
+        let which = Implementation::Naive;
+        let mut leaves = self.leaves(plan, dtype(which));
+        let output = |leaves: &Leaves| -> Vec<f64> {
+            self.output(plan, leaves, which, 0).to_flat().unwrap()
+        };
+        let before = output(&leaves);
+        let input = leaves[name].tensor();
+        let moved: Vec<f64> = input.to_flat().unwrap();
+        let moved = moved
+            .iter()
+            .enumerate()
+            .map(|(i, x)| x + 0.3 + noise(7, i).abs());
+        let moved = leaf(moved.collect(), input.dims(), DType::F64);
+        leaves.insert(name.into(), moved);
+        distance(&before, &output(&leaves))
+    }
+
     /// For each input: the slope of the loss along a direction, by the gradient and by central differences, in f64.
     pub(crate) fn slopes(&self, plan: &Plan) -> Vec<(String, f64, f64)> {
         let which = Implementation::Naive;
@@ -257,8 +276,12 @@ fn leaf(values: Vec<f64>, dims: &[usize], dtype: DType) -> Var {
 /// Values of a learned parameter inside of its clamp, in no special place.
 fn values(spec: &ParamSpec) -> Vec<f64> {
     let (low, high) = spec.clamp.unwrap_or((-1.0, 1.0));
-    let (low, high) = (low.max(-1.0), high.min(1.0));
+    // A range that lies outside (−1, 1) is met near its end.
+    let low = low.max(-1.0);
+    let high = high.min(low.max(0.0) + 1.0);
+    // No two parameters alike.
+    let seed = spec.name.bytes().map(u64::from).sum();
     (0..spec.len())
-        .map(|i| low + (high - low) * (0.5 + 0.45 * noise(5, i)))
+        .map(|i| low + (high - low) * (0.5 + 0.45 * noise(seed, i)))
         .collect()
 }

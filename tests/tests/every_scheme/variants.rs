@@ -1,9 +1,10 @@
 //! Settings made from a scheme's schema alone: values inside the bounds that change something, and values outside.
 
-use farspan_pe::Entry;
+use super::bench::MODEL;
+use farspan_pe::{Entry, Len, PlanError};
 use serde_json::{Map, Value, json};
 
-/// Settings tables with one setting changed, for every setting of the scheme; all are accepted by it.
+/// Settings tables with one setting changed, for every setting of the scheme; all are accepted by it, and fit [`MODEL`].
 pub(crate) fn alternatives(entry: &Entry) -> impl Iterator<Item = Value> {
     let schema = entry.schema();
     let properties = schema["properties"]
@@ -23,11 +24,23 @@ pub(crate) fn alternatives(entry: &Entry) -> impl Iterator<Item = Value> {
         let tables = contexts.map(|context| merged(&context, &change));
         tables
             .into_iter()
-            .find(|settings| entry.parse(settings.clone()).is_ok())
+            .find(|settings| accepted(entry, settings))
     };
     let mut found: Vec<Value> = singles.iter().cloned().filter_map(beside).collect();
     found.dedup();
     found.into_iter()
+}
+
+/// Whether the settings agree with each other and with the model.
+fn accepted(entry: &Entry, settings: &Value) -> bool {
+    let Ok(scheme) = entry.parse(settings.clone()) else {
+        return false;
+    };
+    let plan = scheme.plan(&MODEL, Len(MODEL.trained_length));
+    !matches!(
+        plan,
+        Err(PlanError::Setting { .. } | PlanError::Model { .. })
+    )
 }
 
 /// `context` with the settings of `change` put over it.
@@ -43,6 +56,12 @@ fn candidates(property: &Value) -> Vec<Value> {
     let types = property["type"].to_string();
     let values: Vec<Value> = if types.contains("boolean") {
         vec![json!(true), json!(false)]
+    } else if types.contains("array") {
+        // One element each, and the same twice.
+        let elements = candidates(&property["items"]).into_iter();
+        elements
+            .flat_map(|x| [json!([x.clone()]), json!([x.clone(), x])])
+            .collect()
     } else if types.contains("integer") {
         [3, 20, 40, 1000].map(Value::from).to_vec()
     } else if types.contains("number") {
@@ -63,7 +82,11 @@ fn candidates(property: &Value) -> Vec<Value> {
             && bound("exclusiveMaximum", &|x, b| x < b)
             && Some(value) != property.get("default")
     };
-    let found: Vec<_> = values.into_iter().filter(inside).collect();
+    let mut found: Vec<_> = values.into_iter().filter(inside).collect();
+    if found.is_empty() {
+        // A share whose default is the half.
+        found.extend([json!(0.25)].into_iter().filter(inside));
+    }
     assert!(!found.is_empty(), "no other value known for {property}");
     found
 }
@@ -98,7 +121,14 @@ pub(crate) fn bounds(schema: &Value) -> Vec<(String, Value)> {
             }
         }
         add(json!("no such value"));
-        add(json!([1]));
+        if property["type"].to_string().contains("array") {
+            add(json!(1));
+            if let Some(least) = property["items"]["minimum"].as_i64() {
+                add(json!([least - 1]));
+            }
+        } else {
+            add(json!([1]));
+        }
     }
     outside
 }

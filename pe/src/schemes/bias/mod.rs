@@ -1,7 +1,10 @@
 //! Biases: what is added to a score by the positions alone.
 
 pub mod alibi;
+pub mod fire;
+pub mod huang_m1;
 pub mod kerple;
+pub mod sandwich;
 pub mod t5;
 
 use crate::registry::Entry;
@@ -11,4 +14,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
     Entry::of::<alibi::Alibi>(),
     Entry::of::<t5::T5>(),
     Entry::of::<kerple::Kerple>(),
+    Entry::of::<sandwich::Sandwich>(),
+    Entry::of::<fire::Fire>(),
+    Entry::of::<huang_m1::HuangM1>(),
 ];

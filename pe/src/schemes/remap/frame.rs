@@ -1,0 +1,112 @@
+//! What the remaps share: the settings of the rotation that they are laid over, and the parts of their formulas.
+//!
+//! A remap gives each pair of positions a distance of its own choice: one turn per way in which distances are made, and a
+//! `select` in the score that picks the raw score of the turn that is in force for the pair.
+
+use crate::angles::Rotary;
+use crate::error::{PlanError, check};
+use farspan_attention::expr::{Expr, Unary, distance, number, select_less};
+use farspan_attention::plan::{Positions, Rotation, Turn};
+
+/// Declares the settings of a remap: those of the rotation below it, which every remap has, and its own with their
+/// defaults.
+macro_rules! settings {
+    (
+        $(#[$meta:meta])*
+        $name:ident {
+            $($(#[$field_meta:meta])* $field:ident: $type:ty = $default:expr,)*
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct $name {
+            /// Base b of the frequencies; the base scheme's unless set.
+            #[schemars(extend("exclusiveMinimum" = 1))]
+            pub base: f64,
+            /// Which two channels make a pair; the base scheme's unless set.
+            #[schemars(with = "crate::angles::PairingSchema")]
+            pub pairing: farspan_attention::plan::Pairing,
+            /// Share of each head's channels that turn, from the first; the base scheme's unless set.
+            #[schemars(extend("exclusiveMinimum" = 0), range(max = 1))]
+            pub partial: f64,
+            $($(#[$field_meta])* pub $field: $type,)*
+        }
+
+        impl Default for $name {
+            fn default() -> $name {
+                let crate::angles::Rotary { base, pairing, partial } = crate::angles::Rotary::DEFAULT;
+                $name { base, pairing, partial, $($field: $default,)* }
+            }
+        }
+
+        impl $name {
+            /// The rotation below.
+            fn rotary(&self) -> crate::angles::Rotary {
+                crate::angles::Rotary {
+                    base: self.base,
+                    pairing: self.pairing,
+                    partial: self.partial,
+                }
+            }
+        }
+    };
+}
+pub(super) use settings;
+
+/// A turn with queries and keys at positions of their own.
+pub(super) fn turn(rotary: &Rotary, inv_freq: &[f64], query: Positions, key: Positions) -> Turn {
+    let side = |position| Rotation {
+        position,
+        inv_freq: inv_freq.to_vec(),
+        amplitude: 1.0,
+    };
+    Turn {
+        pairing: rotary.pairing,
+        query: side(query),
+        key: side(key),
+    }
+}
+
+/// [`turn`] with the same positions for all heads and pairs.
+pub(super) fn turn_at(rotary: &Rotary, inv_freq: &[f64], query: Expr, key: Expr) -> Turn {
+    turn(rotary, inv_freq, Positions::All(query), Positions::All(key))
+}
+
+/// A whole number.
+pub(super) fn whole(x: usize) -> Expr {
+    number(x as f64)
+}
+
+/// ⌊x⌋
+pub(super) fn floor(x: Expr) -> Expr {
+    x.unary(Unary::Floor)
+}
+
+/// x mod m
+pub(super) fn modulo(x: Expr, m: usize) -> Expr {
+    x.clone() - floor(x / m as f64) * m as f64
+}
+
+/// `near` where q − k < `window`, else `far`.
+pub(super) fn nearer_than(window: usize, near: Expr, far: Expr) -> Expr {
+    select_less(distance(), whole(window), near, far)
+}
+
+/// What hides a pair.
+pub(super) fn hidden() -> Expr {
+    number(f64::NEG_INFINITY)
+}
+
+/// The setting, else `usual` if that is at most half of the trained length, else that half, but never 0: windows meant
+/// for models of thousands of tokens would reach past everything that a small one was trained with.
+pub(super) fn at_most_half(setting: Option<usize>, usual: usize, trained: usize) -> usize {
+    setting.unwrap_or(usual.min(trained / 2).max(1))
+}
+
+/// Fails if the setting is there and below `least`.
+pub(super) fn at_least(key: &str, setting: Option<usize>, least: usize) -> Result<(), PlanError> {
+    setting.map_or(Ok(()), |x| {
+        check(key, x, &format!("at least {least}"), x >= least)
+    })
+}
