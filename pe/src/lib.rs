@@ -84,7 +84,10 @@ mod settings;
 
 pub use card::{Card, Family, Needs, Paper};
 pub use error::{PlanError, check, check_model};
-pub use explain::{Bias, Cost, Embedding, Explanation, Formula, Param, TurnPositions, explain};
+pub use explain::{
+    Bias, Cost, Embedding, Explanation, Formula, Param, RotationReach, Scores, Served,
+    TurnPositions, explain, scores,
+};
 pub use registry::{Entry, Registry};
 pub use scheme::{AnyScheme, Len, Scheme};
 pub use settings::{Setting, settings};
