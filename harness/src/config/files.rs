@@ -11,17 +11,24 @@ pub(super) fn load(settings: &mut Node, path: &str, wrong: &mut dyn FnMut(&Mark,
     let Value::Table(entries) = &mut settings.value else {
         return;
     };
-    for (key, node) in entries {
+    entries.retain_mut(|(key, node)| {
         let path = join(path, key);
         if node.get("file").is_none() {
             load(node, &path, wrong);
-            continue;
+            return true;
         }
         match named(node).and_then(|(file, tensor)| numbers(file, tensor)) {
-            Ok(tensor) => node.value = nested(&tensor, &node.at),
-            Err(what) => wrong(&node.at, path, what),
+            Ok(tensor) => {
+                node.value = nested(&tensor, &node.at);
+                true
+            }
+            // Without the numbers the rest is read, so that other mistakes are found too.
+            Err(what) => {
+                wrong(&node.at, path, what);
+                false
+            }
         }
-    }
+    });
 }
 
 /// The file and the tensor in it.
