@@ -90,3 +90,48 @@ fn the_list_of_schemes_is_fresh() {
         "docs/schemes.md is old: run `farspan list schemes --markdown > docs/schemes.md`"
     );
 }
+
+/// The example of a crate with its own schemes: it explains them, trains them and reports them.
+#[test]
+fn schemes_of_another_crate_train_and_are_reported() {
+    let program = farspan_acceptance::program();
+    let example = program
+        .with_file_name("examples")
+        .join(format!("own_scheme{}", std::env::consts::EXE_SUFFIX));
+    let run = |args: &[&str]| {
+        let output = std::process::Command::new(&example).args(args).output();
+        let output = output.unwrap_or_else(|e| panic!("{}: {e}", example.display()));
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{args:?}\n{}",
+            text(&output.stderr)
+        );
+        text(&output.stdout)
+    };
+    assert!(run(&["explain", "log-alibi"]).contains("raw - slope[h] * log1p(q - k)"));
+    assert!(run(&["explain", "key-shift"]).contains("k[t] + share[h]·k[t-1]"));
+    let out = tempfile::tempdir().expect("a temporary folder");
+    let folder = out.path().join("run").display().to_string();
+    let config = root()
+        .join("harness/configs/own-scheme.toml")
+        .display()
+        .to_string();
+    run(&["run", &config, "train.steps=30", "--out", &folder]);
+    let losses: std::collections::BTreeMap<String, Value> = results(Path::new(&folder))
+        .iter()
+        .map(|(_, result)| serde_json::from_slice::<Value>(result).expect("JSON"))
+        .map(|result| {
+            (
+                result["scheme"]["name"].to_string(),
+                result["train"]["curve"].clone(),
+            )
+        })
+        .collect();
+    assert_eq!(losses.len(), 5);
+    // The scheme in Rust and the same one as text draw the same numbers and end at the same loss.
+    assert_eq!(losses["\"log-alibi\""].as_array().map(Vec::len), Some(30));
+    assert_eq!(losses["\"log-alibi\""], losses["\"as-text\""]);
+    let report = std::fs::read_to_string(Path::new(&folder).join("report/report.html"));
+    assert!(report.expect("a page").contains("Key shift"));
+}
