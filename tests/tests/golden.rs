@@ -9,6 +9,8 @@ mod places;
 mod rotary;
 #[path = "golden/rotation.rs"]
 mod rotation;
+#[path = "golden/turning.rs"]
+mod turning;
 
 use farspan_attention::plan::{Geometry, Plan};
 use farspan_pe::{Len, Registry};
