@@ -3,10 +3,13 @@
 pub mod clex;
 pub mod coca;
 pub mod grape;
+mod householder;
+pub mod path;
 pub mod pope;
 pub mod psc;
 pub mod rope_plus_plus;
 pub mod selective_rope;
+pub mod tape;
 mod turning;
 
 use crate::registry::Entry;
@@ -18,6 +21,8 @@ pub(crate) const ENTRIES: &[Entry] = &[
     Entry::of::<rope_plus_plus::RopePlusPlus>(),
     Entry::of::<grape::Grape>(),
     Entry::of::<selective_rope::SelectiveRope>(),
+    Entry::of::<path::Path>(),
+    Entry::of::<tape::Tape>(),
     Entry::of::<clex::Clex>(),
     Entry::of::<psc::Psc>(),
 ];
