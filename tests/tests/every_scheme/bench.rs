@@ -120,8 +120,8 @@ impl Bench {
         leaves.iter().map(of).collect()
     }
 
-    /// How much the output changes if all values of one input grow by different amounts.
-    pub(crate) fn effect(&self, plan: &Plan, name: &str) -> f64 {
+    /// How much the output changes if all values of one input grow by different amounts of about `step`.
+    pub(crate) fn effect(&self, plan: &Plan, name: &str, step: f64) -> f64 {
         let which = Implementation::Naive;
         let mut leaves = self.leaves(plan, dtype(which));
         let output = |leaves: &Leaves| -> Vec<f64> {
@@ -133,7 +133,7 @@ impl Bench {
         let moved = moved
             .iter()
             .enumerate()
-            .map(|(i, x)| x + 0.3 + noise(7, i).abs());
+            .map(|(i, x)| x + step * (0.3 + noise(7, i).abs()));
         let moved = leaf(moved.collect(), input.dims(), DType::F64);
         leaves.insert(name.into(), moved);
         distance(&before, &output(&leaves))
@@ -280,7 +280,10 @@ fn values(spec: &ParamSpec) -> Vec<f64> {
     let low = low.max(-1.0);
     let high = high.min(low.max(0.0) + 1.0);
     // No two parameters alike.
-    let seed = spec.name.bytes().map(u64::from).sum();
+    let seed = spec
+        .name
+        .bytes()
+        .fold(3, |seed, byte| 31 * seed + u64::from(byte));
     (0..spec.len())
         .map(|i| low + (high - low) * (0.5 + 0.45 * noise(seed, i)))
         .collect()

@@ -66,8 +66,8 @@ fn candidates(property: &Value) -> Vec<Value> {
         [3, 20, 40, 1000].map(Value::from).to_vec()
     } else if types.contains("number") {
         [0.5, 1.5, 3.0].map(Value::from).to_vec()
-    } else if types.contains("array") {
-        vec![json!(["x"])]
+    } else if types.contains("string") && property["enum"].is_null() {
+        vec![json!("x")]
     } else {
         names(property)
     };
