@@ -3,6 +3,8 @@
 
 #[path = "golden/bias.rs"]
 mod bias;
+#[path = "golden/content.rs"]
+mod content;
 #[path = "golden/frequencies.rs"]
 mod frequencies;
 #[path = "golden/places.rs"]

@@ -108,6 +108,19 @@ impl Bench {
         output.to_dtype(DType::F64).unwrap().to_flat().unwrap()
     }
 
+    /// How much the output changes if all inputs are rounded to f32: no f32 result can be nearer to the truth.
+    pub(crate) fn unsure(&self, plan: &Plan) -> f64 {
+        let rounded = self.leaves(plan, DType::F32);
+        let exact = |(name, var): (&String, &Var)| {
+            let values = var.tensor().to_dtype(DType::F64).unwrap();
+            (name.clone(), Var::new(values).unwrap())
+        };
+        let leaves = rounded.iter().map(exact).collect();
+        let output = self.output(plan, &leaves, Implementation::Naive, 0);
+        let output: Vec<f64> = output.to_flat().unwrap();
+        distance(&output, &self.forward(plan, Implementation::Naive))
+    }
+
     /// Gradients of a weighted sum of the output, by the name of the input.
     pub(crate) fn gradients(
         &self,
@@ -144,7 +157,8 @@ impl Bench {
         let which = Implementation::Naive;
         let leaves = self.leaves(plan, DType::F64);
         let gradients = self.loss(plan, &leaves, which).backward().unwrap();
-        let step = 1e-5;
+        // Its square times the third derivative must stay small where many products of noise meet.
+        let step = 2e-6;
         let slope = |(name, var): (&String, &Var)| {
             let start: Vec<f64> = var.tensor().to_flat().unwrap();
             let direction = filled(9, start.len());

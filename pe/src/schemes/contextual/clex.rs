@@ -105,9 +105,13 @@ impl Scheme for Clex {
 
     fn check(&self) -> Result<(), PlanError> {
         self.rotary().check()?;
-        let (most, wide) = (self.max_factor, self.width_factor);
-        check("max_factor", most, "at least 1", most >= 1)?;
-        check("width_factor", wide, "at least 1", wide >= 1)?;
+        for (key, value) in [
+            ("max_factor", self.max_factor),
+            ("width_factor", self.width_factor),
+            ("trained_length", self.trained_length.unwrap_or(1)),
+        ] {
+            check(key, value, "at least 1", value >= 1)?;
+        }
         let fits = (0.01..=1.0).contains(&self.step);
         check("step", self.step, "from 0.01 to 1", fits)
     }

@@ -2,6 +2,7 @@
 
 pub mod clex;
 pub mod coca;
+mod encoder;
 pub mod grape;
 mod householder;
 pub mod path;
@@ -9,8 +10,10 @@ pub mod pope;
 pub mod psc;
 pub mod rope_plus_plus;
 pub mod selective_rope;
+pub mod seqpe;
 pub mod tape;
 mod turning;
+pub mod wall;
 
 use crate::registry::Entry;
 
@@ -23,6 +26,8 @@ pub(crate) const ENTRIES: &[Entry] = &[
     Entry::of::<selective_rope::SelectiveRope>(),
     Entry::of::<path::Path>(),
     Entry::of::<tape::Tape>(),
+    Entry::of::<wall::Wall>(),
+    Entry::of::<seqpe::Seqpe>(),
     Entry::of::<clex::Clex>(),
     Entry::of::<psc::Psc>(),
 ];
