@@ -3,6 +3,8 @@
 
 #[path = "golden/bias.rs"]
 mod bias;
+#[path = "golden/content.rs"]
+mod content;
 #[path = "golden/frequencies.rs"]
 mod frequencies;
 #[path = "golden/places.rs"]
@@ -13,6 +15,8 @@ mod remaps;
 mod rotary;
 #[path = "golden/rotation.rs"]
 mod rotation;
+#[path = "golden/turning.rs"]
+mod turning;
 
 use farspan_attention::expr::{Env, ParamValues, TokenValues};
 use farspan_attention::plan::{Geometry, Plan};
