@@ -6,7 +6,8 @@
 //! Paper: Zhang et al. 2025, arXiv 2512.07805, sections 2 and 3 (multiplicative part).
 //!
 //! Code: speeds start at RoPE's and are stored as κ·ln θ, κ = 16, which slows their learning; one set serves all heads
-//! of a layer (`per_head` otherwise). Turns run clockwise, opposite to RoPE, which no score can see. Of the contextual
+//! of a layer (`per_head` otherwise). Turns run clockwise, opposite to RoPE: the same model for weights
+//! that give the second half of the channels the other sign. Of the contextual
 //! form the paper has ω = softplus(w·x + β) with β set for ω = 0.001 at first; the code keeps that β but has come to
 //! use σ(·/16), where ω starts near 0.39. Both are here (`pace`), the code's is the default. The normalisation of
 //! turned q and k in the authors' decoder is no part of the encoding and left out. Per-head speeds and paces belong to

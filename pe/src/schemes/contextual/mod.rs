@@ -31,3 +31,6 @@ pub(crate) const ENTRIES: &[Entry] = &[
     Entry::of::<clex::Clex>(),
     Entry::of::<psc::Psc>(),
 ];
+
+#[cfg(test)]
+mod tests;
