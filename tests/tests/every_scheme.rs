@@ -9,7 +9,7 @@ mod variants;
 
 use bench::MODEL;
 use farspan_attention::plan::{Cache, Geometry, Plan};
-use farspan_pe::{AnyScheme, Entry, Len, Needs, PlanError, Registry, settings};
+use farspan_pe::{AnyScheme, Card, Entry, Len, Needs, PlanError, Registry, settings};
 use serde_json::{Value, json};
 use variants::{alternatives, bounds};
 
@@ -107,14 +107,14 @@ fn cards_are_complete() {
             "{id}: {}",
             card.idea
         );
+        let published = (2015..2100).contains(&card.paper.year)
+            && !card.paper.authors.is_empty()
+            && !card.paper.section.is_empty();
+        // What a config defines has no paper.
         assert!(
-            (2015..2100).contains(&card.paper.year),
+            published || card.paper == Card::BLANK.paper,
             "{id}: {}",
             card.paper
-        );
-        assert!(
-            !card.paper.authors.is_empty() && !card.paper.section.is_empty(),
-            "{id}"
         );
         let arxiv = card.paper.arxiv.split_once('.');
         let digits = |text: &str, count: &[usize]| {
