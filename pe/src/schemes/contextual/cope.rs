@@ -11,7 +11,7 @@
 //!
 //! Memory: a few tensors of the size of the scores at a time, all of them in training.
 
-use super::ops::{learned, sum_from};
+use super::ops::{input, learned, sum_from};
 use crate::card::{Card, Family, Paper};
 use crate::error::{PlanError, check, check_model};
 use crate::scheme::{Len, Scheme};
@@ -165,7 +165,8 @@ impl Counted {
                 let Geometry {
                     kv_heads, head_dim, ..
                 } = *scope.geometry();
-                let keys = ops::linear(scope.input()?, &scope.param("gate")?)?;
+                let keys =
+                    ops::linear(input(scope, &scope.prepared.keys())?, &scope.param("gate")?)?;
                 let (batch, tokens, _) = keys.dims3()?;
                 keys.reshape((batch, tokens, kv_heads, head_dim))?
                     .transpose(1, 2)?

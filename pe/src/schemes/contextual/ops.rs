@@ -4,6 +4,7 @@ use farspan_attention::expr::{Expr, Side, Unary};
 use farspan_attention::hook::Scope;
 use farspan_attention::plan::{Init, ParamSpec};
 use farspan_attention::{Error, Result, Tensor, ops};
+use std::ops::Range;
 
 /// ln σ(x) without overflow; its derivative at 0 is ½ as it should be.
 pub(super) fn log_sigmoid(x: Expr) -> Expr {
@@ -26,6 +27,19 @@ pub(super) fn learned(name: &str, shape: &[usize], init: Init) -> ParamSpec {
         per_layer: true,
         clamp: None,
     }
+}
+
+/// The layer's input (batch, tokens, width), which must be that of the tokens `of`.
+pub(super) fn input<'a>(scope: &Scope<'a>, of: &Range<usize>) -> Result<&'a Tensor> {
+    let input = scope.input()?;
+    if input.dim(1)? == of.len() {
+        return Ok(input);
+    }
+    Err(Error::Argument {
+        what: "the layer's input",
+        expected: format!("one row for each of the tokens {of:?}"),
+        found: format!("{:?}", input.dims()),
+    })
 }
 
 /// A parameter of shape \[heads\] as (1, heads, 1, 1).
