@@ -88,7 +88,11 @@ fn blocks_of_queries_give_their_rows() {
 #[test]
 fn blocks_that_lack_what_they_need_are_refused() {
     for (id, settings, why) in [
-        ("selective", json!({}), "all tokens from 0 on"),
+        (
+            "selective",
+            json!({}),
+            "queries and keys at the same positions",
+        ),
         ("cope", json!({ "gate": "own" }), "each of the tokens 0..40"),
         ("fox", json!({}), "queries and keys at the same positions"),
     ] {

@@ -11,6 +11,7 @@
 //! Memory: queries · extent beside one block of scores, over distances in use.
 
 use super::ops::{Distances, input, learned};
+use super::turning::split;
 use crate::card::{Card, Family, Paper};
 use crate::error::{PlanError, check, check_model};
 use crate::scheme::{Len, Scheme};
@@ -111,9 +112,7 @@ impl Hook for Mixed {
             input(scope, &scope.prepared.queries())?,
             &scope.param("mix")?,
         )?;
-        let (batch, tokens, _) = mix.dims3()?;
-        let mix = mix.reshape((batch, tokens, scope.geometry().heads, curves))?;
-        let mix = scope.of_queries(&mix.transpose(1, 2)?.contiguous()?)?;
+        let mix = scope.of_queries(&split(&mix, scope.geometry().heads)?)?;
         // Row `extent` is the end of all curves: no bias.
         let distances = Distances::new(scope, |r| r.min(extent))?;
         let bank = scope.param("bank")?.t()?.contiguous()?;
