@@ -13,6 +13,8 @@ pub mod grid;
 pub mod machine;
 pub mod model;
 pub mod report;
+pub mod search;
+pub mod source;
 pub mod train;
 
 pub use error::{Error, Result};
