@@ -142,7 +142,7 @@ pub fn scheme_parameters(plans: &[Plan]) -> usize {
 }
 
 /// Initial values of a scheme's parameter, from the scheme's own stream.
-fn draw(spec: &ParamSpec, name: &str, seed: u64) -> Vec<f32> {
+pub(crate) fn draw(spec: &ParamSpec, name: &str, seed: u64) -> Vec<f32> {
     let n: usize = spec.shape.iter().product();
     let mut stream = Stream::new(seed, &format!("init/{name}"));
     let mut values: Vec<f32> = match &spec.init {
@@ -494,7 +494,11 @@ impl Decoder {
 
     /// Negative log-likelihood and arg-max of every target of a batch, without gradients.
     pub fn scores(&self, batch: &Batch, ready: &Ready) -> Result<Vec<TokenScore>> {
-        let hidden = self.hidden(batch, ready, Pass::Evaluate)?;
+        self.scores_of(&self.hidden(batch, ready, Pass::Evaluate)?, batch)
+    }
+
+    /// The same, of rows that [`hidden`](Decoder::hidden) gave for this batch.
+    pub fn scores_of(&self, hidden: &Hidden, batch: &Batch) -> Result<Vec<TokenScore>> {
         let head = self.weight("model.embed_tokens.weight", Pass::Evaluate);
         Ok(ops::token_scores(&hidden.rows, &head, &batch.targets)?)
     }

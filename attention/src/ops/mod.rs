@@ -14,11 +14,12 @@ mod running_sum;
 pub(crate) mod simd;
 mod swiglu;
 
+pub use bridge::{set_threads, threads};
 pub use embed::embed;
 pub use linear::linear;
 pub use loss::{TokenScore, cross_entropy, token_scores};
 pub use norm::rms_norm;
-pub use peak::measure_peak;
+pub use peak::{measure_peak, peak_flops};
 pub use running_sum::running_sum;
 pub use swiglu::swiglu;
 
