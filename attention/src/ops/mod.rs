@@ -6,6 +6,8 @@
 
 pub(crate) mod bridge;
 mod embed;
+mod gelu;
+mod layer_norm;
 mod linear;
 mod loss;
 mod norm;
@@ -16,6 +18,8 @@ mod swiglu;
 
 pub use bridge::{set_threads, threads};
 pub use embed::embed;
+pub use gelu::{Gelu, gelu};
+pub use layer_norm::layer_norm;
 pub use linear::linear;
 pub use loss::{TokenScore, cross_entropy, token_scores};
 pub use norm::rms_norm;

@@ -75,6 +75,59 @@ fn rms_norm_equals_its_composition() {
 }
 
 #[test]
+fn layer_norm_equals_its_composition() {
+    for width in [2, 7, 16, 64, 100] {
+        for rows in [1, 3, 130] {
+            check("layer_norm", &[&[rows, width], &[width], &[width]], |x| {
+                layer_norm(x[0], x[1], x[2], 1e-3).unwrap()
+            });
+        }
+    }
+}
+
+#[test]
+fn layer_norm_keeps_its_precision_beside_a_large_mean() {
+    // In f32 the squares of these are rounded to multiples of 32; the spread is 1.
+    let row: Vec<f32> = (0..70).map(|i| 16_384.0 + (i % 2) as f32).collect();
+    let x = Tensor::from_vec(row, (1, 70), &Device::cpu()).unwrap();
+    let (one, zero) = (
+        Tensor::ones(70, &Device::cpu()),
+        Tensor::zeros(70, &Device::cpu()),
+    );
+    let y = layer_norm(&x, &one.unwrap(), &zero.unwrap(), 0.0).unwrap();
+    for (i, y) in flat(&y).into_iter().enumerate() {
+        let expected = if i % 2 == 0 { -1.0 } else { 1.0 };
+        assert!((y - expected).abs() < 1e-2, "{i}: {y}");
+    }
+}
+
+#[test]
+fn gelu_equals_its_composition() {
+    for form in [Gelu::Exact, Gelu::Tanh] {
+        for dims in [[1, 1], [3, 7], [130, 300]] {
+            // The inputs are in (−1, 1): stretched, they reach both tails.
+            check("gelu", &[&dims], |x| {
+                gelu(&x[0].affine(6.0, 0.0).unwrap(), form).unwrap()
+            });
+        }
+    }
+}
+
+#[test]
+fn gelu_is_defined_far_out() {
+    for form in [Gelu::Exact, Gelu::Tanh] {
+        let x = Tensor::from_vec(vec![-1e30f32, -40.0, 0.0, 40.0, 1e30], 5, &Device::cpu());
+        let x = Var::new(x.unwrap()).unwrap();
+        let y = gelu(x.tensor(), form).unwrap();
+        assert_eq!(flat(&y), [0.0, 0.0, 0.0, 40.0, f64::from(1e30f32)]);
+        let slopes = flat(&y.backward().unwrap().get(&x).unwrap());
+        assert_eq!(slopes, [0.0, 0.0, 0.5, 1.0, 1.0]);
+        let nan = Tensor::from_vec(vec![f32::NAN], 1, &Device::cpu()).unwrap();
+        assert!(flat(&gelu(&nan, form).unwrap())[0].is_nan());
+    }
+}
+
+#[test]
 fn swiglu_equals_its_composition() {
     for hidden in [1, 5, 32, 172] {
         check("swiglu", &[&[2, 70, 2 * hidden]], |x| swiglu(x[0]).unwrap());
@@ -185,6 +238,9 @@ fn bad_input_is_named() {
         assert!(message.contains(text), "{message}");
     };
     says(rms_norm(h, w, 1e-5), "(4)");
+    let four = h.narrow(0, 0, 1).unwrap().reshape(4).unwrap();
+    says(layer_norm(h, w, &four, 1e-5), "layer_norm, weight");
+    says(layer_norm(h, &four, w, 1e-5), "layer_norm, bias");
     says(swiglu(&h.narrow(1, 0, 3).unwrap()), "2 · hidden");
     says(embed(w, &[5], &[1]), "vocabulary size 5");
     says(embed(w, &[1], &[2]), "1 elements");
