@@ -233,21 +233,8 @@ impl Backward<'_, '_> {
                 sum(ds, q, dk);
             }
         }
-        for strip in 0..strips {
-            for ((ds, k), dq) in scratch.s.iter().zip(&scratch.k).zip(&mut extra.dq) {
-                s.call(Product {
-                    a: &ds[at(strip * STRIP)..],
-                    a_row: ROW_STEP,
-                    a_step: 1,
-                    b: &k[tile.key * width..],
-                    b_row: width,
-                    c: &mut dq[strip * STRIP * width..],
-                    c_row: width,
-                    inner: self.call.reach(tile, strip),
-                    cols: width,
-                    add: true,
-                });
-            }
+        for ((ds, k), dq) in scratch.s.iter().zip(&scratch.k).zip(&mut extra.dq) {
+            self.call.add_rows(s, tile, ds, (k, width), dq);
         }
     }
 

@@ -6,6 +6,7 @@
 )]
 
 use crate::ops::simd::{Kernel, Simd};
+use std::ops::Range;
 
 /// Rows of one product.
 pub(super) const STRIP: usize = 8;
@@ -16,6 +17,17 @@ pub(super) const LANES: usize = 16;
 /// `n` rounded up to whole vectors.
 pub(super) fn padded(n: usize) -> usize {
     n.next_multiple_of(LANES)
+}
+
+/// Parts of about equal width that `cols` columns are taken in, each as wide as one pass through the registers at most.
+/// Going through all strips of a part before the next part keeps the part of `b` in the innermost cache.
+#[inline(always)]
+pub(super) fn parts(cols: usize) -> impl Iterator<Item = Range<usize>> {
+    let widest = cols.div_ceil(3 * LANES).max(1);
+    let size = padded(cols.div_ceil(widest)).max(LANES);
+    (0..cols)
+        .step_by(size)
+        .map(move |start| start..cols.min(start + size))
 }
 
 /// `c = a · b` or `c += a · b`: [`STRIP`] rows, `cols` columns, sum over `inner`.

@@ -1,7 +1,7 @@
 //! What the forward and the backward pass share: one call, one thread's buffers, and the scores of a tile.
 
 use super::compile::{Compiled, KEYS, Score, Values};
-use super::product::{LANES, Product, STRIP, padded};
+use super::product::{LANES, Product, STRIP, padded, parts};
 use super::program::{Place, Raws, Steps, add};
 use super::view::Source;
 use crate::mask::Mask;
@@ -219,19 +219,51 @@ impl<'a> Call<'a> {
         b: &[f32],
         out: &mut [f32],
     ) {
-        for strip in 0..tile.rows.len().div_ceil(STRIP) {
-            s.call(Product {
-                a: &a[strip * STRIP * width..],
-                a_row: width,
-                a_step: 1,
-                b,
-                b_row: KEY_STEP,
-                c: &mut out[at(strip * STRIP)..],
-                c_row: ROW_STEP,
-                inner: self.compiled.head_dim,
-                cols: self.reach(tile, strip),
-                add: false,
-            });
+        let strips = tile.rows.len().div_ceil(STRIP);
+        for part in parts(self.reach(tile, strips - 1)) {
+            for strip in 0..strips {
+                let end = self.reach(tile, strip).min(part.end);
+                s.call(Product {
+                    a: &a[strip * STRIP * width..],
+                    a_row: width,
+                    a_step: 1,
+                    b: &b[part.start..],
+                    b_row: KEY_STEP,
+                    c: &mut out[at(strip * STRIP) + part.start..],
+                    c_row: ROW_STEP,
+                    inner: self.compiled.head_dim,
+                    cols: end.saturating_sub(part.start),
+                    add: false,
+                });
+            }
+        }
+    }
+
+    /// `sums += a · rows` over a tile, where a is a buffer of tiles, and rows and sums are `width` wide.
+    #[inline(always)]
+    pub(super) fn add_rows<S: Simd>(
+        &self,
+        s: S,
+        tile: &Tile,
+        a: &[f32],
+        (rows, width): (&[f32], usize),
+        sums: &mut [f32],
+    ) {
+        for part in parts(width) {
+            for strip in 0..tile.rows.len().div_ceil(STRIP) {
+                s.call(Product {
+                    a: &a[at(strip * STRIP)..],
+                    a_row: ROW_STEP,
+                    a_step: 1,
+                    b: &rows[tile.key * width + part.start..],
+                    b_row: width,
+                    c: &mut sums[strip * STRIP * width + part.start..],
+                    c_row: width,
+                    inner: self.reach(tile, strip),
+                    cols: part.len(),
+                    add: true,
+                });
+            }
         }
     }
 

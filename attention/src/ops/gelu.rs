@@ -108,7 +108,12 @@ fn logistic<S: Simd>(s: S, x: S::V) -> (S::V, S::V) {
     let z = s.mul(x, s.fma(x2, s.splat(SLOPE * CUBIC), s.splat(SLOPE)));
     let phi = s.div(one, s.add(one, s.exp(s.sub(s.splat(0.0), z))));
     let slope = s.fma(x2, s.splat(3.0 * SLOPE * CUBIC), s.splat(SLOPE));
-    (phi, s.mul(s.mul(phi, s.sub(one, phi)), slope))
+    let spread = s.mul(phi, s.sub(one, phi));
+    // Far out the slope leaves the range of f32.
+    (
+        phi,
+        s.select_less(s.splat(0.0), spread, s.mul(spread, slope), spread),
+    )
 }
 
 struct Forward<'a> {
@@ -145,9 +150,8 @@ impl Kernel for Backward<'_> {
         for at in (0..self.x.len()).step_by(S::LANES) {
             let x = s.read(self.x, at);
             let (phi, density) = self.form.phi(s, x);
-            // Far out the density is 0 where x² has left the range of f32.
-            let far = s.select_less(s.splat(0.0), density, s.mul(x, density), density);
-            s.write(self.dx, at, s.mul(s.read(self.dy, at), s.add(phi, far)));
+            let slope = s.fma(x, density, phi);
+            s.write(self.dx, at, s.mul(s.read(self.dy, at), slope));
         }
     }
 }

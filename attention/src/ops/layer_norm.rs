@@ -132,15 +132,15 @@ fn moments<S: Simd>(s: S, x: &[f32], eps: f32) -> (f32, f32) {
     }
     let mean = s.total(sum) / n;
     // A second pass instead of Σx² − n·mean², which cancels where the mean is large.
+    let (whole, rest) = x.split_at(x.len() - x.len() % S::LANES);
     let mut square = s.splat(0.0);
-    for at in (0..x.len()).step_by(S::LANES) {
-        let centred = s.sub(s.read(x, at), s.splat(mean));
+    for at in (0..whole.len()).step_by(S::LANES) {
+        let centred = s.sub(s.read(whole, at), s.splat(mean));
         square = s.fma(centred, centred, square);
     }
-    // Lanes past the end hold 0 − mean.
-    let extra = (x.len().next_multiple_of(S::LANES) - x.len()) as f32;
-    let variance = (s.total(square) - extra * mean * mean) / n;
-    (mean, 1.0 / (variance.max(0.0) + eps).sqrt())
+    let rest: f32 = rest.iter().map(|x| (x - mean) * (x - mean)).sum();
+    let variance = (s.total(square) + rest) / n;
+    (mean, 1.0 / (variance + eps).sqrt())
 }
 
 struct Forward<'a> {

@@ -135,6 +135,43 @@ fn swiglu_equals_its_composition() {
 }
 
 #[test]
+fn linear_add_equals_its_composition() {
+    for (rows, inner, out) in [(1, 1, 1), (130, 20, 7)] {
+        let shapes: [&[usize]; 3] = [&[2, rows, out], &[2, rows, inner], &[out, inner]];
+        check("linear_add", &shapes, |x| {
+            linear_add(x[0], x[1], x[2]).unwrap()
+        });
+    }
+}
+
+#[test]
+fn norm_linear_equals_its_composition() {
+    // 1100 rows are three jobs, the last one short.
+    for (rows, width, out) in [(1, 2, 1), (33, 20, 7), (1100, 16, 24)] {
+        let shapes: [&[usize]; 3] = [&[rows, width], &[width], &[out, width]];
+        check("norm_linear", &shapes, |x| {
+            norm_linear(x[0], x[1], x[2], 1e-5).unwrap()
+        });
+    }
+}
+
+#[test]
+fn feed_forward_equals_its_composition() {
+    // 1100 rows are three jobs, the last one short.
+    for (rows, width, hidden) in [(1, 2, 1), (33, 20, 7), (1100, 16, 24)] {
+        let shapes: [&[usize]; 4] = [
+            &[rows, width],
+            &[width],
+            &[2 * hidden, width],
+            &[width, hidden],
+        ];
+        check("feed_forward", &shapes, |x| {
+            feed_forward(x[0], x[1], x[2], x[3], 1e-5).unwrap()
+        });
+    }
+}
+
+#[test]
 fn embed_equals_its_composition() {
     let ids = [3, 0, 3, 6, 1, 3];
     check("embed", &[&[7, 5]], |x| embed(x[0], &ids, &[2, 3]).unwrap());
@@ -241,6 +278,12 @@ fn bad_input_is_named() {
     let four = h.narrow(0, 0, 1).unwrap().reshape(4).unwrap();
     says(layer_norm(h, w, &four, 1e-5), "layer_norm, weight");
     says(layer_norm(h, &four, w, 1e-5), "layer_norm, bias");
+    says(linear_add(h, h, w), "linear_add, x");
+    says(
+        norm_linear(h, &four, h, 1e-5).and(norm_linear(h, w, w, 1e-5)),
+        "norm_linear, norm",
+    );
+    says(feed_forward(h, &four, w, h, 1e-5), "feed_forward, gate_up");
     says(swiglu(&h.narrow(1, 0, 3).unwrap()), "2 · hidden");
     says(embed(w, &[5], &[1]), "vocabulary size 5");
     says(embed(w, &[1], &[2]), "1 elements");
@@ -272,6 +315,8 @@ fn results_do_not_depend_on_the_number_of_threads() {
                 input(5, &[300, 96], DType::F32),
             );
             let h = rms_norm(x.tensor(), norm.tensor(), 1e-5).unwrap();
+            let (n, u, d) = (norm.tensor(), up.tensor(), down.tensor());
+            let h = feed_forward(&h, n, u, d, 1e-5).unwrap();
             let h = swiglu(&linear(&h, up.tensor()).unwrap()).unwrap();
             let h = linear(&h, down.tensor()).unwrap();
             let targets: Vec<u32> = (0..520).map(|i| i % 300).collect();

@@ -170,19 +170,10 @@ impl AttentionBench {
                 .map(|scheme| Ok((scheme, self.case(registry, scheme, length)?)))
                 .collect::<Result<_, Failure>>()?;
             for &pass in &passes {
-                let contestant = |(scheme, attention): &'a (&String, Attention)| Contestant {
-                    scheme: scheme.to_string(),
-                    flops: attention.flops(pass),
-                    work: Box::new(move || attention.run(pass)),
-                    alone: self.alone(scheme, length, pass),
-                    peers: attention::peer_cases(
-                        scheme,
-                        &self.geometry(),
-                        (self.batch, length),
-                        pass,
-                    ),
-                };
-                let mut contestants: Vec<Contestant<'_>> = cases.iter().map(contestant).collect();
+                let mut contestants: Vec<Contestant<'_>> = cases
+                    .iter()
+                    .map(|(scheme, attention)| self.contestant(scheme, attention, length, pass))
+                    .collect();
                 let tokens = self.batch * length;
                 rows.extend(
                     self.common
@@ -191,6 +182,23 @@ impl AttentionBench {
             }
         }
         self.common.print(rows)
+    }
+
+    fn contestant<'a>(
+        &self,
+        scheme: &str,
+        attention: &'a Attention,
+        length: usize,
+        pass: Pass,
+    ) -> Contestant<'a> {
+        let size = (self.batch, length);
+        Contestant {
+            scheme: scheme.to_string(),
+            flops: attention.flops(pass),
+            work: Box::new(move || attention.run(pass)),
+            alone: self.alone(scheme, length, pass),
+            peers: attention::peer_cases(scheme, &self.geometry(), size, pass),
+        }
     }
 
     fn passes(&self) -> Result<Vec<Pass>, Failure> {
