@@ -76,7 +76,7 @@ fn block<S: Simd>(
     scratch.sums.fill(0.0);
     let width = scratch.width;
     for tile in call.tiles(rows.clone()) {
-        call.raw_scores(s, &tile, scratch);
+        call.raw_scores(s, &tile, head, scratch);
         for r in 0..rows.len() {
             let place = call.scores(s, &tile, r, (batch, head), scratch);
             if place.cols == 0 {
