@@ -164,6 +164,7 @@ impl Turn {
             position: Positions::All(position),
             inv_freq: inv_freq.clone(),
             amplitude,
+            waves: Waves::Plain,
         };
         Turn {
             pairing,
@@ -188,10 +189,55 @@ pub enum Pairing {
 pub struct Rotation {
     /// The position that the angle is made from; real-valued.
     pub position: Positions,
-    /// One frequency per pair, in radians per token; the first `2 · len` channels are rotated, the rest pass through.
+    /// Radians per token; one frequency per pair unless `waves` mixes them.
     pub inv_freq: Vec<f64>,
     /// Multiplies cos and sin ("attention factor"): scores get the product of both sides' amplitudes.
     pub amplitude: f64,
+    /// What stands in the place of cosine and sine.
+    pub waves: Waves,
+}
+
+impl Rotation {
+    /// Pairs of channels that are turned, from the first on; other channels pass through.
+    pub fn pairs(&self) -> usize {
+        match &self.waves {
+            Waves::Plain | Waves::Growing { .. } => self.inv_freq.len(),
+            Waves::Mixed(mix) => mix.pairs,
+        }
+    }
+}
+
+/// What multiplies the two channels of a pair in the place of cosine and sine.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Waves {
+    /// cos φ and sin φ.
+    Plain,
+    /// Both times exp(rate · (x − origin)) for a token at index x, one rate per pair (xPos).
+    Growing {
+        /// Natural logarithm of the factor per token.
+        rates: Vec<f64>,
+        /// Index at which the factor is 1.
+        origin: f64,
+    },
+    /// Weighted sums of the cosines, and of the sines, of all frequencies (FoPE).
+    Mixed(Mix),
+}
+
+/// The weights of [`Waves::Mixed`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mix {
+    /// Of the cosines, \[heads, frequencies, mixed pairs\], row-major.
+    pub cos: Vec<f64>,
+    /// Of the sines, likewise.
+    pub sin: Vec<f64>,
+    /// All query heads, or for keys all key/value heads.
+    pub heads: usize,
+    /// Pairs that are mixed, from the first.
+    pub mixed: usize,
+    /// Pairs in all.
+    pub pairs: usize,
+    /// What stands for cosine and sine in the pairs that are not mixed.
+    pub rest: (f64, f64),
 }
 
 /// Positions of a rotation.

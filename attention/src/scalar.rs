@@ -63,7 +63,7 @@ pub fn rotation_matrix(
     head_dim: usize,
 ) -> Result<Vec<f64>> {
     let turn = plan.turns.get(turn).ok_or_else(|| no_turn(plan, turn))?;
-    let pairs = turn.query.inv_freq.len();
+    let pairs = turn.query.pairs();
     if 2 * pairs > head_dim {
         let expected = format!("at least {} for {pairs} pairs", 2 * pairs);
         return Err(Error::Argument {

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::expr::{Env, Expr, ParamValues, TokenValues};
-use crate::plan::{Pairing, Positions, Rotation};
+use crate::plan::{Mix, Pairing, Positions, Rotation, Waves};
 use std::ops::Range;
 
 /// Amplitude times cosine and sine of every angle of one side of a turn: \[heads, rows, pairs\], row-major.
@@ -29,11 +29,13 @@ impl Table {
 
     /// The same for tokens at any real positions.
     pub fn at(rotation: &Rotation, positions: &[f64], n: f64) -> Result<Table> {
-        let pairs = rotation.inv_freq.len();
-        let heads = match &rotation.position {
-            Positions::PerHead(of) => of.len(),
+        let pairs = rotation.pairs();
+        let heads = match (&rotation.position, &rotation.waves) {
+            (Positions::PerHead(of), _) => of.len(),
+            (_, Waves::Mixed(mix)) => mix.heads,
             _ => 1,
         };
+        let mut waves = vec![(0.0, 0.0); rotation.inv_freq.len()];
         let rows = positions.len();
         let mut table = Table {
             heads,
@@ -60,12 +62,29 @@ impl Table {
                     };
                     // f64's own sine reduces large angles exactly.
                     let (sin, cos) = (x * frequency).sin_cos();
-                    table.cos.push(rotation.amplitude * cos);
-                    table.sin.push(rotation.amplitude * sin);
+                    waves[pair] = (rotation.amplitude * cos, rotation.amplitude * sin);
+                }
+                match &rotation.waves {
+                    Waves::Plain => table.extend(waves.iter().copied()),
+                    Waves::Growing { rates, origin } => {
+                        let grown = |(&(cos, sin), rate): (&(f64, f64), &f64)| {
+                            let factor = (rate * (token - origin)).exp();
+                            (factor * cos, factor * sin)
+                        };
+                        table.extend(waves.iter().zip(rates).map(grown));
+                    }
+                    Waves::Mixed(mix) => table.extend(mixed(mix, head, &waves)),
                 }
             }
         }
         Ok(table)
+    }
+
+    fn extend(&mut self, waves: impl Iterator<Item = (f64, f64)>) {
+        for (cos, sin) in waves {
+            self.cos.push(cos);
+            self.sin.push(sin);
+        }
     }
 
     /// Cosines and sines of one row, one per pair.
@@ -77,6 +96,26 @@ impl Table {
             &self.sin[start..start + self.pairs],
         )
     }
+}
+
+/// The weighted sums of a token's cosines and sines, then the constant pairs.
+fn mixed<'a>(
+    mix: &'a Mix,
+    head: usize,
+    waves: &'a [(f64, f64)],
+) -> impl Iterator<Item = (f64, f64)> + 'a {
+    let weights = |of: &'a [f64]| &of[head * waves.len() * mix.mixed..][..waves.len() * mix.mixed];
+    let (cos, sin) = (weights(&mix.cos), weights(&mix.sin));
+    (0..mix.pairs).map(move |pair| {
+        if pair >= mix.mixed {
+            return mix.rest;
+        }
+        let terms = waves.iter().enumerate();
+        terms.fold((0.0, 0.0), |sum, (i, wave)| {
+            let at = i * mix.mixed + pair;
+            (sum.0 + cos[at] * wave.0, sum.1 + sin[at] * wave.1)
+        })
+    })
 }
 
 /// The real-valued position of a token; both ends of the pair are the token itself.
@@ -102,6 +141,13 @@ impl Pairing {
             Pairing::Interleaved => (2 * pair, 2 * pair + 1),
         }
     }
+}
+
+/// A vector turned by one row of a [`Table`]; channels beyond the pairs pass through.
+pub fn turned(x: &[f64], row: (&[f64], &[f64]), pairing: Pairing) -> Vec<f64> {
+    let mut turned = x.to_vec();
+    rotate(&mut turned, row, pairing);
+    turned
 }
 
 /// Rotates one vector in place; channels beyond the pairs pass through.

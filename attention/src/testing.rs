@@ -6,7 +6,7 @@ use crate::expr::{
     shared_lookup,
 };
 use crate::plan::{
-    Geometry, Init, Pairing, ParamSpec, Plan, Positions, Rotation, TokenVector, Turn,
+    Geometry, Init, Mix, Pairing, ParamSpec, Plan, Positions, Rotation, TokenVector, Turn, Waves,
 };
 use crate::prepared::Prepared;
 use crate::{DType, Device, Tensor, Var};
@@ -371,10 +371,29 @@ fn rotation(at: Expr, pairs: usize, heads: usize, kind: usize, amplitude: f64) -
     let inv_freq = (0..pairs)
         .map(|pair| 10f64.powf(-(pair as f64) / pairs as f64))
         .collect();
+    let small = |i: usize| 0.1 * ((7 * i + heads) % 11) as f64 - 0.4;
+    let waves = match kind {
+        1 => Waves::Growing {
+            rates: (0..pairs).map(|pair| 0.02 * small(pair)).collect(),
+            origin: 3.0,
+        },
+        2 => Waves::Mixed(Mix {
+            cos: (0..heads * pairs * (pairs / 2)).map(small).collect(),
+            sin: (0..heads * pairs * (pairs / 2))
+                .map(|i| small(i + 5))
+                .collect(),
+            heads,
+            mixed: pairs / 2,
+            pairs,
+            rest: (1.0, 0.5),
+        }),
+        _ => Waves::Plain,
+    };
     Rotation {
         position,
         inv_freq,
         amplitude,
+        waves,
     }
 }
 

@@ -36,6 +36,59 @@ pub fn ntk_base(base: f64, stretch: f64, dim: usize) -> f64 {
     base * stretch.powf(dim as f64 / (dim as f64 - 2.0))
 }
 
+/// The first pair that makes less than one turn within `trained` tokens, ⌈(d/2)·log_b(L/2π)⌉ (LongRoPE2, arXiv
+/// 2502.20082, section 3.1; twice this is the critical dimension of the scaling laws, arXiv 2310.05209, section 3).
+pub fn critical_pair(base: f64, dim: usize, trained: usize) -> usize {
+    let pair = dim as f64 / 2.0 * (trained as f64 / TAU).ln() / base.ln();
+    pair.ceil().max(0.0) as usize
+}
+
+/// The base at which the critical pair turns as far in `length` tokens as it did in `trained` under `base`:
+/// b^(ln(T/2π) / ln(L/2π)) (arXiv 2310.05209, section 4; LongRoPE2's "NTK"). Both lengths must be above 2π.
+pub fn critical_base(base: f64, trained: usize, length: usize) -> f64 {
+    let log = |tokens: usize| (tokens as f64 / TAU).ln();
+    base.powf(log(length) / log(trained))
+}
+
+/// Length up to which a model tuned with `base` extrapolates if its critical dimension is `critical_dim` of `dim`:
+/// 2π·b^(d_c/d) (arXiv 2310.05209, section 4).
+pub fn extrapolation_limit(base: f64, critical_dim: usize, dim: usize) -> f64 {
+    TAU * base.powf(critical_dim as f64 / dim as f64)
+}
+
+/// S(m) = Σ_p cos(m·θ_p): how much a key like the query stands out at distance m (arXiv 2405.14591, section 4).
+pub fn similarity(inv_freq: &[f64], distance: usize) -> f64 {
+    let m = distance as f64;
+    inv_freq.iter().map(|theta| (m * theta).cos()).sum()
+}
+
+/// The smallest distance below `length` at which [`similarity`] is negative: like keys no longer stand out.
+pub fn first_negative(inv_freq: &[f64], length: usize) -> Option<usize> {
+    (0..length).find(|&m| similarity(inv_freq, m) < 0.0)
+}
+
+/// The smallest base among `points` from 10 to 1000·`length`, evenly spread on a log scale, whose [`similarity`] is
+/// nowhere negative below `length` (arXiv 2405.14591, section 4; feasible bases are not an interval, hence no bisection).
+/// `None` if there is none on the grid.
+pub fn smallest_base(dim: usize, length: usize, points: usize) -> Option<f64> {
+    let (low, high) = (10f64.ln(), (1000.0 * length as f64).ln());
+    let step = (high - low) / (points.max(2) - 1) as f64;
+    // Where one base fails, the next one fails nearly there: looking there first saves most of the work.
+    let mut last = 0usize;
+    (0..points)
+        .map(|i| (low + step * i as f64).exp())
+        .find(|&base| {
+            let inv_freq = inv_freq(base, dim);
+            let near = last.saturating_sub(8)..(last + 64).min(length);
+            let failing = near
+                .clone()
+                .find(|&m| similarity(&inv_freq, m) < 0.0)
+                .or_else(|| first_negative(&inv_freq, length));
+            last = failing.unwrap_or(last);
+            failing.is_none()
+        })
+}
+
 /// The settings that every scheme of the rotary family has.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rotary {
@@ -89,6 +142,52 @@ impl Rotary {
         }
     }
 }
+
+/// Declares the settings of a scheme that turns queries and keys: the three that all of them have, and its own with
+/// their defaults.
+macro_rules! rotary_settings {
+    (
+        $(#[$meta:meta])*
+        $name:ident {
+            $($(#[$field_meta:meta])* $field:ident: $type:ty = $default:expr,)*
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct $name {
+            /// Base b of the frequencies ("rope_theta"); for an extension, the base scheme's unless set.
+            #[schemars(extend("exclusiveMinimum" = 1))]
+            pub base: f64,
+            /// Which two channels make a pair; for an extension, the base scheme's unless set.
+            #[schemars(with = "crate::angles::PairingSchema")]
+            pub pairing: farspan_attention::plan::Pairing,
+            /// Share of each head's channels that turn, from the first; for an extension, the base scheme's unless set.
+            #[schemars(extend("exclusiveMinimum" = 0), range(max = 1))]
+            pub partial: f64,
+            $($(#[$field_meta])* pub $field: $type,)*
+        }
+
+        impl Default for $name {
+            fn default() -> $name {
+                let crate::angles::Rotary { base, pairing, partial } = crate::angles::Rotary::DEFAULT;
+                $name { base, pairing, partial, $($field: $default,)* }
+            }
+        }
+
+        impl $name {
+            /// The settings that all rotations have.
+            fn rotary(&self) -> crate::angles::Rotary {
+                crate::angles::Rotary {
+                    base: self.base,
+                    pairing: self.pairing,
+                    partial: self.partial,
+                }
+            }
+        }
+    };
+}
+pub(crate) use rotary_settings;
 
 /// The length that weights were trained with: the setting if there is one, else the model's.
 pub(crate) fn trained_length(setting: Option<usize>, model: &Geometry) -> Result<usize, PlanError> {

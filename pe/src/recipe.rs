@@ -58,6 +58,8 @@ pub enum Sampler {
         #[schemars(extend("exclusiveMinimum" = 0), range(max = 1))]
         share: f64,
     },
+    /// Neighbours at random real distances from 0 to 2 (Giraffe, Pal et al. 2023, arXiv 2308.10882, section 3).
+    Steps,
 }
 
 /// One window.
@@ -93,6 +95,7 @@ impl Sampler {
                     share > 0.0 && share <= 1.0,
                 )
             }
+            Sampler::Steps => Ok(()),
         }
     }
 
@@ -109,6 +112,7 @@ impl Sampler {
                 let rule = format!("at most {} for windows of {length} tokens", length / 12);
                 check("factor", factor, &rule, 12 * factor <= length)
             }
+            Sampler::Steps => Ok(()),
         }
     }
 
@@ -118,6 +122,7 @@ impl Sampler {
             Sampler::Skip { target } | Sampler::Pieces { target, .. } => target,
             Sampler::Middle { factor } => factor * length,
             Sampler::Subset { range } => range,
+            Sampler::Steps => length,
         }
     }
 
@@ -126,7 +131,7 @@ impl Sampler {
         match *self {
             Sampler::Skip { .. } => 5 * length,
             Sampler::Middle { factor } => factor * length,
-            Sampler::Subset { .. } => length,
+            Sampler::Subset { .. } | Sampler::Steps => length,
             Sampler::Pieces { target, .. } => target,
         }
     }
@@ -142,6 +147,10 @@ impl Sampler {
                 positions: subset(length, range, uniform),
             },
             Sampler::Pieces { target, share } => pieces(length, text.min(target), share, uniform),
+            Sampler::Steps => Draw {
+                tokens: (0..length).collect(),
+                positions: steps(length, uniform),
+            },
         }
     }
 }
@@ -236,6 +245,23 @@ fn subset(length: usize, range: usize, uniform: Uniform<'_>) -> Vec<f64> {
     chosen
 }
 
+/// Running sums of steps from 0 to 2, scaled down if they end past `length`.
+fn steps(length: usize, uniform: Uniform<'_>) -> Vec<f64> {
+    let mut at = 0.0;
+    let mut positions: Vec<f64> = (0..length)
+        .map(|_| {
+            at += 2.0 * uniform();
+            at
+        })
+        .collect();
+    if at >= length as f64 {
+        // The last position stays below the length, which is the reach.
+        let scale = (length as f64 / at) * (1.0 - f64::EPSILON);
+        positions.iter_mut().for_each(|x| *x *= scale);
+    }
+    positions
+}
+
 /// Pieces of `share · length` tokens at random places of the text, none overlapping, each at its true positions.
 fn pieces(length: usize, text: usize, share: f64, uniform: Uniform<'_>) -> Draw {
     let size = ((length as f64 * share).round() as usize).clamp(1, length);
@@ -284,6 +310,7 @@ mod tests {
             Sampler::Skip { target: 700 },
             Sampler::Middle { factor: 8 },
             Sampler::Subset { range: 96 },
+            Sampler::Steps,
             Sampler::Subset { range: 2048 },
             Sampler::Pieces {
                 target: 500,

@@ -3,13 +3,32 @@
 
 #[path = "golden/bias.rs"]
 mod bias;
+#[path = "golden/blocks.rs"]
+mod blocks;
+#[path = "golden/content.rs"]
+mod content;
+#[path = "golden/contextual.rs"]
+mod contextual;
+#[path = "golden/frequencies.rs"]
+mod frequencies;
+#[path = "golden/invariants.rs"]
+mod invariants;
 #[path = "golden/places.rs"]
 mod places;
+#[path = "golden/relative.rs"]
+mod relative;
+#[path = "golden/remaps.rs"]
+mod remaps;
 #[path = "golden/rotary.rs"]
 mod rotary;
 #[path = "golden/rotation.rs"]
 mod rotation;
+#[path = "golden/tensors.rs"]
+mod tensors;
+#[path = "golden/turning.rs"]
+mod turning;
 
+use farspan_attention::expr::{Env, ParamValues, TokenValues};
 use farspan_attention::plan::{Geometry, Plan};
 use farspan_pe::{Len, Registry};
 use serde_json::Value;
@@ -54,6 +73,27 @@ fn plan(id: &str, settings: Value, model: &Geometry, reach: usize) -> Plan {
     scheme
         .plan(model, Len(reach))
         .unwrap_or_else(|e| panic!("{id}: {e}"))
+}
+
+/// What multiplies the raw scores of the query at `at`, for parameters that are constants.
+fn query_scale(plan: &Plan, at: f64) -> f64 {
+    scale_with(plan, at, &ParamValues::new())
+}
+
+fn scale_with(plan: &Plan, at: f64, params: &ParamValues) -> f64 {
+    let scale = plan.query_scale.as_ref().expect("a scale per query");
+    let tokens = TokenValues::new();
+    let env = Env {
+        i: at,
+        j: at,
+        n: at + 1.0,
+        head: 0,
+        heads: 1,
+        raw: &[],
+        params,
+        tokens: &tokens,
+    };
+    scale.eval(&env).unwrap_or_else(|e| panic!("{e}"))
 }
 
 fn number(value: &Value) -> f64 {

@@ -1,8 +1,8 @@
 //! A plan as readable text, and its hash.
 
 use super::{
-    Cache, Embed, Init, Pairing, ParamSpec, Place, Plan, Positions, Rotation, SinusoidLayout,
-    TokenVector,
+    Cache, Embed, Init, Mix, Pairing, ParamSpec, Place, Plan, Positions, Rotation, SinusoidLayout,
+    TokenVector, Waves,
 };
 use std::fmt::{self, Write};
 
@@ -129,8 +129,29 @@ fn write_side(f: &mut fmt::Formatter<'_>, side: &str, rotation: &Rotation) -> fm
         Positions::PerPair(positions) => write!(f, "{} positions, one per pair", positions.len())?,
     }
     match rotation.amplitude {
-        1.0 => writeln!(f),
-        amplitude => writeln!(f, ", amplitude {amplitude}"),
+        1.0 => {}
+        amplitude => write!(f, ", amplitude {amplitude}")?,
+    }
+    match &rotation.waves {
+        Waves::Plain => writeln!(f),
+        Waves::Growing { rates, origin } => {
+            let rates = range(rates, "rates");
+            writeln!(f, ", times exp(rate · (index - {origin})), {rates}")
+        }
+        Waves::Mixed(mix) => {
+            let Mix {
+                heads,
+                mixed,
+                pairs,
+                rest: (cos, sin),
+                ..
+            } = mix;
+            write!(
+                f,
+                ", {mixed} of {pairs} pairs mixed by weights of {heads} heads"
+            )?;
+            writeln!(f, ", the others {cos} and {sin}")
+        }
     }
 }
 
@@ -217,6 +238,27 @@ impl Plan {
                 )?;
                 for position in positions {
                     writeln!(out, "at {position}")?;
+                }
+                match &side.waves {
+                    Waves::Plain => {}
+                    Waves::Growing { rates, origin } => {
+                        writeln!(out, "growing {} {}", bits(rates), bits(&[*origin]))?;
+                    }
+                    Waves::Mixed(mix) => {
+                        let Mix {
+                            heads,
+                            mixed,
+                            pairs,
+                            rest,
+                            ..
+                        } = mix;
+                        writeln!(
+                            out,
+                            "mixed {heads} {mixed} {pairs} {}",
+                            bits(&[rest.0, rest.1])
+                        )?;
+                        writeln!(out, "weights {} {}", bits(&mix.cos), bits(&mix.sin))?;
+                    }
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! Checks that a plan is whole and fits a model, so that nothing fails later in the middle of a run.
 
-use super::{Embed, Geometry, Init, ParamSpec, Plan, Positions, Rotation, Turn};
+use super::{Embed, Geometry, Init, ParamSpec, Plan, Positions, Rotation, Turn, Waves};
 use crate::expr::{Expr, Side, is_name};
 use crate::hook::Stage;
 use crate::{Error, Result};
@@ -342,12 +342,9 @@ fn check_finite(place: &str, values: &[f64]) -> Result<()> {
 }
 
 fn check_turn(turn: &Turn, geometry: &Geometry, place: &str) -> Result<()> {
-    let pairs = turn.query.inv_freq.len();
-    if turn.key.inv_freq.len() != pairs {
-        let why = format!(
-            "{pairs} pairs for queries, {} for keys",
-            turn.key.inv_freq.len()
-        );
+    let pairs = turn.query.pairs();
+    if turn.key.pairs() != pairs {
+        let why = format!("{pairs} pairs for queries, {} for keys", turn.key.pairs());
         return Err(Error::plan(place, why));
     }
     if 2 * pairs > geometry.head_dim {
@@ -375,7 +372,8 @@ fn check_turn(turn: &Turn, geometry: &Geometry, place: &str) -> Result<()> {
 fn check_rotation(rotation: &Rotation, side: Side, heads: usize, place: &str) -> Result<()> {
     check_finite(&format!("{place}.inv_freq"), &rotation.inv_freq)?;
     check_finite(&format!("{place}.amplitude"), &[rotation.amplitude])?;
-    let pairs = rotation.inv_freq.len();
+    check_waves(rotation, heads, place)?;
+    let pairs = rotation.pairs();
     let (found, expected, what) = match &rotation.position {
         Positions::All(_) => (1, 1, ""),
         Positions::PerHead(positions) => (positions.len(), heads, "heads"),
@@ -405,6 +403,49 @@ fn check_rotation(rotation: &Rotation, side: Side, heads: usize, place: &str) ->
             },
         )
     })
+}
+
+fn check_waves(rotation: &Rotation, heads: usize, place: &str) -> Result<()> {
+    let place = format!("{place}.waves");
+    let frequencies = rotation.inv_freq.len();
+    match &rotation.waves {
+        Waves::Plain => Ok(()),
+        Waves::Growing { rates, origin } => {
+            check_finite(&place, rates)?;
+            check_finite(&place, &[*origin])?;
+            check_count(&place, "rates", frequencies, rates.len())
+        }
+        Waves::Mixed(mix) => {
+            check_finite(&place, &mix.cos)?;
+            check_finite(&place, &mix.sin)?;
+            check_finite(&place, &[mix.rest.0, mix.rest.1])?;
+            check_count(&place, "heads", heads, mix.heads)?;
+            let weights = mix.heads * frequencies * mix.mixed;
+            check_count(&place, "weights of cosines", weights, mix.cos.len())?;
+            check_count(&place, "weights of sines", weights, mix.sin.len())?;
+            if mix.mixed > mix.pairs {
+                let why = format!("{} pairs mixed of {}", mix.mixed, mix.pairs);
+                return Err(Error::plan(place, why));
+            }
+            if matches!(rotation.position, Positions::PerPair(_)) {
+                return Err(Error::plan(
+                    place,
+                    "mixed pairs have no positions of their own",
+                ));
+            }
+            Ok(())
+        }
+    }
+}
+
+fn check_count(place: &str, what: &str, expected: usize, found: usize) -> Result<()> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(Error::plan(
+        place,
+        format!("expected {expected} {what}, found {found}"),
+    ))
 }
 
 fn forbid(expr: &Expr, place: &str, what: &str, found: &dyn Fn(&Expr) -> bool) -> Result<()> {

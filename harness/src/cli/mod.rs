@@ -4,6 +4,7 @@
 //! cannot be used · 70 a bug · 74 input/output · 75 try again later · 130, 143 interrupted, resumable.
 
 mod bench;
+mod catalogue;
 mod configs;
 mod doctor;
 mod explain;

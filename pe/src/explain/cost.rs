@@ -9,7 +9,7 @@ pub(super) fn cost(plan: &Plan, model: &Geometry) -> Cost {
     let learned = plan.params.iter().filter(|spec| spec.learned);
     let learned_parameters = learned.map(|spec| spec.len() * copies(spec)).sum();
     // Four products and two sums per pair.
-    let pairs = |side: &Rotation, heads| 6 * side.inv_freq.len() * heads;
+    let pairs = |side: &Rotation, heads| 6 * side.pairs() * heads;
     let turned = |turn: &Turn| pairs(&turn.query, model.heads) + pairs(&turn.key, model.kv_heads);
     let flops_per_token = plan.turns.iter().map(turned).sum();
     let dot = 2 * model.head_dim;

@@ -4,9 +4,10 @@ use super::bench::{self, Bench};
 use super::{LENGTHS, TRAINED, parsed, plans, served, variants::alternatives};
 use farspan_attention::attend::Implementation::{Auto, Composed, Naive};
 use farspan_attention::expr::Expr;
-use farspan_attention::plan::{Embed, Place, Plan, Positions};
+use farspan_attention::plan::{Embed, Place, Plan, Positions, Rotation, Turn, Waves};
 use farspan_pe::Registry;
 use serde_json::json;
+use std::collections::BTreeSet;
 
 /// And a change is seen in what attention gives, in one process: nothing is cached between two settings.
 #[test]
@@ -45,7 +46,9 @@ fn tensors_agree_with_the_triple_loop() {
             for which in [Composed, Auto] {
                 // Scores up to some tens in f32.
                 let off = bench::distance(&naive, &bench.forward(&plan, which));
-                assert!(off < 2e-5, "{name} at {length}, {which}: {off}");
+                // Where the rounding of the inputs alone moves the output, that of sums and products may do as much.
+                let close = off < 2e-5 || off < 2e-5 + 4.0 * bench.unsure(&plan);
+                assert!(close, "{name} at {length}, {which}: {off}");
             }
         }
     }
@@ -55,6 +58,12 @@ fn tensors_agree_with_the_triple_loop() {
 fn gradients_reach_every_input() {
     let length = 23;
     let bench = Bench::new(2, length);
+    // Under some settings of its scheme, every parameter stands off its plateaus.
+    let of_scheme = |name: &str, what: &str| {
+        let id = name.split_whitespace().next().unwrap_or_default();
+        format!("{id}, {what}")
+    };
+    let (mut plateaus, mut reached) = (BTreeSet::new(), BTreeSet::new());
     for (name, plan) in plans(length) {
         let naive = bench.gradients(&plan, Naive);
         let learned = plan.params.iter().filter(|spec| spec.learned);
@@ -70,9 +79,17 @@ fn gradients_reach_every_input() {
                 let finite = a.iter().chain(b).all(|x| x.is_finite());
                 assert!(finite, "{name}, {what}, {which}: not finite");
                 let largest = a.iter().fold(0.0f64, |m, x| m.max(x.abs()));
-                // What shifts all scores of a query alike cannot matter to a softmax.
-                let reached = largest > 1e-6 || bench.effect(&plan, what) < 1e-9;
-                assert!(reached, "{name}, {what}: no gradient");
+                // On a plateau, or where all scores of a query shift alike, there is none.
+                let flat = largest <= 1e-6;
+                assert!(
+                    !flat || bench.effect(&plan, what, 1e-4) < 1e-9,
+                    "{name}, {what}: no gradient"
+                );
+                if flat && bench.effect(&plan, what, 1.0) > 1e-9 {
+                    plateaus.insert(of_scheme(&name, what));
+                } else {
+                    reached.insert(of_scheme(&name, what));
+                }
                 // Sums over tokens and heads in f32.
                 let off = bench::distance(a, b);
                 assert!(
@@ -82,6 +99,8 @@ fn gradients_reach_every_input() {
             }
         }
     }
+    let dead: Vec<_> = plateaus.difference(&reached).collect();
+    assert!(dead.is_empty(), "no gradient under any settings: {dead:?}");
 }
 
 #[test]
@@ -89,7 +108,7 @@ fn gradients_are_slopes() {
     let bench = Bench::new(1, 11);
     for (name, plan) in plans(11) {
         for (what, slope, difference) in bench.slopes(&plan) {
-            // Central differences in f64 with a step of 1e-5.
+            // Central differences in f64 with a step of 2e-6.
             let off = (slope - difference).abs();
             assert!(
                 off < 1e-6 * slope.abs().max(1.0),
@@ -135,12 +154,11 @@ fn batch_neighbours_do_not_matter() {
 
 /// Whether the plan says that scores depend on positions through their difference alone.
 fn claims_shift_invariance(plan: &Plan) -> bool {
-    let own = |side: &Positions, position: Expr| *side == Positions::All(position);
-    let turns = plan
-        .turns
-        .iter()
-        .all(|turn| own(&turn.query.position, Expr::Query) && own(&turn.key.position, Expr::Key));
-    turns
+    let own = |side: &Rotation, position: Expr| {
+        side.position == Positions::All(position) && !matches!(side.waves, Waves::Mixed(_))
+    };
+    let turn = |turn: &Turn| own(&turn.query, Expr::Query) && own(&turn.key, Expr::Key);
+    plan.turns.iter().all(turn)
         && plan.hooks.is_empty()
         && plan.place == Place::Index
         && plan.embed == Embed::Nothing
@@ -153,7 +171,7 @@ fn shift_invariance_is_kept_where_it_is_claimed() {
     let (length, shift) = (17, 100);
     let bench = Bench::new(1, length);
     let mut claimed = 0;
-    for (name, plan) in plans(TRAINED)
+    for (name, plan) in plans(length + shift)
         .into_iter()
         .filter(|(_, plan)| claims_shift_invariance(plan))
     {

@@ -54,7 +54,9 @@ pub(crate) fn merged(context: &Value, change: &Value) -> Value {
 /// Values of the right type and within the stated bounds, other than the default.
 fn candidates(property: &Value) -> Vec<Value> {
     let types = property["type"].to_string();
-    let values: Vec<Value> = if types.contains("boolean") {
+    let values: Vec<Value> = if let Some(examples) = property["examples"].as_array() {
+        examples.clone()
+    } else if types.contains("boolean") {
         vec![json!(true), json!(false)]
     } else if types.contains("array") {
         // One element each, and the same twice.
@@ -66,8 +68,8 @@ fn candidates(property: &Value) -> Vec<Value> {
         [3, 20, 40, 1000].map(Value::from).to_vec()
     } else if types.contains("number") {
         [0.5, 1.5, 3.0].map(Value::from).to_vec()
-    } else if types.contains("array") {
-        vec![json!(["x"])]
+    } else if types.contains("string") && property["enum"].is_null() {
+        vec![json!("x")]
     } else {
         names(property)
     };

@@ -1,6 +1,8 @@
 //! Biases and embeddings.
 
-use super::{F32, close, entries, golden, list, number, numbers, plan, size};
+use super::{
+    F32, F64, close, entries, golden, list, number, numbers, plan, query_scale, scale_with, size,
+};
 use farspan_attention::attend::Params;
 use farspan_attention::expr::ParamValues;
 use farspan_attention::plan::{Embed, Geometry, Init, Plan};
@@ -250,6 +252,130 @@ fn kerple_with_weights() {
             close("weighted scores", &found, expected, F32, 1e-6);
         }
     }
+}
+
+#[test]
+fn sandwich() {
+    let file = golden("bias/sandwich");
+    let heads = size(&file["H"]);
+    let sandwich = |form: &str| {
+        let settings = json!({ "form": form, "channels": file["dbar"] });
+        plan("sandwich", settings, &model(heads), 16)
+    };
+    let none = ParamValues::new();
+    // Sums of cosines of f32 angles.
+    let tolerance = (F32, 2e-6);
+    let (centred, expected) = (sandwich("centred"), &file["k_from1_centered_h_q_k"]);
+    causal_matrix("centred", &centred, &none, expected, tolerance);
+    let last = size(&file["T"]) - 1;
+    for head in 0..heads {
+        let found = row(&sandwich("paper"), (head, heads), last, 0..last + 1, &none);
+        let expected = numbers(&file["k_from0_uncentered_row_last_h_k"][head]);
+        close("paper", &found, &expected, tolerance.0, tolerance.1);
+    }
+}
+
+#[test]
+fn fire() {
+    let file = golden("bias/fire");
+    let (heads, length) = (size(&file["heads"]), size(&file["T"]));
+    let settings = json!({ "hidden": file["mlp_width"], "init_length": file["init_L"] });
+    let plan = plan("fire", settings, &model(heads), 16);
+    let flat = |key: &str| -> Vec<f64> { list(&file[key]).iter().flat_map(numbers).collect() };
+    let params = ParamValues::from([
+        ("c".into(), vec![number(&file["c"])]),
+        ("multiplier".into(), vec![number(&file["L_multiplier"])]),
+        ("f.w1".into(), flat("w1_width_by_1")),
+        ("f.b1".into(), numbers(&file["b1"])),
+        ("f.w2".into(), flat("w2_heads_by_width")),
+        ("f.b2".into(), numbers(&file["b2"])),
+    ]);
+    causal_matrix("fire", &plan, &params, &file["bias_h_q_k"], (F32, 1e-6));
+    // Slopes of the sum of squares, by central differences in f64.
+    for (name, key) in [
+        ("c", "grad_c_of_sum_sq_causal_bias"),
+        ("multiplier", "grad_Lmul"),
+    ] {
+        let loss = |moved: f64| -> f64 {
+            let mut params = params.clone();
+            params.get_mut(name).unwrap()[0] += moved;
+            let of_row = |(head, query): (usize, usize)| -> f64 {
+                let row = row(&plan, (head, heads), query, 0..query + 1, &params);
+                row.iter().map(|x| x * x).sum()
+            };
+            (0..heads * length)
+                .map(|x| of_row((x / length, x % length)))
+                .sum()
+        };
+        let slope = (loss(1e-6) - loss(-1e-6)) / 2e-6;
+        // A sum of 135 squares in f32.
+        close(name, &[slope], &[number(&file[key])], 2e-5, 0.0);
+    }
+}
+
+/// Factors of scores by the position of the query.
+#[test]
+fn temperatures() {
+    let file = golden("bias/length_temperature");
+    let positions = numbers(&file["positions0"]);
+    let holds = |id: &str, settings: Value, trained: usize, positions: &[f64], expected: &Value| {
+        let geometry = Geometry {
+            trained_length: trained,
+            ..model(1)
+        };
+        let plan = plan(id, settings, &geometry, 512);
+        let found: Vec<f64> = positions.iter().map(|at| query_scale(&plan, *at)).collect();
+        close(id, &found, &numbers(expected), F64, 0.0);
+    };
+    let llama4 = &file["llama4_floor8192_scale0.1"];
+    holds("llama4-temperature", json!({}), 512, &positions, llama4);
+    let logn = &file["logn_over_log_train512_n_is_pos_plus1"];
+    holds("log-n", json!({}), 512, &positions, logn);
+    let clamped = &file["logn_clamped_min1_512"];
+    holds(
+        "log-n",
+        json!({ "clamped": true }),
+        512,
+        &positions,
+        clamped,
+    );
+    let file = golden("rotary/temperature");
+    let llama4 = &file["llama4_nope_layer_q_scale"];
+    let positions = numbers(&llama4["positions"]);
+    let settings = json!({ "floor": llama4["floor_scale"], "scale": llama4["attn_scale"] });
+    holds(
+        "llama4-temperature",
+        settings,
+        512,
+        &positions,
+        &llama4["value"],
+    );
+    let logn = &file["logn_q_scale_train4096"];
+    let positions = numbers(&logn["positions"]);
+    for id in ["rerope", "leaky-rerope"] {
+        holds(id, json!({}), 4096, &positions, &logn["value"]);
+    }
+}
+
+/// One row of softmax under a strength of 0.43.
+#[test]
+fn scalable_softmax() {
+    let file = golden("bias/length_temperature");
+    let (z, probs) = (
+        numbers(&file["ssmax_s0.43_z"]),
+        numbers(&file["ssmax_s0.43_probs"]),
+    );
+    let plan = plan("ssmax", json!({ "strength": 0.43 }), &model(1), 16);
+    let query = z.len() - 1;
+    let Some(Init::Constant(strength)) = plan.param("s").map(|spec| spec.init.clone()) else {
+        panic!("no strength");
+    };
+    let params = ParamValues::from([("s".into(), vec![strength])]);
+    let scale = scale_with(&plan, query as f64, &params);
+    let shares: Vec<f64> = z.iter().map(|z| (scale * z).exp()).collect();
+    let sum: f64 = shares.iter().sum();
+    let found: Vec<f64> = shares.iter().map(|x| x / sum).collect();
+    close("ssmax", &found, &probs, F32, 0.0);
 }
 
 #[test]

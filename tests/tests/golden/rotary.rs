@@ -7,7 +7,7 @@ use farspan_attention::scalar;
 use serde_json::{Value, json};
 
 /// Frequencies of a plan that turns queries and keys alike by their own positions, and the factor of cos and sin.
-fn only_turn(plan: &Plan) -> (&[f64], f64) {
+pub(super) fn only_turn(plan: &Plan) -> (&[f64], f64) {
     assert_eq!(plan.turns.len(), 1);
     let turn = &plan.turns[0];
     assert_eq!(turn.query.inv_freq, turn.key.inv_freq);
@@ -18,7 +18,7 @@ fn only_turn(plan: &Plan) -> (&[f64], f64) {
     (&turn.query.inv_freq, turn.query.amplitude)
 }
 
-fn holds(name: &str, plan: &Plan, entry: &Value, rtol: f64) {
+pub(super) fn holds(name: &str, plan: &Plan, entry: &Value, rtol: f64) {
     let (inv_freq, amplitude) = only_turn(plan);
     close(name, inv_freq, &numbers(&entry["inv_freq"]), rtol, 0.0);
     let expected = entry.get("attention_factor").map_or(1.0, number);

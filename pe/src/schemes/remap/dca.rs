@@ -10,15 +10,15 @@
 //! the paper's numbers are without (`amplitude`). `factor` divides all positions, for weights trained under Position
 //! Interpolation ("scaling_factor").
 
-use super::frame::{at_least, floor, modulo, settings, turn_at, whole};
-use crate::angles::{inv_freq, trained_length};
+use super::frame::{at_least, floor, modulo, turn_at, whole};
+use crate::angles::{inv_freq, rotary_settings, trained_length};
 use crate::card::{Card, Family, Needs, Paper};
 use crate::error::{PlanError, check, check_model};
 use crate::scheme::{Len, Scheme};
 use farspan_attention::expr::{Expr, number, raw, select_less};
 use farspan_attention::plan::{Cache, Geometry, Plan, Turn};
 
-settings! {
+rotary_settings! {
     /// Settings of Dual Chunk Attention.
     Dca {
         /// Largest distance seen, C; chunks have C − w tokens. Left out: three quarters of the trained length.

@@ -10,15 +10,15 @@
 //! Llama-3-8B [2, 8, 2, 8, 32, 32, 32, 4] (the default), Mistral [4, 16, 2, 16, 32, 16, 16, 2], Llama-3.1
 //! [2, 32, 32, 2, 2, 2, 2, 1], Qwen-2.5 [2, 16, 8, 8, 32, 8, 2, 4].
 
-use super::frame::{at_least, at_most_half, floor, nearer_than, settings, turn};
-use crate::angles::inv_freq;
+use super::frame::{at_least, at_most_half, floor, nearer_than, turn};
+use crate::angles::{inv_freq, rotary_settings};
 use crate::card::{Card, Family, Needs, Paper};
 use crate::error::{PlanError, check, check_model};
 use crate::scheme::{Len, Scheme};
 use farspan_attention::expr::{Expr, raw};
 use farspan_attention::plan::{Geometry, Plan, Positions};
 
-settings! {
+rotary_settings! {
     /// Settings of DPE.
     Dpe {
         /// Factor of each group of pairs, from the fastest pairs to the slowest; groups are as equal as can be.

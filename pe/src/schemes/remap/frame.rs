@@ -1,4 +1,4 @@
-//! What the remaps share: the settings of the rotation that they are laid over, and the parts of their formulas.
+//! What the remaps share: the parts of their formulas.
 //!
 //! A remap gives each pair of positions a distance of its own choice: one turn per way in which distances are made, and a
 //! `select` in the score that picks the raw score of the turn that is in force for the pair.
@@ -6,53 +6,7 @@
 use crate::angles::Rotary;
 use crate::error::{PlanError, check};
 use farspan_attention::expr::{Expr, Unary, distance, number, select_less};
-use farspan_attention::plan::{Positions, Rotation, Turn};
-
-/// Declares the settings of a remap: those of the rotation below it, which every remap has, and its own with their
-/// defaults.
-macro_rules! settings {
-    (
-        $(#[$meta:meta])*
-        $name:ident {
-            $($(#[$field_meta:meta])* $field:ident: $type:ty = $default:expr,)*
-        }
-    ) => {
-        $(#[$meta])*
-        #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
-        #[serde(deny_unknown_fields, default)]
-        pub struct $name {
-            /// Base b of the frequencies; the base scheme's unless set.
-            #[schemars(extend("exclusiveMinimum" = 1))]
-            pub base: f64,
-            /// Which two channels make a pair; the base scheme's unless set.
-            #[schemars(with = "crate::angles::PairingSchema")]
-            pub pairing: farspan_attention::plan::Pairing,
-            /// Share of each head's channels that turn, from the first; the base scheme's unless set.
-            #[schemars(extend("exclusiveMinimum" = 0), range(max = 1))]
-            pub partial: f64,
-            $($(#[$field_meta])* pub $field: $type,)*
-        }
-
-        impl Default for $name {
-            fn default() -> $name {
-                let crate::angles::Rotary { base, pairing, partial } = crate::angles::Rotary::DEFAULT;
-                $name { base, pairing, partial, $($field: $default,)* }
-            }
-        }
-
-        impl $name {
-            /// The rotation below.
-            fn rotary(&self) -> crate::angles::Rotary {
-                crate::angles::Rotary {
-                    base: self.base,
-                    pairing: self.pairing,
-                    partial: self.partial,
-                }
-            }
-        }
-    };
-}
-pub(super) use settings;
+use farspan_attention::plan::{Positions, Rotation, Turn, Waves};
 
 /// A turn with queries and keys at positions of their own.
 pub(super) fn turn(rotary: &Rotary, inv_freq: &[f64], query: Positions, key: Positions) -> Turn {
@@ -60,6 +14,7 @@ pub(super) fn turn(rotary: &Rotary, inv_freq: &[f64], query: Positions, key: Pos
         position,
         inv_freq: inv_freq.to_vec(),
         amplitude: 1.0,
+        waves: Waves::Plain,
     };
     Turn {
         pairing: rotary.pairing,

@@ -9,15 +9,15 @@
 //! Code: positions are made by the released loop's rule (here in closed form), as for a text that starts at 0. The
 //! optional Gaussian noise on interpolated scores is random and off by default there; it is not here.
 
-use super::frame::{at_least, floor, settings, turn_at, whole};
-use crate::angles::{inv_freq, trained_length};
+use super::frame::{at_least, floor, turn_at, whole};
+use crate::angles::{inv_freq, rotary_settings, trained_length};
 use crate::card::{Card, Family, Needs, Paper};
 use crate::error::{PlanError, check_model};
 use crate::scheme::{Len, Scheme};
 use farspan_attention::expr::{Expr, number, raw, select_less};
 use farspan_attention::plan::{Cache, Geometry, Plan};
 
-settings! {
+rotary_settings! {
     /// Settings of GALI.
     Gali {
         /// Tokens l at the end that keep whole positions; below L. Left out: 128, or half of L if that is less.

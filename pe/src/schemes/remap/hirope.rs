@@ -7,15 +7,15 @@
 //! Code: none was released. Segments are functions of the source code that the model reads; for other text the paper
 //! takes 128 tokens each, and so does this.
 
-use super::frame::{at_least, at_most_half, floor, nearer_than, settings, turn};
-use crate::angles::inv_freq;
+use super::frame::{at_least, at_most_half, floor, nearer_than, turn};
+use crate::angles::{inv_freq, rotary_settings};
 use crate::card::{Card, Family, Needs, Paper};
 use crate::error::{PlanError, check};
 use crate::scheme::{Len, Scheme};
 use farspan_attention::expr::{Expr, raw};
 use farspan_attention::plan::{Geometry, Plan, Positions};
 
-settings! {
+rotary_settings! {
     /// Settings of HiRoPE.
     HiRope {
         /// Tokens in a segment, S.

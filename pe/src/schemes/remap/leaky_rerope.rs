@@ -7,16 +7,16 @@
 //! Code: the second rotation has frequencies θ/s with queries at i + w(s − 1), which is the same angle. The released
 //! patches always multiply queries by the log-n factor (`log_n`).
 
-use super::frame::{at_least, at_most_half, nearer_than, settings, turn_at};
+use super::frame::{at_least, at_most_half, nearer_than, turn_at};
 use super::rerope::log_n_scale;
-use crate::angles::{inv_freq, trained_length};
+use crate::angles::{inv_freq, rotary_settings, trained_length};
 use crate::card::{Card, Family, Needs, Paper};
 use crate::error::{PlanError, check};
 use crate::scheme::{Len, Scheme};
 use farspan_attention::expr::{Expr, raw};
 use farspan_attention::plan::{Geometry, Plan};
 
-settings! {
+rotary_settings! {
     /// Settings of Leaky ReRoPE.
     LeakyReRope {
         /// Distances below w are kept. Left out: 512, or half of the trained length if that is less.

@@ -7,15 +7,15 @@
 //! Code: D is W unless set (`limit`); it is capped at the number of keys less one, which only a D above W can meet. The
 //! released option of attending to the k best of the hidden keys in some layers is not here.
 
-use super::frame::{at_least, hidden, nearer_than, settings, turn_at, whole};
-use crate::angles::inv_freq;
+use super::frame::{at_least, hidden, nearer_than, turn_at, whole};
+use crate::angles::{inv_freq, rotary_settings};
 use crate::card::{Card, Family, Needs, Paper};
 use crate::error::PlanError;
 use crate::scheme::{Len, Scheme};
 use farspan_attention::expr::{Expr, number, raw, select_less};
 use farspan_attention::plan::{Geometry, Plan};
 
-settings! {
+rotary_settings! {
     /// Settings of LM-Infinite.
     LmInfinite {
         /// First tokens that every query sees, G.

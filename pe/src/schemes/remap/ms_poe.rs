@@ -11,8 +11,8 @@
 //! depend on distances; here a group shares the ratio of its first head unless `per_query_head`. The code leaves the
 //! first two layers alone; here all layers are alike.
 
-use super::frame::{settings, turn};
-use crate::angles::inv_freq;
+use super::frame::turn;
+use crate::angles::{inv_freq, rotary_settings};
 use crate::card::{Card, Family, Needs, Paper};
 use crate::error::{PlanError, check};
 use crate::scheme::{Len, Scheme};
@@ -21,7 +21,7 @@ use farspan_attention::plan::{Geometry, Plan, Positions};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-settings! {
+rotary_settings! {
     /// Settings of Ms-PoE.
     MsPoe {
         /// Ratio of the head of rank 0.

@@ -7,8 +7,8 @@
 //! Code: the released patches always multiply queries by the log-n factor (`log_n`), which the formula for δ does not
 //! have. Their window is 512 for L = 4096.
 
-use super::frame::{at_least, at_most_half, nearer_than, settings, turn_at, whole};
-use crate::angles::{inv_freq, trained_length};
+use super::frame::{at_least, at_most_half, nearer_than, turn_at, whole};
+use crate::angles::{inv_freq, rotary_settings, trained_length};
 use crate::card::{Card, Family, Needs, Paper};
 use crate::error::PlanError;
 use crate::scheme::{Len, Scheme};
@@ -16,7 +16,7 @@ use crate::schemes::plain::log_n;
 use farspan_attention::expr::{Expr, number, raw};
 use farspan_attention::plan::{Geometry, Plan};
 
-settings! {
+rotary_settings! {
     /// Settings of ReRoPE.
     ReRope {
         /// Distances up to w are kept. Left out: 512, or half of the trained length if that is less.

@@ -8,8 +8,8 @@
 //! (`shift = "floor"`); equal if G divides W. The patches can multiply queries by max(1, ln(i + 1)/ln S) (`scale_base`).
 //! Distances are not relative: past the window they may differ by one with i mod G.
 
-use super::frame::{at_most_half, floor, nearer_than, settings, turn_at};
-use crate::angles::inv_freq;
+use super::frame::{at_most_half, floor, nearer_than, turn_at};
+use crate::angles::{inv_freq, rotary_settings};
 use crate::card::{Card, Family, Needs, Paper};
 use crate::error::{PlanError, check};
 use crate::scheme::{Len, Scheme};
@@ -18,7 +18,7 @@ use farspan_attention::plan::{Geometry, Plan};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-settings! {
+rotary_settings! {
     /// Settings of SelfExtend.
     SelfExtend {
         /// Tokens in a group, G ("group_size_1").

@@ -8,15 +8,15 @@
 //! that leaves distances as they are; a first token j stands at j, before a query at s + w − 1. So scoring a whole text
 //! at once gives what a cache that drops one token per step gives. The optional learned sink token is not here.
 
-use super::frame::{at_least, hidden, nearer_than, settings, turn_at, whole};
-use crate::angles::inv_freq;
+use super::frame::{at_least, hidden, nearer_than, turn_at, whole};
+use crate::angles::{inv_freq, rotary_settings};
 use crate::card::{Card, Family, Needs, Paper};
 use crate::error::PlanError;
 use crate::scheme::{Len, Scheme};
 use farspan_attention::expr::{Expr, raw, select_less};
 use farspan_attention::plan::{Geometry, Plan};
 
-settings! {
+rotary_settings! {
     /// Settings of StreamingLLM.
     StreamingLlm {
         /// First tokens that stay in the cache, s.

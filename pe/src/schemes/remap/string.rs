@@ -10,8 +10,8 @@
 //! and it is a defect: here each pair counts once. The file for Qwen-2 also takes YaRN's frequencies; not here.
 
 use super::dca::enlarged;
-use super::frame::{at_least, nearer_than, settings, turn_at};
-use crate::angles::inv_freq;
+use super::frame::{at_least, nearer_than, turn_at};
+use crate::angles::{inv_freq, rotary_settings};
 use crate::card::{Card, Family, Needs, Paper};
 use crate::error::{PlanError, check, check_model};
 use crate::scheme::{Len, Scheme};
@@ -19,7 +19,7 @@ use farspan_attention::expr::{Expr, raw};
 use farspan_attention::plan::{Geometry, Plan};
 use std::f64::consts::LN_2;
 
-settings! {
+rotary_settings! {
     /// Settings of STRING.
     StringShift {
         /// Distances below S are kept ("shifted_offset"). Left out: a third of the trained length.

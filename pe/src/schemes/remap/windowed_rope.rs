@@ -8,15 +8,15 @@
 //! every pair. With which rotation their offloading kernel then attends to the chosen keys could not be confirmed,
 //! hence experimental. Their constants are w = 64, s = 8 and c = 2048.
 
-use super::frame::{at_least, at_most_half, nearer_than, settings, turn_at, whole};
-use crate::angles::inv_freq;
+use super::frame::{at_least, at_most_half, nearer_than, turn_at, whole};
+use crate::angles::{inv_freq, rotary_settings};
 use crate::card::{Card, Family, Needs, Paper};
 use crate::error::PlanError;
 use crate::scheme::{Len, Scheme};
 use farspan_attention::expr::{Expr, number, raw, select_less};
 use farspan_attention::plan::{Geometry, Plan};
 
-settings! {
+rotary_settings! {
     /// Settings of windowed RoPE.
     WindowedRope {
         /// Distances below w are kept. Left out: 64, or half of the trained length if that is less.

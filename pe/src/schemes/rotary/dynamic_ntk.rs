@@ -10,60 +10,22 @@
 //! means.
 
 use super::pi::check_trained_length;
-use crate::angles::{PairingSchema, Rotary, inv_freq, ntk_base, trained_length};
+use crate::angles::{inv_freq, ntk_base, rotary_settings, trained_length};
 use crate::card::{Card, Family, Needs, Paper};
 use crate::error::{PlanError, check};
 use crate::scheme::{Len, Scheme};
-use farspan_attention::plan::{Cache, Geometry, Pairing, Plan};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use farspan_attention::plan::{Cache, Geometry, Plan};
 
-/// Settings of dynamic NTK.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct DynamicNtk {
-    /// Base b of the frequencies before scaling; the base scheme's unless set.
-    #[schemars(extend("exclusiveMinimum" = 1))]
-    pub base: f64,
-    /// Which two channels make a pair; the base scheme's unless set.
-    #[schemars(with = "PairingSchema")]
-    pub pairing: Pairing,
-    /// Share of each head's channels that turn, from the first; the base scheme's unless set.
-    #[schemars(extend("exclusiveMinimum" = 0), range(max = 1))]
-    pub partial: f64,
-    /// Slope s with which the stretch follows T / L (Hugging Face: "factor").
-    #[schemars(range(min = 1))]
-    pub factor: f64,
-    /// Length L that the weights were trained with, if not the model's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
-    pub trained_length: Option<usize>,
-}
-
-impl Default for DynamicNtk {
-    fn default() -> DynamicNtk {
-        let Rotary {
-            base,
-            pairing,
-            partial,
-        } = Rotary::DEFAULT;
-        DynamicNtk {
-            base,
-            pairing,
-            partial,
-            factor: 1.0,
-            trained_length: None,
-        }
-    }
-}
-
-impl DynamicNtk {
-    fn rotary(&self) -> Rotary {
-        Rotary {
-            base: self.base,
-            pairing: self.pairing,
-            partial: self.partial,
-        }
+rotary_settings! {
+    /// Settings of dynamic NTK.
+    DynamicNtk {
+        /// Slope s with which the stretch follows T / L (Hugging Face: "factor").
+        #[schemars(range(min = 1))]
+        factor: f64 = 1.0,
+        /// Length L that the weights were trained with, if not the model's.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schemars(range(min = 1))]
+        trained_length: Option<usize> = None,
     }
 }
 

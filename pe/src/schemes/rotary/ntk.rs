@@ -8,55 +8,18 @@
 //! 4 the factor is usually set to 6 or 8.
 
 use super::pi::check_stretch;
-use crate::angles::{PairingSchema, Rotary, inv_freq, ntk_base};
+use crate::angles::{inv_freq, ntk_base, rotary_settings};
 use crate::card::{Card, Family, Needs, Paper};
 use crate::error::PlanError;
 use crate::scheme::{Len, Scheme};
-use farspan_attention::plan::{Geometry, Pairing, Plan};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use farspan_attention::plan::{Geometry, Plan};
 
-/// Settings of NTK-aware scaling.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Ntk {
-    /// Base b of the frequencies before scaling; the base scheme's unless set.
-    #[schemars(extend("exclusiveMinimum" = 1))]
-    pub base: f64,
-    /// Which two channels make a pair; the base scheme's unless set.
-    #[schemars(with = "PairingSchema")]
-    pub pairing: Pairing,
-    /// Share of each head's channels that turn, from the first; the base scheme's unless set.
-    #[schemars(extend("exclusiveMinimum" = 0), range(max = 1))]
-    pub partial: f64,
-    /// Stretch s of the slowest pair.
-    #[schemars(range(min = 1))]
-    pub factor: f64,
-}
-
-impl Default for Ntk {
-    fn default() -> Ntk {
-        let Rotary {
-            base,
-            pairing,
-            partial,
-        } = Rotary::DEFAULT;
-        Ntk {
-            base,
-            pairing,
-            partial,
-            factor: 2.0,
-        }
-    }
-}
-
-impl Ntk {
-    fn rotary(&self) -> Rotary {
-        Rotary {
-            base: self.base,
-            pairing: self.pairing,
-            partial: self.partial,
-        }
+rotary_settings! {
+    /// Settings of NTK-aware scaling.
+    Ntk {
+        /// Stretch s of the slowest pair.
+        #[schemars(range(min = 1))]
+        factor: f64 = 2.0,
     }
 }
 

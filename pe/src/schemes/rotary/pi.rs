@@ -6,63 +6,24 @@
 //!
 //! Code: Hugging Face divides the frequencies ("linear"), the paper the positions; equal but for rounding.
 
-use crate::angles::{PairingSchema, Rotary, inv_freq, trained_length};
+use crate::angles::{inv_freq, rotary_settings, trained_length};
 use crate::card::{Card, Family, Needs, Paper};
 use crate::error::{PlanError, check};
 use crate::scheme::{Len, Scheme};
-use farspan_attention::plan::{Cache, Geometry, Pairing, Plan};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use farspan_attention::plan::{Cache, Geometry, Plan};
 
-/// Settings of Position Interpolation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Pi {
-    /// Base b of the frequencies; the base scheme's unless set.
-    #[schemars(extend("exclusiveMinimum" = 1))]
-    pub base: f64,
-    /// Which two channels make a pair; the base scheme's unless set.
-    #[schemars(with = "PairingSchema")]
-    pub pairing: Pairing,
-    /// Share of each head's channels that turn, from the first; the base scheme's unless set.
-    #[schemars(extend("exclusiveMinimum" = 0), range(max = 1))]
-    pub partial: f64,
-    /// Stretch s: positions are divided by it. Leave it out if `dynamic`.
-    #[schemars(range(min = 1))]
-    pub factor: f64,
-    /// Let the stretch follow the length in use, s = max(1, T / L), instead of `factor`.
-    pub dynamic: bool,
-    /// Length L that the weights were trained with, if not the model's; only read if `dynamic`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
-    pub trained_length: Option<usize>,
-}
-
-impl Default for Pi {
-    fn default() -> Pi {
-        let Rotary {
-            base,
-            pairing,
-            partial,
-        } = Rotary::DEFAULT;
-        Pi {
-            base,
-            pairing,
-            partial,
-            factor: 2.0,
-            dynamic: false,
-            trained_length: None,
-        }
-    }
-}
-
-impl Pi {
-    fn rotary(&self) -> Rotary {
-        Rotary {
-            base: self.base,
-            pairing: self.pairing,
-            partial: self.partial,
-        }
+rotary_settings! {
+    /// Settings of Position Interpolation.
+    Pi {
+        /// Stretch s: positions are divided by it. Leave it out if `dynamic`.
+        #[schemars(range(min = 1))]
+        factor: f64 = 2.0,
+        /// Let the stretch follow the length in use, s = max(1, T / L), instead of `factor`.
+        dynamic: bool = false,
+        /// Length L that the weights were trained with, if not the model's; only read if `dynamic`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schemars(range(min = 1))]
+        trained_length: Option<usize> = None,
     }
 }
 

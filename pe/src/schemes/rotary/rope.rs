@@ -9,51 +9,15 @@
 //! Hugging Face; the same map for permuted weights. With `partial` below 1 the exponent's denominator is the number
 //! of *rotated* channels (GPT-NeoX).
 
-use crate::angles::{PairingSchema, Rotary, inv_freq};
+use crate::angles::{inv_freq, rotary_settings};
 use crate::card::{Card, Family, Paper};
 use crate::error::PlanError;
 use crate::scheme::{Len, Scheme};
-use farspan_attention::plan::{Geometry, Pairing, Plan};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use farspan_attention::plan::{Geometry, Plan};
 
-/// Settings of RoPE.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Rope {
-    /// Base b of the frequencies ("rope_theta").
-    #[schemars(extend("exclusiveMinimum" = 1))]
-    pub base: f64,
-    /// Which two channels make a pair.
-    #[schemars(with = "PairingSchema")]
-    pub pairing: Pairing,
-    /// Share of each head's channels that turn, from the first.
-    #[schemars(extend("exclusiveMinimum" = 0), range(max = 1))]
-    pub partial: f64,
-}
-
-impl Default for Rope {
-    fn default() -> Rope {
-        let Rotary {
-            base,
-            pairing,
-            partial,
-        } = Rotary::DEFAULT;
-        Rope {
-            base,
-            pairing,
-            partial,
-        }
-    }
-}
-
-impl Rope {
-    fn rotary(&self) -> Rotary {
-        Rotary {
-            base: self.base,
-            pairing: self.pairing,
-            partial: self.partial,
-        }
+rotary_settings! {
+    /// Settings of RoPE.
+    Rope {
     }
 }
 

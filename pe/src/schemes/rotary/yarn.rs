@@ -12,68 +12,59 @@
 //! texts, at any length.
 
 use super::pi::{check_stretch, check_trained_length, dynamic_stretch};
-use crate::angles::{PairingSchema, Rotary, inv_freq, pair_with_turns, trained_length, turns};
+use crate::angles::{inv_freq, pair_with_turns, rotary_settings, trained_length, turns};
 use crate::card::{Card, Family, Needs, Paper};
 use crate::error::{PlanError, check};
 use crate::scheme::{Len, Scheme};
-use farspan_attention::plan::{Cache, Geometry, Pairing, Plan};
+use farspan_attention::plan::{Cache, Geometry, Plan};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Settings of YaRN.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Yarn {
-    /// Base b of the frequencies; the base scheme's unless set.
-    #[schemars(extend("exclusiveMinimum" = 1))]
-    pub base: f64,
-    /// Which two channels make a pair; the base scheme's unless set.
-    #[schemars(with = "PairingSchema")]
-    pub pairing: Pairing,
-    /// Share of each head's channels that turn, from the first; the base scheme's unless set.
-    #[schemars(extend("exclusiveMinimum" = 0), range(max = 1))]
-    pub partial: f64,
-    /// Stretch s. Leave it out if `dynamic`.
-    #[schemars(range(min = 1))]
-    pub factor: f64,
-    /// Let the stretch follow the length in use, s = max(1, T / L), instead of `factor`.
-    pub dynamic: bool,
-    /// Length L that the weights were trained with, if not the model's ("original_max_position_embeddings").
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
-    pub trained_length: Option<usize>,
-    /// Pairs that make at least so many turns in L are kept.
-    #[schemars(extend("exclusiveMinimum" = 0))]
-    pub beta_fast: f64,
-    /// Pairs that make at most so many turns in L are interpolated fully; below `beta_fast`.
-    #[schemars(extend("exclusiveMinimum" = 0))]
-    pub beta_slow: f64,
-    /// Round the ends of the ramp outwards to whole pairs (`ramp = "code"` only).
-    pub truncate: bool,
-    /// In what the blend is linear.
-    pub ramp: Ramp,
-    /// What is blended.
-    pub blend: Blend,
-    /// Multiplies the share of the kept frequency.
-    #[schemars(range(min = 0, max = 1))]
-    pub extrapolation_factor: f64,
-    /// Multiplies the amplitude A, whichever rule gives it.
-    #[schemars(extend("exclusiveMinimum" = 0))]
-    pub attn_factor: f64,
-    /// The amplitude A itself, instead of any rule.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("exclusiveMinimum" = 0))]
-    pub attention_factor: Option<f64>,
-    /// With `mscale_all_dim`: A = g(s, mscale) / g(s, mscale_all_dim), where g(s, w) = 0.1·w·ln s + 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0))]
-    pub mscale: Option<f64>,
-    /// See `mscale` and `scale_softmax`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0))]
-    pub mscale_all_dim: Option<f64>,
-    /// Multiply the softmax scale by g(s, mscale_all_dim)², as DeepSeek-V3 does; needs `mscale_all_dim`.
-    pub scale_softmax: bool,
+rotary_settings! {
+    /// Settings of YaRN.
+    Yarn {
+        /// Stretch s. Leave it out if `dynamic`.
+        #[schemars(range(min = 1))]
+        factor: f64 = 2.0,
+        /// Let the stretch follow the length in use, s = max(1, T / L), instead of `factor`.
+        dynamic: bool = false,
+        /// Length L that the weights were trained with, if not the model's ("original_max_position_embeddings").
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schemars(range(min = 1))]
+        trained_length: Option<usize> = None,
+        /// Pairs that make at least so many turns in L are kept.
+        #[schemars(extend("exclusiveMinimum" = 0))]
+        beta_fast: f64 = 32.0,
+        /// Pairs that make at most so many turns in L are interpolated fully; below `beta_fast`.
+        #[schemars(extend("exclusiveMinimum" = 0))]
+        beta_slow: f64 = 1.0,
+        /// Round the ends of the ramp outwards to whole pairs (`ramp = "code"` only).
+        truncate: bool = true,
+        /// In what the blend is linear.
+        ramp: Ramp = Ramp::Code,
+        /// What is blended.
+        blend: Blend = Blend::Frequencies,
+        /// Multiplies the share of the kept frequency.
+        #[schemars(range(min = 0, max = 1))]
+        extrapolation_factor: f64 = 1.0,
+        /// Multiplies the amplitude A, whichever rule gives it.
+        #[schemars(extend("exclusiveMinimum" = 0))]
+        attn_factor: f64 = 1.0,
+        /// The amplitude A itself, instead of any rule.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schemars(extend("exclusiveMinimum" = 0))]
+        attention_factor: Option<f64> = None,
+        /// With `mscale_all_dim`: A = g(s, mscale) / g(s, mscale_all_dim), where g(s, w) = 0.1·w·ln s + 1.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schemars(range(min = 0))]
+        mscale: Option<f64> = None,
+        /// See `mscale` and `scale_softmax`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schemars(range(min = 0))]
+        mscale_all_dim: Option<f64> = None,
+        /// Multiply the softmax scale by g(s, mscale_all_dim)², as DeepSeek-V3 does; needs `mscale_all_dim`.
+        scale_softmax: bool = false,
+    }
 }
 
 /// In what YaRN's blend is linear.
@@ -94,35 +85,6 @@ pub enum Blend {
     Frequencies,
     /// Wavelengths: "revised YaRN" (PoSE's code).
     Wavelengths,
-}
-
-impl Default for Yarn {
-    fn default() -> Yarn {
-        let Rotary {
-            base,
-            pairing,
-            partial,
-        } = Rotary::DEFAULT;
-        Yarn {
-            base,
-            pairing,
-            partial,
-            factor: 2.0,
-            dynamic: false,
-            trained_length: None,
-            beta_fast: 32.0,
-            beta_slow: 1.0,
-            truncate: true,
-            ramp: Ramp::Code,
-            blend: Blend::Frequencies,
-            extrapolation_factor: 1.0,
-            attn_factor: 1.0,
-            attention_factor: None,
-            mscale: None,
-            mscale_all_dim: None,
-            scale_softmax: false,
-        }
-    }
 }
 
 impl Scheme for Yarn {
@@ -228,14 +190,6 @@ impl Scheme for Yarn {
 }
 
 impl Yarn {
-    fn rotary(&self) -> Rotary {
-        Rotary {
-            base: self.base,
-            pairing: self.pairing,
-            partial: self.partial,
-        }
-    }
-
     /// The share κ of the original frequency that each pair keeps.
     fn kept(&self, theta: &[f64], dim: usize, trained: usize) -> Vec<f64> {
         let share = |kept: f64| kept.clamp(0.0, 1.0) * self.extrapolation_factor;
@@ -300,7 +254,7 @@ fn gain(stretch: f64, weight: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schemes::{ntk::Ntk, pi::Pi, rope::Rope};
+    use crate::schemes::rotary::{ntk::Ntk, pi::Pi, rope::Rope};
 
     const MODEL: Geometry = Geometry {
         layers: 1,
