@@ -13,8 +13,8 @@
 //! turned q and k in the authors' decoder is no part of the encoding and left out. Per-head speeds and paces belong to
 //! key heads and serve all queries that read them. Attention stays fused.
 
-use super::ops::{learned, softplus};
-use super::turning::{Angles, sigmoid, split, summed, whole_text};
+use super::ops::learned;
+use super::turning::{Angles, sigmoid, softplus, split, summed, whole_text};
 use crate::angles::{Rotary, inv_freq};
 use crate::card::{Card, Family, Paper};
 use crate::error::{PlanError, check};

@@ -13,8 +13,8 @@
 //! starting from the unturned ones.
 
 use super::householder;
-use super::ops::{learned, softplus};
-use super::turning::{convolved, l2_norm, sigmoid, split, summed, whole_text};
+use super::ops::learned;
+use super::turning::{convolved, l2_norm, sigmoid, softplus, split, summed, whole_text};
 use crate::card::{Card, Family, Paper};
 use crate::error::{PlanError, check};
 use crate::scheme::{Len, Scheme};

@@ -8,8 +8,7 @@
 //! `bias_init = "uniform"` draws it. As a product it is 2d channels wide, so it is computed by blocks of queries and
 //! not fused. The bias belongs to the query head, which differs from one per key head only with grouped keys.
 
-use super::ops::softplus;
-use super::turning::Angles;
+use super::turning::{Angles, softplus};
 use crate::angles::Rotary;
 use crate::card::{Card, Family, Paper};
 use crate::error::PlanError;

@@ -91,6 +91,12 @@ pub(super) fn sigmoid(x: &Tensor) -> Result<Tensor> {
     x.affine(0.5, 0.0)?.tanh()?.affine(0.5, 0.5)
 }
 
+/// ln(1 + eˣ), without overflow; the derivative is σ(x), at 0 too.
+pub(super) fn softplus(x: &Tensor) -> Result<Tensor> {
+    let rest = x.abs()?.neg()?.exp()?.affine(1.0, 1.0)?.log()?;
+    x.relu()?.add(&rest)
+}
+
 /// x / √(Σ x² + ε) over the last axis, with the ε of the code that the schemes come from.
 pub(super) fn l2_norm(x: &Tensor) -> Result<Tensor> {
     const EPS: f64 = 1e-6;

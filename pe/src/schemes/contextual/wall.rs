@@ -9,8 +9,8 @@
 //! taken from the left edge of their chunk on and keys up to it, so nothing can overflow. Memory is quadratic in the
 //! length.
 
-use super::ops::{learned, softplus};
-use super::turning::{split, summed, whole_text};
+use super::ops::learned;
+use super::turning::{softplus, split, summed, whole_text};
 use crate::card::{Card, Family, Paper};
 use crate::error::PlanError;
 use crate::scheme::{Len, Scheme};
