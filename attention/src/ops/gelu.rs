@@ -80,16 +80,28 @@ impl Gelu {
     }
 }
 
-/// The normal distribution and its density, to an absolute error below 3e-7.
+/// The normal distribution and its density, to a relative error below 2e-6 down to Φ(−8).
 #[inline(always)]
 fn normal<S: Simd>(s: S, x: S::V) -> (S::V, S::V) {
+    /// Coefficients of erfc(z) · e^(z²) / t in t = 1 / (1 + z/2), highest first: fitted on z in \[0, 10\] for the least
+    /// relative error, 5e-8.
+    const TAIL: [f32; 9] = [
+        -0.059_069_33,
+        0.284_576_74,
+        -0.487_203_42,
+        0.278_071_05,
+        -0.026_628_217,
+        0.202_687_89,
+        0.243_103_52,
+        0.282_375_34,
+        0.282_086_4,
+    ];
     let one = s.splat(1.0);
     let z = s.mul(s.abs(x), s.splat(std::f32::consts::FRAC_1_SQRT_2));
     let e = s.exp(s.sub(s.splat(0.0), s.mul(z, z)));
-    // erfc(z) = e^(−z²) · polynomial in t (Abramowitz & Stegun 1964, 7.1.26).
-    let t = s.div(one, s.fma(z, s.splat(0.327_591_1), one));
-    let mut p = s.splat(1.061_405_4);
-    for c in [-1.453_152, 1.421_413_7, -0.284_496_74, 0.254_829_6] {
+    let t = s.div(one, s.fma(z, s.splat(0.5), one));
+    let mut p = s.splat(0.0);
+    for c in TAIL {
         p = s.fma(p, t, s.splat(c));
     }
     let tail = s.mul(s.mul(s.mul(p, t), e), s.splat(0.5));
