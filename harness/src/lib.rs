@@ -3,6 +3,7 @@
 //! The harness is the only crate that knows the whole story: config → dataset → model → train → evaluate → results →
 //! report. It knows no scheme's formula and no scheme by name.
 
+pub mod bench;
 pub mod cell;
 pub mod checkpoint;
 pub mod cli;
