@@ -89,7 +89,13 @@ fn infused_layers_equal_their_composition() -> AttentionResult<()> {
     let qk = ops::linear(&placed, &weight)?.narrow(2, 0, 24)?;
     let v = ops::linear(&h, &weight)?.narrow(2, 24, 8)?;
     let qkv = Tensor::cat(&[&qk, &v], 2)?;
-    let plain = Prepared::new(&Plan::default(), &SHAPE.geometry, 0..8, 0..8, &Device::cpu())?;
+    let plain = Prepared::new(
+        &Plan::default(),
+        &SHAPE.geometry,
+        0..8,
+        0..8,
+        &Device::cpu(),
+    )?;
     let causal = Mask::causal();
     let out = attend_packed(&qkv, &plain, &Params::new(), &causal, Implementation::Auto)?;
     let x = ops::linear_add(
