@@ -157,7 +157,7 @@ impl Backward<'_, '_> {
             let row = &mut scratch.s[0][range.clone()];
             let (normaliser, mean) = (s.splat(block.normalisers[r]), s.splat(block.means[r]));
             for at in (0..cols).step_by(S::LANES) {
-                let weight = s.exp(s.sub(s.read(row, at), normaliser));
+                let weight = s.exp_down(s.sub(s.read(row, at), normaliser));
                 s.write(p, at, weight);
                 s.write(row, at, s.mul(weight, s.sub(s.read(dp, at), mean)));
             }
