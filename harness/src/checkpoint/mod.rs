@@ -1,0 +1,12 @@
+//! Weights on disk: our own training state, and pretrained checkpoints as Hugging Face lays them out.
+
+mod arch;
+pub mod config;
+pub mod decoder;
+pub mod keys;
+pub mod layout;
+mod rope;
+mod state;
+pub mod weights;
+
+pub use state::{load, save};
