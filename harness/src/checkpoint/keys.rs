@@ -142,7 +142,7 @@ impl Keys {
 
     /// Takes over what was understood of an object inside of this one; refuses what was left of it.
     pub fn absorb(&mut self, mut inner: Keys) -> Result<()> {
-        inner.nothing_left(&[])?;
+        inner.nothing_left(WITHOUT_EFFECT)?;
         self.meanings.append(&mut inner.meanings);
         Ok(())
     }
@@ -158,6 +158,11 @@ impl Keys {
     /// Whether all keys have been read.
     pub fn is_empty(&self) -> bool {
         self.left.is_empty()
+    }
+
+    /// Whether `key` is there and null.
+    pub fn is_null(&self, key: &str) -> bool {
+        self.left.get(key).is_some_and(Value::is_null)
     }
 
     /// Whether `key` is there and not null.
@@ -225,6 +230,42 @@ impl Keys {
             Some(x) if x <= 0.0 => Err(self.wrong(key, "a number above 0", x)),
             found => Ok(found),
         }
+    }
+
+    /// The first of several names of one whole number that is there; two that differ are refused.
+    pub fn either(&mut self, names: [&'static str; 2], meaning: &str) -> Result<Option<usize>> {
+        let found = [self.count(names[0], meaning)?, self.count(names[1], meaning)?];
+        match found {
+            [Some(a), Some(b)] if a != b => {
+                Err(self.wrong(names[1], &format!("{a}, as {} says", names[0]), b))
+            }
+            [a, b] => Ok(a.or(b)),
+        }
+    }
+
+    /// A whole number of at least 1 under either name that must be there.
+    pub fn needed_either(&mut self, names: [&'static str; 2], meaning: &str) -> Result<usize> {
+        self.either(names, meaning)?
+            .ok_or_else(|| self.wrong(names[0], &format!("a whole number ({meaning})"), "nothing"))
+    }
+
+    /// A whole number where null means none, and absence means `default`.
+    pub fn nullable(
+        &mut self,
+        key: &'static str,
+        default: Option<usize>,
+        meaning: &str,
+    ) -> Result<Option<usize>> {
+        if self.is_null(key) {
+            self.left.shift_remove(key);
+            self.note(key, Some(Value::Null), &format!("{meaning}: none"));
+            return Ok(None);
+        }
+        let found = self.count(key, meaning)?;
+        if let (None, Some(default)) = (found, default) {
+            self.note(key, None, &format!("{meaning}: {default} by default"));
+        }
+        Ok(found.or(default))
     }
 
     /// A number above 0 with a default.

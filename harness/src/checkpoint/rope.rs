@@ -10,21 +10,21 @@ use serde_json::{Map, Value, json};
 /// What a family says about its rotary keys.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Family {
-    /// Top-level key of the base, before version 5.
-    pub(super) theta_key: &'static str,
+    /// Top-level keys of the base, before version 5.
+    pub(super) theta_keys: &'static [&'static str],
     /// Base where no key gives one.
     pub(super) theta: f64,
-    /// Top-level key of the rotated share of a head's channels, before version 5.
-    pub(super) partial_key: &'static str,
+    /// Top-level keys of the rotated share of a head's channels, before version 5.
+    pub(super) partial_keys: &'static [&'static str],
     /// Share where no key gives one.
     pub(super) partial: f64,
 }
 
 /// The keys that nearly all families have.
 pub(super) const USUAL: Family = Family {
-    theta_key: "rope_theta",
+    theta_keys: &["rope_theta"],
     theta: 10_000.0,
-    partial_key: "partial_rotary_factor",
+    partial_keys: &["partial_rotary_factor"],
     partial: 1.0,
 };
 
@@ -47,8 +47,8 @@ struct Outer {
 /// Reads all rotary keys; `positions` is `max_position_embeddings`.
 pub(super) fn read(keys: &mut Keys, family: Family, positions: usize) -> Result<Rotary> {
     let mut outer = Outer {
-        theta: keys.positive(family.theta_key, "base of the frequencies")?,
-        partial: keys.positive(family.partial_key, "share of a head's channels that turn")?,
+        theta: agreed(keys, family.theta_keys, "base of the frequencies")?,
+        partial: agreed(keys, family.partial_keys, "share of a head's channels that turn")?,
         positions,
         original: keys.count(
             "original_max_position_embeddings",
@@ -69,6 +69,21 @@ pub(super) fn read(keys: &mut Keys, family: Family, positions: usize) -> Result<
             trained_length: positions,
         }),
     }
+}
+
+/// The one value of several keys of the same meaning.
+fn agreed(keys: &mut Keys, names: &[&'static str], meaning: &str) -> Result<Option<f64>> {
+    let mut known: Option<(f64, &str)> = None;
+    for name in names {
+        match (keys.positive(name, meaning)?, known) {
+            (Some(x), Some((before, other))) if x != before => {
+                return Err(keys.wrong(name, &format!("{before}, as {other} says"), x));
+            }
+            (Some(x), None) => known = Some((x, name)),
+            _ => {}
+        }
+    }
+    Ok(known.map(|(x, _)| x))
 }
 
 fn block(keys: &mut Keys, key: &'static str, outer: &mut Outer) -> Result<Option<Rotary>> {
