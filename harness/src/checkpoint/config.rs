@@ -166,7 +166,12 @@ pub struct Biases {
 
 impl Architecture {
     /// A plain Llama of these sizes; a family changes what differs.
-    pub(super) fn llama_like(family: &str, geometry: Geometry, hidden: usize, vocab: usize) -> Self {
+    pub(super) fn llama_like(
+        family: &str,
+        geometry: Geometry,
+        hidden: usize,
+        vocab: usize,
+    ) -> Self {
         Architecture {
             family: family.to_string(),
             geometry,
@@ -256,8 +261,8 @@ pub fn read(dir: &Path) -> Result<Understood> {
         let text = format!("{}: {size} bytes are no config.json", file.display());
         return Err(Error::Data(text));
     }
-    let text = std::fs::read(&file)
-        .map_err(|e| Error::io(format!("reading {}", file.display()), e))?;
+    let text =
+        std::fs::read(&file).map_err(|e| Error::io(format!("reading {}", file.display()), e))?;
     parse(&file, &text)
 }
 

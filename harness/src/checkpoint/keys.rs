@@ -234,7 +234,10 @@ impl Keys {
 
     /// The first of several names of one whole number that is there; two that differ are refused.
     pub fn either(&mut self, names: [&'static str; 2], meaning: &str) -> Result<Option<usize>> {
-        let found = [self.count(names[0], meaning)?, self.count(names[1], meaning)?];
+        let found = [
+            self.count(names[0], meaning)?,
+            self.count(names[1], meaning)?,
+        ];
         match found {
             [Some(a), Some(b)] if a != b => {
                 Err(self.wrong(names[1], &format!("{a}, as {} says", names[0]), b))

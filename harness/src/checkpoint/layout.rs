@@ -107,13 +107,30 @@ pub(super) fn slots(architecture: &Architecture, names: &Names, prefixed: bool) 
         slots: Vec::new(),
     };
     let (width, vocab) = (architecture.geometry.width, architecture.vocab);
-    list.one("embed.weight", names.embed, "weight", vec![vocab, width], Arrange::AsIs);
+    list.one(
+        "embed.weight",
+        names.embed,
+        "weight",
+        vec![vocab, width],
+        Arrange::AsIs,
+    );
     if let Some(table) = names.positions {
         let rows = architecture.geometry.trained_length;
-        list.one("scheme.wpe", table, "weight", vec![rows, width], Arrange::AsIs);
+        list.one(
+            "scheme.wpe",
+            table,
+            "weight",
+            vec![rows, width],
+            Arrange::AsIs,
+        );
     }
     if architecture.embed_norm {
-        list.norm("embed_norm", names.embed_norm, width, architecture.bias.norm);
+        list.norm(
+            "embed_norm",
+            names.embed_norm,
+            width,
+            architecture.bias.norm,
+        );
     }
     for layer in 0..architecture.geometry.layers {
         list.layer(layer);
@@ -156,14 +173,33 @@ impl List<'_> {
             super::config::Norm::RmsOffset => Arrange::PlusOne,
             _ => Arrange::AsIs,
         };
-        self.one(&format!("{ours}.weight"), theirs, "weight", vec![width], arrange);
+        self.one(
+            &format!("{ours}.weight"),
+            theirs,
+            "weight",
+            vec![width],
+            arrange,
+        );
         if bias {
-            self.one(&format!("{ours}.bias"), theirs, "bias", vec![width], Arrange::AsIs);
+            self.one(
+                &format!("{ours}.bias"),
+                theirs,
+                "bias",
+                vec![width],
+                Arrange::AsIs,
+            );
         }
     }
 
     /// A projection from `inner` channels to those of all `parts`, each (name, channels).
-    fn linear(&mut self, ours: &str, parts: &[(String, usize)], inner: usize, bias: bool, arrange: Arrange) {
+    fn linear(
+        &mut self,
+        ours: &str,
+        parts: &[(String, usize)],
+        inner: usize,
+        bias: bool,
+        arrange: Arrange,
+    ) {
         let out: usize = parts.iter().map(|(_, n)| n).sum();
         let mut push = |end: &str, tail: &[usize], arrange: Arrange| {
             let stored = |n: usize| match arrange {
@@ -208,8 +244,18 @@ impl List<'_> {
             self.norm(&ours(name), &theirs(stored), g.width, bias.norm);
         }
         if architecture.query_key_norm {
-            self.norm(&ours("query_norm"), &theirs("self_attn.q_norm"), g.head_dim, false);
-            self.norm(&ours("key_norm"), &theirs("self_attn.k_norm"), g.head_dim, false);
+            self.norm(
+                &ours("query_norm"),
+                &theirs("self_attn.q_norm"),
+                g.head_dim,
+                false,
+            );
+            self.norm(
+                &ours("key_norm"),
+                &theirs("self_attn.k_norm"),
+                g.head_dim,
+                false,
+            );
         }
         let (queries, keys) = (g.heads * g.head_dim, g.kv_heads * g.head_dim);
         let (parts, arrange) = match names.qkv {

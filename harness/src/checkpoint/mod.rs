@@ -3,9 +3,11 @@
 mod arch;
 pub mod config;
 pub mod decoder;
+pub mod header;
 pub mod keys;
 pub mod layout;
 mod rope;
+pub mod scheme;
 mod state;
 pub mod weights;
 

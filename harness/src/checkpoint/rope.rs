@@ -48,7 +48,11 @@ struct Outer {
 pub(super) fn read(keys: &mut Keys, family: Family, positions: usize) -> Result<Rotary> {
     let mut outer = Outer {
         theta: agreed(keys, family.theta_keys, "base of the frequencies")?,
-        partial: agreed(keys, family.partial_keys, "share of a head's channels that turn")?,
+        partial: agreed(
+            keys,
+            family.partial_keys,
+            "share of a head's channels that turn",
+        )?,
         positions,
         original: keys.count(
             "original_max_position_embeddings",
@@ -61,7 +65,11 @@ pub(super) fn read(keys: &mut Keys, family: Family, positions: usize) -> Result<
     match (new, old) {
         (Some(new), Some(old)) if new != old => {
             let (new, old) = (new.positional, old.positional);
-            Err(keys.wrong("rope_scaling", &format!("the same as rope_parameters, {new}"), old))
+            Err(keys.wrong(
+                "rope_scaling",
+                &format!("the same as rope_parameters, {new}"),
+                old,
+            ))
         }
         (Some(rotary), _) | (None, Some(rotary)) => Ok(rotary),
         (None, None) => Ok(Rotary {
@@ -159,10 +167,18 @@ fn kind(block: &mut Keys) -> Result<String> {
     let default = old.clone().unwrap_or_else(|| "default".into());
     let kind = block.text("rope_type", &default, meaning)?;
     // Phi-3's first configs say "su" for what was published as LongRoPE.
-    let modern = |kind: String| if kind == "su" { "longrope".into() } else { kind };
+    let modern = |kind: String| {
+        if kind == "su" {
+            "longrope".into()
+        } else {
+            kind
+        }
+    };
     let kind = modern(kind);
     match old.map(modern) {
-        Some(old) if old != kind => Err(block.wrong("type", &format!("{kind:?}, as rope_type says"), old)),
+        Some(old) if old != kind => {
+            Err(block.wrong("type", &format!("{kind:?}, as rope_type says"), old))
+        }
         _ => Ok(kind),
     }
 }
@@ -178,7 +194,10 @@ fn factor(block: &mut Keys) -> Result<f64> {
 
 /// L: the top level before the block before `max_position_embeddings`.
 fn original(block: &mut Keys, outer: &Outer) -> Result<usize> {
-    let inner = block.count("original_max_position_embeddings", "length before extension")?;
+    let inner = block.count(
+        "original_max_position_embeddings",
+        "length before extension",
+    )?;
     match (outer.original, inner) {
         (Some(top), Some(inner)) if top != inner => {
             let rule = format!("{top}, as the top level says");
@@ -229,8 +248,16 @@ fn longrope(block: &mut Keys, outer: &Outer, settings: &mut Map<String, Value>) 
     let original = original(block, outer)?;
     let factor = factor_or_quotient(block, outer, original)?;
     for (key, ours, meaning) in [
-        ("long_factor", "long_factors", "divisors of frequencies past the length before extension"),
-        ("short_factor", "short_factors", "divisors of frequencies within the length before extension"),
+        (
+            "long_factor",
+            "long_factors",
+            "divisors of frequencies past the length before extension",
+        ),
+        (
+            "short_factor",
+            "short_factors",
+            "divisors of frequencies within the length before extension",
+        ),
     ] {
         let list = block.numbers(key, meaning)?;
         let list = list.ok_or_else(|| block.wrong(key, "a list of numbers", "nothing"))?;

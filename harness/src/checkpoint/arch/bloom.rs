@@ -40,7 +40,11 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     architecture.bias = ALL_BIASES;
     architecture.embed_norm = true;
     let key = "apply_residual_connection_post_layernorm";
-    if keys.switch(key, false, "the residual stream goes on from the norm's output")? {
+    if keys.switch(
+        key,
+        false,
+        "the residual stream goes on from the norm's output",
+    )? {
         architecture.residual = Residual::FromNorm;
     }
     architecture.tied = keys.switch("tie_word_embeddings", true, "head is the embedding")?;

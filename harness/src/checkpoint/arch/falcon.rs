@@ -18,8 +18,16 @@ pub(super) fn names(architecture: &Architecture) -> Names {
         prefix: "transformer.",
         embed: "word_embeddings",
         layers: "h",
-        attention_norm: if two_norms { "ln_attn" } else { "input_layernorm" },
-        mlp_norm: if two_norms { "ln_mlp" } else { "post_attention_layernorm" },
+        attention_norm: if two_norms {
+            "ln_attn"
+        } else {
+            "input_layernorm"
+        },
+        mlp_norm: if two_norms {
+            "ln_mlp"
+        } else {
+            "post_attention_layernorm"
+        },
         qkv,
         out: "self_attention.dense",
         up: &["mlp.dense_h_to_4h"],
@@ -38,14 +46,23 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     let positions = keys.count_or("max_position_embeddings", 2048, "longest text")?;
     let new = keys.switch("new_decoder_architecture", false, "layers of the 40B model")?;
     let single = keys.switch("multi_query", true, "one key/value head")?;
-    let given = keys.either(["num_kv_heads", "n_head_kv"], "key/value heads of the 40B model")?;
+    let given = keys.either(
+        ["num_kv_heads", "n_head_kv"],
+        "key/value heads of the 40B model",
+    )?;
     let kv_heads = match (new, single) {
         (true, _) => given.unwrap_or(heads),
         (false, true) => 1,
         (false, false) => heads,
     };
     let rotary = rope::read(keys, USUAL, positions)?;
-    let sizes = geometry(keys, (layers, width), (heads, kv_heads), None, rotary.trained_length)?;
+    let sizes = geometry(
+        keys,
+        (layers, width),
+        (heads, kv_heads),
+        None,
+        rotary.trained_length,
+    )?;
     let mut architecture = Architecture::llama_like("falcon", sizes, hidden, vocab);
     architecture.positional = rotary.positional;
     if keys.switch("alibi", false, "ALiBi instead of RoPE")? {
@@ -57,14 +74,22 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     architecture.gated = false;
     let bias = keys.switch("bias", false, "biases of projections")?;
     architecture.bias.norm = true;
-    (architecture.bias.qkv, architecture.bias.out, architecture.bias.mlp) = (bias, bias, bias);
+    (
+        architecture.bias.qkv,
+        architecture.bias.out,
+        architecture.bias.mlp,
+    ) = (bias, bias, bias);
     architecture.residual = residual(keys, new)?;
     architecture.tied = keys.switch("tie_word_embeddings", true, "head is the embedding")?;
     Ok(architecture)
 }
 
 fn residual(keys: &mut Keys, new: bool) -> Result<Residual> {
-    let parallel = keys.switch("parallel_attn", true, "both halves of a layer read the same input")?;
+    let parallel = keys.switch(
+        "parallel_attn",
+        true,
+        "both halves of a layer read the same input",
+    )?;
     let norms = keys.nullable("num_ln_in_parallel_attn", None, "norms of a layer")?;
     match (parallel, new, norms) {
         (true, true, None | Some(2)) => Ok(Residual::Parallel),
@@ -75,6 +100,10 @@ fn residual(keys: &mut Keys, new: bool) -> Result<Residual> {
             "true with new_decoder_architecture, as in the reference",
             "false",
         )),
-        (true, _, Some(n)) => Err(keys.wrong("num_ln_in_parallel_attn", "1 or 2, 2 only with new_decoder_architecture", n)),
+        (true, _, Some(n)) => Err(keys.wrong(
+            "num_ln_in_parallel_attn",
+            "1 or 2, 2 only with new_decoder_architecture",
+            n,
+        )),
     }
 }

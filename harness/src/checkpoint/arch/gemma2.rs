@@ -25,7 +25,11 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     architecture.activation = Activation::named(keys, "hidden_activation", "gelu_pytorch_tanh")?;
     keys.idle(&["hidden_act"], "not read: hidden_activation is");
     architecture.embed_scale = (sizes.width as f64).sqrt();
-    let scalar = keys.positive_or("query_pre_attn_scalar", 256.0, "scores are divided by its root")?;
+    let scalar = keys.positive_or(
+        "query_pre_attn_scalar",
+        256.0,
+        "scores are divided by its root",
+    )?;
     architecture.score_scale = (sizes.head_dim as f64 / scalar).sqrt();
     let cap = |keys: &mut Keys, key, default: f64, meaning| match keys.is_null(key) {
         true => keys.nullable(key, None, meaning).map(|_| None),
@@ -33,11 +37,19 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     };
     architecture.score_cap = cap(keys, "attn_logit_softcapping", 50.0, "soft cap of scores")?;
     architecture.logit_cap = cap(keys, "final_logit_softcapping", 30.0, "soft cap of logits")?;
-    let window = keys.nullable("sliding_window", Some(4096), "tokens that a token sees there")?;
+    let window = keys.nullable(
+        "sliding_window",
+        Some(4096),
+        "tokens that a token sees there",
+    )?;
     architecture.windows = windows(keys, sizes.layers, window, |layer| layer % 2 == 0)?;
     let bias = keys.switch("attention_bias", false, "biases in attention")?;
     (architecture.bias.qkv, architecture.bias.out) = (bias, bias);
-    keys.only("use_bidirectional_attention", &json!(false), "causal attention")?;
+    keys.only(
+        "use_bidirectional_attention",
+        &json!(false),
+        "causal attention",
+    )?;
     keys.idle(&["cache_implementation"], "how the reference caches keys");
     Ok(architecture)
 }

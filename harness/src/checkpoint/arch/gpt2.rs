@@ -32,7 +32,10 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     let heads = keys.needed_either(["n_head", "num_attention_heads"], "heads")?;
     let hidden = keys.count_or("n_inner", 4 * width, "hidden width after attention")?;
     let vocab = keys.needed("vocab_size", "vocabulary")?;
-    let rows = keys.needed_either(["n_positions", "max_position_embeddings"], "learned positions")?;
+    let rows = keys.needed_either(
+        ["n_positions", "max_position_embeddings"],
+        "learned positions",
+    )?;
     let sizes = geometry(keys, (layers, width), (heads, heads), None, rows)?;
     let mut architecture = Architecture::llama_like("gpt2", sizes, hidden, vocab);
     let mut settings = Map::new();
@@ -44,10 +47,21 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     architecture.gated = false;
     architecture.bias = ALL_BIASES;
     architecture.tied = keys.switch("tie_word_embeddings", true, "head is the embedding")?;
-    keys.only("scale_attn_weights", &json!(true), "scores are divided by √head_dim")?;
-    keys.only("scale_attn_by_inverse_layer_idx", &json!(false), "all layers scale alike")?;
+    keys.only(
+        "scale_attn_weights",
+        &json!(true),
+        "scores are divided by √head_dim",
+    )?;
+    keys.only(
+        "scale_attn_by_inverse_layer_idx",
+        &json!(false),
+        "all layers scale alike",
+    )?;
     keys.idle(&["reorder_and_upcast_attn"], "only of effect below float32");
-    keys.idle(&["n_ctx"], "the same as n_positions in all known checkpoints");
+    keys.idle(
+        &["n_ctx"],
+        "the same as n_positions in all known checkpoints",
+    );
     keys.idle(
         &[
             "attn_pdrop",

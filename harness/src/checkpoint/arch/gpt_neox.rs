@@ -33,7 +33,10 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     let layers = keys.needed("num_hidden_layers", "layers")?;
     let heads = keys.needed("num_attention_heads", "heads")?;
     let vocab = keys.needed("vocab_size", "vocabulary")?;
-    let positions = keys.needed("max_position_embeddings", "longest text that the model is for")?;
+    let positions = keys.needed(
+        "max_position_embeddings",
+        "longest text that the model is for",
+    )?;
     let family = rope::Family {
         theta_keys: &["rotary_emb_base", "rope_theta"],
         partial_keys: &["rotary_pct", "partial_rotary_factor"],
@@ -41,7 +44,13 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
         ..USUAL
     };
     let rotary = rope::read(keys, family, positions)?;
-    let sizes = geometry(keys, (layers, width), (heads, heads), None, rotary.trained_length)?;
+    let sizes = geometry(
+        keys,
+        (layers, width),
+        (heads, heads),
+        None,
+        rotary.trained_length,
+    )?;
     let mut architecture = Architecture::llama_like("gpt_neox", sizes, hidden, vocab);
     architecture.positional = rotary.positional;
     architecture.norm = Norm::Layer;
@@ -51,7 +60,11 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     architecture.bias = ALL_BIASES;
     let bias = keys.switch("attention_bias", true, "biases in attention")?;
     (architecture.bias.qkv, architecture.bias.out) = (bias, bias);
-    if keys.switch("use_parallel_residual", true, "both halves of a layer read the same input")? {
+    if keys.switch(
+        "use_parallel_residual",
+        true,
+        "both halves of a layer read the same input",
+    )? {
         architecture.residual = Residual::Parallel;
     }
     architecture.tied = keys.switch("tie_word_embeddings", false, "head is the embedding")?;

@@ -43,18 +43,31 @@ pub(super) fn qwen3(keys: &mut Keys) -> Result<Architecture> {
 }
 
 fn qwen_windows(keys: &mut Keys, architecture: &mut Architecture) -> Result<()> {
-    let slides = keys.switch("use_sliding_window", false, "whether any layer has a window")?;
-    let window = keys.nullable("sliding_window", Some(4096), "tokens that a token sees there")?;
+    let slides = keys.switch(
+        "use_sliding_window",
+        false,
+        "whether any layer has a window",
+    )?;
+    let window = keys.nullable(
+        "sliding_window",
+        Some(4096),
+        "tokens that a token sees there",
+    )?;
     let first = keys.take("max_window_layers", "first layer with a window");
     let first = first.and_then(|n| n.as_u64()).unwrap_or(28) as usize;
     let window = window.filter(|_| slides);
-    architecture.windows =
-        windows(keys, architecture.geometry.layers, window, |layer| layer >= first)?;
+    architecture.windows = windows(keys, architecture.geometry.layers, window, |layer| {
+        layer >= first
+    })?;
     Ok(())
 }
 
 /// What all of them, Phi-3 and Gemma 2 have in common; `head_dim` is the family's default.
-pub(super) fn common(keys: &mut Keys, family: &str, head_dim: Option<usize>) -> Result<Architecture> {
+pub(super) fn common(
+    keys: &mut Keys,
+    family: &str,
+    head_dim: Option<usize>,
+) -> Result<Architecture> {
     let width = keys.needed("hidden_size", "width of the residual stream")?;
     let hidden = keys.needed("intermediate_size", "hidden width after attention")?;
     let layers = keys.needed("num_hidden_layers", "layers")?;
@@ -62,9 +75,18 @@ pub(super) fn common(keys: &mut Keys, family: &str, head_dim: Option<usize>) -> 
     let kv_heads = keys.count_or("num_key_value_heads", heads, "key/value heads")?;
     let head_dim = keys.count("head_dim", "channels of a head")?.or(head_dim);
     let vocab = keys.needed("vocab_size", "vocabulary")?;
-    let positions = keys.needed("max_position_embeddings", "longest text that the model is for")?;
+    let positions = keys.needed(
+        "max_position_embeddings",
+        "longest text that the model is for",
+    )?;
     let rotary = rope::read(keys, USUAL, positions)?;
-    let sizes = geometry(keys, (layers, width), (heads, kv_heads), head_dim, rotary.trained_length)?;
+    let sizes = geometry(
+        keys,
+        (layers, width),
+        (heads, kv_heads),
+        head_dim,
+        rotary.trained_length,
+    )?;
     let mut architecture = Architecture::llama_like(family, sizes, hidden, vocab);
     architecture.positional = rotary.positional;
     architecture.norm_eps = keys.positive_or("rms_norm_eps", 1e-6, "added in norms")?;

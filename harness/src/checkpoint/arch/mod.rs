@@ -28,17 +28,61 @@ pub(super) struct Family {
 
 /// All families.
 pub(super) const FAMILIES: &[Family] = &[
-    Family { name: "llama", read: llama::llama, names: llama::names },
-    Family { name: "mistral", read: llama::mistral, names: llama::names },
-    Family { name: "qwen2", read: llama::qwen2, names: llama::names },
-    Family { name: "qwen3", read: llama::qwen3, names: llama::names },
-    Family { name: "phi3", read: phi3::read, names: phi3::names },
-    Family { name: "gemma2", read: gemma2::read, names: gemma2::names },
-    Family { name: "gpt_neox", read: gpt_neox::read, names: gpt_neox::names },
-    Family { name: "gpt2", read: gpt2::read, names: gpt2::names },
-    Family { name: "bloom", read: bloom::read, names: bloom::names },
-    Family { name: "mpt", read: mpt::read, names: mpt::names },
-    Family { name: "falcon", read: falcon::read, names: falcon::names },
+    Family {
+        name: "llama",
+        read: llama::llama,
+        names: llama::names,
+    },
+    Family {
+        name: "mistral",
+        read: llama::mistral,
+        names: llama::names,
+    },
+    Family {
+        name: "qwen2",
+        read: llama::qwen2,
+        names: llama::names,
+    },
+    Family {
+        name: "qwen3",
+        read: llama::qwen3,
+        names: llama::names,
+    },
+    Family {
+        name: "phi3",
+        read: phi3::read,
+        names: phi3::names,
+    },
+    Family {
+        name: "gemma2",
+        read: gemma2::read,
+        names: gemma2::names,
+    },
+    Family {
+        name: "gpt_neox",
+        read: gpt_neox::read,
+        names: gpt_neox::names,
+    },
+    Family {
+        name: "gpt2",
+        read: gpt2::read,
+        names: gpt2::names,
+    },
+    Family {
+        name: "bloom",
+        read: bloom::read,
+        names: bloom::names,
+    },
+    Family {
+        name: "mpt",
+        read: mpt::read,
+        names: mpt::names,
+    },
+    Family {
+        name: "falcon",
+        read: falcon::read,
+        names: falcon::names,
+    },
 ];
 
 /// Biases everywhere: the habit before Llama.

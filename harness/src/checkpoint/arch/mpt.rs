@@ -29,7 +29,11 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     let heads = keys.needed("n_heads", "heads")?;
     let vocab = keys.needed("vocab_size", "vocabulary")?;
     let trained = keys.count_or("max_seq_len", 2048, "length of the training texts")?;
-    keys.only("expansion_ratio", &json!(4), "the reference always makes it 4")?;
+    keys.only(
+        "expansion_ratio",
+        &json!(4),
+        "the reference always makes it 4",
+    )?;
     let sizes = geometry(keys, (layers, width), (heads, heads), None, trained)?;
     let mut architecture = Architecture::llama_like("mpt", sizes, 4 * width, vocab);
     architecture.positional = alibi(8.0, "after-scale");
@@ -40,9 +44,16 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     architecture.tied = keys.switch("tie_word_embeddings", true, "head is the embedding")?;
     attention(keys, &mut architecture)?;
     keys.only("no_bias", &json!(true), "the reference has no biases")?;
-    keys.only("embedding_fraction", &json!(1.0), "gradients of the embedding")?;
+    keys.only(
+        "embedding_fraction",
+        &json!(1.0),
+        "gradients of the embedding",
+    )?;
     keys.only("logit_scale", &json!(null), "logits as they are")?;
-    keys.idle(&["learned_pos_emb"], "not read by the reference, which has ALiBi alone");
+    keys.idle(
+        &["learned_pos_emb"],
+        "not read by the reference, which has ALiBi alone",
+    );
     keys.idle(&["norm_type"], "the reference has LayerNorm without a bias");
     let why = "no effect on the computation";
     keys.idle(&["emb_pdrop", "init_config", "init_device", "verbose"], why);
@@ -59,11 +70,20 @@ fn attention(keys: &mut Keys, architecture: &mut Architecture) -> Result<()> {
     if let Some(scale) = block.positive("softmax_scale", "multiplies scores, not 1/√head_dim")? {
         architecture.score_scale = scale * (architecture.geometry.head_dim as f64).sqrt();
     }
-    architecture.clip = block.positive("clip_qkv", "queries, keys and values are clipped to ±this")?;
-    block.only("attn_type", &json!("multihead_attention"), "the reference has no other")?;
+    architecture.clip =
+        block.positive("clip_qkv", "queries, keys and values are clipped to ±this")?;
+    block.only(
+        "attn_type",
+        &json!("multihead_attention"),
+        "the reference has no other",
+    )?;
     block.only("prefix_lm", &json!(false), "causal attention")?;
     block.only("qk_ln", &json!(false), "no norms on queries and keys")?;
-    block.only("attn_uses_sequence_id", &json!(false), "one document per text")?;
+    block.only(
+        "attn_uses_sequence_id",
+        &json!(false),
+        "one document per text",
+    )?;
     block.idle(&["attn_impl", "attn_pdrop"], "no effect on the computation");
     keys.absorb(block)
 }
