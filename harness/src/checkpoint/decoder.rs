@@ -118,6 +118,29 @@ impl Pretrained {
         Ok(plans)
     }
 
+    /// Tokens of a text of `reach` that may run at once: `chunk`, or all where scores read the length of the text.
+    pub fn chunk(&self, chunk: usize, reach: usize) -> Result<usize> {
+        let whole = self.plans(reach)?.iter().any(scheme::reads_length);
+        Ok(if whole { reach } else { chunk.max(1) })
+    }
+
+    /// Runs a whole text in pieces of `chunk` tokens and hands each piece's part of the residual stream, with the
+    /// number of its first token, to `each`. Memory is linear in the length.
+    pub fn run(
+        &self,
+        ids: &[u32],
+        chunk: usize,
+        mut each: impl FnMut(usize, &Tensor) -> Result<()>,
+    ) -> Result<()> {
+        let chunk = self.chunk(chunk, ids.len())?;
+        let mut cache = Cache::default();
+        for piece in ids.chunks(chunk) {
+            let start = cache.len();
+            each(start, &self.hidden(piece, &mut cache, ids.len())?)?;
+        }
+        Ok(())
+    }
+
     fn weight(&self, name: &str) -> Result<&Tensor> {
         self.weights
             .get(name)
@@ -140,7 +163,11 @@ impl Pretrained {
             )));
         }
         let plans = self.plans(reach)?;
-        let prepared = self.prepared(&plans, past, now, reach)?;
+        if reach > now && plans.iter().any(scheme::reads_length) {
+            let text = format!("scores that read the length of the text: {now} of {reach} tokens");
+            return Err(Error::Bug(text));
+        }
+        let prepared = self.prepared(&plans, past, now)?;
         let params = self.scheme_params();
         let mut x = self.embedded(ids, past, &plans[0], &params)?;
         let mut carried = Params::new();
@@ -165,7 +192,6 @@ impl Pretrained {
         plans: &[Plan],
         past: usize,
         now: usize,
-        reach: usize,
     ) -> Result<(Vec<Prepared>, Vec<usize>)> {
         let geometry = &self.architecture.geometry;
         let mut prepared: Vec<Prepared> = Vec::new();
@@ -174,11 +200,11 @@ impl Pretrained {
             let known = prepared.iter().position(|known| known.plan() == plan);
             of_layer.push(known.unwrap_or(prepared.len()));
             if known.is_none() {
-                prepared.push(scheme::prepare(
+                prepared.push(Prepared::new(
                     plan,
                     geometry,
-                    (past..now, 0..now),
-                    reach,
+                    past..now,
+                    0..now,
                     &self.device,
                 )?);
             }

@@ -1,13 +1,10 @@
 //! A checkpoint's scheme: that of its config, or another one that takes over what it leaves open.
 
 use super::config::{Architecture, Positional};
-use crate::{Error, Result, config};
-use farspan_attention::Device;
-use farspan_attention::plan::{Geometry, Plan};
-use farspan_attention::prepared::Prepared;
+use crate::{Result, config};
+use farspan_attention::plan::Plan;
 use farspan_pe::{AnyScheme, Registry};
 use serde_json::Value;
-use std::ops::Range;
 use std::str::FromStr;
 
 /// Settings that say how the weights were trained, whatever scheme reads them.
@@ -71,29 +68,9 @@ pub fn resolve(
     Ok(registry.parse(&asked.id, Value::Object(settings))?)
 }
 
-/// `plan` for `queries` over `keys`, pieces of a text of `reach` tokens.
-pub fn prepare(
-    plan: &Plan,
-    geometry: &Geometry,
-    (queries, keys): (Range<usize>, Range<usize>),
-    reach: usize,
-    device: &Device,
-) -> Result<Prepared> {
-    let whole = queries.end.max(keys.end) == reach;
-    let made = match whole || !reads_length(plan) {
-        true => Prepared::new(plan, geometry, queries, keys, device),
-        // The positions tell how long the text is going to be.
-        false => {
-            let positions: Vec<f64> = (0..reach).map(|t| t as f64).collect();
-            Prepared::with_positions(plan, geometry, queries, keys, &positions, device)
-        }
-    };
-    made.map_err(Error::from)
-}
-
 /// Whether any expression of `plan` reads the number of positions in use.
-fn reads_length(plan: &Plan) -> bool {
+pub(super) fn reads_length(plan: &Plan) -> bool {
     let text = plan.to_string();
-    text.split(|c: char| !c.is_alphanumeric() && c != '_')
-        .any(|word| word == "n")
+    let mut words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+    words.any(|word| word == "n")
 }

@@ -242,6 +242,13 @@ fn half(bits: u16) -> f32 {
     }
 }
 
+/// Learned numbers that `architecture` takes from `files`, if these hold exactly its tensors; reads headers only.
+pub fn check(files: &Files, architecture: &Architecture) -> Result<u64> {
+    let slots = wanted(files, architecture, &names(architecture)?)?;
+    let numbers = |slot: &Slot| slot.shape.iter().product::<usize>() as u64;
+    Ok(slots.iter().map(numbers).sum())
+}
+
 /// All tensors of the decoder, in its layout. Every difference between checkpoint and architecture is refused together:
 /// tensors that lack, that nobody asked for, or that have another shape.
 pub fn load(files: &Files, architecture: &Architecture, device: &Device) -> Result<Weights> {

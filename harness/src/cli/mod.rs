@@ -3,12 +3,14 @@
 //! Exit codes: 0 fine · 1 finished, but cells failed or diverged · 2 wrong usage or config · 65 data or a model that
 //! cannot be used · 70 a bug · 74 input/output · 75 try again later · 130, 143 interrupted, resumable.
 
+mod check;
 mod configs;
 mod doctor;
 mod explain;
 mod export;
 pub mod filter;
 mod list;
+mod logits;
 mod plan;
 mod report;
 mod run;
@@ -74,6 +76,10 @@ enum Verb {
     Explain(explain::Explain),
     /// Check a config; nothing is read but the file, nothing is written
     Validate(configs::Validate),
+    /// Tell what a checkpoint's config and weights mean to us, key by key
+    Check(check::Check),
+    /// Write the logits of a checkpoint for a list of token ids
+    Logits(logits::Logits),
     /// Print the JSON Schema of a config, for editors
     Schema,
     /// Print completions for a shell
@@ -146,6 +152,8 @@ fn dispatch(verb: Verb, registry: &Registry, command: String) -> Ended {
         Verb::List(list) => list.run(registry),
         Verb::Explain(explain) => explain.run(registry),
         Verb::Validate(validate) => validate.run(registry),
+        Verb::Check(check) => check.run(registry),
+        Verb::Logits(logits) => logits.run(registry),
         Verb::Schema => json(&config::schema(registry)),
         Verb::Completions { shell } => {
             let mut script = Vec::new();
