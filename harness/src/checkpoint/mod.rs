@@ -3,12 +3,15 @@
 mod arch;
 pub mod config;
 pub mod decoder;
+pub mod generate;
 pub mod header;
 pub mod keys;
 pub mod layout;
+pub mod perplexity;
 mod rope;
 pub mod scheme;
 mod state;
+pub mod text;
 pub mod weights;
 
 pub use state::{load, save};

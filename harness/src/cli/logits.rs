@@ -1,13 +1,12 @@
 //! `logits`: what a checkpoint computes for given token ids, for comparison with other programs.
 
+use super::pretrained::Source;
 use super::{Ended, Failure};
 use crate::Error;
 use crate::checkpoint::config::Positional;
-use crate::checkpoint::decoder::Pretrained;
 use crate::checkpoint::save;
 use crate::model::Values;
 use clap::Args;
-use farspan_attention::Device;
 use farspan_pe::Registry;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -17,9 +16,8 @@ use std::path::{Path, PathBuf};
     farspan logits --model DIR --ids ids.json --out logits.safetensors\n  \
     farspan logits --model DIR --ids ids.json --out logits.safetensors --scheme yarn,factor=4")]
 pub(super) struct Logits {
-    /// Checkpoint folder with config.json and safetensors weights
-    #[arg(long, value_name = "DIR")]
-    model: PathBuf,
+    #[command(flatten)]
+    source: Source,
     /// File with token ids: a JSON list, or numbers between white space
     #[arg(long, value_name = "FILE")]
     ids: PathBuf,
@@ -29,9 +27,6 @@ pub(super) struct Logits {
     /// Scheme instead of the config's: an id and settings
     #[arg(long, value_name = "ID,KEY=VALUE,…")]
     scheme: Option<Positional>,
-    /// Tokens that run at once
-    #[arg(long, default_value_t = 512, value_name = "TOKENS")]
-    chunk: usize,
 }
 
 /// What stands beside the logits.
@@ -45,10 +40,9 @@ struct Meta<'a> {
 impl Logits {
     pub(super) fn run(&self, registry: &Registry) -> Ended {
         let ids = read_ids(&self.ids)?;
-        let device = Device::cpu();
-        let model = Pretrained::open(&self.model, registry, self.scheme.as_ref(), &device)?;
+        let model = self.source.open(registry, self.scheme.as_ref())?;
         let mut logits = Vec::with_capacity(ids.len() * model.architecture.vocab);
-        model.run(&ids, self.chunk, |_, hidden| {
+        model.run(&ids, self.source.chunk, |_, hidden| {
             logits.extend(model.logits(hidden)?.to_flat::<f32>()?);
             Ok(())
         })?;

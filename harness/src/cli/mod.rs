@@ -6,12 +6,15 @@
 mod check;
 mod configs;
 mod doctor;
+mod eval;
 mod explain;
 mod export;
 pub mod filter;
+mod generate;
 mod list;
 mod logits;
 mod plan;
+mod pretrained;
 mod report;
 mod run;
 mod status;
@@ -80,6 +83,10 @@ enum Verb {
     Check(check::Check),
     /// Write the logits of a checkpoint for a list of token ids
     Logits(logits::Logits),
+    /// Perplexity of a checkpoint under its own or other schemes, at several lengths
+    Eval(eval::Eval),
+    /// Go on with a text, token by token
+    Generate(generate::Generate),
     /// Print the JSON Schema of a config, for editors
     Schema,
     /// Print completions for a shell
@@ -154,6 +161,8 @@ fn dispatch(verb: Verb, registry: &Registry, command: String) -> Ended {
         Verb::Validate(validate) => validate.run(registry),
         Verb::Check(check) => check.run(registry),
         Verb::Logits(logits) => logits.run(registry),
+        Verb::Eval(eval) => eval.run(registry),
+        Verb::Generate(generate) => generate.run(registry),
         Verb::Schema => json(&config::schema(registry)),
         Verb::Completions { shell } => {
             let mut script = Vec::new();

@@ -65,7 +65,11 @@ fn attention(keys: &mut Keys, architecture: &mut Architecture) -> Result<()> {
         return Ok(());
     };
     block.only("alibi", &json!(true), "the reference has ALiBi alone")?;
-    let bias_max = block.positive_or("alibi_bias_max", 8.0, "slopes end at 2^-this")?;
+    let bias_max = block.positive_or(
+        "alibi_bias_max",
+        8.0,
+        "slopes end at 2^-this, as in training (the reference takes 8 whatever it says)",
+    )?;
     architecture.positional = alibi(bias_max, "after-scale");
     if let Some(scale) = block.positive("softmax_scale", "multiplies scores, not 1/√head_dim")? {
         architecture.score_scale = scale * (architecture.geometry.head_dim as f64).sqrt();
