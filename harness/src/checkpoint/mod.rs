@@ -5,6 +5,7 @@ pub mod config;
 pub mod decoder;
 pub mod generate;
 pub mod header;
+pub mod hub;
 pub mod keys;
 pub mod layout;
 pub mod perplexity;

@@ -17,8 +17,8 @@ use std::path::PathBuf;
     farspan check DIR\n  \
     farspan check DIR --scheme yarn,factor=4 --json")]
 pub(super) struct Check {
-    /// Checkpoint folder with config.json and safetensors weights
-    #[arg(value_name = "DIR")]
+    /// Checkpoint folder with config.json and safetensors weights, or a model id in the Hugging Face cache
+    #[arg(value_name = "DIR", value_parser = super::pretrained::folder)]
     model: PathBuf,
     /// Scheme instead of the config's: an id and settings
     #[arg(long, value_name = "ID,KEY=VALUE,…")]

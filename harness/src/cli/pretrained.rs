@@ -3,15 +3,16 @@
 use super::Failure;
 use crate::checkpoint::config::Positional;
 use crate::checkpoint::decoder::Pretrained;
+use crate::checkpoint::hub;
 use clap::Args;
 use farspan_attention::Device;
 use farspan_pe::Registry;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
 pub(super) struct Source {
-    /// Checkpoint folder with config.json and safetensors weights
-    #[arg(long, value_name = "DIR")]
+    /// Checkpoint folder with config.json and safetensors weights, or a model id in the Hugging Face cache
+    #[arg(long, value_name = "DIR", value_parser = folder)]
     pub(super) model: PathBuf,
     /// Device
     #[arg(long, default_value = "cpu")]
@@ -31,4 +32,10 @@ impl Source {
         let device = Device::open(&self.device).map_err(|e| Failure::usage(e.to_string()))?;
         Ok(Pretrained::open(&self.model, registry, scheme, &device)?)
     }
+}
+
+/// The folder of a checkpoint that an argument names.
+pub(super) fn folder(text: &str) -> Result<PathBuf, String> {
+    let cache = hub::cache(|name| std::env::var_os(name).map(PathBuf::from));
+    hub::resolve(Path::new(text), cache.as_deref()).map_err(|e| e.to_string())
 }
