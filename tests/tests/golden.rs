@@ -3,6 +3,8 @@
 
 #[path = "golden/bias.rs"]
 mod bias;
+#[path = "golden/blocks.rs"]
+mod blocks;
 #[path = "golden/content.rs"]
 mod content;
 #[path = "golden/contextual.rs"]

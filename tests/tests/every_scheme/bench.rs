@@ -289,7 +289,12 @@ fn leaf(values: Vec<f64>, dims: &[usize], dtype: DType) -> Var {
 
 /// Values of a learned parameter inside of its clamp, in no special place.
 fn values(spec: &ParamSpec) -> Vec<f64> {
-    let (low, high) = spec.clamp.unwrap_or((-1.0, 1.0));
+    // Products with a matrix of noise stay of one size whatever its width.
+    let free = match spec.shape.as_slice() {
+        [.., _, columns] => 1.0 / (*columns as f64).sqrt(),
+        _ => 1.0,
+    };
+    let (low, high) = spec.clamp.unwrap_or((-free, free));
     // A range that lies outside (−1, 1) is met near its end.
     let low = low.max(-1.0);
     let high = high.min(low.max(0.0) + 1.0);

@@ -1,6 +1,7 @@
 //! Schemes whose attention is a function of tensors, held against what published code computed.
 
-use super::turning::{flat, model, param, rows, scores, tensor};
+use super::tensors::{f64s as tensor, flat};
+use super::turning::{model, param, rows, scores};
 use super::{close, golden, list, numbers, plan, size};
 use farspan_attention::attend::{Attended, INPUT, Implementation, Mask, Params, attend};
 use farspan_attention::plan::{Geometry, Plan};
@@ -10,11 +11,7 @@ use serde_json::{Value, json};
 
 /// `value` \[token\]\[head\]\[channel\] as (head, token, channel).
 fn by_head(value: &Value) -> Vec<f64> {
-    let tokens = list(value);
-    let heads = list(&tokens[0]).len();
-    (0..heads)
-        .flat_map(|h| tokens.iter().flat_map(move |token| flat(&token[h])))
-        .collect()
+    values(&super::tensors::by_head(value))
 }
 
 fn run(plan: &Plan, model: &Geometry, qkv: [&[f64]; 3], params: &Params) -> Attended {

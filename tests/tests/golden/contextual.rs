@@ -5,7 +5,6 @@ use super::tensors::{
     model, params, run, run_from, tensor,
 };
 use super::{F32, close, golden, list, number, numbers, plan, size};
-use farspan_attention::Tensor;
 use farspan_attention::attend::{INPUT, Implementation, Params};
 use farspan_attention::plan::Init;
 use serde_json::json;

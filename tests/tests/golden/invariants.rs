@@ -14,7 +14,7 @@ const TOKENS: usize = 9;
 /// Both sides are computed in f64.
 const EXACT: f64 = 1e-12;
 
-fn waves(shape: &[usize], speed: f64) -> Tensor {
+pub(crate) fn waves(shape: &[usize], speed: f64) -> Tensor {
     let count = shape.iter().product::<usize>();
     let value = |i: usize| 1.5 * (speed * (i + 1) as f64).sin();
     f64s((0..count).map(value).collect(), shape)
@@ -29,7 +29,7 @@ fn of(id: &str, settings: Value) -> Plan {
 }
 
 /// The learned parameters of a plan, those named in `zero` 0, and an input.
-fn filled(plan: &Plan, zero: &[&str]) -> Params {
+pub(crate) fn filled(plan: &Plan, zero: &[&str]) -> Params {
     let mut given = params([(INPUT, waves(&[1, TOKENS, WIDTH], 0.9))]);
     for (i, spec) in plan.params.iter().filter(|spec| spec.learned).enumerate() {
         let values = waves(&spec.shape, 1.7 + 0.2 * i as f64);
@@ -66,7 +66,7 @@ fn tables_of_zeros_leave_plain_attention() {
         ("shaw", json!({}), vec!["to_keys", "to_values"]),
         (
             "shaw",
-            json!({ "values": false, "clip": 0 }),
+            json!({ "values": false, "clip": 1 }),
             vec!["to_keys"],
         ),
         ("huang-m4", json!({}), vec!["table"]),

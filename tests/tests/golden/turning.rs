@@ -3,6 +3,7 @@
 //! Files hold scores or turned vectors; what comes out of attention is the output. Values that are unit vectors make it
 //! the shares of the softmax, whose logarithms are the scores up to a constant per query.
 
+use super::tensors::{f64s as tensor, flat};
 use super::{close, golden, list, number, numbers, plan, size};
 use farspan_attention::attend::{INPUT, Implementation, Mask, Params, attend};
 use farspan_attention::plan::{Geometry, Plan};
@@ -13,29 +14,9 @@ use serde_json::{Value, json};
 /// Scores are differences of logarithms of f64 shares; the recorded ones are sums of a few f32 products.
 const SCORE: (f64, f64) = (2e-6, 2e-6);
 
-pub(crate) fn tensor(values: Vec<f64>, shape: &[usize]) -> Tensor {
-    Tensor::from_vec(values, shape, &Device::cpu()).expect("as many values as the shape says")
-}
-
-/// All numbers of nested lists.
-pub(crate) fn flat(value: &Value) -> Vec<f64> {
-    match value {
-        Value::Array(items) => items.iter().flat_map(flat).collect(),
-        other => vec![number(other)],
-    }
-}
-
-/// Sizes of nested lists.
-fn shape(value: &Value) -> Vec<usize> {
-    match value {
-        Value::Array(items) => [vec![items.len()], shape(&items[0])].concat(),
-        _ => Vec::new(),
-    }
-}
-
 /// A parameter as the file nests it.
 pub(crate) fn param(name: &str, value: &Value) -> (String, Tensor) {
-    (name.into(), tensor(flat(value), &shape(value)))
+    (name.into(), super::tensors::tensor(value))
 }
 
 pub(crate) fn model(heads: usize, kv_heads: usize, head_dim: usize) -> Geometry {

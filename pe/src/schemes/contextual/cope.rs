@@ -11,7 +11,8 @@
 //!
 //! Memory: a few tensors of the size of the scores at a time, all of them in training.
 
-use super::ops::{learned, sum_from};
+use super::ops::{input, learned, sum_from};
+use super::turning::{sigmoid, split};
 use crate::card::{Card, Family, Paper};
 use crate::error::{PlanError, check, check_model};
 use crate::scheme::{Len, Scheme};
@@ -140,9 +141,7 @@ impl Hook for Counted {
 
     fn scores(&self, scope: &Scope<'_>, scores: &Tensor) -> Result<Tensor> {
         let logits = self.gate_logits(scope, scores)?;
-        // σ(x) = (1 + tanh(x/2))/2
-        let gates = logits.affine(0.5, 0.0)?.tanh()?.affine(0.5, 0.5)?;
-        let gates = gates.broadcast_mul(&scope.visible()?)?;
+        let gates = sigmoid(&logits)?.broadcast_mul(&scope.visible()?)?;
         let counts = sum_from(&gates)?.minimum((self.rows - 1) as f64)?;
         let q = scope.of_queries(&scope.qkv.q)?.contiguous()?;
         let scale = if self.divided {
@@ -162,14 +161,9 @@ impl Counted {
             Gate::Keys => return Ok(scores.clone()),
             Gate::Values => scope.qkv.v.clone(),
             Gate::Own => {
-                let Geometry {
-                    kv_heads, head_dim, ..
-                } = *scope.geometry();
-                let keys = ops::linear(scope.input()?, &scope.param("gate")?)?;
-                let (batch, tokens, _) = keys.dims3()?;
-                keys.reshape((batch, tokens, kv_heads, head_dim))?
-                    .transpose(1, 2)?
-                    .contiguous()?
+                let input = input(scope, &scope.prepared.keys())?;
+                let keys = ops::linear(input, &scope.param("gate")?)?;
+                split(&keys, scope.geometry().kv_heads)?
             }
         };
         let keys = scope.of_keys(&scope.repeated(&keys)?)?.contiguous()?;

@@ -12,7 +12,7 @@
 //!
 //! Memory: (queries + keys) · buckets beside one block of scores.
 
-use super::ops::{Distances, learned, split_heads, with_vectors};
+use super::ops::{Distances, learned, with_vectors};
 use crate::card::{Card, Family, Paper};
 use crate::error::{PlanError, check, check_model};
 use crate::scheme::{Len, Scheme};
@@ -141,8 +141,7 @@ impl Hook for Disentangled {
         let projected = |side: &str| {
             let weight = scope.param(&format!("{side}_weight"))?;
             let bias = scope.param(&format!("{side}_bias"))?;
-            let vectors = ops::linear(&embedding, &weight)?.broadcast_add(&bias)?;
-            split_heads(&vectors, scope.geometry().heads)
+            ops::linear(&embedding, &weight)?.broadcast_add(&bias)
         };
         let q = scope.of_queries(&scope.qkv.q)?;
         let k = scope.of_keys(&scope.repeated(&scope.qkv.k)?)?;

@@ -10,7 +10,8 @@
 //!
 //! Memory: queries · extent beside one block of scores, over distances in use.
 
-use super::ops::{Distances, learned};
+use super::ops::{Distances, input, learned};
+use super::turning::split;
 use crate::card::{Card, Family, Paper};
 use crate::error::{PlanError, check, check_model};
 use crate::scheme::{Len, Scheme};
@@ -25,7 +26,7 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields, default)]
 pub struct DistanceBank {
     /// Curves in the bank (`d_rel`).
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 256))]
     pub curves: usize,
     /// Distances that a curve covers, from 0 on (`rel_extent`); there is no bias from there on.
     #[schemars(range(min = 1))]
@@ -59,7 +60,8 @@ impl Scheme for DistanceBank {
     };
 
     fn check(&self) -> Result<(), PlanError> {
-        check("curves", self.curves, "at least 1", self.curves >= 1)?;
+        let few = (1..=256).contains(&self.curves);
+        check("curves", self.curves, "from 1 to 256", few)?;
         check("extent", self.extent, "at least 1", self.extent >= 1)
     }
 
@@ -106,10 +108,11 @@ impl Hook for Mixed {
 
     fn scores(&self, scope: &Scope<'_>, scores: &Tensor) -> Result<Tensor> {
         let DistanceBank { curves, extent } = self.0;
-        let mix = ops::linear(scope.input()?, &scope.param("mix")?)?;
-        let (batch, tokens, _) = mix.dims3()?;
-        let mix = mix.reshape((batch, tokens, scope.geometry().heads, curves))?;
-        let mix = scope.of_queries(&mix.transpose(1, 2)?.contiguous()?)?;
+        let mix = ops::linear(
+            input(scope, &scope.prepared.queries())?,
+            &scope.param("mix")?,
+        )?;
+        let mix = scope.of_queries(&split(&mix, scope.geometry().heads)?)?;
         // Row `extent` is the end of all curves: no bias.
         let distances = Distances::new(scope, |r| r.min(extent))?;
         let bank = scope.param("bank")?.t()?.contiguous()?;

@@ -90,6 +90,15 @@ fn causal(scope: &Scope<'_>, symbols: usize) -> Result<Tensor> {
     scope.constant(&values, &[symbols, symbols])
 }
 
+/// ½·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))), from parts whose derivatives are exact.
+fn gelu(x: &Tensor) -> Result<Tensor> {
+    let cubic = x.sqr()?.affine(0.044715, 1.0)?.mul(x)?;
+    let share = cubic
+        .affine(std::f64::consts::FRAC_2_PI.sqrt(), 0.0)?
+        .tanh()?;
+    x.mul(&share.affine(0.5, 0.5)?)
+}
+
 struct Encoder<'a> {
     scope: &'a Scope<'a>,
     causal: Tensor,
@@ -122,7 +131,7 @@ impl Encoder<'_> {
         let read = self.attention(&at("qkv"), &self.norm(&at("norm1"), x)?)?;
         let x = x.add(&self.linear(&at("proj"), &read)?)?;
         let hidden = self.linear(&at("up"), &self.norm(&at("norm2"), &x)?)?;
-        x.add(&self.linear(&at("down"), &hidden.gelu()?)?)
+        x.add(&self.linear(&at("down"), &gelu(&hidden)?)?)
     }
 
     /// Causal attention among the symbols of each position.

@@ -6,12 +6,14 @@
 //! Paper: Zhang et al. 2025, arXiv 2512.07805, sections 2 and 3 (multiplicative part).
 //!
 //! Code: speeds start at RoPE's and are stored as κ·ln θ, κ = 16, which slows their learning; one set serves all heads
-//! of a layer (`per_head` otherwise). Turns run clockwise, opposite to RoPE, which no score can see. Of the contextual
+//! of a layer (`per_head` otherwise). Turns run clockwise, opposite to RoPE: the same model for weights
+//! that give the second half of the channels the other sign. Of the contextual
 //! form the paper has ω = softplus(w·x + β) with β set for ω = 0.001 at first; the code keeps that β but has come to
 //! use σ(·/16), where ω starts near 0.39. Both are here (`pace`), the code's is the default. The normalisation of
 //! turned q and k in the authors' decoder is no part of the encoding and left out. Per-head speeds and paces belong to
 //! key heads and serve all queries that read them. Attention stays fused.
 
+use super::ops::learned;
 use super::turning::{Angles, sigmoid, softplus, split, summed, whole_text};
 use crate::angles::{Rotary, inv_freq};
 use crate::card::{Card, Family, Paper};
@@ -72,34 +74,26 @@ impl Grape {
     }
 
     fn specs(&self, model: &Geometry, pairs: usize) -> Vec<ParamSpec> {
-        let spec = |name: &str, shape: Vec<usize>, init| ParamSpec {
-            name: name.into(),
-            shape,
-            init,
-            learned: true,
-            per_layer: true,
-            clamp: None,
-        };
         let sets = if self.per_head { model.kv_heads } else { 1 };
         let speeds: Vec<f64> = inv_freq(self.base, 2 * pairs)
             .iter()
             .map(|theta| self.kappa * theta.ln())
             .collect();
-        let mut params = vec![spec(
+        let mut params = vec![learned(
             SPEED,
-            vec![sets, pairs],
+            &[sets, pairs],
             Init::Values(speeds.repeat(sets)),
         )];
         if self.contextual {
             // softplus(β) = FIRST_PACE; matrices are drawn with half of 1/√width.
             let bias = FIRST_PACE.exp_m1().ln();
             let std = 0.5 / (model.width as f64).sqrt();
-            params.push(spec(
+            params.push(learned(
                 WEIGHT,
-                vec![sets, model.width],
+                &[sets, model.width],
                 Init::Normal(0.0, std),
             ));
-            params.push(spec(BIAS, vec![sets], Init::Constant(bias)));
+            params.push(learned(BIAS, &[sets], Init::Constant(bias)));
         }
         params
     }

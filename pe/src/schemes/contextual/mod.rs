@@ -54,3 +54,6 @@ pub(crate) const ENTRIES: &[Entry] = &[
     Entry::of::<dape::Dape>(),
     Entry::of::<stick_breaking::StickBreaking>(),
 ];
+
+#[cfg(test)]
+mod tests;

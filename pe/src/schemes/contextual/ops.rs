@@ -1,9 +1,11 @@
 //! What several contextual schemes share.
 
+use super::turning::{by_head, split};
 use farspan_attention::expr::{Expr, Side, Unary};
 use farspan_attention::hook::Scope;
 use farspan_attention::plan::{Init, ParamSpec};
 use farspan_attention::{Error, Result, Tensor, ops};
+use std::ops::Range;
 
 /// ln σ(x) without overflow; its derivative at 0 is ½ as it should be.
 pub(super) fn log_sigmoid(x: Expr) -> Expr {
@@ -28,17 +30,24 @@ pub(super) fn learned(name: &str, shape: &[usize], init: Init) -> ParamSpec {
     }
 }
 
+/// The layer's input (batch, tokens, width), which must be that of the tokens `of`.
+pub(super) fn input<'a>(scope: &Scope<'a>, of: &Range<usize>) -> Result<&'a Tensor> {
+    let input = scope.input()?;
+    if input.dim(1)? == of.len() {
+        return Ok(input);
+    }
+    Err(Error::Argument {
+        what: "the layer's input",
+        expected: format!("one row for each of the tokens {of:?}"),
+        found: format!("{:?}", input.dims()),
+    })
+}
+
 /// A parameter of shape \[heads\] as (1, heads, 1, 1).
 pub(super) fn per_head(scope: &Scope<'_>, name: &str) -> Result<Tensor> {
     scope
         .param(name)?
         .reshape((1, scope.geometry().heads, 1, 1))
-}
-
-/// ln(1 + eˣ) without overflow.
-pub(super) fn softplus(x: &Tensor) -> Result<Tensor> {
-    let small = x.abs()?.neg()?.exp()?.affine(1.0, 1.0)?.log()?;
-    x.relu()?.add(&small)
 }
 
 /// y_j = Σ_{t ≥ j} x_t over the last axis.
@@ -120,18 +129,9 @@ impl Distances {
     }
 }
 
-/// Vectors of all heads side by side (rows, heads · head_dim) as (heads, rows, head_dim).
-pub(super) fn split_heads(x: &Tensor, heads: usize) -> Result<Tensor> {
-    let (rows, width) = x.dims2()?;
-    let split = x.reshape((rows, heads, width / heads))?;
-    split.transpose(0, 1)?.contiguous()
-}
-
-/// Products of `x` (batch, heads, n, head_dim) with each head's own vectors (heads, rows, head_dim):
-/// (batch, heads, n, rows).
+/// Products of `x` (batch, heads, n, head_dim) with each head's own of vectors that stand side by side
+/// (rows, heads · head_dim): (batch, heads, n, rows).
 pub(super) fn with_vectors(x: &Tensor, vectors: &Tensor) -> Result<Tensor> {
-    let (heads, rows, dim) = vectors.dims3()?;
-    let vectors = vectors.t()?.unsqueeze(0)?;
-    let vectors = vectors.broadcast_as((x.dim(0)?, heads, dim, rows))?;
-    x.contiguous()?.matmul(&vectors.contiguous()?)
+    let own = split(&vectors.unsqueeze(0)?, x.dim(1)?)?.squeeze(0)?;
+    by_head(x, &own.t()?.contiguous()?)
 }

@@ -13,12 +13,13 @@
 //! starting from the unturned ones.
 
 use super::householder;
+use super::ops::learned;
 use super::turning::{convolved, l2_norm, sigmoid, softplus, split, summed, whole_text};
 use crate::card::{Card, Family, Paper};
 use crate::error::{PlanError, check};
 use crate::scheme::{Len, Scheme};
 use farspan_attention::hook::{Hook, HookRef, Qkv, Scope, Stage};
-use farspan_attention::plan::{Cache, Geometry, Init, ParamSpec, Plan};
+use farspan_attention::plan::{Cache, Geometry, Init, Plan};
 use farspan_attention::{Result, Tensor, ops};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -84,17 +85,9 @@ impl Scheme for Path {
         let channels = model.kv_heads * model.head_dim;
         let grouped = model.heads != model.kv_heads;
         let rank = self.rank.or((!grouped).then_some(32));
-        let spec = |name: &str, shape: &[usize], init| ParamSpec {
-            name: name.into(),
-            shape: shape.to_vec(),
-            init,
-            learned: true,
-            per_layer: true,
-            clamp: None,
-        };
         // The library draws all matrices and filters alike.
-        let drawn = |name: &str, shape: [usize; 2]| spec(name, &shape, Init::Normal(0.0, 0.02));
-        let zero = |name: &str, heads: usize| spec(name, &[heads], Init::Constant(0.0));
+        let drawn = |name: &str, shape: [usize; 2]| learned(name, &shape, Init::Normal(0.0, 0.02));
+        let zero = |name: &str, heads: usize| learned(name, &[heads], Init::Constant(0.0));
         let mut params = match rank {
             Some(rank) => vec![
                 drawn(DOWN, [rank, model.width]),

@@ -9,6 +9,7 @@
 //! train both together with LoRA of rank 8 on top of Position Interpolation or YaRN (`under`); here all weights
 //! are fine-tuned. Attention stays fused.
 
+use super::ops::learned;
 use super::turning::by_head;
 use crate::angles::{PairingSchema, Rotary};
 use crate::card::{Card, Family, Needs, Paper};
@@ -16,7 +17,7 @@ use crate::error::PlanError;
 use crate::scheme::{Len, Scheme};
 use crate::schemes::rotary::{pi::Pi, yarn::Yarn};
 use farspan_attention::hook::{Hook, HookRef, Qkv, Scope, Stage};
-use farspan_attention::plan::{Geometry, Init, Pairing, ParamSpec, Plan};
+use farspan_attention::plan::{Geometry, Init, Pairing, Plan};
 use farspan_attention::{Result, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -124,13 +125,9 @@ impl Scheme for Psc {
         let mut params = Vec::new();
         for (side, heads) in [("q", model.heads), ("k", model.kv_heads)] {
             let bound = 1.0 / model.head_dim as f64;
-            let spec = |part: &str, init| ParamSpec {
-                name: format!("psc.{side}.{part}"),
-                shape: vec![heads, model.head_dim, model.head_dim],
-                init,
-                learned: true,
-                per_layer: true,
-                clamp: None,
+            let spec = |part: &str, init| {
+                let shape = [heads, model.head_dim, model.head_dim];
+                learned(&format!("psc.{side}.{part}"), &shape, init)
             };
             params.push(spec("up", Init::Constant(0.0)));
             params.push(spec("down", Init::Uniform(-bound, bound)));

@@ -10,13 +10,14 @@
 //!
 //! Memory: the scores of all queries at once. Queries must be all tokens of the call: votes of earlier calls are not kept.
 
+use super::turning::whole_text;
 use crate::card::{Card, Family, Paper};
 use crate::error::PlanError;
 use crate::scheme::{Len, Scheme};
 use crate::schemes::plain::nope_or_rope;
 use farspan_attention::hook::{Hook, HookRef, Scope, Stage};
 use farspan_attention::plan::{Geometry, Plan};
-use farspan_attention::{Error, Result, Tensor, ops};
+use farspan_attention::{Result, Tensor, ops};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -78,15 +79,9 @@ impl Hook for Votes {
     }
 
     fn scores(&self, scope: &Scope<'_>, scores: &Tensor) -> Result<Tensor> {
+        whole_text(scope, "selective attention")?;
         let (queries, keys) = (scope.queries.clone(), scope.keys.clone());
         let first = scope.prepared.keys().start;
-        if queries.start != first {
-            return Err(Error::Argument {
-                what: "selective attention, queries",
-                expected: format!("all tokens from {first} on, for each may vote"),
-                found: format!("{queries:?}"),
-            });
-        }
         let counts = |i: usize| {
             let counts = move |j: usize| f64::from(u8::from(j != i && j != first));
             keys.clone().map(counts)

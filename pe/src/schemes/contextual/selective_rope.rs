@@ -12,13 +12,14 @@
 //! this is the authors' form. The normalisation of turned q and k that their decoder adds is no part of the encoding
 //! and left out. Attention stays fused.
 
+use super::ops::learned;
 use super::turning::{self, Angles, convolved, l2_norm, sigmoid, split, summed};
 use crate::angles::{Rotary, inv_freq};
 use crate::card::{Card, Family, Paper};
 use crate::error::{PlanError, check, check_model};
 use crate::scheme::{Len, Scheme};
 use farspan_attention::hook::{Hook, HookRef, Qkv, Scope, Stage};
-use farspan_attention::plan::{Geometry, Init, ParamSpec, Plan};
+use farspan_attention::plan::{Geometry, Init, Plan};
 use farspan_attention::{Result, Tensor, ops};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -107,14 +108,8 @@ impl Scheme for SelectiveRope {
         let divides = model.width.is_multiple_of(model.kv_heads);
         check_model("width", model.width, &rule, divides)?;
         let phases = model.kv_heads * dim / 2;
-        let spec = |name: &str, shape: &[usize], init| ParamSpec {
-            name: format!("phase.{name}"),
-            shape: shape.to_vec(),
-            init,
-            learned: true,
-            per_layer: true,
-            clamp: None,
-        };
+        let spec =
+            |name: &str, shape: &[usize], init| learned(&format!("phase.{name}"), shape, init);
         // As linear layers and convolutions are drawn by default: uniform in ±1/√(inputs).
         let drawn = |name: &str, shape: [usize; 2]| {
             let bound = 1.0 / (shape[1] as f64).sqrt();

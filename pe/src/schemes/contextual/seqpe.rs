@@ -33,7 +33,7 @@ pub struct Seqpe {
     #[schemars(range(min = 1, max = 9))]
     pub digits: usize,
     /// Blocks of the encoder.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 12))]
     pub blocks: usize,
     /// Weight η of the product of the encodings.
     pub eta: f64,
@@ -85,7 +85,8 @@ impl Scheme for Seqpe {
     fn check(&self) -> Result<(), PlanError> {
         let written = (1..=9).contains(&self.digits);
         check("digits", self.digits, "from 1 to 9", written)?;
-        check("blocks", self.blocks, "at least 1", self.blocks >= 1)?;
+        let few = (1..=12).contains(&self.blocks);
+        check("blocks", self.blocks, "from 1 to 12", few)?;
         check("eta", self.eta, "finite", self.eta.is_finite())
     }
 

@@ -10,7 +10,8 @@
 //!
 //! Memory: a few tensors of the size of the scores of all queries.
 
-use super::ops::{softplus, sum_from};
+use super::ops::sum_from;
+use super::turning::softplus;
 use crate::card::{Card, Family, Paper};
 use crate::error::PlanError;
 use crate::scheme::{Len, Scheme};

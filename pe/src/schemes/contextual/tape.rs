@@ -11,13 +11,14 @@
 //! has been added. The random shift of positions that the authors train with changes nothing, for scores do not see
 //! it. State belongs to query heads. Memory is quadratic in the length.
 
+use super::ops::learned;
 use super::turning::{Angles, halves};
 use crate::angles::{Rotary, inv_freq};
 use crate::card::{Card, Family, Paper};
 use crate::error::{PlanError, check};
 use crate::scheme::{Len, Scheme};
 use farspan_attention::hook::{Hook, HookRef, Qkv, Scope, Stage};
-use farspan_attention::plan::{Geometry, Init, ParamSpec, Plan};
+use farspan_attention::plan::{Geometry, Init, Plan};
 use farspan_attention::{Result, Tensor, ops};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -92,25 +93,17 @@ impl Scheme for Tape {
         self.check()?;
         let inv_freq = inv_freq(self.base, self.rotary().dim(model, 2)?);
         let (heads, size) = (model.heads, self.position_size);
-        let spec = |name: &str, shape: [usize; 2], init| ParamSpec {
-            name: name.into(),
-            shape: shape.to_vec(),
-            init,
-            learned: true,
-            per_layer: true,
-            clamp: None,
-        };
         let (zero, drawn) = (Init::Constant(0.0), Init::Normal(0.0, 0.02));
         let mut params = Vec::new();
         // What the last layer leaves has no reader.
         let leaves = layer + 1 < model.layers;
         if leaves {
-            params.push(spec(ATTENTION, [heads, heads], zero.clone()));
+            params.push(learned(ATTENTION, &[heads, heads], zero.clone()));
         }
         if layer > 0 {
-            params.push(spec(UP, [size, heads], zero));
-            params.push(spec(DOWN, [heads, size], drawn.clone()));
-            params.push(spec(CONTENT, [size, model.width], drawn));
+            params.push(learned(UP, &[size, heads], zero));
+            params.push(learned(DOWN, &[heads, size], drawn.clone()));
+            params.push(learned(CONTENT, &[size, model.width], drawn));
         }
         let hook = State {
             inv_freq,

@@ -10,7 +10,7 @@
 //!
 //! Memory: queries · distances beside one block of scores.
 
-use super::ops::{Distances, learned, split_heads, with_vectors};
+use super::ops::{Distances, learned, with_vectors};
 use crate::card::{Card, Family, Paper};
 use crate::error::{PlanError, check, check_model};
 use crate::scheme::{Len, Scheme};
@@ -115,7 +115,7 @@ impl Hook for Relative {
         let distances = Distances::new(scope, |r| r.min(self.clamp.unwrap_or(usize::MAX)))?;
         let rows = distances.needed();
         let waves = scope.constant(&sinusoids(rows, width), &[rows, width])?;
-        let vectors = split_heads(&ops::linear(&waves, &scope.param("w")?)?, heads)?;
+        let vectors = ops::linear(&waves, &scope.param("w")?)?;
         let q = scope.of_queries(&scope.qkv.q)?;
         let q = q.broadcast_add(&of_heads("to_position")?)?;
         let position = distances.of_queries(&with_vectors(&q, &vectors)?)?;

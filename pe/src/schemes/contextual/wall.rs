@@ -9,12 +9,13 @@
 //! taken from the left edge of their chunk on and keys up to it, so nothing can overflow. Memory is quadratic in the
 //! length.
 
+use super::ops::learned;
 use super::turning::{softplus, split, summed, whole_text};
 use crate::card::{Card, Family, Paper};
 use crate::error::PlanError;
 use crate::scheme::{Len, Scheme};
 use farspan_attention::hook::{Hook, HookRef, Scope, Stage};
-use farspan_attention::plan::{Geometry, Init, ParamSpec, Plan};
+use farspan_attention::plan::{Geometry, Init, Plan};
 use farspan_attention::{Result, Tensor, ops};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -70,17 +71,9 @@ impl Scheme for Wall {
         self.check()?;
         let mut params = Vec::new();
         let mut gate = |weight: &str, bias: &str, gates: usize| {
-            let spec = |name: &str, shape, init| ParamSpec {
-                name: name.into(),
-                shape,
-                init,
-                learned: true,
-                per_layer: true,
-                clamp: None,
-            };
             let drawn = Init::Normal(0.0, 0.02);
-            params.push(spec(weight, vec![gates, model.width], drawn));
-            params.push(spec(bias, vec![gates], Init::Constant(self.bias_init)));
+            params.push(learned(weight, &[gates, model.width], drawn));
+            params.push(learned(bias, &[gates], Init::Constant(self.bias_init)));
         };
         gate(WEIGHT, BIAS, model.heads * model.head_dim);
         if self.scalar_gate {
