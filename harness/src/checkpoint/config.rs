@@ -5,6 +5,7 @@ use super::keys::{Keys, Meaning};
 use crate::config::suggest;
 use crate::{Error, Result};
 use farspan_attention::plan::Geometry;
+use farspan_pe::AnyScheme;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::fmt;
@@ -79,6 +80,16 @@ impl Positional {
         Positional {
             id: id.to_string(),
             settings,
+        }
+    }
+}
+
+impl Positional {
+    /// `scheme` with all of its settings.
+    pub fn of(scheme: &dyn AnyScheme) -> Positional {
+        match scheme.settings() {
+            Value::Object(settings) => Positional::new(scheme.id(), settings),
+            _ => Positional::new(scheme.id(), Map::new()),
         }
     }
 }

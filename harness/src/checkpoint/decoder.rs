@@ -1,20 +1,25 @@
-//! The decoder of all families: the same layers with other norms, activations and orders, and a plan for positions.
+//! The decoder of all families under a scheme: weights that stay as they are, and weights that learn.
 //!
-//! One text at a time, in pieces: keys and values of earlier pieces are cached unrotated, so that schemes whose
-//! rotations follow the length stay exact while the text grows.
+//! Texts are read in two ways. One text at a time, in pieces: keys and values of earlier pieces are cached unrotated, so
+//! that schemes whose rotations follow the length stay exact while the text grows. And windows of one length at once,
+//! which is how models are trained and measured in a grid.
 
-use super::config::{Activation, Architecture, Norm, Positional, Residual};
+use super::config::{Architecture, Positional};
+use super::forward::Forward;
 use super::weights::{Files, Weights, load};
 use super::{config, scheme};
+use crate::model::{Hidden, Model, Pass, Ready, Standing, Weight, scheme_name};
 use crate::{Error, Result};
 use farspan_attention::attend::{INPUT, Implementation, Mask, Params, attend};
 use farspan_attention::embed::embedding_at;
 use farspan_attention::expr::{Unary, number};
 use farspan_attention::ops::{self, TokenScore};
-use farspan_attention::plan::{Place, Plan};
+use farspan_attention::plan::{Geometry, Place, Plan};
 use farspan_attention::prepared::Prepared;
 use farspan_attention::{Device, Tensor};
+use farspan_datasets::Batch;
 use farspan_pe::{AnyScheme, Len, Registry};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// A pretrained decoder under a scheme.
@@ -24,8 +29,13 @@ pub struct Pretrained {
     pub architecture: Architecture,
     /// The scheme that places its tokens.
     pub scheme: Box<dyn AnyScheme>,
-    weights: Weights,
-    device: Device,
+    /// Those that stay as they are.
+    pub(super) weights: Weights,
+    /// Those that learn.
+    pub(super) learned: BTreeMap<String, Weight>,
+    /// What adapters multiply their product by: alpha / rank.
+    pub(super) adapter_scale: f64,
+    pub(super) device: Device,
 }
 
 /// Unrotated keys, and values, of the tokens so far; one pair per layer, each (1, kv_heads, tokens, head_dim).
@@ -64,11 +74,13 @@ impl Pretrained {
             architecture,
             scheme,
             weights,
+            learned: BTreeMap::new(),
+            adapter_scale: 0.0,
             device: device.clone(),
         })
     }
 
-    /// The same weights under another scheme.
+    /// The same weights under another scheme; what has learned is left behind.
     pub fn with_scheme(
         &self,
         registry: &Registry,
@@ -78,15 +90,22 @@ impl Pretrained {
             architecture: self.architecture.clone(),
             scheme: scheme::resolve(registry, &self.architecture, asked)?,
             weights: self.weights.clone(),
+            learned: BTreeMap::new(),
+            adapter_scale: 0.0,
             device: self.device.clone(),
         })
     }
 
     /// The plans of all layers when `reach` positions are in use, with the scale and the cap of this family's scores.
-    fn plans(&self, reach: usize) -> Result<Vec<Plan>> {
-        let mut plans = self
+    pub(super) fn plans(&self, reach: usize) -> Result<Vec<Plan>> {
+        let plans = self
             .scheme
             .layer_plans(&self.architecture.geometry, Len(reach))?;
+        self.adapted(plans)
+    }
+
+    /// `plans` with the scale and the cap of this family's scores. Refuses what these weights cannot be read with.
+    fn adapted(&self, mut plans: Vec<Plan>) -> Result<Vec<Plan>> {
         for plan in &mut plans {
             plan.softmax_scale *= self.architecture.score_scale;
             if let Some(cap) = self.architecture.score_cap {
@@ -103,19 +122,31 @@ impl Pretrained {
         if plans.iter().any(|plan| plan.place != Place::Index) {
             return lacks("its places follow the text, which is not built for checkpoints");
         }
-        let learned = plans
-            .iter()
-            .flat_map(|plan| &plan.params)
-            .filter(|spec| spec.learned);
-        for spec in learned {
-            if spec.per_layer || !self.weights.contains_key(&format!("scheme.{}", spec.name)) {
-                return lacks(&format!(
-                    "its learned parameter {} is not among the weights",
-                    spec.name
-                ));
+        for (layer, plan) in plans.iter().enumerate() {
+            for spec in plan.params.iter().filter(|spec| spec.learned) {
+                let name = scheme_name(spec, layer);
+                if !self.weights.contains_key(&name) && !self.learned.contains_key(&name) {
+                    return lacks(&format!(
+                        "its learned parameter {} is not among the weights; fine-tuning would learn it",
+                        spec.name
+                    ));
+                }
             }
         }
         Ok(plans)
+    }
+
+    pub(super) fn forward(&self, pass: Pass) -> Forward<'_> {
+        Forward { model: self, pass }
+    }
+
+    /// Which keys a query of `layer` sees.
+    fn mask(&self, layer: usize) -> Mask {
+        Mask {
+            causal: true,
+            window: self.architecture.windows[layer],
+            ..Mask::default()
+        }
     }
 
     /// Tokens of a text of `reach` that may run at once: `chunk`, or all where scores read the length of the text.
@@ -141,12 +172,6 @@ impl Pretrained {
         Ok(())
     }
 
-    fn weight(&self, name: &str) -> Result<&Tensor> {
-        self.weights
-            .get(name)
-            .ok_or_else(|| Error::Bug(format!("the decoder has no weight {name}")))
-    }
-
     /// Runs `ids`, which follow the tokens of `cache`, as part of a text of `reach` tokens, and returns the residual
     /// stream after the last norm, (ids, width). The cache grows by `ids`.
     pub fn hidden(&self, ids: &[u32], cache: &mut Cache, reach: usize) -> Result<Tensor> {
@@ -167,23 +192,33 @@ impl Pretrained {
             let text = format!("scores that read the length of the text: {now} of {reach} tokens");
             return Err(Error::Bug(text));
         }
-        let prepared = self.prepared(&plans, past, now)?;
-        let params = self.scheme_params();
-        let mut x = self.embedded(ids, past, &plans[0], &params)?;
+        let (prepared, of_layer) = self.prepared(&plans, past, now)?;
+        let forward = self.forward(Pass::Evaluate);
+        let width = self.architecture.geometry.width;
+        let at: Vec<f64> = (past..now).map(|t| t as f64).collect();
+        let params = forward.scheme_params(&plans[0], 0)?;
+        let mut x = forward.tokens(ids, &[1, new])?;
+        if let Some(table) = embedding_at(&plans[0].embed, width, &at, &params, &self.device)? {
+            x = x.broadcast_add(&table)?;
+        }
+        x = forward.embed_norm(x)?;
         let mut carried = Params::new();
-        for layer in 0..self.architecture.geometry.layers {
-            let mut read = params.clone();
-            read.append(&mut carried);
-            let step = Step {
-                layer,
-                prepared: &prepared.0[prepared.1[layer]],
-                params: read,
+        for (layer, plan) in plans.iter().enumerate() {
+            let mut attend = |qkv: &Tensor, h: &Tensor| {
+                let mut params = forward.scheme_params(plan, layer)?;
+                params.append(&mut carried);
+                if plan.reads_input() {
+                    params.insert(INPUT.into(), h.clone());
+                }
+                let prepared = &prepared[of_layer[layer]];
+                let out;
+                (out, carried) = self.attend_cached(qkv, layer, prepared, &params, cache)?;
+                Ok(out)
             };
-            (x, carried) = self.layer(&x, step, cache)?;
+            x = forward.layer(&x, layer, &mut attend)?;
         }
         cache.len = now;
-        let x = self.norm(&x, "norm")?;
-        Ok(x.reshape((new, self.architecture.geometry.width))?)
+        Ok(forward.norm(&x, "norm")?.reshape((new, width))?)
     }
 
     /// The plans that differ, made ready, and which of them each layer follows.
@@ -212,191 +247,57 @@ impl Pretrained {
         Ok((prepared, of_layer))
     }
 
-    /// The scheme's parameters among the weights.
-    fn scheme_params(&self) -> Params {
-        let named = self.weights.iter().filter_map(|(name, tensor)| {
-            let name = name.strip_prefix("scheme.")?;
-            Some((name.to_string(), tensor.clone()))
-        });
-        named.collect()
-    }
-
-    /// Token embeddings with what the family and the plan add, (1, ids, width).
-    fn embedded(&self, ids: &[u32], past: usize, plan: &Plan, params: &Params) -> Result<Tensor> {
-        let architecture = &self.architecture;
-        let mut x = ops::embed(self.weight("embed.weight")?, ids, &[1, ids.len()])?;
-        if architecture.embed_scale != 1.0 {
-            x = x.affine(architecture.embed_scale, 0.0)?;
-        }
-        let at: Vec<f64> = (past..past + ids.len()).map(|t| t as f64).collect();
-        let width = architecture.geometry.width;
-        if let Some(table) = embedding_at(&plan.embed, width, &at, params, &self.device)? {
-            x = x.broadcast_add(&table)?;
-        }
-        match architecture.embed_norm {
-            true => self.norm(&x, "embed_norm"),
-            false => Ok(x),
-        }
-    }
-
-    fn layer(&self, x: &Tensor, step: Step<'_>, cache: &mut Cache) -> Result<(Tensor, Params)> {
-        let at = |part: &str| format!("layers.{}.{part}", step.layer);
-        let (attention_norm, mlp_norm) = (at("attention_norm"), at("mlp_norm"));
-        let h = self.norm(x, &attention_norm)?;
-        let (attention, carried) = self.attention(&h, &step, cache)?;
-        let mlp = |h: &Tensor| self.mlp(h, step.layer);
-        let x = match self.architecture.residual {
-            Residual::Sequential => {
-                let x = x.add(&attention)?;
-                x.add(&mlp(&self.norm(&x, &mlp_norm)?)?)?
-            }
-            Residual::Parallel => x.add(&attention)?.add(&mlp(&self.norm(x, &mlp_norm)?)?)?,
-            Residual::ParallelShared => x.add(&attention)?.add(&mlp(&h)?)?,
-            Residual::Sandwich => {
-                let x = x.add(&self.norm(&attention, &at("attention_post_norm"))?)?;
-                let h = mlp(&self.norm(&x, &mlp_norm)?)?;
-                x.add(&self.norm(&h, &at("mlp_post_norm"))?)?
-            }
-            Residual::FromNorm => {
-                let h = self.norm(&h.add(&attention)?, &mlp_norm)?;
-                h.add(&mlp(&h)?)?
-            }
-        };
-        Ok((x, carried))
-    }
-
-    /// Attention of one layer; puts the new keys and values into the cache.
-    fn attention(
+    /// Attention over what is cached and the new tokens, whose keys and values go into the cache. `qkv` is packed.
+    fn attend_cached(
         &self,
-        h: &Tensor,
-        step: &Step<'_>,
+        qkv: &Tensor,
+        layer: usize,
+        prepared: &Prepared,
+        params: &Params,
         cache: &mut Cache,
     ) -> Result<(Tensor, Params)> {
-        let at = |part: &str| format!("layers.{}.{part}", step.layer);
         let g = &self.architecture.geometry;
-        let mut qkv = self.linear(h, &at("qkv"))?;
-        if let Some(clip) = self.architecture.clip {
-            qkv = qkv.maximum(-clip)?.minimum(clip)?;
-        }
-        let new = h.dim(1)?;
+        let new = qkv.dim(1)?;
         let part = |first: usize, heads: usize| {
-            let part = qkv
-                .narrow(2, first * g.head_dim, heads * g.head_dim)?
-                .contiguous()?;
-            part.reshape((1, new, heads, g.head_dim))
+            let part = qkv.narrow(2, first * g.head_dim, heads * g.head_dim)?;
+            let part = part.contiguous()?.reshape((1, new, heads, g.head_dim))?;
+            part.transpose(1, 2)?.contiguous()
         };
-        let mut q = part(0, g.heads)?;
-        let mut k = part(g.heads, g.kv_heads)?;
-        let v = part(g.heads + g.kv_heads, g.kv_heads)?;
-        if self.architecture.query_key_norm {
-            let eps = self.architecture.norm_eps;
-            q = ops::rms_norm(&q, self.weight(&at("query_norm.weight"))?, eps)?;
-            k = ops::rms_norm(&k, self.weight(&at("key_norm.weight"))?, eps)?;
-        }
-        let heads_first = |x: Tensor| x.transpose(1, 2)?.contiguous();
-        let (q, k, v) = (heads_first(q)?, heads_first(k)?, heads_first(v)?);
-        let (k, v) = match cache.layers.get(step.layer) {
+        let q = part(0, g.heads)?;
+        let (k, v) = (
+            part(g.heads, g.kv_heads)?,
+            part(g.heads + g.kv_heads, g.kv_heads)?,
+        );
+        let (k, v) = match cache.layers.get(layer) {
             Some((keys, values)) => (Tensor::cat(&[keys, &k], 2)?, Tensor::cat(&[values, &v], 2)?),
             None => (k, v),
         };
         let kept = (k.clone(), v.clone());
-        match cache.layers.get_mut(step.layer) {
+        match cache.layers.get_mut(layer) {
             Some(slot) => *slot = kept,
             None => cache.layers.push(kept),
         }
-        let mut params = step.params.clone();
-        if step.prepared.plan().reads_input() {
-            params.insert(INPUT.into(), h.clone());
-        }
-        let mask = Mask {
-            causal: true,
-            window: self.architecture.windows[step.layer],
-            ..Mask::default()
-        };
-        let out = attend(
-            &q,
-            &k,
-            &v,
-            step.prepared,
-            &params,
-            &mask,
-            Implementation::Auto,
-        )?;
+        let (mask, auto) = (self.mask(layer), Implementation::Auto);
+        let out = attend(&q, &k, &v, prepared, params, &mask, auto)?;
         let rows = out.output.transpose(1, 2)?.contiguous()?;
-        let rows = rows.reshape((1, new, g.heads * g.head_dim))?;
-        Ok((self.linear(&rows, &at("out"))?, out.carried))
-    }
-
-    fn mlp(&self, h: &Tensor, layer: usize) -> Result<Tensor> {
-        let up = self.linear(h, &format!("layers.{layer}.up"))?;
-        let hidden = self.architecture.hidden;
-        let active = match (self.architecture.gated, self.architecture.activation) {
-            (true, Activation::Silu) => ops::swiglu(&up)?,
-            (true, activation) => {
-                let gate = apply(activation, &up.narrow(2, 0, hidden)?.contiguous()?)?;
-                gate.mul(&up.narrow(2, hidden, hidden)?.contiguous()?)?
-            }
-            (false, activation) => apply(activation, &up)?,
-        };
-        self.linear(&active, &format!("layers.{layer}.down"))
-    }
-
-    fn linear(&self, x: &Tensor, name: &str) -> Result<Tensor> {
-        let y = ops::linear(x, self.weight(&format!("{name}.weight"))?)?;
-        Ok(match self.weights.get(&format!("{name}.bias")) {
-            Some(bias) => y.broadcast_add(bias)?,
-            None => y,
-        })
-    }
-
-    fn norm(&self, x: &Tensor, name: &str) -> Result<Tensor> {
-        let weight = self.weight(&format!("{name}.weight"))?;
-        let eps = self.architecture.norm_eps;
-        match self.architecture.norm {
-            Norm::Rms | Norm::RmsOffset => Ok(ops::rms_norm(x, weight, eps)?),
-            Norm::Layer => {
-                let last = x.rank() - 1;
-                let centred = x.broadcast_sub(&x.mean_keepdim(last)?)?;
-                let spread = centred
-                    .sqr()?
-                    .mean_keepdim(last)?
-                    .affine(1.0, eps)?
-                    .sqrt()?;
-                let y = centred.broadcast_div(&spread)?.broadcast_mul(weight)?;
-                Ok(match self.weights.get(&format!("{name}.bias")) {
-                    Some(bias) => y.broadcast_add(bias)?,
-                    None => y,
-                })
-            }
-        }
-    }
-
-    fn head(&self) -> Result<&Tensor> {
-        let tied = self.architecture.tied;
-        self.weight(if tied { "embed.weight" } else { "head.weight" })
+        Ok((rows.reshape((1, new, g.heads * g.head_dim))?, out.carried))
     }
 
     /// Logits of rows of the residual stream: (tokens, width) -> (tokens, vocab).
     pub fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
-        let mut logits = ops::linear(hidden, self.head()?)?;
-        if self.architecture.logit_scale != 1.0 {
-            logits = logits.affine(self.architecture.logit_scale, 0.0)?;
-        }
-        if let Some(cap) = self.architecture.logit_cap {
-            logits = logits.affine(1.0 / cap, 0.0)?.tanh()?.affine(cap, 0.0)?;
-        }
-        Ok(logits)
+        self.forward(Pass::Evaluate).logits(hidden)
     }
 
     /// Negative log-likelihood of `targets` and the most likely token, row by row of `hidden` (tokens, width).
     pub fn scores(&self, hidden: &Tensor, targets: &[u32]) -> Result<Vec<TokenScore>> {
         let architecture = &self.architecture;
+        let forward = self.forward(Pass::Evaluate);
         if architecture.logit_cap.is_none() && architecture.logit_scale == 1.0 {
-            return Ok(ops::token_scores(hidden, self.head()?, targets)?);
+            return Ok(ops::token_scores(hidden, &forward.head()?, targets)?);
         }
         let mut scores = Vec::with_capacity(targets.len());
         for (start, targets) in (0..).step_by(ROWS).zip(targets.chunks(ROWS)) {
-            let rows = self
+            let rows = forward
                 .logits(&hidden.narrow(0, start, targets.len())?)?
                 .to_vec2::<f32>()?;
             scores.extend(
@@ -409,15 +310,83 @@ impl Pretrained {
     }
 }
 
+impl Model for Pretrained {
+    fn geometry(&self) -> &Geometry {
+        &self.architecture.geometry
+    }
+
+    fn device(&self) -> &Device {
+        &self.device
+    }
+
+    fn weights(&self) -> &BTreeMap<String, Weight> {
+        &self.learned
+    }
+
+    fn frozen(&self) -> u64 {
+        self.weights.values().map(|t| t.elem_count() as u64).sum()
+    }
+
+    fn ready(&self, plans: &[Plan], len: usize) -> Result<Ready> {
+        let plans = self.adapted(plans.to_vec())?;
+        Ready::new(&self.architecture.geometry, &plans, len, &self.device)
+    }
+
+    fn hidden(&self, batch: &Batch, ready: &Ready, pass: Pass) -> Result<Hidden> {
+        let Geometry { layers, width, .. } = self.architecture.geometry;
+        let standing = Standing::new(&self.architecture.geometry, &[], batch, ready, &self.device)?;
+        let forward = self.forward(pass);
+        let params = forward.scheme_params(ready.plan(0), 0)?;
+        let x = forward.tokens(&batch.tokens, &[batch.rows, ready.len()])?;
+        let mut x = forward.embed_norm(standing.embedded(x, &params, &self.device)?)?;
+        let mut implementation = "none";
+        let mut carried = vec![Params::new(); standing.rows()];
+        for layer in 0..layers {
+            let plan = ready.plan(layer);
+            let mut attend = |qkv: &Tensor, h: &Tensor| {
+                let params = forward.scheme_params(plan, layer)?;
+                let (input, mask) = (plan.reads_input().then_some(h), self.mask(layer));
+                let (out, ran) =
+                    standing.attend(layer, (qkv, input), &params, &mask, &mut carried)?;
+                // The slowest is what a reader of the record wants to know of.
+                if implementation != "composed" {
+                    implementation = ran;
+                }
+                Ok(out)
+            };
+            x = forward.layer(&x, layer, &mut attend)?;
+        }
+        let x = forward.norm(&x, "norm")?;
+        Ok(Hidden {
+            rows: x.reshape((batch.rows * ready.len(), width))?,
+            implementation,
+        })
+    }
+
+    fn loss(&self, batch: &Batch, ready: &Ready) -> Result<(Tensor, &'static str)> {
+        let hidden = Model::hidden(self, batch, ready, Pass::Train)?;
+        let forward = self.forward(Pass::Train);
+        if self.architecture.logit_cap.is_some() {
+            let text = "fine-tuning a model that caps its logits (Gemma 2) is not built";
+            return Err(Error::Config(text.into()));
+        }
+        // A scale of logits is a scale of the rows that they are made of.
+        let rows = match self.architecture.logit_scale {
+            1.0 => hidden.rows,
+            scale => hidden.rows.affine(scale, 0.0)?,
+        };
+        let head = forward.head()?;
+        let loss = ops::cross_entropy(&rows, &head, &batch.targets, &batch.weights)?;
+        Ok((loss, hidden.implementation))
+    }
+
+    fn scores_of(&self, hidden: &Hidden, batch: &Batch) -> Result<Vec<TokenScore>> {
+        Pretrained::scores(self, &hidden.rows, &batch.targets)
+    }
+}
+
 /// Rows of logits that are held at once.
 const ROWS: usize = 64;
-
-/// What one layer reads besides the residual stream.
-struct Step<'a> {
-    layer: usize,
-    prepared: &'a Prepared,
-    params: Params,
-}
 
 fn score(row: &[f32], target: u32) -> TokenScore {
     let best = row
@@ -430,16 +399,4 @@ fn score(row: &[f32], target: u32) -> TokenScore {
         nll: (top + sum.ln() - f64::from(row[target as usize])) as f32,
         argmax: best as u32,
     }
-}
-
-fn apply(activation: Activation, x: &Tensor) -> Result<Tensor> {
-    Ok(match activation {
-        Activation::Silu => x.silu()?,
-        Activation::Relu => x.relu()?,
-        Activation::GeluTanh => x.gelu()?,
-        Activation::Gelu => {
-            let y = x.as_candle().gelu_erf();
-            Tensor::from_candle(y.map_err(farspan_attention::Error::from)?)
-        }
-    })
 }

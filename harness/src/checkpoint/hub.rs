@@ -15,6 +15,12 @@ pub fn cache(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
         .or_else(|| Some(set("HOME")?.join(".cache/huggingface/hub")))
 }
 
+/// The folder that `model` means on this machine, by [`resolve`] and [`cache`].
+pub fn folder(model: &str) -> Result<PathBuf> {
+    let cache = cache(|name| std::env::var_os(name).map(PathBuf::from));
+    resolve(Path::new(model), cache.as_deref())
+}
+
 /// The folder that `model` means: a folder of this name, or the snapshot of a model id (`ORG/NAME`, `NAME`, either with
 /// `@REVISION`) in `cache`.
 pub fn resolve(model: &Path, cache: Option<&Path>) -> Result<PathBuf> {

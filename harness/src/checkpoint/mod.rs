@@ -3,6 +3,7 @@
 mod arch;
 pub mod config;
 pub mod decoder;
+mod forward;
 pub mod generate;
 pub mod header;
 pub mod hub;
@@ -13,6 +14,7 @@ mod rope;
 pub mod scheme;
 mod state;
 pub mod text;
+mod tune;
 pub mod weights;
 
 pub use state::{load, save};

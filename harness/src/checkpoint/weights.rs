@@ -137,6 +137,19 @@ impl Files {
         self.tensors.keys().map(String::as_str)
     }
 
+    /// blake3 of config and weights, hexadecimal.
+    pub fn hash(&self) -> Result<String> {
+        let mut hasher = blake3::Hasher::new_derive_key("farspan 2026 checkpoint v1");
+        let config = self.dir.join("config.json");
+        for path in std::iter::once(&config).chain(self.files.iter().map(|(path, _)| path)) {
+            let reading = |e| Error::io(format!("reading {}", path.display()), e);
+            hasher
+                .update_reader(File::open(path).map_err(reading)?)
+                .map_err(reading)?;
+        }
+        Ok(hasher.finalize().to_hex().to_string())
+    }
+
     /// Bytes of all tensors.
     pub fn bytes(&self) -> u64 {
         self.tensors

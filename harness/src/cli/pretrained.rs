@@ -7,7 +7,7 @@ use crate::checkpoint::hub;
 use clap::Args;
 use farspan_attention::Device;
 use farspan_pe::Registry;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub(super) struct Source {
@@ -36,6 +36,5 @@ impl Source {
 
 /// The folder of a checkpoint that an argument names.
 pub(super) fn folder(text: &str) -> Result<PathBuf, String> {
-    let cache = hub::cache(|name| std::env::var_os(name).map(PathBuf::from));
-    hub::resolve(Path::new(text), cache.as_deref()).map_err(|e| e.to_string())
+    hub::folder(text).map_err(|e| e.to_string())
 }
