@@ -20,8 +20,8 @@ use farspan_pe::recipe::{LengthStage, Recipe};
 use farspan_pe::search::Search;
 use farspan_pe::{AnyScheme, Len, Registry};
 use farspan_reports::record::{
-    CellRecord, Cost, EngineRecord, ModelRecord, SCHEMA_VERSION, SchemeRecord, Stage, State,
-    Status, TrainRecord,
+    CellRecord, Cost, EngineRecord, ModelRecord, RunPlan, SCHEMA_VERSION, SchemeRecord, Stage,
+    State, Status, TrainRecord,
 };
 use farspan_reports::store::{Held, RunDir};
 use serde::{Deserialize, Serialize};
@@ -146,18 +146,7 @@ pub type StopFlag<'a> = &'a dyn Fn() -> bool;
 /// Runs one cell of the run folder to its end, from wherever it got to before.
 pub fn run(dir: &RunDir, id: &str, registry: &Registry, stop: StopFlag<'_>) -> Result<Ended> {
     let plan = dir.plan()?;
-    let planned = plan
-        .cells
-        .iter()
-        .find(|cell| cell.id == id)
-        .ok_or_else(|| {
-            Error::Data(format!(
-                "{}: no cell {id} in its plan",
-                dir.path().display()
-            ))
-        })?;
-    let config: CellConfig = serde_json::from_value(planned.config.clone())
-        .map_err(|e| Error::Data(format!("plan.json, cell {}: {e}", planned.label)))?;
+    let config = config(&plan, dir, id)?;
     let _held = hold(dir, id)?;
     if dir.has_result(id) {
         return Ok(Ended::Done);
@@ -181,6 +170,41 @@ pub fn run(dir: &RunDir, id: &str, registry: &Registry, stop: StopFlag<'_>) -> R
             Err(e)
         }
     }
+}
+
+/// The model that a finished cell of a checkpoint was measured with.
+pub(crate) fn pretrained(dir: &RunDir, id: &str, registry: &Registry) -> Result<Pretrained> {
+    let plan = dir.plan()?;
+    let config = config(&plan, dir, id)?;
+    let Some(checkpoint) = &config.checkpoint else {
+        return Err(Error::Data(format!(
+            "cell {id} is not made from a checkpoint"
+        )));
+    };
+    let device = Device::cpu();
+    let scheme = registry.parse(&config.scheme.id, config.scheme.settings.clone())?;
+    let asked = Positional::of(scheme.as_ref());
+    let model = Pretrained::open(&checkpoint.dir, registry, Some(&asked), &device)?;
+    if config.stage != Stage::FineTuned {
+        return Ok(model);
+    }
+    let plans = scheme.layer_plans(&config.shape.geometry, Len(config.train.length))?;
+    let path = dir.cell_dir(id).join("checkpoint.safetensors");
+    let (values, _): (_, Finished) = checkpoint::load(&path)?;
+    model.tune(&plans, config.lora.as_ref(), config.seed, Some(&values))
+}
+
+/// The config of a planned cell.
+fn config(plan: &RunPlan, dir: &RunDir, id: &str) -> Result<CellConfig> {
+    let planned = plan.cells.iter().find(|cell| cell.id == id);
+    let planned = planned.ok_or_else(|| {
+        Error::Data(format!(
+            "{}: no cell {id} in its plan",
+            dir.path().display()
+        ))
+    })?;
+    serde_json::from_value(planned.config.clone())
+        .map_err(|e| Error::Data(format!("plan.json, cell {}: {e}", planned.label)))
 }
 
 /// Takes the cell's lock. A runner that was killed leaves cells that are still saving their state: they get a while.

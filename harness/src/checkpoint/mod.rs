@@ -11,6 +11,8 @@ pub mod keys;
 pub mod layout;
 pub mod perplexity;
 mod rope;
+mod rope_block;
+pub mod save;
 pub mod scheme;
 mod state;
 pub mod text;

@@ -280,7 +280,7 @@ pub fn load(files: &Files, architecture: &Architecture, device: &Device) -> Resu
     Ok(weights)
 }
 
-fn names(architecture: &Architecture) -> Result<Names> {
+pub(super) fn names(architecture: &Architecture) -> Result<Names> {
     let family: Option<&Family> = FAMILIES
         .iter()
         .find(|family| family.name == architecture.family);
@@ -290,7 +290,11 @@ fn names(architecture: &Architecture) -> Result<Names> {
 }
 
 /// The slots of `architecture`, if `files` hold exactly their tensors.
-fn wanted(files: &Files, architecture: &Architecture, names: &Names) -> Result<Vec<Slot>> {
+pub(super) fn wanted(
+    files: &Files,
+    architecture: &Architecture,
+    names: &Names,
+) -> Result<Vec<Slot>> {
     let embed = format!("{}{}.weight", names.prefix, names.embed);
     let prefixed = files.tensors.contains_key(&embed);
     let slots = slots(architecture, names, prefixed);

@@ -12,6 +12,7 @@ mod eval;
 mod explain;
 mod export;
 pub mod filter;
+mod finetune;
 mod generate;
 mod list;
 mod logits;
@@ -87,6 +88,8 @@ enum Verb {
     Logits(logits::Logits),
     /// Perplexity of a checkpoint under its own or other schemes, at several lengths
     Eval(eval::Eval),
+    /// Make a checkpoint serve longer texts by training it further, and save it as a checkpoint
+    Finetune(finetune::Finetune),
     /// Go on with a text, token by token
     Generate(generate::Generate),
     /// Print the JSON Schema of a config, for editors
@@ -166,6 +169,7 @@ fn dispatch(verb: Verb, registry: &Registry, command: String) -> Ended {
         Verb::Check(check) => check.run(registry),
         Verb::Logits(logits) => logits.run(registry),
         Verb::Eval(eval) => eval.run(registry),
+        Verb::Finetune(finetune) => finetune.run(registry, command),
         Verb::Generate(generate) => generate.run(registry),
         Verb::Schema => json(&config::schema(registry)),
         Verb::Completions { shell } => {

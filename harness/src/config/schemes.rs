@@ -197,13 +197,6 @@ fn refuse_base(scheme: &Written<'_>, problems: &mut Problems) {
         );
         problems.add(at, join(&scheme.path, "base"), what);
     }
-    if let Some(finetune) = &scheme.finetune {
-        let what = format!(
-            "{} is trained from scratch; only extensions are fine-tuned",
-            scheme.id
-        );
-        problems.add(&finetune.key, join(&scheme.path, FINETUNE), what);
-    }
 }
 
 /// Whether the extension names a base that it can extend.
@@ -347,6 +340,12 @@ impl Ready {
     }
 
     /// Where the fine-tuning stands.
+    /// Key path and place of a fine-tuning of weights that are trained here from scratch under the same scheme.
+    pub(super) fn idle_finetune(&self) -> Option<(String, Mark)> {
+        let finetune = self.finetune.as_ref().filter(|_| self.base.is_none())?;
+        Some((join(&self.path, FINETUNE), finetune.key.clone()))
+    }
+
     pub(super) fn finetune_mark(&self) -> Mark {
         self.finetune
             .as_ref()

@@ -87,6 +87,17 @@ pub(super) fn scheme(
     problems: &mut Problems,
 ) {
     let trained = study.train.length;
+    if let Some((path, at)) = scheme
+        .idle_finetune()
+        .filter(|_| study.model.checkpoint.is_none())
+    {
+        let what = format!(
+            "{} is trained from scratch; only extensions are fine-tuned",
+            scheme.config.id
+        );
+        problems.add(&at, path, what);
+        return;
+    }
     let lora = scheme
         .config
         .finetune
@@ -148,13 +159,13 @@ fn positions(
     };
     let trained = study.train.length;
     let (asked, length, path, at) = match (&scheme.config.base, &scheme.config.finetune) {
-        (None, _) => (
+        (None, None) => (
             study.train.positions,
             trained,
             "train.positions".to_string(),
             Mark::Default,
         ),
-        (Some(_), Some(finetune)) => (
+        (_, Some(finetune)) => (
             finetune.positions,
             finetune.window(trained),
             join(&scheme.path, "finetune.positions"),

@@ -120,8 +120,14 @@ impl<'a> Planner<'a> {
             // Bases first: an extension names the identity of its base.
             for scheme in schemes.iter().filter(|s| s.base.is_none()) {
                 let cell = self.cell(scheme, Stage::Trained, seed, None, registry)?;
-                ids.insert((scheme.name.as_str(), seed), cell.id.clone());
+                let id = cell.id.clone();
                 cells.push((position(schemes, scheme), cell));
+                // A checkpoint can be trained further under its own scheme.
+                if scheme.finetune.is_some() {
+                    let cell = self.cell(scheme, Stage::FineTuned, seed, Some(&id), registry)?;
+                    cells.push((position(schemes, scheme), cell));
+                }
+                ids.insert((scheme.name.as_str(), seed), id);
             }
             for scheme in schemes.iter().filter(|s| s.base.is_some()) {
                 let base = scheme
