@@ -149,7 +149,7 @@ fn a_growing_text_gives_at_each_step_what_a_prefill_gives() {
         let mut cache = Cache::default();
         for now in 1..=until {
             let hidden = model
-                .hidden(&ids[now - 1..now], &mut cache, now)
+                .read(&ids[now - 1..now], &mut cache, now)
                 .expect("a step");
             let step = model.logits(&hidden).expect("logits");
             let step = step.to_flat::<f32>().expect("numbers");

@@ -53,7 +53,7 @@ impl Trained {
             let targets = &story[first + 1..first + 1 + hidden.dim(0)?];
             losses.extend(
                 model
-                    .scores(hidden, targets)?
+                    .row_scores(hidden, targets)?
                     .iter()
                     .map(|s| f64::from(s.nll)),
             );
@@ -138,7 +138,7 @@ fn schemes_for_long_texts_lower_the_loss_past_the_trained_length() {
             .expect("a model");
         let mut losses = Vec::new();
         let run = model.run(&story[..story.len() - 1], 256, |first, hidden| {
-            let scores = model.scores(hidden, &story[first + 1..first + 1 + hidden.dim(0)?])?;
+            let scores = model.row_scores(hidden, &story[first + 1..first + 1 + hidden.dim(0)?])?;
             losses.extend(scores.iter().map(|s| f64::from(s.nll)));
             Ok(())
         });

@@ -167,14 +167,14 @@ impl Pretrained {
         let mut cache = Cache::default();
         for piece in ids.chunks(chunk) {
             let start = cache.len();
-            each(start, &self.hidden(piece, &mut cache, ids.len())?)?;
+            each(start, &self.read(piece, &mut cache, ids.len())?)?;
         }
         Ok(())
     }
 
     /// Runs `ids`, which follow the tokens of `cache`, as part of a text of `reach` tokens, and returns the residual
     /// stream after the last norm, (ids, width). The cache grows by `ids`.
-    pub fn hidden(&self, ids: &[u32], cache: &mut Cache, reach: usize) -> Result<Tensor> {
+    pub fn read(&self, ids: &[u32], cache: &mut Cache, reach: usize) -> Result<Tensor> {
         let (past, new) = (cache.len, ids.len());
         let now = past + new;
         if new == 0 || reach < now {
@@ -289,7 +289,7 @@ impl Pretrained {
     }
 
     /// Negative log-likelihood of `targets` and the most likely token, row by row of `hidden` (tokens, width).
-    pub fn scores(&self, hidden: &Tensor, targets: &[u32]) -> Result<Vec<TokenScore>> {
+    pub fn row_scores(&self, hidden: &Tensor, targets: &[u32]) -> Result<Vec<TokenScore>> {
         let architecture = &self.architecture;
         let forward = self.forward(Pass::Evaluate);
         if architecture.logit_cap.is_none() && architecture.logit_scale == 1.0 {
@@ -364,7 +364,7 @@ impl Model for Pretrained {
     }
 
     fn loss(&self, batch: &Batch, ready: &Ready) -> Result<(Tensor, &'static str)> {
-        let hidden = Model::hidden(self, batch, ready, Pass::Train)?;
+        let hidden = self.hidden(batch, ready, Pass::Train)?;
         let forward = self.forward(Pass::Train);
         if self.architecture.logit_cap.is_some() {
             let text = "fine-tuning a model that caps its logits (Gemma 2) is not built";
@@ -381,7 +381,7 @@ impl Model for Pretrained {
     }
 
     fn scores_of(&self, hidden: &Hidden, batch: &Batch) -> Result<Vec<TokenScore>> {
-        Pretrained::scores(self, &hidden.rows, &batch.targets)
+        self.row_scores(&hidden.rows, &batch.targets)
     }
 }
 

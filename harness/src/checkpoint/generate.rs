@@ -34,7 +34,7 @@ pub fn generate(
     let chunk = model.chunk(chunk, prompt.len().max(1))?;
     let mut last = None;
     for piece in prompt.chunks(chunk) {
-        let hidden = model.hidden(piece, &mut cache, prompt.len())?;
+        let hidden = model.read(piece, &mut cache, prompt.len())?;
         last = Some(hidden.narrow(0, piece.len() - 1, 1)?.contiguous()?);
     }
     let mut hidden =
@@ -42,7 +42,7 @@ pub fn generate(
     for step in 0..tokens {
         if step > 0 {
             let newest = &ids[ids.len() - 1..];
-            hidden = model.hidden(newest, &mut cache, ids.len())?;
+            hidden = model.read(newest, &mut cache, ids.len())?;
         }
         let logits = model.logits(&hidden)?.to_flat::<f32>()?;
         let id = pick(&logits, choice, &mut stream)?;

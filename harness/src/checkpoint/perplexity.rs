@@ -133,7 +133,7 @@ pub fn score(
             let hidden = hidden
                 .narrow(0, rows.start - piece.start, rows.len())?
                 .contiguous()?;
-            let scores = model.scores(&hidden, &document.ids[targets.clone()])?;
+            let scores = model.row_scores(&hidden, &document.ids[targets.clone()])?;
             for (offset, score) in targets.zip(scores) {
                 scored.push(Scored {
                     document: number,
