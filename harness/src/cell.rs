@@ -5,6 +5,7 @@
 
 use crate::checkpoint::config::Positional;
 use crate::checkpoint::decoder::Pretrained;
+use crate::checkpoint::passkey::TextPasskey;
 use crate::config::types::{EvaluateConfig, LoraConfig, SchemeConfig, Task, TrainConfig};
 use crate::evaluate::{Subject, passkey, perplexity, windows_batch};
 use crate::model::{Decoder, Model, Pass, Shape, Values};
@@ -663,6 +664,13 @@ fn measure_all(
     }
     if let (Some(wanted), Source::Passkey(task)) = (&config.evaluate.passkey, source) {
         found.1 = passkey::measure(subject, wanted, task, config.seed, tick)?;
+        found.2.append(&mut found.1.samples);
+    }
+    if let (Some(wanted), Some(checkpoint), Source::Text(_)) =
+        (&config.evaluate.passkey, &config.checkpoint, source)
+    {
+        let task = TextPasskey::open(&checkpoint.dir)?;
+        found.1 = passkey::measure(subject, wanted, &task, config.seed, tick)?;
         found.2.append(&mut found.1.samples);
     }
     Ok(found)

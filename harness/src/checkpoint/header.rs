@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::path::{Component, Path};
 
 /// Types of numbers that are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Type {
     /// 32 bits.
     F32,

@@ -9,6 +9,7 @@ pub mod header;
 pub mod hub;
 pub mod keys;
 pub mod layout;
+pub mod passkey;
 pub mod perplexity;
 mod rope;
 mod rope_block;

@@ -67,6 +67,14 @@ impl Tokenizer {
         })
     }
 
+    /// Tokens of `text`, with those that the tokenizer puts around a text if `around`.
+    pub fn ids(&self, text: &str, around: bool) -> Result<Vec<u32>> {
+        let encoding = self.inner.encode(text, around);
+        let encoding =
+            encoding.map_err(|e| Error::Data(format!("{}: encoding: {e}", self.file.display())))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
     /// Text of `ids`, without tokens that stand around a text.
     pub fn text(&self, ids: &[u32]) -> Result<String> {
         self.inner

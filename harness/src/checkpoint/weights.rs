@@ -5,7 +5,7 @@ use super::config::Architecture;
 use super::header::{Entry, Type, header, index};
 use super::layout::{Arrange, Names, Slot, slots};
 use crate::{Error, Result};
-use farspan_attention::{Device, Tensor};
+use farspan_attention::{DType, Device, Tensor};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -158,6 +158,20 @@ impl Files {
             .sum()
     }
 
+    /// The type that a slot is held in: half precision for matrices that are stored so, else single.
+    fn kept(&self, slot: &Slot) -> DType {
+        let kinds = slot.parts.iter().map(|(name, _)| {
+            let (_, entry) = self.tensors.get(name)?;
+            entry.dtype.as_ref().ok().copied()
+        });
+        let kinds: BTreeSet<Option<Type>> = kinds.collect();
+        match (slot.shape.len(), kinds.first().copied().flatten()) {
+            (2, Some(Type::BF16)) if kinds.len() == 1 => DType::BF16,
+            (2, Some(Type::F16)) if kinds.len() == 1 => DType::F16,
+            _ => DType::F32,
+        }
+    }
+
     /// The numbers of a tensor, row-major. NaN and infinities are refused.
     pub fn read(&self, name: &str) -> Result<Vec<f32>> {
         let Some((number, entry)) = self.tensors.get(name) else {
@@ -262,7 +276,7 @@ pub fn check(files: &Files, architecture: &Architecture) -> Result<u64> {
     Ok(slots.iter().map(numbers).sum())
 }
 
-/// All tensors of the decoder, in its layout. Every difference between checkpoint and architecture is refused together:
+/// All tensors of the decoder, in its layout; matrices stay in the precision that they are stored in. Every difference between checkpoint and architecture is refused together:
 /// tensors that lack, that nobody asked for, or that have another shape.
 pub fn load(files: &Files, architecture: &Architecture, device: &Device) -> Result<Weights> {
     let names = names(architecture)?;
@@ -275,7 +289,9 @@ pub fn load(files: &Files, architecture: &Architecture, device: &Device) -> Resu
             .map(|(name, _)| files.read(name))
             .collect::<Result<_>>()?;
         let values = arranged(&slot, parts.concat());
-        weights.insert(slot.name, Tensor::from_vec(values, slot.shape, device)?);
+        let kept = files.kept(&slot);
+        let tensor = Tensor::from_vec(values, slot.shape, device)?;
+        weights.insert(slot.name, tensor.to_dtype(kept)?);
     }
     Ok(weights)
 }

@@ -158,6 +158,9 @@ fn steps(study: &StudyConfig, rules: &mut Rules<'_>) {
         rules.rule("train.steps", "at least 1", steps, steps >= 1);
         return;
     }
+    let task = "task \"text\", where `evaluate.passkey` asks a checkpoint in words";
+    let text = study.task == Task::Text;
+    rules.rule("model.checkpoint", task, "task \"passkey\"", text);
     let why = "0, as the checkpoint is trained (`finetune` of a scheme trains it further)";
     rules.rule("train.steps", why, steps, steps == 0);
     if let Ok(shape) = study.model.shape(1, 0) {
@@ -180,6 +183,11 @@ fn fill(study: &mut StudyConfig, node: &Node) {
                 .get_or_insert_with(PerplexityConfig::default);
             if absent("evaluate.perplexity.lengths") {
                 perplexity.lengths = lengths();
+            }
+            if let Some(passkey) = &mut study.evaluate.passkey
+                && absent("evaluate.passkey.lengths")
+            {
+                passkey.lengths = lengths();
             }
             if absent("evaluate.perplexity.target") {
                 let shortest = perplexity.lengths.iter().copied().min().unwrap_or(1);
