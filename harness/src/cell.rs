@@ -3,9 +3,12 @@
 //! A cell may be stopped at any moment, by a signal or by force. What it has done up to its last checkpoint is kept,
 //! and the next process goes on from there to the same bytes.
 
-use crate::config::types::{EvaluateConfig, SchemeConfig, Task, TrainConfig};
-use crate::evaluate::{Subject, passkey, perplexity};
-use crate::model::{Decoder, Shape, Values};
+use crate::checkpoint::config::Positional;
+use crate::checkpoint::decoder::Pretrained;
+use crate::checkpoint::passkey::TextPasskey;
+use crate::config::types::{EvaluateConfig, LoraConfig, SchemeConfig, Task, TrainConfig};
+use crate::evaluate::{Subject, passkey, perplexity, windows_batch};
+use crate::model::{Decoder, Model, Pass, Shape, Values};
 use crate::search::{Found, Searching};
 use crate::source::{CellBatches, Source};
 use crate::train::{Progress, Step, Trainer};
@@ -18,8 +21,8 @@ use farspan_pe::recipe::{LengthStage, Recipe};
 use farspan_pe::search::Search;
 use farspan_pe::{AnyScheme, Len, Registry};
 use farspan_reports::record::{
-    CellRecord, Cost, EngineRecord, ModelRecord, SCHEMA_VERSION, SchemeRecord, Stage, State,
-    Status, TrainRecord,
+    CellRecord, Cost, EngineRecord, ModelRecord, RunPlan, SCHEMA_VERSION, SchemeRecord, Stage,
+    State, Status, TrainRecord,
 };
 use farspan_reports::store::{Held, RunDir};
 use serde::{Deserialize, Serialize};
@@ -49,6 +52,12 @@ pub struct CellConfig {
     pub size: Option<String>,
     /// Sizes of the decoder.
     pub shape: Shape,
+    /// Pretrained weights in place of a decoder of our own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<CheckpointConfig>,
+    /// Adapters that learn in place of all weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraConfig>,
     /// Text source (task `text`).
     pub data: Option<DataConfig>,
     /// Folder that relative paths of `data` start from.
@@ -71,6 +80,15 @@ pub struct CellConfig {
     pub tokenizer_hash: String,
 }
 
+/// A pretrained checkpoint of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckpointConfig {
+    /// Its folder; no part of a cell's identity.
+    pub dir: PathBuf,
+    /// blake3 of its config and weights.
+    pub hash: String,
+}
+
 impl CellConfig {
     /// Identity of the cell: what could change a number, and nothing else.
     pub fn id(&self) -> Result<String> {
@@ -79,6 +97,9 @@ impl CellConfig {
             .as_object_mut()
             .ok_or_else(|| Error::Bug("a cell is no table".into()))?;
         object.remove("data_root");
+        if let Some(checkpoint) = object.get_mut("checkpoint").and_then(|c| c.as_object_mut()) {
+            checkpoint.remove("dir");
+        }
         object.insert("schema_version".into(), SCHEMA_VERSION.into());
         let canonical =
             serde_json::to_string(&sorted(value)).map_err(|e| Error::Bug(e.to_string()))?;
@@ -126,18 +147,7 @@ pub type StopFlag<'a> = &'a dyn Fn() -> bool;
 /// Runs one cell of the run folder to its end, from wherever it got to before.
 pub fn run(dir: &RunDir, id: &str, registry: &Registry, stop: StopFlag<'_>) -> Result<Ended> {
     let plan = dir.plan()?;
-    let planned = plan
-        .cells
-        .iter()
-        .find(|cell| cell.id == id)
-        .ok_or_else(|| {
-            Error::Data(format!(
-                "{}: no cell {id} in its plan",
-                dir.path().display()
-            ))
-        })?;
-    let config: CellConfig = serde_json::from_value(planned.config.clone())
-        .map_err(|e| Error::Data(format!("plan.json, cell {}: {e}", planned.label)))?;
+    let config = config(&plan, dir, id)?;
     let _held = hold(dir, id)?;
     if dir.has_result(id) {
         return Ok(Ended::Done);
@@ -148,11 +158,12 @@ pub fn run(dir: &RunDir, id: &str, registry: &Registry, stop: StopFlag<'_>) -> R
         config: &config,
         stop,
         steps: config.train.steps,
+        registry,
         cost: Cost::default(),
         reported: None,
     };
     cell.report(State::Running, 0, None)?;
-    match cell.go(registry) {
+    match cell.go() {
         Ok(ended) => Ok(ended),
         Err(e) => {
             // The first error is the one to tell; a second one while saving it changes nothing.
@@ -160,6 +171,41 @@ pub fn run(dir: &RunDir, id: &str, registry: &Registry, stop: StopFlag<'_>) -> R
             Err(e)
         }
     }
+}
+
+/// The model that a finished cell of a checkpoint was measured with.
+pub(crate) fn pretrained(dir: &RunDir, id: &str, registry: &Registry) -> Result<Pretrained> {
+    let plan = dir.plan()?;
+    let config = config(&plan, dir, id)?;
+    let Some(checkpoint) = &config.checkpoint else {
+        return Err(Error::Data(format!(
+            "cell {id} is not made from a checkpoint"
+        )));
+    };
+    let device = Device::cpu();
+    let scheme = registry.parse(&config.scheme.id, config.scheme.settings.clone())?;
+    let asked = Positional::of(scheme.as_ref());
+    let model = Pretrained::open(&checkpoint.dir, registry, Some(&asked), &device)?;
+    if config.stage != Stage::FineTuned {
+        return Ok(model);
+    }
+    let plans = scheme.layer_plans(&config.shape.geometry, Len(config.train.length))?;
+    let path = dir.cell_dir(id).join("checkpoint.safetensors");
+    let (values, _): (_, Finished) = checkpoint::load(&path)?;
+    model.tune(&plans, config.lora.as_ref(), config.seed, Some(&values))
+}
+
+/// The config of a planned cell.
+fn config(plan: &RunPlan, dir: &RunDir, id: &str) -> Result<CellConfig> {
+    let planned = plan.cells.iter().find(|cell| cell.id == id);
+    let planned = planned.ok_or_else(|| {
+        Error::Data(format!(
+            "{}: no cell {id} in its plan",
+            dir.path().display()
+        ))
+    })?;
+    serde_json::from_value(planned.config.clone())
+        .map_err(|e| Error::Data(format!("plan.json, cell {}: {e}", planned.label)))
 }
 
 /// Takes the cell's lock. A runner that was killed leaves cells that are still saving their state: they get a while.
@@ -189,6 +235,7 @@ struct Running<'a> {
     stop: StopFlag<'a>,
     /// Of the work at hand: training, or a search before it.
     steps: u64,
+    registry: &'a Registry,
     cost: Cost,
     reported: Option<Instant>,
 }
@@ -212,8 +259,8 @@ impl Running<'_> {
         Ok(self.dir.write_status(self.id, &status)?)
     }
 
-    fn go(&mut self, registry: &Registry) -> Result<Ended> {
-        let config = self.config;
+    fn go(&mut self) -> Result<Ended> {
+        let (config, registry) = (self.config, self.registry);
         let device = Device::open(&config.device)?;
         let mut scheme = registry
             .parse(&config.scheme.id, config.scheme.settings.clone())
@@ -222,8 +269,7 @@ impl Running<'_> {
         let mut recipe = scheme.recipe(&config.shape.geometry)?;
         let mut searched = None;
         if let Some(search) = recipe.search.take() {
-            let Some(found) = self.search(&search, scheme.as_ref(), registry, &source, &device)?
-            else {
+            let Some(found) = self.search(&search, scheme.as_ref(), &source, &device)? else {
                 return Ok(Ended::Interrupted);
             };
             (scheme, searched) = (found.scheme, Some(found.record));
@@ -239,7 +285,7 @@ impl Running<'_> {
         };
         let plans = scheme.layer_plans(&config.shape.geometry, Len(config.train.length))?;
         let subject = Subject {
-            model: &model,
+            model: model.as_ref(),
             scheme: scheme.as_ref(),
             recipe: &recipe,
             seed: config.seed,
@@ -250,7 +296,7 @@ impl Running<'_> {
         };
         record.search = searched;
         let seconds = finished.progress.seconds;
-        let tokens = config.train.steps * (config.train.batch * config.train.length) as u64;
+        let tokens = config.train.steps * config.train.step_tokens() as u64;
         self.cost.train_seconds = seconds;
         self.cost.train_tokens_per_second = if seconds > 0.0 {
             tokens as f64 / seconds
@@ -287,24 +333,39 @@ impl Running<'_> {
 
     /// The base's weights, for an extension.
     fn base(&self) -> Result<Option<(Values, Finished)>> {
+        if self.config.checkpoint.is_some() {
+            return Ok(None);
+        }
         let path = |base: &String| self.dir.cell_dir(base).join("checkpoint.safetensors");
         let base = self.config.base.as_ref();
         base.map(|base| checkpoint::load(&path(base))).transpose()
     }
 
+    /// The model under `scheme`, with `values` in place of what is drawn, or of what the checkpoint holds.
     fn decoder(
         &self,
+        scheme: &dyn AnyScheme,
         plans: &[Plan],
         values: Option<&Values>,
         source: &Source,
         device: &Device,
-    ) -> Result<Decoder> {
+    ) -> Result<Box<dyn Model>> {
         let config = self.config;
+        if let Some(checkpoint) = &config.checkpoint {
+            let asked = Positional::of(scheme);
+            let model = Pretrained::open(&checkpoint.dir, self.registry, Some(&asked), device)?;
+            return Ok(match config.stage {
+                Stage::FineTuned => {
+                    Box::new(model.tune(plans, config.lora.as_ref(), config.seed, values)?)
+                }
+                _ => Box::new(model),
+            });
+        }
         let mut decoder = Decoder::new(config.shape, plans, config.seed, values, device)?;
         if plans[0].place != Place::Index {
             decoder.set_texts(source.token_texts());
         }
-        Ok(decoder)
+        Ok(Box::new(decoder))
     }
 
     /// The scheme with what its search finds on the base's weights; `None` if a stop was asked for.
@@ -312,25 +373,26 @@ impl Running<'_> {
         &mut self,
         search: &Search,
         scheme: &dyn AnyScheme,
-        registry: &Registry,
         source: &Source,
         device: &Device,
     ) -> Result<Option<Found>> {
         let config = self.config;
-        let Some((values, _)) = self.base()? else {
+        let base = self.base()?;
+        if base.is_none() && config.checkpoint.is_none() {
             let name = &config.scheme.name;
             return Err(Error::Config(format!(
                 "scheme {name}: a search needs the weights of a trained base"
             )));
-        };
+        }
         let plans = scheme.layer_plans(&config.shape.geometry, Len(config.train.length))?;
-        let model = self.decoder(&plans, Some(&values), source, device)?;
+        let values = base.as_ref().map(|(values, _)| values);
+        let model = self.decoder(scheme, &plans, values, source, device)?;
         let log = self.file("search.jsonl");
         let searching = Searching {
-            registry,
+            registry: self.registry,
             scheme,
             id: &config.scheme.id,
-            model: &model,
+            model: model.as_ref(),
             source,
             seed: config.seed,
             log: &log,
@@ -356,7 +418,7 @@ impl Running<'_> {
         recipe: &Recipe,
         source: &Source,
         device: &Device,
-    ) -> Result<Option<(Decoder, Finished)>> {
+    ) -> Result<Option<(Box<dyn Model>, Finished)>> {
         let config = self.config;
         let path = self.file("checkpoint.safetensors");
         let geometry = &config.shape.geometry;
@@ -366,22 +428,24 @@ impl Running<'_> {
             scheme.layer_plans(geometry, Len(reach))
         };
         let plans = plans_at(config.train.length)?;
-        let decoder = |values| self.decoder(&plans, values, source, device);
+        let decoder = |values| self.decoder(scheme, &plans, values, source, device);
         if path.exists() {
             let (values, finished): (_, Finished) = checkpoint::load(&path)?;
             return Ok(Some((decoder(Some(&values))?, finished)));
         }
         let base = self.base()?;
         let base_values = base.as_ref().map(|(values, _)| values);
-        if config.stage == Stage::ZeroShot {
-            let implementation = base
-                .as_ref()
-                .map_or(String::new(), |(_, f)| f.implementation.clone());
+        if config.train.steps == 0 {
+            let model = decoder(base_values)?;
+            let implementation = match &base {
+                Some((_, finished)) => finished.implementation.clone(),
+                None => implementation(model.as_ref(), &plans)?,
+            };
             let finished = Finished {
                 progress: Progress::default(),
                 implementation,
             };
-            return Ok(Some((decoder(base_values)?, finished)));
+            return Ok(Some((model, finished)));
         }
         let state_path = self.file("state.safetensors");
         let state = match state_path.exists() {
@@ -397,7 +461,8 @@ impl Running<'_> {
             }
             stages.push((until, model.ready(&plans_at(length)?, length)?));
         }
-        let only_scheme = recipe.only_scheme && base_values.is_some();
+        let only_scheme =
+            recipe.only_scheme && (base_values.is_some() || config.checkpoint.is_some());
         let resumed = state
             .as_ref()
             .map(|(values, progress)| (progress.clone(), values));
@@ -489,7 +554,7 @@ impl Running<'_> {
         let (parameters, scheme_parameters) = model.parameters();
         let geometry = config.shape.geometry;
         let card = scheme.card();
-        let tokens = config.train.steps * (config.train.batch * config.train.length) as u64;
+        let tokens = config.train.steps * config.train.step_tokens() as u64;
         let mut refused = perplexity.refused;
         refused.extend(passkey.refused);
         Ok(Some(CellRecord {
@@ -601,11 +666,25 @@ fn measure_all(
         found.1 = passkey::measure(subject, wanted, task, config.seed, tick)?;
         found.2.append(&mut found.1.samples);
     }
+    if let (Some(wanted), Some(checkpoint), Source::Text(_)) =
+        (&config.evaluate.passkey, &config.checkpoint, source)
+    {
+        let task = TextPasskey::open(&checkpoint.dir)?;
+        found.1 = passkey::measure(subject, wanted, &task, config.seed, tick)?;
+        found.2.append(&mut found.1.samples);
+    }
     Ok(found)
 }
 
+/// Name of the implementation of attention that runs under `plans`.
+fn implementation(model: &dyn Model, plans: &[Plan]) -> Result<String> {
+    let batch = windows_batch(&[&[0, 0, 0]], 2);
+    let hidden = model.hidden(&batch, &model.ready(plans, 2)?, Pass::Evaluate)?;
+    Ok(hidden.implementation.to_string())
+}
+
 /// The scheme's parameters after training.
-fn learned(model: &Decoder) -> Result<Vec<(String, Vec<f64>)>> {
+fn learned(model: &dyn Model) -> Result<Vec<(String, Vec<f64>)>> {
     let scheme = model.weights().iter().filter(|(_, weight)| weight.scheme);
     scheme
         .map(|(name, weight)| {

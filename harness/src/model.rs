@@ -124,7 +124,7 @@ fn weight_specs(shape: &Shape) -> Vec<WeightSpec> {
 }
 
 /// Checkpoint name of a scheme's parameter.
-fn scheme_name(spec: &ParamSpec, layer: usize) -> String {
+pub(crate) fn scheme_name(spec: &ParamSpec, layer: usize) -> String {
     if spec.per_layer {
         format!("model.layers.{layer}.scheme.{}", spec.name)
     } else {
@@ -202,6 +202,33 @@ pub struct Ready {
 }
 
 impl Ready {
+    /// `plans`, one per layer, for windows of `len` tokens starting at position 0.
+    pub(crate) fn new(
+        geometry: &Geometry,
+        plans: &[Plan],
+        len: usize,
+        device: &Device,
+    ) -> Result<Ready> {
+        if plans.len() != geometry.layers {
+            let text = format!("{} plans for {} layers", plans.len(), geometry.layers);
+            return Err(crate::Error::Bug(text));
+        }
+        let mut prepared: Vec<Prepared> = Vec::new();
+        let mut of_layer = Vec::new();
+        for plan in plans {
+            let known = prepared.iter().position(|known| known.plan() == plan);
+            of_layer.push(known.unwrap_or(prepared.len()));
+            if known.is_none() {
+                prepared.push(Prepared::new(plan, geometry, 0..len, 0..len, device)?);
+            }
+        }
+        Ok(Ready {
+            prepared,
+            of_layer,
+            len,
+        })
+    }
+
     /// Tokens of a window.
     #[expect(
         clippy::len_without_is_empty,
@@ -211,13 +238,13 @@ impl Ready {
         self.len
     }
 
-    fn plan(&self, layer: usize) -> &Plan {
+    pub(crate) fn plan(&self, layer: usize) -> &Plan {
         self.prepared[self.of_layer[layer]].plan()
     }
 }
 
 /// Where the tokens of a batch stand.
-struct Standing<'a> {
+pub(crate) struct Standing<'a> {
     ready: &'a Ready,
     /// Position inside of the embedding, one list for all windows or one each.
     embed: Vec<Vec<f64>>,
@@ -225,7 +252,60 @@ struct Standing<'a> {
     own: Vec<Vec<Prepared>>,
 }
 
-impl Standing<'_> {
+impl<'a> Standing<'a> {
+    /// `texts` gives the text of each token id, for places that depend on it.
+    pub(crate) fn new(
+        geometry: &Geometry,
+        texts: &[String],
+        batch: &Batch,
+        ready: &'a Ready,
+        device: &Device,
+    ) -> Result<Standing<'a>> {
+        let plan = ready.plan(0);
+        let indices: Vec<f64> = (0..ready.len).map(|t| t as f64).collect();
+        let (scores, embed): (Vec<Vec<f64>>, Vec<Vec<f64>>) = match (&plan.place, &batch.positions)
+        {
+            (Place::Index, None) => (Vec::new(), vec![indices]),
+            (Place::Index, Some(positions)) => {
+                let rows: Vec<_> = positions.chunks(ready.len).map(<[f64]>::to_vec).collect();
+                (rows.clone(), rows)
+            }
+            (Place::Segments { separators, places }, None) => {
+                let closes = |id: &u32| {
+                    let text = texts.get(*id as usize);
+                    text.is_some_and(|text| separators.contains(text))
+                };
+                let windows = batch.tokens.chunks(ready.len);
+                windows
+                    .map(|window| Place::segments(window.iter().map(closes), *places))
+                    .unzip()
+            }
+            (Place::Segments { .. }, Some(_)) => {
+                let text = "places by segments and drawn positions exclude each other";
+                return Err(crate::Error::Config(text.into()));
+            }
+        };
+        let own = |positions: &Vec<f64>| {
+            let at = |prepared: &Prepared| {
+                let all = 0..ready.len;
+                let plan = prepared.plan();
+                Prepared::with_positions(plan, geometry, all.clone(), all, positions, device)
+            };
+            Ok(ready
+                .prepared
+                .iter()
+                .map(at)
+                .collect::<farspan_attention::Result<_>>()?)
+        };
+        let own = scores.iter().map(own).collect::<Result<_>>()?;
+        Ok(Standing { ready, embed, own })
+    }
+
+    /// Windows that have plans of their own; 1 where all share them.
+    pub(crate) fn rows(&self) -> usize {
+        self.own.len().max(1)
+    }
+
     /// Which plan window `row` follows in layer `layer`; any window where all share it.
     fn layer(&self, layer: usize, row: usize) -> &Prepared {
         let plan = self.ready.of_layer[layer];
@@ -233,6 +313,63 @@ impl Standing<'_> {
             Some(own) => &own[plan],
             None => &self.ready.prepared[plan],
         }
+    }
+
+    /// What the plan adds to embeddings `dims` (windows, tokens, width).
+    pub(crate) fn added(
+        &self,
+        dims: &[usize],
+        params: &Params,
+        device: &Device,
+    ) -> Result<Option<Tensor>> {
+        let width = dims[dims.len() - 1];
+        let embed =
+            |at: &Vec<f64>| embedding_at(&self.ready.plan(0).embed, width, at, params, device);
+        let tables: Vec<Tensor> = self
+            .embed
+            .iter()
+            .filter_map(|at| embed(at).transpose())
+            .collect::<farspan_attention::Result<_>>()?;
+        Ok(match tables.as_slice() {
+            [] => None,
+            [one] => Some(one.broadcast_as(dims)?),
+            many => Some(Tensor::cat(&many.iter().collect::<Vec<_>>(), 0)?.reshape(dims)?),
+        })
+    }
+
+    /// Attention of one layer over all windows at once, or window by window where each has its own positions. `qkv` is
+    /// packed; `input` is the layer's, for plans that read it; `carried` has one entry for each of
+    /// [`rows`](Standing::rows).
+    pub(crate) fn attend(
+        &self,
+        layer: usize,
+        (qkv, input): (&Tensor, Option<&Tensor>),
+        params: &Params,
+        mask: &Mask,
+        carried: &mut [Params],
+    ) -> Result<(Tensor, &'static str)> {
+        let mut attend = |row: usize, qkv: &Tensor, input: Option<&Tensor>| {
+            let prepared = self.layer(layer, row);
+            let mut params = params.clone();
+            params.append(&mut carried[row]);
+            if let Some(input) = input {
+                params.insert(INPUT.into(), input.clone());
+            }
+            let out = attend_packed(qkv, prepared, &params, mask, Implementation::Auto)?;
+            carried[row] = out.carried;
+            Ok::<_, crate::Error>((out.output, out.implementation))
+        };
+        if self.own.len() <= 1 {
+            return attend(0, qkv, input);
+        }
+        let rows: Vec<_> = (0..self.own.len())
+            .map(|row| {
+                let input = input.map(|input| input.narrow(0, row, 1)).transpose()?;
+                attend(row, &qkv.narrow(0, row, 1)?, input.as_ref())
+            })
+            .collect::<Result<_>>()?;
+        let outputs: Vec<&Tensor> = rows.iter().map(|(output, _)| output).collect();
+        Ok((Tensor::cat(&outputs, 0)?, rows[0].1))
     }
 }
 
@@ -252,6 +389,62 @@ pub struct Hidden {
     pub rows: Tensor,
     /// Attention implementation that ran.
     pub implementation: &'static str,
+}
+
+/// A decoder as training and measurements see it.
+pub trait Model: std::fmt::Debug {
+    /// What a scheme sees of it.
+    fn geometry(&self) -> &Geometry;
+
+    /// Where it computes.
+    fn device(&self) -> &Device;
+
+    /// The weights that can learn, by checkpoint name.
+    fn weights(&self) -> &BTreeMap<String, Weight>;
+
+    /// Numbers that stay as they are.
+    fn frozen(&self) -> u64 {
+        0
+    }
+
+    /// Runs the stack over the windows of `batch`, of `ready`'s length.
+    fn hidden(&self, batch: &Batch, ready: &Ready, pass: Pass) -> Result<Hidden>;
+
+    /// Mean loss of a batch in nats per scored token, as a scalar that can be differentiated.
+    fn loss(&self, batch: &Batch, ready: &Ready) -> Result<(Tensor, &'static str)>;
+
+    /// Negative log-likelihood and arg-max of every target of a batch, of rows that [`hidden`](Model::hidden) gave.
+    fn scores_of(&self, hidden: &Hidden, batch: &Batch) -> Result<Vec<TokenScore>>;
+
+    /// Negative log-likelihood and arg-max of every target of a batch, without gradients.
+    fn scores(&self, batch: &Batch, ready: &Ready) -> Result<Vec<TokenScore>> {
+        self.scores_of(&self.hidden(batch, ready, Pass::Evaluate)?, batch)
+    }
+
+    /// Makes `plans`, one per layer, ready for windows of `len` tokens starting at position 0.
+    fn ready(&self, plans: &[Plan], len: usize) -> Result<Ready> {
+        Ready::new(self.geometry(), plans, len, self.device())
+    }
+
+    /// Copies out all weights that can learn.
+    fn values(&self) -> Result<Values> {
+        let copy = |(name, weight): (&String, &Weight)| {
+            let tensor = weight.var.tensor();
+            Ok((
+                name.clone(),
+                (tensor.dims().to_vec(), tensor.to_flat::<f32>()?),
+            ))
+        };
+        self.weights().iter().map(copy).collect()
+    }
+
+    /// Learned numbers, (all, the scheme's).
+    fn parameters(&self) -> (u64, u64) {
+        let count = |w: &Weight| w.var.tensor().elem_count() as u64;
+        let weights = self.weights().values();
+        let scheme = weights.clone().filter(|w| w.scheme).map(count).sum();
+        (self.frozen() + weights.map(count).sum::<u64>(), scheme)
+    }
 }
 
 impl Decoder {
@@ -321,99 +514,9 @@ impl Decoder {
         Ok(())
     }
 
-    /// The weights by checkpoint name.
-    pub fn weights(&self) -> &BTreeMap<String, Weight> {
-        &self.weights
-    }
-
-    /// Copies all weights out.
-    pub fn values(&self) -> Result<Values> {
-        let copy = |(name, weight): (&String, &Weight)| {
-            let tensor = weight.var.tensor();
-            Ok((
-                name.clone(),
-                (tensor.dims().to_vec(), tensor.to_flat::<f32>()?),
-            ))
-        };
-        self.weights.iter().map(copy).collect()
-    }
-
-    /// Learned numbers, (all, the scheme's).
-    pub fn parameters(&self) -> (u64, u64) {
-        let count = |w: &Weight| w.var.tensor().elem_count() as u64;
-        let scheme = self.weights.values().filter(|w| w.scheme).map(count).sum();
-        (self.weights.values().map(count).sum(), scheme)
-    }
-
     /// Tells the text of each token id, which plans need whose places depend on the text.
     pub fn set_texts(&mut self, texts: Vec<String>) {
         self.texts = texts;
-    }
-
-    /// Where the tokens of a batch stand under `ready`'s plans.
-    fn standing<'a>(&self, batch: &Batch, ready: &'a Ready) -> Result<Standing<'a>> {
-        let plan = ready.plan(0);
-        let indices: Vec<f64> = (0..ready.len).map(|t| t as f64).collect();
-        let (scores, embed): (Vec<Vec<f64>>, Vec<Vec<f64>>) = match (&plan.place, &batch.positions)
-        {
-            (Place::Index, None) => (Vec::new(), vec![indices]),
-            (Place::Index, Some(positions)) => {
-                let rows: Vec<_> = positions.chunks(ready.len).map(<[f64]>::to_vec).collect();
-                (rows.clone(), rows)
-            }
-            (Place::Segments { separators, places }, None) => {
-                let closes = |id: &u32| {
-                    let text = self.texts.get(*id as usize);
-                    text.is_some_and(|text| separators.contains(text))
-                };
-                let windows = batch.tokens.chunks(ready.len);
-                windows
-                    .map(|window| Place::segments(window.iter().map(closes), *places))
-                    .unzip()
-            }
-            (Place::Segments { .. }, Some(_)) => {
-                let text = "places by segments and drawn positions exclude each other";
-                return Err(crate::Error::Config(text.into()));
-            }
-        };
-        let geometry = &self.shape.geometry;
-        let own = |positions: &Vec<f64>| {
-            let at = |prepared: &Prepared| {
-                let all = 0..ready.len;
-                let (plan, device) = (prepared.plan(), &self.device);
-                Prepared::with_positions(plan, geometry, all.clone(), all, positions, device)
-            };
-            Ok(ready
-                .prepared
-                .iter()
-                .map(at)
-                .collect::<farspan_attention::Result<_>>()?)
-        };
-        let own = scores.iter().map(own).collect::<Result<_>>()?;
-        Ok(Standing { ready, embed, own })
-    }
-
-    /// Makes `plans`, one per layer, ready for windows of `len` tokens starting at position 0.
-    pub fn ready(&self, plans: &[Plan], len: usize) -> Result<Ready> {
-        let geometry = &self.shape.geometry;
-        if plans.len() != geometry.layers {
-            let text = format!("{} plans for {} layers", plans.len(), geometry.layers);
-            return Err(crate::Error::Bug(text));
-        }
-        let mut prepared: Vec<Prepared> = Vec::new();
-        let mut of_layer = Vec::new();
-        for plan in plans {
-            let known = prepared.iter().position(|known| known.plan() == plan);
-            of_layer.push(known.unwrap_or(prepared.len()));
-            if known.is_none() {
-                prepared.push(Prepared::new(plan, geometry, 0..len, 0..len, &self.device)?);
-            }
-        }
-        Ok(Ready {
-            prepared,
-            of_layer,
-            len,
-        })
     }
 
     fn weight(&self, name: &str, pass: Pass) -> Tensor {
@@ -436,37 +539,61 @@ impl Decoder {
             })
             .collect()
     }
+}
 
-    /// Runs the stack over `rows` windows of `ready`'s length.
-    pub fn hidden(&self, batch: &Batch, ready: &Ready, pass: Pass) -> Result<Hidden> {
+impl Decoder {
+    /// Queries and keys of `h + added`, values of `h`.
+    fn infused(&self, h: &Tensor, added: &Tensor, weight: &Tensor) -> Result<Tensor> {
+        let Geometry {
+            heads,
+            kv_heads,
+            head_dim,
+            ..
+        } = self.shape.geometry;
+        let (placed, plain) = ((heads + kv_heads) * head_dim, kv_heads * head_dim);
+        let of_values = weight.narrow(0, placed, plain)?;
+        let placed = ops::linear(&h.add(added)?, &weight.narrow(0, 0, placed)?)?;
+        let plain = ops::linear(h, &of_values)?;
+        Ok(Tensor::cat(&[&placed, &plain], h.rank() - 1)?)
+    }
+}
+
+impl Model for Decoder {
+    fn geometry(&self) -> &Geometry {
+        &self.shape.geometry
+    }
+
+    fn device(&self) -> &Device {
+        &self.device
+    }
+
+    fn weights(&self) -> &BTreeMap<String, Weight> {
+        &self.weights
+    }
+
+    fn hidden(&self, batch: &Batch, ready: &Ready, pass: Pass) -> Result<Hidden> {
         let Geometry { layers, width, .. } = self.shape.geometry;
         let (rows, len, tokens) = (batch.rows, ready.len, &batch.tokens);
-        let standing = self.standing(batch, ready)?;
+        let standing = Standing::new(
+            &self.shape.geometry,
+            &self.texts,
+            batch,
+            ready,
+            &self.device,
+        )?;
         let embed = self.weight("model.embed_tokens.weight", pass);
         let mut x = ops::embed(&embed, tokens, &[rows, len])?.affine((width as f64).sqrt(), 0.0)?;
         let params = self.scheme_params(ready, 0, pass);
-        let embed =
-            |at: &Vec<f64>| embedding_at(&ready.plan(0).embed, width, at, &params, &self.device);
-        let tables: Vec<Tensor> = standing
-            .embed
-            .iter()
-            .filter_map(|at| embed(at).transpose())
-            .collect::<farspan_attention::Result<_>>()?;
-        let added = match tables.as_slice() {
-            [] => None,
-            [one] => Some(one.broadcast_as(x.dims())?),
-            many => Some(Tensor::cat(&many.iter().collect::<Vec<_>>(), 0)?.reshape(x.dims())?),
-        };
-        let infused = ready.plan(0).infused;
-        if let Some(added) = added.as_ref().filter(|_| !infused) {
+        let added = standing.added(x.dims(), &params, &self.device)?;
+        if let Some(added) = added.as_ref().filter(|_| !ready.plan(0).infused) {
             x = x.add(added)?;
         }
         let mut implementation = "none";
-        let mut carried = vec![Params::new(); standing.own.len().max(1)];
+        let mut carried = vec![Params::new(); standing.rows()];
         for layer in 0..layers {
             let at = |part: &str| self.weight(&format!("model.layers.{layer}.{part}.weight"), pass);
             let (norm, weight) = (at("input_layernorm"), at("self_attn.qkv_proj"));
-            let plan = standing.ready.plan(layer);
+            let plan = ready.plan(layer);
             // Only schemes that read or change the layer's input need it apart from the projection.
             let (h, qkv) = if plan.reads_input() || plan.infused {
                 let h = ops::rms_norm(&x, &norm, NORM_EPS)?;
@@ -479,8 +606,9 @@ impl Decoder {
                 (None, ops::norm_linear(&x, &norm, &weight, NORM_EPS)?)
             };
             let params = self.scheme_params(ready, layer, pass);
+            let (input, mask) = (h.as_ref(), Mask::causal());
             let (output, ran) =
-                attend_windows(&standing, layer, (&qkv, h.as_ref()), &params, &mut carried)?;
+                standing.attend(layer, (&qkv, input), &params, &mask, &mut carried)?;
             // The slowest is what a reader of the record wants to know of.
             if implementation != "composed" {
                 implementation = ran;
@@ -496,78 +624,21 @@ impl Decoder {
         })
     }
 
-    /// Queries and keys of `h + added`, values of `h`.
-    fn infused(&self, h: &Tensor, added: &Tensor, weight: &Tensor) -> Result<Tensor> {
-        let Geometry {
-            heads,
-            kv_heads,
-            head_dim,
-            ..
-        } = self.shape.geometry;
-        let (placed, plain) = ((heads + kv_heads) * head_dim, kv_heads * head_dim);
-        let placed = ops::linear(&h.add(added)?, &weight.narrow(0, 0, placed)?)?;
-        let plain = ops::linear(
-            h,
-            &weight.narrow(0, placed.dims()[placed.rank() - 1], plain)?,
-        )?;
-        Ok(Tensor::cat(&[&placed, &plain], h.rank() - 1)?)
-    }
-
-    /// Mean loss of a batch in nats per scored token, as a scalar that can be differentiated.
-    pub fn loss(&self, batch: &Batch, ready: &Ready) -> Result<(Tensor, &'static str)> {
+    fn loss(&self, batch: &Batch, ready: &Ready) -> Result<(Tensor, &'static str)> {
         let hidden = self.hidden(batch, ready, Pass::Train)?;
         let head = self.weight("model.embed_tokens.weight", Pass::Train);
         let loss = ops::cross_entropy(&hidden.rows, &head, &batch.targets, &batch.weights)?;
         Ok((loss, hidden.implementation))
     }
 
-    /// Negative log-likelihood and arg-max of every target of a batch, without gradients.
-    pub fn scores(&self, batch: &Batch, ready: &Ready) -> Result<Vec<TokenScore>> {
-        self.scores_of(&self.hidden(batch, ready, Pass::Evaluate)?, batch)
-    }
-
-    /// The same, of rows that [`hidden`](Decoder::hidden) gave for this batch.
-    pub fn scores_of(&self, hidden: &Hidden, batch: &Batch) -> Result<Vec<TokenScore>> {
+    fn scores_of(&self, hidden: &Hidden, batch: &Batch) -> Result<Vec<TokenScore>> {
         let head = self.weight("model.embed_tokens.weight", Pass::Evaluate);
         Ok(ops::token_scores(&hidden.rows, &head, &batch.targets)?)
     }
 }
 
-/// Attention of one layer over all windows at once, or window by window where each has its own positions.
-fn attend_windows(
-    standing: &Standing<'_>,
-    layer: usize,
-    (qkv, input): (&Tensor, Option<&Tensor>),
-    params: &Params,
-    carried: &mut [Params],
-) -> Result<(Tensor, &'static str)> {
-    let mut attend = |row: usize, qkv: &Tensor, input: Option<&Tensor>| {
-        let prepared = standing.layer(layer, row);
-        let mut params = params.clone();
-        params.append(&mut carried[row]);
-        if let Some(input) = input {
-            params.insert(INPUT.into(), input.clone());
-        }
-        let mask = Mask::causal();
-        let out = attend_packed(qkv, prepared, &params, &mask, Implementation::Auto)?;
-        carried[row] = out.carried;
-        Ok::<_, crate::Error>((out.output, out.implementation))
-    };
-    if standing.own.len() <= 1 {
-        return attend(0, qkv, input);
-    }
-    let rows: Vec<_> = (0..standing.own.len())
-        .map(|row| {
-            let input = input.map(|input| input.narrow(0, row, 1)).transpose()?;
-            attend(row, &qkv.narrow(0, row, 1)?, input.as_ref())
-        })
-        .collect::<Result<_>>()?;
-    let outputs: Vec<&Tensor> = rows.iter().map(|(output, _)| output).collect();
-    Ok((Tensor::cat(&outputs, 0)?, rows[0].1))
-}
-
 /// A weight out of a checkpoint, with its shape checked.
-fn taken(values: &Values, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+pub(crate) fn taken(values: &Values, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
     let (found, data) = values.get(name).ok_or_else(|| {
         crate::Error::Data(format!(
             "checkpoint lacks the tensor {name} of shape {shape:?}"

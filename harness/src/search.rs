@@ -3,7 +3,7 @@
 //! Every trial is written down as it ends, so that a search that was stopped goes on where it was. What is tried next
 //! depends on the trials before and on the seed alone.
 
-use crate::model::Decoder;
+use crate::model::Model;
 use crate::source::Source;
 use crate::{Error, Result};
 use farspan_datasets::{Batch, rng::Stream};
@@ -22,7 +22,7 @@ pub(crate) struct Searching<'a> {
     /// The scheme that searches.
     pub(crate) scheme: &'a dyn AnyScheme,
     pub(crate) id: &'a str,
-    pub(crate) model: &'a Decoder,
+    pub(crate) model: &'a dyn Model,
     pub(crate) source: &'a Source,
     pub(crate) seed: u64,
     /// One trial to a line.
@@ -153,7 +153,7 @@ impl Searching<'_> {
     /// Mean loss in nats per scored token.
     fn loss(&self, scheme: &dyn AnyScheme, windows: &[Batch]) -> Result<f64> {
         let length = windows.first().map_or(0, |window| window.len);
-        let plans = scheme.layer_plans(&self.model.shape.geometry, Len(length))?;
+        let plans = scheme.layer_plans(self.model.geometry(), Len(length))?;
         let ready = self.model.ready(&plans, length)?;
         let (mut sum, mut weight) = (0.0, 0.0);
         for window in windows {

@@ -4,11 +4,13 @@
 //! moment goes on from its last checkpoint and arrives at the same weights, bit for bit.
 
 use crate::config::types::TrainConfig;
-use crate::model::{Decoder, Ready, Values};
+use crate::model::{Model, Ready, Values, Weight};
 use crate::{Error, Result};
 use farspan_attention::optim::{AdamW, AdamWConfig, Moments};
+use farspan_attention::{Gradients, Tensor};
 use farspan_datasets::Batch;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Points of the training curve that a run leaves behind.
 const CURVE_POINTS: u64 = 100;
@@ -35,7 +37,7 @@ pub struct Progress {
 
 /// Where batches come from.
 pub trait Batches {
-    /// Batch of step `step` in windows of `len` tokens; a pure function of both.
+    /// Batch number `step` in windows of `len` tokens; a pure function of both.
     fn train(&self, step: u64, len: usize) -> Batch;
     /// Fixed batches for the validation loss.
     fn validation(&self) -> &[Batch];
@@ -57,7 +59,7 @@ pub enum Step {
 #[derive(Debug)]
 pub struct Trainer<'a> {
     /// The model.
-    pub model: Decoder,
+    pub model: Box<dyn Model>,
     /// Where it has got to.
     pub progress: Progress,
     /// Attention implementation of the last step.
@@ -72,7 +74,7 @@ impl<'a> Trainer<'a> {
     /// Starts at step 0, or goes on from `state`. `stages` is not empty and ends with the full length; `only_scheme`
     /// leaves all weights alone but the scheme's own parameters.
     pub fn new(
-        model: Decoder,
+        model: Box<dyn Model>,
         stages: Vec<(u64, Ready)>,
         config: &'a TrainConfig,
         only_scheme: bool,
@@ -142,18 +144,13 @@ impl<'a> Trainer<'a> {
     pub fn step(&mut self, batches: &dyn Batches) -> Result<Step> {
         let started = std::time::Instant::now();
         let step = self.progress.step;
-        let ready = &self.stage(step).1;
-        let batch = batches.train(step, ready.len());
-        let (loss, implementation) = self.model.loss(&batch, ready)?;
-        self.implementation = implementation;
-        let value = f64::from(loss.to_scalar::<f32>()?);
+        let (value, gradients) = self.gradients(batches)?;
         let first = *self.progress.first_loss.get_or_insert(value);
-        if !value.is_finite() || value > EXPLOSION * first.max(1.0) {
+        let Some(gradients) = gradients.filter(|_| value <= EXPLOSION * first.max(1.0)) else {
             return Ok(Step::Diverged { loss: value });
-        }
-        let gradients = loss.backward()?;
+        };
         self.optimizer
-            .step(&gradients, learning_rate(self.config, self.progress.step))?;
+            .step(&gradients, learning_rate(self.config, step))?;
         self.progress.step += 1;
         self.record(value);
         let every = self.config.validate_every;
@@ -164,6 +161,36 @@ impl<'a> Trainer<'a> {
         }
         self.progress.seconds += started.elapsed().as_secs_f64();
         Ok(Step::Ok)
+    }
+
+    /// Mean loss of the batches of the next optimizer step, and its gradients; these only if the loss is a number.
+    fn gradients(&mut self, batches: &dyn Batches) -> Result<(f64, Option<Gradients>)> {
+        let (step, parts) = (self.progress.step, self.config.accumulate);
+        let ready = &self.stage(step).1;
+        let mut sums = Sums::default();
+        let (mut losses, mut last, mut ran) = (0.0, None, "none");
+        for part in 0..parts {
+            let batch = batches.train(step * parts + part, ready.len());
+            let (loss, implementation) = self.model.loss(&batch, ready)?;
+            ran = implementation;
+            let value = f64::from(loss.to_scalar::<f32>()?);
+            if !value.is_finite() {
+                return Ok((value, None));
+            }
+            losses += value;
+            let gradients = loss.backward()?;
+            if parts == 1 {
+                last = Some(gradients);
+            } else {
+                sums.add(self.model.weights(), &gradients, 1.0 / parts as f64)?;
+            }
+        }
+        self.implementation = ran;
+        let gradients = match last {
+            Some(gradients) => Some(gradients),
+            None => sums.gradients(self.model.weights())?,
+        };
+        Ok((losses / parts as f64, gradients))
     }
 
     /// The stage that step number `step` belongs to; the last one past all steps.
@@ -195,6 +222,45 @@ impl<'a> Trainer<'a> {
             }
         }
         Ok(sum / weight)
+    }
+}
+
+/// Gradients of several batches, added up, so that only one batch's activations are held at a time.
+#[derive(Default)]
+struct Sums(BTreeMap<String, Tensor>);
+
+impl Sums {
+    fn add(
+        &mut self,
+        weights: &BTreeMap<String, Weight>,
+        gradients: &Gradients,
+        share: f64,
+    ) -> Result<()> {
+        for (name, weight) in weights {
+            let Some(gradient) = gradients.get(&weight.var) else {
+                continue;
+            };
+            let gradient = gradient.affine(share, 0.0)?;
+            let sum = match self.0.get(name) {
+                Some(sum) => sum.add(&gradient)?,
+                None => gradient,
+            };
+            self.0.insert(name.clone(), sum);
+        }
+        Ok(())
+    }
+
+    /// The sums in the form that the optimizer takes: as the gradients of Σ weight · sum.
+    fn gradients(&self, weights: &BTreeMap<String, Weight>) -> Result<Option<Gradients>> {
+        let mut total: Option<Tensor> = None;
+        for (name, sum) in &self.0 {
+            let part = weights[name].var.tensor().mul(sum)?.sum_all()?;
+            total = Some(match total {
+                Some(total) => total.add(&part)?,
+                None => part,
+            });
+        }
+        Ok(total.map(|total| total.backward()).transpose()?)
     }
 }
 

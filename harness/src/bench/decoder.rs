@@ -4,7 +4,7 @@ use super::Pass;
 use super::peer::Case;
 use crate::Result;
 use crate::config::types::TrainConfig;
-use crate::model::{self, Decoder, Ready, Shape};
+use crate::model::{self, Decoder, Model, Ready, Shape};
 use crate::train::{Batches, Step, Trainer};
 use farspan_attention::Device;
 use farspan_attention::plan::Plan;
@@ -51,6 +51,7 @@ impl Batches for Noise {
 #[derive(Debug)]
 pub struct Training<'a> {
     trainer: Trainer<'a>,
+    shape: Shape,
     noise: Noise,
 }
 
@@ -76,8 +77,15 @@ impl<'a> Training<'a> {
         let model = Decoder::new(shape, plans, 0, None, &Device::cpu())?;
         let ready = model.ready(plans, len)?;
         Ok(Training {
+            shape,
             noise: Noise::new(shape.vocab, rows, len),
-            trainer: Trainer::new(model, vec![(u64::MAX, ready)], config, false, None)?,
+            trainer: Trainer::new(
+                Box::new(model),
+                vec![(u64::MAX, ready)],
+                config,
+                false,
+                None,
+            )?,
         })
     }
 
@@ -95,7 +103,7 @@ impl<'a> Training<'a> {
     /// Floating-point operations of a step: three times those of the forward pass.
     pub fn flops(&self) -> f64 {
         let (rows, len) = (self.noise.batch.rows, self.noise.batch.len);
-        3.0 * rows as f64 * self.trainer.model.shape.forward_flops(len)
+        3.0 * rows as f64 * self.shape.forward_flops(len)
     }
 }
 

@@ -5,13 +5,19 @@
 
 mod bench;
 mod catalogue;
+mod check;
 mod configs;
 mod doctor;
+mod eval;
 mod explain;
 mod export;
 pub mod filter;
+mod finetune;
+mod generate;
 mod list;
+mod logits;
 mod plan;
+mod pretrained;
 mod report;
 mod run;
 mod status;
@@ -76,6 +82,16 @@ enum Verb {
     Explain(explain::Explain),
     /// Check a config; nothing is read but the file, nothing is written
     Validate(configs::Validate),
+    /// Tell what a checkpoint's config and weights mean to us, key by key
+    Check(check::Check),
+    /// Write the logits of a checkpoint for a list of token ids
+    Logits(logits::Logits),
+    /// Perplexity of a checkpoint under its own or other schemes, at several lengths
+    Eval(eval::Eval),
+    /// Make a checkpoint serve longer texts by training it further, and save it as a checkpoint
+    Finetune(finetune::Finetune),
+    /// Go on with a text, token by token
+    Generate(generate::Generate),
     /// Print the JSON Schema of a config, for editors
     Schema,
     /// Print completions for a shell
@@ -150,6 +166,11 @@ fn dispatch(verb: Verb, registry: &Registry, command: String) -> Ended {
         Verb::List(list) => list.run(registry),
         Verb::Explain(explain) => explain.run(registry),
         Verb::Validate(validate) => validate.run(registry),
+        Verb::Check(check) => check.run(registry),
+        Verb::Logits(logits) => logits.run(registry),
+        Verb::Eval(eval) => eval.run(registry),
+        Verb::Finetune(finetune) => finetune.run(registry, command),
+        Verb::Generate(generate) => generate.run(registry),
         Verb::Schema => json(&config::schema(registry)),
         Verb::Completions { shell } => {
             let mut script = Vec::new();

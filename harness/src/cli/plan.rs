@@ -151,6 +151,7 @@ fn memory(cell: &PlannedCell, config: &CellConfig) -> f64 {
     let g = &shape.geometry;
     let trained = config.train.steps > 0;
     let weights = cell.parameters as f64 * if trained { 4.0 } else { 1.0 };
+    // Batches of an accumulated step are held one at a time.
     let tokens = (config.train.batch * config.train.length) as f64;
     let qkv = (2 * g.heads + 2 * g.kv_heads) * g.head_dim;
     let per_token = g.layers * (8 * g.width + 2 * qkv + 4 * shape.hidden) + 3 * shape.vocab;

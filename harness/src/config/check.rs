@@ -4,9 +4,10 @@ use super::problem::{Problems, join};
 use super::studies::Draft;
 use super::tree::{Mark, Node};
 use super::types::{PasskeyGridConfig, PerplexityConfig, StudyConfig, Task, TrainConfig};
+use crate::checkpoint::hub;
 use crate::model::Shape;
-use farspan_datasets::DataError;
 use farspan_datasets::tasks::passkey::Passkey;
+use farspan_datasets::{DataError, TokenizerConfig};
 use std::fmt::Display;
 
 /// Longest length, in tokens: positions above it are not exact in single precision.
@@ -44,6 +45,16 @@ impl Rules<'_> {
 
     pub(super) fn positive(&mut self, key: &str, x: f64) {
         self.rule(key, "a finite number above 0", x, x > 0.0 && x.is_finite());
+    }
+
+    /// A number of batches whose gradients are averaged.
+    pub(super) fn batches(&mut self, key: &str, parts: u64) {
+        self.rule(
+            key,
+            "1 to 65536 batches",
+            parts,
+            (1..=65536).contains(&parts),
+        );
     }
 
     fn lengths(&mut self, key: &str, lengths: &[usize], least: usize, why: &str) {
@@ -88,6 +99,7 @@ pub(super) fn study(
     problems: &mut Problems,
     warnings: &mut Vec<String>,
 ) -> Option<Shape> {
+    checkpoint(study, &draft.merged);
     fill(study, &draft.merged);
     let mut rules = Rules {
         node: &draft.merged,
@@ -95,6 +107,7 @@ pub(super) fn study(
         problems,
     };
     train(&study.train, &mut rules);
+    steps(study, &mut rules);
     match study.task {
         Task::Text => text(study, &mut rules),
         Task::Passkey => passkey(study, &mut rules),
@@ -118,6 +131,45 @@ pub(super) fn study(
     }
 }
 
+/// What follows from a checkpoint: the trained length, the tokenizer, and that nothing is trained from scratch.
+fn checkpoint(study: &mut StudyConfig, node: &Node) {
+    let absent = |key: &str| node.dotted(key).is_none();
+    let Some(name) = &study.model.checkpoint else {
+        return;
+    };
+    if absent("train.steps") {
+        study.train.steps = 0;
+    }
+    // What is wrong with the folder is told with the sizes.
+    let Ok(dir) = hub::folder(name) else { return };
+    if absent("data.tokenizer") {
+        let file = dir.join("tokenizer.json");
+        study.data.tokenizer = TokenizerConfig::File(file.display().to_string());
+    }
+    if let (true, Ok(shape)) = (absent("train.length"), study.model.shape(1, 0)) {
+        study.train.length = shape.geometry.trained_length;
+    }
+}
+
+/// Steps of training from scratch, which a checkpoint has behind it.
+fn steps(study: &StudyConfig, rules: &mut Rules<'_>) {
+    let TrainConfig { steps, length, .. } = study.train;
+    if study.model.checkpoint.is_none() {
+        rules.rule("train.steps", "at least 1", steps, steps >= 1);
+        return;
+    }
+    let task = "task \"text\", where `evaluate.passkey` asks a checkpoint in words";
+    let text = study.task == Task::Text;
+    rules.rule("model.checkpoint", task, "task \"passkey\"", text);
+    let why = "0, as the checkpoint is trained (`finetune` of a scheme trains it further)";
+    rules.rule("train.steps", why, steps, steps == 0);
+    if let Ok(shape) = study.model.shape(1, 0) {
+        let trained = shape.geometry.trained_length;
+        let rule = format!("{trained} tokens, the checkpoint's trained length");
+        rules.rule("train.length", &rule, length, length == trained);
+    }
+}
+
 /// Lengths that nobody set: multiples of the trained length. A target that nobody set fits the shortest length.
 fn fill(study: &mut StudyConfig, node: &Node) {
     let absent = |key: &str| node.dotted(key).is_none();
@@ -131,6 +183,11 @@ fn fill(study: &mut StudyConfig, node: &Node) {
                 .get_or_insert_with(PerplexityConfig::default);
             if absent("evaluate.perplexity.lengths") {
                 perplexity.lengths = lengths();
+            }
+            if let Some(passkey) = &mut study.evaluate.passkey
+                && absent("evaluate.passkey.lengths")
+            {
+                passkey.lengths = lengths();
             }
             if absent("evaluate.perplexity.target") {
                 let shortest = perplexity.lengths.iter().copied().min().unwrap_or(1);
@@ -168,8 +225,8 @@ fn train(train: &TrainConfig, rules: &mut Rules<'_>) {
         batch,
         (1..=65536).contains(&batch),
     );
-    rules.rule("train.steps", "at least 1", steps, steps >= 1);
-    let tokens = steps as f64 * batch as f64 * length as f64;
+    rules.batches("train.accumulate", train.accumulate);
+    let tokens = steps as f64 * train.step_tokens() as f64;
     rules.rule(
         "train.steps",
         "fewer than 2^62 training tokens in all",
@@ -309,7 +366,7 @@ fn warn(study: &StudyConfig, name: &str, warnings: &mut Vec<String>) {
         warmup,
         ..
     } = study.train;
-    if warmup >= steps {
+    if warmup >= steps && study.model.checkpoint.is_none() {
         warnings.push(format!(
             "study {name}: train.warmup ({warmup}) is not below train.steps ({steps}), so the learning rate \
              never reaches its peak"

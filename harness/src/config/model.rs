@@ -2,6 +2,7 @@
 
 use super::types::ModelConfig;
 use crate::Error;
+use crate::checkpoint::{config, hub};
 use crate::model::Shape;
 use farspan_attention::plan::Geometry;
 
@@ -39,6 +40,9 @@ impl ModelConfig {
     }
 
     pub(super) fn shape(&self, vocab: usize, trained_length: usize) -> Result<Shape, Broken> {
+        if let Some(checkpoint) = &self.checkpoint {
+            return self.of_checkpoint(checkpoint, vocab);
+        }
         let dial = self.dial()?;
         let size = |key, set: Option<usize>, preset: Option<usize>| match set.or(preset) {
             Some(size) if (1..=LARGEST_SIZE).contains(&size) => Ok(size),
@@ -81,6 +85,35 @@ impl ModelConfig {
             geometry,
             hidden,
             vocab,
+        })
+    }
+
+    /// The sizes of a checkpoint; `vocab` is the tokenizer's.
+    fn of_checkpoint(&self, checkpoint: &str, vocab: usize) -> Result<Shape, Broken> {
+        let alone = ModelConfig {
+            checkpoint: Some(checkpoint.to_string()),
+            ..ModelConfig::default()
+        };
+        if *self != alone {
+            let what = "a checkpoint gives all sizes: leave the other keys of this table out";
+            return broken("checkpoint", what.into());
+        }
+        let read = hub::folder(checkpoint).and_then(|dir| config::read(&dir));
+        let architecture = match read {
+            Ok(understood) => understood.architecture,
+            Err(error) => return broken("checkpoint", error.to_string()),
+        };
+        if vocab > architecture.vocab {
+            let what = format!(
+                "expected a tokenizer of at most {} ids, as the checkpoint has, found {vocab}",
+                architecture.vocab
+            );
+            return broken("checkpoint", what);
+        }
+        Ok(Shape {
+            geometry: architecture.geometry,
+            hidden: architecture.hidden,
+            vocab: architecture.vocab,
         })
     }
 

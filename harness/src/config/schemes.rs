@@ -197,13 +197,6 @@ fn refuse_base(scheme: &Written<'_>, problems: &mut Problems) {
         );
         problems.add(at, join(&scheme.path, "base"), what);
     }
-    if let Some(finetune) = &scheme.finetune {
-        let what = format!(
-            "{} is trained from scratch; only extensions are fine-tuned",
-            scheme.id
-        );
-        problems.add(&finetune.key, join(&scheme.path, FINETUNE), what);
-    }
 }
 
 /// Whether the extension names a base that it can extend.
@@ -281,7 +274,16 @@ fn parse(
 ) -> Option<Ready> {
     let entry = registry.get(&scheme.id).ok()?;
     let mut settings = scheme.settings.clone();
+    let mut written = match settings.json() {
+        serde_json::Value::Object(own) => own,
+        _ => serde_json::Map::new(),
+    };
     if let Some(base) = base {
+        let known = &entry.schema()["properties"];
+        let shared = base.config.written.iter();
+        for (key, value) in shared.filter(|(key, _)| !known[key.as_str()].is_null()) {
+            written.entry(key).or_insert_with(|| value.clone());
+        }
         settings::take_over(&mut settings, &base.config, &entry.schema());
     }
     let finetune = match &scheme.finetune {
@@ -300,6 +302,7 @@ fn parse(
         name: scheme.name.to_string(),
         id: scheme.id.clone(),
         settings: parsed.settings(),
+        written,
         base: base.map(|b| b.config.name.clone()),
         finetune,
     };
@@ -337,6 +340,12 @@ impl Ready {
     }
 
     /// Where the fine-tuning stands.
+    /// Key path and place of a fine-tuning of weights that are trained here from scratch under the same scheme.
+    pub(super) fn idle_finetune(&self) -> Option<(String, Mark)> {
+        let finetune = self.finetune.as_ref().filter(|_| self.base.is_none())?;
+        Some((join(&self.path, FINETUNE), finetune.key.clone()))
+    }
+
     pub(super) fn finetune_mark(&self) -> Mark {
         self.finetune
             .as_ref()

@@ -145,7 +145,12 @@ pub(super) fn concerns(key: &str, task: Task) -> bool {
 impl Draft {
     /// Drops what the study inherits but its task has no use for; what it asks for itself is an error then.
     pub(super) fn filter(&mut self, problems: &mut Problems) {
+        let reads_text = self.merged.dotted("model.checkpoint").is_some();
         for key in foreign(self.task) {
+            // A checkpoint that has read much text can be asked for passkeys in words.
+            if reads_text && key == "evaluate.passkey" {
+                continue;
+            }
             if let Some(own) = self.own.dotted(key) {
                 problems.add(&own.key, join(&self.path, key), self.why_not(key));
             }

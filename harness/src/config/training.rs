@@ -27,6 +27,8 @@ pub(super) fn finetune(
         times,
         lr,
         batch,
+        accumulate,
+        lora,
         ..
     } = finetune;
     let most = 1u64 << 40;
@@ -61,6 +63,19 @@ pub(super) fn finetune(
             (1..=65536).contains(batch),
         );
     }
+    if let Some(parts) = accumulate {
+        rules.batches("accumulate", *parts);
+    }
+    if let Some(lora) = lora {
+        let most = 4096;
+        rules.rule(
+            "lora.rank",
+            &format!("1 to {most}"),
+            lora.rank,
+            (1..=most).contains(&lora.rank),
+        );
+        rules.positive("lora.alpha", lora.alpha);
+    }
 }
 
 /// Checks that a scheme of a study can be trained at the lengths that it is trained at, by making its plans.
@@ -72,6 +87,27 @@ pub(super) fn scheme(
     problems: &mut Problems,
 ) {
     let trained = study.train.length;
+    if let Some((path, at)) = scheme
+        .idle_finetune()
+        .filter(|_| study.model.checkpoint.is_none())
+    {
+        let what = format!(
+            "{} is trained from scratch; only extensions are fine-tuned",
+            scheme.config.id
+        );
+        problems.add(&at, path, what);
+        return;
+    }
+    let lora = scheme
+        .config
+        .finetune
+        .as_ref()
+        .and_then(|f| f.lora.as_ref());
+    if lora.is_some() && study.model.checkpoint.is_none() {
+        let what = format!("study {name}: adapters are for `model.checkpoint`; leave `lora` out");
+        let path = join(&scheme.path, "finetune.lora");
+        problems.add(&scheme.finetune_mark(), path, what);
+    }
     // Reported already; a plan for such a length may not even fit into memory.
     if !(2..=LONGEST).contains(&trained) {
         return;
@@ -123,13 +159,13 @@ fn positions(
     };
     let trained = study.train.length;
     let (asked, length, path, at) = match (&scheme.config.base, &scheme.config.finetune) {
-        (None, _) => (
+        (None, None) => (
             study.train.positions,
             trained,
             "train.positions".to_string(),
             Mark::Default,
         ),
-        (Some(_), Some(finetune)) => (
+        (_, Some(finetune)) => (
             finetune.positions,
             finetune.window(trained),
             join(&scheme.path, "finetune.positions"),

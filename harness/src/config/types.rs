@@ -19,6 +19,11 @@ pub enum Task {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelConfig {
+    /// A checkpoint in place of a decoder of our own: its folder (relative to where the program runs), or its id in the
+    /// Hugging Face cache. It gives all sizes, the trained length and the tokenizer; its weights are not trained from
+    /// scratch, so `train.steps` is 0, and schemes take over what belongs to the weights (`base`, `partial`, `pairing`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<String>,
     /// Preset `dN`: N layers, width 32·N, max(4, N) heads, SwiGLU hidden width 8/3 of the width.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<String>,
@@ -68,11 +73,23 @@ pub struct TrainConfig {
     pub clip: f64,
     /// Learning-rate multiplier of every scheme's own parameters (bias tables, slopes), the same for all schemes.
     pub scheme_lr: f64,
+    /// Batches whose gradients are averaged before each optimizer step, each of `batch` windows.
+    #[serde(skip_serializing_if = "is_one")]
+    pub accumulate: u64,
     /// Steps between validation losses (0: only at the end).
     pub validate_every: u64,
     /// Where the tokens of a window stand, if not at their places; a scheme's own recipe comes first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub positions: Option<Sampler>,
+}
+
+/// Left out of what is written, so that runs from before the setting keep their identity.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands out references"
+)]
+fn is_one(n: &u64) -> bool {
+    *n == 1
 }
 
 impl Default for TrainConfig {
@@ -89,8 +106,41 @@ impl Default for TrainConfig {
             weight_decay: 0.01,
             clip: 1.0,
             scheme_lr: 8.0,
+            accumulate: 1,
             validate_every: 200,
             positions: None,
+        }
+    }
+}
+
+impl TrainConfig {
+    /// Tokens of an optimizer step.
+    pub fn step_tokens(&self) -> usize {
+        self.batch * self.length * self.accumulate as usize
+    }
+}
+
+/// Adapters of low rank beside the projections of a checkpoint's layers (LoRA, Hu et al. 2021, arXiv 2106.09685).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LoraConfig {
+    /// Rank r of an adapter's two matrices.
+    #[schemars(range(min = 1))]
+    pub rank: usize,
+    /// The adapters' product is multiplied by alpha / rank.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub alpha: f64,
+    /// Whether embeddings and norms learn as well, without which longer texts are learned badly (LongLoRA, Chen et al.
+    /// 2023, arXiv 2309.12307, section 3.3).
+    pub embeddings_and_norms: bool,
+}
+
+impl Default for LoraConfig {
+    fn default() -> LoraConfig {
+        LoraConfig {
+            rank: 8,
+            alpha: 16.0,
+            embeddings_and_norms: true,
         }
     }
 }
@@ -116,6 +166,12 @@ pub struct FinetuneConfig {
     /// Steps of linear warm-up. Default: a tenth of `steps`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warmup: Option<u64>,
+    /// Batches whose gradients are averaged before each optimizer step, each of `batch` windows. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accumulate: Option<u64>,
+    /// Adapters learn in place of all weights; for a `model.checkpoint`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraConfig>,
     /// Where the tokens of a window stand, if not at their places: `{ skip = { target = 1024 } }` is PoSE. Default: as
     /// `train` has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -273,6 +329,9 @@ pub struct SchemeConfig {
     pub id: String,
     /// All settings, defaults filled in, those shared with the base taken over.
     pub settings: serde_json::Value,
+    /// Those that the config gives, for the scheme or its base.
+    #[serde(skip)]
+    pub written: serde_json::Map<String, serde_json::Value>,
     /// Name of the scheme whose weights are taken (extensions).
     pub base: Option<String>,
     /// Further training, besides the zero-shot reading.

@@ -7,7 +7,7 @@ pub mod passkey;
 pub mod perplexity;
 
 use crate::Result;
-use crate::model::{Decoder, Ready};
+use crate::model::{Model, Ready};
 use crate::source::draw_positions;
 use farspan_attention::plan::Geometry;
 use farspan_datasets::{Batch, rng::Stream};
@@ -22,7 +22,7 @@ const TOKENS_PER_PASS: usize = 4096;
 #[derive(Debug)]
 pub struct Subject<'a> {
     /// The weights.
-    pub model: &'a Decoder,
+    pub model: &'a dyn Model,
     /// The scheme that reads them.
     pub scheme: &'a dyn AnyScheme,
     /// What it does besides its plan.
@@ -34,7 +34,7 @@ pub struct Subject<'a> {
 impl Subject<'_> {
     /// The plan at `length`, ready to run; the scheme's own words if it cannot serve it.
     pub fn at(&self, measure: &str, length: usize) -> Result<std::result::Result<Ready, Refusal>> {
-        let geometry: &Geometry = &self.model.shape.geometry;
+        let geometry: &Geometry = self.model.geometry();
         let refusal = |reason: String| Refusal {
             measure: measure.into(),
             length,

@@ -7,7 +7,7 @@ use super::{Subject, rows_per_pass};
 use crate::Result;
 use crate::config::types::PasskeyGridConfig;
 use farspan_datasets::Batch;
-use farspan_datasets::tasks::passkey::{Passkey, score};
+use farspan_datasets::tasks::passkey::{Cell, Passkey, score};
 use farspan_reports::record::{PasskeyRecord, Refusal};
 use serde_json::{Value, json};
 
@@ -22,16 +22,51 @@ pub struct Measured {
     pub samples: Vec<Value>,
 }
 
+/// Where prompts come from.
+pub trait Prompts {
+    /// `trials` prompts of `length` tokens at each of `depths` depths; the same for every scheme.
+    fn grid(&self, seed: u64, length: usize, depths: usize, trials: usize) -> Result<Vec<Cell>>;
+
+    /// Tokens as a person reads them.
+    fn render(&self, tokens: &[u32]) -> String;
+
+    /// Tokens of the shortest prompt.
+    fn least(&self) -> Result<usize>;
+}
+
+impl Prompts for Passkey {
+    fn grid(&self, seed: u64, length: usize, depths: usize, trials: usize) -> Result<Vec<Cell>> {
+        Ok(Passkey::grid(self, seed, length, depths, trials))
+    }
+
+    fn render(&self, tokens: &[u32]) -> String {
+        Passkey::render(self, tokens)
+    }
+
+    fn least(&self) -> Result<usize> {
+        Ok(self.min_length())
+    }
+}
+
 /// Asks every prompt of the grid. `seed` draws the prompts: the same for every scheme.
 pub fn measure(
     subject: &Subject<'_>,
     config: &PasskeyGridConfig,
-    task: &Passkey,
+    task: &dyn Prompts,
     seed: u64,
     tick: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<Measured> {
     let mut measured = Measured::default();
+    let least = task.least()?;
     for &length in &config.lengths {
+        if length < least {
+            measured.refused.push(Refusal {
+                measure: "passkey".into(),
+                length,
+                reason: format!("a prompt takes at least {least} tokens"),
+            });
+            continue;
+        }
         let ready = match subject.at("passkey", length)? {
             Ok(ready) => ready,
             Err(refusal) => {
@@ -40,7 +75,7 @@ pub fn measure(
             }
         };
         let mut prompts = 0;
-        for cell in task.grid(seed, length, config.depths, config.trials) {
+        for cell in task.grid(seed, length, config.depths, config.trials)? {
             let mut record = PasskeyRecord {
                 length,
                 depth: cell.depth,
@@ -73,7 +108,7 @@ pub fn measure(
     Ok(measured)
 }
 
-fn samples(task: &Passkey, batch: &Batch, record: &PasskeyRecord) -> Vec<Value> {
+fn samples(task: &dyn Prompts, batch: &Batch, record: &PasskeyRecord) -> Vec<Value> {
     let window = |trial: usize| trial * batch.len..(trial + 1) * batch.len;
     let line = |trial: usize| {
         let scored = window(trial).filter(|&i| batch.weights[i] > 0.0);

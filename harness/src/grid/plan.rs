@@ -1,6 +1,10 @@
 //! From a checked config to the frozen list of cells.
 
-use crate::cell::CellConfig;
+use crate::cell::{CellConfig, CheckpointConfig};
+use crate::checkpoint::config::{self, Architecture, Positional};
+use crate::checkpoint::hub;
+use crate::checkpoint::scheme::resolve;
+use crate::checkpoint::weights::{self, Files};
 use crate::config::types::{FinetuneConfig, Run, SchemeConfig, StudyConfig, Task, TrainConfig};
 use crate::model::Shape;
 use crate::source::Source;
@@ -49,6 +53,12 @@ pub fn plan(run: &Run, registry: &Registry) -> Result<RunPlan> {
     })
 }
 
+/// Peak learning rate of a checkpoint's fine-tuning, as in position interpolation (Chen et al. 2023, arXiv 2306.15595,
+/// section 3.1).
+const CHECKPOINT_LR: f64 = 2e-5;
+/// Peak learning rate of adapters, as usual for them (Hu et al. 2021, arXiv 2106.09685, table 11).
+const ADAPTER_LR: f64 = 2e-4;
+
 struct Planner<'a> {
     run: &'a Run,
     name: &'a str,
@@ -56,6 +66,7 @@ struct Planner<'a> {
     root: &'a Path,
     shape: Shape,
     hashes: (String, String),
+    checkpoint: Option<(CheckpointConfig, Architecture)>,
 }
 
 impl<'a> Planner<'a> {
@@ -90,7 +101,9 @@ impl<'a> Planner<'a> {
                 }
             }
         }
+        let checkpoint = study.model.checkpoint.as_deref().map(pretrained);
         Ok(Planner {
+            checkpoint: checkpoint.transpose()?,
             run,
             name,
             study,
@@ -107,8 +120,14 @@ impl<'a> Planner<'a> {
             // Bases first: an extension names the identity of its base.
             for scheme in schemes.iter().filter(|s| s.base.is_none()) {
                 let cell = self.cell(scheme, Stage::Trained, seed, None, registry)?;
-                ids.insert((scheme.name.as_str(), seed), cell.id.clone());
+                let id = cell.id.clone();
                 cells.push((position(schemes, scheme), cell));
+                // A checkpoint can be trained further under its own scheme.
+                if scheme.finetune.is_some() {
+                    let cell = self.cell(scheme, Stage::FineTuned, seed, Some(&id), registry)?;
+                    cells.push((position(schemes, scheme), cell));
+                }
+                ids.insert((scheme.name.as_str(), seed), id);
             }
             for scheme in schemes.iter().filter(|s| s.base.is_some()) {
                 let base = scheme
@@ -146,11 +165,27 @@ impl<'a> Planner<'a> {
         let study = self.study;
         let train = match (stage, &scheme.finetune) {
             (Stage::Trained, _) => study.train.clone(),
-            (Stage::FineTuned, Some(finetune)) => finetune_train(finetune, &study.train),
+            (Stage::FineTuned, Some(finetune)) => {
+                let base = study.model.checkpoint.is_none().then_some(study.train.lr);
+                finetune_train(finetune, &study.train, base)
+            }
             _ => TrainConfig {
                 steps: 0,
                 ..study.train.clone()
             },
+        };
+        let lora = match (stage, &scheme.finetune) {
+            (Stage::FineTuned, Some(finetune)) => finetune.lora.clone(),
+            _ => None,
+        };
+        let settings = match &self.checkpoint {
+            Some((_, architecture)) => {
+                let asked = Positional::new(&scheme.id, scheme.written.clone());
+                resolve(registry, architecture, Some(&asked))
+                    .map_err(|e| Error::Config(format!("scheme {}: {e}", scheme.name)))?
+                    .settings()
+            }
+            None => scheme.settings.clone(),
         };
         let config = CellConfig {
             study: self.name.to_string(),
@@ -158,10 +193,16 @@ impl<'a> Planner<'a> {
             seed,
             scheme: SchemeConfig {
                 finetune: None,
+                settings: settings.clone(),
                 ..scheme.clone()
             },
             stage,
-            size: study.model.size.clone(),
+            size: match &study.model.checkpoint {
+                Some(name) => Some(name.clone()),
+                None => study.model.size.clone(),
+            },
+            checkpoint: self.checkpoint.as_ref().map(|(found, _)| found.clone()),
+            lora,
             shape: self.shape,
             data: (study.task == Task::Text).then(|| study.data.clone()),
             data_root: self.root.to_path_buf(),
@@ -175,7 +216,7 @@ impl<'a> Planner<'a> {
             tokenizer_hash: self.hashes.1.clone(),
         };
         let parsed = registry
-            .parse(&scheme.id, scheme.settings.clone())
+            .parse(&scheme.id, settings)
             .map_err(|e| Error::Config(format!("scheme {}: {e}", scheme.name)))?;
         let plans = parsed
             .layer_plans(&self.shape.geometry, Len(config.train.length))
@@ -183,7 +224,7 @@ impl<'a> Planner<'a> {
                 Error::Config(format!("study {}, scheme {}: {e}", self.name, scheme.name))
             })?;
         let own = crate::model::scheme_parameters(&plans);
-        let train_tokens = config.train.steps * (config.train.batch * config.train.length) as u64;
+        let train_tokens = config.train.steps * config.train.step_tokens() as u64;
         Ok(PlannedCell {
             id: config.id()?,
             label: config.label(),
@@ -242,6 +283,18 @@ fn position(schemes: &[&SchemeConfig], scheme: &SchemeConfig) -> usize {
         .unwrap_or(usize::MAX)
 }
 
+/// A checkpoint of the config: where it is, what it holds.
+fn pretrained(name: &str) -> Result<(CheckpointConfig, Architecture)> {
+    let dir = hub::folder(name)?;
+    let dir = std::path::absolute(&dir)
+        .map_err(|e| Error::io(format!("finding {}", dir.display()), e))?;
+    let architecture = config::read(&dir)?.architecture;
+    let files = Files::open(&dir)?;
+    weights::check(&files, &architecture)?;
+    let hash = files.hash()?;
+    Ok((CheckpointConfig { dir, hash }, architecture))
+}
+
 /// Tokens per window of a fine-tuning.
 pub(crate) fn finetune_length(finetune: &FinetuneConfig, trained: usize) -> usize {
     match (finetune.length, finetune.times) {
@@ -252,7 +305,12 @@ pub(crate) fn finetune_length(finetune: &FinetuneConfig, trained: usize) -> usiz
 }
 
 /// The training of a fine-tuning stage: the base's recipe at the new length, with as many tokens per step.
-fn finetune_train(finetune: &FinetuneConfig, train: &TrainConfig) -> TrainConfig {
+/// `base_lr` is the peak learning rate of the base, where it was trained here.
+fn finetune_train(
+    finetune: &FinetuneConfig,
+    train: &TrainConfig,
+    base_lr: Option<f64>,
+) -> TrainConfig {
     let length = finetune_length(finetune, train.length);
     TrainConfig {
         length,
@@ -260,7 +318,12 @@ fn finetune_train(finetune: &FinetuneConfig, train: &TrainConfig) -> TrainConfig
             .batch
             .unwrap_or((train.batch * train.length / length).max(1)),
         steps: finetune.steps,
-        lr: finetune.lr.unwrap_or(train.lr / 4.0),
+        lr: finetune.lr.unwrap_or(match (base_lr, &finetune.lora) {
+            (Some(lr), _) => lr / 4.0,
+            (None, None) => CHECKPOINT_LR,
+            (None, Some(_)) => ADAPTER_LR,
+        }),
+        accumulate: finetune.accumulate.unwrap_or(train.accumulate),
         warmup: finetune.warmup.unwrap_or(finetune.steps / 10),
         validate_every: 0,
         positions: finetune.positions.or(train.positions),

@@ -15,6 +15,12 @@ const META: &str = "farspan";
 
 /// Writes `values` with `meta` beside them.
 pub fn save(path: &Path, values: &Values, meta: &impl Serialize) -> Result<()> {
+    let meta = serde_json::to_string(meta).map_err(|e| Error::Bug(e.to_string()))?;
+    write(path, values, (META, meta))
+}
+
+/// Writes `values` as float32, with one entry of metadata: key and text.
+pub(super) fn write(path: &Path, values: &Values, (key, text): (&str, String)) -> Result<()> {
     let bytes: Vec<(&String, &Vec<usize>, Vec<u8>)> = values
         .iter()
         .map(|(name, (shape, data))| {
@@ -33,8 +39,7 @@ pub fn save(path: &Path, values: &Values, meta: &impl Serialize) -> Result<()> {
                 .map_err(|e| Error::Bug(format!("tensor {name} cannot be written: {e}")))
         })
         .collect::<Result<Vec<_>>>()?;
-    let meta = serde_json::to_string(meta).map_err(|e| Error::Bug(e.to_string()))?;
-    let file = serialize(views, Some(HashMap::from([(META.to_string(), meta)])))
+    let file = serialize(views, Some(HashMap::from([(key.to_string(), text)])))
         .map_err(|e| Error::Bug(format!("{}: {e}", path.display())))?;
     Ok(write_atomic(path, &file)?)
 }

@@ -1,0 +1,67 @@
+//! BLOOM: ALiBi, a norm behind the embedding.
+
+use super::super::config::{Activation, Architecture, Norm, Residual, geometry};
+use super::super::keys::Keys;
+use super::super::layout::{Names, Qkv};
+use super::{ALL_BIASES, alibi};
+use crate::Result;
+
+/// Tokens that BLOOM was trained with, where no key says it.
+const TRAINED_LENGTH: usize = 2048;
+
+pub(super) fn names(_: &Architecture) -> Names {
+    Names {
+        prefix: "transformer.",
+        embed: "word_embeddings",
+        embed_norm: "word_embeddings_layernorm",
+        layers: "h",
+        qkv: Qkv::Grouped("self_attention.query_key_value"),
+        out: "self_attention.dense",
+        up: &["mlp.dense_h_to_4h"],
+        down: "mlp.dense_4h_to_h",
+        norm: "ln_f",
+        ..Names::LLAMA
+    }
+}
+
+pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
+    let width = keys.needed_either(["hidden_size", "n_embed"], "width of the residual stream")?;
+    let layers = keys.needed_either(["n_layer", "num_hidden_layers"], "layers")?;
+    let heads = keys.needed_either(["n_head", "num_attention_heads"], "heads")?;
+    let vocab = keys.needed("vocab_size", "vocabulary")?;
+    let trained = keys.count_or("seq_length", TRAINED_LENGTH, "length of the training texts")?;
+    let sizes = geometry(keys, (layers, width), (heads, heads), None, trained)?;
+    let mut architecture = Architecture::llama_like("bloom", sizes, 4 * width, vocab);
+    architecture.positional = alibi(8.0, "after-scale");
+    architecture.norm = Norm::Layer;
+    architecture.norm_eps = keys.positive_or("layer_norm_epsilon", 1e-5, "added in norms")?;
+    architecture.activation = Activation::GeluTanh;
+    architecture.gated = false;
+    architecture.bias = ALL_BIASES;
+    architecture.embed_norm = true;
+    let key = "apply_residual_connection_post_layernorm";
+    if keys.switch(
+        key,
+        false,
+        "the residual stream goes on from the norm's output",
+    )? {
+        architecture.residual = Residual::FromNorm;
+    }
+    architecture.tied = keys.switch("tie_word_embeddings", true, "head is the embedding")?;
+    let why = "no effect on the computation";
+    keys.idle(
+        &[
+            "attention_softmax_in_fp32",
+            "bias_dropout_fusion",
+            "masked_softmax_fusion",
+            "n_inner",
+            "offset_alibi",
+            "skip_bias_add",
+            "skip_bias_add_qkv",
+            "slow_but_exact",
+            "unk_token_id",
+        ],
+        why,
+    );
+    Ok(architecture)
+}

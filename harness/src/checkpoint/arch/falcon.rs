@@ -1,0 +1,109 @@
+//! Falcon: RoPE, or ALiBi added before the division by √head_dim; one, few or all key/value heads.
+
+use super::super::config::{Activation, Architecture, Norm, Residual, geometry};
+use super::super::keys::Keys;
+use super::super::layout::{Names, Qkv};
+use super::super::rope::{self, USUAL};
+use super::alibi;
+use crate::Result;
+
+pub(super) fn names(architecture: &Architecture) -> Names {
+    let two_norms = architecture.residual == Residual::Parallel;
+    // A single key/value head behind all query heads is in our order already.
+    let qkv = match architecture.geometry.kv_heads {
+        1 => Qkv::Fused("self_attention.query_key_value"),
+        _ => Qkv::Grouped("self_attention.query_key_value"),
+    };
+    Names {
+        prefix: "transformer.",
+        embed: "word_embeddings",
+        layers: "h",
+        attention_norm: if two_norms {
+            "ln_attn"
+        } else {
+            "input_layernorm"
+        },
+        mlp_norm: if two_norms {
+            "ln_mlp"
+        } else {
+            "post_attention_layernorm"
+        },
+        qkv,
+        out: "self_attention.dense",
+        up: &["mlp.dense_h_to_4h"],
+        down: "mlp.dense_4h_to_h",
+        norm: "ln_f",
+        ..Names::LLAMA
+    }
+}
+
+pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
+    let width = keys.needed_either(["hidden_size", "n_embed"], "width of the residual stream")?;
+    let layers = keys.needed_either(["num_hidden_layers", "n_layer"], "layers")?;
+    let heads = keys.needed_either(["num_attention_heads", "n_head"], "query heads")?;
+    let vocab = keys.needed("vocab_size", "vocabulary")?;
+    let hidden = keys.count_or("ffn_hidden_size", 4 * width, "hidden width after attention")?;
+    let positions = keys.count_or("max_position_embeddings", 2048, "longest text")?;
+    let new = keys.switch("new_decoder_architecture", false, "layers of the 40B model")?;
+    let single = keys.switch("multi_query", true, "one key/value head")?;
+    let given = keys.either(
+        ["num_kv_heads", "n_head_kv"],
+        "key/value heads of the 40B model",
+    )?;
+    let kv_heads = match (new, single) {
+        (true, _) => given.unwrap_or(heads),
+        (false, true) => 1,
+        (false, false) => heads,
+    };
+    let rotary = rope::read(keys, USUAL, positions)?;
+    let sizes = geometry(
+        keys,
+        (layers, width),
+        (heads, kv_heads),
+        None,
+        rotary.trained_length,
+    )?;
+    let mut architecture = Architecture::llama_like("falcon", sizes, hidden, vocab);
+    architecture.positional = rotary.positional;
+    if keys.switch("alibi", false, "ALiBi instead of RoPE")? {
+        architecture.positional = alibi(8.0, "before-scale");
+    }
+    architecture.norm = Norm::Layer;
+    architecture.norm_eps = keys.positive_or("layer_norm_epsilon", 1e-5, "added in norms")?;
+    architecture.activation = Activation::named(keys, "activation", "gelu")?;
+    architecture.gated = false;
+    let bias = keys.switch("bias", false, "biases of projections")?;
+    architecture.bias.norm = true;
+    (
+        architecture.bias.qkv,
+        architecture.bias.out,
+        architecture.bias.mlp,
+    ) = (bias, bias, bias);
+    architecture.residual = residual(keys, new)?;
+    architecture.tied = keys.switch("tie_word_embeddings", true, "head is the embedding")?;
+    Ok(architecture)
+}
+
+fn residual(keys: &mut Keys, new: bool) -> Result<Residual> {
+    let parallel = keys.switch(
+        "parallel_attn",
+        true,
+        "both halves of a layer read the same input",
+    )?;
+    let norms = keys.nullable("num_ln_in_parallel_attn", None, "norms of a layer")?;
+    match (parallel, new, norms) {
+        (true, true, None | Some(2)) => Ok(Residual::Parallel),
+        (true, true, Some(1)) | (true, false, None | Some(1)) => Ok(Residual::ParallelShared),
+        (false, false, _) => Ok(Residual::Sequential),
+        (false, true, _) => Err(keys.wrong(
+            "parallel_attn",
+            "true with new_decoder_architecture, as in the reference",
+            "false",
+        )),
+        (true, _, Some(n)) => Err(keys.wrong(
+            "num_ln_in_parallel_attn",
+            "1 or 2, 2 only with new_decoder_architecture",
+            n,
+        )),
+    }
+}

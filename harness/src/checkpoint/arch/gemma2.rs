@@ -1,0 +1,55 @@
+//! Gemma 2: norms on both sides of each half, soft caps, windows in every other layer.
+
+use super::super::config::{Activation, Architecture, Norm, Residual};
+use super::super::keys::Keys;
+use super::super::layout::Names;
+use super::llama::common;
+use super::windows;
+use crate::Result;
+use serde_json::json;
+
+pub(super) fn names(_: &Architecture) -> Names {
+    Names {
+        attention_post_norm: "post_attention_layernorm",
+        mlp_norm: "pre_feedforward_layernorm",
+        mlp_post_norm: "post_feedforward_layernorm",
+        ..Names::LLAMA
+    }
+}
+
+pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
+    let mut architecture = common(keys, "gemma2", Some(256))?;
+    let sizes = architecture.geometry;
+    architecture.norm = Norm::RmsOffset;
+    architecture.residual = Residual::Sandwich;
+    architecture.activation = Activation::named(keys, "hidden_activation", "gelu_pytorch_tanh")?;
+    keys.idle(&["hidden_act"], "not read: hidden_activation is");
+    architecture.embed_scale = (sizes.width as f64).sqrt();
+    let scalar = keys.positive_or(
+        "query_pre_attn_scalar",
+        256.0,
+        "scores are divided by its root",
+    )?;
+    architecture.score_scale = (sizes.head_dim as f64 / scalar).sqrt();
+    let cap = |keys: &mut Keys, key, default: f64, meaning| match keys.is_null(key) {
+        true => keys.nullable(key, None, meaning).map(|_| None),
+        false => keys.positive_or(key, default, meaning).map(Some),
+    };
+    architecture.score_cap = cap(keys, "attn_logit_softcapping", 50.0, "soft cap of scores")?;
+    architecture.logit_cap = cap(keys, "final_logit_softcapping", 30.0, "soft cap of logits")?;
+    let window = keys.nullable(
+        "sliding_window",
+        Some(4096),
+        "tokens that a token sees there",
+    )?;
+    architecture.windows = windows(keys, sizes.layers, window, |layer| layer % 2 == 0)?;
+    let bias = keys.switch("attention_bias", false, "biases in attention")?;
+    (architecture.bias.qkv, architecture.bias.out) = (bias, bias);
+    keys.only(
+        "use_bidirectional_attention",
+        &json!(false),
+        "causal attention",
+    )?;
+    keys.idle(&["cache_implementation"], "how the reference caches keys");
+    Ok(architecture)
+}

@@ -1,0 +1,72 @@
+//! GPT-NeoX and Pythia: partial rotation, attention and the block after it side by side.
+
+use super::super::config::{Activation, Architecture, Norm, Residual, geometry};
+use super::super::keys::Keys;
+use super::super::layout::{Names, Qkv};
+use super::super::rope::{self, USUAL};
+use super::ALL_BIASES;
+use crate::Result;
+
+pub(super) fn names(_: &Architecture) -> Names {
+    Names {
+        prefix: "gpt_neox.",
+        embed: "embed_in",
+        qkv: Qkv::Grouped("attention.query_key_value"),
+        out: "attention.dense",
+        up: &["mlp.dense_h_to_4h"],
+        down: "mlp.dense_4h_to_h",
+        norm: "final_layer_norm",
+        head: "embed_out",
+        buffers: &[
+            "attention.rotary_emb.inv_freq",
+            "attention.bias",
+            "attention.masked_bias",
+            "rotary_emb.inv_freq",
+        ],
+        ..Names::LLAMA
+    }
+}
+
+pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
+    let width = keys.needed("hidden_size", "width of the residual stream")?;
+    let hidden = keys.needed("intermediate_size", "hidden width after attention")?;
+    let layers = keys.needed("num_hidden_layers", "layers")?;
+    let heads = keys.needed("num_attention_heads", "heads")?;
+    let vocab = keys.needed("vocab_size", "vocabulary")?;
+    let positions = keys.needed(
+        "max_position_embeddings",
+        "longest text that the model is for",
+    )?;
+    let family = rope::Family {
+        theta_keys: &["rotary_emb_base", "rope_theta"],
+        partial_keys: &["rotary_pct", "partial_rotary_factor"],
+        partial: 0.25,
+        ..USUAL
+    };
+    let rotary = rope::read(keys, family, positions)?;
+    let sizes = geometry(
+        keys,
+        (layers, width),
+        (heads, heads),
+        None,
+        rotary.trained_length,
+    )?;
+    let mut architecture = Architecture::llama_like("gpt_neox", sizes, hidden, vocab);
+    architecture.positional = rotary.positional;
+    architecture.norm = Norm::Layer;
+    architecture.norm_eps = keys.positive_or("layer_norm_eps", 1e-5, "added in norms")?;
+    architecture.activation = Activation::named(keys, "hidden_act", "gelu")?;
+    architecture.gated = false;
+    architecture.bias = ALL_BIASES;
+    let bias = keys.switch("attention_bias", true, "biases in attention")?;
+    (architecture.bias.qkv, architecture.bias.out) = (bias, bias);
+    if keys.switch(
+        "use_parallel_residual",
+        true,
+        "both halves of a layer read the same input",
+    )? {
+        architecture.residual = Residual::Parallel;
+    }
+    architecture.tied = keys.switch("tie_word_embeddings", false, "head is the embedding")?;
+    Ok(architecture)
+}

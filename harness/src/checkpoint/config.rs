@@ -1,0 +1,310 @@
+//! `config.json` as an [`Architecture`]: what a decoder needs to know to compute the same logits.
+
+use super::arch;
+use super::keys::{Keys, Meaning};
+use crate::config::suggest;
+use crate::{Error, Result};
+use farspan_attention::plan::Geometry;
+use farspan_pe::AnyScheme;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::fmt;
+use std::path::Path;
+
+/// Learned numbers beyond which a config is taken for a mistake.
+const MOST_PARAMETERS: f64 = 1e12;
+/// Layers beyond which a config is taken for a mistake.
+const MOST_LAYERS: usize = 4096;
+/// Bytes of a `config.json` beyond which it is taken for something else.
+const LARGEST_CONFIG: u64 = 16 << 20;
+
+/// A decoder of a published family, as plain data.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Architecture {
+    /// Family (`model_type`).
+    pub family: String,
+    /// Sizes that a scheme sees; the trained length is that before any extension.
+    pub geometry: Geometry,
+    /// Hidden width of the block after attention.
+    pub hidden: usize,
+    /// Vocabulary size.
+    pub vocab: usize,
+    /// The positional encoding that the weights were trained or extended with.
+    pub positional: Positional,
+    /// Kind of all norms of the residual stream.
+    pub norm: Norm,
+    /// Added to the variance in norms.
+    pub norm_eps: f64,
+    /// Activation of the block after attention.
+    pub activation: Activation,
+    /// Whether the activation gates a second projection (SwiGLU, GeGLU).
+    pub gated: bool,
+    /// How the two halves of a layer join the residual stream.
+    pub residual: Residual,
+    /// Which projections add a bias.
+    pub bias: Biases,
+    /// Whether queries and keys are normalised per head.
+    pub query_key_norm: bool,
+    /// Multiplies the token embeddings.
+    pub embed_scale: f64,
+    /// Whether the embeddings are normalised.
+    pub embed_norm: bool,
+    /// Whether the head is the transposed embedding.
+    pub tied: bool,
+    /// Multiplies scores beside 1/√head_dim.
+    pub score_scale: f64,
+    /// Scores s become c·tanh(s/c).
+    pub score_cap: Option<f64>,
+    /// Logits z become c·tanh(z/c).
+    pub logit_cap: Option<f64>,
+    /// Multiplies the logits.
+    pub logit_scale: f64,
+    /// Queries, keys and values are clipped to ± this.
+    pub clip: Option<f64>,
+    /// Keys at least this many tokens back are hidden, per layer.
+    pub windows: Vec<Option<usize>>,
+}
+
+/// A scheme by its id, with settings.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Positional {
+    /// Id in the registry.
+    pub id: String,
+    /// Settings that differ from, or confirm, its defaults.
+    pub settings: Map<String, Value>,
+}
+
+impl Positional {
+    /// The scheme `id` with `settings`.
+    pub fn new(id: &str, settings: Map<String, Value>) -> Positional {
+        Positional {
+            id: id.to_string(),
+            settings,
+        }
+    }
+}
+
+impl Positional {
+    /// `scheme` with all of its settings.
+    pub fn of(scheme: &dyn AnyScheme) -> Positional {
+        match scheme.settings() {
+            Value::Object(settings) => Positional::new(scheme.id(), settings),
+            _ => Positional::new(scheme.id(), Map::new()),
+        }
+    }
+}
+
+impl fmt::Display for Positional {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.id)?;
+        self.settings
+            .iter()
+            .try_for_each(|(key, value)| write!(f, ",{key}={value}"))
+    }
+}
+
+/// Kind of norm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Norm {
+    /// x / rms(x) · w
+    Rms,
+    /// x / rms(x) · (1 + w): Gemma. The 1 is added when the weights are loaded.
+    RmsOffset,
+    /// (x − mean) / std · w + b, the bias where there is one.
+    Layer,
+}
+
+/// Elementwise function of the block after attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Activation {
+    /// x · sigmoid(x)
+    Silu,
+    /// x · Φ(x), by the error function.
+    Gelu,
+    /// The tanh form of GELU.
+    GeluTanh,
+    /// max(x, 0)
+    Relu,
+}
+
+impl Activation {
+    /// The function that the reference library calls `name`.
+    pub(super) fn named(keys: &mut Keys, key: &'static str, default: &str) -> Result<Activation> {
+        let name = keys.text(key, default, "activation of the block after attention")?;
+        match name.as_str() {
+            "silu" | "swish" => Ok(Activation::Silu),
+            "gelu" => Ok(Activation::Gelu),
+            "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" => Ok(Activation::GeluTanh),
+            "relu" => Ok(Activation::Relu),
+            _ => {
+                let known = "silu, gelu, gelu_new, gelu_fast, gelu_pytorch_tanh or relu";
+                Err(keys.wrong(key, known, format!("{name:?}")))
+            }
+        }
+    }
+}
+
+/// How attention (A) and the block after it (M) join the residual stream x.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Residual {
+    /// x += A(n₁(x)); x += M(n₂(x))
+    Sequential,
+    /// x += A(n₁(x)) + M(n₂(x))
+    Parallel,
+    /// x += A(n(x)) + M(n(x)), one norm for both
+    ParallelShared,
+    /// x += p₁(A(n₁(x))); x += p₂(M(n₂(x))), norms behind both as well
+    Sandwich,
+    /// h = n₁(x); x = h + A(h); h = n₂(x); x = h + M(h): the stream is the norm's output
+    FromNorm,
+}
+
+/// Which projections add a bias.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Biases {
+    /// Queries, keys and values.
+    pub qkv: bool,
+    /// Output of attention.
+    pub out: bool,
+    /// The block after attention.
+    pub mlp: bool,
+    /// LayerNorms.
+    pub norm: bool,
+}
+
+impl Architecture {
+    /// A plain Llama of these sizes; a family changes what differs.
+    pub(super) fn llama_like(
+        family: &str,
+        geometry: Geometry,
+        hidden: usize,
+        vocab: usize,
+    ) -> Self {
+        Architecture {
+            family: family.to_string(),
+            geometry,
+            hidden,
+            vocab,
+            positional: Positional::new("nope", Map::new()),
+            norm: Norm::Rms,
+            norm_eps: 1e-6,
+            activation: Activation::Silu,
+            gated: true,
+            residual: Residual::Sequential,
+            bias: Biases::default(),
+            query_key_norm: false,
+            embed_scale: 1.0,
+            embed_norm: false,
+            tied: false,
+            score_scale: 1.0,
+            score_cap: None,
+            logit_cap: None,
+            logit_scale: 1.0,
+            clip: None,
+            windows: vec![None; geometry.layers],
+        }
+    }
+
+    /// Learned numbers by the sizes alone, in f64 so that nothing overflows.
+    fn parameters(&self) -> f64 {
+        let g = &self.geometry;
+        let (width, hidden) = (g.width as f64, self.hidden as f64);
+        let attention = width * (2 * (g.heads + g.kv_heads) * g.head_dim) as f64;
+        let mlp = width * hidden * if self.gated { 3.0 } else { 2.0 };
+        g.layers as f64 * (attention + mlp) + width * self.vocab as f64
+    }
+}
+
+/// Sizes of attention in a checked relation: heads divide by key/value heads, the width by heads unless `head_dim` is
+/// given.
+pub(super) fn geometry(
+    keys: &Keys,
+    (layers, width): (usize, usize),
+    (heads, kv_heads): (usize, usize),
+    head_dim: Option<usize>,
+    trained_length: usize,
+) -> Result<Geometry> {
+    if !heads.is_multiple_of(kv_heads) {
+        let rule = format!("a divisor of the {heads} query heads");
+        return Err(keys.wrong("num_key_value_heads", &rule, kv_heads));
+    }
+    let head_dim = match head_dim {
+        Some(dim) => dim,
+        None if width.is_multiple_of(heads) => width / heads,
+        None => {
+            let rule = format!("a multiple of the {heads} heads");
+            return Err(keys.wrong("hidden_size", &rule, width));
+        }
+    };
+    if layers > MOST_LAYERS {
+        let rule = format!("at most {MOST_LAYERS}");
+        return Err(keys.wrong("num_hidden_layers", &rule, layers));
+    }
+    Ok(Geometry {
+        layers,
+        width,
+        heads,
+        kv_heads,
+        head_dim,
+        trained_length,
+    })
+}
+
+/// A config that was understood whole.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Understood {
+    /// The decoder.
+    pub architecture: Architecture,
+    /// What each key meant, in the order of reading.
+    pub keys: Vec<Meaning>,
+}
+
+/// Reads `config.json` of `dir`.
+pub fn read(dir: &Path) -> Result<Understood> {
+    let file = dir.join("config.json");
+    let size = std::fs::metadata(&file)
+        .map_err(|e| Error::io(format!("reading {}", file.display()), e))?
+        .len();
+    if size > LARGEST_CONFIG {
+        let text = format!("{}: {size} bytes are no config.json", file.display());
+        return Err(Error::Data(text));
+    }
+    let text =
+        std::fs::read(&file).map_err(|e| Error::io(format!("reading {}", file.display()), e))?;
+    parse(&file, &text)
+}
+
+/// The architecture that the text of a `config.json` describes; `file` is for messages.
+pub fn parse(file: &Path, text: &[u8]) -> Result<Understood> {
+    let value: Value = serde_json::from_slice(text)
+        .map_err(|e| Error::Data(format!("{}: not a JSON config: {e}", file.display())))?;
+    let Value::Object(object) = value else {
+        let text = format!("{}: expected a JSON table, found {value}", file.display());
+        return Err(Error::Data(text));
+    };
+    let mut keys = Keys::new(file, "", object);
+    let family = keys.text("model_type", "", "family")?;
+    let known = arch::FAMILIES;
+    let Some(found) = known.iter().find(|known| known.name == family) else {
+        let names: Vec<_> = known.iter().map(|known| known.name).collect();
+        let hint = suggest::hint(&family, names.iter().copied());
+        let expected = format!("one of {}", names.join(", "));
+        return Err(keys.wrong("model_type", &expected, format!("{family:?}{hint}")));
+    };
+    let architecture = (found.read)(&mut keys)?;
+    let parameters = architecture.parameters();
+    if parameters > MOST_PARAMETERS {
+        let text = format!(
+            "{}: these sizes make {parameters:.1e} parameters; at most {MOST_PARAMETERS:.0e} are taken for meant",
+            file.display()
+        );
+        return Err(Error::Data(text));
+    }
+    Ok(Understood {
+        architecture,
+        keys: keys.finish()?,
+    })
+}

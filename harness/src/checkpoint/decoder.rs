@@ -1,0 +1,409 @@
+//! The decoder of all families under a scheme: weights that stay as they are, and weights that learn.
+//!
+//! Texts are read in two ways. One text at a time, in pieces: keys and values of earlier pieces are cached unrotated, so
+//! that schemes whose rotations follow the length stay exact while the text grows. And windows of one length at once,
+//! which is how models are trained and measured in a grid.
+
+use super::config::{Architecture, Positional};
+use super::forward::Forward;
+use super::weights::{Files, Weights, load};
+use super::{config, scheme};
+use crate::model::{Hidden, Model, Pass, Ready, Standing, Weight, scheme_name};
+use crate::{Error, Result};
+use farspan_attention::attend::{INPUT, Implementation, Mask, Params, attend};
+use farspan_attention::embed::embedding_at;
+use farspan_attention::expr::{Unary, number};
+use farspan_attention::ops::{self, TokenScore};
+use farspan_attention::plan::{Geometry, Place, Plan};
+use farspan_attention::prepared::Prepared;
+use farspan_attention::{Device, Tensor};
+use farspan_datasets::Batch;
+use farspan_pe::{AnyScheme, Len, Registry};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// A pretrained decoder under a scheme.
+#[derive(Debug)]
+pub struct Pretrained {
+    /// What it is.
+    pub architecture: Architecture,
+    /// The scheme that places its tokens.
+    pub scheme: Box<dyn AnyScheme>,
+    /// Those that stay as they are.
+    pub(super) weights: Weights,
+    /// Those that learn.
+    pub(super) learned: BTreeMap<String, Weight>,
+    /// What adapters multiply their product by: alpha / rank.
+    pub(super) adapter_scale: f64,
+    pub(super) device: Device,
+}
+
+/// Unrotated keys, and values, of the tokens so far; one pair per layer, each (1, kv_heads, tokens, head_dim).
+#[derive(Clone, Debug, Default)]
+pub struct Cache {
+    layers: Vec<(Tensor, Tensor)>,
+    len: usize,
+}
+
+impl Cache {
+    /// Tokens so far.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+impl Pretrained {
+    /// Loads the checkpoint folder `dir` under `asked`, or under the scheme of its config. What `asked` leaves open is
+    /// taken over from the config where the scheme has the setting too.
+    pub fn open(
+        dir: &Path,
+        registry: &Registry,
+        asked: Option<&Positional>,
+        device: &Device,
+    ) -> Result<Pretrained> {
+        let architecture = config::read(dir)?.architecture;
+        let scheme = scheme::resolve(registry, &architecture, asked)?;
+        let files = Files::open(dir)?;
+        let weights = load(&files, &architecture, device)?;
+        Ok(Pretrained {
+            architecture,
+            scheme,
+            weights,
+            learned: BTreeMap::new(),
+            adapter_scale: 0.0,
+            device: device.clone(),
+        })
+    }
+
+    /// The same weights under another scheme; what has learned is left behind.
+    pub fn with_scheme(
+        &self,
+        registry: &Registry,
+        asked: Option<&Positional>,
+    ) -> Result<Pretrained> {
+        Ok(Pretrained {
+            architecture: self.architecture.clone(),
+            scheme: scheme::resolve(registry, &self.architecture, asked)?,
+            weights: self.weights.clone(),
+            learned: BTreeMap::new(),
+            adapter_scale: 0.0,
+            device: self.device.clone(),
+        })
+    }
+
+    /// The plans of all layers when `reach` positions are in use, with the scale and the cap of this family's scores.
+    pub(super) fn plans(&self, reach: usize) -> Result<Vec<Plan>> {
+        let plans = self
+            .scheme
+            .layer_plans(&self.architecture.geometry, Len(reach))?;
+        self.adapted(plans)
+    }
+
+    /// `plans` with the scale and the cap of this family's scores. Refuses what these weights cannot be read with.
+    fn adapted(&self, mut plans: Vec<Plan>) -> Result<Vec<Plan>> {
+        for plan in &mut plans {
+            plan.softmax_scale *= self.architecture.score_scale;
+            if let Some(cap) = self.architecture.score_cap {
+                let score = plan.score.clone() * number(1.0 / cap);
+                plan.score = score.unary(Unary::Tanh) * number(cap);
+            }
+        }
+        let id = self.scheme.id();
+        let lacks = |why: &str| {
+            Err(Error::Data(format!(
+                "scheme {id} cannot read this checkpoint: {why}"
+            )))
+        };
+        if plans.iter().any(|plan| plan.place != Place::Index) {
+            return lacks("its places follow the text, which is not built for checkpoints");
+        }
+        if plans.iter().any(|plan| plan.infused) {
+            return lacks("positions in queries and keys alone are not built for checkpoints");
+        }
+        for (layer, plan) in plans.iter().enumerate() {
+            for spec in plan.params.iter().filter(|spec| spec.learned) {
+                let name = scheme_name(spec, layer);
+                if !self.weights.contains_key(&name) && !self.learned.contains_key(&name) {
+                    return lacks(&format!(
+                        "its learned parameter {} is not among the weights; fine-tuning would learn it",
+                        spec.name
+                    ));
+                }
+            }
+        }
+        Ok(plans)
+    }
+
+    pub(super) fn forward(&self, pass: Pass) -> Forward<'_> {
+        Forward { model: self, pass }
+    }
+
+    /// Which keys a query of `layer` sees.
+    fn mask(&self, layer: usize) -> Mask {
+        Mask {
+            causal: true,
+            window: self.architecture.windows[layer],
+            ..Mask::default()
+        }
+    }
+
+    /// Tokens of a text of `reach` that may run at once: `chunk`, or all where scores read the length of the text.
+    pub fn chunk(&self, chunk: usize, reach: usize) -> Result<usize> {
+        let whole = self.plans(reach)?.iter().any(scheme::reads_length);
+        Ok(if whole { reach } else { chunk.max(1) })
+    }
+
+    /// Runs a whole text in pieces of `chunk` tokens and hands each piece's part of the residual stream, with the
+    /// number of its first token, to `each`. Memory is linear in the length.
+    pub fn run(
+        &self,
+        ids: &[u32],
+        chunk: usize,
+        mut each: impl FnMut(usize, &Tensor) -> Result<()>,
+    ) -> Result<()> {
+        let chunk = self.chunk(chunk, ids.len())?;
+        let mut cache = Cache::default();
+        for piece in ids.chunks(chunk) {
+            let start = cache.len();
+            each(start, &self.read(piece, &mut cache, ids.len())?)?;
+        }
+        Ok(())
+    }
+
+    /// Runs `ids`, which follow the tokens of `cache`, as part of a text of `reach` tokens, and returns the residual
+    /// stream after the last norm, (ids, width). The cache grows by `ids`.
+    pub fn read(&self, ids: &[u32], cache: &mut Cache, reach: usize) -> Result<Tensor> {
+        let (past, new) = (cache.len, ids.len());
+        let now = past + new;
+        if new == 0 || reach < now {
+            let text = format!("{new} tokens behind {past} in a text of {reach}");
+            return Err(Error::Bug(text));
+        }
+        let vocab = self.architecture.vocab;
+        if let Some(id) = ids.iter().find(|&&id| id as usize >= vocab) {
+            return Err(Error::Data(format!(
+                "expected token ids below {vocab}, found {id}"
+            )));
+        }
+        let plans = self.plans(reach)?;
+        if reach > now && plans.iter().any(scheme::reads_length) {
+            let text = format!("scores that read the length of the text: {now} of {reach} tokens");
+            return Err(Error::Bug(text));
+        }
+        let (prepared, of_layer) = self.prepared(&plans, past, now)?;
+        let forward = self.forward(Pass::Evaluate);
+        let width = self.architecture.geometry.width;
+        let at: Vec<f64> = (past..now).map(|t| t as f64).collect();
+        let params = forward.scheme_params(&plans[0], 0)?;
+        let mut x = forward.tokens(ids, &[1, new])?;
+        if let Some(table) = embedding_at(&plans[0].embed, width, &at, &params, &self.device)? {
+            x = x.broadcast_add(&table)?;
+        }
+        x = forward.embed_norm(x)?;
+        let mut carried = Params::new();
+        for (layer, plan) in plans.iter().enumerate() {
+            let mut attend = |qkv: &Tensor, h: &Tensor| {
+                let mut params = forward.scheme_params(plan, layer)?;
+                params.append(&mut carried);
+                if plan.reads_input() {
+                    params.insert(INPUT.into(), h.clone());
+                }
+                let prepared = &prepared[of_layer[layer]];
+                let out;
+                (out, carried) = self.attend_cached(qkv, layer, prepared, &params, cache)?;
+                Ok(out)
+            };
+            x = forward.layer(&x, layer, &mut attend)?;
+        }
+        cache.len = now;
+        Ok(forward.norm(&x, "norm")?.reshape((new, width))?)
+    }
+
+    /// The plans that differ, made ready, and which of them each layer follows.
+    fn prepared(
+        &self,
+        plans: &[Plan],
+        past: usize,
+        now: usize,
+    ) -> Result<(Vec<Prepared>, Vec<usize>)> {
+        let geometry = &self.architecture.geometry;
+        let mut prepared: Vec<Prepared> = Vec::new();
+        let mut of_layer = Vec::new();
+        for plan in plans {
+            let known = prepared.iter().position(|known| known.plan() == plan);
+            of_layer.push(known.unwrap_or(prepared.len()));
+            if known.is_none() {
+                prepared.push(Prepared::new(
+                    plan,
+                    geometry,
+                    past..now,
+                    0..now,
+                    &self.device,
+                )?);
+            }
+        }
+        Ok((prepared, of_layer))
+    }
+
+    /// Attention over what is cached and the new tokens, whose keys and values go into the cache. `qkv` is packed.
+    fn attend_cached(
+        &self,
+        qkv: &Tensor,
+        layer: usize,
+        prepared: &Prepared,
+        params: &Params,
+        cache: &mut Cache,
+    ) -> Result<(Tensor, Params)> {
+        let g = &self.architecture.geometry;
+        let new = qkv.dim(1)?;
+        let part = |first: usize, heads: usize| {
+            let part = qkv.narrow(2, first * g.head_dim, heads * g.head_dim)?;
+            let part = part.contiguous()?.reshape((1, new, heads, g.head_dim))?;
+            part.transpose(1, 2)?.contiguous()
+        };
+        let q = part(0, g.heads)?;
+        let (k, v) = (
+            part(g.heads, g.kv_heads)?,
+            part(g.heads + g.kv_heads, g.kv_heads)?,
+        );
+        let (k, v) = match cache.layers.get(layer) {
+            Some((keys, values)) => (Tensor::cat(&[keys, &k], 2)?, Tensor::cat(&[values, &v], 2)?),
+            None => (k, v),
+        };
+        let kept = (k.clone(), v.clone());
+        match cache.layers.get_mut(layer) {
+            Some(slot) => *slot = kept,
+            None => cache.layers.push(kept),
+        }
+        let (mask, auto) = (self.mask(layer), Implementation::Auto);
+        let out = attend(&q, &k, &v, prepared, params, &mask, auto)?;
+        let rows = out.output.transpose(1, 2)?.contiguous()?;
+        Ok((rows.reshape((1, new, g.heads * g.head_dim))?, out.carried))
+    }
+
+    /// Logits of rows of the residual stream: (tokens, width) -> (tokens, vocab).
+    pub fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
+        self.forward(Pass::Evaluate).logits(hidden)
+    }
+
+    /// Negative log-likelihood of `targets` and the most likely token, row by row of `hidden` (tokens, width).
+    pub fn row_scores(&self, hidden: &Tensor, targets: &[u32]) -> Result<Vec<TokenScore>> {
+        let architecture = &self.architecture;
+        let forward = self.forward(Pass::Evaluate);
+        if architecture.logit_cap.is_none() && architecture.logit_scale == 1.0 {
+            return Ok(ops::token_scores(hidden, &forward.head()?, targets)?);
+        }
+        let mut scores = Vec::with_capacity(targets.len());
+        for (start, targets) in (0..).step_by(ROWS).zip(targets.chunks(ROWS)) {
+            let rows = forward
+                .logits(&hidden.narrow(0, start, targets.len())?)?
+                .to_vec2::<f32>()?;
+            scores.extend(
+                rows.iter()
+                    .zip(targets)
+                    .map(|(row, &target)| score(row, target)),
+            );
+        }
+        Ok(scores)
+    }
+}
+
+impl Model for Pretrained {
+    fn geometry(&self) -> &Geometry {
+        &self.architecture.geometry
+    }
+
+    fn device(&self) -> &Device {
+        &self.device
+    }
+
+    fn weights(&self) -> &BTreeMap<String, Weight> {
+        &self.learned
+    }
+
+    fn frozen(&self) -> u64 {
+        self.weights.values().map(|t| t.elem_count() as u64).sum()
+    }
+
+    fn ready(&self, plans: &[Plan], len: usize) -> Result<Ready> {
+        let plans = self.adapted(plans.to_vec())?;
+        Ready::new(&self.architecture.geometry, &plans, len, &self.device)
+    }
+
+    fn hidden(&self, batch: &Batch, ready: &Ready, pass: Pass) -> Result<Hidden> {
+        let Geometry { layers, width, .. } = self.architecture.geometry;
+        let standing = Standing::new(&self.architecture.geometry, &[], batch, ready, &self.device)?;
+        let forward = self.forward(pass);
+        let params = forward.scheme_params(ready.plan(0), 0)?;
+        let x = forward.tokens(&batch.tokens, &[batch.rows, ready.len()])?;
+        let x = match standing.added(x.dims(), &params, &self.device)? {
+            Some(added) => x.add(&added)?,
+            None => x,
+        };
+        let mut x = forward.embed_norm(x)?;
+        let mut implementation = "none";
+        let mut carried = vec![Params::new(); standing.rows()];
+        for layer in 0..layers {
+            let plan = ready.plan(layer);
+            let mut attend = |qkv: &Tensor, h: &Tensor| {
+                let params = forward.scheme_params(plan, layer)?;
+                let (input, mask) = (plan.reads_input().then_some(h), self.mask(layer));
+                let (out, ran) =
+                    standing.attend(layer, (qkv, input), &params, &mask, &mut carried)?;
+                // The slowest is what a reader of the record wants to know of.
+                if implementation != "composed" {
+                    implementation = ran;
+                }
+                Ok(out)
+            };
+            x = forward.layer(&x, layer, &mut attend)?;
+        }
+        let x = forward.norm(&x, "norm")?;
+        Ok(Hidden {
+            rows: x.reshape((batch.rows * ready.len(), width))?,
+            implementation,
+        })
+    }
+
+    fn loss(&self, batch: &Batch, ready: &Ready) -> Result<(Tensor, &'static str)> {
+        let hidden = self.hidden(batch, ready, Pass::Train)?;
+        let forward = self.forward(Pass::Train);
+        if self.architecture.logit_cap.is_some() {
+            let text = "fine-tuning a model that caps its logits (Gemma 2) is not built";
+            return Err(Error::Config(text.into()));
+        }
+        // A scale of logits is a scale of the rows that they are made of.
+        let rows = match self.architecture.logit_scale {
+            1.0 => hidden.rows,
+            scale => hidden.rows.affine(scale, 0.0)?,
+        };
+        let head = forward.head()?;
+        let loss = ops::cross_entropy(&rows, &head, &batch.targets, &batch.weights)?;
+        Ok((loss, hidden.implementation))
+    }
+
+    fn scores_of(&self, hidden: &Hidden, batch: &Batch) -> Result<Vec<TokenScore>> {
+        self.row_scores(&hidden.rows, &batch.targets)
+    }
+}
+
+/// Rows of logits that are held at once.
+const ROWS: usize = 64;
+
+fn score(row: &[f32], target: u32) -> TokenScore {
+    let best = row
+        .iter()
+        .enumerate()
+        .fold(0, |best, (i, x)| if *x > row[best] { i } else { best });
+    let top = f64::from(row[best]);
+    let sum: f64 = row.iter().map(|&x| (f64::from(x) - top).exp()).sum();
+    TokenScore {
+        nll: (top + sum.ln() - f64::from(row[target as usize])) as f32,
+        argmax: best as u32,
+    }
+}

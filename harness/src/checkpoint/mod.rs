@@ -1,0 +1,23 @@
+//! Weights on disk: our own training state, and pretrained checkpoints as Hugging Face lays them out.
+
+mod arch;
+pub mod config;
+pub mod decoder;
+mod forward;
+pub mod generate;
+pub mod header;
+pub mod hub;
+pub mod keys;
+pub mod layout;
+pub mod passkey;
+pub mod perplexity;
+mod rope;
+mod rope_block;
+pub mod save;
+pub mod scheme;
+mod state;
+pub mod text;
+mod tune;
+pub mod weights;
+
+pub use state::{load, save};

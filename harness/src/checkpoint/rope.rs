@@ -1,0 +1,294 @@
+//! The rotary keys of `config.json`, version 4 (`rope_theta`, `rope_scaling`) and 5 (`rope_parameters`), as a scheme.
+//!
+//! The rules are those of the reference library (transformers 5.23, `modeling_rope_utils`).
+
+use super::config::Positional;
+use super::keys::Keys;
+use crate::Result;
+use serde_json::{Map, Value, json};
+
+/// What a family says about its rotary keys.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Family {
+    /// Top-level keys of the base, before version 5.
+    pub(super) theta_keys: &'static [&'static str],
+    /// Base where no key gives one.
+    pub(super) theta: f64,
+    /// Top-level keys of the rotated share of a head's channels, before version 5.
+    pub(super) partial_keys: &'static [&'static str],
+    /// Share where no key gives one.
+    pub(super) partial: f64,
+}
+
+/// The keys that nearly all families have.
+pub(super) const USUAL: Family = Family {
+    theta_keys: &["rope_theta"],
+    theta: 10_000.0,
+    partial_keys: &["partial_rotary_factor"],
+    partial: 1.0,
+};
+
+/// A scheme and the length that the weights were trained with.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Rotary {
+    pub(super) positional: Positional,
+    pub(super) trained_length: usize,
+}
+
+/// Values from the top level that a rope block may lean on.
+struct Outer {
+    theta: Option<f64>,
+    partial: Option<f64>,
+    positions: usize,
+    original: Option<usize>,
+    family: Family,
+}
+
+/// Reads all rotary keys; `positions` is `max_position_embeddings`.
+pub(super) fn read(keys: &mut Keys, family: Family, positions: usize) -> Result<Rotary> {
+    let mut outer = Outer {
+        theta: agreed(keys, family.theta_keys, "base of the frequencies")?,
+        partial: agreed(
+            keys,
+            family.partial_keys,
+            "share of a head's channels that turn",
+        )?,
+        positions,
+        original: keys.count(
+            "original_max_position_embeddings",
+            "length before extension",
+        )?,
+        family,
+    };
+    let new = block(keys, "rope_parameters", &mut outer)?;
+    let old = block(keys, "rope_scaling", &mut outer)?;
+    match (new, old) {
+        (Some(new), Some(old)) if new != old => {
+            let (new, old) = (new.positional, old.positional);
+            Err(keys.wrong(
+                "rope_scaling",
+                &format!("the same as rope_parameters, {new}"),
+                old,
+            ))
+        }
+        (Some(rotary), _) | (None, Some(rotary)) => Ok(rotary),
+        (None, None) => Ok(Rotary {
+            positional: Positional::new("rope", outer.common(None, None)),
+            trained_length: positions,
+        }),
+    }
+}
+
+/// The one value of several keys of the same meaning.
+fn agreed(keys: &mut Keys, names: &[&'static str], meaning: &str) -> Result<Option<f64>> {
+    let mut known: Option<(f64, &str)> = None;
+    for name in names {
+        match (keys.positive(name, meaning)?, known) {
+            (Some(x), Some((before, other))) if x != before => {
+                return Err(keys.wrong(name, &format!("{before}, as {other} says"), x));
+            }
+            (Some(x), None) => known = Some((x, name)),
+            _ => {}
+        }
+    }
+    Ok(known.map(|(x, _)| x))
+}
+
+fn block(keys: &mut Keys, key: &'static str, outer: &mut Outer) -> Result<Option<Rotary>> {
+    let Some(mut block) = keys.object(key)? else {
+        return Ok(None);
+    };
+    if block.is_empty() {
+        return Ok(None);
+    }
+    let rotary = of_block(&mut block, outer)?;
+    keys.absorb(block)?;
+    Ok(Some(rotary))
+}
+
+fn of_block(block: &mut Keys, outer: &mut Outer) -> Result<Rotary> {
+    let kind = kind(block)?;
+    let theta = block.positive("rope_theta", "base of the frequencies")?;
+    let partial = block.positive(
+        "partial_rotary_factor",
+        "share of a head's channels that turn",
+    )?;
+    for (key, inner, top) in [
+        ("rope_theta", &theta, &mut outer.theta),
+        ("partial_rotary_factor", &partial, &mut outer.partial),
+    ] {
+        match (inner, &top) {
+            (Some(inner), Some(top)) if inner != top => {
+                let rule = format!("{top}, as the other key of the same meaning says");
+                return Err(block.wrong(key, &rule, inner));
+            }
+            // A twin block may leave out what this one says.
+            (Some(inner), None) => *top = Some(*inner),
+            _ => {}
+        }
+    }
+    let mut settings = outer.common(theta, partial);
+    let (id, trained_length) = match kind.as_str() {
+        "default" => ("rope", outer.positions),
+        "linear" => {
+            settings.insert("factor".into(), json!(factor(block)?));
+            ("pi", outer.positions)
+        }
+        "dynamic" => {
+            settings.insert("factor".into(), json!(factor(block)?));
+            let why = "not read by dynamic scaling, which goes by max_position_embeddings";
+            block.idle(&["original_max_position_embeddings"], why);
+            ("dynamic-ntk", outer.positions)
+        }
+        "yarn" => ("yarn", yarn(block, outer, &mut settings)?),
+        "longrope" => ("longrope", longrope(block, outer, &mut settings)?),
+        "llama3" => ("llama3", llama3(block, outer, &mut settings)?),
+        other => {
+            let known = "default, linear, dynamic, yarn, longrope or llama3";
+            return Err(block.wrong("rope_type", known, format!("{other:?}")));
+        }
+    };
+    if id != "rope" && id != "pi" {
+        settings.insert("trained_length".into(), json!(trained_length));
+    }
+    Ok(Rotary {
+        positional: Positional::new(id, settings),
+        trained_length,
+    })
+}
+
+/// `rope_type`, or `type` as it was called once.
+fn kind(block: &mut Keys) -> Result<String> {
+    let meaning = "kind of scaling";
+    let old = match block.has("type") {
+        true => Some(block.text("type", "", meaning)?),
+        false => None,
+    };
+    let default = old.clone().unwrap_or_else(|| "default".into());
+    let kind = block.text("rope_type", &default, meaning)?;
+    // Phi-3's first configs say "su" for what was published as LongRoPE.
+    let modern = |kind: String| {
+        if kind == "su" {
+            "longrope".into()
+        } else {
+            kind
+        }
+    };
+    let kind = modern(kind);
+    match old.map(modern) {
+        Some(old) if old != kind => {
+            Err(block.wrong("type", &format!("{kind:?}, as rope_type says"), old))
+        }
+        _ => Ok(kind),
+    }
+}
+
+fn factor(block: &mut Keys) -> Result<f64> {
+    let found = block.positive("factor", "stretch s")?;
+    match found {
+        Some(factor) if factor >= 1.0 => Ok(factor),
+        Some(factor) => Err(block.wrong("factor", "at least 1", factor)),
+        None => Err(block.wrong("factor", "a number of at least 1", "nothing")),
+    }
+}
+
+/// L: the top level before the block before `max_position_embeddings`.
+fn original(block: &mut Keys, outer: &Outer) -> Result<usize> {
+    let inner = block.count(
+        "original_max_position_embeddings",
+        "length before extension",
+    )?;
+    match (outer.original, inner) {
+        (Some(top), Some(inner)) if top != inner => {
+            let rule = format!("{top}, as the top level says");
+            Err(block.wrong("original_max_position_embeddings", &rule, inner))
+        }
+        (top, inner) => Ok(top.or(inner).unwrap_or(outer.positions)),
+    }
+}
+
+/// The stretch, or the quotient of the two lengths.
+fn factor_or_quotient(block: &mut Keys, outer: &Outer, original: usize) -> Result<f64> {
+    match block.has("factor") {
+        true => factor(block),
+        false => Ok(outer.positions as f64 / original as f64),
+    }
+}
+
+fn yarn(block: &mut Keys, outer: &Outer, settings: &mut Map<String, Value>) -> Result<usize> {
+    let original = original(block, outer)?;
+    let factor = factor_or_quotient(block, outer, original)?;
+    settings.insert("factor".into(), json!(factor));
+    let fast = block.positive_or("beta_fast", 32.0, "turns above which a pair is kept")?;
+    let slow = block.positive_or("beta_slow", 1.0, "turns below which a pair is interpolated")?;
+    settings.insert("beta_fast".into(), json!(fast));
+    settings.insert("beta_slow".into(), json!(slow));
+    let truncate = block.switch("truncate", true, "ends of the ramp rounded to whole pairs")?;
+    settings.insert("truncate".into(), json!(truncate));
+    let amplitude = block.positive("attention_factor", "amplitude of cos and sin")?;
+    let scales = (
+        block.number("mscale", "slope of the amplitude above the line")?,
+        block.number("mscale_all_dim", "slope of the amplitude below the line")?,
+    );
+    match (amplitude, scales) {
+        (Some(amplitude), _) => {
+            settings.insert("attention_factor".into(), json!(amplitude));
+        }
+        // The reference takes 0 for absent, and one alone for none.
+        (None, (Some(above), Some(below))) if above != 0.0 && below != 0.0 => {
+            settings.insert("mscale".into(), json!(above));
+            settings.insert("mscale_all_dim".into(), json!(below));
+        }
+        _ => {}
+    }
+    Ok(original)
+}
+
+fn longrope(block: &mut Keys, outer: &Outer, settings: &mut Map<String, Value>) -> Result<usize> {
+    let original = original(block, outer)?;
+    let factor = factor_or_quotient(block, outer, original)?;
+    for (key, ours, meaning) in [
+        (
+            "long_factor",
+            "long_factors",
+            "divisors of frequencies past the length before extension",
+        ),
+        (
+            "short_factor",
+            "short_factors",
+            "divisors of frequencies within the length before extension",
+        ),
+    ] {
+        let list = block.numbers(key, meaning)?;
+        let list = list.ok_or_else(|| block.wrong(key, "a list of numbers", "nothing"))?;
+        settings.insert(ours.into(), json!(list));
+    }
+    settings.insert("factor".into(), json!(factor.max(1.0)));
+    let amplitude = block.positive("attention_factor", "amplitude of cos and sin")?;
+    if let Some(amplitude) = amplitude {
+        settings.insert("attention_factor".into(), json!(amplitude));
+    }
+    Ok(original)
+}
+
+fn llama3(block: &mut Keys, outer: &Outer, settings: &mut Map<String, Value>) -> Result<usize> {
+    settings.insert("factor".into(), json!(factor(block)?));
+    for key in ["low_freq_factor", "high_freq_factor"] {
+        let found = block.positive(key, "turns between which frequencies are blended")?;
+        let found = found.ok_or_else(|| block.wrong(key, "a number above 0", "nothing"))?;
+        settings.insert(key.into(), json!(found));
+    }
+    original(block, outer)
+}
+
+impl Outer {
+    /// Settings that all rotary schemes have.
+    fn common(&self, theta: Option<f64>, partial: Option<f64>) -> Map<String, Value> {
+        let theta = theta.or(self.theta).unwrap_or(self.family.theta);
+        let partial = partial.or(self.partial).unwrap_or(self.family.partial);
+        let mut settings = Map::new();
+        settings.insert("base".into(), json!(theta));
+        settings.insert("partial".into(), json!(partial));
+        settings
+    }
+}

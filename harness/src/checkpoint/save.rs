@@ -1,0 +1,212 @@
+//! A model as a checkpoint folder that the reference library loads: config, weights, tokenizer.
+//!
+//! The config is that of the checkpoint that the model was made from, with the scheme in the form of version 5
+//! (`rope_parameters`) and of version 4 (`rope_scaling`, `rope_theta`). Weights are written in float32, as they learned.
+
+use super::config::{self, Architecture};
+use super::decoder::Pretrained;
+use super::layout::{Arrange, Slot};
+use super::rope_block::{no_form, same, saved};
+use super::scheme::resolve;
+use super::state::write;
+use super::weights::{Files, names, wanted};
+use crate::model::Values;
+use crate::{Error, Result};
+use farspan_attention::plan::Plan;
+use farspan_pe::{AnyScheme, Len, Registry};
+use farspan_reports::store::write_atomic;
+use serde_json::{Map, Value, json};
+use std::path::Path;
+
+/// Files of a checkpoint folder that go along as they are.
+const COPIED: [&str; 9] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+    "chat_template.jinja",
+    "generation_config.json",
+];
+/// Top-level keys that hold the base of the frequencies.
+const THETA: [&str; 2] = ["rope_theta", "rotary_emb_base"];
+
+/// Writes `model`, which was made from the checkpoint in `from`, into the folder `out`, for texts of up to `positions`
+/// tokens. Fails before anything is written if its scheme has no form in a config.
+pub fn save_pretrained(
+    model: &Pretrained,
+    from: &Path,
+    positions: usize,
+    registry: &Registry,
+    out: &Path,
+) -> Result<()> {
+    let file = out.join("config.json");
+    if file.exists() {
+        let text = format!(
+            "{}: expected a new folder, this one has a checkpoint",
+            out.display()
+        );
+        return Err(Error::Config(text));
+    }
+    let scheme = model.scheme.as_ref();
+    let config = extended(from, scheme, &model.architecture, positions, registry)?;
+    let values = stored(model, from)?;
+    let writing = |e| Error::io(format!("writing {}", out.display()), e);
+    std::fs::create_dir_all(out).map_err(writing)?;
+    for name in COPIED {
+        let file = from.join(name);
+        if file.exists() {
+            std::fs::copy(file, out.join(name)).map_err(writing)?;
+        }
+    }
+    write(
+        &out.join("model.safetensors"),
+        &values,
+        ("format", "pt".into()),
+    )?;
+    let text = serde_json::to_string_pretty(&config).map_err(|e| Error::Bug(e.to_string()))?;
+    Ok(write_atomic(&file, format!("{text}\n").as_bytes())?)
+}
+
+/// The config of the checkpoint in `from` with `scheme` in the place of its own, for texts of up to `positions` tokens.
+/// What it means when it is read again is held against the scheme's plans.
+pub fn extended(
+    from: &Path,
+    scheme: &dyn AnyScheme,
+    architecture: &Architecture,
+    positions: usize,
+    registry: &Registry,
+) -> Result<Map<String, Value>> {
+    let file = from.join("config.json");
+    let text =
+        std::fs::read(&file).map_err(|e| Error::io(format!("reading {}", file.display()), e))?;
+    let mut original: Map<String, Value> = serde_json::from_slice(&text)
+        .map_err(|e| Error::Data(format!("{}: {e}", file.display())))?;
+    for key in ["torch_dtype", "dtype"] {
+        original.insert(key.into(), json!("float32"));
+    }
+    let means = |config: &Map<String, Value>| -> Result<bool> {
+        let text = serde_json::to_vec(config).map_err(|e| Error::Bug(e.to_string()))?;
+        let read = config::parse(&file, &text)?.architecture;
+        let again = resolve(registry, &read, None)?;
+        for reach in [
+            architecture.geometry.trained_length,
+            positions,
+            2 * positions,
+        ] {
+            let (ours, theirs) = (
+                plans(scheme, architecture, reach)?,
+                plans(again.as_ref(), &read, reach)?,
+            );
+            let all = ours.iter().zip(&theirs).all(|(a, b)| same(a, b));
+            if ours.len() != theirs.len() || !all {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    };
+    if let Ok(saved) = saved(scheme, architecture, positions) {
+        let mut config = original.clone();
+        let mut block = saved.block;
+        let plain = block["rope_type"] == "default";
+        block.insert("rope_theta".into(), json!(saved.theta));
+        let partial = architecture.positional.settings.get("partial");
+        if let Some(partial) = partial.filter(|share| **share != json!(1.0)) {
+            block.insert("partial_rotary_factor".into(), partial.clone());
+        }
+        for key in THETA.iter().filter(|key| original.contains_key(**key)) {
+            config.insert((*key).into(), json!(saved.theta));
+        }
+        if !THETA.iter().any(|key| original.contains_key(*key)) {
+            config.insert("rope_theta".into(), json!(saved.theta));
+        }
+        config.insert("max_position_embeddings".into(), json!(saved.positions));
+        let twin = if plain {
+            Value::Null
+        } else {
+            Value::Object(block.clone())
+        };
+        config.insert("rope_scaling".into(), twin);
+        config.insert("rope_parameters".into(), Value::Object(block));
+        if matches!(means(&config), Ok(true)) {
+            return Ok(config);
+        }
+    }
+    match means(&original)? {
+        true => Ok(original),
+        false => Err(no_form(scheme)),
+    }
+}
+
+/// The plans at `reach`, or at the longest length below it that a table of learned positions serves.
+fn plans(scheme: &dyn AnyScheme, architecture: &Architecture, reach: usize) -> Result<Vec<Plan>> {
+    let geometry = &architecture.geometry;
+    match scheme.layer_plans(geometry, Len(reach)) {
+        Ok(plans) => Ok(plans),
+        Err(_) => Ok(scheme.layer_plans(geometry, Len(geometry.trained_length.min(reach)))?),
+    }
+}
+
+/// The model's weights by the names and in the layout of the checkpoint in `from`.
+fn stored(model: &Pretrained, from: &Path) -> Result<Values> {
+    let (architecture, merged) = (&model.architecture, model.merged()?);
+    let slots = wanted(&Files::open(from)?, architecture, &names(architecture)?)?;
+    if let Some(own) = merged
+        .keys()
+        .find(|name| !slots.iter().any(|slot| slot.name == **name))
+    {
+        return Err(Error::Config(format!(
+            "{own} is a parameter that scheme {} learned; the checkpoint's family has no place for it",
+            model.scheme.id()
+        )));
+    }
+    let mut values = Values::new();
+    for slot in &slots {
+        let lacks = || Error::Bug(format!("the decoder has no weight {}", slot.name));
+        let ours = merged.get(&slot.name).ok_or_else(lacks)?.to_flat::<f32>()?;
+        let theirs = arranged_back(slot, ours);
+        let mut rest = theirs.as_slice();
+        for (name, shape) in &slot.parts {
+            let (part, behind) = rest.split_at(shape.iter().product());
+            values.insert(name.clone(), (shape.clone(), part.to_vec()));
+            rest = behind;
+        }
+    }
+    Ok(values)
+}
+
+/// The numbers of a slot in the checkpoint's order.
+fn arranged_back(slot: &Slot, values: Vec<f32>) -> Vec<f32> {
+    match slot.arrange {
+        Arrange::AsIs => values,
+        Arrange::PlusOne => values.into_iter().map(|x| x - 1.0).collect(),
+        Arrange::Transposed => {
+            let (out, inner) = (slot.shape[0], slot.shape[1]);
+            (0..inner)
+                .flat_map(|column| (0..out).map(move |row| row * inner + column))
+                .map(|place| values[place])
+                .collect()
+        }
+        Arrange::Grouped {
+            groups,
+            queries,
+            head_dim,
+        } => {
+            // A head's rows with all their columns; a bias has one.
+            let head = head_dim * values.len() / (groups * (queries + 2) * head_dim);
+            let heads = |first: usize, n: usize| &values[first * head..(first + n) * head];
+            let group = |group: usize| {
+                let (keys, all) = (groups * queries, groups * (queries + 1));
+                [
+                    heads(group * queries, queries),
+                    heads(keys + group, 1),
+                    heads(all + group, 1),
+                ]
+                .concat()
+            };
+            (0..groups).flat_map(group).collect()
+        }
+    }
+}

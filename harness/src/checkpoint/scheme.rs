@@ -1,0 +1,76 @@
+//! A checkpoint's scheme: that of its config, or another one that takes over what it leaves open.
+
+use super::config::{Architecture, Positional};
+use crate::{Result, config};
+use farspan_attention::plan::Plan;
+use farspan_pe::{AnyScheme, Registry};
+use serde_json::Value;
+use std::str::FromStr;
+
+/// Settings that say how the weights were trained, whatever scheme reads them.
+const OF_THE_WEIGHTS: [&str; 3] = ["base", "partial", "pairing"];
+
+/// `yarn,factor=4`: an id and settings.
+impl FromStr for Positional {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Positional, String> {
+        let (id, rest) = text.split_once(',').unwrap_or((text, ""));
+        let settings: Vec<String> = pieces(rest);
+        match config::settings(&settings)? {
+            Value::Object(settings) => Ok(Positional::new(id.trim(), settings)),
+            other => Err(format!("expected settings, found {other}")),
+        }
+    }
+}
+
+/// Parts between commas that stand in no bracket, as lists have commas of their own.
+fn pieces(text: &str) -> Vec<String> {
+    let mut pieces = vec![String::new()];
+    let mut depth = 0usize;
+    for c in text.chars() {
+        match c {
+            '[' | '{' => depth += 1,
+            ']' | '}' => depth = depth.saturating_sub(1),
+            ',' if depth == 0 => {
+                pieces.push(String::new());
+                continue;
+            }
+            _ => {}
+        }
+        if let Some(piece) = pieces.last_mut() {
+            piece.push(c);
+        }
+    }
+    pieces.retain(|piece| !piece.trim().is_empty());
+    pieces
+}
+
+/// The scheme `asked`, or that of the config. Base, rotated share and pairing belong to the weights: a scheme that has
+/// them as settings takes them over.
+pub fn resolve(
+    registry: &Registry,
+    architecture: &Architecture,
+    asked: Option<&Positional>,
+) -> Result<Box<dyn AnyScheme>> {
+    let own = &architecture.positional;
+    let Some(asked) = asked else {
+        return Ok(registry.parse(&own.id, Value::Object(own.settings.clone()))?);
+    };
+    let schema = registry.get(&asked.id)?.schema();
+    let mut settings = asked.settings.clone();
+    for key in OF_THE_WEIGHTS {
+        let known = !schema["properties"][key].is_null();
+        if let Some(value) = own.settings.get(key).filter(|_| known) {
+            settings.entry(key).or_insert_with(|| value.clone());
+        }
+    }
+    Ok(registry.parse(&asked.id, Value::Object(settings))?)
+}
+
+/// Whether any expression of `plan` reads the number of positions in use.
+pub(super) fn reads_length(plan: &Plan) -> bool {
+    let text = plan.to_string();
+    let mut words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+    words.any(|word| word == "n")
+}

@@ -1,0 +1,82 @@
+//! `generate`: a checkpoint goes on with a text.
+
+use super::pretrained::Source;
+use super::{Ended, Failure, print};
+use crate::Error;
+use crate::checkpoint::config::Positional;
+use crate::checkpoint::generate::{Choice, generate};
+use crate::checkpoint::text::Tokenizer;
+use clap::Args;
+use farspan_pe::Registry;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    farspan generate --model DIR --prompt \"Once upon a time\"\n  \
+    farspan generate --model DIR --prompt \"Once\" --temperature 0.8 --top-k 40 --seed 1 --scheme yarn,factor=4")]
+pub(super) struct Generate {
+    #[command(flatten)]
+    source: Source,
+    /// Scheme instead of the config's: an id and settings
+    #[arg(long, value_name = "ID,KEY=VALUE,…")]
+    scheme: Option<Positional>,
+    /// Text to go on with
+    #[arg(long)]
+    prompt: String,
+    /// New tokens
+    #[arg(long, default_value_t = 64)]
+    tokens: usize,
+    /// Logits are divided by it before a token is drawn; 0: the most likely token
+    #[arg(long, default_value_t = 0.0)]
+    temperature: f64,
+    /// Draw among so many most likely tokens [default: all]
+    #[arg(long)]
+    top_k: Option<usize>,
+    /// Seed of the draws
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Id that ends the text
+    #[arg(long, value_name = "ID")]
+    stop: Option<u32>,
+}
+
+impl Generate {
+    pub(super) fn run(&self, registry: &Registry) -> Ended {
+        if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
+            let text = format!(
+                "--temperature: expected 0 or more, found {}",
+                self.temperature
+            );
+            return Err(Failure::usage(text));
+        }
+        let choice = match self.temperature {
+            0.0 => Choice::Greedy,
+            temperature => Choice::Sampled {
+                temperature,
+                among: self.top_k.unwrap_or(usize::MAX),
+            },
+        };
+        let tokenizer = Tokenizer::open(&self.source.model)?;
+        let prompt = tokenizer.document("the prompt", &self.prompt)?.ids;
+        let model = self.source.open(registry, self.scheme.as_ref())?;
+        let mut shown = tokenizer.text(&prompt)?;
+        print(&shown)?;
+        let mut ids = prompt.clone();
+        let way = (self.seed, self.source.chunk);
+        generate(&model, &prompt, self.tokens, choice, way, |id| {
+            ids.push(id);
+            let text = tokenizer.text(&ids)?;
+            // A character may take several tokens; it is shown once it is whole.
+            if let Some(new) = text
+                .strip_prefix(&shown)
+                .filter(|new| !new.ends_with('\u{fffd}'))
+            {
+                print(new).map_err(|failure| {
+                    Error::io("the terminal", std::io::Error::other(failure.text))
+                })?;
+                shown = text;
+            }
+            Ok(Some(id) != self.stop)
+        })?;
+        print("\n")
+    }
+}

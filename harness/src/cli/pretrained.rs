@@ -1,0 +1,40 @@
+//! Arguments of all commands that run a checkpoint.
+
+use super::Failure;
+use crate::checkpoint::config::Positional;
+use crate::checkpoint::decoder::Pretrained;
+use crate::checkpoint::hub;
+use clap::Args;
+use farspan_attention::Device;
+use farspan_pe::Registry;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub(super) struct Source {
+    /// Checkpoint folder with config.json and safetensors weights, or a model id in the Hugging Face cache
+    #[arg(long, value_name = "DIR", value_parser = folder)]
+    pub(super) model: PathBuf,
+    /// Device
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// Tokens that run at once; less needs less memory
+    #[arg(long, default_value_t = 512, value_name = "TOKENS")]
+    pub(super) chunk: usize,
+}
+
+impl Source {
+    /// The model under `scheme`, or under the scheme of its config.
+    pub(super) fn open(
+        &self,
+        registry: &Registry,
+        scheme: Option<&Positional>,
+    ) -> Result<Pretrained, Failure> {
+        let device = Device::open(&self.device).map_err(|e| Failure::usage(e.to_string()))?;
+        Ok(Pretrained::open(&self.model, registry, scheme, &device)?)
+    }
+}
+
+/// The folder of a checkpoint that an argument names.
+pub(super) fn folder(text: &str) -> Result<PathBuf, String> {
+    hub::folder(text).map_err(|e| e.to_string())
+}

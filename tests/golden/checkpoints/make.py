@@ -1,0 +1,154 @@
+"""Tiny random checkpoints of every family and every kind of rotary scaling, with the reference library's logits.
+
+    pip install torch transformers safetensors && python tests/golden/checkpoints/make.py
+
+One folder per case: config.json as the reference saves it, model.safetensors (bf16, so that files stay small; the
+reference computes in float32 from the same rounded numbers), and expected.json with token ids per length, the logits of
+three positions and the norm of all. The scalings of one family share the weights in its `-default` folder. Written with transformers 5.23.0 and torch 2.15.0.
+"""
+
+import json
+import pathlib
+import shutil
+import zlib
+
+import torch
+import transformers as tf
+
+HERE = pathlib.Path(__file__).parent
+VOCAB, WIDTH, LAYERS, HEADS, TRAINED = 64, 32, 2, 4, 32
+LENGTHS = [20, 32, 33, 80]
+
+LLAMA = dict(
+    vocab_size=VOCAB, hidden_size=WIDTH, intermediate_size=48, num_hidden_layers=LAYERS, num_attention_heads=HEADS,
+    num_key_value_heads=2, max_position_embeddings=TRAINED, bos_token_id=None, eos_token_id=None, pad_token_id=None,
+)
+
+
+def rope(kind, theta=1000.0, **more):
+    return dict(rope_type=kind, rope_theta=theta, **more)
+
+
+PAIRS = WIDTH // HEADS // 2
+SCALINGS = {
+    "default": rope("default"),
+    "linear": rope("linear", factor=3.0),
+    "dynamic": rope("dynamic", factor=2.0),
+    "yarn": rope("yarn", factor=4.0, original_max_position_embeddings=TRAINED, beta_fast=8.0, beta_slow=1.0),
+    "longrope": rope(
+        "longrope", factor=4.0, original_max_position_embeddings=TRAINED,
+        short_factor=[1.0, 1.1, 1.2, 1.3][:PAIRS], long_factor=[1.5, 2.5, 3.5, 4.0][:PAIRS],
+    ),
+    "llama3": rope(
+        "llama3", factor=8.0, original_max_position_embeddings=TRAINED, low_freq_factor=1.0, high_freq_factor=4.0,
+    ),
+}
+
+
+def llama_like(config, **more):
+    return lambda scaling: config(**{**LLAMA, "rope_parameters": dict(scaling), **more})
+
+
+FAMILIES = {
+    "llama": llama_like(tf.LlamaConfig),
+    "mistral": llama_like(tf.MistralConfig, sliding_window=24, head_dim=8),
+    "qwen2": llama_like(tf.Qwen2Config, tie_word_embeddings=True),
+    "qwen3": llama_like(tf.Qwen3Config, head_dim=8),
+}
+
+CASES = {f"{family}-{kind}": (make, scaling) for family, make in FAMILIES.items() for kind, scaling in SCALINGS.items()}
+
+SMALL = dict(bos_token_id=None, eos_token_id=None, pad_token_id=None, vocab_size=VOCAB)
+
+
+def neox(parallel):
+    return lambda scaling: tf.GPTNeoXConfig(
+        **SMALL, hidden_size=WIDTH, intermediate_size=64, num_hidden_layers=LAYERS, num_attention_heads=HEADS,
+        max_position_embeddings=TRAINED, use_parallel_residual=parallel,
+        rope_parameters={**scaling, "partial_rotary_factor": 0.5},
+    )
+
+
+for kind in ["default", "linear", "dynamic", "yarn", "llama3"]:
+    CASES[f"gpt_neox-{kind}"] = (neox(True), SCALINGS[kind])
+CASES["gpt_neox-sequential"] = (neox(False), SCALINGS["default"])
+
+
+def phi3(scaling):
+    long = scaling["rope_type"] == "longrope"
+    scaling = {k: v for k, v in scaling.items() if k not in ("factor", "original_max_position_embeddings")}
+    return tf.Phi3Config(
+        **{**LLAMA, "max_position_embeddings": 4 * TRAINED if long else TRAINED},
+        original_max_position_embeddings=TRAINED, rope_parameters=scaling, attn_implementation="eager",
+    )
+
+
+for kind in ["default", "longrope"]:
+    CASES[f"phi3-{kind}"] = (phi3, SCALINGS[kind])
+
+CASES["llama-biases"] = (
+    llama_like(tf.LlamaConfig, attention_bias=True, mlp_bias=True, hidden_act="gelu", head_dim=12), SCALINGS["default"])
+CASES["qwen2-windows"] = (
+    llama_like(tf.Qwen2Config, use_sliding_window=True, sliding_window=9, max_window_layers=1), SCALINGS["default"])
+CASES["gemma2"] = (
+    llama_like(tf.Gemma2Config, head_dim=8, query_pre_attn_scalar=12, sliding_window=11, attn_logit_softcapping=2.0,
+               final_logit_softcapping=5.0, attn_implementation="eager"), SCALINGS["default"])
+CASES["gpt2"] = (lambda _: tf.GPT2Config(
+    **SMALL, n_positions=96, n_embd=WIDTH, n_layer=LAYERS, n_head=HEADS), None)
+CASES["bloom"] = (lambda _: tf.BloomConfig(**SMALL, hidden_size=36, n_layer=LAYERS, n_head=6), None)
+CASES["bloom-from-norm"] = (lambda _: tf.BloomConfig(
+    **SMALL, hidden_size=WIDTH, n_layer=LAYERS, n_head=HEADS, apply_residual_connection_post_layernorm=True), None)
+# The reference reads alibi_bias_max but always computes with 8 (its models were trained with what the key says).
+CASES["mpt"] = (lambda _: tf.MptConfig(
+    **SMALL, d_model=36, n_heads=6, n_layers=LAYERS, max_seq_len=96,
+    attn_config=dict(alibi_bias_max=8, clip_qkv=0.6, softmax_scale=0.3)), None)
+
+
+def falcon(**more):
+    return lambda scaling: tf.FalconConfig(
+        **SMALL, hidden_size=WIDTH, num_hidden_layers=LAYERS, num_attention_heads=HEADS,
+        max_position_embeddings=TRAINED, rope_parameters=dict(scaling), **more)
+
+
+CASES["falcon-alibi"] = (falcon(alibi=True, multi_query=False, parallel_attn=False, bias=True), SCALINGS["default"])
+CASES["falcon-one-head"] = (falcon(), SCALINGS["default"])
+CASES["falcon-groups"] = (falcon(new_decoder_architecture=True, num_kv_heads=2), SCALINGS["default"])
+
+
+def make(name, config):
+    family, _, kind = name.partition("-")
+    shared = kind in SCALINGS and kind != "default"
+    torch.manual_seed(zlib.crc32((f"{family}-default" if shared else name).encode()))
+    model = tf.AutoModelForCausalLM.from_config(config).float().eval()
+    with torch.no_grad():
+        for key, tensor in model.named_parameters():
+            spread = 0.3 if tensor.dim() > 1 else 0.2
+            shift = 1.0 if tensor.dim() == 1 and key.endswith("weight") and "gemma" not in name else 0.0
+            tensor.copy_(torch.randn_like(tensor) * spread + shift)
+            tensor.copy_(tensor.bfloat16().float())
+    folder = HERE / name
+    shutil.rmtree(folder, ignore_errors=True)
+    expected = {"reference": f"transformers {tf.__version__}, torch {torch.__version__}", "texts": []}
+    ids = torch.randint(0, VOCAB, (max(LENGTHS),))
+    for length in LENGTHS:
+        # A model of its own per length: the reference remembers the longest text for dynamic scaling.
+        fresh = tf.AutoModelForCausalLM.from_config(config).float().eval()
+        fresh.load_state_dict(model.state_dict())
+        with torch.no_grad():
+            logits = fresh(ids[:length][None], use_cache=False).logits[0].double()
+        rows = sorted({0, length // 2, length - 1})
+        expected["texts"].append({
+            "ids": ids[:length].tolist(),
+            "rows": {str(row): [round(x, 7) for x in logits[row].tolist()] for row in rows},
+            "norm": logits.norm().item(),
+        })
+    model.bfloat16().save_pretrained(folder)
+    if shared:
+        (folder / "model.safetensors").unlink()
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    (folder / "expected.json").write_text(json.dumps(expected) + "\n")
+
+
+for name, (config, scaling) in CASES.items():
+    make(name, config(scaling))
+    print(name)

@@ -1,0 +1,414 @@
+//! Runs whose models are checkpoints: read under several schemes, trained further, asked for passkeys, saved.
+
+use farspan::checkpoint::decoder::Pretrained;
+use farspan::checkpoint::perplexity::{Protocol, score, summary};
+use farspan::checkpoint::text::Document;
+use farspan::config::types::TrainConfig;
+use farspan::model::Model;
+use farspan::train::{Batches, Step, Trainer};
+use farspan_acceptance::farspan;
+use farspan_attention::Device;
+use farspan_datasets::{Batch, DataConfig, TextData, TokenizerConfig, rng::Stream};
+use farspan_pe::{Len, Registry};
+use farspan_reports::record::{CellRecord, Protocol as Recorded, Stage};
+use farspan_reports::store::RunDir;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// Ids of the golden checkpoints: as many characters, the first for all others.
+const LETTERS: &str = "?abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ";
+
+/// A folder with a checkpoint of 64 ids and 32 trained tokens, its tokenizer, and a text.
+struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    fn new() -> Place {
+        let folder = TempDir::new().expect("a folder");
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/checkpoints/llama-default");
+        let model = folder.path().join("model");
+        std::fs::create_dir(&model).expect("a folder");
+        for file in ["config.json", "model.safetensors"] {
+            std::fs::copy(from.join(file), model.join(file)).expect("a copy");
+        }
+        let vocab: serde_json::Map<_, _> = LETTERS
+            .chars()
+            .enumerate()
+            .map(|(id, c)| (c.to_string(), json!(id)))
+            .collect();
+        let tokenizer = json!({
+            "version": "1.0", "added_tokens": [],
+            "pre_tokenizer": {
+                "type": "Split", "pattern": { "Regex": "." }, "behavior": "Isolated", "invert": false,
+            },
+            "decoder": { "type": "Fuse" },
+            "model": { "type": "WordLevel", "vocab": vocab, "unk_token": "?" },
+        });
+        std::fs::write(model.join("tokenizer.json"), tokenizer.to_string()).expect("a file");
+        let mut stream = Stream::new(1, "words");
+        let words: Vec<String> = (0..4000)
+            .map(|_| {
+                ["red", "blue", "fish", "bird", "sings", "swims"][stream.below(6) as usize]
+                    .to_string()
+            })
+            .collect();
+        std::fs::write(folder.path().join("text.txt"), words.join(" ")).expect("a file");
+        Place { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn run(&self, args: &[&str]) -> (i32, String) {
+        let output = farspan(args)
+            .current_dir(self.folder.path())
+            .output()
+            .expect("a run");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code().expect("a code"), text)
+    }
+
+    fn records(&self, run: &str) -> Vec<CellRecord> {
+        let dir = RunDir::open(&self.path(run)).expect("a run");
+        let cells = dir.plan().expect("a plan").cells;
+        let record = |id: &str| dir.result(id).expect("a result").expect("a result");
+        cells.iter().map(|cell| record(&cell.id)).collect()
+    }
+}
+
+const CONFIG: &str = r#"
+name = "extend"
+[model]
+checkpoint = "model"
+[data]
+files = ["text.txt"]
+test = 0.3
+[train]
+batch = 4
+[schemes.rope.rope]
+[schemes.pi.pi]
+extends = "rope"
+factor = 4
+finetune = { steps = 12, length = 128, lr = 3e-3, accumulate = 2 }
+[schemes.pose.pi]
+extends = "rope"
+factor = 4
+finetune = { steps = 60, length = 32, lr = 1e-2, lora = { rank = 4 }, positions = { skip = { target = 128 } } }
+[schemes.dca.dca]
+extends = "rope"
+[evaluate.perplexity]
+lengths = [32, 64, 128]
+segments = 2
+[evaluate.passkey]
+lengths = [64, 512]
+depths = 2
+trials = 2
+"#;
+
+#[test]
+fn a_grid_of_schemes_and_recipes_shares_the_weights_of_the_checkpoint() {
+    let place = Place::new();
+    std::fs::write(place.path("extend.toml"), CONFIG).expect("a file");
+    let (code, text) = place.run(&["run", "extend.toml", "--out", "out"]);
+    assert_eq!(code, 0, "{text}");
+    let records = place.records("out");
+    let of = |name: &str, stage: Stage| {
+        let mut found = records
+            .iter()
+            .filter(|r| r.scheme.name == name && r.scheme.stage == stage);
+        found
+            .next()
+            .unwrap_or_else(|| panic!("no {name} {stage:?}"))
+    };
+    assert_eq!(records.len(), 6);
+    let base = of("rope", Stage::Trained);
+    // What belongs to the weights comes from the checkpoint: its base is 1000, not the default.
+    for record in &records {
+        assert_eq!(
+            record.scheme.settings["base"],
+            json!(1000.0),
+            "{}",
+            record.scheme.name
+        );
+        assert_eq!(record.trained_length, 32);
+        assert!(
+            record
+                .passkey
+                .iter()
+                .all(|p| p.length == 512 && p.hits.len() == 2)
+        );
+        assert_eq!(record.passkey.len(), 2);
+        assert_eq!(record.refused.len(), 1);
+    }
+    assert_eq!(base.train.tokens, 0);
+    for name in ["pi", "pose"] {
+        let tuned = of(name, Stage::FineTuned);
+        let curve = &tuned.train.curve;
+        assert!(
+            curve[curve.len() - 1].1 < 0.7 * curve[0].1,
+            "{name}: {curve:?}"
+        );
+        let sum = |r: &CellRecord| {
+            r.perplexity
+                .iter()
+                .map(|p| p.nll.iter().sum::<f64>())
+                .sum::<f64>()
+        };
+        assert!(sum(tuned) < sum(of(name, Stage::ZeroShot)), "{name}");
+    }
+    assert_eq!(of("pi", Stage::FineTuned).train.tokens, 12 * 128 * 2);
+    assert_eq!(
+        of("pi", Stage::FineTuned).model.parameters,
+        base.model.parameters
+    );
+    assert!(of("pose", Stage::FineTuned).model.parameters > base.model.parameters);
+    base_is_what_eval_measures(&place, base);
+    // The same again is nothing to do; the weights are part of what a cell is.
+    let before = RunDir::open(&place.path("out"))
+        .expect("a run")
+        .plan()
+        .expect("a plan");
+    let weights = place.path("model/model.safetensors");
+    let mut bytes = std::fs::read(&weights).expect("weights");
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&weights, bytes).expect("weights");
+    let (code, text) = place.run(&["run", "extend.toml", "--out", "other", "--limit", "1"]);
+    assert_eq!(code, 0, "{text}");
+    let after = RunDir::open(&place.path("other"))
+        .expect("a run")
+        .plan()
+        .expect("a plan");
+    assert!(
+        before
+            .cells
+            .iter()
+            .zip(&after.cells)
+            .all(|(a, b)| a.id != b.id && a.label == b.label)
+    );
+}
+
+/// The perplexity of a cell, against that of `eval` on the same tokens.
+fn base_is_what_eval_measures(place: &Place, base: &CellRecord) {
+    let data = DataConfig {
+        files: Some(vec!["text.txt".into()]),
+        tokenizer: TokenizerConfig::File("model/tokenizer.json".into()),
+        test: 0.3,
+        ..DataConfig::default()
+    };
+    let data = TextData::open(&data, place.folder.path(), place.folder.path()).expect("data");
+    let model = Pretrained::open(
+        &place.path("model"),
+        &Registry::builtin(),
+        None,
+        &Device::cpu(),
+    );
+    let model = model.expect("a model");
+    let mut records = base.perplexity.iter();
+    let record = records.find(|p| p.length == 64 && p.protocol == Recorded::NonOverlap);
+    let record = record.expect("a record");
+    for (segment, found) in data
+        .test_segments(129, 2)
+        .expect("segments")
+        .iter()
+        .zip(&record.nll)
+    {
+        let document = Document {
+            name: "text".into(),
+            ids: segment.tokens.to_vec(),
+            bytes: segment.bytes.clone(),
+        };
+        let scored = score(
+            &model,
+            &[document],
+            Protocol::NonOverlapping,
+            (64, 64),
+            50,
+            9,
+        );
+        let expected = summary(&scored.expect("scores")).nats_per_token * 128.0;
+        assert!((expected - found).abs() < 1e-3, "{found}, {expected}");
+    }
+}
+
+#[test]
+fn finetune_saves_a_checkpoint_that_loads_and_has_learned() {
+    let place = Place::new();
+    let (code, text) = place.run(&[
+        "finetune",
+        "--model",
+        "model",
+        "--scheme",
+        "yarn,factor=4",
+        "--length",
+        "128",
+        "--steps",
+        "60",
+        "--batch",
+        "4",
+        "--lr",
+        "1e-2",
+        "--lora",
+        "4",
+        "--lengths",
+        "32,128",
+        "--segments",
+        "2",
+        "--out",
+        "longer",
+        "text.txt",
+    ]);
+    assert_eq!(code, 0, "{text}");
+    let registry = Registry::builtin();
+    let longer =
+        Pretrained::open(&place.path("longer"), &registry, None, &Device::cpu()).expect("a model");
+    assert_eq!(longer.scheme.id(), "yarn");
+    assert!(place.path("longer/tokenizer.json").exists());
+    let asked = "yarn,factor=4".parse().expect("a scheme");
+    let before = Pretrained::open(
+        &place.path("model"),
+        &registry,
+        Some(&asked),
+        &Device::cpu(),
+    )
+    .expect("a model");
+    let text = std::fs::read_to_string(place.path("text.txt")).expect("a text");
+    let ids: Vec<u32> = text
+        .chars()
+        .take(129)
+        .map(|c| LETTERS.find(c).expect("a letter") as u32)
+        .collect();
+    let loss = |model: &Pretrained| {
+        let document = Document {
+            name: "text".into(),
+            bytes: vec![1; ids.len()],
+            ids: ids.clone(),
+        };
+        let scored = score(
+            model,
+            &[document],
+            Protocol::NonOverlapping,
+            (128, 128),
+            64,
+            1,
+        );
+        summary(&scored.expect("scores")).nats_per_token
+    };
+    assert!(
+        loss(&longer) < 0.7 * loss(&before),
+        "{} {}",
+        loss(&longer),
+        loss(&before)
+    );
+    let (code, text) = place.run(&[
+        "finetune", "--model", "model", "--scheme", "rerope", "--length", "128", "--steps", "1",
+        "--out", "no", "text.txt",
+    ]);
+    assert_ne!(code, 0);
+    assert!(text.contains("no form in config.json"), "{text}");
+    assert!(!place.path("no").exists() && !place.path("no.run").exists());
+}
+
+#[test]
+fn what_a_config_says_of_a_checkpoint_is_checked() {
+    let place = Place::new();
+    let cases = [
+        (
+            "model.checkpoint = \"nowhere/at-all/ever\"",
+            "expected a checkpoint folder",
+        ),
+        ("model.size=d2", "a checkpoint gives all sizes"),
+        ("train.steps=5", "0, as the checkpoint is trained"),
+        (
+            "train.length=64",
+            "32 tokens, the checkpoint's trained length",
+        ),
+        ("schemes.pose.pi.finetune.lora.rank=0", "1 to 4096"),
+        (
+            "schemes.pose.pi.finetune.accumulate=0",
+            "1 to 65536 batches",
+        ),
+    ];
+    std::fs::write(place.path("extend.toml"), CONFIG).expect("a file");
+    for (argument, expected) in cases {
+        let argument = argument.replace(" = ", "=");
+        let (code, text) = place.run(&["validate", "extend.toml", &argument]);
+        assert_ne!(code, 0, "{argument}");
+        assert!(text.contains(expected), "{argument}: {text}");
+    }
+    let own = CONFIG
+        .replace("checkpoint = \"model\"", "size = \"d1\"")
+        .replace("[evaluate.passkey]", "[evaluate.perplexity.x]");
+    std::fs::write(place.path("own.toml"), own).expect("a file");
+    let (code, text) = place.run(&["validate", "own.toml"]);
+    assert_ne!(code, 0);
+    assert!(
+        text.contains("adapters are for `model.checkpoint`"),
+        "{text}"
+    );
+}
+
+struct Same(Batch);
+
+impl Batches for Same {
+    fn train(&self, _step: u64, _len: usize) -> Batch {
+        self.0.clone()
+    }
+    fn validation(&self) -> &[Batch] {
+        std::slice::from_ref(&self.0)
+    }
+}
+
+#[test]
+fn accumulated_gradients_of_equal_batches_are_those_of_one() {
+    let place = Place::new();
+    let mut stream = Stream::new(2, "batch");
+    let mut ids = || (0..64).map(|_| stream.below(64) as u32).collect();
+    let batch = Batch {
+        tokens: ids(),
+        targets: ids(),
+        weights: vec![1.0; 64],
+        positions: None,
+        rows: 2,
+        len: 32,
+    };
+    let learned = |accumulate: u64| {
+        let config = TrainConfig {
+            steps: 3,
+            warmup: 0,
+            accumulate,
+            ..TrainConfig::default()
+        };
+        let model = Pretrained::open(
+            &place.path("model"),
+            &Registry::builtin(),
+            None,
+            &Device::cpu(),
+        );
+        let model = model.expect("a model");
+        let geometry = model.architecture.geometry;
+        let plans = model.scheme.layer_plans(&geometry, Len(32)).expect("plans");
+        let model = model.tune(&plans, None, 0, None).expect("a model");
+        let ready = model.ready(&plans, 32).expect("plans");
+        let stages = vec![(u64::MAX, ready)];
+        let mut trainer =
+            Trainer::new(Box::new(model), stages, &config, false, None).expect("a trainer");
+        for _ in 0..3 {
+            assert_eq!(
+                trainer.step(&Same(batch.clone())).expect("a step"),
+                Step::Ok
+            );
+        }
+        trainer.model.values().expect("values")
+    };
+    let (one, three) = (learned(1), learned(3));
+    for (name, (_, values)) in &one {
+        for (x, y) in values.iter().zip(&three[name].1) {
+            // Thirds are rounded, and Adam divides by small numbers.
+            assert!((x - y).abs() < 2e-4, "{name}: {x}, {y}");
+        }
+    }
+}

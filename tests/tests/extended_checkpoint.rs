@@ -1,0 +1,284 @@
+//! Checkpoints that learn: gradients of every family, adapters, and what is saved and loaded again.
+
+use farspan::checkpoint::config::Positional;
+use farspan::checkpoint::decoder::Pretrained;
+use farspan::checkpoint::save::save_pretrained;
+use farspan::config::types::LoraConfig;
+use farspan::model::{Model, Pass};
+use farspan_attention::{Device, Tensor};
+use farspan_datasets::{Batch, rng::Stream};
+use farspan_pe::{Len, Registry};
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+const FAMILIES: [&str; 13] = [
+    "llama-default",
+    "llama-biases",
+    "mistral-default",
+    "qwen2-default",
+    "qwen3-default",
+    "phi3-default",
+    "gpt_neox-default",
+    "gpt_neox-sequential",
+    "gpt2",
+    "bloom",
+    "bloom-from-norm",
+    "mpt",
+    "falcon-groups",
+];
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("golden/checkpoints")
+        .join(name)
+}
+
+fn open(dir: &Path, scheme: Option<&str>) -> Pretrained {
+    let asked: Option<Positional> = scheme.map(|text| text.parse().expect("a scheme"));
+    Pretrained::open(dir, &Registry::builtin(), asked.as_ref(), &Device::cpu()).expect("a model")
+}
+
+fn batch(rows: usize, len: usize, vocab: u64) -> Batch {
+    let mut stream = Stream::new(5, "batch");
+    let mut ids = || {
+        (0..rows * len)
+            .map(|_| stream.below(vocab) as u32)
+            .collect()
+    };
+    Batch {
+        tokens: ids(),
+        targets: ids(),
+        weights: vec![1.0; rows * len],
+        positions: None,
+        rows,
+        len,
+    }
+}
+
+fn tuned(dir: &Path, scheme: Option<&str>, len: usize, lora: Option<&LoraConfig>) -> Pretrained {
+    let model = open(dir, scheme);
+    let plans = model
+        .scheme
+        .layer_plans(&model.architecture.geometry, Len(len))
+        .expect("plans");
+    model.tune(&plans, lora, 3, None).expect("a model")
+}
+
+fn loss(model: &Pretrained, batch: &Batch) -> f64 {
+    let plans = model
+        .scheme
+        .layer_plans(&model.architecture.geometry, Len(batch.len))
+        .expect("plans");
+    let ready = model.ready(&plans, batch.len).expect("plans");
+    let scores = model.scores(batch, &ready).expect("scores");
+    scores.iter().map(|s| f64::from(s.nll)).sum::<f64>() / scores.len() as f64
+}
+
+/// Moves all weights that learn by `by` times `direction`, one value for each.
+fn shift(model: &Pretrained, directions: &[Vec<f32>], by: f32) {
+    for (weight, direction) in model.weights().values().zip(directions) {
+        let tensor = weight.var.tensor();
+        let values: Vec<f32> = tensor.to_flat::<f32>().expect("values");
+        let moved: Vec<f32> = values
+            .iter()
+            .zip(direction)
+            .map(|(x, d)| x + by * d)
+            .collect();
+        let moved = Tensor::from_vec(moved, tensor.dims(), &Device::cpu()).expect("a tensor");
+        weight.var.set(&moved).expect("values");
+    }
+}
+
+#[test]
+fn windows_of_a_batch_give_the_logits_of_a_text_in_pieces() {
+    for name in FAMILIES {
+        let model = open(&golden(name), None);
+        let batch = batch(2, 20, model.architecture.vocab as u64);
+        let geometry = &model.architecture.geometry;
+        let plans = model.scheme.layer_plans(geometry, Len(20)).expect("plans");
+        let ready = model.ready(&plans, 20).expect("plans");
+        let hidden = model.hidden(&batch, &ready, Pass::Evaluate).expect("rows");
+        let rows: Vec<Vec<f32>> = hidden.rows.to_vec2().expect("rows");
+        for window in 0..2 {
+            let ids = &batch.tokens[window * 20..(window + 1) * 20];
+            model
+                .run(ids, 7, |first, piece| {
+                    for (at, row) in piece.to_vec2::<f32>()?.iter().enumerate() {
+                        let whole = &rows[window * 20 + first + at];
+                        for (x, y) in row.iter().zip(whole) {
+                            // Two orders of summation in single precision.
+                            assert!((x - y).abs() < 2e-4 * (1.0 + y.abs()), "{name}: {x}, {y}");
+                        }
+                    }
+                    Ok(())
+                })
+                .expect("a run");
+        }
+    }
+}
+
+#[test]
+fn gradients_of_every_family_agree_with_differences_of_the_loss() {
+    for name in FAMILIES {
+        for lora in [None, Some(LoraConfig::default())] {
+            let model = tuned(&golden(name), None, 16, lora.as_ref());
+            let batch = batch(2, 16, model.architecture.vocab as u64);
+            let geometry = &model.architecture.geometry;
+            let plans = model.scheme.layer_plans(geometry, Len(16)).expect("plans");
+            let ready = model.ready(&plans, 16).expect("plans");
+            // Away from the start of adapters, where half of the gradients are 0.
+            let mut stream = Stream::new(9, "start");
+            let noise = |scale: f64, stream: &mut Stream| -> Vec<Vec<f32>> {
+                let sizes = model
+                    .weights()
+                    .values()
+                    .map(|w| w.var.tensor().elem_count());
+                sizes
+                    .map(|n| (0..n).map(|_| (scale * stream.normal()) as f32).collect())
+                    .collect()
+            };
+            shift(&model, &noise(0.02, &mut stream), 1.0);
+            let (value, _) = model.loss(&batch, &ready).expect("a loss");
+            let gradients = value.backward().expect("gradients");
+            // Along the gradient itself the loss changes by its square norm: every weight takes part.
+            let mut directions = Vec::new();
+            let mut square = 0.0;
+            for (weight_name, weight) in model.weights() {
+                let gradient = gradients.get(&weight.var);
+                let gradient = gradient.unwrap_or_else(|| panic!("{name}: {weight_name} has none"));
+                let flat: Vec<f32> = gradient.to_flat().expect("values");
+                let norm: f64 = flat.iter().map(|x| f64::from(x * x)).sum();
+                // A bias of keys moves all scores of a query alike.
+                if !weight_name.ends_with("qkv.bias") {
+                    assert!(norm > 0.0, "{name}: the gradient of {weight_name} is 0");
+                }
+                square += norm;
+                directions.push(flat);
+            }
+            let step = (2e-3 / square.sqrt()) as f32;
+            shift(&model, &directions, step);
+            let above = loss(&model, &batch);
+            shift(&model, &directions, -2.0 * step);
+            let below = loss(&model, &batch);
+            let slope = (above - below) / (2.0 * f64::from(step));
+            // Differences of losses in single precision, whose curvature is that of random weights.
+            assert!(
+                (slope - square).abs() < 0.03 * square,
+                "{name}, adapters {}: slope {slope}, gradient {square}",
+                lora.is_some()
+            );
+        }
+    }
+}
+
+#[test]
+fn adapters_are_the_same_model_when_they_are_merged_and_saved() {
+    let (from, folder) = (golden("llama-default"), TempDir::new().expect("a folder"));
+    let lora = LoraConfig {
+        rank: 3,
+        alpha: 7.0,
+        embeddings_and_norms: true,
+    };
+    let plain = tuned(&from, None, 32, None);
+    let model = tuned(&from, Some("pi,factor=4"), 32, Some(&lora));
+    let batch = batch(1, 40, model.architecture.vocab as u64);
+    let with_pi = loss(&open(&from, Some("pi,factor=4")), &batch);
+    // The second matrices start at 0.
+    assert_eq!(loss(&model, &batch), with_pi);
+    let mut stream = Stream::new(1, "adapters");
+    let sizes = model
+        .weights()
+        .values()
+        .map(|w| w.var.tensor().elem_count());
+    let noise: Vec<Vec<f32>> = sizes
+        .map(|n| (0..n).map(|_| 0.1 * stream.normal() as f32).collect())
+        .collect();
+    shift(&model, &noise, 1.0);
+    let learned = model.parameters();
+    assert_eq!(learned.1, 0);
+    assert!(learned.0 > plain.parameters().0);
+    let expected = loss(&model, &batch);
+    assert!((expected - with_pi).abs() > 1e-2, "{expected}, {with_pi}");
+    save_pretrained(&model, &from, 128, &Registry::builtin(), folder.path()).expect("a folder");
+    let again = open(folder.path(), None);
+    assert_eq!(again.scheme.id(), "pi");
+    assert_eq!(again.architecture.geometry.trained_length, 128);
+    let found = loss(&again, &batch);
+    assert!((found - expected).abs() < 1e-5, "{found}, {expected}");
+}
+
+#[test]
+fn every_family_is_saved_as_it_was_loaded() {
+    for (name, schemes) in [
+        (
+            "llama-biases",
+            vec!["pi,factor=4", "yarn,factor=4", "dynamic-ntk,factor=2"],
+        ),
+        ("mistral-default", vec!["yarn,factor=4", "ntk,factor=3"]),
+        ("qwen2-yarn", vec!["yarn,factor=8,trained_length=32"]),
+        ("qwen3-llama3", vec!["pi,factor=2"]),
+        ("phi3-default", vec!["pi,factor=4"]),
+        (
+            "gpt_neox-default",
+            vec!["pi,factor=4", "yarn,factor=4", "ntk,factor=2"],
+        ),
+        ("gpt2", vec![]),
+        ("bloom", vec![]),
+        ("mpt", vec![]),
+        ("gemma2", vec!["pi,factor=2"]),
+        ("falcon-alibi", vec![]),
+        ("falcon-groups", vec!["pi,factor=2"]),
+        ("falcon-one-head", vec!["ntk,factor=2"]),
+    ] {
+        let own = std::iter::once(None);
+        for scheme in own.chain(schemes.into_iter().map(Some)) {
+            let folder = TempDir::new().expect("a folder");
+            let mut from = golden(name);
+            if !from.join("model.safetensors").exists() {
+                // Scalings of one family share weights.
+                let family = name.split('-').next().expect("a family");
+                let copy = TempDir::new().expect("a folder").keep();
+                std::fs::copy(from.join("config.json"), copy.join("config.json")).expect("a copy");
+                let weights = golden(&format!("{family}-default")).join("model.safetensors");
+                std::fs::copy(weights, copy.join("model.safetensors")).expect("a copy");
+                from = copy;
+            }
+            let model = open(&from, scheme);
+            let saved = save_pretrained(&model, &from, 64, &Registry::builtin(), folder.path());
+            saved.unwrap_or_else(|e| panic!("{name} under {scheme:?}: {e}"));
+            let again = open(folder.path(), None);
+            for len in [20, 80] {
+                let ids: Vec<u32> = (0..len).map(|i| (i * 7 % 64) as u32).collect();
+                let logits = |model: &Pretrained| {
+                    let mut all = Vec::new();
+                    let run = model.run(&ids, 100, |_, hidden| {
+                        all.extend(model.logits(hidden)?.to_flat::<f32>()?);
+                        Ok(())
+                    });
+                    run.expect("logits");
+                    all
+                };
+                let (ours, theirs) = (logits(&model), logits(&again));
+                let far = ours.iter().zip(&theirs).map(|(x, y)| (x - y).abs());
+                let far = far.fold(0.0, f32::max);
+                // A base that was found from frequencies is rounded; the 1 of Gemma's norms is added and taken off.
+                assert!(far < 1e-4, "{name} under {scheme:?}, {len} tokens: {far}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_scheme_without_a_form_in_a_config_is_refused_before_anything_is_written() {
+    let (from, folder) = (golden("llama-default"), TempDir::new().expect("a folder"));
+    let out = folder.path().join("out");
+    let model = open(&from, Some("rerope"));
+    let error =
+        save_pretrained(&model, &from, 64, &Registry::builtin(), &out).expect_err("refused");
+    assert!(error.to_string().contains("rerope has no form"), "{error}");
+    assert!(!out.exists());
+    save_pretrained(&open(&from, None), &from, 64, &Registry::builtin(), &out).expect("a folder");
+    let error = save_pretrained(&open(&from, None), &from, 64, &Registry::builtin(), &out);
+    let error = error.expect_err("a folder that is taken").to_string();
+    assert!(error.contains("expected a new folder"), "{error}");
+}
