@@ -60,6 +60,8 @@ pub mod scalar;
 pub mod tables;
 pub mod tensor;
 mod tokens;
+#[cfg(feature = "wgpu")]
+pub mod wgpu;
 
 #[cfg(test)]
 mod equality;

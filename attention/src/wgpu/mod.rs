@@ -1,0 +1,17 @@
+//! The engine for any GPU that wgpu reaches (Vulkan, Metal, DirectX 12): device arrays, WGSL kernels, gradients.
+//!
+//! [`context`] owns the device, [`array`] the operations, [`tape`] their gradients. Kernels are text made where they are
+//! used; a pipeline is compiled once per text.
+
+pub mod array;
+pub mod context;
+mod kernels;
+pub mod optim;
+pub mod tape;
+
+#[cfg(test)]
+mod tests;
+
+pub use array::{Array, Kind};
+pub use context::Context;
+pub use tape::Traced;
