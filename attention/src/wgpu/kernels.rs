@@ -27,6 +27,7 @@ pub(super) fn header(bindings: &[Binding]) -> String {
 fn word(i: u32) -> u32 { return info[i + 1u]; }
 fn real(i: u32) -> f32 { return bitcast<f32>(info[i + 1u]); }
 fn inf() -> f32 { return bitcast<f32>(info[0]); }
+fn nan() -> f32 { return bitcast<f32>(info[0] | 0x400000u); }
 "
 }
 
@@ -69,12 +70,12 @@ pub(super) fn map(inputs: &[Kind], output: Kind, formula: &str) -> String {
         "
 fn place(at: u32, input: u32) -> u32 {{
     let rank = word(1u);
-    let layout = 2u + rank + input * (rank + 1u);
+    let start = 2u + rank + input * (rank + 1u);
     var left = at;
-    var place = word(layout);
+    var place = word(start);
     for (var d = rank; d > 0u; d--) {{
         let size = word(1u + d);
-        place += (left % size) * word(layout + d);
+        place += (left % size) * word(start + d);
         left /= size;
     }}
     return place;
@@ -235,7 +236,7 @@ pub(super) fn select(kind: Kind, each: bool) -> String {
         "(at / inner) % word(1u)"
     };
     let nothing = match kind {
-        Kind::F32 => "inf() - inf()",
+        Kind::F32 => "nan()",
         Kind::U32 => "0xffffffffu",
     };
     let body = format!(
@@ -378,7 +379,7 @@ pub(super) fn adamw() -> String {
     if (clip > 0.0 && norm > clip) { scale = clip / norm; }
     // A norm that is no number must reach the parameters, where the caller sees it; as bits, since a compiler may take
     // every float for finite.
-    if ((bitcast<u32>(norm) & 0x7f800000u) == 0x7f800000u) { scale = inf() - inf(); }
+    if ((bitcast<u32>(norm) & 0x7f800000u) == 0x7f800000u) { scale = nan(); }
     let g = gradient[at] * scale;
     m[at] = real(2u) * m[at] + (1.0 - real(2u)) * g;
     v[at] = real(3u) * v[at] + (1.0 - real(3u)) * g * g;
