@@ -4,6 +4,7 @@
 //! used; a pipeline is compiled once per text.
 
 pub mod array;
+pub mod attend;
 pub mod context;
 mod kernels;
 pub mod optim;
