@@ -1,5 +1,7 @@
 //! The open adapter: buffers from a pool, pipelines by shader text, commands gathered into few submissions.
 
+use super::adapters::{adapters, label};
+use super::pool::{Pool, size_class};
 use crate::{DeviceSpec, Error, Result};
 use ::wgpu;
 use std::collections::HashMap;
@@ -11,9 +13,6 @@ const COMMANDS_PER_SUBMISSION: usize = 256;
 
 /// Room for the sizes and strides of the commands of one submission.
 const INFO_BYTES: usize = 1 << 20;
-
-/// Unused buffers that are kept; beyond it they are freed.
-const POOL_BYTES: u64 = 1 << 30;
 
 /// Threads of a workgroup in every kernel of one dimension; each adapter allows them.
 pub(crate) const GROUP: usize = 64;
@@ -36,13 +35,6 @@ struct Inner {
     fault: Arc<Mutex<Option<String>>>,
 }
 
-/// Buffers that nobody uses, by size.
-#[derive(Default)]
-struct Pool {
-    free: HashMap<u64, Vec<wgpu::Buffer>>,
-    bytes: u64,
-}
-
 /// Commands that are not handed over yet.
 #[derive(Default)]
 struct Pending {
@@ -61,12 +53,7 @@ pub(crate) struct Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let mut pool = lock(&self.context.0.pool);
-        let size = self.raw.size();
-        if pool.bytes + size <= POOL_BYTES {
-            pool.bytes += size;
-            pool.free.entry(size).or_default().push(self.raw.clone());
-        }
+        lock(&self.context.0.pool).keep(self.raw.clone());
     }
 }
 
@@ -85,39 +72,6 @@ impl fmt::Debug for Context {
 /// A panic elsewhere leaves maps of buffers and pipelines whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn instance() -> wgpu::Instance {
-    wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle())
-}
-
-/// Adapters of this machine that can compute, in the order of their ordinals: real GPUs first.
-fn adapters() -> Vec<wgpu::Adapter> {
-    let found = instance().enumerate_adapters(wgpu::Backends::PRIMARY);
-    let mut found = pollster::block_on(found);
-    let rank = |adapter: &wgpu::Adapter| match adapter.get_info().device_type {
-        wgpu::DeviceType::DiscreteGpu => 0,
-        wgpu::DeviceType::IntegratedGpu => 1,
-        wgpu::DeviceType::VirtualGpu => 2,
-        wgpu::DeviceType::Other => 3,
-        wgpu::DeviceType::Cpu => 4,
-    };
-    found.sort_by_key(rank);
-    found
-}
-
-fn label(adapter: &wgpu::AdapterInfo) -> String {
-    let software = match adapter.device_type {
-        wgpu::DeviceType::Cpu => ", software",
-        _ => "",
-    };
-    let driver = format!("{} {}", adapter.driver, adapter.driver_info);
-    format!(
-        "{} ({:?}, {}{software})",
-        adapter.name,
-        adapter.backend,
-        driver.trim()
-    )
 }
 
 impl Context {
@@ -232,7 +186,8 @@ impl Context {
             )));
         }
         let size = size_class(bytes).min(self.0.limits.max_buffer_size & !3);
-        let raw = match self.reuse(size) {
+        let unused = lock(&self.0.pool).take(size);
+        let raw = match unused {
             Some(raw) => raw,
             None => self.create(size)?,
         };
@@ -241,13 +196,6 @@ impl Context {
             bytes,
             context: self.clone(),
         }))
-    }
-
-    fn reuse(&self, size: u64) -> Option<wgpu::Buffer> {
-        let mut pool = lock(&self.0.pool);
-        let raw = pool.free.get_mut(&size)?.pop()?;
-        pool.bytes -= size;
-        Some(raw)
     }
 
     fn create(&self, size: u64) -> Result<wgpu::Buffer> {
@@ -428,14 +376,5 @@ impl Context {
     /// Number of kernels compiled so far.
     pub fn kernels(&self) -> usize {
         lock(&self.0.pipelines).len()
-    }
-}
-
-/// Few sizes, so that buffers fit again: powers of two, above 1 MiB whole MiB.
-fn size_class(bytes: u64) -> u64 {
-    if bytes <= 1 << 20 {
-        bytes.next_power_of_two().max(256)
-    } else {
-        bytes.next_multiple_of(1 << 20)
     }
 }

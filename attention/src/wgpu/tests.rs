@@ -1,6 +1,7 @@
 //! Device arrays against candle on the processor.
 
 mod tape;
+mod train;
 
 use super::array::{Array, Kind};
 use super::context::Context;

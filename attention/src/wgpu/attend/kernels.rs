@@ -20,7 +20,7 @@ pub(super) struct Shape {
 }
 
 /// Reads what every kernel reads. Words: lines, heads, key/value heads, queries, keys, first query, first key, whether
-/// causal, window, sinks, address of the documents, scale; then what the formulas need.
+/// causal, window, sinks, address of the documents, scale, address of the hidden tiles; then what the formulas need.
 const COMMON: &str = "
 fn heads() -> u32 { return word(1u); }
 fn kv_heads() -> u32 { return word(2u); }
@@ -47,6 +47,12 @@ fn sees(qi: u32, kj: u32) -> bool {
     let documents = word(10u);
     if (documents == 0xffffffffu) { return true; }
     return data[documents + i] == data[documents + j];
+}
+// Whether the score hides the whole tile that the pair lies in.
+fn skips(qi: u32, kj: u32) -> bool {
+    let tiles = word(12u);
+    if (tiles == 0xffffffffu) { return false; }
+    return data[tiles + qi / 64u * ((keys() + 63u) / 64u) + kj / 64u] != 0u;
 }
 // Key numbers that query qi may see: from x to before y.
 fn reach_of_query(qi: u32) -> vec2<u32> {
@@ -170,6 +176,10 @@ fn query_factor({ARGUMENTS}) -> f32 {{
     var largest = -inf();
     var total = 0.0;
     for (var kj = reach.x; kj < reach.y; kj++) {{
+        if ((kj == reach.x || kj % 64u == 0u) && skips(qi, kj)) {{
+            kj |= 63u;
+            continue;
+        }}
         if (!sees(qi, kj)) {{ continue; }}
         let krow = kv_line * keys() + kj;
 {raws}        let s = score(batch, head, qi, kj, raws);
@@ -253,6 +263,10 @@ fn give(at: u32, x: f32) {{
     var sums: array<f32, {turns} * {dim}>;
     var by_factor = 0.0;
     for (var kj = reach.x; kj < reach.y; kj++) {{
+        if ((kj == reach.x || kj % 64u == 0u) && skips(qi, kj)) {{
+            kj |= 63u;
+            continue;
+        }}
         if (!sees(qi, kj)) {{ continue; }}
         let krow = kv_line * keys() + kj;
 {raws}{pair}        for (var t = 0u; t < {turns}u; t++) {{
@@ -311,6 +325,10 @@ fn give(at: u32, x: f32) {{
     for (var member = 0u; member < members; member++) {{
     let head = kv_line % kv_heads() * members + member;
     for (var qi = reach.x; qi < reach.y; qi++) {{
+        if ((qi == reach.x || qi % 64u == 0u) && skips(qi, kj)) {{
+            qi |= 63u;
+            continue;
+        }}
         if (!sees(qi, kj)) {{ continue; }}
         let qrow = (batch * heads() + head) * queries() + qi;
         let factor = query_factor(batch, head, qi, 0u);

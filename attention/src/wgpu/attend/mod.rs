@@ -3,6 +3,7 @@
 mod kernels;
 mod program;
 mod rotate;
+mod rules;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -10,7 +11,7 @@ mod words;
 use super::array::{Array, Kind};
 use super::context::{Context, GROUP};
 use super::tape::{Backward, Traced};
-use crate::expr::Side;
+use crate::expr::{Expr, Side, Tile};
 use crate::mask::Mask;
 use crate::prepared::Prepared;
 use crate::{Error, Result};
@@ -18,6 +19,7 @@ use kernels::Shape;
 use program::{Lowering, Places};
 use rotate::Rotor;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use words::{Data, Words};
 
@@ -215,6 +217,43 @@ fn fixed_words(prepared: &Prepared, mask: &Mask, data: &mut Data, words: &mut Wo
         words.add(x);
     }
     words.bits((prepared.scale() as f32).to_bits());
+    let tiles = hidden_tiles(prepared);
+    words.add(match tiles.iter().any(|hidden| *hidden == 1) {
+        true => data.add_whole(&tiles),
+        false => none,
+    });
+}
+
+/// Queries, and keys, of a tile that is skipped as a whole; the kernels' text says 64 as well.
+const TILE: usize = 64;
+
+/// 1 where the score hides a whole tile, whatever is learned: \[blocks of queries, tiles of keys\].
+fn hidden_tiles(prepared: &Prepared) -> Vec<u32> {
+    let score = &prepared.plan().score;
+    let never = !score.any(&|part| *part == Expr::Number(f64::NEG_INFINITY));
+    if never || !prepared.is_regular() {
+        return Vec::new();
+    }
+    let tiles = |all: Range<usize>| {
+        let end = all.end;
+        let starts = all.step_by(TILE);
+        starts.map(move |start| start..end.min(start + TILE))
+    };
+    let mut hidden = Vec::new();
+    for queries in tiles(prepared.queries()) {
+        for keys in tiles(prepared.keys()) {
+            let queries = queries.clone();
+            let causal = false;
+            let tile = Tile {
+                queries,
+                keys,
+                causal,
+            };
+            let bounds = score.bounds(&tile, prepared.tokens(), prepared.constants());
+            hidden.push(u32::from(bounds.is_hidden()));
+        }
+    }
+    hidden
 }
 
 impl Ready {

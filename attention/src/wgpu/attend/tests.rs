@@ -4,6 +4,7 @@ use super::{Fused, Params};
 use crate::DType;
 use crate::attend::Implementation;
 use crate::mask::Mask;
+use crate::plan::{Geometry, Init, Pairing, ParamSpec, Plan, Turn};
 use crate::testing::{Case, Outcome, case, noise};
 use crate::wgpu::tests::context;
 use crate::wgpu::{Array, Traced};
@@ -77,7 +78,7 @@ fn validate(shader: &str) {
 proptest! {
     #![proptest_config(ProptestConfig {
         // Every case compiles three kernels.
-        cases: 40,
+        cases: 30,
         max_global_rejects: 20_000,
         failure_persistence: None,
         max_shrink_iters: 30,
@@ -98,33 +99,121 @@ proptest! {
     }
 }
 
+/// A call of some scheme's kind that random plans are too short for.
+fn long(score: &str, shapes: &[(&str, &[usize])], mask: Mask, sizes: [usize; 4]) -> Case {
+    let [queries, keys, heads, kv_heads] = sizes;
+    let spec = |(name, shape): &(&str, &[usize])| ParamSpec {
+        name: name.to_string(),
+        shape: shape.to_vec(),
+        init: Init::Constant(0.5),
+        learned: true,
+        per_layer: false,
+        clamp: None,
+    };
+    let rotary = Turn::rotary(vec![1.0, 0.1, 0.01], 1.0, Pairing::HalfSplit);
+    Case {
+        plan: Plan {
+            turns: vec![rotary],
+            score: score.parse().unwrap(),
+            params: shapes.iter().map(spec).collect(),
+            ..Plan::default()
+        },
+        geometry: Geometry {
+            layers: 1,
+            width: 8,
+            heads,
+            kv_heads,
+            head_dim: 6,
+            trained_length: 64,
+        },
+        batch: 2,
+        queries: keys - queries..keys,
+        keys: 0..keys,
+        mask,
+        positions: None,
+        seed: 11,
+    }
+}
+
+#[track_caller]
+fn agrees(case: &Case) {
+    let naive = case.run(Implementation::Naive, DType::F64).unwrap();
+    let (distance, place) = naive.distance(&run(case).unwrap());
+    assert!(
+        distance < 2.0 * TOLERANCE,
+        "{distance} at {place}; score {}",
+        case.plan.score
+    );
+}
+
+#[test]
+fn calls_longer_than_a_workgroup() {
+    let causal = Mask::causal;
+    // Slopes by head, grouped heads.
+    agrees(&long(
+        "raw - slope[h] * (q - k)",
+        &[("slope", &[4])],
+        causal(),
+        [131, 131, 4, 2],
+    ));
+    // Logarithmic buckets of a learned table; queries at the end of the keys.
+    let buckets = "raw + t[h, min(select(q - k < 8, q - k, 8 + floor(4 * ln((q - k) / 8))), 15)]";
+    agrees(&long(
+        buckets,
+        &[("t", &[2, 16])],
+        causal(),
+        [67, 129, 2, 1],
+    ));
+    // A network of the relative position.
+    let net: [(&str, &[usize]); 4] = [
+        ("f.w1", &[5]),
+        ("f.b1", &[5]),
+        ("f.w2", &[2, 5]),
+        ("f.b2", &[2]),
+    ];
+    agrees(&long(
+        "raw + net f(log1p(q - k) / log1p(max(q, 16)))",
+        &net,
+        causal(),
+        [70, 70, 2, 2],
+    ));
+    // Documents, a window and sinks.
+    let documents = Some((0..90).map(|t| t / 37).collect());
+    let mask = Mask {
+        window: Some(20),
+        sinks: 3,
+        documents,
+        ..causal()
+    };
+    agrees(&long("raw", &[], mask, [90, 90, 2, 1]));
+}
+
+#[test]
+fn tiles_that_the_score_hides_are_skipped() {
+    let case = long(
+        "select(q - k < 30, raw, -inf)",
+        &[],
+        Mask::default(),
+        [200, 200, 2, 1],
+    );
+    let hidden = super::hidden_tiles(&case.prepared());
+    // Of 4 × 4 tiles: (2, 0), (3, 0), (3, 1).
+    let expected = [0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 1, 0, 0];
+    assert_eq!(hidden, expected);
+    agrees(&case);
+}
+
 #[test]
 fn a_missing_parameter_and_a_wrong_shape_are_named() {
-    let plan = crate::plan::Plan {
-        score: "raw - slope[h] * (q - k)".parse().unwrap(),
-        params: vec![crate::plan::ParamSpec {
-            name: "slope".into(),
-            shape: vec![2],
-            init: crate::plan::Init::Constant(0.5),
-            learned: true,
-            per_layer: false,
-            clamp: None,
-        }],
-        ..crate::plan::Plan::default()
-    };
-    let geometry = crate::plan::Geometry {
-        layers: 1,
-        width: 8,
-        heads: 2,
-        kv_heads: 1,
-        head_dim: 4,
-        trained_length: 8,
-    };
-    let device = crate::Device::cpu();
-    let prepared = crate::prepared::Prepared::new(&plan, &geometry, 0..3, 0..3, &device).unwrap();
-    let fused = Fused::new(context(), &prepared, &Mask::causal(), 1).unwrap();
+    let slopes = long(
+        "raw - slope[h] * (q - k)",
+        &[("slope", &[2])],
+        Mask::causal(),
+        [3, 3, 2, 1],
+    );
+    let fused = Fused::new(context(), &slopes.prepared(), &slopes.mask, 1).unwrap();
     let zeros = |dims: &[usize]| Traced::zeros(context(), dims).unwrap();
-    let (q, k) = (zeros(&[1, 2, 3, 4]), zeros(&[1, 1, 3, 4]));
+    let (q, k) = (zeros(&[1, 2, 3, 6]), zeros(&[1, 1, 3, 6]));
     let message = fused
         .attend(&q, &k, &k, &Params::new())
         .unwrap_err()
@@ -134,5 +223,5 @@ fn a_missing_parameter_and_a_wrong_shape_are_named() {
         .attend(&k, &k, &k, &Params::new())
         .unwrap_err()
         .to_string();
-    assert!(message.contains("[1, 2, 3, 4]"), "{message}");
+    assert!(message.contains("[1, 2, 3, 6]"), "{message}");
 }

@@ -1,0 +1,36 @@
+//! The adapters of this machine.
+
+use ::wgpu;
+
+fn instance() -> wgpu::Instance {
+    wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle())
+}
+
+/// Adapters of this machine that can compute, in the order of their ordinals: real GPUs first.
+pub(super) fn adapters() -> Vec<wgpu::Adapter> {
+    let found = instance().enumerate_adapters(wgpu::Backends::PRIMARY);
+    let mut found = pollster::block_on(found);
+    let rank = |adapter: &wgpu::Adapter| match adapter.get_info().device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    };
+    found.sort_by_key(rank);
+    found
+}
+
+pub(super) fn label(adapter: &wgpu::AdapterInfo) -> String {
+    let software = match adapter.device_type {
+        wgpu::DeviceType::Cpu => ", software",
+        _ => "",
+    };
+    let driver = format!("{} {}", adapter.driver, adapter.driver_info);
+    format!(
+        "{} ({:?}, {}{software})",
+        adapter.name,
+        adapter.backend,
+        driver.trim()
+    )
+}
