@@ -3,6 +3,13 @@
 mod bias;
 mod cost;
 mod formula;
+mod picture;
+mod rotation;
+mod served;
+
+pub use picture::{Scores, scores};
+pub use rotation::RotationReach;
+pub use served::Served;
 
 use crate::angles;
 use crate::card::{Family, Needs};
@@ -68,6 +75,12 @@ pub struct Explanation {
     pub bias: Option<Bias>,
     /// What it costs.
     pub cost: Cost,
+    /// How far its rotation carries, if it is a plain one.
+    pub rotation: Option<RotationReach>,
+    /// Which implementations of attention run it, and why the others do not.
+    pub implementations: Vec<Served>,
+    /// On which devices it runs in this build.
+    pub devices: Vec<Served>,
 }
 
 /// A formula as text and as LaTeX (maths mode).
@@ -203,6 +216,9 @@ pub fn explain(
         params: plan.params.iter().map(param).collect(),
         bias: bias::bias(&plan, model, reach, queries, keys)?,
         cost: cost::cost(&plan, model),
+        rotation: rotation::reach(&plan, model, reach),
+        implementations: served::implementations(&plan),
+        devices: served::devices(),
     })
 }
 

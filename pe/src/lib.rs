@@ -76,6 +76,7 @@ pub mod angles;
 mod card;
 mod error;
 mod explain;
+mod left_out;
 pub mod recipe;
 mod registry;
 mod scheme;
@@ -84,7 +85,11 @@ mod settings;
 
 pub use card::{Card, Family, Needs, Paper};
 pub use error::{PlanError, check, check_model};
-pub use explain::{Bias, Cost, Embedding, Explanation, Formula, Param, TurnPositions, explain};
+pub use explain::{
+    Bias, Cost, Embedding, Explanation, Formula, Param, RotationReach, Scores, Served,
+    TurnPositions, explain, scores,
+};
+pub use left_out::{LEFT_OUT, LeftOut};
 pub use registry::{Entry, Registry};
 pub use scheme::{AnyScheme, Len, Scheme};
 pub use settings::{Setting, settings};

@@ -9,7 +9,7 @@ mod variants;
 
 use bench::MODEL;
 use farspan_attention::plan::{Cache, Geometry, Plan};
-use farspan_pe::{AnyScheme, Entry, Len, Needs, PlanError, Registry, settings};
+use farspan_pe::{AnyScheme, Card, Entry, Len, Needs, PlanError, Registry, settings};
 use serde_json::{Value, json};
 use variants::{alternatives, bounds};
 
@@ -107,14 +107,14 @@ fn cards_are_complete() {
             "{id}: {}",
             card.idea
         );
+        let published = (2015..2100).contains(&card.paper.year)
+            && !card.paper.authors.is_empty()
+            && !card.paper.section.is_empty();
+        // What a config defines has no paper.
         assert!(
-            (2015..2100).contains(&card.paper.year),
+            published || card.paper == Card::BLANK.paper,
             "{id}: {}",
             card.paper
-        );
-        assert!(
-            !card.paper.authors.is_empty() && !card.paper.section.is_empty(),
-            "{id}"
         );
         let arxiv = card.paper.arxiv.split_once('.');
         let digits = |text: &str, count: &[usize]| {
@@ -308,7 +308,12 @@ fn odd_models_are_refused_or_served() {
     };
     for entry in Registry::builtin().entries() {
         let scheme = parsed(entry, json!({}));
-        let turns = scheme.plan(&MODEL, Len(1)).unwrap().turns.len();
+        let plan = scheme.plan(&MODEL, Len(1)).unwrap();
+        // A hook may turn channels itself.
+        if !plan.hooks.is_empty() {
+            continue;
+        }
+        let turns = plan.turns.len();
         let refused = scheme.plan(&odd, Len(1)).is_err();
         assert_eq!(
             refused,

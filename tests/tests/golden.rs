@@ -3,16 +3,30 @@
 
 #[path = "golden/bias.rs"]
 mod bias;
+#[path = "golden/blocks.rs"]
+mod blocks;
+#[path = "golden/content.rs"]
+mod content;
+#[path = "golden/contextual.rs"]
+mod contextual;
 #[path = "golden/frequencies.rs"]
 mod frequencies;
+#[path = "golden/invariants.rs"]
+mod invariants;
 #[path = "golden/places.rs"]
 mod places;
+#[path = "golden/relative.rs"]
+mod relative;
 #[path = "golden/remaps.rs"]
 mod remaps;
 #[path = "golden/rotary.rs"]
 mod rotary;
 #[path = "golden/rotation.rs"]
 mod rotation;
+#[path = "golden/tensors.rs"]
+mod tensors;
+#[path = "golden/turning.rs"]
+mod turning;
 
 use farspan_attention::expr::{Env, ParamValues, TokenValues};
 use farspan_attention::plan::{Geometry, Plan};

@@ -1,12 +1,16 @@
 //! `explain`: a scheme at given settings, in words and numbers.
 
 use super::table::{Table, number, wrap};
-use super::{Ended, Failure, json, print};
+use super::{Ended, Failure, json, print, tell};
 use crate::config::{self, LONGEST};
 use clap::Args;
 use farspan_attention::plan::Geometry;
-use farspan_pe::{Bias, Explanation, Len, Registry, explain};
+use farspan_pe::{
+    AnyScheme, Bias, Explanation, Len, Registry, RotationReach, Served, explain, scores,
+};
+use farspan_reports::figure::{Rasteriser, Theme, scores as figure};
 use std::fmt::Write;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -47,6 +51,12 @@ pub(super) struct Explain {
     /// Key positions that biases are shown for [default: 0, 1, 2, 4, … before the last query]
     #[arg(long, value_delimiter = ',')]
     keys: Option<Vec<usize>>,
+    /// Draw the score against distance and as a matrix: PREFIX-distance.png, PREFIX-matrix.png
+    #[arg(long, value_name = "PREFIX")]
+    png: Option<PathBuf>,
+    /// The same as SVG
+    #[arg(long, value_name = "PREFIX")]
+    svg: Option<PathBuf>,
     /// Print everything as JSON
     #[arg(long)]
     json: bool,
@@ -74,10 +84,52 @@ impl Explain {
         let keys = self.keys.clone().unwrap_or_else(|| before(last));
         let found = explain(scheme.as_ref(), &model, Len(length), &queries, &keys)?;
         if self.json {
-            json(&found)
+            json(&found)?;
         } else {
-            print(&text(&found))
+            print(&text(&found))?;
         }
+        self.draw(scheme.as_ref(), &model, length)
+    }
+
+    /// The pictures that were asked for.
+    fn draw(&self, scheme: &dyn AnyScheme, model: &Geometry, length: usize) -> Ended {
+        if self.png.is_none() && self.svg.is_none() {
+            return Ok(0);
+        }
+        let Some(found) = scores(scheme, model, Len(length))? else {
+            let text = format!(
+                "{} has no picture: its scores depend on the content of tokens",
+                scheme.id()
+            );
+            return Err(Failure::usage(text));
+        };
+        let title = scheme.card().title;
+        let names = found.heads.iter().map(|head| match found.heads.len() {
+            1 => "all heads".to_string(),
+            _ => format!("head {head}"),
+        });
+        let names: Vec<String> = names.collect();
+        let curves: Vec<_> = names.iter().cloned().zip(found.by_distance).collect();
+        let panels: Vec<_> = names.iter().cloned().zip(found.matrix).collect();
+        let drawings = [
+            (
+                "distance",
+                figure::by_distance(title, &found.distances, &curves, model.trained_length),
+            ),
+            ("matrix", figure::matrix(title, &found.positions, &panels)),
+        ];
+        let maker = Rasteriser::default();
+        for (what, drawing) in drawings {
+            let svg = drawing.file(Theme::Light);
+            if let Some(prefix) = &self.svg {
+                write(prefix, what, "svg", svg.as_bytes())?;
+            }
+            if let Some(prefix) = &self.png {
+                let png = maker.png(&svg).map_err(|e| Failure::usage(e.to_string()))?;
+                write(prefix, what, "png", &png)?;
+            }
+        }
+        Ok(0)
     }
 
     fn model(&self) -> Result<Geometry, Failure> {
@@ -110,6 +162,17 @@ impl Explain {
             trained_length: self.trained_length,
         })
     }
+}
+
+/// Writes PREFIX-WHAT.EXTENSION and names it on stderr.
+fn write(prefix: &Path, what: &str, extension: &str, bytes: &[u8]) -> Ended {
+    let mut name = prefix.as_os_str().to_owned();
+    name.push(format!("-{what}.{extension}"));
+    let path = PathBuf::from(name);
+    std::fs::write(&path, bytes)
+        .map_err(|e| Failure::usage(format!("cannot write {}: {e}", path.display())))?;
+    tell(&format!("wrote {}", path.display()));
+    Ok(0)
 }
 
 fn within(flag: &str, value: usize, most: usize) -> Result<(), Failure> {
@@ -188,8 +251,54 @@ fn text(e: &Explanation) -> String {
     wrap(&e.cost.text, WIDTH - 2)
         .iter()
         .for_each(|text| line(&format!("  {text}")));
+    if let Some(rotation) = &e.rotation {
+        line("\nHow far the rotation carries");
+        reach(e, rotation)
+            .iter()
+            .for_each(|text| line(&format!("  {text}")));
+    }
+    line("\nRuns with");
+    line(served(&e.implementations).trim_end());
+    line("\nRuns on");
+    line(served(&e.devices).trim_end());
     line(&format!("\nPlan {}", e.plan_hash));
     out
+}
+
+/// What theory says of a rotation.
+fn reach(e: &Explanation, rotation: &RotationReach) -> Vec<String> {
+    let mut lines = Vec::new();
+    let negative = match rotation.first_negative_distance {
+        Some(distance) => format!(
+            "from distance {distance} on, a key like the query may stand out less than others"
+        ),
+        None => format!(
+            "a key like the query stands out at all distances below {}",
+            e.length
+        ),
+    };
+    lines.push(format!("{negative} (arXiv 2405.14591)"));
+    if let Some(base) = rotation.smallest_base {
+        lines.push(format!(
+            "smallest base for which that holds up to {} tokens: about {base:.0}",
+            e.length
+        ));
+    }
+    lines.push(format!(
+        "{} of {} turned channels make a full turn within the trained length (critical dimension, arXiv 2310.05209)",
+        rotation.critical_dim,
+        2 * e.inv_freq.first().map_or(0, Vec::len)
+    ));
+    lines
+}
+
+fn served(list: &[Served]) -> String {
+    let mut table = Table::new(&["", "", ""]).indented(2);
+    for entry in list {
+        let runs = if entry.runs { "yes" } else { "no" };
+        table.row([entry.name.to_string(), runs.to_string(), entry.why.clone()]);
+    }
+    table.text()
 }
 
 fn settings(e: &Explanation) -> String {

@@ -16,6 +16,9 @@ pub(super) struct List {
     /// Print it as JSON
     #[arg(long)]
     json: bool,
+    /// Print schemes as a document with settings, formulas and papers
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -35,6 +38,14 @@ const BYTES: usize = 256;
 
 impl List {
     pub(super) fn run(&self, registry: &Registry) -> Ended {
+        if self.markdown {
+            return match self.what {
+                What::Schemes => print(&super::catalogue::markdown(registry)),
+                _ => Err(super::Failure::usage(
+                    "--markdown: only schemes are written as a document",
+                )),
+            };
+        }
         let (rows, table) = match self.what {
             What::Schemes => schemes(registry),
             What::Tasks => tasks(),

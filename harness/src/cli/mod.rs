@@ -3,6 +3,7 @@
 //! Exit codes: 0 fine · 1 finished, but cells failed or diverged · 2 wrong usage or config · 65 data or a model that
 //! cannot be used · 70 a bug · 74 input/output · 75 try again later · 130, 143 interrupted, resumable.
 
+mod catalogue;
 mod configs;
 mod doctor;
 mod explain;

@@ -5,6 +5,7 @@
 //! found, and as many at once as can be told apart.
 
 mod check;
+mod files;
 mod model;
 mod overrides;
 mod problem;
@@ -146,7 +147,11 @@ pub(crate) fn settings(arguments: &[String]) -> std::result::Result<serde_json::
         root.put(&path, node)
             .map_err(|blocked| format!("{} is no table", blocked.join(".")))?;
     }
-    Ok(root.json())
+    let mut found = None;
+    files::load(&mut root, "", &mut |_, key, what| {
+        found = found.take().or(Some(format!("{key}: {what}")))
+    });
+    found.map_or(Ok(root.json()), Err)
 }
 
 /// The keys that are no tables.

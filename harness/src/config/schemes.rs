@@ -1,5 +1,6 @@
 //! `[schemes.NAME.ID]`: which schemes a run has, and which weights an extension reads.
 
+use super::files;
 use super::problem::{Origins, Problems, Source, join};
 use super::read::read;
 use super::settings::{self, Place};
@@ -130,6 +131,9 @@ fn written<'a>(
     }
     let path = join(&path, id);
     let mut settings = table.clone();
+    files::load(&mut settings, &path, &mut |at, path, what| {
+        problems.add(at, path, what)
+    });
     let extends = settings.take(&[EXTENDS]);
     let named = matches!(
         settings.get("base"),

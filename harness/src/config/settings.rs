@@ -106,6 +106,9 @@ pub(super) fn plain(error: &PlanError) -> String {
         }
         PlanError::Setting {
             value, rule, hint, ..
+        } if rule.contains('\n') => format!("expected {rule}{hint}"),
+        PlanError::Setting {
+            value, rule, hint, ..
         } => format!("expected {rule}, found {value}{hint}"),
         other => other.to_string(),
     }

@@ -3,7 +3,7 @@
 use super::check::{LONGEST, Rules};
 use super::problem::{Problems, join};
 use super::schemes::Ready;
-use super::tree::Node;
+use super::tree::{Mark, Node};
 use super::types::{FinetuneConfig, StudyConfig, Task};
 use crate::model::Shape;
 use farspan_datasets::tasks::passkey::Passkey;
@@ -105,6 +105,55 @@ pub(super) fn scheme(
                 path,
                 format!("study {name}, training at {length} tokens: {what}"),
             );
+        }
+    }
+    positions(scheme, study, name, shape, problems);
+}
+
+/// Checks that the windows of a scheme can be drawn: those of training, or for an extension those of fine-tuning.
+fn positions(
+    scheme: &Ready,
+    study: &StudyConfig,
+    name: &str,
+    shape: &Shape,
+    problems: &mut Problems,
+) {
+    let Ok(recipe) = scheme.parsed.recipe(&shape.geometry) else {
+        return;
+    };
+    let trained = study.train.length;
+    let (asked, length, path, at) = match (&scheme.config.base, &scheme.config.finetune) {
+        (None, _) => (
+            study.train.positions,
+            trained,
+            "train.positions".to_string(),
+            Mark::Default,
+        ),
+        (Some(_), Some(finetune)) => (
+            finetune.positions,
+            finetune.window(trained),
+            join(&scheme.path, "finetune.positions"),
+            scheme.finetune_mark(),
+        ),
+        (Some(_), None) => return,
+    };
+    let Some(sampler) = recipe.positions.or(asked) else {
+        return;
+    };
+    if asked.is_some() && recipe.positions.is_some() {
+        let what = format!(
+            "study {name}: scheme {} draws positions by its own rule: leave this out",
+            scheme.config.id
+        );
+        problems.add(&at, path, what);
+        return;
+    }
+    if let Err(error) = sampler.check_length(length) {
+        let (own, at_own, what) = scheme.complaint(&error);
+        let what = format!("study {name}, training at {length} tokens: {what}");
+        match asked {
+            Some(_) => problems.add(&at, path, what),
+            None => problems.add(&at_own, own, what),
         }
     }
 }

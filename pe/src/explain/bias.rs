@@ -8,7 +8,7 @@ use farspan_attention::plan::{Geometry, Init, ParamSpec, Plan};
 use farspan_attention::scalar;
 
 /// Values of a parameter before training, or the mean of the distribution that they are drawn from, within bounds.
-fn typical(spec: &ParamSpec) -> Vec<f64> {
+pub(super) fn typical(spec: &ParamSpec) -> Vec<f64> {
     let mean = match &spec.init {
         Init::Values(values) => return values.clone(),
         Init::Constant(x) => *x,
@@ -26,6 +26,10 @@ pub(super) fn bias(
     queries: &[usize],
     keys: &[usize],
 ) -> Result<Option<Bias>, PlanError> {
+    // What content decides has no value of its own.
+    if !plan.score.token_names().is_empty() {
+        return Ok(None);
+    }
     if plan.score == Expr::Raw(0) || queries.is_empty() || keys.is_empty() {
         return Ok(None);
     }
@@ -58,7 +62,7 @@ pub(super) fn bias(
     }))
 }
 
-fn note(specs: &[&ParamSpec]) -> String {
+pub(super) fn note(specs: &[&ParamSpec]) -> String {
     let drawn = |spec: &&&ParamSpec| matches!(spec.init, Init::Uniform(..) | Init::Normal(..));
     let drawn: Vec<_> = specs
         .iter()

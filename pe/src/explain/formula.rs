@@ -3,6 +3,7 @@
 use super::Formula;
 use crate::card::Card;
 use farspan_attention::expr::Expr;
+use farspan_attention::hook::Stage;
 use farspan_attention::plan::{Plan, Positions, Rotation};
 
 /// Queries and keys are Q and K with the position in brackets; θ are the inverse frequencies of the turn.
@@ -11,6 +12,28 @@ pub(super) fn formula(card: &Card, plan: &Plan) -> Formula {
     if !card.formula.is_empty() {
         text.push(card.formula.to_string());
         latex.push(card.latex.to_string());
+    }
+    let mut said = |words: String| {
+        latex.push(format!(r"\text{{{}}}", words.replace('_', r"\_")));
+        text.push(words);
+    };
+    for token in &plan.tokens {
+        let sum = if token.cumulative {
+            "sum so far of "
+        } else {
+            ""
+        };
+        let (name, value, weight) = (&token.name, &token.value, &token.weight);
+        said(format!(
+            "{name} = {sum}{value}, raw = ⟨{weight}[h], x[t]⟩, x the layer's input"
+        ));
+    }
+    for hook in plan
+        .hooks
+        .iter()
+        .filter(|hook| hook.stage() == Stage::Inputs)
+    {
+        said(format!("before: {}", hook.describe()));
     }
     for p in 0..plan.raw_scores() {
         let (q, k, q_latex, k_latex) = match plan.turns.get(p) {
@@ -31,6 +54,15 @@ pub(super) fn formula(card: &Card, plan: &Plan) -> Formula {
     }
     text.push(format!("score = {}", plan.score));
     latex.push(format!(r"\mathrm{{score}}_{{ij}} = {}", plan.score.latex()));
+    for hook in plan
+        .hooks
+        .iter()
+        .filter(|hook| hook.stage() != Stage::Inputs)
+    {
+        let words = format!("{}: {}", hook.stage(), hook.describe());
+        latex.push(format!(r"\text{{{}}}", words.replace('_', r"\_")));
+        text.push(words);
+    }
     Formula {
         score: plan.score.to_string(),
         text: text.join("\n"),

@@ -3,6 +3,7 @@
 pub mod absolute;
 pub mod bias;
 pub mod contextual;
+pub mod custom;
 pub mod hybrid;
 pub mod plain;
 pub mod recipe;
@@ -21,4 +22,5 @@ pub(crate) const BUILTIN: &[&[Entry]] = &[
     hybrid::ENTRIES,
     recipe::ENTRIES,
     plain::ENTRIES,
+    custom::ENTRIES,
 ];

@@ -217,7 +217,10 @@ fn draw_dot(
         return;
     };
     if let Some((low, high)) = dot.interval {
-        canvas.line((at(low), y), (at(high), y), ink, 1.6);
+        // An interval of no width is a dot.
+        if at(high) - at(low) > 0.1 {
+            canvas.line((at(low), y), (at(high), y), ink, 1.6);
+        }
         for (end, cut) in [(low, low < scale.range().0), (high, high > scale.range().1)] {
             if cut {
                 let direction = if end == low { -1.0 } else { 1.0 };

@@ -15,6 +15,7 @@ mod multiples;
 mod palette;
 mod png;
 mod scale;
+pub mod scores;
 mod text;
 
 pub use catalogue::{Figure, figures};

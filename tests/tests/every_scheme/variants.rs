@@ -54,7 +54,9 @@ pub(crate) fn merged(context: &Value, change: &Value) -> Value {
 /// Values of the right type and within the stated bounds, other than the default.
 fn candidates(property: &Value) -> Vec<Value> {
     let types = property["type"].to_string();
-    let values: Vec<Value> = if types.contains("boolean") {
+    let values: Vec<Value> = if let Some(examples) = property["examples"].as_array() {
+        examples.clone()
+    } else if types.contains("boolean") {
         vec![json!(true), json!(false)]
     } else if types.contains("array") {
         // One element each, and the same twice.

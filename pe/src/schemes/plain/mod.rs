@@ -5,7 +5,7 @@ pub mod head_scale;
 pub mod llama4_temperature;
 pub mod log_n;
 pub mod nope;
-mod nope_or_rope;
+pub(super) mod nope_or_rope;
 pub mod ssmax;
 pub mod uniform_scale;
 

@@ -1,11 +1,11 @@
-//! What a temperature stands on: no positional encoding, or RoPE.
+//! What schemes stand on that turn nothing themselves: no positional encoding, or RoPE.
 
 use crate::angles::{Rotary, inv_freq};
 use crate::error::{self, PlanError};
 use farspan_attention::plan::{Geometry, Plan};
 
 /// The bounds of the setting `rope_base`.
-pub(super) fn check(rope_base: Option<f64>) -> Result<(), PlanError> {
+pub(in crate::schemes) fn check(rope_base: Option<f64>) -> Result<(), PlanError> {
     rope_base.map_or(Ok(()), |base| {
         let holds = base > 1.0 && base.is_finite();
         error::check("rope_base", base, "above 1 and finite", holds)
@@ -13,7 +13,10 @@ pub(super) fn check(rope_base: Option<f64>) -> Result<(), PlanError> {
 }
 
 /// RoPE with this base, or nothing.
-pub(super) fn plan(rope_base: Option<f64>, model: &Geometry) -> Result<Plan, PlanError> {
+pub(in crate::schemes) fn plan(
+    rope_base: Option<f64>,
+    model: &Geometry,
+) -> Result<Plan, PlanError> {
     let Some(base) = rope_base else {
         return Ok(Plan::default());
     };

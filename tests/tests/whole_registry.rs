@@ -1,0 +1,137 @@
+//! Every scheme of the registry at once: it trains, it is read past its trained length, and it is documented.
+
+use farspan_acceptance::{results, run, text};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests
+        .parent()
+        .expect("tests/ lies in the repository")
+        .to_path_buf()
+}
+
+fn ids() -> BTreeSet<String> {
+    let listed = run(&["list", "schemes", "--json"]);
+    let rows: Vec<Value> = serde_json::from_slice(&listed.stdout).expect("a list");
+    rows.iter()
+        .map(|row| row["id"].as_str().expect("an id").to_string())
+        .collect()
+}
+
+/// Half of the steps that the config asks for by itself are enough to see the loss fall.
+#[test]
+fn every_scheme_trains_and_is_read_at_four_times_the_trained_length() {
+    let out = tempfile::tempdir().expect("a temporary folder");
+    let folder = out.path().join("run").display().to_string();
+    let config = root()
+        .join("harness/configs/every-scheme.toml")
+        .display()
+        .to_string();
+    let output = run(&["run", &config, "train.steps=20", "--out", &folder]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let mut seen = BTreeSet::new();
+    for (cell, result) in results(Path::new(&folder)) {
+        let result: Value = serde_json::from_slice(&result).expect("JSON");
+        let scheme = &result["scheme"];
+        let name = format!("{} ({}, {cell})", scheme["name"], scheme["stage"]);
+        seen.insert(scheme["id"].as_str().expect("an id").to_string());
+        let curve: Vec<f64> = result["train"]["curve"]
+            .as_array()
+            .expect("a curve")
+            .iter()
+            .map(|point| point[1].as_f64().unwrap_or(f64::NAN))
+            .collect();
+        assert!(
+            curve.iter().all(|loss| loss.is_finite()),
+            "{name}: {curve:?}"
+        );
+        if scheme["stage"] == "trained" {
+            let tail = &curve[curve.len() - 5..];
+            let last = tail.iter().sum::<f64>() / tail.len() as f64;
+            assert!(
+                last < curve[0] - 0.3,
+                "{name}: the loss goes from {} to {last}",
+                curve[0]
+            );
+        }
+        let refused = |length: u64| {
+            let list = result["refused"].as_array().expect("a list").iter();
+            list.clone()
+                .any(|refusal| refusal["length"].as_u64() == Some(length))
+        };
+        for length in [64, 256] {
+            let measured: Vec<f64> = result["perplexity"]
+                .as_array()
+                .expect("a list")
+                .iter()
+                .filter(|entry| entry["length"].as_u64() == Some(length))
+                .flat_map(|entry| entry["nll"].as_array().expect("a list"))
+                .map(|nll| nll.as_f64().unwrap_or(f64::NAN))
+                .collect();
+            let whole = !measured.is_empty() && measured.iter().all(|nll| nll.is_finite());
+            // A table of positions ends where it ends, and says so.
+            assert!(whole != refused(length), "{name} at {length}: {measured:?}");
+        }
+    }
+    let missing: Vec<_> = ids().difference(&seen).cloned().collect();
+    assert!(missing.is_empty(), "not in every-scheme.toml: {missing:?}");
+}
+
+#[test]
+fn the_list_of_schemes_is_fresh() {
+    let made = run(&["list", "schemes", "--markdown"]);
+    let path = root().join("docs/schemes.md");
+    let kept = std::fs::read_to_string(&path).expect("docs/schemes.md");
+    assert!(
+        text(&made.stdout) == kept,
+        "docs/schemes.md is old: run `farspan list schemes --markdown > docs/schemes.md`"
+    );
+}
+
+/// The example of a crate with its own schemes: it explains them, trains them and reports them.
+#[test]
+fn schemes_of_another_crate_train_and_are_reported() {
+    let program = farspan_acceptance::program();
+    let example = program
+        .with_file_name("examples")
+        .join(format!("own_scheme{}", std::env::consts::EXE_SUFFIX));
+    let run = |args: &[&str]| {
+        let output = std::process::Command::new(&example).args(args).output();
+        let output = output.unwrap_or_else(|e| panic!("{}: {e}", example.display()));
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{args:?}\n{}",
+            text(&output.stderr)
+        );
+        text(&output.stdout)
+    };
+    assert!(run(&["explain", "log-alibi"]).contains("raw - slope[h] * log1p(q - k)"));
+    assert!(run(&["explain", "key-shift"]).contains("k[t] + share[h]·k[t-1]"));
+    let out = tempfile::tempdir().expect("a temporary folder");
+    let folder = out.path().join("run").display().to_string();
+    let config = root()
+        .join("harness/configs/own-scheme.toml")
+        .display()
+        .to_string();
+    run(&["run", &config, "train.steps=30", "--out", &folder]);
+    let losses: std::collections::BTreeMap<String, Value> = results(Path::new(&folder))
+        .iter()
+        .map(|(_, result)| serde_json::from_slice::<Value>(result).expect("JSON"))
+        .map(|result| {
+            (
+                result["scheme"]["name"].to_string(),
+                result["train"]["curve"].clone(),
+            )
+        })
+        .collect();
+    assert_eq!(losses.len(), 5);
+    // The scheme in Rust and the same one as text draw the same numbers and end at the same loss.
+    assert_eq!(losses["\"log-alibi\""].as_array().map(Vec::len), Some(30));
+    assert_eq!(losses["\"log-alibi\""], losses["\"as-text\""]);
+    let report = std::fs::read_to_string(Path::new(&folder).join("report/report.html"));
+    assert!(report.expect("a page").contains("Key shift"));
+}
