@@ -20,13 +20,13 @@ fn input(seed: u64, dims: &[usize], dtype: DType) -> Var {
     let values: Vec<f64> = values.iter().map(|x| f64::from(*x as f32)).collect();
     let tensor = Tensor::from_vec(values, dims, &Device::cpu()).unwrap();
     Var::new(Tensor::from_candle(
-        tensor.as_candle().to_dtype(dtype).unwrap(),
+        tensor.as_candle().unwrap().to_dtype(dtype).unwrap(),
     ))
     .unwrap()
 }
 
 fn flat(tensor: &Tensor) -> Vec<f64> {
-    let wide = tensor.as_candle().to_dtype(DType::F64).unwrap();
+    let wide = tensor.as_candle().unwrap().to_dtype(DType::F64).unwrap();
     Tensor::from_candle(wide).to_flat().unwrap()
 }
 

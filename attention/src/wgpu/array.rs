@@ -220,6 +220,22 @@ impl Array {
         Ok(array)
     }
 
+    /// Inserts an axis of size 1 at `axis`, which is at most the number of axes.
+    pub(super) fn unsqueeze(&self, axis: usize) -> Array {
+        let mut array = self.clone();
+        array.dims.insert(axis, 1);
+        array.strides.insert(axis, 0);
+        array
+    }
+
+    /// Removes `axis`, which has size 1.
+    pub(super) fn squeeze(&self, axis: usize) -> Array {
+        let mut array = self.clone();
+        array.dims.remove(axis);
+        array.strides.remove(axis);
+        array
+    }
+
     /// `len` elements of `axis` from `start`, without moving data.
     pub fn narrow(&self, axis: usize, start: usize, len: usize) -> Result<Array> {
         let size = self.axis(axis, "narrow")?;

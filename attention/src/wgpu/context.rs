@@ -4,7 +4,7 @@ use super::adapters::{adapters, label};
 use super::pool::{Pool, size_class};
 use crate::{DeviceSpec, Error, Result};
 use ::wgpu;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -78,6 +78,20 @@ impl Context {
     /// One line for each adapter of this machine, by ordinal: name, backend, driver, and whether it is software.
     pub fn list() -> Vec<String> {
         adapters().iter().map(|a| label(&a.get_info())).collect()
+    }
+
+    /// Adapter number `ordinal`, which is opened once for the whole process, and again after it was lost.
+    pub fn shared(ordinal: usize) -> Result<Context> {
+        static OPEN: Mutex<BTreeMap<usize, Context>> = Mutex::new(BTreeMap::new());
+        let mut open = lock(&OPEN);
+        if let Some(context) = open.get(&ordinal)
+            && context.check().is_ok()
+        {
+            return Ok(context.clone());
+        }
+        let context = Context::open(ordinal)?;
+        open.insert(ordinal, context.clone());
+        Ok(context)
     }
 
     /// Opens adapter number `ordinal`. Fails where there is none, or where its driver refuses.

@@ -8,7 +8,7 @@ pub mod array;
 pub mod attend;
 pub mod context;
 mod kernels;
-pub mod optim;
+pub(crate) mod optim;
 mod pool;
 pub mod tape;
 

@@ -58,7 +58,7 @@ enum Op {
 }
 
 /// The chain rule of a kernel of its own.
-pub(super) trait Backward: std::fmt::Debug + Send + Sync {
+pub(crate) trait Backward: std::fmt::Debug + Send + Sync {
     /// From the gradient of the result to those of the inputs, in their order; `None` where there is none.
     fn backward(&self, gradient: &Array) -> Result<Vec<Option<Array>>>;
 }
@@ -138,7 +138,7 @@ impl Traced {
     }
 
     /// The result of a kernel of its own.
-    pub(super) fn custom(array: Array, inputs: Vec<Traced>, rule: Box<dyn Backward>) -> Traced {
+    pub(crate) fn custom(array: Array, inputs: Vec<Traced>, rule: Box<dyn Backward>) -> Traced {
         let all: Vec<Traced> = inputs.clone();
         let all: Vec<&Traced> = all.iter().collect();
         Traced::made(array, &all, || Op::Custom(inputs, rule))

@@ -14,7 +14,7 @@ use super::tape::{Backward, Traced};
 use crate::expr::{Expr, Side, Tile};
 use crate::mask::Mask;
 use crate::prepared::Prepared;
-use crate::{Error, Result};
+use crate::{Error, Result, Tensor};
 use kernels::Shape;
 use program::{Lowering, Places};
 use rotate::Rotor;
@@ -25,6 +25,33 @@ use words::{Data, Words};
 
 /// Learned parameters by name, and token vectors as `name@q` (batch, heads, queries) and `name@k` (batch, heads, keys).
 pub type Params = BTreeMap<String, Traced>;
+
+/// As [`attend`](crate::attend::attend) with checked arguments on a device of wgpu; `params` holds exactly what the plan
+/// reads.
+pub(crate) fn attend(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    prepared: &Prepared,
+    params: &crate::attend::Params,
+    mask: &Mask,
+) -> Result<Tensor> {
+    let traced = |x: &Tensor| {
+        x.as_traced().cloned().ok_or_else(|| Error::Argument {
+            what: "attend",
+            expected: format!("f32 tensors on {}", prepared.device()),
+            found: format!("one of {} on {}", x.dtype().as_str(), x.device()),
+        })
+    };
+    let (q, k, v) = (traced(q)?, traced(k)?, traced(v)?);
+    let mut all = Params::new();
+    for (name, param) in params {
+        all.insert(name.clone(), traced(param)?);
+    }
+    let batch = q.dims().first().copied().unwrap_or(0);
+    let kernels = prepared.kernels(q.array().context(), mask, batch)?;
+    kernels.attend(&q, &k, &v, &all).map(Tensor::from_traced)
+}
 
 /// A plan made ready for calls of one shape on one device: kernels, tables and constants.
 #[derive(Clone, Debug)]
@@ -39,7 +66,6 @@ struct Ready {
     queries: usize,
     keys: usize,
     dim: usize,
-    turns: usize,
     rotors: Vec<(Rotor, Rotor)>,
     /// Names, shapes and addresses of what the formulas read of the caller's.
     needed: Vec<(String, Vec<usize>, usize)>,
@@ -54,12 +80,8 @@ impl Fused {
     /// Generates the kernels of `prepared` under `mask` for `batch` entries. Fails if the plan has hooks.
     pub fn new(context: &Context, prepared: &Prepared, mask: &Mask, batch: usize) -> Result<Fused> {
         let plan = prepared.plan();
-        if !plan.hooks.is_empty() {
-            return Err(Error::Unsupported {
-                name: "fused",
-                why: "its hooks are functions of tensors".into(),
-            });
-        }
+        let supported = crate::fused::supports(plan, prepared.device());
+        supported.map_err(|why| Error::Unsupported { name: "fused", why })?;
         mask.check(prepared.tokens())?;
         let geometry = prepared.geometry();
         let (needed, places) = needed(prepared, batch);
@@ -92,7 +114,6 @@ impl Fused {
             queries: prepared.queries().len(),
             keys: prepared.keys().len(),
             dim: geometry.head_dim,
-            turns,
             rotors: rotors.collect::<Result<_>>()?,
             needed,
             data: Array::from_u32(context, &data.0, &[count])?,

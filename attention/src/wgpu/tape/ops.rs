@@ -55,7 +55,7 @@ impl Traced {
     ) -> Result<Traced> {
         let dims = Array::common(self.dims(), other.dims())?;
         let (a, b) = (self.broadcast_as(&dims)?, other.broadcast_as(&dims)?);
-        let array = Array::map(&[&a.array, &b.array], Kind::F32, formula, &[])?;
+        let array = Array::map(&[&a.array, &b.array], self.array.kind(), formula, &[])?;
         Ok(Traced::made(array, &[self, other], || Op::Map {
             inputs: vec![a, b],
             numbers: Vec::new(),
@@ -122,6 +122,30 @@ impl Traced {
         sin, "sin(a)", "g * cos(a)";
         /// cos x
         cos, "cos(a)", "-g * sin(a)";
+    }
+
+    /// −1, 0 or 1; no gradient.
+    pub fn sign(&self) -> Result<Traced> {
+        self.unary("sign(a)", None, &[])
+    }
+
+    /// Larger of x and a constant; on a tie half of the gradient.
+    pub fn at_least(&self, low: f64) -> Result<Traced> {
+        let slope = "g * select(select(0.0, 0.5, a == p(0u)), 1.0, a > p(0u))";
+        self.unary("max(a, p(0u))", Some(slope), &[low])
+    }
+
+    /// Smaller of x and a constant; on a tie half of the gradient.
+    pub fn at_most(&self, high: f64) -> Result<Traced> {
+        let slope = "g * select(select(0.0, 0.5, a == p(0u)), 1.0, a < p(0u))";
+        self.unary("min(a, p(0u))", Some(slope), &[high])
+    }
+
+    /// 1 where the comparison `sign` (of WGSL) with a constant holds.
+    pub fn compare(&self, sign: &str, value: f64) -> Result<Traced> {
+        let formula = format!("select(0u, 1u, f32(a) {sign} p(0u))");
+        let array = Array::map(&[&self.array], Kind::U32, &formula, &[value])?;
+        Ok(Traced::constant(array))
     }
 
     /// Largest integer not above x; no gradient.
@@ -213,9 +237,7 @@ impl Traced {
             let expected = format!("{axis} axes or more");
             return Err(Error::shape("unsqueeze", expected, self.dims()));
         }
-        let mut dims = self.dims().to_vec();
-        dims.insert(axis, 1);
-        self.reshape(&dims)
+        Ok(self.viewed(self.array.unsqueeze(axis), Op::Reshape))
     }
 
     /// Removes an axis of size 1.
@@ -224,9 +246,7 @@ impl Traced {
             let expected = format!("one whose axis {axis} has size 1");
             return Err(Error::shape("squeeze", expected, self.dims()));
         }
-        let mut dims = self.dims().to_vec();
-        dims.remove(axis);
-        self.reshape(&dims)
+        Ok(self.viewed(self.array.squeeze(axis), Op::Reshape))
     }
 
     /// Joins along `axis`.

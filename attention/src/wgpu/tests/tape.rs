@@ -1,8 +1,7 @@
 //! Gradients against candle's, and the optimizer against that of the processor.
 
 use super::{Candle, both, close, context, same};
-use crate::optim::{AdamW as CpuAdamW, AdamWConfig, Moments};
-use crate::wgpu::optim::AdamW;
+use crate::optim::{AdamW, AdamWConfig};
 use crate::wgpu::{Array, Traced};
 use crate::{Device, Result, Tensor, Var};
 use candle_core::Var as CandleVar;
@@ -185,56 +184,43 @@ fn adamw_walks_like_that_of_the_processor() {
         weight_decay: 0.1,
         clip: 0.5,
     };
-    let (mut ours, mut theirs) = (AdamW::new(config), CpuAdamW::new(config));
-    let (mut traced, mut vars) = (Vec::new(), Vec::new());
-    for (i, (name, clamp)) in [("a", None), ("b", Some((-0.2, 0.3)))]
-        .into_iter()
-        .enumerate()
-    {
-        let (x, c) = both(i as u64, &[5, 3]);
-        let x = Traced::variable(&x).unwrap();
-        let var = Var::new(Tensor::from_candle(c)).unwrap();
-        ours.add(name, &x, 1.0 + i as f64, i == 0, clamp).unwrap();
-        theirs
-            .add(name, &var, 1.0 + i as f64, i == 0, clamp)
-            .unwrap();
-        traced.push(x);
-        vars.push(var);
-    }
+    let mut sides = [Device::from_context(context()), Device::cpu()].map(|device| {
+        let mut optimizer = AdamW::new(config);
+        let clamps = [("a", None), ("b", Some((-0.2, 0.3)))];
+        let vars = clamps.into_iter().enumerate().map(|(i, (name, clamp))| {
+            let (_, values) = both(i as u64, &[5, 3]);
+            let values = Tensor::from_candle(values).to_device(&device).unwrap();
+            let var = Var::new(values).unwrap();
+            optimizer
+                .add(name, &var, 1.0 + i as f64, i == 0, clamp)
+                .unwrap();
+            var
+        });
+        let vars: Vec<Var> = vars.collect();
+        (optimizer, vars)
+    });
     for step in 0..4 {
-        let y = traced[0].mul(&traced[1].sqr().unwrap()).unwrap();
-        let norm = ours.step(&y.backward().unwrap(), 0.01).unwrap();
-        let y = vars[0]
-            .tensor()
-            .mul(&vars[1].tensor().sqr().unwrap())
-            .unwrap();
-        let expected = theirs.step(&y.backward().unwrap(), 0.01).unwrap();
-        close(&norm.to_f32().unwrap(), &[expected as f32], 1e-5);
+        let norms = sides.each_mut().map(|(optimizer, vars)| {
+            let square = vars[1].tensor().sqr().unwrap();
+            let y = vars[0].tensor().mul(&square).unwrap();
+            let norm = optimizer.step(&y.backward().unwrap(), 0.01).unwrap();
+            norm.value().unwrap() as f32
+        });
+        close(&norms[..1], &norms[1..], 1e-5);
         if step == 1 {
-            let moments: Moments = ours.moments("a").unwrap();
-            let expected = theirs.moments("a").unwrap();
-            close(&moments.m, &expected.m, 1e-5);
-            close(&moments.v, &expected.v, 1e-5);
-            ours.set_moments("a", &expected).unwrap();
+            let [found, expected] = sides.each_ref().map(|(of, _)| of.moments("a").unwrap());
+            close(&found.m, &expected.m, 1e-5);
+            close(&found.v, &expected.v, 1e-5);
+            sides[0].0.set_moments("a", expected).unwrap();
         }
     }
-    for (x, var) in traced.iter().zip(&vars) {
-        close(
-            &x.array().to_f32().unwrap(),
-            &var.tensor().to_flat().unwrap(),
-            1e-5,
-        );
+    let values = |var: &Var| var.tensor().to_flat::<f32>().unwrap();
+    for (x, y) in sides[0].1.iter().zip(&sides[1].1) {
+        close(&values(x), &values(y), 1e-5);
     }
-    assert_eq!(ours.steps(), 4);
-    let lost = traced[0].affine(f64::INFINITY, 0.0).unwrap();
-    ours.step(&lost.backward().unwrap(), 0.01).unwrap();
-    assert!(
-        traced[0]
-            .array()
-            .to_f32()
-            .unwrap()
-            .iter()
-            .all(|x| x.is_nan())
-    );
-    assert_eq!(vars[0].tensor().device(), Device::cpu());
+    let (optimizer, vars) = &mut sides[0];
+    assert_eq!(optimizer.steps(), 4);
+    let lost = vars[0].tensor().affine(f64::INFINITY, 0.0).unwrap();
+    optimizer.step(&lost.backward().unwrap(), 0.01).unwrap();
+    assert!(values(&vars[0]).iter().all(|x| x.is_nan()));
 }

@@ -2,13 +2,10 @@
 
 use super::context;
 use crate::attend::{Implementation, Mask, attend};
-use crate::optim::{AdamW as CpuAdamW, AdamWConfig};
+use crate::optim::{AdamW, AdamWConfig};
 use crate::plan::{Geometry, Init, Pairing, ParamSpec, Plan, Turn};
 use crate::prepared::Prepared;
 use crate::testing::noise;
-use crate::wgpu::attend::Fused;
-use crate::wgpu::optim::AdamW;
-use crate::wgpu::{Array, Traced};
 use crate::{Device, Result, Tensor, Var, ops};
 use std::collections::BTreeMap;
 
@@ -45,7 +42,7 @@ fn tokens(step: usize) -> Vec<u32> {
     (0..BATCH * TOKENS).map(of).collect()
 }
 
-fn prepared() -> Prepared {
+fn prepared(device: &Device) -> Prepared {
     let plan = Plan {
         turns: vec![Turn::rotary(vec![1.0, 0.1], 1.0, Pairing::Interleaved)],
         score: "raw - slope[h] * log1p(max(q - k, 0))".parse().unwrap(),
@@ -67,7 +64,7 @@ fn prepared() -> Prepared {
         head_dim: WIDTH / HEADS,
         trained_length: TOKENS,
     };
-    Prepared::new(&plan, &geometry, 0..TOKENS, 0..TOKENS, &Device::cpu()).unwrap()
+    Prepared::new(&plan, &geometry, 0..TOKENS, 0..TOKENS, device).unwrap()
 }
 
 const CONFIG: AdamWConfig = AdamWConfig {
@@ -78,78 +75,11 @@ const CONFIG: AdamWConfig = AdamWConfig {
     clip: 1.0,
 };
 
-fn on_device() -> Result<Vec<f32>> {
-    let context = context();
-    let mut weights = BTreeMap::new();
+fn losses(device: &Device) -> Result<Vec<f32>> {
+    let mut vars = BTreeMap::new();
     let mut optimizer = AdamW::new(CONFIG);
     for (i, (name, dims)) in shapes().into_iter().enumerate() {
-        let x = Traced::variable(&Array::from_f32(context, &start(name, i, &dims), &dims)?)?;
-        optimizer.add(name, &x, 1.0, true, None)?;
-        weights.insert(name.to_string(), x);
-    }
-    let fused = Fused::new(context, &prepared(), &Mask::causal(), BATCH)?;
-    let norm = |x: &Traced| {
-        let mean = x.sqr()?.mean_keepdim(2)?;
-        x.div(&mean.affine(1.0, 1e-5)?.sqrt()?)?
-            .mul(&weights["norm"])
-    };
-    let linear = |x: &Traced, weight: &str| {
-        let (weight, inner) = (&weights[weight], x.dims()[2]);
-        let y = x
-            .reshape(&[BATCH * TOKENS, inner])?
-            .matmul(&weight.transpose(0, 1)?)?;
-        y.reshape(&[BATCH, TOKENS, weight.dims()[0]])
-    };
-    let mut losses = Vec::new();
-    for step in 0..STEPS {
-        let whole = |ids: Vec<u32>| {
-            Ok::<_, crate::Error>(Traced::constant(Array::from_u32(
-                context,
-                &ids,
-                &[ids.len()],
-            )?))
-        };
-        let (ids, targets) = (whole(tokens(step))?, whole(tokens(step + 1))?);
-        let x = weights["table"]
-            .index_select(&ids, 0)?
-            .reshape(&[BATCH, TOKENS, WIDTH])?;
-        let qkv = linear(&norm(&x)?, "qkv")?;
-        let part = |i: usize| {
-            let part = qkv.narrow(2, i * WIDTH, WIDTH)?;
-            part.reshape(&[BATCH, TOKENS, HEADS, WIDTH / HEADS])?
-                .transpose(1, 2)
-        };
-        let mixed = fused.attend(&part(0)?, &part(1)?, &part(2)?, &weights)?;
-        let mixed = mixed.transpose(1, 2)?.reshape(&[BATCH, TOKENS, WIDTH])?;
-        let x = x.add(&linear(&mixed, "out")?)?;
-        let both = linear(&norm(&x)?, "gate_up")?;
-        let hidden = both
-            .narrow(2, 0, 24)?
-            .silu()?
-            .mul(&both.narrow(2, 24, 24)?)?;
-        let x = norm(&x.add(&linear(&hidden, "down")?)?)?;
-        let logits = linear(&x, "table")?.reshape(&[BATCH * TOKENS, VOCAB])?;
-        let hit = logits.gather(&targets.unsqueeze(1)?, 1)?;
-        let loss = logits.log_sum_exp(1)?.sub(&hit)?.mean_all()?;
-        optimizer.step(&loss.backward()?, 0.01)?;
-        losses.push(loss);
-    }
-    // One wait for all of them.
-    let losses: Vec<Traced> = losses
-        .iter()
-        .map(|x| x.reshape(&[1]))
-        .collect::<Result<_>>()?;
-    Traced::cat(&losses.iter().collect::<Vec<_>>(), 0)?
-        .array()
-        .to_f32()
-}
-
-fn on_processor() -> Result<Vec<f32>> {
-    let device = Device::cpu();
-    let mut vars = BTreeMap::new();
-    let mut optimizer = CpuAdamW::new(CONFIG);
-    for (i, (name, dims)) in shapes().into_iter().enumerate() {
-        let var = Var::new(Tensor::from_vec(start(name, i, &dims), dims, &device)?)?;
+        let var = Var::new(Tensor::from_vec(start(name, i, &dims), dims, device)?)?;
         optimizer.add(name, &var, 1.0, true, None)?;
         vars.insert(name.to_string(), var);
     }
@@ -157,7 +87,7 @@ fn on_processor() -> Result<Vec<f32>> {
         .iter()
         .map(|(name, var)| (name.clone(), var.tensor().clone()))
         .collect();
-    let prepared = prepared();
+    let prepared = prepared(device);
     let norm = |x: &Tensor| ops::rms_norm(x, &weights["norm"], 1e-5);
     let mut losses = Vec::new();
     for step in 0..STEPS {
@@ -191,7 +121,7 @@ fn on_processor() -> Result<Vec<f32>> {
             .mul(&both.narrow(2, 24, 24)?)?;
         let x = norm(&x.add(&ops::linear(&hidden, &weights["down"])?)?)?;
         let logits = ops::linear(&x, &weights["table"])?.reshape((BATCH * TOKENS, VOCAB))?;
-        let targets = Tensor::from_vec(tokens(step + 1), (BATCH * TOKENS, 1), &device)?;
+        let targets = Tensor::from_vec(tokens(step + 1), (BATCH * TOKENS, 1), device)?;
         let total = logits.exp()?.sum_keepdim(1)?.log()?;
         let loss = total.sub(&logits.gather(&targets, 1)?)?.mean_all()?;
         optimizer.step(&loss.backward()?, 0.01)?;
@@ -202,7 +132,8 @@ fn on_processor() -> Result<Vec<f32>> {
 
 #[test]
 fn a_decoder_trains_alike_on_both_engines() {
-    let (found, expected) = (on_device().unwrap(), on_processor().unwrap());
+    let found = losses(&Device::from_context(context())).unwrap();
+    let expected = losses(&Device::cpu()).unwrap();
     super::close(&found, &expected, 1e-4);
     assert!(
         found[STEPS - 1] < 0.9 * found[0],
