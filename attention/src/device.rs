@@ -124,7 +124,11 @@ impl Device {
             #[cfg(feature = "wgpu")]
             DeviceSpec::Wgpu(ordinal) => {
                 let context = Context::shared(ordinal)?;
-                let note = format!("{spec}: as asked; {}", context.describe());
+                let note = format!(
+                    "{spec}: as asked; {}; {}",
+                    context.describe(),
+                    context.bounds()
+                );
                 Ok(Device::placed(Place::Wgpu(context), spec, note))
             }
         }
@@ -156,6 +160,19 @@ impl Device {
             spec,
             note: note.into(),
         }
+    }
+
+    /// Every adapter of wgpu on this machine with what opens it: name, backend, driver, limits, and whether it is
+    /// software. None where this build has no wgpu engine.
+    pub fn adapters() -> Vec<(DeviceSpec, String)> {
+        #[cfg(feature = "wgpu")]
+        let found = crate::wgpu::adapters::list();
+        #[cfg(not(feature = "wgpu"))]
+        let found = Vec::new();
+        let numbered = found.into_iter().enumerate();
+        numbered
+            .map(|(i, text)| (DeviceSpec::Wgpu(i), text))
+            .collect()
     }
 
     /// The kind and ordinal; never `Auto`.

@@ -21,6 +21,30 @@ pub(super) fn adapters() -> Vec<wgpu::Adapter> {
     found
 }
 
+/// One line for each adapter, by ordinal: what [`label`] says, and its limits.
+pub fn list() -> Vec<String> {
+    let adapters = adapters();
+    let each = adapters.iter();
+    each.map(|x| format!("{}; {}", label(&x.get_info()), bounds(&x.limits())))
+        .collect()
+}
+
+/// Most bytes that one array may have.
+pub(super) fn largest_array(limits: &wgpu::Limits) -> u64 {
+    limits
+        .max_buffer_size
+        .min(limits.max_storage_buffer_binding_size)
+}
+
+pub(super) fn bounds(limits: &wgpu::Limits) -> String {
+    format!(
+        "arrays up to {} MiB, {} arrays and {} KiB of shared memory per kernel",
+        largest_array(limits) >> 20,
+        limits.max_storage_buffers_per_shader_stage,
+        limits.max_compute_workgroup_storage_size >> 10
+    )
+}
+
 pub(super) fn label(adapter: &wgpu::AdapterInfo) -> String {
     let software = match adapter.device_type {
         wgpu::DeviceType::Cpu => ", software",

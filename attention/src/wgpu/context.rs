@@ -1,6 +1,6 @@
 //! The open adapter: buffers from a pool, pipelines by shader text, commands gathered into few submissions.
 
-use super::adapters::{adapters, label};
+use super::adapters::{adapters, bounds, label, largest_array};
 use super::pool::{Pool, size_class};
 use crate::{DeviceSpec, Error, Result};
 use ::wgpu;
@@ -75,11 +75,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Context {
-    /// One line for each adapter of this machine, by ordinal: name, backend, driver, and whether it is software.
-    pub fn list() -> Vec<String> {
-        adapters().iter().map(|a| label(&a.get_info())).collect()
-    }
-
     /// Adapter number `ordinal`, which is opened once for the whole process, and again after it was lost.
     pub fn shared(ordinal: usize) -> Result<Context> {
         static OPEN: Mutex<BTreeMap<usize, Context>> = Mutex::new(BTreeMap::new());
@@ -103,10 +98,12 @@ impl Context {
         };
         let adapters = adapters();
         let Some(adapter) = adapters.get(ordinal) else {
-            return Err(fail(format!(
-                "expected one of the {} adapters of Vulkan, Metal or DirectX 12 on this machine",
-                adapters.len()
-            )));
+            return Err(fail(match adapters.len() {
+                0 => "this machine shows no adapter of Vulkan, Metal or DirectX 12; install a driver \
+                      (on Debian and Ubuntu mesa-vulkan-drivers, which has a software one as well)"
+                    .into(),
+                n => format!("expected an adapter below {n}, the number on this machine"),
+            }));
         };
         let limits = adapter.limits();
         let descriptor = wgpu::DeviceDescriptor {
@@ -155,6 +152,11 @@ impl Context {
         label(&self.0.adapter)
     }
 
+    /// The limits that matter, in words.
+    pub fn bounds(&self) -> String {
+        bounds(&self.0.limits)
+    }
+
     /// Whether the adapter is a program on the processor.
     pub fn is_software(&self) -> bool {
         self.0.adapter.device_type == wgpu::DeviceType::Cpu
@@ -162,10 +164,7 @@ impl Context {
 
     /// Most bytes that one array may have.
     pub fn largest_array(&self) -> u64 {
-        let limits = &self.0.limits;
-        limits
-            .max_buffer_size
-            .min(limits.max_storage_buffer_binding_size)
+        largest_array(&self.0.limits)
     }
 
     /// Whether both are the same open adapter.

@@ -3,7 +3,7 @@
 //! [`context`] owns the device, [`array`] the operations, [`tape`] their gradients. Kernels are text made where they are
 //! used; a pipeline is compiled once per text.
 
-mod adapters;
+pub mod adapters;
 pub mod array;
 pub mod attend;
 pub mod context;

@@ -56,10 +56,10 @@ pub(super) fn same(found: &Array, expected: &Candle) {
 #[test]
 fn the_adapter_is_named_and_others_are_refused() {
     assert!(!context().describe().is_empty());
-    assert_eq!(Context::list()[0], context().describe());
+    assert!(crate::wgpu::adapters::list()[0].starts_with(&context().describe()));
     let message = Context::open(99).unwrap_err().to_string();
     assert!(
-        message.contains("wgpu:99") && message.contains("adapters"),
+        message.contains("wgpu:99") && message.contains("adapter below"),
         "{message}"
     );
     let message = context().alloc(1 << 40).unwrap_err().to_string();
