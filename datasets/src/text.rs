@@ -165,6 +165,18 @@ impl TextData {
         self.test.slots(test_len, test_segments).map(|_| ())
     }
 
+    /// Whether the validation part has a window of `len` fed tokens; the error says what is needed and what there is.
+    pub fn check_validation(&self, len: usize) -> Result<(), DataError> {
+        if self.validation.starts(len + 1).total() > 0 {
+            return Ok(());
+        }
+        let needed = format!("a document of at least {} tokens", len + 1);
+        let hint = "use more text, longer documents, a larger data.validation, or data.pack = true";
+        Err(self
+            .validation
+            .too_little("validation", needed, hint.into()))
+    }
+
     /// The training batch of a step: `rows` windows of `len` + 1 consecutive tokens, each start drawn uniformly from
     /// all that leave room for a window. A pure function of its arguments.
     ///

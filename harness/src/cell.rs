@@ -6,27 +6,26 @@
 use crate::config::types::{EvaluateConfig, SchemeConfig, Task, TrainConfig};
 use crate::evaluate::{Subject, passkey, perplexity};
 use crate::model::{Decoder, Shape, Values};
-use crate::train::{Batches, Progress, Step, Trainer};
+use crate::search::{Found, Searching};
+use crate::source::{CellBatches, Source};
+use crate::train::{Progress, Step, Trainer};
 use crate::{Error, Result, checkpoint, machine};
 use farspan_attention::Device;
 use farspan_attention::plan::{Place, Plan};
-use farspan_datasets::tasks::passkey::{Passkey, PasskeyConfig};
-use farspan_datasets::{Batch, DataConfig, TextData, rng::Stream};
-use farspan_pe::recipe::{LengthStage, Recipe, Sampler};
+use farspan_datasets::DataConfig;
+use farspan_datasets::tasks::passkey::PasskeyConfig;
+use farspan_pe::recipe::{LengthStage, Recipe};
+use farspan_pe::search::Search;
 use farspan_pe::{AnyScheme, Len, Registry};
 use farspan_reports::record::{
-    CellRecord, Cost, DataRecord, EngineRecord, ModelRecord, PartRecord, SCHEMA_VERSION,
-    SchemeRecord, Stage, State, Status, TrainRecord,
+    CellRecord, Cost, EngineRecord, ModelRecord, SCHEMA_VERSION, SchemeRecord, Stage, State,
+    Status, TrainRecord,
 };
 use farspan_reports::store::{Held, RunDir};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Windows that the validation loss is taken over.
-const VALIDATION_BATCHES: usize = 2;
-/// Seed of the validation prompts of a task: no run can have it, so no training batch repeats them.
-const VALIDATION_SEED: u64 = u64::MAX;
 /// Time between checkpoints, and between looks at the status file.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(20);
 /// Time that a cell of a killed runner is given to save its state and leave.
@@ -110,165 +109,6 @@ fn sorted(value: serde_json::Value) -> serde_json::Value {
     }
 }
 
-/// What the models of a study read.
-#[derive(Debug)]
-pub enum Source {
-    /// Text.
-    Text(Box<TextData>),
-    /// The passkey task.
-    Passkey(Passkey),
-}
-
-impl Source {
-    /// Opens the data of a study.
-    pub fn open(
-        task: Task,
-        data: Option<&DataConfig>,
-        passkey: Option<&PasskeyConfig>,
-        root: &Path,
-    ) -> Result<Source> {
-        match (task, data, passkey) {
-            (Task::Text, Some(data), _) => Ok(Source::Text(Box::new(TextData::open(
-                data,
-                root,
-                &machine::cache_dir(),
-            )?))),
-            (Task::Passkey, _, Some(passkey)) => Ok(Source::Passkey(Passkey::new(passkey)?)),
-            _ => Err(Error::Bug(format!(
-                "a study with task {task:?} lacks its data settings"
-            ))),
-        }
-    }
-
-    /// Vocabulary size.
-    pub fn vocab(&self) -> usize {
-        match self {
-            Source::Text(text) => text.vocab(),
-            Source::Passkey(task) => task.vocab(),
-        }
-    }
-
-    /// Hashes of data and tokenizer.
-    pub fn hashes(&self) -> (String, String) {
-        match self {
-            Source::Text(text) => (text.hash().to_string(), text.tokenizer_hash().to_string()),
-            Source::Passkey(task) => (task.hash(), "task symbols".to_string()),
-        }
-    }
-
-    /// Text of each token id.
-    fn token_texts(&self) -> Vec<String> {
-        let ids = 0..self.vocab() as u32;
-        match self {
-            Source::Text(text) => ids.map(|id| text.decode(&[id])).collect(),
-            Source::Passkey(task) => ids.map(|id| task.render(&[id])).collect(),
-        }
-    }
-
-    fn record(&self) -> DataRecord {
-        let (hash, tokenizer_hash) = self.hashes();
-        match self {
-            Source::Text(text) => DataRecord {
-                description: text.description(),
-                hash,
-                tokenizer: text.tokenizer_description(),
-                tokenizer_hash,
-                parts: text
-                    .parts()
-                    .iter()
-                    .map(|p| PartRecord {
-                        name: p.name.to_string(),
-                        documents: p.documents,
-                        tokens: p.tokens as u64,
-                    })
-                    .collect(),
-            },
-            Source::Passkey(task) => DataRecord {
-                description: task.description(),
-                hash,
-                tokenizer: format!("task symbols ({})", task.vocab()),
-                tokenizer_hash,
-                parts: Vec::new(),
-            },
-        }
-    }
-}
-
-/// The batches of one cell.
-struct CellBatches<'a> {
-    source: &'a Source,
-    seed: u64,
-    /// Fine-tuning goes on in the stream of batches where its base stopped.
-    first: u64,
-    /// Tokens of a step, which all lengths of windows share.
-    tokens: usize,
-    /// Where the tokens of a training window stand.
-    sampler: Option<Sampler>,
-    validation: Vec<Batch>,
-}
-
-impl<'a> CellBatches<'a> {
-    fn new(source: &'a Source, config: &CellConfig, recipe: &Recipe) -> CellBatches<'a> {
-        let (rows, len) = (config.train.batch, config.train.length);
-        let mut validation = match source {
-            Source::Text(text) => text.validation_batches(rows, len, VALIDATION_BATCHES),
-            Source::Passkey(task) => (0..VALIDATION_BATCHES as u64)
-                .map(|step| task.train_batch(VALIDATION_SEED, step, rows, len))
-                .collect(),
-        };
-        if let Some(sampler) = recipe.positions.filter(|_| recipe.in_evaluation) {
-            for (index, batch) in validation.iter_mut().enumerate() {
-                let mut stream = Stream::at(VALIDATION_SEED, "positions", index as u64);
-                draw_positions(&sampler, batch, &mut stream);
-            }
-        }
-        CellBatches {
-            source,
-            seed: config.seed,
-            first: config.base_steps,
-            tokens: rows * len,
-            sampler: recipe.positions.or(config.train.positions),
-            validation,
-        }
-    }
-}
-
-/// Lets the tokens of a batch stand where `sampler` says, whole windows at a time: for windows that must not be cut.
-pub(crate) fn draw_positions(sampler: &Sampler, batch: &mut Batch, stream: &mut Stream) {
-    let mut uniform = || stream.uniform();
-    let rows = (0..batch.rows).map(|_| sampler.draw(batch.len, batch.len, &mut uniform).positions);
-    batch.positions = Some(rows.flatten().collect());
-}
-
-impl Batches for CellBatches<'_> {
-    fn train(&self, step: u64, len: usize) -> Batch {
-        let (seed, step) = (self.seed, self.first + step);
-        let rows = (self.tokens / len).max(1);
-        let mut stream = Stream::at(seed, "positions/train", step);
-        match (self.source, &self.sampler) {
-            (Source::Text(text), None) => text.train_batch(seed, step, rows, len),
-            (Source::Passkey(task), None) => task.train_batch(seed, step, rows, len),
-            (Source::Text(text), Some(sampler)) => {
-                let longest = sampler.text(len);
-                text.train_cuts((seed, step), rows, len, longest, &mut |text| {
-                    let draw = sampler.draw(len, text, &mut || stream.uniform());
-                    (draw.tokens, draw.positions)
-                })
-            }
-            // The key must stay in its window.
-            (Source::Passkey(task), Some(sampler)) => {
-                let mut batch = task.train_batch(seed, step, rows, len);
-                draw_positions(sampler, &mut batch, &mut stream);
-                batch
-            }
-        }
-    }
-
-    fn validation(&self) -> &[Batch] {
-        &self.validation
-    }
-}
-
 /// How a cell ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -307,6 +147,7 @@ pub fn run(dir: &RunDir, id: &str, registry: &Registry, stop: StopFlag<'_>) -> R
         id,
         config: &config,
         stop,
+        steps: config.train.steps,
         cost: Cost::default(),
         reported: None,
     };
@@ -346,6 +187,8 @@ struct Running<'a> {
     id: &'a str,
     config: &'a CellConfig,
     stop: StopFlag<'a>,
+    /// Of the work at hand: training, or a search before it.
+    steps: u64,
     cost: Cost,
     reported: Option<Instant>,
 }
@@ -361,7 +204,7 @@ impl Running<'_> {
             schema_version: SCHEMA_VERSION,
             state,
             step,
-            steps: self.config.train.steps,
+            steps: self.steps,
             reason,
             updated: machine::now(),
             pid: Some(std::process::id()),
@@ -372,11 +215,19 @@ impl Running<'_> {
     fn go(&mut self, registry: &Registry) -> Result<Ended> {
         let config = self.config;
         let device = Device::open(&config.device)?;
-        let scheme = registry
+        let mut scheme = registry
             .parse(&config.scheme.id, config.scheme.settings.clone())
             .map_err(|e| Error::Config(format!("scheme {}: {e}", config.scheme.name)))?;
         let source = self.open_source()?;
-        let recipe = scheme.recipe(&config.shape.geometry)?;
+        let mut recipe = scheme.recipe(&config.shape.geometry)?;
+        let mut searched = None;
+        if let Some(search) = recipe.search.take() {
+            let Some(found) = self.search(&search, scheme.as_ref(), registry, &source, &device)?
+            else {
+                return Ok(Ended::Interrupted);
+            };
+            (scheme, searched) = (found.scheme, Some(found.record));
+        }
         let Some((model, finished)) = self.weights(scheme.as_ref(), &recipe, &source, &device)?
         else {
             let state = self.dir.status(self.id)?.map(|s| s.state);
@@ -393,10 +244,11 @@ impl Running<'_> {
             recipe: &recipe,
             seed: config.seed,
         };
-        let Some(record) = self.measure(&subject, &plans, &source, &finished)? else {
+        let Some(mut record) = self.measure(&subject, &plans, &source, &finished)? else {
             self.report(State::Interrupted, finished.progress.step, None)?;
             return Ok(Ended::Interrupted);
         };
+        record.search = searched;
         let seconds = finished.progress.seconds;
         let tokens = config.train.steps * (config.train.batch * config.train.length) as u64;
         self.cost.train_seconds = seconds;
@@ -433,6 +285,70 @@ impl Running<'_> {
         Ok(source)
     }
 
+    /// The base's weights, for an extension.
+    fn base(&self) -> Result<Option<(Values, Finished)>> {
+        let path = |base: &String| self.dir.cell_dir(base).join("checkpoint.safetensors");
+        let base = self.config.base.as_ref();
+        base.map(|base| checkpoint::load(&path(base))).transpose()
+    }
+
+    fn decoder(
+        &self,
+        plans: &[Plan],
+        values: Option<&Values>,
+        source: &Source,
+        device: &Device,
+    ) -> Result<Decoder> {
+        let config = self.config;
+        let mut decoder = Decoder::new(config.shape, plans, config.seed, values, device)?;
+        if plans[0].place != Place::Index {
+            decoder.set_texts(source.token_texts());
+        }
+        Ok(decoder)
+    }
+
+    /// The scheme with what its search finds on the base's weights; `None` if a stop was asked for.
+    fn search(
+        &mut self,
+        search: &Search,
+        scheme: &dyn AnyScheme,
+        registry: &Registry,
+        source: &Source,
+        device: &Device,
+    ) -> Result<Option<Found>> {
+        let config = self.config;
+        let Some((values, _)) = self.base()? else {
+            let name = &config.scheme.name;
+            return Err(Error::Config(format!(
+                "scheme {name}: a search needs the weights of a trained base"
+            )));
+        };
+        let plans = scheme.layer_plans(&config.shape.geometry, Len(config.train.length))?;
+        let model = self.decoder(&plans, Some(&values), source, device)?;
+        let log = self.file("search.jsonl");
+        let searching = Searching {
+            registry,
+            scheme,
+            id: &config.scheme.id,
+            model: &model,
+            source,
+            seed: config.seed,
+            log: &log,
+        };
+        self.steps = search.trials() as u64;
+        let found = searching.run(search, &mut |trials| {
+            let stopping = (self.stop)();
+            if stopping {
+                self.report(State::Interrupted, trials as u64, None)?;
+            } else if self.reported.is_none_or(|t| t.elapsed() >= STATUS_EVERY) {
+                self.report(State::Running, trials as u64, None)?;
+            }
+            Ok(stopping)
+        })?;
+        self.steps = config.train.steps;
+        Ok(found)
+    }
+
     /// The weights to be measured: trained here, resumed, or taken over. `None` if training did not come to its end.
     fn weights(
         &mut self,
@@ -450,24 +366,12 @@ impl Running<'_> {
             scheme.layer_plans(geometry, Len(reach))
         };
         let plans = plans_at(config.train.length)?;
-        let decoder = |values: Option<&Values>| -> Result<Decoder> {
-            let mut decoder = Decoder::new(config.shape, &plans, config.seed, values, device)?;
-            if plans[0].place != Place::Index {
-                decoder.set_texts(source.token_texts());
-            }
-            Ok(decoder)
-        };
+        let decoder = |values| self.decoder(&plans, values, source, device);
         if path.exists() {
             let (values, finished): (_, Finished) = checkpoint::load(&path)?;
             return Ok(Some((decoder(Some(&values))?, finished)));
         }
-        let base = match &config.base {
-            Some(base) => {
-                let path = self.dir.cell_dir(base).join("checkpoint.safetensors");
-                Some(checkpoint::load::<Finished>(&path)?)
-            }
-            None => None,
-        };
+        let base = self.base()?;
         let base_values = base.as_ref().map(|(values, _)| values);
         if config.stage == Stage::ZeroShot {
             let implementation = base
@@ -635,6 +539,7 @@ impl Running<'_> {
             passkey: passkey.records,
             refused,
             learned: learned(model)?,
+            search: None,
             engine: EngineRecord {
                 device: config.device.clone(),
                 attention: finished.implementation.clone(),

@@ -3,6 +3,7 @@
 //! The harness is the only crate that knows the whole story: config → dataset → model → train → evaluate → results →
 //! report. It knows no scheme's formula and no scheme by name.
 
+pub mod bench;
 pub mod cell;
 pub mod checkpoint;
 pub mod cli;
@@ -13,6 +14,8 @@ pub mod grid;
 pub mod machine;
 pub mod model;
 pub mod report;
+pub mod search;
+pub mod source;
 pub mod train;
 
 pub use error::{Error, Result};

@@ -96,7 +96,7 @@ fn processor() -> Option<String> {
 }
 
 /// The number of a line `name:  123 kB`, in bytes.
-fn kibibytes(text: &str, name: &str) -> Option<u64> {
+pub(crate) fn kibibytes(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find(|line| line.starts_with(name))?;
     let number: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     number.checked_mul(1024)

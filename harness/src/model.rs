@@ -142,7 +142,7 @@ pub fn scheme_parameters(plans: &[Plan]) -> usize {
 }
 
 /// Initial values of a scheme's parameter, from the scheme's own stream.
-fn draw(spec: &ParamSpec, name: &str, seed: u64) -> Vec<f32> {
+pub(crate) fn draw(spec: &ParamSpec, name: &str, seed: u64) -> Vec<f32> {
     let n: usize = spec.shape.iter().product();
     let mut stream = Stream::new(seed, &format!("init/{name}"));
     let mut values: Vec<f32> = match &spec.init {
@@ -463,19 +463,25 @@ impl Decoder {
         let mut carried = vec![Params::new(); standing.own.len().max(1)];
         for layer in 0..layers {
             let at = |part: &str| self.weight(&format!("model.layers.{layer}.{part}.weight"), pass);
-            let h = ops::rms_norm(&x, &at("input_layernorm"), NORM_EPS)?;
-            let qkv = ops::linear(&h, &at("self_attn.qkv_proj"))?;
+            let (norm, weight) = (at("input_layernorm"), at("self_attn.qkv_proj"));
+            // Only schemes that read the layer's input need it apart from the projection.
+            let (h, qkv) = if standing.ready.plan(layer).reads_input() {
+                let h = ops::rms_norm(&x, &norm, NORM_EPS)?;
+                let qkv = ops::linear(&h, &weight)?;
+                (Some(h), qkv)
+            } else {
+                (None, ops::norm_linear(&x, &norm, &weight, NORM_EPS)?)
+            };
             let params = self.scheme_params(ready, layer, pass);
             let (output, ran) =
-                attend_windows(&standing, layer, (&qkv, &h), &params, &mut carried)?;
+                attend_windows(&standing, layer, (&qkv, h.as_ref()), &params, &mut carried)?;
             // The slowest is what a reader of the record wants to know of.
             if implementation != "composed" {
                 implementation = ran;
             }
-            x = x.add(&ops::linear(&output, &at("self_attn.o_proj"))?)?;
-            let h = ops::rms_norm(&x, &at("post_attention_layernorm"), NORM_EPS)?;
-            let h = ops::swiglu(&ops::linear(&h, &at("mlp.gate_up_proj"))?)?;
-            x = x.add(&ops::linear(&h, &at("mlp.down_proj"))?)?;
+            x = ops::linear_add(&x, &output, &at("self_attn.o_proj"))?;
+            let (norm, gate_up) = (at("post_attention_layernorm"), at("mlp.gate_up_proj"));
+            x = ops::feed_forward(&x, &norm, &gate_up, &at("mlp.down_proj"), NORM_EPS)?;
         }
         let x = ops::rms_norm(&x, &self.weight("model.norm.weight", pass), NORM_EPS)?;
         Ok(Hidden {
@@ -494,7 +500,11 @@ impl Decoder {
 
     /// Negative log-likelihood and arg-max of every target of a batch, without gradients.
     pub fn scores(&self, batch: &Batch, ready: &Ready) -> Result<Vec<TokenScore>> {
-        let hidden = self.hidden(batch, ready, Pass::Evaluate)?;
+        self.scores_of(&self.hidden(batch, ready, Pass::Evaluate)?, batch)
+    }
+
+    /// The same, of rows that [`hidden`](Decoder::hidden) gave for this batch.
+    pub fn scores_of(&self, hidden: &Hidden, batch: &Batch) -> Result<Vec<TokenScore>> {
         let head = self.weight("model.embed_tokens.weight", Pass::Evaluate);
         Ok(ops::token_scores(&hidden.rows, &head, &batch.targets)?)
     }
@@ -504,15 +514,15 @@ impl Decoder {
 fn attend_windows(
     standing: &Standing<'_>,
     layer: usize,
-    (qkv, input): (&Tensor, &Tensor),
+    (qkv, input): (&Tensor, Option<&Tensor>),
     params: &Params,
     carried: &mut [Params],
 ) -> Result<(Tensor, &'static str)> {
-    let mut attend = |row: usize, qkv: &Tensor, input: &Tensor| {
+    let mut attend = |row: usize, qkv: &Tensor, input: Option<&Tensor>| {
         let prepared = standing.layer(layer, row);
         let mut params = params.clone();
         params.append(&mut carried[row]);
-        if prepared.plan().reads_input() {
+        if let Some(input) = input {
             params.insert(INPUT.into(), input.clone());
         }
         let mask = Mask::causal();
@@ -524,7 +534,10 @@ fn attend_windows(
         return attend(0, qkv, input);
     }
     let rows: Vec<_> = (0..standing.own.len())
-        .map(|row| attend(row, &qkv.narrow(0, row, 1)?, &input.narrow(0, row, 1)?))
+        .map(|row| {
+            let input = input.map(|input| input.narrow(0, row, 1)).transpose()?;
+            attend(row, &qkv.narrow(0, row, 1)?, input.as_ref())
+        })
         .collect::<Result<_>>()?;
     let outputs: Vec<&Tensor> = rows.iter().map(|(output, _)| output).collect();
     Ok((Tensor::cat(&outputs, 0)?, rows[0].1))

@@ -81,6 +81,7 @@ pub mod recipe;
 mod registry;
 mod scheme;
 pub mod schemes;
+pub mod search;
 mod settings;
 
 pub use card::{Card, Family, Needs, Paper};

@@ -1,6 +1,7 @@
 //! `Recipe`: what a scheme does to training, beyond what its plan does to the decoder.
 
 use crate::error::{PlanError, check};
+use crate::search::Search;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,8 @@ pub struct Recipe {
     pub stages: Vec<LengthStage>,
     /// Whether only the scheme's own parameters learn.
     pub only_scheme: bool,
+    /// Settings that are found by trying them on the base's weights, before they are measured or trained on.
+    pub search: Option<Search>,
 }
 
 /// A share of the steps, at a share of the length.

@@ -452,6 +452,7 @@ fn record(
         },
         refused: refused.collect(),
         learned: Vec::new(),
+        search: None,
         engine: EngineRecord {
             device: "cpu".into(),
             attention: "composed".into(),

@@ -238,8 +238,39 @@ pub struct CellRecord {
     pub refused: Vec<Refusal>,
     /// Learned scheme parameters after training, by name (flattened), for plots of slopes and tables.
     pub learned: Vec<(String, Vec<f64>)>,
+    /// How settings were found by search, if they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<SearchRecord>,
     /// Device, implementation, version.
     pub engine: EngineRecord,
+}
+
+/// A search for settings before the weights were measured. What was found stands in the settings of the scheme.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SearchRecord {
+    /// Tokens of the validation windows that settings were tried on.
+    pub length: usize,
+    /// How many windows.
+    pub windows: usize,
+    /// Settings that were tried.
+    pub trials: usize,
+    /// Mean negative log-likelihood in nats per token on these windows, under what was found.
+    #[serde(with = "non_finite::one")]
+    pub nll: f64,
+    /// What it had to beat.
+    pub rivals: Vec<RivalRecord>,
+}
+
+/// A scheme that a search is compared with, on the same weights and windows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RivalRecord {
+    /// Registry id.
+    pub id: String,
+    /// Full name.
+    pub title: String,
+    /// Mean negative log-likelihood in nats per token.
+    #[serde(with = "non_finite::one")]
+    pub nll: f64,
 }
 
 /// What a cell cost. Kept apart from the result because it differs from run to run.
@@ -388,6 +419,19 @@ pub mod non_finite {
                     "expected a number, \"nan\", \"inf\" or \"-inf\", found {other:?}"
                 ))),
             },
+        }
+    }
+
+    /// For one number.
+    pub mod one {
+        use super::*;
+        /// Writes the number.
+        pub fn serialize<S: Serializer>(x: &f64, s: S) -> Result<S::Ok, S::Error> {
+            word(*x).serialize(s)
+        }
+        /// Reads the number.
+        pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<f64, D::Error> {
+            number(Owned::deserialize(d)?)
         }
     }
 

@@ -5,6 +5,7 @@
 //! be. Labels come from the records; no scheme is known here.
 
 mod limits;
+mod search;
 mod words;
 
 use crate::record::Stage;
@@ -21,6 +22,7 @@ pub fn study(study: &StudySummary, passkey_threshold: f64) -> Vec<Sentence> {
     let mut said = Vec::new();
     said.extend(perplexity(study).into_iter().map(finding));
     said.extend(fine_tuning(study).into_iter().map(finding));
+    said.extend(search::outcomes(study).into_iter().map(finding));
     said.extend(
         against_reference(study, Measure::Perplexity)
             .into_iter()

@@ -204,3 +204,53 @@ fn a_folder_of_another_config_is_refused() {
     );
     assert!(results(&out) == before);
 }
+
+/// The first half of a search's log, and half a line more, stand for a search that was killed while writing.
+#[test]
+fn a_search_goes_on_where_it_was_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = write_config(
+        folder.path(),
+        r#"
+name = "search"
+seeds = [0]
+[schemes.rope.rope]
+[schemes.found.longrope]
+base = "rope"
+factor = 2
+search = { windows = 2, population = 6, parents = 4, mutations = 3, crossovers = 3, iterations = 4 }
+[studies.retrieval]
+task = "passkey"
+model = { layers = 1, width = 32, heads = 2 }
+train = { length = 32, batch = 8, steps = 60, warmup = 10 }
+evaluate.passkey = { lengths = [32, 64], depths = 3, trials = 4 }
+"#,
+    );
+    let out = folder.path().join("run");
+    finish(&config, &out, "1");
+    let (cell, whole) = results(&out)
+        .into_iter()
+        .find(|(_, result)| text(result).contains("\"search\""))
+        .expect("a cell that searched");
+    let cell = out.join("cells").join(cell);
+    let log = std::fs::read_to_string(cell.join("search.jsonl")).unwrap();
+    assert_eq!(log.lines().count(), 30);
+    let losses = log.lines().map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        line["loss"].as_f64().unwrap()
+    });
+    let best = losses.fold(f64::INFINITY, f64::min);
+    let result: serde_json::Value = serde_json::from_slice(&whole).unwrap();
+    assert_eq!(result["search"]["nll"].as_f64(), Some(best));
+    assert_eq!(result["search"]["rivals"].as_array().unwrap().len(), 3);
+    assert!(result["scheme"]["settings"].get("search").is_none());
+
+    let half = log.match_indices('\n').nth(14).unwrap().0;
+    std::fs::write(cell.join("search.jsonl"), &log[..half + 20]).unwrap();
+    std::fs::remove_file(cell.join("result.json")).unwrap();
+    std::fs::remove_file(cell.join("status.json")).unwrap();
+    finish(&config, &out, "1");
+    let again = std::fs::read_to_string(cell.join("search.jsonl")).unwrap();
+    assert!(again == log, "{again}\n{log}");
+    assert!(std::fs::read(cell.join("result.json")).unwrap() == whole);
+}

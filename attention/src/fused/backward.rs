@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "each job writes its own rows of the gradients")]
 
 use super::compile::{Compiled, KEYS, Score};
-use super::product::{LANES, Product, STRIP};
+use super::product::{LANES, Product, STRIP, Start};
 use super::program::{Sums, backward};
 use super::tile::{Call, KEY_STEP, ROW_STEP, ROWS, Scratch, Tile, at, transpose};
 use super::view::{Sink, Source};
@@ -105,7 +105,7 @@ impl Kernel for Backward<'_, '_> {
                 };
                 self.load(s, &mut block);
                 for tile in self.call.tiles(block.rows.clone()) {
-                    self.call.raw_scores(s, &tile, self.scratch);
+                    self.call.raw_scores(s, &tile, head, self.scratch);
                     self.differentiate(s, &block, &tile, &mut sums);
                     self.products(s, &tile);
                 }
@@ -148,7 +148,8 @@ impl Backward<'_, '_> {
         let c = call.compiled;
         let (scratch, extra) = (&mut *self.scratch, &mut *self.extra);
         let vt = &extra.vt[tile.key / KEYS * c.head_dim * KEY_STEP..];
-        call.product(s, tile, (&extra.upstream, scratch.width), vt, &mut extra.dp);
+        let upstream = (extra.upstream.as_slice(), scratch.width);
+        call.product(s, tile, upstream, vt, None, &mut extra.dp);
         for r in 0..tile.rows.len() {
             let place = call.scores(s, tile, r, (block.batch, block.head), scratch);
             let (range, cols) = (at(r)..at(r) + place.cols, place.cols);
@@ -225,7 +226,7 @@ impl Backward<'_, '_> {
                     c_row: width,
                     inner: strips * STRIP - row,
                     cols: width,
-                    add: true,
+                    start: Start::Sum,
                 });
             };
             sum(&extra.p, &extra.upstream, &mut extra.dv);
@@ -233,21 +234,8 @@ impl Backward<'_, '_> {
                 sum(ds, q, dk);
             }
         }
-        for strip in 0..strips {
-            for ((ds, k), dq) in scratch.s.iter().zip(&scratch.k).zip(&mut extra.dq) {
-                s.call(Product {
-                    a: &ds[at(strip * STRIP)..],
-                    a_row: ROW_STEP,
-                    a_step: 1,
-                    b: &k[tile.key * width..],
-                    b_row: width,
-                    c: &mut dq[strip * STRIP * width..],
-                    c_row: width,
-                    inner: self.call.reach(tile, strip),
-                    cols: width,
-                    add: true,
-                });
-            }
+        for ((ds, k), dq) in scratch.s.iter().zip(&scratch.k).zip(&mut extra.dq) {
+            self.call.add_rows(s, tile, ds, (k, width), dq);
         }
     }
 

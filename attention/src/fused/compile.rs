@@ -281,6 +281,12 @@ impl Compiled {
         }
     }
 
+    /// Place in a table by distance of a query and a key, given by number.
+    #[inline(always)]
+    pub(super) fn distance(&self, query: usize, key: usize) -> usize {
+        self.queries - 1 + key - query
+    }
+
     /// Places of a table, with room for the whole tile that the last key lies in.
     pub(super) fn padded_places(&self, axis: Axis) -> usize {
         match axis {

@@ -2,8 +2,7 @@
 
 #![expect(unsafe_code, reason = "each job writes its own rows of the output")]
 
-use super::product::{LANES, Product, STRIP};
-use super::tile::{Call, ROW_STEP, ROWS, Scratch, Tile, at};
+use super::tile::{Call, ROWS, Scratch, at};
 use super::view::Sink;
 use crate::ops::simd::{Kernel, Simd};
 use std::ops::Range;
@@ -77,7 +76,7 @@ fn block<S: Simd>(
     scratch.sums.fill(0.0);
     let width = scratch.width;
     for tile in call.tiles(rows.clone()) {
-        call.raw_scores(s, &tile, scratch);
+        call.raw_scores(s, &tile, head, scratch);
         for r in 0..rows.len() {
             let place = call.scores(s, &tile, r, (batch, head), scratch);
             if place.cols == 0 {
@@ -87,7 +86,8 @@ fn block<S: Simd>(
             let sums = &mut scratch.sums[r * width..][..width];
             advance(s, row, sums, &mut running.largest[r], &mut running.total[r]);
         }
-        add_values(s, call, &tile, scratch);
+        let values = (scratch.v.as_slice(), width);
+        call.add_rows(s, &tile, &scratch.s[0], values, &mut scratch.sums);
     }
     running
 }
@@ -121,25 +121,4 @@ fn advance<S: Simd>(s: S, row: &mut [f32], sums: &mut [f32], largest: &mut f32, 
         }
     }
     *total += s.total(sum);
-}
-
-/// Adds the tile's weights times its values to the sums.
-#[inline(always)]
-fn add_values<S: Simd>(s: S, call: &Call<'_>, tile: &Tile, scratch: &mut Scratch) {
-    let width = scratch.width;
-    for strip in 0..tile.rows.len().div_ceil(STRIP) {
-        s.call(Product {
-            a: &scratch.s[0][at(strip * STRIP)..],
-            a_row: ROW_STEP,
-            a_step: 1,
-            b: &scratch.v[tile.key * width..],
-            b_row: width,
-            c: &mut scratch.sums[strip * STRIP * width..],
-            c_row: width,
-            inner: call.reach(tile, strip),
-            cols: width,
-            add: true,
-        });
-    }
-    debug_assert!(width.is_multiple_of(LANES));
 }

@@ -6,6 +6,7 @@
 )]
 
 use crate::ops::simd::{Kernel, Simd};
+use std::ops::Range;
 
 /// Rows of one product.
 pub(super) const STRIP: usize = 8;
@@ -18,7 +19,28 @@ pub(super) fn padded(n: usize) -> usize {
     n.next_multiple_of(LANES)
 }
 
-/// `c = a · b` or `c += a · b`: [`STRIP`] rows, `cols` columns, sum over `inner`.
+/// Parts of about equal width that `cols` columns are taken in, each as wide as one pass through the registers at most.
+/// Going through all strips of a part before the next part keeps the part of `b` in the innermost cache.
+#[inline(always)]
+pub(super) fn parts(cols: usize) -> impl Iterator<Item = Range<usize>> {
+    let widest = cols.div_ceil(3 * LANES).max(1);
+    let size = padded(cols.div_ceil(widest)).max(LANES);
+    (0..cols)
+        .step_by(size)
+        .map(move |start| start..cols.min(start + size))
+}
+
+/// What a product is added to.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Start<'a> {
+    Zero,
+    /// What `c` holds.
+    Sum,
+    /// A bias by distance: row r of the product begins at element `STRIP − 1 − r` of the slice.
+    Diagonal(&'a [f32]),
+}
+
+/// `c = start + a · b`: [`STRIP`] rows, `cols` columns, sum over `inner`.
 /// Element (r, p) of `a` is `a[r · a_row + p · a_step]`; rows of `b` and `c` are contiguous.
 pub(super) struct Product<'a> {
     pub(super) a: &'a [f32],
@@ -30,7 +52,7 @@ pub(super) struct Product<'a> {
     pub(super) c_row: usize,
     pub(super) inner: usize,
     pub(super) cols: usize,
-    pub(super) add: bool,
+    pub(super) start: Start<'a>,
 }
 
 impl Kernel for Product<'_> {
@@ -48,7 +70,7 @@ impl Kernel for Product<'_> {
             c_row,
             inner,
             cols,
-            add,
+            start,
         } = self;
         if cols == 0 {
             return;
@@ -59,37 +81,46 @@ impl Kernel for Product<'_> {
             assert!(a.len() > (STRIP - 1) * a_row + last * a_step);
             assert!(b.len() >= last * b_row + cols);
         }
-        let steps = Steps {
+        let from = match start {
+            Start::Zero => None,
+            Start::Sum => Some((c.as_ptr(), c_row as isize)),
+            Start::Diagonal(bias) => {
+                assert!(bias.len() >= STRIP - 1 + cols);
+                Some((bias[STRIP - 1..].as_ptr(), -1))
+            }
+        };
+        let operands = Operands {
+            a: a.as_ptr(),
             a_row,
             a_step,
+            b: b.as_ptr(),
             b_row,
+            c: c.as_mut_ptr(),
             c_row,
+            from,
             inner,
-            add,
         };
-        let (a, b, c) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
         let mut at = 0;
         // SAFETY: the assertions cover the largest index of each operand, and `at` plus the width of a tile never
         // exceeds `cols`.
         unsafe {
             if S::LANES == LANES {
                 while at + 3 * LANES <= cols {
-                    tile::<S, STRIP, 3>(s, steps, a, b.wrapping_add(at), c.add(at));
+                    tile::<S, STRIP, 3>(s, operands, 0, at);
                     at += 3 * LANES;
                 }
                 if at + 2 * LANES <= cols {
-                    tile::<S, STRIP, 2>(s, steps, a, b.wrapping_add(at), c.add(at));
+                    tile::<S, STRIP, 2>(s, operands, 0, at);
                     at += 2 * LANES;
                 }
                 if at < cols {
-                    tile::<S, STRIP, 1>(s, steps, a, b.wrapping_add(at), c.add(at));
+                    tile::<S, STRIP, 1>(s, operands, 0, at);
                 }
             } else {
                 // Sixteen registers hold no more.
                 while at < cols {
-                    tile::<S, 4, 2>(s, steps, a, b.wrapping_add(at), c.add(at));
-                    let (a, b) = (a.wrapping_add(4 * a_row), b.wrapping_add(at));
-                    tile::<S, 4, 2>(s, steps, a, b, c.add(4 * c_row + at));
+                    tile::<S, 4, 2>(s, operands, 0, at);
+                    tile::<S, 4, 2>(s, operands, 4, at);
                     at += LANES;
                 }
             }
@@ -98,42 +129,50 @@ impl Kernel for Product<'_> {
 }
 
 #[derive(Clone, Copy)]
-struct Steps {
+struct Operands {
+    a: *const f32,
     a_row: usize,
     a_step: usize,
+    b: *const f32,
     b_row: usize,
+    c: *mut f32,
     c_row: usize,
+    /// What the product is added to, and the elements between its rows.
+    from: Option<(*const f32, isize)>,
     inner: usize,
-    add: bool,
 }
 
-/// `R` rows and `W` vectors of columns, from the given corners on.
+/// `R` rows from `row` on, and `W` vectors of columns from `col` on.
 ///
 /// # Safety
-/// These lie inside `c`, and `inner` steps of them inside `a` and `b`; `c` overlaps neither.
+/// These lie inside `c` and `from`, and `inner` steps of them inside `a` and `b`; `c` overlaps neither.
 #[inline(always)]
 unsafe fn tile<S: Simd, const R: usize, const W: usize>(
     s: S,
-    steps: Steps,
-    mut a: *const f32,
-    mut b: *const f32,
-    c: *mut f32,
+    operands: Operands,
+    row: usize,
+    col: usize,
 ) {
-    let Steps {
+    let Operands {
+        a,
         a_row,
         a_step,
+        b,
         b_row,
+        c,
         c_row,
+        from,
         inner,
-        add,
-    } = steps;
+    } = operands;
+    let (mut a, mut b) = (a.wrapping_add(row * a_row), b.wrapping_add(col));
     // SAFETY: the caller vouches for all of these.
     unsafe {
         let mut sums = [[s.splat(0.0); W]; R];
-        if add {
+        if let Some((from, from_row)) = from {
             for (r, sums) in sums.iter_mut().enumerate() {
+                let from = from.offset((row + r) as isize * from_row).add(col);
                 for (w, sum) in sums.iter_mut().enumerate() {
-                    *sum = s.load(c.add(r * c_row + w * S::LANES));
+                    *sum = s.load(from.add(w * S::LANES));
                 }
             }
         }
@@ -154,7 +193,7 @@ unsafe fn tile<S: Simd, const R: usize, const W: usize>(
         }
         for (r, sums) in sums.iter().enumerate() {
             for (w, sum) in sums.iter().enumerate() {
-                s.store(c.add(r * c_row + w * S::LANES), *sum);
+                s.store(c.add((row + r) * c_row + col + w * S::LANES), *sum);
             }
         }
     }
@@ -170,7 +209,7 @@ mod tests {
     fn equals_the_triple_loop() {
         for (inner, cols) in [(0, 16), (1, 16), (7, 32), (64, 48), (5, 112), (33, 80)] {
             for (a_row, a_step) in [(inner + 3, 1), (1, STRIP + 1)] {
-                for add in [false, true] {
+                for start in 0..3 {
                     let f32s = |seed, n| {
                         noise(seed, n)
                             .into_iter()
@@ -179,8 +218,9 @@ mod tests {
                     };
                     let a = f32s(1, STRIP * a_row + (inner + 1) * a_step);
                     let b = f32s(2, (inner + 1) * (cols + 5));
-                    let start = f32s(3, STRIP * (cols + 2));
-                    let mut c = start.clone();
+                    let before = f32s(3, STRIP * (cols + 2));
+                    let bias = f32s(4, STRIP - 1 + cols);
+                    let mut c = before.clone();
                     dispatch(Product {
                         a: &a,
                         a_row,
@@ -191,12 +231,13 @@ mod tests {
                         c_row: cols + 2,
                         inner,
                         cols,
-                        add,
+                        start: [Start::Zero, Start::Sum, Start::Diagonal(&bias)][start],
                     });
                     for r in 0..STRIP {
                         for col in 0..cols {
                             let place = r * (cols + 2) + col;
-                            let mut sum = if add { f64::from(start[place]) } else { 0.0 };
+                            let mut sum =
+                                f64::from([0.0, before[place], bias[STRIP - 1 - r + col]][start]);
                             for p in 0..inner {
                                 let (x, y) = (a[r * a_row + p * a_step], b[p * (cols + 5) + col]);
                                 sum += f64::from(x) * f64::from(y);

@@ -22,14 +22,6 @@ pub(super) struct Place {
     pub(super) cols: usize,
 }
 
-impl Place {
-    /// Place of the first key in a table by distance.
-    #[inline(always)]
-    pub(super) fn distance(&self, compiled: &Compiled) -> usize {
-        compiled.queries - 1 + self.key - self.query
-    }
-}
-
 /// Gradients of one job: of tables by place, and of the parameters that steps read.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sums {
@@ -146,7 +138,9 @@ impl Kernel for Steps<'_> {
                         Axis::Query => y.fill(row[place.query]),
                         Axis::Key => y.copy_from_slice(&row[place.key..][..cols]),
                         Axis::Distance => {
-                            y.copy_from_slice(&row[place.distance(compiled)..][..cols]);
+                            y.copy_from_slice(
+                                &row[compiled.distance(place.query, place.key)..][..cols],
+                            );
                         }
                     }
                 }
@@ -226,7 +220,7 @@ pub(super) fn backward<S: Simd>(
                     Axis::Query => sums.wide[table][start + place.query] += f64::from(total(s, up)),
                     Axis::Key => add(s, &mut sums.narrow[table][start + place.key..][..cols], up),
                     Axis::Distance => {
-                        let start = start + place.distance(compiled);
+                        let start = start + compiled.distance(place.query, place.key);
                         add(s, &mut sums.narrow[table][start..][..cols], up);
                     }
                 }

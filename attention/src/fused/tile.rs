@@ -1,7 +1,7 @@
 //! What the forward and the backward pass share: one call, one thread's buffers, and the scores of a tile.
 
 use super::compile::{Compiled, KEYS, Score, Values};
-use super::product::{LANES, Product, STRIP, padded};
+use super::product::{LANES, Product, STRIP, Start, padded, parts};
 use super::program::{Place, Raws, Steps, add};
 use super::view::Source;
 use crate::mask::Mask;
@@ -199,17 +199,27 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Raw scores of a tile, into `scratch.s`.
+    /// Raw scores of a tile, into `scratch.s`. In strips without missing rows a bias by distance is in them already.
     #[inline(always)]
-    pub(super) fn raw_scores<S: Simd>(&self, s: S, tile: &Tile, scratch: &mut Scratch) {
+    pub(super) fn raw_scores<S: Simd>(
+        &self,
+        s: S,
+        tile: &Tile,
+        head: usize,
+        scratch: &mut Scratch,
+    ) {
         let d = self.compiled.head_dim;
         let start = tile.key / KEYS * d * KEY_STEP;
+        let bias = match self.compiled.score {
+            Score::Biased(table) => Some(self.values.tables[table].row(0, head)),
+            Score::Raw | Score::Program => None,
+        };
         for ((q, kt), scores) in scratch.q.iter().zip(&scratch.kt).zip(&mut scratch.s) {
-            self.product(s, tile, (q, scratch.width), &kt[start..], scores);
+            self.product(s, tile, (q, scratch.width), &kt[start..], bias, scores);
         }
     }
 
-    /// `out = a · bᵀ` over a tile, where b is given transposed.
+    /// `out = a · bᵀ` over a tile, where b is given transposed, plus a bias by distance in strips without missing rows.
     #[inline(always)]
     pub(super) fn product<S: Simd>(
         &self,
@@ -217,21 +227,62 @@ impl<'a> Call<'a> {
         tile: &Tile,
         (a, width): (&[f32], usize),
         b: &[f32],
+        bias: Option<&[f32]>,
         out: &mut [f32],
     ) {
-        for strip in 0..tile.rows.len().div_ceil(STRIP) {
-            s.call(Product {
-                a: &a[strip * STRIP * width..],
-                a_row: width,
-                a_step: 1,
-                b,
-                b_row: KEY_STEP,
-                c: &mut out[at(strip * STRIP)..],
-                c_row: ROW_STEP,
-                inner: self.compiled.head_dim,
-                cols: self.reach(tile, strip),
-                add: false,
-            });
+        let strips = tile.rows.len().div_ceil(STRIP);
+        for part in parts(self.reach(tile, strips - 1)) {
+            for strip in 0..strips {
+                let end = self.reach(tile, strip).min(part.end);
+                let start = match bias.filter(|_| biased_whole(tile, strip)) {
+                    None => Start::Zero,
+                    Some(bias) => {
+                        let last = tile.rows.start + (strip + 1) * STRIP - 1;
+                        let first = self.compiled.distance(last, tile.key) + part.start;
+                        Start::Diagonal(&bias[first..])
+                    }
+                };
+                s.call(Product {
+                    a: &a[strip * STRIP * width..],
+                    a_row: width,
+                    a_step: 1,
+                    b: &b[part.start..],
+                    b_row: KEY_STEP,
+                    c: &mut out[at(strip * STRIP) + part.start..],
+                    c_row: ROW_STEP,
+                    inner: self.compiled.head_dim,
+                    cols: end.saturating_sub(part.start),
+                    start,
+                });
+            }
+        }
+    }
+
+    /// `sums += a · rows` over a tile, where a is a buffer of tiles, and rows and sums are `width` wide.
+    #[inline(always)]
+    pub(super) fn add_rows<S: Simd>(
+        &self,
+        s: S,
+        tile: &Tile,
+        a: &[f32],
+        (rows, width): (&[f32], usize),
+        sums: &mut [f32],
+    ) {
+        for part in parts(width) {
+            for strip in 0..tile.rows.len().div_ceil(STRIP) {
+                s.call(Product {
+                    a: &a[at(strip * STRIP)..],
+                    a_row: ROW_STEP,
+                    a_step: 1,
+                    b: &rows[tile.key * width + part.start..],
+                    b_row: width,
+                    c: &mut sums[strip * STRIP * width + part.start..],
+                    c_row: width,
+                    inner: self.reach(tile, strip),
+                    cols: part.len(),
+                    start: Start::Sum,
+                });
+            }
         }
     }
 
@@ -259,8 +310,10 @@ impl<'a> Call<'a> {
         }
         match c.score {
             Score::Raw => {}
+            Score::Biased(_) if biased_whole(tile, r / STRIP) => {}
             Score::Biased(table) => {
-                let bias = &self.values.tables[table].row(0, head)[place.distance(c)..];
+                let first = c.distance(query, tile.key);
+                let bias = &self.values.tables[table].row(0, head)[first..];
                 add(
                     s,
                     &mut scratch.s[0][at(r)..][..place.cols],
@@ -297,6 +350,12 @@ impl<'a> Call<'a> {
         }
         place
     }
+}
+
+/// Whether all rows of a strip are there, so that the product can start from the bias.
+#[inline(always)]
+fn biased_whole(tile: &Tile, strip: usize) -> bool {
+    (strip + 1) * STRIP <= tile.rows.len()
 }
 
 /// Rows \[keys, width\] to columns, tile by tile: \[tiles, inner, KEY_STEP\].

@@ -114,3 +114,18 @@ pub(crate) fn collect<T: Send>(
         (0..n).map(job).collect()
     }
 }
+
+/// Threads that kernels share.
+pub fn threads() -> usize {
+    rayon::current_num_threads()
+}
+
+/// Sets the number of threads of this process. Fails once a kernel has run, or if called twice.
+pub fn set_threads(threads: usize) -> crate::Result<()> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+    pool.build_global().map_err(|e| crate::Error::Argument {
+        what: "set_threads",
+        expected: "a first call, before any kernel ran".into(),
+        found: e.to_string(),
+    })
+}

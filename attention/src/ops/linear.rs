@@ -7,7 +7,7 @@
 
 use super::bridge::{Floats, floats, gemm_threads, ours, tensor};
 use crate::{Error, Result, Tensor};
-use candle_core::{CpuStorage, CustomOp2, Layout, Shape};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Tensor as Candle};
 
 /// `x · weightᵀ`: x (…, in), weight (out, in) -> (…, out).
 pub fn linear(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
@@ -63,36 +63,103 @@ impl CustomOp2 for Linear {
 
     fn bwd(
         &self,
-        x: &candle_core::Tensor,
-        weight: &candle_core::Tensor,
-        _y: &candle_core::Tensor,
-        dy: &candle_core::Tensor,
-    ) -> candle_core::Result<(Option<candle_core::Tensor>, Option<candle_core::Tensor>)> {
-        let (out, inner) = weight.dims2()?;
-        let dy = dy.contiguous()?;
-        let (xs, weights, dys) = (Floats::of(x)?, Floats::of(weight)?, Floats::of(&dy)?);
-        let rows = dys.get().len() / out.max(1);
-        let dy = View::rows(dys.get(), rows, out);
-        let dx = if x.track_op() {
-            let mut dx = vec![0.0; rows * inner];
-            product(&mut dx, dy, View::rows(weights.get(), out, inner));
-            Some(tensor(dx, x)?)
-        } else {
-            None
-        };
-        let dweight = if weight.track_op() {
-            let mut dweight = vec![0.0; out * inner];
-            product(
-                &mut dweight,
-                dy.transposed(),
-                View::rows(xs.get(), rows, inner),
-            );
-            Some(tensor(dweight, weight)?)
-        } else {
-            None
-        };
-        Ok((dx, dweight))
+        x: &Candle,
+        weight: &Candle,
+        _y: &Candle,
+        dy: &Candle,
+    ) -> candle_core::Result<(Option<Candle>, Option<Candle>)> {
+        gradients(x, weight, dy)
     }
+}
+
+/// `residual + x · weightᵀ`: residual (…, out), x (…, in), weight (out, in) -> (…, out).
+pub fn linear_add(residual: &Tensor, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    let (out, inner) = weight.dims2()?;
+    let mut expected = residual.dims().to_vec();
+    let last = expected
+        .last_mut()
+        .map(|last| std::mem::replace(last, inner));
+    if last != Some(out) || x.dims() != expected {
+        let expected = format!(
+            "(…, {inner}), for a residual {:?} (…, {out}) and a weight ({out}, {inner})",
+            residual.dims()
+        );
+        return Err(Error::shape("linear_add, x", expected, x.dims()));
+    }
+    let tensors = [residual, x, weight].map(Tensor::as_candle);
+    if !ours(&tensors) {
+        return residual.add(&linear(x, weight)?);
+    }
+    let [residual, x, weight] = tensors.map(Candle::contiguous);
+    let y = residual?.apply_op3(&x?, &weight?, LinearAdd)?;
+    Ok(Tensor::from_candle(y))
+}
+
+struct LinearAdd;
+
+impl CustomOp3 for LinearAdd {
+    fn name(&self) -> &'static str {
+        "linear-add"
+    }
+
+    fn cpu_fwd(
+        &self,
+        residual: &CpuStorage,
+        residual_layout: &Layout,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let (out, inner) = weight_layout.shape().dims2()?;
+        let (x, weight) = (floats(x, x_layout)?, floats(weight, weight_layout)?);
+        let mut y = floats(residual, residual_layout)?.to_vec();
+        let rows = y.len() / out.max(1);
+        let weight = View::rows(weight, out, inner).transposed();
+        add_product(&mut y, View::rows(x, rows, inner), weight);
+        Ok((CpuStorage::F32(y), residual_layout.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        _residual: &Candle,
+        x: &Candle,
+        weight: &Candle,
+        _y: &Candle,
+        dy: &Candle,
+    ) -> candle_core::Result<(Option<Candle>, Option<Candle>, Option<Candle>)> {
+        let (dx, dweight) = gradients(x, weight, dy)?;
+        Ok((Some(dy.clone()), dx, dweight))
+    }
+}
+
+/// Gradients of x and weight, of those that need one.
+fn gradients(
+    x: &Candle,
+    weight: &Candle,
+    dy: &Candle,
+) -> candle_core::Result<(Option<Candle>, Option<Candle>)> {
+    let (out, inner) = weight.dims2()?;
+    let dy = dy.contiguous()?;
+    let (xs, weights, dys) = (Floats::of(x)?, Floats::of(weight)?, Floats::of(&dy)?);
+    let rows = dys.get().len() / out.max(1);
+    let dy = View::rows(dys.get(), rows, out);
+    let dx = if x.track_op() {
+        let mut dx = vec![0.0; rows * inner];
+        product(&mut dx, dy, View::rows(weights.get(), out, inner));
+        Some(tensor(dx, x)?)
+    } else {
+        None
+    };
+    let dweight = if weight.track_op() {
+        let mut dweight = vec![0.0; out * inner];
+        let x = View::rows(xs.get(), rows, inner);
+        product(&mut dweight, dy.transposed(), x);
+        Some(tensor(dweight, weight)?)
+    } else {
+        None
+    };
+    Ok((dx, dweight))
 }
 
 /// A matrix inside a slice.
@@ -134,17 +201,22 @@ impl<'a> View<'a> {
     }
 }
 
-/// `out = a · b`, row-major.
+/// `out = a · b`, row-major, on as many threads as pay.
 pub(crate) fn product(out: &mut [f32], a: View<'_>, b: View<'_>) {
-    multiply(out, a, b, false);
+    multiply(out, a, b, false, gemm_threads(a.rows * a.cols * b.cols));
 }
 
-/// `out += a · b`, row-major.
+/// `out += a · b`, likewise.
 pub(crate) fn add_product(out: &mut [f32], a: View<'_>, b: View<'_>) {
-    multiply(out, a, b, true);
+    multiply(out, a, b, true, gemm_threads(a.rows * a.cols * b.cols));
 }
 
-fn multiply(out: &mut [f32], a: View<'_>, b: View<'_>, add: bool) {
+/// `out = a · b` or `out += a · b`, on the calling thread alone.
+pub(crate) fn product_alone(out: &mut [f32], a: View<'_>, b: View<'_>, add: bool) {
+    multiply(out, a, b, add, gemm::Parallelism::None);
+}
+
+fn multiply(out: &mut [f32], a: View<'_>, b: View<'_>, add: bool, threads: gemm::Parallelism) {
     let (m, n, k) = (a.rows, b.cols, a.cols);
     assert_eq!(k, b.rows, "({m}, {k}) times ({}, {n})", b.rows);
     assert_eq!(out.len(), m * n, "product of ({m}, {k}) and ({k}, {n})");
@@ -173,7 +245,7 @@ fn multiply(out: &mut [f32], a: View<'_>, b: View<'_>, add: bool) {
             false,
             false,
             false,
-            gemm_threads(m * n * k),
+            threads,
         );
     }
 }

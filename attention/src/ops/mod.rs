@@ -6,19 +6,28 @@
 
 pub(crate) mod bridge;
 mod embed;
+mod feed_forward;
+mod gelu;
+mod layer_norm;
 mod linear;
 mod loss;
 mod norm;
+mod norm_linear;
 mod peak;
 mod running_sum;
 pub(crate) mod simd;
 mod swiglu;
 
+pub use bridge::{set_threads, threads};
 pub use embed::embed;
-pub use linear::linear;
+pub use feed_forward::feed_forward;
+pub use gelu::{Gelu, gelu};
+pub use layer_norm::layer_norm;
+pub use linear::{linear, linear_add};
 pub use loss::{TokenScore, cross_entropy, token_scores};
 pub use norm::rms_norm;
-pub use peak::measure_peak;
+pub use norm_linear::norm_linear;
+pub use peak::{measure_peak, peak_flops};
 pub use running_sum::running_sum;
 pub use swiglu::swiglu;
 

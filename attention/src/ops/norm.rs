@@ -46,12 +46,7 @@ impl CustomOp2 for RmsNorm {
         let mut y = vec![0.0; x.len()];
         for_chunks(&mut y, size, |block, y| {
             let x = &x[block * size..][..y.len()];
-            dispatch(Forward {
-                x,
-                weight,
-                eps: self.eps,
-                y,
-            });
+            forward(x, weight, self.eps, y);
         });
         Ok((CpuStorage::F32(y), x_layout.shape().clone()))
     }
@@ -72,14 +67,8 @@ impl CustomOp2 for RmsNorm {
             let range = block * size..xs.len().min((block + 1) * size);
             let mut dx = vec![0.0; range.len()];
             let mut dweight = vec![0.0; width];
-            dispatch(Backward {
-                x: &xs[range.clone()],
-                weight: weights,
-                dy: &dys[range],
-                eps: self.eps,
-                dx: &mut dx,
-                dweight: &mut dweight,
-            });
+            let (x, dy) = (&xs[range.clone()], &dys[range]);
+            backward(x, weights, dy, self.eps, &mut dx, &mut dweight);
             (dx, dweight)
         });
         let mut dx = Vec::with_capacity(xs.len());
@@ -105,6 +94,30 @@ fn sums<S: Simd>(s: S, x: &[f32], y: &[f32], z: &[f32]) -> (f32, f32) {
         square = s.fma(vx, vx, square);
     }
     (s.total(product), s.total(square))
+}
+
+/// The operation on whole rows, on this thread.
+pub(super) fn forward(x: &[f32], weight: &[f32], eps: f32, y: &mut [f32]) {
+    dispatch(Forward { x, weight, eps, y });
+}
+
+/// Gradients of whole rows, on this thread; that of the weight is added.
+pub(super) fn backward(
+    x: &[f32],
+    weight: &[f32],
+    dy: &[f32],
+    eps: f32,
+    dx: &mut [f32],
+    dweight: &mut [f32],
+) {
+    dispatch(Backward {
+        x,
+        weight,
+        dy,
+        eps,
+        dx,
+        dweight,
+    });
 }
 
 struct Forward<'a> {

@@ -2,12 +2,19 @@
 
 use super::simd::{Kernel, Simd, dispatch};
 use std::hint::black_box;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// Floating-point operations per second of one thread in f32, a multiply-add counting as two: independent chains that
 /// never leave the registers, best of many short rounds. Takes about a tenth of a second.
 pub fn measure_peak() -> f64 {
     (0..100).map(|_| dispatch(Chains)).fold(0.0, f64::max)
+}
+
+/// The same for all threads at once, measured once per process: threads may share what they compute with.
+pub fn peak_flops() -> f64 {
+    static PEAK: OnceLock<f64> = OnceLock::new();
+    *PEAK.get_or_init(|| rayon::broadcast(|_| measure_peak()).into_iter().sum())
 }
 
 struct Chains;

@@ -38,11 +38,7 @@ impl CustomOp1 for Swiglu {
         let size = ROWS * self.hidden;
         for_chunks(&mut y, size, |block, y| {
             let x = &x[2 * block * size..][..2 * y.len()];
-            dispatch(Forward {
-                x,
-                hidden: self.hidden,
-                y,
-            });
+            forward(x, self.hidden, y);
         });
         let mut dims = layout.dims().to_vec();
         if let Some(last) = dims.last_mut() {
@@ -65,12 +61,7 @@ impl CustomOp1 for Swiglu {
         for_chunks(&mut dx, size, |block, dx| {
             let x = &xs[block * size..][..dx.len()];
             let dy = &dys[block * size / 2..][..dx.len() / 2];
-            dispatch(Backward {
-                x,
-                dy,
-                hidden: self.hidden,
-                dx,
-            });
+            backward(x, dy, self.hidden, dx);
         });
         Ok(Some(tensor(dx, x)?))
     }
@@ -81,6 +72,16 @@ impl CustomOp1 for Swiglu {
 fn sigmoid<S: Simd>(s: S, x: S::V) -> S::V {
     let e = s.exp(s.sub(s.splat(0.0), x));
     s.div(s.splat(1.0), s.add(s.splat(1.0), e))
+}
+
+/// The operation on whole rows, on this thread.
+pub(super) fn forward(x: &[f32], hidden: usize, y: &mut [f32]) {
+    dispatch(Forward { x, hidden, y });
+}
+
+/// Gradients of whole rows, on this thread.
+pub(super) fn backward(x: &[f32], dy: &[f32], hidden: usize, dx: &mut [f32]) {
+    dispatch(Backward { x, dy, hidden, dx });
 }
 
 struct Forward<'a> {

@@ -75,9 +75,115 @@ fn rms_norm_equals_its_composition() {
 }
 
 #[test]
+fn layer_norm_equals_its_composition() {
+    // At width 2 rows become (1, −1) whatever they were, and the gradient is a difference of equal numbers.
+    for width in [3, 7, 16, 64, 100] {
+        for rows in [1, 3, 130] {
+            check("layer_norm", &[&[rows, width], &[width], &[width]], |x| {
+                layer_norm(x[0], x[1], x[2], 1e-3).unwrap()
+            });
+        }
+    }
+}
+
+#[test]
+fn layer_norm_keeps_its_precision_beside_a_large_mean() {
+    // In f32 the squares of these are rounded to multiples of 32; the spread is 1.
+    let row: Vec<f32> = (0..70).map(|i| 16_384.0 + (i % 2) as f32).collect();
+    let x = Tensor::from_vec(row, (1, 70), &Device::cpu()).unwrap();
+    let (one, zero) = (
+        Tensor::ones(70, &Device::cpu()),
+        Tensor::zeros(70, &Device::cpu()),
+    );
+    let y = layer_norm(&x, &one.unwrap(), &zero.unwrap(), 0.0).unwrap();
+    for (i, y) in flat(&y).into_iter().enumerate() {
+        let expected = if i % 2 == 0 { -1.0 } else { 1.0 };
+        assert!((y - expected).abs() < 1e-2, "{i}: {y}");
+    }
+}
+
+#[test]
+fn gelu_equals_its_composition() {
+    for form in [Gelu::Exact, Gelu::Tanh] {
+        for dims in [[1, 9], [3, 7], [130, 300]] {
+            // The inputs are in (−1, 1): stretched, they reach both tails.
+            check("gelu", &[&dims], |x| {
+                gelu(&x[0].affine(6.0, 0.0).unwrap(), form).unwrap()
+            });
+        }
+    }
+}
+
+#[test]
+fn gelu_keeps_its_relative_precision_in_the_tail() {
+    let x: Vec<f32> = (0..70).map(|i| -0.07 * i as f32).collect();
+    for form in [Gelu::Exact, Gelu::Tanh] {
+        let narrow = Tensor::from_vec(x.clone(), 70, &Device::cpu()).unwrap();
+        let wide = Tensor::from_candle(narrow.as_candle().to_dtype(DType::F64).unwrap());
+        let [found, exact] = [narrow, wide].map(|x| flat(&gelu(&x, form).unwrap()));
+        for (i, (y, exact)) in found.iter().zip(exact).enumerate() {
+            // The exponent reaches 12 here: its last bit is worth 1e-6.
+            let error = (y - exact).abs();
+            assert!(error <= 5e-6 * exact.abs(), "{form:?} {i}: {y}, {exact}");
+        }
+    }
+}
+
+#[test]
+fn gelu_is_defined_far_out() {
+    for form in [Gelu::Exact, Gelu::Tanh] {
+        let x = Tensor::from_vec(vec![-1e30f32, -40.0, 0.0, 40.0, 1e30], 5, &Device::cpu());
+        let x = Var::new(x.unwrap()).unwrap();
+        let y = gelu(x.tensor(), form).unwrap();
+        assert_eq!(flat(&y), [0.0, 0.0, 0.0, 40.0, f64::from(1e30f32)]);
+        let slopes = flat(&y.backward().unwrap().get(&x).unwrap());
+        assert_eq!(slopes, [0.0, 0.0, 0.5, 1.0, 1.0]);
+        let nan = Tensor::from_vec(vec![f32::NAN], 1, &Device::cpu()).unwrap();
+        assert!(flat(&gelu(&nan, form).unwrap())[0].is_nan());
+    }
+}
+
+#[test]
 fn swiglu_equals_its_composition() {
     for hidden in [1, 5, 32, 172] {
         check("swiglu", &[&[2, 70, 2 * hidden]], |x| swiglu(x[0]).unwrap());
+    }
+}
+
+#[test]
+fn linear_add_equals_its_composition() {
+    for (rows, inner, out) in [(1, 1, 1), (130, 20, 7)] {
+        let shapes: [&[usize]; 3] = [&[2, rows, out], &[2, rows, inner], &[out, inner]];
+        check("linear_add", &shapes, |x| {
+            linear_add(x[0], x[1], x[2]).unwrap()
+        });
+    }
+}
+
+#[test]
+fn norm_linear_equals_its_composition() {
+    // 1100 rows are three jobs, the last one short.
+    for (rows, width, out) in [(1, 2, 1), (33, 20, 7), (1100, 16, 24)] {
+        let shapes: [&[usize]; 3] = [&[rows, width], &[width], &[out, width]];
+        check("norm_linear", &shapes, |x| {
+            norm_linear(x[0], x[1], x[2], 1e-5).unwrap()
+        });
+    }
+}
+
+#[test]
+fn feed_forward_equals_its_composition() {
+    // 1100 rows are three jobs, the last one short.
+    for (rows, width, hidden) in [(1, 2, 1), (33, 20, 7), (1100, 16, 24)] {
+        let shapes: [&[usize]; 4] = [
+            &[rows, width],
+            &[width],
+            &[2 * hidden, width],
+            &[width, hidden],
+        ];
+        check("feed_forward", &shapes, |x| {
+            feed_forward(x[0], x[1], x[2], x[3], 1e-5).unwrap()
+        });
     }
 }
 
@@ -185,6 +291,15 @@ fn bad_input_is_named() {
         assert!(message.contains(text), "{message}");
     };
     says(rms_norm(h, w, 1e-5), "(4)");
+    let four = h.narrow(0, 0, 1).unwrap().reshape(4).unwrap();
+    says(layer_norm(h, w, &four, 1e-5), "layer_norm, weight");
+    says(layer_norm(h, &four, w, 1e-5), "layer_norm, bias");
+    says(linear_add(h, h, w), "linear_add, x");
+    says(
+        norm_linear(h, &four, h, 1e-5).and(norm_linear(h, w, w, 1e-5)),
+        "norm_linear, norm",
+    );
+    says(feed_forward(h, &four, w, h, 1e-5), "feed_forward, gate_up");
     says(swiglu(&h.narrow(1, 0, 3).unwrap()), "2 · hidden");
     says(embed(w, &[5], &[1]), "vocabulary size 5");
     says(embed(w, &[1], &[2]), "1 elements");
@@ -216,6 +331,8 @@ fn results_do_not_depend_on_the_number_of_threads() {
                 input(5, &[300, 96], DType::F32),
             );
             let h = rms_norm(x.tensor(), norm.tensor(), 1e-5).unwrap();
+            let (n, u, d) = (norm.tensor(), up.tensor(), down.tensor());
+            let h = feed_forward(&h, n, u, d, 1e-5).unwrap();
             let h = swiglu(&linear(&h, up.tensor()).unwrap()).unwrap();
             let h = linear(&h, down.tensor()).unwrap();
             let targets: Vec<u32> = (0..520).map(|i| i % 300).collect();

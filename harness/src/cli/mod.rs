@@ -3,6 +3,7 @@
 //! Exit codes: 0 fine · 1 finished, but cells failed or diverged · 2 wrong usage or config · 65 data or a model that
 //! cannot be used · 70 a bug · 74 input/output · 75 try again later · 130, 143 interrupted, resumable.
 
+mod bench;
 mod catalogue;
 mod configs;
 mod doctor;
@@ -85,6 +86,8 @@ enum Verb {
         /// Shell
         shell: clap_complete::Shell,
     },
+    /// Measure speed and memory: attention, training steps, evaluation
+    Bench(bench::Bench),
     /// Check that this machine has what a run needs
     Doctor(doctor::Doctor),
     /// Run one cell of a run folder (started by `run`)
@@ -153,6 +156,7 @@ fn dispatch(verb: Verb, registry: &Registry, command: String) -> Ended {
             clap_complete::generate(shell, &mut Cli::command(), "farspan", &mut script);
             print(&String::from_utf8_lossy(&script))
         }
+        Verb::Bench(bench) => bench.run(registry),
         Verb::Doctor(doctor) => doctor.run(),
         Verb::Cell(cell) => cell.run(registry),
     }

@@ -7,8 +7,8 @@ pub mod passkey;
 pub mod perplexity;
 
 use crate::Result;
-use crate::cell::draw_positions;
 use crate::model::{Decoder, Ready};
+use crate::source::draw_positions;
 use farspan_attention::plan::Geometry;
 use farspan_datasets::{Batch, rng::Stream};
 use farspan_pe::recipe::{Recipe, Sampler};

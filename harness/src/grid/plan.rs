@@ -1,9 +1,11 @@
 //! From a checked config to the frozen list of cells.
 
-use crate::cell::{CellConfig, Source};
+use crate::cell::CellConfig;
 use crate::config::types::{FinetuneConfig, Run, SchemeConfig, StudyConfig, Task, TrainConfig};
 use crate::model::Shape;
+use crate::source::Source;
 use crate::{Error, Result, machine};
+use farspan_pe::search::Search;
 use farspan_pe::{Len, Registry};
 use farspan_reports::record::{PlannedCell, RunPlan, SCHEMA_VERSION, Stage};
 use std::collections::BTreeMap;
@@ -23,7 +25,7 @@ pub fn plan(run: &Run, registry: &Registry) -> Result<RunPlan> {
                 .collect(),
             None => run.schemes.iter().collect(),
         };
-        let planner = Planner::new(run, name, study, &schemes, &root)?;
+        let planner = Planner::new(run, name, study, &schemes, registry, &root)?;
         cells.extend(planner.cells(&schemes, registry)?);
     }
     let canonical = serde_json::to_string(run).map_err(|e| Error::Bug(e.to_string()))?;
@@ -62,6 +64,7 @@ impl<'a> Planner<'a> {
         name: &'a str,
         study: &'a StudyConfig,
         schemes: &[&SchemeConfig],
+        registry: &Registry,
         root: &'a Path,
     ) -> Result<Planner<'a>> {
         let data = (study.task == Task::Text).then_some(&study.data);
@@ -78,6 +81,15 @@ impl<'a> Planner<'a> {
             text.check(longest_training, longest + 1, wanted.segments)?;
         }
         let shape = study.model.resolve(source.vocab(), study.train.length)?;
+        if let Source::Text(text) = &source {
+            for scheme in schemes {
+                if let Some(search) = search(scheme, &shape, registry)? {
+                    text.check_validation(search.length).map_err(|e| {
+                        Error::Data(format!("scheme {}, its search: {e}", scheme.name))
+                    })?;
+                }
+            }
+        }
         Ok(Planner {
             run,
             name,
@@ -182,13 +194,17 @@ impl<'a> Planner<'a> {
             base: base.cloned(),
             parameters: self.shape.parameters() + own as u64,
             train_tokens,
-            flops: self.flops(&config, train_tokens),
+            flops: self.flops(
+                &config,
+                parsed.recipe(&self.shape.geometry)?.search,
+                train_tokens,
+            ),
             config: serde_json::to_value(&config).map_err(|e| Error::Bug(e.to_string()))?,
         })
     }
 
     /// Forecast: a training step is three forward passes.
-    fn flops(&self, config: &CellConfig, train_tokens: u64) -> f64 {
+    fn flops(&self, config: &CellConfig, search: Option<Search>, train_tokens: u64) -> f64 {
         let per_token = |length: usize| self.shape.forward_flops(length) / length as f64;
         let train = 3.0 * train_tokens as f64 * per_token(config.train.length);
         let text = config.evaluate.perplexity.iter().flat_map(|p| {
@@ -202,8 +218,21 @@ impl<'a> Planner<'a> {
                 .iter()
                 .map(move |&t| (p.depths * p.trials * t) as f64 * per_token(t))
         });
-        train + text.sum::<f64>() + passkey.sum::<f64>()
+        let search = search.map_or(0.0, |search| {
+            let tokens = search.trials() * search.evolution.windows * search.length;
+            tokens as f64 * per_token(search.length)
+        });
+        train + search + text.sum::<f64>() + passkey.sum::<f64>()
     }
+}
+
+/// What a scheme finds by search, if anything.
+fn search(scheme: &SchemeConfig, shape: &Shape, registry: &Registry) -> Result<Option<Search>> {
+    let wrong = |e| Error::Config(format!("scheme {}: {e}", scheme.name));
+    let parsed = registry
+        .parse(&scheme.id, scheme.settings.clone())
+        .map_err(wrong)?;
+    Ok(parsed.recipe(&shape.geometry).map_err(wrong)?.search)
 }
 
 fn position(schemes: &[&SchemeConfig], scheme: &SchemeConfig) -> usize {

@@ -284,6 +284,7 @@ fn curve(
         cost: costs::cost(group),
         refused,
         learned: first.learned.clone(),
+        searches: group.records().filter_map(|r| r.search.clone()).collect(),
     })
 }
 

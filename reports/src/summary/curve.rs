@@ -1,7 +1,7 @@
 //! What is shown of one curve: a scheme at one stage, over all seeds.
 
 use super::Estimate;
-use crate::record::{Cost, ModelRecord, Protocol, SchemeRecord};
+use crate::record::{Cost, ModelRecord, Protocol, SchemeRecord, SearchRecord};
 use serde::Serialize;
 
 /// One scheme at one stage: one line of every figure.
@@ -49,6 +49,8 @@ pub struct Curve {
     pub refused: Vec<RefusedLength>,
     /// Learned parameters of the scheme after training, of the first seed.
     pub learned: Vec<(String, Vec<f64>)>,
+    /// How its settings were found by search, one for each seed; empty if they were not.
+    pub searches: Vec<SearchRecord>,
 }
 
 /// Training in numbers.

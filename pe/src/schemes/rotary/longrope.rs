@@ -8,18 +8,25 @@
 //! Code: Hugging Face (`longrope`, the Phi-3 models) switches all positions to the long factors as soon as the text is
 //! longer than L (exactly L is short), and gives the amplitude at any length. `dynamic` lets the long factors grow with
 //! the length T, 1 + (λ − 1)·(T/L − 1)/(s − 1), as the authors' code does; there factors fall below 1 before L, which is
-//! not followed. Without factors, long ones are YaRN's, from which the authors' search starts. n̂ stands in the paper and
+//! not followed. With `search`, Farspan finds the long factors (and n̂) itself, by the evolution of section 3.2 against the
+//! perplexity of validation texts: see [`Search`]. Without factors and search, long ones are YaRN's, from which the authors' search starts. n̂ stands in the paper and
 //! in the authors' "mixed" class; scores between the two parts are no longer functions of the distance.
 
 use super::pi::{check_stretch, check_trained_length, dynamic_stretch};
 use crate::angles::{inv_freq, pair_with_turns, rotary_settings, trained_length};
 use crate::card::{Card, Family, Needs, Paper};
 use crate::error::{PlanError, check, check_model};
+use crate::recipe::Recipe;
 use crate::scheme::{Len, Scheme};
+use crate::search::{Evolution, Genes, Search, Space};
 use farspan_attention::expr::{Expr, number, select_less};
 use farspan_attention::plan::{Cache, Geometry, Plan, Positions};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+/// The paper's choices of n̂.
+const FIRST_TOKENS: &[usize] = &[0, 1, 2, 4, 8, 12, 16, 20, 24, 28, 32, 64, 128, 256];
 
 rotary_settings! {
     /// Settings of LongRoPE.
@@ -41,6 +48,11 @@ rotary_settings! {
         trained_length: Option<usize> = None,
         /// Positions n̂ from the start that keep the original frequencies.
         first_tokens: usize = 0,
+        /// Find the long factors by evolution on the base's weights: a table with any of length (of the validation
+        /// windows; factor × L), windows (5), space ("paper" or "released"), population (64), parents (32), mutations
+        /// (16), crossovers (16), iterations (40) and chance (0.3).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        search: Option<Evolution> = None,
         /// Rule of the amplitude A.
         amplitude: Amplitude = Amplitude::Su,
         /// The amplitude A itself, instead of any rule.
@@ -99,6 +111,14 @@ impl Scheme for LongRope {
         self.trained_length.map_or(Ok(()), |length| {
             check("trained_length", length, "at least 2", length >= 2)
         })?;
+        if let Some(search) = &self.search {
+            search.check("search")?;
+            let rule = "left out beside search, which finds them";
+            let given = format!("{} numbers", self.long_factors.len());
+            check("long_factors", given, rule, self.long_factors.is_empty())?;
+            let rule = "above 1 beside search";
+            check("factor", self.factor, rule, self.factor > 1.0)?;
+        }
         let positive = |x: f64| x > 0.0 && x.is_finite();
         self.attention_factor.map_or(Ok(()), |x| {
             check("attention_factor", x, "above 0 and finite", positive(x))
@@ -123,6 +143,18 @@ impl Scheme for LongRope {
         plan.cache = Cache::Unrotated;
         Ok(plan)
     }
+
+    fn recipe(&self, model: &Geometry) -> Result<Recipe, PlanError> {
+        self.check()?;
+        let search = self
+            .search
+            .as_ref()
+            .map(|evolution| self.search(evolution, model));
+        Ok(Recipe {
+            search: search.transpose()?,
+            ..Recipe::default()
+        })
+    }
 }
 
 impl LongRope {
@@ -141,6 +173,41 @@ impl LongRope {
         }
         let grown = (dynamic_stretch(reach, trained) - 1.0) / (self.factor - 1.0);
         Ok(long.iter().map(|by| 1.0 + (by - 1.0) * grown).collect())
+    }
+
+    fn search(&self, evolution: &Evolution, model: &Geometry) -> Result<Search, PlanError> {
+        let trained = trained_length(self.trained_length, model)?;
+        let (s, dim) = (self.factor, self.rotary().dim(model, 2)?);
+        let genes = |divisors: Vec<f64>| Genes {
+            divisors,
+            first_tokens: self.first_tokens,
+        };
+        let pairs = dim / 2;
+        let yarn = genes(yarn_divisors(self.base, dim, trained, s, (32.0, 1.0)));
+        let power = |p: usize| s.powf(p as f64 / (pairs.max(2) - 1) as f64);
+        let (start, highest, first_tokens) = match evolution.space {
+            Space::Paper => {
+                let (pi, ntk) = (vec![s; pairs], (0..pairs).map(power).collect());
+                (vec![genes(pi), genes(ntk), yarn], 1.25 * s, FIRST_TOKENS)
+            }
+            Space::Released => (vec![yarn], 1.0 + s, &[][..]),
+        };
+        let ntk = json!({
+            "base": self.base, "pairing": self.pairing, "partial": self.partial, "factor": s,
+        });
+        let mut others = ntk.clone();
+        others["trained_length"] = trained.into();
+        Ok(Search {
+            evolution: evolution.clone(),
+            length: evolution
+                .length
+                .unwrap_or((s * trained as f64).round() as usize),
+            start,
+            highest,
+            first_tokens,
+            rivals: vec![("pi", others.clone()), ("ntk", ntk), ("yarn", others)],
+            settled: Map::from_iter([("search".to_string(), Value::Null)]),
+        })
     }
 
     /// Positions of each pair: the frequency is already divided, so the first tokens multiply.

@@ -1,0 +1,129 @@
+//! Attention alone, under one scheme.
+
+use super::Pass;
+use super::peer::Case;
+use crate::Result;
+use crate::model;
+use farspan_attention::attend::{INPUT, Implementation, Mask, Params, attend};
+use farspan_attention::plan::{Geometry, Plan};
+use farspan_attention::prepared::Prepared;
+use farspan_attention::{Device, Tensor, Var};
+use farspan_datasets::rng::Stream;
+use serde_json::{Map, json};
+
+/// Inputs of one call, drawn from a stream, and the plan made ready.
+#[derive(Debug)]
+pub struct Attention {
+    prepared: Prepared,
+    q: Var,
+    k: Var,
+    v: Var,
+    params: Vec<(String, Var)>,
+    input: Option<Var>,
+    batch: usize,
+    which: Implementation,
+}
+
+impl Attention {
+    /// For windows of `length` tokens.
+    pub fn new(
+        plan: &Plan,
+        geometry: &Geometry,
+        (batch, length): (usize, usize),
+        which: Implementation,
+    ) -> Result<Attention> {
+        let device = Device::cpu();
+        let normal = |name: &str, shape: &[usize]| -> Result<Var> {
+            let mut stream = Stream::new(0, &format!("bench/{name}"));
+            let values: Vec<f32> = (0..shape.iter().product())
+                .map(|_| stream.normal() as f32)
+                .collect();
+            Ok(Var::new(Tensor::from_vec(values, shape, &device)?)?)
+        };
+        let Geometry {
+            width,
+            heads,
+            kv_heads,
+            head_dim,
+            ..
+        } = *geometry;
+        let learned = plan.params.iter().filter(|spec| spec.learned);
+        let params = learned.map(|spec| {
+            let values = model::draw(spec, &spec.name, 0);
+            let tensor = Tensor::from_vec(values, spec.shape.as_slice(), &device)?;
+            Ok((spec.name.clone(), Var::new(tensor)?))
+        });
+        let reads = plan.reads_input();
+        Ok(Attention {
+            prepared: Prepared::new(plan, geometry, 0..length, 0..length, &device)?,
+            q: normal("q", &[batch, heads, length, head_dim])?,
+            k: normal("k", &[batch, kv_heads, length, head_dim])?,
+            v: normal("v", &[batch, kv_heads, length, head_dim])?,
+            params: params.collect::<Result<_>>()?,
+            input: reads
+                .then(|| normal("input", &[batch, length, width]))
+                .transpose()?,
+            batch,
+            which,
+        })
+    }
+
+    /// Runs once; names the implementation.
+    pub fn run(&self, pass: Pass) -> Result<&'static str> {
+        let recorded = pass == Pass::Both;
+        let read = |var: &Var| match recorded {
+            true => var.tensor().clone(),
+            false => var.tensor().detach(),
+        };
+        let input = self.input.iter().map(|input| (INPUT.to_string(), input));
+        let params = self.params.iter().map(|(name, var)| (name.clone(), var));
+        let params: Params = params
+            .chain(input)
+            .map(|(name, var)| (name, read(var)))
+            .collect();
+        let (q, k, v) = (read(&self.q), read(&self.k), read(&self.v));
+        let mask = Mask::causal();
+        let out = attend(&q, &k, &v, &self.prepared, &params, &mask, self.which)?;
+        if recorded {
+            out.output.backward()?;
+        }
+        Ok(out.implementation)
+    }
+
+    /// Floating-point operations: two products of half the square forward, five more backward. What a scheme adds does
+    /// not count.
+    pub fn flops(&self, pass: Pass) -> f64 {
+        let Geometry {
+            heads, head_dim, ..
+        } = *self.prepared.geometry();
+        let n = self.prepared.tokens() as f64;
+        let forward = 2.0 * (self.batch * heads * head_dim) as f64 * n * n;
+        forward * if pass == Pass::Both { 3.5 } else { 1.0 }
+    }
+}
+
+/// How a peer may do the same: every scheme that it knows under the same id.
+pub fn peer_cases(
+    scheme: &str,
+    geometry: &Geometry,
+    (batch, length): (usize, usize),
+    pass: Pass,
+) -> Vec<Case> {
+    // The peer has no grouped heads of its own, and knows schemes at their defaults only.
+    let ways: &[&'static str] = match scheme {
+        _ if geometry.kv_heads != geometry.heads => &[],
+        "nope" | "rope" => &["sdpa", "flex"],
+        "alibi" | "t5" | "kerple" | "fire" => &["mask", "mask-built", "flex"],
+        _ => &[],
+    };
+    let case = json!({
+        "kind": "attention", "scheme": scheme, "pass": pass.name(), "batch": batch, "length": length,
+        "heads": geometry.heads, "head_dim": geometry.head_dim,
+    });
+    let case: Map<_, _> = case.as_object().cloned().unwrap_or_default();
+    let of = |way: &&'static str| Case {
+        way,
+        case: case.clone(),
+    };
+    ways.iter().map(of).collect()
+}

@@ -1,0 +1,162 @@
+//! A whole decoder: training steps and evaluation.
+
+use super::Pass;
+use super::peer::Case;
+use crate::Result;
+use crate::config::types::TrainConfig;
+use crate::model::{self, Decoder, Ready, Shape};
+use crate::train::{Batches, Step, Trainer};
+use farspan_attention::Device;
+use farspan_attention::plan::Plan;
+use farspan_datasets::{Batch, rng::Stream};
+use serde_json::{Map, json};
+
+/// Random tokens: the work does not depend on what they say.
+#[derive(Debug)]
+struct Noise {
+    batch: Batch,
+}
+
+impl Noise {
+    fn new(vocab: usize, rows: usize, len: usize) -> Noise {
+        let draw = |name: &str| {
+            let mut stream = Stream::new(0, &format!("bench/{name}"));
+            let token = |_| (stream.uniform() * vocab as f64) as u32;
+            (0..rows * len).map(token).collect()
+        };
+        Noise {
+            batch: Batch {
+                tokens: draw("tokens"),
+                targets: draw("targets"),
+                weights: vec![1.0; rows * len],
+                positions: None,
+                rows,
+                len,
+            },
+        }
+    }
+}
+
+impl Batches for Noise {
+    fn train(&self, _step: u64, _len: usize) -> Batch {
+        self.batch.clone()
+    }
+
+    fn validation(&self) -> &[Batch] {
+        std::slice::from_ref(&self.batch)
+    }
+}
+
+/// A decoder in training on noise.
+#[derive(Debug)]
+pub struct Training<'a> {
+    trainer: Trainer<'a>,
+    noise: Noise,
+}
+
+/// Settings of a step that never ends a run and never validates.
+pub fn train_config() -> TrainConfig {
+    TrainConfig {
+        steps: u64::MAX,
+        validate_every: u64::MAX,
+        warmup: 1,
+        lr: 1e-4,
+        ..TrainConfig::default()
+    }
+}
+
+impl<'a> Training<'a> {
+    /// `rows` windows of `len` tokens per step; layers follow `plans`.
+    pub fn new(
+        shape: Shape,
+        plans: &[Plan],
+        (rows, len): (usize, usize),
+        config: &'a TrainConfig,
+    ) -> Result<Training<'a>> {
+        let model = Decoder::new(shape, plans, 0, None, &Device::cpu())?;
+        let ready = model.ready(plans, len)?;
+        Ok(Training {
+            noise: Noise::new(shape.vocab, rows, len),
+            trainer: Trainer::new(model, vec![(u64::MAX, ready)], config, false, None)?,
+        })
+    }
+
+    /// One step; names the implementation of attention.
+    pub fn run(&mut self) -> Result<&'static str> {
+        match self.trainer.step(&self.noise)? {
+            Step::Ok => Ok(self.trainer.implementation),
+            Step::Diverged { loss } => {
+                let text = format!("training on noise diverged: loss {loss}");
+                Err(crate::Error::Data(text))
+            }
+        }
+    }
+
+    /// Floating-point operations of a step: three times those of the forward pass.
+    pub fn flops(&self) -> f64 {
+        let (rows, len) = (self.noise.batch.rows, self.noise.batch.len);
+        3.0 * rows as f64 * self.trainer.model.shape.forward_flops(len)
+    }
+}
+
+/// A decoder that scores windows.
+#[derive(Debug)]
+pub struct Evaluating {
+    model: Decoder,
+    ready: Ready,
+    noise: Noise,
+}
+
+impl Evaluating {
+    /// `rows` windows of `len` tokens at once; layers follow `plans`.
+    pub fn new(shape: Shape, plans: &[Plan], (rows, len): (usize, usize)) -> Result<Evaluating> {
+        let model = Decoder::new(shape, plans, 0, None, &Device::cpu())?;
+        Ok(Evaluating {
+            ready: model.ready(plans, len)?,
+            noise: Noise::new(shape.vocab, rows, len),
+            model,
+        })
+    }
+
+    /// One pass; names the implementation of attention.
+    pub fn run(&self) -> Result<&'static str> {
+        let batch = &self.noise.batch;
+        let hidden = self
+            .model
+            .hidden(batch, &self.ready, model::Pass::Evaluate)?;
+        self.model.scores_of(&hidden, batch)?;
+        Ok(hidden.implementation)
+    }
+
+    /// Floating-point operations of a pass.
+    pub fn flops(&self) -> f64 {
+        let (rows, len) = (self.noise.batch.rows, self.noise.batch.len);
+        rows as f64 * self.model.shape.forward_flops(len)
+    }
+}
+
+/// How a peer may do the same.
+pub fn peer_cases(
+    scheme: &str,
+    shape: &Shape,
+    (rows, len): (usize, usize),
+    pass: Pass,
+) -> Vec<Case> {
+    let geometry = &shape.geometry;
+    let same = geometry.kv_heads == geometry.heads
+        && geometry.heads * geometry.head_dim == geometry.width
+        && ["nope", "rope"].contains(&scheme);
+    if !same || pass != Pass::Train {
+        return Vec::new();
+    }
+    let case = json!({
+        "kind": "train", "scheme": scheme, "width": geometry.width, "layers": geometry.layers,
+        "heads": geometry.heads, "hidden": shape.hidden, "vocab": shape.vocab, "batch": rows, "length": len,
+    });
+    let case: Map<_, _> = case.as_object().cloned().unwrap_or_default();
+    let of = |way| Case {
+        way,
+        case: case.clone(),
+    };
+    ["eager", "compiled"].map(of).to_vec()
+}

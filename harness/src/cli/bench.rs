@@ -1,0 +1,530 @@
+//! `bench`: how fast attention, training steps and evaluation are on this machine, and how much memory they take.
+
+use super::table::Table;
+use super::{Ended, Failure, json, print};
+use crate::bench::attention::{self, Attention};
+use crate::bench::decoder::{self, Evaluating, Training, train_config};
+use crate::bench::peer::{Case, against};
+use crate::bench::{Entrant, Pass, PeerRow, Row, median, memory, race, ratio};
+use crate::config;
+use crate::machine;
+use crate::model::Shape;
+use clap::{Args, Subcommand};
+use farspan_attention::attend::Implementation;
+use farspan_attention::ops;
+use farspan_attention::plan::{Geometry, Plan};
+use farspan_pe::{Len, Registry};
+use serde::Serialize;
+use std::cell::Cell;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    farspan bench attention --scheme nope,rope,alibi,fire --length 2048,8192\n  \
+    farspan bench attention -s rope --length 16384 --pass both --json\n  \
+    farspan bench train --peer 'python benches/peers/torch_side.py --serve'\n  \
+    farspan bench eval -s alibi --length 4096\n\n\
+    Schemes take turns, one call each per round; times are medians. Peak memory comes from a fresh process per \
+    figure: the largest resident size of one call beyond the size before it (for train and eval: beyond the size \
+    before the model was built).")]
+pub(super) struct Bench {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Attention alone: forward, and forward with all gradients
+    Attention(AttentionBench),
+    /// Whole training steps: loss, gradients, clipping, AdamW
+    Train(DecoderBench),
+    /// Scoring windows of tokens without gradients
+    Eval(DecoderBench),
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// Schemes, each an id with settings: `-s alibi -s 'yarn factor=4'`; times are relative to the first
+    #[arg(short, long, value_name = "ID [KEY=VALUE …]", value_delimiter = ',')]
+    scheme: Vec<String>,
+    /// Query heads
+    #[arg(long, default_value_t = 8)]
+    heads: usize,
+    /// Key/value heads [default: as many as query heads]
+    #[arg(long)]
+    kv_heads: Option<usize>,
+    /// Length that schemes take for the trained one
+    #[arg(long, default_value_t = 2048)]
+    trained_length: usize,
+    /// Threads [default: all cores]
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Rounds
+    #[arg(long, default_value_t = 7)]
+    repeats: usize,
+    /// Another program to take turns with, as a shell command
+    #[arg(long, value_name = "COMMAND")]
+    peer: Option<String>,
+    /// Leave memory out
+    #[arg(long)]
+    no_memory: bool,
+    /// Print everything as JSON, with every sample
+    #[arg(long)]
+    json: bool,
+    /// Print the peak memory of the only case in bytes, and nothing else (how memory is measured)
+    #[arg(long, hide = true)]
+    peak_only: bool,
+}
+
+#[derive(Debug, Args)]
+struct AttentionBench {
+    #[command(flatten)]
+    common: Common,
+    /// Lengths in tokens
+    #[arg(long, value_delimiter = ',', default_values_t = [2048, 8192])]
+    length: Vec<usize>,
+    /// Windows at once
+    #[arg(long, default_value_t = 1)]
+    batch: usize,
+    /// Channels of a head
+    #[arg(long, default_value_t = 64)]
+    head_dim: usize,
+    /// What to measure: forward, both
+    #[arg(long, value_delimiter = ',', default_values = ["forward", "both"])]
+    pass: Vec<String>,
+    /// Implementation: auto, fused, composed or naive
+    #[arg(long, default_value = "auto")]
+    implementation: Implementation,
+}
+
+#[derive(Debug, Args)]
+struct DecoderBench {
+    #[command(flatten)]
+    common: Common,
+    /// Length of a window in tokens
+    #[arg(long, value_delimiter = ',', default_values_t = [512])]
+    length: Vec<usize>,
+    /// Windows at once
+    #[arg(long, default_value_t = 8)]
+    batch: usize,
+    /// Width of the residual stream
+    #[arg(long, default_value_t = 256)]
+    width: usize,
+    /// Layers
+    #[arg(long, default_value_t = 6)]
+    layers: usize,
+    /// Hidden width of the feed-forward block
+    #[arg(long, default_value_t = 688)]
+    hidden: usize,
+    /// Size of the vocabulary
+    #[arg(long, default_value_t = 4096)]
+    vocab: usize,
+}
+
+/// What a whole table rests on.
+#[derive(Debug, Serialize)]
+struct Report {
+    machine: String,
+    version: &'static str,
+    threads: usize,
+    /// Floating-point operations per second that all threads could do.
+    peak_flops_per_second: f64,
+    rows: Vec<Row>,
+}
+
+/// One scheme at one length.
+struct Contestant<'a> {
+    scheme: String,
+    flops: f64,
+    work: Box<dyn FnMut() -> crate::Result<&'static str> + 'a>,
+    /// Arguments of a process that measures its memory.
+    alone: Vec<String>,
+    peers: Vec<Case>,
+}
+
+impl Bench {
+    pub(super) fn run(&self, registry: &Registry) -> Ended {
+        match &self.what {
+            What::Attention(bench) => bench.run(registry),
+            What::Train(bench) => bench.run(registry, Pass::Train),
+            What::Eval(bench) => bench.run(registry, Pass::Eval),
+        }
+    }
+}
+
+impl AttentionBench {
+    fn run(&self, registry: &Registry) -> Ended {
+        let passes = self.passes()?;
+        let schemes = ["nope", "rope", "alibi", "t5", "kerple", "fire"];
+        let schemes = self.common.schemes(&schemes);
+        self.common.start()?;
+        if self.common.peak_only {
+            let (scheme, length) = (&schemes[0], self.length[0]);
+            let attention = self.case(registry, scheme, length)?;
+            let peak = memory::peak_of(|| attention.run(passes[0]).map(|_| ()))?;
+            return print(&format!("{peak}\n"));
+        }
+        let mut rows = Vec::new();
+        for &length in &self.length {
+            let cases: Vec<(&String, Attention)> = schemes
+                .iter()
+                .map(|scheme| Ok((scheme, self.case(registry, scheme, length)?)))
+                .collect::<Result<_, Failure>>()?;
+            for &pass in &passes {
+                let mut contestants: Vec<Contestant<'_>> = cases
+                    .iter()
+                    .map(|(scheme, attention)| self.contestant(scheme, attention, length, pass))
+                    .collect();
+                let tokens = self.batch * length;
+                rows.extend(
+                    self.common
+                        .measure(&mut contestants, pass, length, tokens)?,
+                );
+            }
+        }
+        self.common.print(rows)
+    }
+
+    fn contestant<'a>(
+        &self,
+        scheme: &str,
+        attention: &'a Attention,
+        length: usize,
+        pass: Pass,
+    ) -> Contestant<'a> {
+        let size = (self.batch, length);
+        Contestant {
+            scheme: scheme.to_string(),
+            flops: attention.flops(pass),
+            work: Box::new(move || attention.run(pass)),
+            alone: self.alone(scheme, length, pass),
+            peers: attention::peer_cases(scheme, &self.geometry(), size, pass),
+        }
+    }
+
+    fn passes(&self) -> Result<Vec<Pass>, Failure> {
+        let pass = |name: &String| match name.as_str() {
+            "forward" => Ok(Pass::Forward),
+            "both" => Ok(Pass::Both),
+            other => {
+                let text = format!("--pass: expected forward or both, found {other:?}");
+                Err(Failure::usage(text))
+            }
+        };
+        self.pass.iter().map(pass).collect()
+    }
+
+    fn geometry(&self) -> Geometry {
+        Geometry {
+            layers: 1,
+            width: self.common.heads * self.head_dim,
+            heads: self.common.heads,
+            kv_heads: self.common.kv_heads(),
+            head_dim: self.head_dim,
+            trained_length: self.common.trained_length,
+        }
+    }
+
+    fn case(&self, registry: &Registry, scheme: &str, length: usize) -> Result<Attention, Failure> {
+        let geometry = self.geometry();
+        let plan = plans(registry, scheme, &geometry, length)?.swap_remove(0);
+        let size = (self.batch, length);
+        Ok(Attention::new(&plan, &geometry, size, self.implementation)?)
+    }
+
+    fn alone(&self, scheme: &str, length: usize, pass: Pass) -> Vec<String> {
+        let own = [
+            ("length", length.to_string()),
+            ("batch", self.batch.to_string()),
+            ("head-dim", self.head_dim.to_string()),
+            ("pass", pass.name().into()),
+            ("implementation", self.implementation.to_string()),
+        ];
+        self.common.alone("attention", scheme, &own)
+    }
+}
+
+impl DecoderBench {
+    fn run(&self, registry: &Registry, pass: Pass) -> Ended {
+        let schemes = self.common.schemes(&["rope"]);
+        self.common.start()?;
+        let config = train_config();
+        if self.common.peak_only {
+            let (scheme, length) = (&schemes[0], self.length[0]);
+            let peak = memory::peak_of(|| {
+                let mut work = self.work(registry, scheme, length, pass, &config)?.0;
+                // Moments are there from the first step on; the second is like all others.
+                work()?;
+                work().map(|_| ())
+            })?;
+            return print(&format!("{peak}\n"));
+        }
+        let mut rows = Vec::new();
+        for &length in &self.length {
+            let mut contestants = Vec::new();
+            for scheme in &schemes {
+                let (work, flops) = self.work(registry, scheme, length, pass, &config)?;
+                let size = (self.batch, length);
+                contestants.push(Contestant {
+                    scheme: scheme.clone(),
+                    flops,
+                    work,
+                    alone: self.alone(scheme, length, pass),
+                    peers: decoder::peer_cases(scheme, &self.shape(), size, pass),
+                });
+            }
+            let tokens = self.batch * length;
+            rows.extend(
+                self.common
+                    .measure(&mut contestants, pass, length, tokens)?,
+            );
+        }
+        self.common.print(rows)
+    }
+
+    #[expect(clippy::type_complexity, reason = "a call and its cost, used twice")]
+    fn work<'a>(
+        &self,
+        registry: &Registry,
+        scheme: &str,
+        length: usize,
+        pass: Pass,
+        config: &'a config::types::TrainConfig,
+    ) -> crate::Result<(Box<dyn FnMut() -> crate::Result<&'static str> + 'a>, f64)> {
+        let shape = self.shape();
+        let plans = plans(registry, scheme, &shape.geometry, length)?;
+        let size = (self.batch, length);
+        Ok(if pass == Pass::Train {
+            let mut training = Training::new(shape, &plans, size, config)?;
+            let flops = training.flops();
+            (Box::new(move || training.run()), flops)
+        } else {
+            let evaluating = Evaluating::new(shape, &plans, size)?;
+            let flops = evaluating.flops();
+            (Box::new(move || evaluating.run()), flops)
+        })
+    }
+
+    fn shape(&self) -> Shape {
+        Shape {
+            geometry: Geometry {
+                layers: self.layers,
+                width: self.width,
+                heads: self.common.heads,
+                kv_heads: self.common.kv_heads(),
+                head_dim: self.width / self.common.heads.max(1),
+                trained_length: self.common.trained_length,
+            },
+            hidden: self.hidden,
+            vocab: self.vocab,
+        }
+    }
+
+    fn alone(&self, scheme: &str, length: usize, pass: Pass) -> Vec<String> {
+        let own = [
+            ("length", length.to_string()),
+            ("batch", self.batch.to_string()),
+            ("width", self.width.to_string()),
+            ("layers", self.layers.to_string()),
+            ("hidden", self.hidden.to_string()),
+            ("vocab", self.vocab.to_string()),
+        ];
+        self.common.alone(pass.name(), scheme, &own)
+    }
+}
+
+/// The plans of all layers under a scheme written as `id KEY=VALUE …`.
+fn plans(
+    registry: &Registry,
+    scheme: &str,
+    geometry: &Geometry,
+    length: usize,
+) -> crate::Result<Vec<Plan>> {
+    let mut words = scheme.split_whitespace().map(String::from);
+    let id = words.next().unwrap_or_default();
+    let settings: Vec<String> = words.collect();
+    let settings = config::settings(&settings).map_err(crate::Error::Config)?;
+    let scheme = registry.parse(&id, settings)?;
+    Ok(scheme.layer_plans(geometry, Len(length))?)
+}
+
+impl Common {
+    fn kv_heads(&self) -> usize {
+        self.kv_heads.unwrap_or(self.heads)
+    }
+
+    fn schemes(&self, default: &[&str]) -> Vec<String> {
+        match self.scheme.as_slice() {
+            [] => default.iter().map(|id| id.to_string()).collect(),
+            given => given.to_vec(),
+        }
+    }
+
+    /// Checks sizes and sets the number of threads.
+    fn start(&self) -> Result<(), Failure> {
+        if self.repeats == 0 {
+            return Err(Failure::usage("--repeats: expected at least 1, found 0"));
+        }
+        if let Some(threads) = self.threads {
+            ops::set_threads(threads).map_err(crate::Error::from)?;
+        }
+        Ok(())
+    }
+
+    fn alone(&self, verb: &str, scheme: &str, own: &[(&str, String)]) -> Vec<String> {
+        let shared = [
+            ("scheme", scheme.to_string()),
+            ("heads", self.heads.to_string()),
+            ("kv-heads", self.kv_heads().to_string()),
+            ("trained-length", self.trained_length.to_string()),
+            ("threads", ops::threads().to_string()),
+        ];
+        let mut arguments = vec!["bench".into(), verb.into(), "--peak-only".into()];
+        for (flag, value) in shared.iter().chain(own) {
+            arguments.push(format!("--{flag}={value}"));
+        }
+        arguments
+    }
+
+    fn measure(
+        &self,
+        contestants: &mut [Contestant<'_>],
+        pass: Pass,
+        length: usize,
+        tokens: usize,
+    ) -> Result<Vec<Row>, Failure> {
+        let implementations = vec![Cell::new("none"); contestants.len()];
+        let mut entrants: Vec<Entrant<'_>> = contestants
+            .iter_mut()
+            .zip(&implementations)
+            .map(|(contestant, implementation)| {
+                let work = &mut contestant.work;
+                Entrant::new(contestant.scheme.clone(), move || {
+                    implementation.set(work()?);
+                    Ok(())
+                })
+            })
+            .collect();
+        let samples = race(self.repeats, &mut entrants)?;
+        drop(entrants);
+        let all = ops::peak_flops();
+        let mut rows = Vec::new();
+        for (i, contestant) in contestants.iter_mut().enumerate() {
+            let seconds = median(&samples[i]);
+            let rate = contestant.flops / seconds;
+            rows.push(Row {
+                scheme: contestant.scheme.clone(),
+                pass,
+                length,
+                implementation: implementations[i].get(),
+                seconds,
+                samples: samples[i].clone(),
+                relative: ratio(&samples[i], &samples[0]),
+                tokens_per_second: tokens as f64 / seconds,
+                flops_per_second: rate,
+                of_peak: rate / all,
+                peak_bytes: match self.no_memory {
+                    true => None,
+                    false => Some(memory::peak_of_child(&contestant.alone)?),
+                },
+                peers: self.peers(contestant)?,
+            });
+        }
+        Ok(rows)
+    }
+
+    fn peers(&self, contestant: &mut Contestant<'_>) -> Result<Vec<PeerRow>, Failure> {
+        let Some(command) = &self.peer else {
+            return Ok(Vec::new());
+        };
+        let mut rows = Vec::new();
+        for case in &contestant.peers {
+            let work = &mut contestant.work;
+            let mut work = || work().map(|_| ());
+            let memory = !self.no_memory;
+            rows.push(against(command, case, self.repeats, memory, &mut work)?);
+        }
+        Ok(rows)
+    }
+
+    fn print(&self, rows: Vec<Row>) -> Ended {
+        let report = Report {
+            machine: machine::machine(),
+            version: machine::version(),
+            threads: ops::threads(),
+            peak_flops_per_second: ops::peak_flops(),
+            rows,
+        };
+        if self.json {
+            return json(&report);
+        }
+        print(&format!(
+            "{}, {} threads, peak {:.0} GFLOP/s\n\n{}",
+            report.machine,
+            report.threads,
+            report.peak_flops_per_second * 1e-9,
+            table(&report.rows),
+        ))
+    }
+}
+
+fn table(rows: &[Row]) -> String {
+    let mut table = Table::new(&[
+        "scheme",
+        "pass",
+        ">length",
+        ">ms",
+        ">relative",
+        ">tokens/s",
+        ">GFLOP/s",
+        ">of peak",
+        ">MiB",
+        "by",
+        "peer",
+        ">peer ms",
+        ">peer/ours",
+        ">peer MiB",
+        "",
+    ]);
+    let mebibytes = |bytes: Option<u64>| bytes.map_or(String::new(), |b| (b >> 20).to_string());
+    for row in rows {
+        let own = [
+            row.scheme.clone(),
+            row.pass.name().into(),
+            row.length.to_string(),
+            format!("{:.1}", row.seconds * 1e3),
+            format!("{:.2}", row.relative),
+            format!("{:.0}", row.tokens_per_second),
+            format!("{:.1}", row.flops_per_second * 1e-9),
+            format!("{:.0} %", row.of_peak * 100.0),
+            mebibytes(row.peak_bytes),
+            row.implementation.into(),
+        ];
+        let none = PeerRow {
+            way: String::new(),
+            seconds: None,
+            ratio: None,
+            peak_bytes: None,
+            error: None,
+        };
+        let peers = match row.peers.as_slice() {
+            [] => std::slice::from_ref(&none),
+            some => some,
+        };
+        for (i, peer) in peers.iter().enumerate() {
+            let own = own.iter().map(|cell| match i {
+                0 => cell.clone(),
+                _ => String::new(),
+            });
+            let theirs = [
+                peer.way.clone(),
+                peer.seconds
+                    .map_or(String::new(), |s| format!("{:.1}", s * 1e3)),
+                peer.ratio.map_or(String::new(), |r| format!("{r:.2}")),
+                mebibytes(peer.peak_bytes),
+                peer.error.clone().unwrap_or_default(),
+            ];
+            table.row(own.chain(theirs));
+        }
+    }
+    table.text()
+}

@@ -1,0 +1,180 @@
+//! What a cell reads: the text or the task of its study, and the batches of its training.
+
+use crate::cell::CellConfig;
+use crate::config::types::Task;
+use crate::train::Batches;
+use crate::{Error, Result, machine};
+use farspan_datasets::tasks::passkey::{Passkey, PasskeyConfig};
+use farspan_datasets::{Batch, DataConfig, TextData, rng::Stream};
+use farspan_pe::recipe::{Recipe, Sampler};
+use farspan_reports::record::{DataRecord, PartRecord};
+use std::path::Path;
+
+/// Windows that the validation loss is taken over.
+const VALIDATION_BATCHES: usize = 2;
+/// Seed of the validation prompts of a task: no run can have it, so no training batch repeats them.
+const VALIDATION_SEED: u64 = u64::MAX;
+
+/// What the models of a study read.
+#[derive(Debug)]
+pub enum Source {
+    /// Text.
+    Text(Box<TextData>),
+    /// The passkey task.
+    Passkey(Passkey),
+}
+
+impl Source {
+    /// Opens the data of a study.
+    pub fn open(
+        task: Task,
+        data: Option<&DataConfig>,
+        passkey: Option<&PasskeyConfig>,
+        root: &Path,
+    ) -> Result<Source> {
+        match (task, data, passkey) {
+            (Task::Text, Some(data), _) => Ok(Source::Text(Box::new(TextData::open(
+                data,
+                root,
+                &machine::cache_dir(),
+            )?))),
+            (Task::Passkey, _, Some(passkey)) => Ok(Source::Passkey(Passkey::new(passkey)?)),
+            _ => Err(Error::Bug(format!(
+                "a study with task {task:?} lacks its data settings"
+            ))),
+        }
+    }
+
+    /// Vocabulary size.
+    pub fn vocab(&self) -> usize {
+        match self {
+            Source::Text(text) => text.vocab(),
+            Source::Passkey(task) => task.vocab(),
+        }
+    }
+
+    /// Hashes of data and tokenizer.
+    pub fn hashes(&self) -> (String, String) {
+        match self {
+            Source::Text(text) => (text.hash().to_string(), text.tokenizer_hash().to_string()),
+            Source::Passkey(task) => (task.hash(), "task symbols".to_string()),
+        }
+    }
+
+    /// `count` batches of `rows` windows that no training step reads; the same for every seed.
+    pub(crate) fn validation(&self, rows: usize, len: usize, count: usize) -> Vec<Batch> {
+        match self {
+            Source::Text(text) => text.validation_batches(rows, len, count),
+            Source::Passkey(task) => (0..count as u64)
+                .map(|step| task.train_batch(VALIDATION_SEED, step, rows, len))
+                .collect(),
+        }
+    }
+
+    /// Text of each token id.
+    pub(crate) fn token_texts(&self) -> Vec<String> {
+        let ids = 0..self.vocab() as u32;
+        match self {
+            Source::Text(text) => ids.map(|id| text.decode(&[id])).collect(),
+            Source::Passkey(task) => ids.map(|id| task.render(&[id])).collect(),
+        }
+    }
+
+    pub(crate) fn record(&self) -> DataRecord {
+        let (hash, tokenizer_hash) = self.hashes();
+        match self {
+            Source::Text(text) => DataRecord {
+                description: text.description(),
+                hash,
+                tokenizer: text.tokenizer_description(),
+                tokenizer_hash,
+                parts: text
+                    .parts()
+                    .iter()
+                    .map(|p| PartRecord {
+                        name: p.name.to_string(),
+                        documents: p.documents,
+                        tokens: p.tokens as u64,
+                    })
+                    .collect(),
+            },
+            Source::Passkey(task) => DataRecord {
+                description: task.description(),
+                hash,
+                tokenizer: format!("task symbols ({})", task.vocab()),
+                tokenizer_hash,
+                parts: Vec::new(),
+            },
+        }
+    }
+}
+
+/// The batches of one cell.
+pub(crate) struct CellBatches<'a> {
+    source: &'a Source,
+    seed: u64,
+    /// Fine-tuning goes on in the stream of batches where its base stopped.
+    first: u64,
+    /// Tokens of a step, which all lengths of windows share.
+    tokens: usize,
+    /// Where the tokens of a training window stand.
+    sampler: Option<Sampler>,
+    validation: Vec<Batch>,
+}
+
+impl<'a> CellBatches<'a> {
+    pub(crate) fn new(source: &'a Source, config: &CellConfig, recipe: &Recipe) -> CellBatches<'a> {
+        let (rows, len) = (config.train.batch, config.train.length);
+        let mut validation = source.validation(rows, len, VALIDATION_BATCHES);
+        if let Some(sampler) = recipe.positions.filter(|_| recipe.in_evaluation) {
+            for (index, batch) in validation.iter_mut().enumerate() {
+                let mut stream = Stream::at(VALIDATION_SEED, "positions", index as u64);
+                draw_positions(&sampler, batch, &mut stream);
+            }
+        }
+        CellBatches {
+            source,
+            seed: config.seed,
+            first: config.base_steps,
+            tokens: rows * len,
+            sampler: recipe.positions.or(config.train.positions),
+            validation,
+        }
+    }
+}
+
+/// Lets the tokens of a batch stand where `sampler` says, whole windows at a time: for windows that must not be cut.
+pub(crate) fn draw_positions(sampler: &Sampler, batch: &mut Batch, stream: &mut Stream) {
+    let mut uniform = || stream.uniform();
+    let rows = (0..batch.rows).map(|_| sampler.draw(batch.len, batch.len, &mut uniform).positions);
+    batch.positions = Some(rows.flatten().collect());
+}
+
+impl Batches for CellBatches<'_> {
+    fn train(&self, step: u64, len: usize) -> Batch {
+        let (seed, step) = (self.seed, self.first + step);
+        let rows = (self.tokens / len).max(1);
+        let mut stream = Stream::at(seed, "positions/train", step);
+        match (self.source, &self.sampler) {
+            (Source::Text(text), None) => text.train_batch(seed, step, rows, len),
+            (Source::Passkey(task), None) => task.train_batch(seed, step, rows, len),
+            (Source::Text(text), Some(sampler)) => {
+                let longest = sampler.text(len);
+                text.train_cuts((seed, step), rows, len, longest, &mut |text| {
+                    let draw = sampler.draw(len, text, &mut || stream.uniform());
+                    (draw.tokens, draw.positions)
+                })
+            }
+            // The key must stay in its window.
+            (Source::Passkey(task), Some(sampler)) => {
+                let mut batch = task.train_batch(seed, step, rows, len);
+                draw_positions(sampler, &mut batch, &mut stream);
+                batch
+            }
+        }
+    }
+
+    fn validation(&self) -> &[Batch] {
+        &self.validation
+    }
+}
