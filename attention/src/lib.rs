@@ -42,6 +42,7 @@
 //! ```
 
 pub mod attend;
+pub mod bench;
 mod composed;
 pub mod device;
 pub mod embed;

@@ -86,10 +86,9 @@ pub fn linear_add(residual: &Tensor, x: &Tensor, weight: &Tensor) -> Result<Tens
         );
         return Err(Error::shape("linear_add, x", expected, x.dims()));
     }
-    let tensors = [residual, x, weight].map(Tensor::as_candle);
-    if !ours(&tensors) {
+    let Some(tensors) = ours([residual, x, weight]) else {
         return residual.add(&linear(x, weight)?);
-    }
+    };
     let [residual, x, weight] = tensors.map(Candle::contiguous);
     let y = residual?.apply_op3(&x?, &weight?, LinearAdd)?;
     Ok(Tensor::from_candle(y))

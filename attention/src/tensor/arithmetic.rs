@@ -103,6 +103,8 @@ impl Tensor {
         relu,
         /// GELU with the tanh approximation; its backward constants have six digits
         gelu,
+        /// GELU with the error function
+        gelu_erf,
         /// |x|; derivative 1 at 0
         abs,
         /// sin x

@@ -96,6 +96,16 @@ fn gelu_slope(x: f32) -> f32 {
     let t = steady_tanh(gelu_inner(x));
     return 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * 0.7978845608 * (1.0 + 0.134145 * x * x);
 }
+// Share of the standard normal distribution below x: half of the complementary error function, whose fit by Numerical
+// Recipes (Press et al., third edition, section 6.2.2) is right to 1.2e-7 relative.
+fn normal_share(x: f32) -> f32 {
+    let z = abs(x) * 0.7071067812;
+    let t = 1.0 / (1.0 + 0.5 * z);
+    let p = -1.26551223 + t * (1.00002368 + t * (0.37409196 + t * (0.09678418 + t * (-0.18628806
+        + t * (0.27886807 + t * (-1.13520398 + t * (1.48851587 + t * (-0.82215223 + t * 0.17087277))))))));
+    let tail = 0.5 * t * exp(p - z * z);
+    return select(tail, 1.0 - tail, x >= 0.0);
+}
 fn power(x: f32, y: f32) -> f32 {
     if (y == 0.0) { return 1.0; }
     if (x == 0.0) { return select(0.0, inf(), y < 0.0); }

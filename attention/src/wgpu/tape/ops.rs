@@ -116,6 +116,8 @@ impl Traced {
         relu, "max(a, 0.0)", "select(0.0, g, a >= 0.0)";
         /// GELU with the tanh approximation
         gelu, "0.5 * a * (1.0 + steady_tanh(gelu_inner(a)))", "g * gelu_slope(a)";
+        /// GELU with the error function
+        gelu_erf, "a * normal_share(a)", "g * (normal_share(a) + a * 0.3989422804 * exp(-0.5 * a * a))";
         /// |x|; derivative 1 at 0
         abs, "abs(a)", "select(-g, g, a >= 0.0)";
         /// sin x

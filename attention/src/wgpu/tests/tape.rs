@@ -44,7 +44,9 @@ fn elementwise() {
     macro_rules! each_positive {
         ($($name:ident),*) => {$( check(&[&[3, 4]], &|x| x[0].$name(), &|x| x[0].$name()); )*};
     }
-    each!(neg, exp, sqr, tanh, silu, relu, gelu, abs, sin, cos);
+    each!(
+        neg, exp, sqr, tanh, silu, relu, gelu, gelu_erf, abs, sin, cos
+    );
     each_positive!(log, sqrt, recip);
     for power in [3.0, 2.0, 0.5, -1.0] {
         check(&[&[3, 4]], &|x| x[0].powf(power), &|x| x[0].powf(power));
