@@ -51,39 +51,40 @@ fn main(
     )
 }
 
-/// `formula` of the elements `a`, `b`, `c`, `d` of as many inputs, the last of which is also called `g`, with numbers `p(i)`. Info: count, rank, sizes, per input
-/// offset and strides, then the numbers.
-pub(super) fn map(inputs: &[Kind], output: Kind, formula: &str) -> String {
+/// `formula` of the elements `a`, `b`, `c`, `d` of as many inputs, the last of which is also called `g`, with numbers
+/// `p(i)`, over `rank` axes. Info: count, sizes, per input offset and strides, then the numbers.
+pub(super) fn map(inputs: &[Kind], output: Kind, formula: &str, rank: usize) -> String {
     let names = ["a", "b", "c", "d"];
     let mut bindings: Vec<Binding> = Vec::new();
     let mut body = String::from("    if (at >= word(0u)) { return; }\n");
+    // The place along each axis, from the last.
+    let mut left = "at".to_string();
+    for axis in (0..rank).rev() {
+        let size = format!("word({}u)", axis + 1);
+        if axis == 0 {
+            body += &format!("    let i0 = {left};\n");
+        } else {
+            body += &format!(
+                "    let i{axis} = {left} % {size};\n    let left{axis} = {left} / {size};\n"
+            );
+            left = format!("left{axis}");
+        }
+    }
     for (i, (name, kind)) in names.iter().zip(inputs).enumerate() {
         bindings.push(reads(&format!("x{i}"), *kind));
-        body += &format!("    let {name} = x{i}[place(at, {i}u)];\n");
+        let start = 1 + rank + i * (rank + 1);
+        let mut place = format!("word({start}u)");
+        for axis in 0..rank {
+            place += &format!(" + i{axis} * word({}u)", start + 1 + axis);
+        }
+        body += &format!("    let {name} = x{i}[{place}];\n");
     }
     bindings.push(writes("y", output));
     // Formulas of gradients call their last input, the gradient of the result, g.
     body += &format!("    let g = {};\n", names[inputs.len() - 1]);
     body += &format!("    y[at] = {formula};");
-    let count = inputs.len();
-    let functions = format!(
-        "
-fn place(at: u32, input: u32) -> u32 {{
-    let rank = word(1u);
-    let start = 2u + rank + input * (rank + 1u);
-    var left = at;
-    var place = word(start);
-    for (var d = rank; d > 0u; d--) {{
-        let size = word(1u + d);
-        place += (left % size) * word(start + d);
-        left /= size;
-    }}
-    return place;
-}}
-fn p(i: u32) -> f32 {{ return real(2u + word(1u) * {}u + {count}u + i); }}
-{ELEMENT}",
-        count + 1
-    );
+    let numbers = 1 + rank + inputs.len() * (rank + 1);
+    let functions = format!("\nfn p(i: u32) -> f32 {{ return real({numbers}u + i); }}\n{ELEMENT}");
     kernel(&bindings, &functions, &body)
 }
 

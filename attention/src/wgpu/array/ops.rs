@@ -43,8 +43,7 @@ impl Array {
         let array = Array::empty(&first.context, output, &first.dims)?;
         let strides: Vec<&[usize]> = inputs.iter().map(|x| &x.strides[..]).collect();
         let (sizes, strides) = collapse(&first.dims, &strides);
-        let mut info = vec![sizes.len() as u32];
-        info.extend(sizes.iter().map(|x| *x as u32));
+        let mut info: Vec<u32> = sizes.iter().map(|x| *x as u32).collect();
         for (input, strides) in inputs.iter().zip(&strides) {
             info.push(input.offset as u32);
             info.extend(strides.iter().map(|x| *x as u32));
@@ -53,7 +52,11 @@ impl Array {
         let kinds: Vec<Kind> = inputs.iter().map(|x| x.kind).collect();
         let mut bound = inputs.to_vec();
         bound.push(&array);
-        array.run(&kernels::map(&kinds, output, formula), &info, &bound)?;
+        array.run(
+            &kernels::map(&kinds, output, formula, sizes.len()),
+            &info,
+            &bound,
+        )?;
         Ok(array)
     }
 
