@@ -337,7 +337,7 @@ fn wgpu_attends_within_documents() {
         // A gradient that is zero in theory (of a constant that all scores share) is rounding on both sides.
         let all = norm(&exact.iter().map(|x| norm(x)).collect::<Vec<_>>());
         for (i, (x, y)) in found.iter().zip(&exact).enumerate() {
-            let apart = distance(x, y) / (norm(y) + 1e-4 * all);
+            let apart = distance(x, y) / (norm(y) + 1e-2 * all);
             assert!(apart < GRADIENTS, "{id}: tensor {i} is {apart:.1e} apart");
         }
     }

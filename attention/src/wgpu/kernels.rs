@@ -378,6 +378,51 @@ fn main(
     )
 }
 
+/// Rows and columns of one thread of [`matmul_apart`].
+pub(super) const PATCH: usize = 4;
+
+/// The same product, every thread for itself: software adapters wait long at barriers. Info as there.
+pub(super) fn matmul_apart() -> String {
+    let bindings = [
+        reads("x0", Kind::F32),
+        reads("x1", Kind::F32),
+        writes("y", Kind::F32),
+    ];
+    let [mut starts, mut loads, mut sums, mut adds, mut stores] = [const { String::new() }; 5];
+    for i in 0..PATCH {
+        starts += &format!("    let a{i} = a + min(row + {i}u, m - 1u) * word(6u);\n");
+        starts += &format!("    let b{i} = b + min(col + {i}u, n - 1u) * word(11u);\n");
+        loads += &format!("        let l{i} = x0[a{i} + ak];\n        let r{i} = x1[b{i} + bk];\n");
+        for j in 0..PATCH {
+            sums += &format!("    var s{i}{j} = 0.0;\n");
+            adds += &format!("        s{i}{j} += l{i} * r{j};\n");
+            stores += &format!(
+                "    if (row + {i}u < m && col + {j}u < n) {{ y[start + {i}u * n + {j}u] = s{i}{j}; }}\n"
+            );
+        }
+    }
+    let body = format!(
+        "    let m = word(1u);
+    let depth = word(2u);
+    let n = word(3u);
+    let across = (n + {PATCH}u - 1u) / {PATCH}u;
+    let down = (m + {PATCH}u - 1u) / {PATCH}u;
+    let batch = at / (across * down);
+    if (batch >= word(0u)) {{ return; }}
+    let row = at / across % down * {PATCH}u;
+    let col = at % across * {PATCH}u;
+    let a = word(4u) + batch * word(5u);
+    let b = word(8u) + batch * word(9u);
+{starts}{sums}    for (var k = 0u; k < depth; k++) {{
+        let ak = k * word(7u);
+        let bk = k * word(10u);
+{loads}{adds}    }}
+    let start = (batch * m + row) * n + col;
+{stores}"
+    );
+    kernel(&bindings, "", &body)
+}
+
 /// One AdamW update in place. `total` holds the squared global norm of the gradients; info: count, then as numbers the
 /// norm to clip to (0: none), β₁, β₂, what weight decay keeps, step length, 1/√(1 − β₂ᵗ), ε, low, high.
 pub(super) fn adamw() -> String {

@@ -1,6 +1,7 @@
 //! Device arrays against candle on the processor.
 
 mod tape;
+mod tensors;
 mod train;
 
 use super::array::{Array, Kind};
@@ -143,10 +144,13 @@ fn products_of_odd_sizes_and_of_views() {
     for (m, k, n) in [(1, 1, 1), (3, 5, 2), (17, 16, 33), (65, 19, 70)] {
         let (x, c) = both(1, &[2, m, k]);
         let (y, d) = both(2, &[2, k, n]);
-        same(&x.matmul(&y).unwrap(), &c.matmul(&d).unwrap());
         let (z, e) = both(3, &[2, n, k]);
-        let product = x.matmul(&z.transpose(1, 2).unwrap()).unwrap();
-        same(&product, &c.matmul(&e.t().unwrap()).unwrap());
+        for apart in [false, true] {
+            same(&x.product(&y, apart).unwrap(), &c.matmul(&d).unwrap());
+            let turned = z.transpose(1, 2).unwrap();
+            let product = x.product(&turned, apart).unwrap();
+            same(&product, &c.matmul(&e.t().unwrap()).unwrap());
+        }
     }
     // Heads between tokens and channels, as a projection leaves them.
     let (x, c) = both(4, &[2, 5, 3, 4]);

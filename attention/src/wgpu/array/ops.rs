@@ -1,7 +1,7 @@
 //! Arithmetic, reductions, and reading and adding at indices.
 
 use super::{Array, GROUP, Kind, collapse, kernels};
-use crate::wgpu::kernels::{Fold, SERIAL, SIDE};
+use crate::wgpu::kernels::{Fold, PATCH, SERIAL, SIDE};
 use crate::{Error, Result};
 
 /// Arithmetic.
@@ -74,6 +74,11 @@ impl Array {
 
     /// Matrix product of the last two axes; the others must agree.
     pub fn matmul(&self, other: &Array) -> Result<Array> {
+        self.product(other, self.context.is_software())
+    }
+
+    /// The same by one of two kernels: every thread for itself, or workgroups that share tiles.
+    pub(in crate::wgpu) fn product(&self, other: &Array, apart: bool) -> Result<Array> {
         self.expect(Kind::F32, "matmul")?;
         other.expect(Kind::F32, "matmul")?;
         let rank = self.dims.len();
@@ -100,10 +105,15 @@ impl Array {
             info.extend([x.offset, batch, x.strides[rank - 2], x.strides[rank - 1]]);
         }
         let info: Vec<u32> = info.into_iter().map(|x| x as u32).collect();
-        let micro = if m.max(n) <= 2 * SIDE { 1 } else { 4 };
-        let tile = SIDE * micro;
-        let groups = batch * m.div_ceil(tile) * n.div_ceil(tile);
-        let shader = kernels::matmul(micro);
+        let (shader, groups) = if apart {
+            let patches = batch * m.div_ceil(PATCH) * n.div_ceil(PATCH);
+            (kernels::matmul_apart(), patches.div_ceil(GROUP))
+        } else {
+            let micro = if m.max(n) <= 2 * SIDE { 1 } else { 4 };
+            let tile = SIDE * micro;
+            let tiles = batch * m.div_ceil(tile) * n.div_ceil(tile);
+            (kernels::matmul(micro), tiles)
+        };
         y.run_as(&shader, (batch, groups), &info, &[&a, &b, &y])?;
         Ok(y)
     }
