@@ -13,7 +13,10 @@ use std::sync::Arc;
 
 /// The device that a guest belongs to, and the tracked arrays there that it was made from, each as a variable here.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Home(Option<(Context, Arc<Vec<(CandleVar, Traced)>>)>);
+pub(super) struct Home(Option<(Context, Sources)>);
+
+/// Tracked arrays on the device, each with the variable that stands for it here.
+type Sources = Arc<Vec<(CandleVar, Traced)>>;
 
 impl Home {
     /// Of a guest that was made here.
@@ -95,7 +98,7 @@ pub(super) fn leave(guest: &Candle, home: &Home, context: &Context) -> Result<Tr
 #[derive(Debug)]
 struct Visit {
     result: Candle,
-    sources: Arc<Vec<(CandleVar, Traced)>>,
+    sources: Sources,
 }
 
 impl Backward for Visit {

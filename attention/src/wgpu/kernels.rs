@@ -177,11 +177,7 @@ pub(super) fn reduce(fold: Fold, serial: bool) -> String {
             if (other > bests[lane] || further) { bests[lane] = other; spots[lane] = spots[lane + half]; }"
         }
     };
-    let scan = scan(
-        "min(block, word(0u) - 1u)",
-        &format!("lane"),
-        &format!("{GROUP}u"),
-    );
+    let scan = scan("min(block, word(0u) - 1u)", "lane", &format!("{GROUP}u"));
     let last = match fold {
         Fold::ArgMax => "spots[0]",
         Fold::Sum | Fold::Max => "bests[0]",

@@ -239,7 +239,7 @@ fn fixed_words(prepared: &Prepared, mask: &Mask, data: &mut Data, words: &mut Wo
     }
     words.bits((prepared.scale() as f32).to_bits());
     let tiles = hidden_tiles(prepared);
-    words.add(match tiles.iter().any(|hidden| *hidden == 1) {
+    words.add(match tiles.contains(&1) {
         true => data.add_whole(&tiles),
         false => none,
     });
