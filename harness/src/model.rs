@@ -452,22 +452,28 @@ impl Decoder {
             .iter()
             .filter_map(|at| embed(at).transpose())
             .collect::<farspan_attention::Result<_>>()?;
-        match tables.as_slice() {
-            [] => {}
-            [one] => x = x.broadcast_add(one)?,
-            many => {
-                x = x.add(&Tensor::cat(&many.iter().collect::<Vec<_>>(), 0)?.reshape(x.dims())?)?
-            }
+        let added = match tables.as_slice() {
+            [] => None,
+            [one] => Some(one.broadcast_as(x.dims())?),
+            many => Some(Tensor::cat(&many.iter().collect::<Vec<_>>(), 0)?.reshape(x.dims())?),
+        };
+        let infused = ready.plan(0).infused;
+        if let Some(added) = added.as_ref().filter(|_| !infused) {
+            x = x.add(added)?;
         }
         let mut implementation = "none";
         let mut carried = vec![Params::new(); standing.own.len().max(1)];
         for layer in 0..layers {
             let at = |part: &str| self.weight(&format!("model.layers.{layer}.{part}.weight"), pass);
             let (norm, weight) = (at("input_layernorm"), at("self_attn.qkv_proj"));
-            // Only schemes that read the layer's input need it apart from the projection.
-            let (h, qkv) = if standing.ready.plan(layer).reads_input() {
+            let plan = standing.ready.plan(layer);
+            // Only schemes that read or change the layer's input need it apart from the projection.
+            let (h, qkv) = if plan.reads_input() || plan.infused {
                 let h = ops::rms_norm(&x, &norm, NORM_EPS)?;
-                let qkv = ops::linear(&h, &weight)?;
+                let qkv = match added.as_ref().filter(|_| plan.infused) {
+                    Some(added) => self.infused(&h, added, &weight)?,
+                    None => ops::linear(&h, &weight)?,
+                };
                 (Some(h), qkv)
             } else {
                 (None, ops::norm_linear(&x, &norm, &weight, NORM_EPS)?)
@@ -488,6 +494,23 @@ impl Decoder {
             rows: x.reshape((rows * len, width))?,
             implementation,
         })
+    }
+
+    /// Queries and keys of `h + added`, values of `h`.
+    fn infused(&self, h: &Tensor, added: &Tensor, weight: &Tensor) -> Result<Tensor> {
+        let Geometry {
+            heads,
+            kv_heads,
+            head_dim,
+            ..
+        } = self.shape.geometry;
+        let (placed, plain) = ((heads + kv_heads) * head_dim, kv_heads * head_dim);
+        let placed = ops::linear(&h.add(added)?, &weight.narrow(0, 0, placed)?)?;
+        let plain = ops::linear(
+            h,
+            &weight.narrow(0, placed.dims()[placed.rank() - 1], plain)?,
+        )?;
+        Ok(Tensor::cat(&[&placed, &plain], h.rank() - 1)?)
     }
 
     /// Mean loss of a batch in nats per scored token, as a scalar that can be differentiated.
@@ -556,3 +579,6 @@ fn taken(values: &Values, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
     }
     Ok(data.clone())
 }
+
+#[cfg(test)]
+mod tests;
