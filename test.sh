@@ -1,16 +1,24 @@
 #!/usr/bin/env bash
 # Everything a change must pass: formatting, lints, documentation, tests.
-# On Debian and Ubuntu it installs the C compiler that two dependencies need, if there is none.
+# On Debian and Ubuntu it installs what is missing: the C compiler that two dependencies need, and Mesa's software Vulkan,
+# which the tests of the wgpu engine run on where there is no GPU. FARSPAN_NO_GPU=1 leaves those tests out.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 command -v cargo >/dev/null || { echo "test.sh: no cargo found; install Rust 1.95 or newer with rustup" >&2; exit 1; }
-if ! command -v cc >/dev/null; then
-  command -v apt-get >/dev/null || { echo "test.sh: no C compiler (cc) found; install one" >&2; exit 1; }
+install() { # package, what it is
+  command -v apt-get >/dev/null || { echo "test.sh: no $2 found; install one" >&2; exit 1; }
   as_root=""
   [ "$(id -u)" -eq 0 ] || as_root=sudo
   $as_root apt-get update -q
-  $as_root apt-get install -y -q --no-install-recommends build-essential
+  $as_root apt-get install -y -q --no-install-recommends "$1"
+}
+command -v cc >/dev/null || install build-essential "C compiler (cc)"
+no_gpu=${FARSPAN_NO_GPU:-0}
+# A driver of Vulkan says so in one of these folders; macOS has Metal.
+drivers() { compgen -G "/usr/share/vulkan/icd.d/*.json" || compgen -G "/etc/vulkan/icd.d/*.json"; }
+if [ "$no_gpu" != 1 ] && [ "$(uname)" = Linux ] && ! drivers >/dev/null; then
+  install mesa-vulkan-drivers "Vulkan driver (or set FARSPAN_NO_GPU=1)"
 fi
 for tool in fmt clippy; do
   cargo "$tool" --version >/dev/null 2>&1 || rustup component add "${tool/fmt/rustfmt}"
@@ -29,4 +37,15 @@ RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps --locked
 
 step "tests (the acceptance tests run the program itself)"
 cargo build --release --locked
-cargo test --release --workspace --locked
+skip=()
+[ "$no_gpu" != 1 ] || skip=(--skip wgpu)
+mkdir -p target
+# What a Vulkan loader says about displays is of no interest here.
+cargo test --release --workspace --locked -- "${skip[@]}" 2>&1 | grep -v XDG_RUNTIME_DIR | tee target/test.log
+
+if [ "$no_gpu" = 1 ]; then
+  echo "GPU tests: none, because FARSPAN_NO_GPU=1"
+else
+  ran=$(grep -c '^test .*wgpu.* ok$' target/test.log)
+  echo "GPU tests: $ran ran on $(target/release/farspan list devices --json 2>/dev/null | sed -n 's/.*"note": *"wgpu:0: as asked; \([^"]*\)".*/\1/p')"
+fi

@@ -2,6 +2,8 @@
 
 use crate::hook::{Hook, HookRef, Qkv, Scope, Stage};
 use crate::prepared::Prepared;
+#[cfg(feature = "wgpu")]
+use crate::wgpu;
 use crate::{Error, Result, Tensor, composed, fused, naive_op, tokens};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -176,6 +178,10 @@ pub(crate) fn without_hooks(
     let output = match which {
         Choice::Naive => naive_op::attend(q, k, v, prepared, &params, mask)?,
         Choice::Composed => composed::attend(q, k, v, prepared, &params, mask)?,
+        #[cfg(feature = "wgpu")]
+        Choice::Fused if prepared.device().is_wgpu() => {
+            wgpu::attend::attend(q, k, v, prepared, &params, mask)?
+        }
         Choice::Fused => fused::attend(q, k, v, prepared, &params, mask)?,
     };
     Ok(Attended {
@@ -218,7 +224,8 @@ pub fn attend_packed(
     }
     mask.check(prepared.tokens())?;
     let hooked = !prepared.plan().hooks.is_empty();
-    if !hooked && choose(which, prepared, qkv)? == Choice::Fused {
+    let fused = !hooked && choose(which, prepared, qkv)? == Choice::Fused;
+    if fused && prepared.device().is_cpu() {
         let mut params = params.clone();
         tokens::add(prepared, &mut params)?;
         let params = needed(prepared, &params)?;

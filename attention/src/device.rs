@@ -1,5 +1,7 @@
-//! Where tensors live: `cpu`, `cuda[:i]`, `metal[:i]`, or `auto`, which says what it took and why.
+//! Where tensors live: `cpu`, `cuda[:i]`, `metal[:i]`, `wgpu[:i]`, or `auto`, which says what it took and why.
 
+#[cfg(feature = "wgpu")]
+use crate::wgpu::Context;
 use crate::{Error, Result};
 use std::fmt;
 use std::str::FromStr;
@@ -69,9 +71,19 @@ impl fmt::Display for DeviceSpec {
 /// An open device. Displays as the [`DeviceSpec`] that opens it again.
 #[derive(Clone, Debug)]
 pub struct Device {
-    engine: candle_core::Device,
+    place: Place,
     spec: DeviceSpec,
     note: Arc<str>,
+}
+
+/// The device of the engine that computes.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    /// The processor, CUDA or Metal.
+    Candle(candle_core::Device),
+    /// An adapter of wgpu.
+    #[cfg(feature = "wgpu")]
+    Wgpu(Context),
 }
 
 impl Device {
@@ -107,10 +119,18 @@ impl Device {
                     candle_core::Device::new_metal(ordinal).map_err(|e| refused(spec, &e))?;
                 Ok(Device::opened(engine, spec, format!("{spec}: as asked")))
             }
-            DeviceSpec::Wgpu(_) => Err(Error::Device {
-                asked: spec.to_string(),
-                why: "this build has no wgpu engine; use cpu, cuda or metal".into(),
-            }),
+            #[cfg(not(feature = "wgpu"))]
+            DeviceSpec::Wgpu(_) => Err(absent(spec, "wgpu", "wgpu")),
+            #[cfg(feature = "wgpu")]
+            DeviceSpec::Wgpu(ordinal) => {
+                let context = Context::shared(ordinal)?;
+                let note = format!(
+                    "{spec}: as asked; {}; {}",
+                    context.describe(),
+                    context.bounds()
+                );
+                Ok(Device::placed(Place::Wgpu(context), spec, note))
+            }
         }
     }
 
@@ -120,7 +140,7 @@ impl Device {
             match Device::open(&spec.to_string()) {
                 Ok(found) => {
                     let note = format!("auto took {spec}{}", because(&passed));
-                    return Device::opened(found.engine, spec, note);
+                    return Device::placed(found.place, spec, note);
                 }
                 Err(Error::Device { why, .. }) => passed.push(format!("{spec}: {why}")),
                 Err(other) => passed.push(other.to_string()),
@@ -131,11 +151,28 @@ impl Device {
     }
 
     fn opened(engine: candle_core::Device, spec: DeviceSpec, note: String) -> Device {
+        Device::placed(Place::Candle(engine), spec, note)
+    }
+
+    fn placed(place: Place, spec: DeviceSpec, note: String) -> Device {
         Device {
-            engine,
+            place,
             spec,
             note: note.into(),
         }
+    }
+
+    /// Every adapter of wgpu on this machine with what opens it: name, backend, driver, limits, and whether it is
+    /// software. None where this build has no wgpu engine.
+    pub fn adapters() -> Vec<(DeviceSpec, String)> {
+        #[cfg(feature = "wgpu")]
+        let found = crate::wgpu::adapters::list();
+        #[cfg(not(feature = "wgpu"))]
+        let found = Vec::new();
+        let numbered = found.into_iter().enumerate();
+        numbered
+            .map(|(i, text)| (DeviceSpec::Wgpu(i), text))
+            .collect()
     }
 
     /// The kind and ordinal; never `Auto`.
@@ -153,14 +190,48 @@ impl Device {
         self.spec == DeviceSpec::Cpu
     }
 
-    /// Waits until all work given to the device is done.
-    pub fn synchronize(&self) -> Result<()> {
-        Ok(self.engine.synchronize()?)
+    /// Whether this is an adapter of wgpu.
+    pub fn is_wgpu(&self) -> bool {
+        matches!(self.spec, DeviceSpec::Wgpu(_))
     }
 
-    /// The device of the candle engine.
-    pub fn as_candle(&self) -> &candle_core::Device {
-        &self.engine
+    /// Waits until all work given to the device is done.
+    pub fn synchronize(&self) -> Result<()> {
+        match &self.place {
+            Place::Candle(engine) => Ok(engine.synchronize()?),
+            #[cfg(feature = "wgpu")]
+            Place::Wgpu(context) => context.synchronize(),
+        }
+    }
+
+    /// The device of the candle engine; `None` if it is one of wgpu.
+    pub fn as_candle(&self) -> Option<&candle_core::Device> {
+        match &self.place {
+            Place::Candle(engine) => Some(engine),
+            #[cfg(feature = "wgpu")]
+            Place::Wgpu(_) => None,
+        }
+    }
+
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The open adapter of wgpu, if it is one.
+    #[cfg(feature = "wgpu")]
+    pub fn context(&self) -> Option<&Context> {
+        match &self.place {
+            Place::Candle(_) => None,
+            Place::Wgpu(context) => Some(context),
+        }
+    }
+
+    /// Wraps an open adapter of wgpu.
+    #[cfg(feature = "wgpu")]
+    pub fn from_context(context: &Context) -> Device {
+        let spec = context.spec();
+        let note = format!("{spec}: handed over open");
+        Device::placed(Place::Wgpu(context.clone()), spec, note)
     }
 
     /// Wraps a candle device.
@@ -233,8 +304,10 @@ mod tests {
             "{}",
             auto.note()
         );
-        let message = Device::open("wgpu").unwrap_err().to_string();
-        assert!(message.contains("no wgpu engine"), "{message}");
+        let message = Device::open("wgpu:99").unwrap_err().to_string();
+        assert!(message.contains("wgpu:99"), "{message}");
+        #[cfg(not(feature = "wgpu"))]
+        assert!(message.contains("--features wgpu"), "{message}");
         #[cfg(not(feature = "cuda"))]
         assert!(
             Device::open("cuda")

@@ -42,6 +42,7 @@
 //! ```
 
 pub mod attend;
+pub mod bench;
 mod composed;
 pub mod device;
 pub mod embed;
@@ -60,6 +61,8 @@ pub mod scalar;
 pub mod tables;
 pub mod tensor;
 mod tokens;
+#[cfg(feature = "wgpu")]
+pub mod wgpu;
 
 #[cfg(test)]
 mod equality;

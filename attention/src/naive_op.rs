@@ -5,7 +5,7 @@ use crate::expr::ParamValues;
 use crate::mask::Mask;
 use crate::naive::{self, Inputs};
 use crate::prepared::Prepared;
-use crate::{DType, Device, Result, Tensor};
+use crate::{DType, Result, Tensor};
 use candle_core::{CpuStorage, CustomOp1, Layout};
 use ndarray::Array4;
 
@@ -19,11 +19,10 @@ pub(crate) fn attend(
     mask: &Mask,
 ) -> Result<Tensor> {
     let parts: Vec<&Tensor> = [q, k, v].into_iter().chain(params.values()).collect();
-    let cpu = Device::cpu();
     // To the CPU first: not every device knows f64.
     let flat = |part: &&Tensor| {
         part.reshape(part.elem_count())?
-            .to_device(&cpu)?
+            .to_host()?
             .to_dtype(DType::F64)
     };
     let flat: Vec<Tensor> = parts.iter().map(flat).collect::<Result<_>>()?;
@@ -37,7 +36,7 @@ pub(crate) fn attend(
         prepared: prepared.clone(),
         mask: mask.clone(),
     };
-    let output = Tensor::from_candle(packed.as_candle().apply_op1(op)?);
+    let output = packed.on_host(|packed| packed.apply_op1(op))?;
     output
         .reshape(q.dims())?
         .to_dtype(q.dtype())?

@@ -5,7 +5,9 @@
 
 use crate::ops::bridge::{Floats, ours};
 use crate::ops::simd::{Kernel, Simd, dispatch};
-use crate::{Error, Gradients, Result, Tensor, Var};
+#[cfg(feature = "wgpu")]
+use crate::wgpu::optim as device;
+use crate::{DType, Error, Gradients, Result, Tensor, Var};
 use candle_core::{CpuStorage, InplaceOp2, Layout};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -40,7 +42,27 @@ struct Slot {
     rate: f64,
     decay: bool,
     clamp: Option<(f64, f64)>,
-    moments: Moments,
+    state: State,
+}
+
+/// A parameter's moments, where the parameter is.
+#[derive(Debug)]
+enum State {
+    Host(Moments),
+    #[cfg(feature = "wgpu")]
+    Device(device::Moments),
+}
+
+impl State {
+    fn of(var: &Var) -> Result<State> {
+        #[cfg(feature = "wgpu")]
+        if let Some(variable) = var.tensor().as_traced() {
+            return device::Moments::of(variable.array()).map(State::Device);
+        }
+        let zeros = vec![0.0; var.tensor().elem_count()];
+        let (m, v) = (zeros.clone(), zeros);
+        Ok(State::Host(Moments { m, v }))
+    }
 }
 
 /// The optimizer and its state.
@@ -80,17 +102,12 @@ impl AdamW {
             let found = format!("[{low}, {high}] for {name}");
             return Err(argument("AdamW::add, clamp", "low ≤ high", found));
         }
-        let zeros = vec![0.0; var.tensor().elem_count()];
-        let moments = Moments {
-            m: zeros.clone(),
-            v: zeros,
-        };
         let slot = Slot {
             var: var.clone(),
             rate,
             decay,
             clamp,
-            moments,
+            state: State::of(var)?,
         };
         self.slots.insert(name.to_string(), slot);
         Ok(())
@@ -113,12 +130,16 @@ impl AdamW {
 
     /// The state of a parameter, for a checkpoint.
     pub fn moments(&self, name: &str) -> Result<Moments> {
-        self.slot(name).map(|slot| slot.moments.clone())
+        match &self.slot(name)?.state {
+            State::Host(moments) => Ok(moments.clone()),
+            #[cfg(feature = "wgpu")]
+            State::Device(moments) => moments.read(),
+        }
     }
 
     /// Sets the state of a parameter, when resuming.
     pub fn set_moments(&mut self, name: &str, moments: Moments) -> Result<()> {
-        let n = self.slot(name)?.moments.m.len();
+        let n = self.slot(name)?.var.tensor().elem_count();
         if moments.m.len() != n || moments.v.len() != n {
             let found = format!("{} and {} for {name}", moments.m.len(), moments.v.len());
             return Err(argument(
@@ -127,8 +148,12 @@ impl AdamW {
                 found,
             ));
         }
-        if let Some(slot) = self.slots.get_mut(name) {
-            slot.moments = moments;
+        match self.slots.get_mut(name).map(|slot| &mut slot.state) {
+            Some(State::Host(own)) => *own = moments,
+            #[cfg(feature = "wgpu")]
+            Some(State::Device(own)) => own.set(&moments)?,
+            // `slot` above has found it.
+            None => {}
         }
         Ok(())
     }
@@ -143,13 +168,22 @@ impl AdamW {
     ///
     /// A parameter without gradient takes part with a gradient of 0. If the norm is not finite, neither are the
     /// parameters afterwards.
-    pub fn step(&mut self, gradients: &Gradients, rate: f64) -> Result<f64> {
+    pub fn step(&mut self, gradients: &Gradients, rate: f64) -> Result<Norm> {
         let found: Vec<Option<Tensor>> = self
             .slots
             .values()
             .map(|slot| gradients.get(&slot.var))
             .map(|gradient| gradient.map(|g| g.contiguous()).transpose())
             .collect::<Result<_>>()?;
+        self.step += 1;
+        #[cfg(feature = "wgpu")]
+        if self
+            .slots
+            .values()
+            .any(|slot| slot.var.as_candle().is_none())
+        {
+            return self.step_on_device(&found, rate);
+        }
         let mut square = 0.0;
         for gradient in found.iter().flatten() {
             square += square_norm(gradient)?;
@@ -163,31 +197,97 @@ impl AdamW {
         };
         // A norm that is no number must reach the parameters, where the caller sees it.
         let scale = if norm.is_finite() { scale } else { f64::NAN };
-        self.step += 1;
-        let steps = self.step as f64;
-        let correction1 = 1.0 - self.config.beta1.powf(steps);
-        let correction2 = 1.0 - self.config.beta2.powf(steps);
+        let common = Common::new(&self.config, self.step);
         for (slot, gradient) in self.slots.values_mut().zip(&found) {
-            let rate = rate * slot.rate;
-            let decay = if slot.decay {
-                self.config.weight_decay
-            } else {
-                0.0
-            };
-            let clamp = slot.clamp.map(|(low, high)| (low as f32, high as f32));
-            let rule = Rule {
-                scale: scale as f32,
-                beta1: self.config.beta1 as f32,
-                beta2: self.config.beta2 as f32,
-                keep: (1.0 - rate * decay) as f32,
-                stride: (rate / correction1) as f32,
-                root: (1.0 / correction2.sqrt()) as f32,
-                eps: self.config.eps as f32,
-                clamp,
-            };
-            slot.update(gradient.as_ref(), rule)?;
+            let rule = common.rule(rate, slot);
+            slot.update(gradient.as_ref(), rule, scale as f32)?;
         }
-        Ok(norm)
+        Ok(Norm(NormValue::Known(norm)))
+    }
+
+    /// The same where parameters are on a device of wgpu: nothing leaves it.
+    #[cfg(feature = "wgpu")]
+    fn step_on_device(&mut self, found: &[Option<Tensor>], rate: f64) -> Result<Norm> {
+        let common = Common::new(&self.config, self.step);
+        let mut items = Vec::new();
+        for (slot, gradient) in self.slots.values().zip(found) {
+            let (State::Device(moments), Some(variable)) =
+                (&slot.state, slot.var.tensor().as_traced())
+            else {
+                let found = slot.var.tensor().device().to_string();
+                return Err(argument(
+                    "AdamW::step",
+                    "all parameters on one device",
+                    found,
+                ));
+            };
+            let gradient = gradient.as_ref().and_then(Tensor::as_traced);
+            items.push(device::Item {
+                variable: variable.array(),
+                gradient: gradient.map(|gradient| gradient.array()),
+                moments,
+                rule: common.rule(rate, slot),
+            });
+        }
+        let norm = device::step(&items, self.config.clip)?;
+        Ok(Norm(NormValue::OnDevice(norm)))
+    }
+}
+
+/// The global norm of the gradients of a step.
+#[derive(Debug)]
+pub struct Norm(NormValue);
+
+#[derive(Debug)]
+enum NormValue {
+    Known(f64),
+    #[cfg(feature = "wgpu")]
+    OnDevice(crate::wgpu::Array),
+}
+
+impl Norm {
+    /// The number; on wgpu it waits for the device.
+    pub fn value(&self) -> Result<f64> {
+        match &self.0 {
+            NormValue::Known(norm) => Ok(*norm),
+            #[cfg(feature = "wgpu")]
+            NormValue::OnDevice(norm) => Ok(f64::from(norm.to_f32()?[0])),
+        }
+    }
+}
+
+/// What all updates of a step share.
+struct Common {
+    config: AdamWConfig,
+    correction1: f64,
+    correction2: f64,
+}
+
+impl Common {
+    fn new(config: &AdamWConfig, step: u64) -> Common {
+        let after = |beta: f64| 1.0 - beta.powf(step as f64);
+        Common {
+            config: *config,
+            correction1: after(config.beta1),
+            correction2: after(config.beta2),
+        }
+    }
+
+    fn rule(&self, rate: f64, slot: &Slot) -> Rule {
+        let rate = rate * slot.rate;
+        let decay = match slot.decay {
+            true => self.config.weight_decay,
+            false => 0.0,
+        };
+        Rule {
+            beta1: self.config.beta1 as f32,
+            beta2: self.config.beta2 as f32,
+            keep: (1.0 - rate * decay) as f32,
+            stride: (rate / self.correction1) as f32,
+            root: (1.0 / self.correction2.sqrt()) as f32,
+            eps: self.config.eps as f32,
+            clamp: slot.clamp.map(|(low, high)| (low as f32, high as f32)),
+        }
     }
 }
 
@@ -200,58 +300,63 @@ fn argument(what: &'static str, expected: impl Into<String>, found: impl Into<St
 }
 
 impl Slot {
-    fn update(&mut self, gradient: Option<&Tensor>, rule: Rule) -> Result<()> {
-        let zeros;
+    fn update(&mut self, gradient: Option<&Tensor>, rule: Rule, scale: f32) -> Result<()> {
+        let tensor = self.var.tensor();
         let gradient = match gradient {
-            Some(gradient) => gradient.as_candle(),
-            None => {
-                zeros = self.var.tensor().as_candle().zeros_like()?;
-                &zeros
+            Some(gradient) => gradient.clone(),
+            None => tensor.zeros_like()?,
+        };
+        let moments = match &mut self.state {
+            State::Host(moments) => moments,
+            #[cfg(feature = "wgpu")]
+            State::Device(_) => {
+                return Err(argument("AdamW::step", "parameters on cpu", "one on wgpu"));
             }
         };
-        let var = self.var.as_candle().as_tensor();
-        if ours(&[var, gradient]) {
+        if let Some([var, gradient]) = ours([tensor, &gradient]) {
             let op = Update {
                 rule,
-                moments: Mutex::new(&mut self.moments),
+                scale,
+                moments: Mutex::new(moments),
             };
             return Ok(var.inplace_op2(gradient, &op)?);
         }
         // Elsewhere: values and gradient come here, and go back.
-        let host = |t: &candle_core::Tensor| {
-            t.to_dtype(candle_core::DType::F32)?
-                .flatten_all()?
-                .to_vec1::<f32>()
-        };
-        let (mut values, gradient) = (host(var)?, host(gradient)?);
-        let Moments { m, v } = &mut self.moments;
+        let host = |t: &Tensor| t.to_dtype(DType::F32)?.to_flat::<f32>();
+        let (mut values, gradient) = (host(tensor)?, host(&gradient)?);
+        let Moments { m, v } = moments;
         dispatch(Pass {
             rule,
+            scale,
             p: &mut values,
             g: &gradient,
             m,
             v,
         });
-        let values = candle_core::Tensor::from_vec(values, var.shape(), var.device())?;
-        Ok(self.var.as_candle().set(&values.to_dtype(var.dtype())?)?)
+        let values = Tensor::from_vec(values, tensor.shape(), &tensor.device())?;
+        self.var.set(&values.to_dtype(tensor.dtype())?)
     }
 }
 
 /// Numbers of one update.
 #[derive(Clone, Copy, Debug)]
-struct Rule {
-    scale: f32,
-    beta1: f32,
-    beta2: f32,
-    keep: f32,
-    stride: f32,
-    root: f32,
-    eps: f32,
-    clamp: Option<(f32, f32)>,
+pub(crate) struct Rule {
+    /// Decay of both moments.
+    pub(crate) beta1: f32,
+    pub(crate) beta2: f32,
+    /// What weight decay leaves.
+    pub(crate) keep: f32,
+    /// Learning rate over the first moment's correction.
+    pub(crate) stride: f32,
+    /// What corrects the root of the second moment.
+    pub(crate) root: f32,
+    pub(crate) eps: f32,
+    pub(crate) clamp: Option<(f32, f32)>,
 }
 
 struct Update<'a> {
     rule: Rule,
+    scale: f32,
     moments: Mutex<&'a mut Moments>,
 }
 
@@ -278,6 +383,7 @@ impl InplaceOp2 for Update<'_> {
         let Moments { m, v } = &mut **moments;
         dispatch(Pass {
             rule: self.rule,
+            scale: self.scale,
             p: &mut values[start..end],
             g,
             m,
@@ -289,6 +395,8 @@ impl InplaceOp2 for Update<'_> {
 
 struct Pass<'a> {
     rule: Rule,
+    /// What clipping leaves of the gradient.
+    scale: f32,
     p: &'a mut [f32],
     g: &'a [f32],
     m: &'a mut [f32],
@@ -300,8 +408,15 @@ impl Kernel for Pass<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Pass { rule, p, g, m, v } = self;
-        let [scale, beta1, beta2] = [rule.scale, rule.beta1, rule.beta2].map(|x| s.splat(x));
+        let Pass {
+            rule,
+            scale,
+            p,
+            g,
+            m,
+            v,
+        } = self;
+        let [scale, beta1, beta2] = [scale, rule.beta1, rule.beta2].map(|x| s.splat(x));
         let (rest1, rest2) = (s.splat(1.0 - rule.beta1), s.splat(1.0 - rule.beta2));
         let [keep, root, eps] = [rule.keep, rule.root, rule.eps].map(|x| s.splat(x));
         let stride = s.splat(-rule.stride);
@@ -326,8 +441,7 @@ impl Kernel for Pass<'_> {
 
 /// Σ x², summed in f64 over blocks of a fixed size.
 fn square_norm(gradient: &Tensor) -> Result<f64> {
-    let gradient = gradient.as_candle();
-    if ours(&[gradient]) {
+    if let Some([gradient]) = ours([gradient]) {
         let values = Floats::of(gradient)?;
         let blocks = values
             .get()
@@ -335,12 +449,8 @@ fn square_norm(gradient: &Tensor) -> Result<f64> {
             .map(|block| f64::from(dispatch(Square(block))));
         return Ok(blocks.sum());
     }
-    let values = gradient.to_dtype(candle_core::DType::F32)?.flatten_all()?;
-    Ok(values
-        .to_vec1::<f32>()?
-        .iter()
-        .map(|x| f64::from(*x).powi(2))
-        .sum())
+    let values = gradient.to_dtype(DType::F32)?.to_flat::<f32>()?;
+    Ok(values.iter().map(|x| f64::from(*x).powi(2)).sum())
 }
 
 struct Square<'a>(&'a [f32]);
@@ -419,6 +529,7 @@ mod tests {
                 .collect();
             let norm = g.iter().map(|g| g * g).sum::<f64>().sqrt();
             let found = optimizer.step(&gradients(&x, &y), rate).unwrap();
+            let found = found.value().unwrap();
             assert!((found - norm).abs() < 1e-4 * norm, "{found} for {norm}");
             for i in 0..39 {
                 let g = g[i] * (CONFIG.clip / norm).min(1.0);
@@ -488,7 +599,8 @@ mod tests {
         let mut optimizer = AdamW::new(CONFIG);
         optimizer.add("x", &x, 1.0, true, None).unwrap();
         optimizer.add("y", &y, 1.0, true, Some((0.0, 2.0))).unwrap();
-        assert!(!optimizer.step(&gradients(&x, &y), 0.1).unwrap().is_finite());
+        let norm = optimizer.step(&gradients(&x, &y), 0.1).unwrap();
+        assert!(!norm.value().unwrap().is_finite());
         assert!(values(&x).iter().chain(&values(&y)).all(|x| x.is_nan()));
     }
 }

@@ -7,6 +7,12 @@ use crate::tables::Table;
 use crate::{Device, Error, Result};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
+#[cfg(feature = "wgpu")]
+use {
+    crate::mask::Mask,
+    crate::wgpu::{Context, attend::Fused},
+    std::sync::{Mutex, PoisonError},
+};
 
 /// A plan with its tables for queries and keys at given positions.
 #[derive(Clone, Debug)]
@@ -23,7 +29,14 @@ pub struct Prepared {
     bias: Bias,
     /// What the fused kernel makes of all this, at its first call.
     compiled: OnceLock<Arc<Compiled>>,
+    /// Its kernels for the last mask and batch size on a device of wgpu.
+    #[cfg(feature = "wgpu")]
+    kernels: Arc<Mutex<Option<Kernels>>>,
 }
+
+/// Kernels of wgpu for one mask and batch size.
+#[cfg(feature = "wgpu")]
+type Kernels = (Mask, usize, Fused);
 
 /// The tables of one turn.
 #[derive(Clone, Debug)]
@@ -147,6 +160,8 @@ impl Prepared {
             constants,
             bias,
             compiled: OnceLock::new(),
+            #[cfg(feature = "wgpu")]
+            kernels: Arc::default(),
         })
     }
 
@@ -217,6 +232,21 @@ impl Prepared {
         }
         let compiled = Arc::new(Compiled::new(self)?);
         Ok(self.compiled.get_or_init(|| compiled).clone())
+    }
+
+    /// The plan as kernels of its device, which is one of wgpu.
+    #[cfg(feature = "wgpu")]
+    pub(crate) fn kernels(&self, context: &Context, mask: &Mask, batch: usize) -> Result<Fused> {
+        let mut kept = self.kernels.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, size, kernels)) = &*kept
+            && of == mask
+            && *size == batch
+        {
+            return Ok(kernels.clone());
+        }
+        let kernels = Fused::new(context, self, mask, batch)?;
+        *kept = Some((mask.clone(), batch, kernels.clone()));
+        Ok(kernels)
     }
 
     /// The factor of every raw score: softmax scale / √head_dim.

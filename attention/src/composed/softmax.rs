@@ -14,14 +14,12 @@ pub(super) fn weights(raw: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
         let none = Tensor::zeros((1, queries, keys), &raw.device())?.to_dtype(raw.dtype())?;
         return weights(raw, Some(&none));
     };
-    if ours(&[raw.as_candle(), bias.as_candle()]) {
+    if let Some([raw, bias]) = ours([raw, bias]) {
         let (raw, bias) = (raw.contiguous()?, bias.contiguous()?);
         let op = Softmax {
-            bias_tracked: bias.tracked(),
+            bias_tracked: bias.track_op(),
         };
-        return Ok(Tensor::from_candle(
-            raw.as_candle().apply_op2(bias.as_candle(), op)?,
-        ));
+        return Ok(Tensor::from_candle(raw.apply_op2(&bias, op)?));
     }
     let scores = raw.broadcast_add(bias)?;
     // The largest score only shifts: it takes no part in the gradient, and a row of −∞ gets a finite one.

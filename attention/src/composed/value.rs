@@ -66,8 +66,7 @@ pub(super) fn unary(op: Unary, x: Value, live: Option<&Tensor>) -> Result<Value>
         Unary::Neg => x.neg()?,
         Unary::Abs if guarded => {
             // candle gives |x| the slope 1 at 0.
-            let sign = x.detach().as_candle().sign()?;
-            x.mul(&Tensor::from_candle(sign))?
+            x.mul(&x.detach().sign()?)?
         }
         Unary::Abs => x.abs()?,
         Unary::Exp => match live {
@@ -114,7 +113,7 @@ pub(super) fn where_live(live: Option<&Tensor>, value: Tensor) -> Result<Tensor>
 
 /// 1 where x ≤ edge; 0 for NaN.
 fn below(x: &Tensor, edge: f64) -> Result<Tensor> {
-    Ok(Tensor::from_candle(x.as_candle().le(edge)?))
+    x.le(edge)
 }
 
 fn full_like(x: &Tensor, value: f64) -> Result<Tensor> {

@@ -27,8 +27,8 @@ use crate::{DType, Device};
 
 /// Whether the fused kernel can run this plan on this device; if not, why.
 pub fn supports(plan: &Plan, device: &Device) -> Result<(), String> {
-    if !device.as_candle().is_cpu() {
-        return Err(format!("it runs on the CPU, not on {device}"));
+    if !device.is_cpu() && !device.is_wgpu() {
+        return Err(format!("it runs on cpu and wgpu, not on {device}"));
     }
     match plan.hooks.iter().find(|hook| hook.stage() != Stage::Inputs) {
         Some(hook) => Err(format!(

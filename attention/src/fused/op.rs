@@ -37,7 +37,7 @@ pub(crate) fn attend(
 ) -> Result<Tensor> {
     let compiled = prepared.compiled()?;
     let (batch, ..) = q.dims4()?;
-    let [q, k, v] = [q, k, v].map(|t| rows(t.as_candle()));
+    let [q, k, v] = [q, k, v].map(|t| Ok::<_, crate::Error>(rows(t.candle()?)?));
     let (q, k, v) = (q?, k?, v?);
     if q.elem_count() == 0 {
         return Ok(Tensor::from_candle(q));
@@ -58,7 +58,7 @@ pub(crate) fn attend_packed(
 ) -> Result<Tensor> {
     let compiled = prepared.compiled()?;
     let (batch, tokens, _) = qkv.dims3()?;
-    let qkv = qkv.as_candle().contiguous()?;
+    let qkv = qkv.candle()?.contiguous()?;
     if qkv.elem_count() == 0 {
         let width = compiled.heads * compiled.head_dim;
         return Ok(Tensor::from_candle(
@@ -78,8 +78,8 @@ fn run(node: Arc<Node>, token: &Candle, params: &Params) -> Result<Tensor> {
     let flat: Vec<Candle> = node
         .learned
         .iter()
-        .map(|(name, _)| params[name].as_candle().to_dtype(DType::F32)?.flatten_all())
-        .collect::<candle_core::Result<_>>()?;
+        .map(|(name, _)| Ok(params[name].candle()?.to_dtype(DType::F32)?.flatten_all()?))
+        .collect::<Result<_>>()?;
     let flat = if let [one] = flat.as_slice() {
         one.clone()
     } else {

@@ -8,11 +8,14 @@ use std::ops::{Deref, Range};
 /// Fewest elements for which waking other threads pays.
 const PARALLEL: usize = 1 << 15;
 
-/// Whether a kernel of ours can run on all of these: f32 on the CPU.
-pub(crate) fn ours(tensors: &[&Tensor]) -> bool {
-    tensors
+/// These as tensors of candle, if a kernel of ours can run on all of them: f32 on the CPU.
+pub(crate) fn ours<const N: usize>(tensors: [&crate::Tensor; N]) -> Option<[&Tensor; N]> {
+    let fits = |t: &&Tensor| t.device().is_cpu() && t.dtype() == DType::F32;
+    let found: Vec<&Tensor> = tensors
         .iter()
-        .all(|t| t.device().is_cpu() && t.dtype() == DType::F32)
+        .filter_map(|t| t.as_candle().filter(fits))
+        .collect();
+    found.try_into().ok()
 }
 
 /// The elements of a contiguous layout.

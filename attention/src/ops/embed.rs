@@ -23,8 +23,7 @@ pub fn embed(table: &Tensor, ids: &[u32], shape: &[usize]) -> Result<Tensor> {
         });
     }
     let dims = [shape, &[width]].concat();
-    let rows = table.as_candle();
-    if ours(&[rows]) {
+    if let Some([rows]) = ours([table]) {
         let op = Embed {
             ids: ids.to_vec(),
             dims,

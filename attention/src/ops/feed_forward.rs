@@ -40,12 +40,12 @@ pub fn feed_forward(
             return Err(Error::shape(what, expected, weight.dims()));
         }
     }
-    let tensors = [x, norm, gate_up, down].map(Tensor::as_candle);
-    if !ours(&tensors) || x.elem_count() == 0 {
+    let tensors = ours([x, norm, gate_up, down]).filter(|_| x.elem_count() > 0);
+    let Some(tensors) = tensors else {
         let h = rms_norm(x, norm, eps)?;
         let h = swiglu(&linear(&h, gate_up)?)?;
         return x.add(&linear(&h, down)?);
-    }
+    };
     let [x, norm, gate_up, down] = tensors.map(Candle::contiguous);
     let (x, weights) = (x?, [norm?, gate_up?, down?]);
     let node = Arc::new(Node {

@@ -19,13 +19,11 @@ pub enum Gelu {
 
 /// `x · Φ(x)`, element by element.
 pub fn gelu(x: &Tensor, form: Gelu) -> Result<Tensor> {
-    let x = x.as_candle();
-    let y = match form {
-        _ if ours(&[x]) => x.contiguous()?.apply_op1(form)?,
-        Gelu::Exact => x.gelu_erf()?,
-        Gelu::Tanh => x.gelu()?,
-    };
-    Ok(Tensor::from_candle(y))
+    match (ours([x]), form) {
+        (Some([x]), _) => Ok(Tensor::from_candle(x.contiguous()?.apply_op1(form)?)),
+        (None, Gelu::Exact) => x.gelu_erf(),
+        (None, Gelu::Tanh) => x.gelu(),
+    }
 }
 
 impl CustomOp1 for Gelu {
@@ -113,7 +111,7 @@ fn normal<S: Simd>(s: S, x: S::V) -> (S::V, S::V) {
 /// The tanh form, which is a logistic function of twice the argument.
 #[inline(always)]
 fn logistic<S: Simd>(s: S, x: S::V) -> (S::V, S::V) {
-    const SLOPE: f32 = 1.595_769_1; // 2 · √(2/π)
+    const SLOPE: f32 = 1.595_769; // 2 · √(2/π)
     const CUBIC: f32 = 0.044_715;
     let one = s.splat(1.0);
     let x2 = s.mul(x, x);

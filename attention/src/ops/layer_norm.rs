@@ -18,21 +18,18 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Resul
             return Err(Error::shape(what, expected, given.dims()));
         }
     }
-    let (x, weight, bias) = (x.as_candle(), weight.as_candle(), bias.as_candle());
-    if ours(&[x, weight, bias]) {
+    if let Some([x, weight, bias]) = ours([x, weight, bias]) {
         let op = LayerNorm { eps: eps as f32 };
         let y = x
             .contiguous()?
             .apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)?;
         return Ok(Tensor::from_candle(y));
     }
-    let last = candle_core::D::Minus1;
+    let last = x.rank() - 1;
     let centred = x.broadcast_sub(&x.mean_keepdim(last)?)?;
     let variance = centred.sqr()?.mean_keepdim(last)?;
-    let y = centred.broadcast_div(&(variance + eps)?.sqrt()?)?;
-    Ok(Tensor::from_candle(
-        y.broadcast_mul(weight)?.broadcast_add(bias)?,
-    ))
+    let y = centred.broadcast_div(&variance.affine(1.0, eps)?.sqrt()?)?;
+    y.broadcast_mul(weight)?.broadcast_add(bias)
 }
 
 struct LayerNorm {

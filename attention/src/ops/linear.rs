@@ -16,13 +16,18 @@ pub fn linear(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
         let expected = format!("(…, {inner}), for a weight ({out}, {inner})");
         return Err(Error::shape("linear, x", expected, x.dims()));
     }
-    let (x, weight) = (x.as_candle(), weight.as_candle());
-    let y = if ours(&[x, weight]) {
-        x.contiguous()?.apply_op2(&weight.contiguous()?, Linear)?
-    } else {
-        x.broadcast_matmul(&weight.t()?)?
-    };
-    Ok(Tensor::from_candle(y))
+    if let Some([x, weight]) = ours([x, weight]) {
+        let y = x.contiguous()?.apply_op2(&weight.contiguous()?, Linear)?;
+        return Ok(Tensor::from_candle(y));
+    }
+    let mut dims = x.dims().to_vec();
+    let rows = x.elem_count() / inner.max(1);
+    if let Some(last) = dims.last_mut() {
+        *last = out;
+    }
+    x.reshape((rows, inner))?
+        .matmul(&weight.t()?)?
+        .reshape(dims)
 }
 
 struct Linear;
@@ -81,10 +86,9 @@ pub fn linear_add(residual: &Tensor, x: &Tensor, weight: &Tensor) -> Result<Tens
         );
         return Err(Error::shape("linear_add, x", expected, x.dims()));
     }
-    let tensors = [residual, x, weight].map(Tensor::as_candle);
-    if !ours(&tensors) {
+    let Some(tensors) = ours([residual, x, weight]) else {
         return residual.add(&linear(x, weight)?);
-    }
+    };
     let [residual, x, weight] = tensors.map(Candle::contiguous);
     let y = residual?.apply_op3(&x?, &weight?, LinearAdd)?;
     Ok(Tensor::from_candle(y))

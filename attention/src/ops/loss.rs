@@ -3,7 +3,7 @@
 use super::bridge::{Floats, floats, ours};
 use super::linear::{View, add_product, product};
 use super::simd::{Kernel, Simd, dispatch};
-use crate::{Error, Result, Tensor};
+use crate::{Error, Result, Tensor, composed};
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Shape};
 use std::sync::Mutex;
 
@@ -54,8 +54,7 @@ pub fn cross_entropy(
         .iter()
         .map(|row| f64::from(weights[*row]) / total)
         .collect();
-    let (h, w) = (hidden.as_candle(), head.as_candle());
-    if ours(&[h, w]) {
+    if let Some([h, w]) = ours([hidden, head]) {
         let tracked = h.track_op() || w.track_op();
         let op = CrossEntropy {
             rows,
@@ -71,17 +70,15 @@ pub fn cross_entropy(
     let device = hidden.device();
     let index = |values: Vec<u32>| Tensor::from_vec(values, n, &device);
     let kept = hidden.index_select(&index(rows.iter().map(|row| *row as u32).collect())?, 0)?;
-    let wide = if h.dtype() == DType::F64 {
-        DType::F64
-    } else {
-        DType::F32
+    let wide = match hidden.dtype() {
+        DType::F64 => DType::F64,
+        _ => DType::F32,
     };
-    let logits = Tensor::from_candle(kept.as_candle().matmul(&w.t()?)?.to_dtype(wide)?);
+    let logits = kept.matmul(&head.t()?)?.to_dtype(wide)?;
     let shifted = logits.broadcast_sub(&logits.detach().max_keepdim(1)?)?;
     let normaliser = shifted.exp()?.sum_keepdim(1)?.log()?;
     let chosen = shifted.gather(&index(targets)?.reshape((n, 1))?, 1)?;
-    let shares = candle_core::Tensor::from_vec(shares, (n, 1), h.device())?.to_dtype(wide)?;
-    let shares = Tensor::from_candle(shares);
+    let shares = composed::tensor(&shares, &[n, 1], wide, &device)?;
     normaliser.sub(&chosen)?.mul(&shares)?.sum_all()
 }
 
@@ -92,36 +89,58 @@ pub fn token_scores(hidden: &Tensor, head: &Tensor, targets: &[u32]) -> Result<V
     let (tokens, width) = hidden.dims2()?;
     let vocab = head.dim(0)?;
     in_vocab(targets.iter().copied().enumerate(), vocab)?;
-    let (h, w) = (hidden.as_candle().detach(), head.as_candle().detach());
+    let Some([h, w]) = ours([hidden, head]) else {
+        return scores_on_device(&hidden.detach(), &head.detach(), targets);
+    };
+    let (h, w) = (h.detach().contiguous()?, w.detach().contiguous()?);
+    let (h, w) = (Floats::of(&h)?, Floats::of(&w)?);
     let chunk = chunk(vocab);
     let mut scores = Vec::with_capacity(tokens);
-    let on_cpu = ours(&[&h, &w]);
-    let (h, w) = (h.contiguous()?, w.contiguous()?);
     for start in (0..tokens).step_by(chunk) {
         let n = chunk.min(tokens - start);
-        let logits = if on_cpu {
-            let (h, w) = (Floats::of(&h)?, Floats::of(&w)?);
-            let mut logits = vec![0.0; n * vocab];
-            let part = View::rows(&h.get()[start * width..], n, width);
-            product(
-                &mut logits,
-                part,
-                View::rows(w.get(), vocab, width).transposed(),
-            );
-            logits
-        } else {
-            let logits = h
-                .narrow(0, start, n)?
-                .matmul(&w.t()?)?
-                .to_dtype(DType::F32)?;
-            logits.flatten_all()?.to_vec1()?
-        };
+        let mut logits = vec![0.0; n * vocab];
+        let part = View::rows(&h.get()[start * width..], n, width);
+        product(
+            &mut logits,
+            part,
+            View::rows(w.get(), vocab, width).transposed(),
+        );
         for (row, &target) in logits.chunks_exact(vocab).zip(&targets[start..]) {
             scores.push(dispatch(Score {
                 row,
                 target: target as usize,
             }));
         }
+    }
+    Ok(scores)
+}
+
+/// Logits that a device other than the processor holds at a time.
+const LOGITS_ON_DEVICE: usize = 1 << 24;
+
+/// As [`token_scores`], with one read-back per chunk: log-likelihoods, then ids as f32, which holds them exactly below
+/// 2²⁴.
+fn scores_on_device(hidden: &Tensor, head: &Tensor, targets: &[u32]) -> Result<Vec<TokenScore>> {
+    let (tokens, _) = hidden.dims2()?;
+    let chunk = (LOGITS_ON_DEVICE / head.dim(0)?).max(1);
+    let mut scores = Vec::with_capacity(tokens);
+    for start in (0..tokens).step_by(chunk) {
+        let n = chunk.min(tokens - start);
+        let target = targets[start..start + n].to_vec();
+        let target = Tensor::from_vec(target, (n, 1), &hidden.device())?;
+        let logits = hidden.narrow(0, start, n)?.contiguous()?;
+        let logits = logits.matmul(&head.t()?)?.to_dtype(DType::F32)?;
+        let shifted = logits.broadcast_sub(&logits.max_keepdim(1)?)?;
+        let normaliser = shifted.exp()?.sum_keepdim(1)?.log()?;
+        let nll = normaliser.sub(&shifted.gather(&target, 1)?)?;
+        let best = logits.argmax(1)?.to_dtype(DType::F32)?.reshape((n, 1))?;
+        let both = Tensor::cat(&[&nll, &best], 0)?.to_flat::<f32>()?;
+        let (nll, best) = both.split_at(n);
+        let pairs = nll.iter().zip(best);
+        scores.extend(pairs.map(|(&nll, &best)| TokenScore {
+            nll,
+            argmax: best as u32,
+        }));
     }
     Ok(scores)
 }

@@ -15,15 +15,14 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
         let expected = format!("({width}), for x {:?}", x.dims());
         return Err(Error::shape("rms_norm, weight", expected, weight.dims()));
     }
-    let (x, weight) = (x.as_candle(), weight.as_candle());
-    if ours(&[x, weight]) {
+    if let Some([x, weight]) = ours([x, weight]) {
         let op = RmsNorm { eps: eps as f32 };
         let y = x.contiguous()?.apply_op2(&weight.contiguous()?, op)?;
         return Ok(Tensor::from_candle(y));
     }
-    let mean = x.sqr()?.mean_keepdim(candle_core::D::Minus1)?;
-    let y = x.broadcast_div(&(mean + eps)?.sqrt()?)?;
-    Ok(Tensor::from_candle(y.broadcast_mul(weight)?))
+    let mean = x.sqr()?.mean_keepdim(x.rank() - 1)?;
+    let y = x.broadcast_div(&mean.affine(1.0, eps)?.sqrt()?)?;
+    y.broadcast_mul(weight)
 }
 
 struct RmsNorm {

@@ -22,10 +22,9 @@ pub fn norm_linear(x: &Tensor, norm: &Tensor, weight: &Tensor, eps: f64) -> Resu
             return Err(Error::shape(what, expected, found.dims()));
         }
     }
-    let tensors = [x, norm, weight].map(Tensor::as_candle);
-    if !ours(&tensors) {
+    let Some(tensors) = ours([x, norm, weight]) else {
         return linear(&rms_norm(x, norm, eps)?, weight);
-    }
+    };
     let [x, norm, weight] = tensors.map(Candle::contiguous);
     let op = NormLinear { eps: eps as f32 };
     let y = x?.apply_op3(&norm?, &weight?, op)?;

@@ -6,12 +6,10 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Shape};
 
 /// y_t = Σ_{s ≤ t} x_s over the last axis, differentiable. In f32 on the CPU sums are carried in f64.
 pub fn running_sum(x: &Tensor) -> Result<Tensor> {
-    if !ours(&[x.as_candle()]) {
-        let last = x.rank().saturating_sub(1);
-        return Ok(Tensor::from_candle(x.as_candle().cumsum(last)?));
+    match ours([x]) {
+        Some([x]) => Ok(Tensor::from_candle(x.contiguous()?.apply_op1(RunningSum)?)),
+        None => x.cumsum(x.rank().saturating_sub(1)),
     }
-    let x = x.contiguous()?;
-    Ok(Tensor::from_candle(x.as_candle().apply_op1(RunningSum)?))
 }
 
 struct RunningSum;

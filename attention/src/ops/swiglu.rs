@@ -15,13 +15,12 @@ pub fn swiglu(gate_up: &Tensor) -> Result<Tensor> {
         let expected = "(…, 2 · hidden) with hidden ≥ 1";
         return Err(Error::shape("swiglu", expected, gate_up.dims()));
     }
-    let x = gate_up.as_candle();
-    if ours(&[x]) {
+    if let Some([x]) = ours([gate_up]) {
         let op = Swiglu { hidden: both / 2 };
         return Ok(Tensor::from_candle(x.contiguous()?.apply_op1(op)?));
     }
-    let half = |start| x.narrow(candle_core::D::Minus1, start, both / 2);
-    Ok(Tensor::from_candle((half(0)?.silu()? * half(both / 2)?)?))
+    let half = |start| gate_up.narrow(gate_up.rank() - 1, start, both / 2);
+    half(0)?.silu()?.mul(&half(both / 2)?)
 }
 
 struct Swiglu {

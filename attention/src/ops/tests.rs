@@ -20,13 +20,13 @@ fn input(seed: u64, dims: &[usize], dtype: DType) -> Var {
     let values: Vec<f64> = values.iter().map(|x| f64::from(*x as f32)).collect();
     let tensor = Tensor::from_vec(values, dims, &Device::cpu()).unwrap();
     Var::new(Tensor::from_candle(
-        tensor.as_candle().to_dtype(dtype).unwrap(),
+        tensor.as_candle().unwrap().to_dtype(dtype).unwrap(),
     ))
     .unwrap()
 }
 
 fn flat(tensor: &Tensor) -> Vec<f64> {
-    let wide = tensor.as_candle().to_dtype(DType::F64).unwrap();
+    let wide = tensor.as_candle().unwrap().to_dtype(DType::F64).unwrap();
     Tensor::from_candle(wide).to_flat().unwrap()
 }
 
@@ -119,7 +119,7 @@ fn gelu_keeps_its_relative_precision_in_the_tail() {
     let x: Vec<f32> = (0..70).map(|i| -0.07 * i as f32).collect();
     for form in [Gelu::Exact, Gelu::Tanh] {
         let narrow = Tensor::from_vec(x.clone(), 70, &Device::cpu()).unwrap();
-        let wide = Tensor::from_candle(narrow.as_candle().to_dtype(DType::F64).unwrap());
+        let wide = narrow.to_dtype(DType::F64).unwrap();
         let [found, exact] = [narrow, wide].map(|x| flat(&gelu(&x, form).unwrap()));
         for (i, (y, exact)) in found.iter().zip(exact).enumerate() {
             // The exponent reaches 12 here: its last bit is worth 1e-6.

@@ -111,11 +111,11 @@ impl Plan {
             return Err(Error::plan("hooks", why));
         }
         for hook in &self.hooks {
-            for name in hook
+            let unknown = hook
                 .params()
-                .iter()
-                .filter(|name| self.param(name).is_none())
-            {
+                .into_iter()
+                .find(|name| self.param(name).is_none());
+            if let Some(name) = unknown {
                 let why = format!("{} reads {name:?}, which is no parameter", hook.describe());
                 return Err(Error::plan("hooks", why));
             }

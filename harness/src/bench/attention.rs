@@ -31,14 +31,14 @@ impl Attention {
         geometry: &Geometry,
         (batch, length): (usize, usize),
         which: Implementation,
+        device: &Device,
     ) -> Result<Attention> {
-        let device = Device::cpu();
         let normal = |name: &str, shape: &[usize]| -> Result<Var> {
             let mut stream = Stream::new(0, &format!("bench/{name}"));
             let values: Vec<f32> = (0..shape.iter().product())
                 .map(|_| stream.normal() as f32)
                 .collect();
-            Ok(Var::new(Tensor::from_vec(values, shape, &device)?)?)
+            Ok(Var::new(Tensor::from_vec(values, shape, device)?)?)
         };
         let Geometry {
             width,
@@ -50,12 +50,12 @@ impl Attention {
         let learned = plan.params.iter().filter(|spec| spec.learned);
         let params = learned.map(|spec| {
             let values = model::draw(spec, &spec.name, 0);
-            let tensor = Tensor::from_vec(values, spec.shape.as_slice(), &device)?;
+            let tensor = Tensor::from_vec(values, spec.shape.as_slice(), device)?;
             Ok((spec.name.clone(), Var::new(tensor)?))
         });
         let reads = plan.reads_input();
         Ok(Attention {
-            prepared: Prepared::new(plan, geometry, 0..length, 0..length, &device)?,
+            prepared: Prepared::new(plan, geometry, 0..length, 0..length, device)?,
             q: normal("q", &[batch, heads, length, head_dim])?,
             k: normal("k", &[batch, kv_heads, length, head_dim])?,
             v: normal("v", &[batch, kv_heads, length, head_dim])?,
@@ -87,6 +87,7 @@ impl Attention {
         if recorded {
             out.output.backward()?;
         }
+        self.prepared.device().synchronize()?;
         Ok(out.implementation)
     }
 

@@ -53,6 +53,7 @@ pub struct Training<'a> {
     trainer: Trainer<'a>,
     shape: Shape,
     noise: Noise,
+    device: Device,
 }
 
 /// Settings of a step that never ends a run and never validates.
@@ -73,8 +74,9 @@ impl<'a> Training<'a> {
         plans: &[Plan],
         (rows, len): (usize, usize),
         config: &'a TrainConfig,
+        device: &Device,
     ) -> Result<Training<'a>> {
-        let model = Decoder::new(shape, plans, 0, None, &Device::cpu())?;
+        let model = Decoder::new(shape, plans, 0, None, device)?;
         let ready = model.ready(plans, len)?;
         Ok(Training {
             shape,
@@ -86,13 +88,17 @@ impl<'a> Training<'a> {
                 false,
                 None,
             )?,
+            device: device.clone(),
         })
     }
 
     /// One step; names the implementation of attention.
     pub fn run(&mut self) -> Result<&'static str> {
         match self.trainer.step(&self.noise)? {
-            Step::Ok => Ok(self.trainer.implementation),
+            Step::Ok => {
+                self.device.synchronize()?;
+                Ok(self.trainer.implementation)
+            }
             Step::Diverged { loss } => {
                 let text = format!("training on noise diverged: loss {loss}");
                 Err(crate::Error::Data(text))
@@ -117,8 +123,13 @@ pub struct Evaluating {
 
 impl Evaluating {
     /// `rows` windows of `len` tokens at once; layers follow `plans`.
-    pub fn new(shape: Shape, plans: &[Plan], (rows, len): (usize, usize)) -> Result<Evaluating> {
-        let model = Decoder::new(shape, plans, 0, None, &Device::cpu())?;
+    pub fn new(
+        shape: Shape,
+        plans: &[Plan],
+        (rows, len): (usize, usize),
+        device: &Device,
+    ) -> Result<Evaluating> {
+        let model = Decoder::new(shape, plans, 0, None, device)?;
         Ok(Evaluating {
             ready: model.ready(plans, len)?,
             noise: Noise::new(shape.vocab, rows, len),

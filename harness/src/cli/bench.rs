@@ -10,12 +10,14 @@ use crate::config;
 use crate::machine;
 use crate::model::Shape;
 use clap::{Args, Subcommand};
+use farspan_attention::Device;
 use farspan_attention::attend::Implementation;
+use farspan_attention::bench::{Rates, rates};
 use farspan_attention::ops;
 use farspan_attention::plan::{Geometry, Plan};
 use farspan_pe::{Len, Registry};
 use serde::Serialize;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -55,6 +57,9 @@ struct Common {
     /// Length that schemes take for the trained one
     #[arg(long, default_value_t = 2048)]
     trained_length: usize,
+    /// Device: auto, cpu, cuda[:i], metal[:i] or wgpu[:i]
+    #[arg(long, default_value = "cpu")]
+    device: String,
     /// Threads [default: all cores]
     #[arg(long)]
     threads: Option<usize>,
@@ -73,6 +78,8 @@ struct Common {
     /// Print the peak memory of the only case in bytes, and nothing else (how memory is measured)
     #[arg(long, hide = true)]
     peak_only: bool,
+    #[arg(skip)]
+    rates: OnceCell<Rates>,
 }
 
 #[derive(Debug, Args)]
@@ -126,8 +133,11 @@ struct Report {
     machine: String,
     version: &'static str,
     threads: usize,
+    device: String,
     /// Floating-point operations per second that all threads could do.
     peak_flops_per_second: f64,
+    /// What a device other than the processor reaches.
+    rates: Option<Rates>,
     rows: Vec<Row>,
 }
 
@@ -228,7 +238,14 @@ impl AttentionBench {
         let geometry = self.geometry();
         let plan = plans(registry, scheme, &geometry, length)?.swap_remove(0);
         let size = (self.batch, length);
-        Ok(Attention::new(&plan, &geometry, size, self.implementation)?)
+        let device = self.common.open()?;
+        Ok(Attention::new(
+            &plan,
+            &geometry,
+            size,
+            self.implementation,
+            &device,
+        )?)
     }
 
     fn alone(&self, scheme: &str, length: usize, pass: Pass) -> Vec<String> {
@@ -293,12 +310,13 @@ impl DecoderBench {
         let shape = self.shape();
         let plans = plans(registry, scheme, &shape.geometry, length)?;
         let size = (self.batch, length);
+        let device = Device::open(&self.common.device)?;
         Ok(if pass == Pass::Train {
-            let mut training = Training::new(shape, &plans, size, config)?;
+            let mut training = Training::new(shape, &plans, size, config, &device)?;
             let flops = training.flops();
             (Box::new(move || training.run()), flops)
         } else {
-            let evaluating = Evaluating::new(shape, &plans, size)?;
+            let evaluating = Evaluating::new(shape, &plans, size, &device)?;
             let flops = evaluating.flops();
             (Box::new(move || evaluating.run()), flops)
         })
@@ -359,11 +377,16 @@ impl Common {
         }
     }
 
+    fn open(&self) -> Result<Device, Failure> {
+        Device::open(&self.device).map_err(|e| Failure::usage(e.to_string()))
+    }
+
     /// Checks sizes and sets the number of threads.
     fn start(&self) -> Result<(), Failure> {
         if self.repeats == 0 {
             return Err(Failure::usage("--repeats: expected at least 1, found 0"));
         }
+        self.open()?;
         if let Some(threads) = self.threads {
             ops::set_threads(threads).map_err(crate::Error::from)?;
         }
@@ -377,6 +400,7 @@ impl Common {
             ("kv-heads", self.kv_heads().to_string()),
             ("trained-length", self.trained_length.to_string()),
             ("threads", ops::threads().to_string()),
+            ("device", self.device.clone()),
         ];
         let mut arguments = vec!["bench".into(), verb.into(), "--peak-only".into()];
         for (flag, value) in shared.iter().chain(own) {
@@ -406,7 +430,7 @@ impl Common {
             .collect();
         let samples = race(self.repeats, &mut entrants)?;
         drop(entrants);
-        let all = ops::peak_flops();
+        let all = self.peak()?;
         let mut rows = Vec::new();
         for (i, contestant) in contestants.iter_mut().enumerate() {
             let seconds = median(&samples[i]);
@@ -446,22 +470,56 @@ impl Common {
         Ok(rows)
     }
 
+    /// Of the device: on the processor what its instructions allow, elsewhere the measured rate of matrix products.
+    fn peak(&self) -> Result<f64, Failure> {
+        Ok(self
+            .rates()?
+            .map_or_else(ops::peak_flops, |rates| rates.flops_per_second))
+    }
+
+    /// Measured once per process.
+    fn rates(&self) -> Result<Option<Rates>, Failure> {
+        let device = self.open()?;
+        if device.is_cpu() {
+            return Ok(None);
+        }
+        if let Some(known) = self.rates.get() {
+            return Ok(Some(*known));
+        }
+        let found = rates(&device).map_err(crate::Error::from)?;
+        Ok(Some(*self.rates.get_or_init(|| found)))
+    }
+
     fn print(&self, rows: Vec<Row>) -> Ended {
+        let (device, rates) = (self.open()?, self.rates()?);
         let report = Report {
             machine: machine::machine(),
             version: machine::version(),
             threads: ops::threads(),
-            peak_flops_per_second: ops::peak_flops(),
+            device: device.note().to_string(),
+            peak_flops_per_second: self.peak()?,
+            rates,
             rows,
         };
         if self.json {
             return json(&report);
         }
+        let place = match report.rates {
+            None => format!("peak {:.0} GFLOP/s", report.peak_flops_per_second * 1e-9),
+            Some(Rates {
+                flops_per_second,
+                bytes_per_second,
+            }) => format!(
+                "{}\nmatrix products at {:.2} GFLOP/s, copies at {:.2} GB/s; \"of peak\" is of the former",
+                report.device,
+                flops_per_second * 1e-9,
+                bytes_per_second * 1e-9
+            ),
+        };
         print(&format!(
-            "{}, {} threads, peak {:.0} GFLOP/s\n\n{}",
+            "{}, {} threads, {place}\n\n{}",
             report.machine,
             report.threads,
-            report.peak_flops_per_second * 1e-9,
             table(&report.rows),
         ))
     }

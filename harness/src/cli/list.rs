@@ -131,6 +131,11 @@ fn devices() -> (Vec<Value>, Table) {
         table.row([spec, if usable { "yes" } else { "no" }, &note]);
         rows.push(json!({ "device": spec, "usable": usable, "note": note }));
     }
+    for (spec, text) in Device::adapters().into_iter().skip(1) {
+        let spec = spec.to_string();
+        table.row([&spec, "yes", &text]);
+        rows.push(json!({ "device": spec, "usable": true, "note": text }));
+    }
     (rows, table)
 }
 

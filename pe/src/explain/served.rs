@@ -40,7 +40,7 @@ pub(super) fn implementations(plan: &Plan) -> Vec<Served> {
         },
         served(
             "fused",
-            "one pass in tiles, memory linear in length, on the CPU",
+            "one pass, memory linear in length, on cpu and wgpu",
         ),
     ]
 }

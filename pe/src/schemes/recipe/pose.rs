@@ -146,7 +146,6 @@ impl Pose {
             pairing,
             partial,
             factor,
-            ..Ntk::default()
         }
     }
 

@@ -1,0 +1,64 @@
+//! What a device reaches at its best, for figures to be held against.
+
+use crate::{Device, Result, Tensor};
+use serde::Serialize;
+use std::time::Instant;
+
+/// Measured rates of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Rates {
+    /// Floating-point operations per second of a large f32 matrix product.
+    pub flops_per_second: f64,
+    /// Bytes read and written per second by a pass over a large array.
+    pub bytes_per_second: f64,
+}
+
+/// Each rate is the best of three measurements, after one for warming up, each long enough to be timed: repetitions
+/// double until a tenth of a second has passed.
+pub fn rates(device: &Device) -> Result<Rates> {
+    const SIDE: usize = 512;
+    const CELLS: usize = 1 << 22;
+    let square = Tensor::full(0.5f32, (SIDE, SIDE), device)?;
+    let product = per_second(device, &|| square.matmul(&square).map(|_| ()))?;
+    let row = Tensor::full(0.5f32, CELLS, device)?;
+    let sum = per_second(device, &|| row.affine(1.5, 1.0).map(|_| ()))?;
+    Ok(Rates {
+        flops_per_second: product * 2.0 * (SIDE * SIDE * SIDE) as f64,
+        // One array in, one out.
+        bytes_per_second: sum * 2.0 * (4 * CELLS) as f64,
+    })
+}
+
+fn per_second(device: &Device, work: &dyn Fn() -> Result<()>) -> Result<f64> {
+    let time = |times: usize| {
+        let start = Instant::now();
+        for _ in 0..times {
+            work()?;
+        }
+        device.synchronize()?;
+        Ok::<_, crate::Error>(start.elapsed().as_secs_f64())
+    };
+    time(1)?;
+    let mut times = 1;
+    while time(times)? < 0.1 {
+        times *= 2;
+    }
+    let mut best = 0f64;
+    for _ in 0..3 {
+        best = best.max(times as f64 / time(times)?);
+    }
+    Ok(best)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_of_the_processor_are_positive_numbers() {
+        let rates = rates(&Device::cpu()).unwrap();
+        for rate in [rates.flops_per_second, rates.bytes_per_second] {
+            assert!(rate.is_finite() && rate > 1e6, "{rates:?}");
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Trainable leaves, and gradients that arrive at them.
+
+use super::{Engine, Tensor};
+#[cfg(feature = "wgpu")]
+use crate::wgpu::{Traced, tape};
+use crate::{Error, Result};
+
+/// Gradients.
+impl Tensor {
+    /// The same values without history.
+    pub fn detach(&self) -> Tensor {
+        match &self.0 {
+            Engine::Candle(tensor) => Tensor::from_candle(tensor.detach()),
+            #[cfg(feature = "wgpu")]
+            Engine::Guest(tensor, home) => Tensor(Engine::Guest(tensor.detach(), home.clone())),
+            #[cfg(feature = "wgpu")]
+            Engine::Wgpu(traced, _) => Tensor::from_traced(traced.detach()),
+        }
+    }
+
+    /// Derivatives of the sum of all elements with respect to every [`Var`] that it was made from.
+    pub fn backward(&self) -> Result<Gradients> {
+        match &self.0 {
+            Engine::Candle(tensor) => Ok(Gradients(Found::Candle(tensor.backward()?))),
+            #[cfg(feature = "wgpu")]
+            Engine::Guest(_, home) => match home.context() {
+                Some(_) => self.to_dtype(super::DType::F32)?.backward(),
+                None => Err(Error::expr("a guest has a home")),
+            },
+            #[cfg(feature = "wgpu")]
+            Engine::Wgpu(traced, _) => Ok(Gradients(Found::Wgpu(traced.backward()?))),
+        }
+    }
+}
+
+/// A trainable leaf: its values can be replaced, and gradients arrive at it.
+#[derive(Clone, Debug)]
+pub struct Var {
+    leaf: Leaf,
+    tensor: Tensor,
+}
+
+#[derive(Clone, Debug)]
+enum Leaf {
+    Candle(candle_core::Var),
+    #[cfg(feature = "wgpu")]
+    Wgpu(Traced),
+}
+
+impl Var {
+    /// Takes over the values of `tensor`, without its history. On wgpu they are f32.
+    pub fn new(tensor: Tensor) -> Result<Var> {
+        match &tensor.0 {
+            Engine::Candle(tensor) => {
+                let leaf = candle_core::Var::from_tensor(&tensor.contiguous()?)?;
+                let tensor = Tensor::from_candle(leaf.as_tensor().clone());
+                let leaf = Leaf::Candle(leaf);
+                Ok(Var { leaf, tensor })
+            }
+            #[cfg(feature = "wgpu")]
+            Engine::Guest(tensor, _) => Err(Error::Argument {
+                what: "Var::new",
+                expected: "f32 values on wgpu".into(),
+                found: tensor.dtype().as_str().into(),
+            }),
+            #[cfg(feature = "wgpu")]
+            Engine::Wgpu(traced, _) => {
+                let leaf = Traced::variable(traced.array())?;
+                let tensor = Tensor::from_traced(leaf.clone());
+                let leaf = Leaf::Wgpu(leaf);
+                Ok(Var { leaf, tensor })
+            }
+        }
+    }
+
+    /// The current values, as a leaf that gradients arrive at.
+    pub fn tensor(&self) -> &Tensor {
+        &self.tensor
+    }
+
+    /// Replaces the values; same shape, type and device.
+    pub fn set(&self, values: &Tensor) -> Result<()> {
+        if values.dims() != self.tensor.dims() {
+            return Err(Error::shape(
+                "Var::set",
+                format!("{:?}", self.tensor.dims()),
+                values.dims(),
+            ));
+        }
+        match (&self.leaf, &values.0) {
+            (Leaf::Candle(leaf), Engine::Candle(values)) => Ok(leaf.set(values)?),
+            #[cfg(feature = "wgpu")]
+            (Leaf::Wgpu(leaf), Engine::Wgpu(values, _)) => leaf.assign(values.array()),
+            #[cfg(feature = "wgpu")]
+            _ => Err(Error::Argument {
+                what: "Var::set",
+                expected: format!("values on {}", self.tensor.device()),
+                found: format!("values on {}", values.device()),
+            }),
+        }
+    }
+
+    /// The variable of the candle engine; `None` on a device of wgpu.
+    pub fn as_candle(&self) -> Option<&candle_core::Var> {
+        match &self.leaf {
+            Leaf::Candle(leaf) => Some(leaf),
+            #[cfg(feature = "wgpu")]
+            Leaf::Wgpu(_) => None,
+        }
+    }
+}
+
+/// What [`Tensor::backward`] found.
+#[derive(Debug)]
+pub struct Gradients(Found);
+
+#[derive(Debug)]
+enum Found {
+    Candle(candle_core::backprop::GradStore),
+    #[cfg(feature = "wgpu")]
+    Wgpu(tape::Gradients),
+}
+
+impl Gradients {
+    /// The gradient of `var`, of its shape and without history; `None` if the result does not depend on it.
+    pub fn get(&self, var: &Var) -> Option<Tensor> {
+        match (&self.0, &var.leaf) {
+            // candle's gradients keep a history of their own, which would hold on to every activation.
+            (Found::Candle(found), Leaf::Candle(leaf)) => found
+                .get(leaf.as_tensor())
+                .map(|gradient| Tensor::from_candle(gradient.detach())),
+            #[cfg(feature = "wgpu")]
+            (Found::Wgpu(found), Leaf::Wgpu(leaf)) => {
+                let gradient = found.get(leaf)?;
+                Some(Tensor::from_traced(Traced::constant(gradient.clone())))
+            }
+            #[cfg(feature = "wgpu")]
+            _ => None,
+        }
+    }
+}

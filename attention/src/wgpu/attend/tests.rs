@@ -1,0 +1,227 @@
+//! Generated kernels against `naive`, values and all gradients, and under naga's eyes.
+
+use super::{Fused, Params};
+use crate::DType;
+use crate::attend::Implementation;
+use crate::mask::Mask;
+use crate::plan::{Geometry, Init, Pairing, ParamSpec, Plan, Turn};
+use crate::testing::{Case, Outcome, case, noise};
+use crate::wgpu::tests::context;
+use crate::wgpu::{Array, Traced};
+use ::wgpu::naga;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+/// f32 against f64 over sums of a few terms.
+const TOLERANCE: f64 = 1e-4;
+
+/// Runs the call as [`Case::run`] does.
+fn run(case: &Case) -> crate::Result<Outcome> {
+    let context = context();
+    let variable = |values: &[f64], dims: &[usize]| {
+        let values: Vec<f32> = values.iter().map(|x| *x as f32).collect();
+        Traced::variable(&Array::from_f32(context, &values, dims)?)
+    };
+    let geometry = case.geometry;
+    let queries = [
+        case.batch,
+        geometry.heads,
+        case.queries.len(),
+        geometry.head_dim,
+    ];
+    let keys = [
+        case.batch,
+        geometry.kv_heads,
+        case.keys.len(),
+        geometry.head_dim,
+    ];
+    let drawn =
+        |seed: u64, dims: &[usize]| variable(&noise(case.seed + seed, dims.iter().product()), dims);
+    let mut vars = vec![
+        ("q".to_string(), drawn(1, &queries)?),
+        ("k".to_string(), drawn(2, &keys)?),
+        ("v".to_string(), drawn(3, &keys)?),
+    ];
+    let mut params = Params::new();
+    for (name, shape, values) in case.params() {
+        let var = variable(&values, &shape)?;
+        params.insert(name.clone(), var.clone());
+        vars.push((name, var));
+    }
+    let fused = Fused::new(context, &case.prepared(), &case.mask, case.batch)?;
+    fused.shaders().into_iter().for_each(validate);
+    let output = fused.attend(&vars[0].1, &vars[1].1, &vars[2].1, &params)?;
+    let weights = drawn(4, &queries)?.detach();
+    let gradients = output.mul(&weights)?.backward()?;
+    let wide = |values: Vec<f32>| values.into_iter().map(f64::from).collect::<Vec<_>>();
+    let mut values = BTreeMap::from([("output".to_string(), wide(output.array().to_f32()?))]);
+    for (name, var) in &vars {
+        let gradient = match gradients.get(var) {
+            Some(gradient) => wide(gradient.to_f32()?),
+            None => vec![0.0; var.array().count()],
+        };
+        values.insert(name.clone(), gradient);
+    }
+    Ok(Outcome { values })
+}
+
+/// Panics unless naga finds the shader valid.
+fn validate(shader: &str) {
+    let module = naga::front::wgsl::parse_str(shader).expect(shader);
+    let flags = naga::valid::ValidationFlags::all();
+    let mut validator = naga::valid::Validator::new(flags, naga::valid::Capabilities::empty());
+    if let Err(error) = validator.validate(&module) {
+        panic!("{}\n{shader}", error.emit_to_string(shader));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        // Every case compiles three kernels.
+        cases: 30,
+        max_global_rejects: 20_000,
+        failure_persistence: None,
+        max_shrink_iters: 30,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn generated_kernels_equal_naive(case in case()) {
+        let naive = case.run(Implementation::Naive, DType::F64).unwrap();
+        prop_assume!(naive.is_tame() && case.is_regular());
+        // Random formulas may lose digits; how many, another implementation in f32 tells.
+        let composed = case.run(Implementation::Composed, DType::F32).unwrap();
+        let (usual, _) = naive.distance(&composed);
+        prop_assume!(usual < 1e-4);
+        let found = run(&case).unwrap();
+        let (distance, place) = naive.distance(&found);
+        prop_assert!(distance < TOLERANCE + 30.0 * usual, "{distance} at {place}; score {}", case.plan.score);
+    }
+}
+
+/// A call of some scheme's kind that random plans are too short for.
+fn long(score: &str, shapes: &[(&str, &[usize])], mask: Mask, sizes: [usize; 4]) -> Case {
+    let [queries, keys, heads, kv_heads] = sizes;
+    let spec = |(name, shape): &(&str, &[usize])| ParamSpec {
+        name: name.to_string(),
+        shape: shape.to_vec(),
+        init: Init::Constant(0.5),
+        learned: true,
+        per_layer: false,
+        clamp: None,
+    };
+    let rotary = Turn::rotary(vec![1.0, 0.1, 0.01], 1.0, Pairing::HalfSplit);
+    Case {
+        plan: Plan {
+            turns: vec![rotary],
+            score: score.parse().unwrap(),
+            params: shapes.iter().map(spec).collect(),
+            ..Plan::default()
+        },
+        geometry: Geometry {
+            layers: 1,
+            width: 8,
+            heads,
+            kv_heads,
+            head_dim: 6,
+            trained_length: 64,
+        },
+        batch: 2,
+        queries: keys - queries..keys,
+        keys: 0..keys,
+        mask,
+        positions: None,
+        seed: 11,
+    }
+}
+
+#[track_caller]
+fn agrees(case: &Case) {
+    let naive = case.run(Implementation::Naive, DType::F64).unwrap();
+    let (distance, place) = naive.distance(&run(case).unwrap());
+    assert!(
+        distance < 2.0 * TOLERANCE,
+        "{distance} at {place}; score {}",
+        case.plan.score
+    );
+}
+
+#[test]
+fn calls_longer_than_a_workgroup() {
+    let causal = Mask::causal;
+    // Slopes by head, grouped heads.
+    agrees(&long(
+        "raw - slope[h] * (q - k)",
+        &[("slope", &[4])],
+        causal(),
+        [131, 131, 4, 2],
+    ));
+    // Logarithmic buckets of a learned table; queries at the end of the keys.
+    let buckets = "raw + t[h, min(select(q - k < 8, q - k, 8 + floor(4 * ln((q - k) / 8))), 15)]";
+    agrees(&long(
+        buckets,
+        &[("t", &[2, 16])],
+        causal(),
+        [67, 129, 2, 1],
+    ));
+    // A network of the relative position.
+    let net: [(&str, &[usize]); 4] = [
+        ("f.w1", &[5]),
+        ("f.b1", &[5]),
+        ("f.w2", &[2, 5]),
+        ("f.b2", &[2]),
+    ];
+    agrees(&long(
+        "raw + net f(log1p(q - k) / log1p(max(q, 16)))",
+        &net,
+        causal(),
+        [70, 70, 2, 2],
+    ));
+    // Documents, a window and sinks.
+    let documents = Some((0..90).map(|t| t / 37).collect());
+    let mask = Mask {
+        window: Some(20),
+        sinks: 3,
+        documents,
+        ..causal()
+    };
+    agrees(&long("raw", &[], mask, [90, 90, 2, 1]));
+}
+
+#[test]
+fn tiles_that_the_score_hides_are_skipped() {
+    let case = long(
+        "select(q - k < 30, raw, -inf)",
+        &[],
+        Mask::default(),
+        [200, 200, 2, 1],
+    );
+    let hidden = super::hidden_tiles(&case.prepared());
+    // Of 4 × 4 tiles: (2, 0), (3, 0), (3, 1).
+    let expected = [0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 1, 0, 0];
+    assert_eq!(hidden, expected);
+    agrees(&case);
+}
+
+#[test]
+fn a_missing_parameter_and_a_wrong_shape_are_named() {
+    let slopes = long(
+        "raw - slope[h] * (q - k)",
+        &[("slope", &[2])],
+        Mask::causal(),
+        [3, 3, 2, 1],
+    );
+    let fused = Fused::new(context(), &slopes.prepared(), &slopes.mask, 1).unwrap();
+    let zeros = |dims: &[usize]| Traced::zeros(context(), dims).unwrap();
+    let (q, k) = (zeros(&[1, 2, 3, 6]), zeros(&[1, 1, 3, 6]));
+    let message = fused
+        .attend(&q, &k, &k, &Params::new())
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("slope"), "{message}");
+    let message = fused
+        .attend(&k, &k, &k, &Params::new())
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("[1, 2, 3, 6]"), "{message}");
+}

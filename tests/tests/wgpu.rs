@@ -1,0 +1,344 @@
+//! Every scheme on a device of wgpu against the processor: loss and gradients, a training run, perplexity far past the
+//! trained length, and attention under masks of documents.
+//!
+//! Without an adapter these tests fail; `FARSPAN_NO_GPU=1` tells `test.sh` to leave them out.
+
+use farspan::config::TrainConfig;
+use farspan::model::{Decoder, Ready, Shape};
+use farspan::train::{Batches, Step, Trainer};
+use farspan_attention::attend::{INPUT, Implementation, Mask, Params, attend};
+use farspan_attention::plan::{Geometry, Plan};
+use farspan_attention::prepared::Prepared;
+use farspan_attention::{Device, Tensor, Var};
+use farspan_datasets::{Batch, rng::Stream};
+use farspan_pe::{AnyScheme, Len, PlanError, Registry};
+use serde_json::json;
+
+/// Two query heads to a key/value head.
+const SHAPE: Shape = Shape {
+    geometry: Geometry {
+        layers: 2,
+        width: 64,
+        heads: 4,
+        kv_heads: 2,
+        head_dim: 16,
+        trained_length: 16,
+    },
+    hidden: 40,
+    vocab: 23,
+};
+
+/// Largest distance between gradients, relative to their norm.
+const GRADIENTS: f64 = 1e-4;
+
+fn adapter() -> Device {
+    Device::open("wgpu").unwrap_or_else(|e| {
+        panic!(
+            "{e}\nThese tests need an adapter of Vulkan, Metal or DirectX 12; a software one does: on Debian and Ubuntu \
+             `apt-get install mesa-vulkan-drivers`. FARSPAN_NO_GPU=1 ./test.sh leaves them out."
+        )
+    })
+}
+
+/// Every scheme as it comes.
+fn schemes() -> Vec<(&'static str, Box<dyn AnyScheme>)> {
+    let registry = Registry::builtin();
+    let parsed = registry.entries().iter().map(|entry| {
+        let scheme = entry.parse(json!({}));
+        (
+            entry.id,
+            scheme.unwrap_or_else(|e| panic!("{}: {e}", entry.id)),
+        )
+    });
+    parsed.collect()
+}
+
+/// The plans of all layers for windows of `length` tokens, or of as many as the scheme serves.
+fn plans(id: &str, scheme: &dyn AnyScheme, length: usize) -> (Vec<Plan>, usize) {
+    match scheme.layer_plans(&SHAPE.geometry, Len(length)) {
+        Ok(plans) => (plans, length),
+        Err(PlanError::NotServed { limit, .. }) => {
+            let plans = scheme.layer_plans(&SHAPE.geometry, Len(limit));
+            (plans.unwrap_or_else(|e| panic!("{id}: {e}")), limit)
+        }
+        Err(e) => panic!("{id}: {e}"),
+    }
+}
+
+/// Windows of a pattern that can be learned, at positions as the scheme draws them.
+fn batch(scheme: &dyn AnyScheme, rows: usize, len: usize, seed: u64) -> Batch {
+    let mut stream = Stream::new(seed, "tests/wgpu");
+    let mut uniform = || stream.uniform();
+    let recipe = scheme.recipe(&SHAPE.geometry).expect("a recipe");
+    let sampler = recipe.positions.filter(|x| x.check_length(len).is_ok());
+    let mut batch = Batch {
+        tokens: Vec::new(),
+        targets: Vec::new(),
+        weights: Vec::new(),
+        positions: sampler.map(|_| Vec::new()),
+        rows,
+        len,
+    };
+    for _ in 0..rows {
+        let start = (uniform() * SHAPE.vocab as f64) as usize;
+        let token = |t: usize| ((start + 5 * t + t / 3) % SHAPE.vocab) as u32;
+        batch.tokens.extend((0..len).map(token));
+        batch.targets.extend((1..=len).map(token));
+        // Some tokens are not scored.
+        batch
+            .weights
+            .extend((0..len).map(|t| f32::from(t % 5 != 1)));
+        if let (Some(all), Some(sampler)) = (&mut batch.positions, sampler) {
+            let text = sampler.text(len).max(len);
+            all.extend(sampler.draw(len, text, &mut uniform).positions);
+        }
+    }
+    batch
+}
+
+fn decoder(plans: &[Plan], device: &Device) -> Decoder {
+    let mut decoder = Decoder::new(SHAPE, plans, 3, None, device).expect("a decoder");
+    // Places by segments close at a full stop.
+    let text = |id: usize| if id % 7 == 0 { "." } else { "a" };
+    decoder.set_texts((0..SHAPE.vocab).map(|id| text(id).to_string()).collect());
+    decoder
+}
+
+fn flat(tensor: &Tensor) -> Vec<f64> {
+    let values = tensor.to_flat::<f32>().expect("f32 values");
+    values.into_iter().map(f64::from).collect()
+}
+
+fn norm(values: &[f64]) -> f64 {
+    values.iter().map(|x| x * x).sum::<f64>().sqrt()
+}
+
+/// ‖x − y‖
+fn distance(x: &[f64], y: &[f64]) -> f64 {
+    assert_eq!(x.len(), y.len());
+    let difference: Vec<f64> = x.iter().zip(y).map(|(x, y)| x - y).collect();
+    norm(&difference)
+}
+
+/// Loss, implementation, and gradients by name.
+type Found = (f64, &'static str, Vec<(String, Vec<f64>)>);
+
+fn loss_and_gradients(plans: &[Plan], batch: &Batch, device: &Device) -> farspan::Result<Found> {
+    let decoder = decoder(plans, device);
+    let ready = decoder.ready(plans, batch.len)?;
+    let (loss, implementation) = decoder.loss(batch, &ready)?;
+    let gradients = loss.backward()?;
+    let found = decoder.weights().iter().map(|(name, weight)| {
+        let zeros = || vec![0.0; weight.var.tensor().elem_count()];
+        let gradient = gradients.get(&weight.var).map_or_else(zeros, |x| flat(&x));
+        (name.clone(), gradient)
+    });
+    Ok((
+        f64::from(loss.to_scalar::<f32>()?),
+        implementation,
+        found.collect(),
+    ))
+}
+
+/// What differs between the devices by more than it may.
+fn compare(id: &str, scheme: &dyn AnyScheme, device: &Device) -> farspan::Result<Vec<String>> {
+    // Odd, and past the trained length where the scheme goes there.
+    let (plans, len) = plans(id, scheme, 37);
+    let batch = batch(scheme, 2, len, 1);
+    let (loss, ran, gradients) = loss_and_gradients(&plans, &batch, device)?;
+    let (expected, usual, exact) = loss_and_gradients(&plans, &batch, &Device::cpu())?;
+    let mut wrong = Vec::new();
+    if ran != usual {
+        wrong.push(format!("{id}: ran {ran}, on the processor {usual}"));
+    }
+    if (loss - expected).abs() > 1e-4 * expected || !loss.is_finite() {
+        wrong.push(format!("{id}: loss {loss}, expected {expected}"));
+    }
+    // A gradient that is zero in theory is rounding on both sides.
+    let all = norm(&exact.iter().map(|(_, x)| norm(x)).collect::<Vec<_>>());
+    for ((name, found), (_, exact)) in gradients.iter().zip(&exact) {
+        let apart = distance(found, exact) / (norm(exact) + 1e-4 * all);
+        if apart > GRADIENTS || apart.is_nan() {
+            wrong.push(format!("{id}: gradient of {name}: {apart:.1e} apart"));
+        }
+    }
+    Ok(wrong)
+}
+
+#[test]
+fn wgpu_agrees_on_loss_and_gradients_of_every_scheme() {
+    let device = adapter();
+    let mut wrong = Vec::new();
+    for (id, scheme) in schemes() {
+        match compare(id, scheme.as_ref(), &device) {
+            Ok(found) => wrong.extend(found),
+            Err(e) => wrong.push(format!("{id}: {e}")),
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "on {}:\n{}",
+        device.note(),
+        wrong.join("\n")
+    );
+}
+
+struct Pattern<'a>(&'a dyn AnyScheme);
+
+impl Batches for Pattern<'_> {
+    fn train(&self, step: u64, len: usize) -> Batch {
+        batch(self.0, 2, len, step)
+    }
+
+    fn validation(&self) -> &[Batch] {
+        &[]
+    }
+}
+
+/// Loss of every step, then negative log-likelihoods at four times the trained length.
+fn train(
+    id: &str,
+    scheme: &dyn AnyScheme,
+    device: &Device,
+) -> farspan::Result<(Vec<f64>, Vec<f64>)> {
+    let config = TrainConfig {
+        steps: 50,
+        validate_every: u64::MAX,
+        warmup: 5,
+        lr: 5e-3,
+        ..TrainConfig::default()
+    };
+    let (plans, len) = plans(id, scheme, SHAPE.geometry.trained_length);
+    let decoder = decoder(&plans, device);
+    let ready: Ready = decoder.ready(&plans, len)?;
+    let mut trainer = Trainer::new(decoder, vec![(u64::MAX, ready)], &config, false, None)?;
+    // The last step would validate.
+    for _ in 1..config.steps {
+        let ended = trainer.step(&Pattern(scheme))?;
+        assert_eq!(ended, Step::Ok, "{id}");
+    }
+    let losses = trainer
+        .progress
+        .curve
+        .iter()
+        .map(|(_, loss)| *loss)
+        .collect();
+    let (plans, len) = self::plans(id, scheme, 4 * SHAPE.geometry.trained_length);
+    let ready = trainer.model.ready(&plans, len)?;
+    let mut held = batch(scheme, 1, len, 1000);
+    held.positions = None;
+    let scores = trainer.model.scores(&held, &ready)?;
+    Ok((
+        losses,
+        scores.iter().map(|score| f64::from(score.nll)).collect(),
+    ))
+}
+
+/// Schemes of every kind of kernel: turns, biases of each form, learned parameters, token vectors, hooks.
+const TRAINED: [&str; 10] = [
+    "nope",
+    "rope",
+    "alibi",
+    "t5",
+    "fire",
+    "kerple",
+    "cope",
+    "fox",
+    "sinusoidal",
+    "xpos",
+];
+
+#[test]
+fn wgpu_trains_and_extrapolates_like_the_processor() {
+    let device = adapter();
+    for (id, scheme) in schemes().into_iter().filter(|(id, _)| TRAINED.contains(id)) {
+        let run = |device: &Device| {
+            train(id, scheme.as_ref(), device).unwrap_or_else(|e| panic!("{id}: {e}"))
+        };
+        let ((losses, far), (exact, exact_far)) = (run(&device), run(&Device::cpu()));
+        assert!(
+            exact[48] < 0.9 * exact[0],
+            "{id}: nothing was learned, {exact:?}"
+        );
+        for (step, (x, y)) in losses.iter().zip(&exact).enumerate() {
+            assert!(
+                (x - y).abs() < 1e-3 * y,
+                "{id}: step {step}: loss {x}, expected {y}"
+            );
+        }
+        let mean = |nll: &[f64]| nll.iter().sum::<f64>() / nll.len() as f64;
+        let (x, y) = (mean(&far).exp(), mean(&exact_far).exp());
+        assert!(
+            (x - y).abs() < 1e-3 * y,
+            "{id}: perplexity {x}, expected {y}"
+        );
+    }
+}
+
+/// Output and gradients of attention over two documents, with a window and a sink.
+fn over_documents(plan: &Plan, device: &Device) -> farspan_attention::Result<Vec<Vec<f64>>> {
+    const TOKENS: usize = 45;
+    let Geometry {
+        width,
+        heads,
+        kv_heads,
+        head_dim,
+        ..
+    } = SHAPE.geometry;
+    let var = |name: &str, shape: &[usize]| {
+        let mut stream = Stream::new(5, name);
+        let values: Vec<f32> = (0..shape.iter().product())
+            .map(|_| stream.normal() as f32)
+            .collect();
+        Var::new(Tensor::from_vec(values, shape, device)?)
+    };
+    let mut vars = vec![
+        var("q", &[3, heads, TOKENS, head_dim])?,
+        var("k", &[3, kv_heads, TOKENS, head_dim])?,
+        var("v", &[3, kv_heads, TOKENS, head_dim])?,
+        var("input", &[3, TOKENS, width])?,
+    ];
+    let mut params = Params::from([(INPUT.to_string(), vars[3].tensor().clone())]);
+    for spec in plan.params.iter().filter(|spec| spec.learned) {
+        let var = var(&spec.name, &spec.shape)?;
+        // Around 0.5, inside of every range.
+        var.set(&var.tensor().affine(0.1, 0.5)?)?;
+        params.insert(spec.name.clone(), var.tensor().clone());
+        vars.push(var);
+    }
+    let mask = Mask {
+        causal: true,
+        window: Some(17),
+        sinks: 2,
+        documents: Some((0..TOKENS).map(|t| u32::from(t >= 19)).collect()),
+    };
+    let prepared = Prepared::new(plan, &SHAPE.geometry, 0..TOKENS, 0..TOKENS, device)?;
+    let [q, k, v] = [0, 1, 2].map(|i| vars[i].tensor());
+    let out = attend(q, k, v, &prepared, &params, &mask, Implementation::Auto)?.output;
+    let gradients = out.mul(&out.sin()?)?.backward()?;
+    let mut found = vec![flat(&out)];
+    for var in &vars {
+        let gradient = gradients.get(var);
+        found.push(gradient.map_or(Vec::new(), |x| flat(&x)));
+    }
+    Ok(found)
+}
+
+#[test]
+fn wgpu_attends_within_documents() {
+    let device = adapter();
+    for (id, scheme) in schemes() {
+        let Ok(plan) = scheme.plan(&SHAPE.geometry, Len(45)) else {
+            continue;
+        };
+        let run =
+            |device: &Device| over_documents(&plan, device).unwrap_or_else(|e| panic!("{id}: {e}"));
+        let (found, exact) = (run(&device), run(&Device::cpu()));
+        // A gradient that is zero in theory (of a constant that all scores share) is rounding on both sides.
+        let all = norm(&exact.iter().map(|x| norm(x)).collect::<Vec<_>>());
+        for (i, (x, y)) in found.iter().zip(&exact).enumerate() {
+            let apart = distance(x, y) / (norm(y) + 1e-2 * all);
+            assert!(apart < GRADIENTS, "{id}: tensor {i} is {apart:.1e} apart");
+        }
+    }
+}
