@@ -1,8 +1,9 @@
 #!/bin/sh
-# Redoes every table of docs/performance.md, ours and PyTorch taking turns, in under ten minutes on a quiet machine.
+# Redoes every table of docs/performance.md, ours and PyTorch taking turns, in under eight minutes on a quiet machine.
 #
-#   benches/all.sh [OUT]        OUT: folder for the JSON and the tables [default: target/bench]
+#   benches/all.sh [OUT]        OUT: folder for the tables [default: target/bench]
 #
+# Prints each command and its table in Markdown, as the document has them; OUT/all.md holds the same.
 # PYTHON is the interpreter that has torch [default: python3]; without torch only our side is measured.
 set -eu
 cd "$(dirname "$0")/.."
@@ -11,6 +12,7 @@ python=${PYTHON:-python3}
 mkdir -p "$out"
 cargo build --release
 farspan=target/release/farspan
+: >"$out/all.md"
 
 set --
 if "$python" -c 'import torch' 2>/dev/null; then
@@ -19,23 +21,36 @@ else
     echo "no torch in $python: only our side is measured" >&2
 fi
 
-run() { # name, arguments…
-    name=$1
+run() { # title, arguments…
+    title=$1
     shift
-    echo "== $name: farspan bench $*" | tee "$out/$name.txt"
-    "$farspan" bench "$@" | tee -a "$out/$name.txt"
+    {
+        printf '\n### %s\n\n`farspan bench %s`\n\n' "$title" "$*"
+        "$farspan" bench "$@" --markdown
+    } | tee -a "$out/all.md"
+}
+
+peak() { # pass, length: one call of each scheme in a process of its own
+    for scheme in nope alibi fire; do
+        bytes=$("$farspan" bench attention -s $scheme --length "$2" --pass "$1" --peak-only)
+        echo "| $scheme | $1 | $2 | $((bytes / 1048576)) |" | tee -a "$out/all.md"
+    done
 }
 
 # What each scheme costs beside NoPE; no peer, so that nothing else warms the machine.
-run schemes attention --length 8192 --repeats 5 \
-    -s nope -s rope -s alibi -s t5 -s kerple -s fire -s rerope -s self-extend
+run "Schemes, forward" attention --length 8192 --repeats 5 --pass forward --no-memory \
+    -s nope,rope,alibi,t5,kerple,fire,rerope,self-extend
+run "Schemes, forward and backward" attention --length 8192 --repeats 3 --pass both --no-memory \
+    -s nope,alibi,t5,kerple,fire,rerope
 # Against PyTorch.
-run forward-2k attention --length 2048 --repeats 7 --pass forward --no-memory "$@"
-run both-2k attention --length 2048 --repeats 5 --pass both --no-memory "$@"
-run rope-long attention -s nope,rope --length 4096,8192,16384 --repeats 3 --no-memory "$@"
-run bias-8k attention -s nope,alibi,t5 --length 8192 --repeats 3 --pass forward --no-memory "$@"
-run train train -s rope --repeats 7 "$@"
-run eval eval -s rope,alibi --length 512,4096 --repeats 3
-# Memory beyond the inputs: these two are the bounds.
-run memory-32k attention -s nope,rope,alibi,t5,fire --length 32768 --repeats 1 --pass forward
-run memory-16k attention -s nope,rope,alibi,t5,fire --length 16384 --repeats 1 --pass both
+run "Forward against PyTorch" attention --length 2048 --repeats 7 --pass forward --no-memory \
+    -s rope,alibi,t5,kerple,fire "$@"
+run "Forward and backward against PyTorch" attention --length 2048 --repeats 5 --pass both --no-memory \
+    -s nope,rope,alibi,fire "$@"
+run "Long windows against PyTorch" attention --length 8192 --repeats 3 --no-memory -s nope "$@"
+run "A training step" train -s rope --repeats 7 "$@"
+run "Evaluation" eval -s rope,alibi --length 512,4096 --repeats 3 --no-memory
+# Memory beyond the inputs.
+printf '\n### Memory\n\n| scheme | pass | length | MiB |\n| --- | --- | ---: | ---: |\n' | tee -a "$out/all.md"
+peak forward 32768
+peak both 16384

@@ -111,7 +111,8 @@ fn normal<S: Simd>(s: S, x: S::V) -> (S::V, S::V) {
 /// The tanh form, which is a logistic function of twice the argument.
 #[inline(always)]
 fn logistic<S: Simd>(s: S, x: S::V) -> (S::V, S::V) {
-    const SLOPE: f32 = 1.595_769; // 2 · √(2/π)
+    // 2 · √(2/π)
+    const SLOPE: f32 = std::f32::consts::FRAC_2_SQRT_PI * std::f32::consts::SQRT_2;
     const CUBIC: f32 = 0.044_715;
     let one = s.splat(1.0);
     let x2 = s.mul(x, x);

@@ -111,20 +111,24 @@ pub fn peer_cases(
     pass: Pass,
 ) -> Vec<Case> {
     // The peer has no grouped heads of its own, and knows schemes at their defaults only.
-    let ways: &[&'static str] = match scheme {
-        _ if geometry.kv_heads != geometry.heads => &[],
-        "nope" | "rope" => &["sdpa", "flex"],
-        "alibi" | "t5" | "kerple" | "fire" => &["mask", "mask-built", "flex"],
-        _ => &[],
+    let mut ways: Vec<&'static str> = match scheme {
+        _ if geometry.kv_heads != geometry.heads => vec![],
+        "nope" | "rope" => vec!["sdpa"],
+        "alibi" | "t5" | "kerple" | "fire" => vec!["mask", "mask-built"],
+        _ => vec![],
     };
+    // Its compiled attention has no gradients on the CPU.
+    if !ways.is_empty() && pass == Pass::Forward {
+        ways.push("flex");
+    }
     let case = json!({
         "kind": "attention", "scheme": scheme, "pass": pass.name(), "batch": batch, "length": length,
         "heads": geometry.heads, "head_dim": geometry.head_dim,
     });
     let case: Map<_, _> = case.as_object().cloned().unwrap_or_default();
-    let of = |way: &&'static str| Case {
+    let of = |way: &'static str| Case {
         way,
         case: case.clone(),
     };
-    ways.iter().map(of).collect()
+    ways.into_iter().map(of).collect()
 }

@@ -96,8 +96,18 @@ pub fn median(samples: &[f64]) -> f64 {
 /// Median over rounds of theirs / ours: a round's two calls stand next to each other in time, so what disturbs the
 /// machine for longer than a call disturbs both.
 pub fn ratio(theirs: &[f64], ours: &[f64]) -> f64 {
-    let ratios: Vec<f64> = theirs.iter().zip(ours).map(|(t, o)| t / o).collect();
-    median(&ratios)
+    median(&ratios(theirs, ours))
+}
+
+/// Smallest and largest of these ratios.
+pub fn ratio_range(theirs: &[f64], ours: &[f64]) -> [f64; 2] {
+    let from = [f64::INFINITY, f64::NEG_INFINITY];
+    let widen = |[low, high]: [f64; 2], x: f64| [low.min(x), high.max(x)];
+    ratios(theirs, ours).into_iter().fold(from, widen)
+}
+
+fn ratios(theirs: &[f64], ours: &[f64]) -> Vec<f64> {
+    theirs.iter().zip(ours).map(|(t, o)| t / o).collect()
 }
 
 /// One line of a table.
@@ -138,6 +148,8 @@ pub struct PeerRow {
     pub seconds: Option<f64>,
     /// Median over rounds of its time relative to ours, taking turns.
     pub ratio: Option<f64>,
+    /// The smallest and the largest of these.
+    pub ratio_range: Option<[f64; 2]>,
     /// Peak of its resident memory, measured alike, bytes.
     pub peak_bytes: Option<u64>,
     /// Why it could not.
@@ -155,6 +167,7 @@ mod tests {
         assert!(median(&[]).is_nan());
         // The second round was disturbed for both.
         assert_eq!(ratio(&[2.0, 20.0, 2.0], &[1.0, 10.0, 1.0]), 2.0);
+        assert_eq!(ratio_range(&[2.0, 3.0, 8.0], &[2.0, 1.0, 2.0]), [1.0, 4.0]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Another program that measures the same tasks: it reads a case per line of JSON and answers with the time it took.
 
-use super::{Entrant, PeerRow, median, race, ratio};
+use super::{Entrant, PeerRow, median, race, ratio, ratio_range};
 use crate::{Error, Result};
 use serde_json::{Map, Value};
 use std::cell::RefCell;
@@ -100,6 +100,7 @@ pub fn against(
         way: case.way.into(),
         seconds: None,
         ratio: None,
+        ratio_range: None,
         peak_bytes: None,
         error: None,
     };
@@ -124,6 +125,7 @@ pub fn against(
     let seconds = race(rounds, &mut entrants)?;
     row.seconds = Some(median(&seconds[1]));
     row.ratio = Some(ratio(&seconds[1], &seconds[0]));
+    row.ratio_range = Some(ratio_range(&seconds[1], &seconds[0]));
     if memory {
         let answer = Peer::start(command)?.ask(&case.json(true))?;
         let bytes = answer.map(|answer| answer.get("peak_bytes").and_then(Value::as_u64));

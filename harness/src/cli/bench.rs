@@ -75,6 +75,9 @@ struct Common {
     /// Print everything as JSON, with every sample
     #[arg(long)]
     json: bool,
+    /// Print the table in Markdown
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
     /// Print the peak memory of the only case in bytes, and nothing else (how memory is measured)
     #[arg(long, hide = true)]
     peak_only: bool,
@@ -520,12 +523,15 @@ impl Common {
             "{}, {} threads, {place}\n\n{}",
             report.machine,
             report.threads,
-            table(&report.rows),
+            match self.markdown {
+                true => table(&report.rows).markdown(),
+                false => table(&report.rows).text(),
+            }
         ))
     }
 }
 
-fn table(rows: &[Row]) -> String {
+fn table(rows: &[Row]) -> Table {
     let mut table = Table::new(&[
         "scheme",
         "pass",
@@ -540,6 +546,7 @@ fn table(rows: &[Row]) -> String {
         "peer",
         ">peer ms",
         ">peer/ours",
+        "range",
         ">peer MiB",
         "",
     ]);
@@ -561,6 +568,7 @@ fn table(rows: &[Row]) -> String {
             way: String::new(),
             seconds: None,
             ratio: None,
+            ratio_range: None,
             peak_bytes: None,
             error: None,
         };
@@ -578,11 +586,13 @@ fn table(rows: &[Row]) -> String {
                 peer.seconds
                     .map_or(String::new(), |s| format!("{:.1}", s * 1e3)),
                 peer.ratio.map_or(String::new(), |r| format!("{r:.2}")),
+                peer.ratio_range
+                    .map_or(String::new(), |[low, high]| format!("{low:.2}–{high:.2}")),
                 mebibytes(peer.peak_bytes),
                 peer.error.clone().unwrap_or_default(),
             ];
             table.row(own.chain(theirs));
         }
     }
-    table.text()
+    table
 }

@@ -42,6 +42,31 @@ impl Table {
             .push(cells.into_iter().map(|cell| shown(&cell.into())).collect());
     }
 
+    /// The table in Markdown, without the columns that are empty.
+    pub(super) fn markdown(&self) -> String {
+        let filled = |i: &usize| {
+            self.rows
+                .iter()
+                .any(|row| row.get(*i).is_some_and(|cell| !cell.is_empty()))
+        };
+        let shown: Vec<usize> = (0..self.columns.len()).filter(filled).collect();
+        let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+        let mut out = line(shown.iter().map(|i| self.columns[*i].0.clone()).collect());
+        let rule = |i: &usize| match self.columns[*i].1 {
+            Lie::Left => "---".to_string(),
+            Lie::Right => "---:".to_string(),
+        };
+        out.push_str(&line(shown.iter().map(rule).collect()));
+        for row in &self.rows {
+            let cell = |i: &usize| {
+                row.get(*i)
+                    .map_or(String::new(), |cell| cell.replace('|', "\\|"))
+            };
+            out.push_str(&line(shown.iter().map(cell).collect()));
+        }
+        out
+    }
+
     /// The table with a final line break; the last column is wrapped if it is words.
     pub(super) fn text(&self) -> String {
         let width = |i: usize| {
@@ -191,6 +216,16 @@ mod tests {
         assert_eq!(lines[1], "a        1  short");
         assert!(lines[2].starts_with("long  1000  word") && lines[2].chars().count() <= WIDTH);
         assert!(lines[3].starts_with("            word"), "{text}");
+    }
+
+    #[test]
+    fn markdown_leaves_out_what_is_empty() {
+        let mut table = Table::new(&["name", "why", ">n"]);
+        table.row(["a|b", "", "1"]);
+        assert_eq!(
+            table.markdown(),
+            "| name | n |\n| --- | ---: |\n| a\\|b | 1 |\n"
+        );
     }
 
     #[test]
