@@ -7,7 +7,7 @@ use farspan::config::TrainConfig;
 use farspan::model::{Decoder, Ready, Shape};
 use farspan::train::{Batches, Step, Trainer};
 use farspan_attention::attend::{INPUT, Implementation, Mask, Params, attend};
-use farspan_attention::plan::{Geometry, Plan};
+use farspan_attention::plan::{Geometry, Init, Plan};
 use farspan_attention::prepared::Prepared;
 use farspan_attention::{Device, Tensor, Var};
 use farspan_datasets::{Batch, rng::Stream};
@@ -301,8 +301,19 @@ fn over_documents(plan: &Plan, device: &Device) -> farspan_attention::Result<Vec
     let mut params = Params::from([(INPUT.to_string(), vars[3].tensor().clone())]);
     for spec in plan.params.iter().filter(|spec| spec.learned) {
         let var = var(&spec.name, &spec.shape)?;
-        // Around 0.5, inside of every range.
-        var.set(&var.tensor().affine(0.1, 0.5)?)?;
+        let mut values: Vec<f32> = var.tensor().to_flat()?;
+        for (i, x) in values.iter_mut().enumerate() {
+            // Near the values that training starts from; the noise is normal.
+            let start = match &spec.init {
+                Init::Constant(start) => start + 0.05 * f64::from(*x),
+                Init::Values(values) => values[i],
+                Init::Uniform(low, high) => low + (high - low) * f64::from(x.tanh() * 0.5 + 0.5),
+                Init::Normal(mean, std) => mean + std * f64::from(*x),
+            };
+            let (low, high) = spec.clamp.unwrap_or((f64::NEG_INFINITY, f64::INFINITY));
+            *x = start.clamp(low, high) as f32;
+        }
+        var.set(&Tensor::from_vec(values, spec.shape.as_slice(), device)?)?;
         params.insert(spec.name.clone(), var.tensor().clone());
         vars.push(var);
     }
