@@ -3,6 +3,8 @@
 //!
 //! Without an adapter these tests fail; `FARSPAN_NO_GPU=1` tells `test.sh` to leave them out.
 
+#![expect(clippy::result_large_err, reason = "tests print an error once")]
+
 use farspan::config::TrainConfig;
 use farspan::model::{Decoder, Ready, Shape};
 use farspan::train::{Batches, Step, Trainer};
@@ -99,7 +101,7 @@ fn batch(scheme: &dyn AnyScheme, rows: usize, len: usize, seed: u64) -> Batch {
 fn decoder(plans: &[Plan], device: &Device) -> Decoder {
     let mut decoder = Decoder::new(SHAPE, plans, 3, None, device).expect("a decoder");
     // Places by segments close at a full stop.
-    let text = |id: usize| if id % 7 == 0 { "." } else { "a" };
+    let text = |id: usize| if id.is_multiple_of(7) { "." } else { "a" };
     decoder.set_texts((0..SHAPE.vocab).map(|id| text(id).to_string()).collect());
     decoder
 }
