@@ -306,12 +306,11 @@ impl Slot {
             Some(gradient) => gradient.clone(),
             None => tensor.zeros_like()?,
         };
-        let moments = match &mut self.state {
-            State::Host(moments) => moments,
-            #[cfg(feature = "wgpu")]
-            State::Device(_) => {
-                return Err(argument("AdamW::step", "parameters on cpu", "one on wgpu"));
-            }
+        #[cfg(not(feature = "wgpu"))]
+        let State::Host(moments) = &mut self.state;
+        #[cfg(feature = "wgpu")]
+        let State::Host(moments) = &mut self.state else {
+            return Err(argument("AdamW::step", "parameters on cpu", "one on wgpu"));
         };
         if let Some([var, gradient]) = ours([tensor, &gradient]) {
             let op = Update {

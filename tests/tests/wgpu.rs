@@ -3,11 +3,13 @@
 //!
 //! Without an adapter these tests fail; `FARSPAN_NO_GPU=1` tells `test.sh` to leave them out.
 
+#![expect(clippy::result_large_err, reason = "tests print an error once")]
+
 use farspan::config::TrainConfig;
 use farspan::model::{Decoder, Ready, Shape};
 use farspan::train::{Batches, Step, Trainer};
 use farspan_attention::attend::{INPUT, Implementation, Mask, Params, attend};
-use farspan_attention::plan::{Geometry, Plan};
+use farspan_attention::plan::{Geometry, Init, Plan};
 use farspan_attention::prepared::Prepared;
 use farspan_attention::{Device, Tensor, Var};
 use farspan_datasets::{Batch, rng::Stream};
@@ -99,7 +101,7 @@ fn batch(scheme: &dyn AnyScheme, rows: usize, len: usize, seed: u64) -> Batch {
 fn decoder(plans: &[Plan], device: &Device) -> Decoder {
     let mut decoder = Decoder::new(SHAPE, plans, 3, None, device).expect("a decoder");
     // Places by segments close at a full stop.
-    let text = |id: usize| if id % 7 == 0 { "." } else { "a" };
+    let text = |id: usize| if id.is_multiple_of(7) { "." } else { "a" };
     decoder.set_texts((0..SHAPE.vocab).map(|id| text(id).to_string()).collect());
     decoder
 }
@@ -301,8 +303,19 @@ fn over_documents(plan: &Plan, device: &Device) -> farspan_attention::Result<Vec
     let mut params = Params::from([(INPUT.to_string(), vars[3].tensor().clone())]);
     for spec in plan.params.iter().filter(|spec| spec.learned) {
         let var = var(&spec.name, &spec.shape)?;
-        // Around 0.5, inside of every range.
-        var.set(&var.tensor().affine(0.1, 0.5)?)?;
+        let mut values: Vec<f32> = var.tensor().to_flat()?;
+        for (i, x) in values.iter_mut().enumerate() {
+            // Near the values that training starts from; the noise is normal.
+            let start = match &spec.init {
+                Init::Constant(start) => start + 0.05 * f64::from(*x),
+                Init::Values(values) => values[i],
+                Init::Uniform(low, high) => low + (high - low) * f64::from(x.tanh() * 0.5 + 0.5),
+                Init::Normal(mean, std) => mean + std * f64::from(*x),
+            };
+            let (low, high) = spec.clamp.unwrap_or((f64::NEG_INFINITY, f64::INFINITY));
+            *x = start.clamp(low, high) as f32;
+        }
+        var.set(&Tensor::from_vec(values, spec.shape.as_slice(), device)?)?;
         params.insert(spec.name.clone(), var.tensor().clone());
         vars.push(var);
     }

@@ -23,7 +23,6 @@ pub(super) enum Engine {
 
 /// Stands for the device that results belong to where there is but one engine.
 #[cfg(not(feature = "wgpu"))]
-#[derive(Default)]
 pub(super) struct Home;
 
 #[cfg(feature = "wgpu")]
@@ -99,7 +98,7 @@ pub(super) fn candles(inputs: &[&Tensor]) -> Result<(Vec<candle_core::Tensor>, H
         let Engine::Candle(tensor) = &input.0;
         tensor.clone()
     });
-    Ok((all.collect(), Home::default()))
+    Ok((all.collect(), Home))
 }
 
 /// The same for any number of inputs.

@@ -21,7 +21,7 @@ pub(super) fn adapters() -> Vec<wgpu::Adapter> {
     found
 }
 
-/// One line for each adapter, by ordinal: what [`label`] says, and its limits.
+/// One line for each adapter, by ordinal: name, backend, driver, whether it is software, and its limits.
 pub fn list() -> Vec<String> {
     let adapters = adapters();
     let each = adapters.iter();

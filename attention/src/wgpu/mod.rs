@@ -1,6 +1,6 @@
 //! The engine for any GPU that wgpu reaches (Vulkan, Metal, DirectX 12): device arrays, WGSL kernels, gradients.
 //!
-//! [`context`] owns the device, [`array`] the operations, [`tape`] their gradients. Kernels are text made where they are
+//! [`context`] owns the device, [`mod@array`] the operations, [`tape`] their gradients. Kernels are text made where they are
 //! used; a pipeline is compiled once per text.
 
 pub mod adapters;
