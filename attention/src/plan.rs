@@ -34,6 +34,9 @@ pub struct Plan {
     pub place: Place,
     /// What is added to the token embeddings.
     pub embed: Embed,
+    /// Whether `embed` is not added to the token embeddings, but in every layer to what queries and keys are projected
+    /// from, after the norm; values see no positions (Shortformer, arXiv 2012.15832, section 5.1).
+    pub infused: bool,
     /// Rotations of q and k; turn p gives raw score p. Empty: one raw score without rotation.
     pub turns: Vec<Turn>,
     /// Multiplies 1/√head_dim (1 for nearly every scheme).
@@ -58,6 +61,7 @@ impl Default for Plan {
         Plan {
             place: Place::Index,
             embed: Embed::Nothing,
+            infused: false,
             turns: Vec::new(),
             softmax_scale: 1.0,
             query_scale: None,

@@ -315,9 +315,14 @@ impl<'a> Standing<'a> {
         }
     }
 
-    /// `x` (windows, tokens, width) with what the plan adds to the embeddings.
-    pub(crate) fn embedded(&self, x: Tensor, params: &Params, device: &Device) -> Result<Tensor> {
-        let width = x.dim(2)?;
+    /// What the plan adds to the embeddings of `shape` (windows, tokens, width), or inside of attention.
+    pub(crate) fn added(
+        &self,
+        shape: &[usize],
+        params: &Params,
+        device: &Device,
+    ) -> Result<Option<Tensor>> {
+        let width = shape.last().copied().unwrap_or(0);
         let embed =
             |at: &Vec<f64>| embedding_at(&self.ready.plan(0).embed, width, at, params, device);
         let tables: Vec<Tensor> = self
@@ -326,12 +331,9 @@ impl<'a> Standing<'a> {
             .filter_map(|at| embed(at).transpose())
             .collect::<farspan_attention::Result<_>>()?;
         Ok(match tables.as_slice() {
-            [] => x,
-            [one] => x.broadcast_add(one)?,
-            many => {
-                let tables = Tensor::cat(&many.iter().collect::<Vec<_>>(), 0)?;
-                x.add(&tables.reshape(x.dims())?)?
-            }
+            [] => None,
+            [one] => Some(one.broadcast_as(shape)?),
+            many => Some(Tensor::cat(&many.iter().collect::<Vec<_>>(), 0)?.reshape(shape)?),
         })
     }
 
@@ -537,6 +539,23 @@ impl Decoder {
             })
             .collect()
     }
+
+    /// Queries and keys of `h + added`, values of `h`.
+    fn infused(&self, h: &Tensor, added: &Tensor, weight: &Tensor) -> Result<Tensor> {
+        let Geometry {
+            heads,
+            kv_heads,
+            head_dim,
+            ..
+        } = self.shape.geometry;
+        let (placed, plain) = ((heads + kv_heads) * head_dim, kv_heads * head_dim);
+        let placed = ops::linear(&h.add(added)?, &weight.narrow(0, 0, placed)?)?;
+        let plain = ops::linear(
+            h,
+            &weight.narrow(0, placed.dims()[placed.rank() - 1], plain)?,
+        )?;
+        Ok(Tensor::cat(&[&placed, &plain], h.rank() - 1)?)
+    }
 }
 
 impl Model for Decoder {
@@ -565,16 +584,24 @@ impl Model for Decoder {
         let embed = self.weight("model.embed_tokens.weight", pass);
         let mut x = ops::embed(&embed, tokens, &[rows, len])?.affine((width as f64).sqrt(), 0.0)?;
         let params = self.scheme_params(ready, 0, pass);
-        x = standing.embedded(x, &params, &self.device)?;
+        let added = standing.added(x.dims(), &params, &self.device)?;
+        let infused = ready.plan(0).infused;
+        if let Some(added) = added.as_ref().filter(|_| !infused) {
+            x = x.add(added)?;
+        }
         let mut implementation = "none";
         let mut carried = vec![Params::new(); standing.rows()];
         for layer in 0..layers {
             let at = |part: &str| self.weight(&format!("model.layers.{layer}.{part}.weight"), pass);
             let (norm, weight) = (at("input_layernorm"), at("self_attn.qkv_proj"));
-            // Only schemes that read the layer's input need it apart from the projection.
-            let (h, qkv) = if ready.plan(layer).reads_input() {
+            let plan = ready.plan(layer);
+            // Only schemes that read or change the layer's input need it apart from the projection.
+            let (h, qkv) = if plan.reads_input() || plan.infused {
                 let h = ops::rms_norm(&x, &norm, NORM_EPS)?;
-                let qkv = ops::linear(&h, &weight)?;
+                let qkv = match added.as_ref().filter(|_| plan.infused) {
+                    Some(added) => self.infused(&h, added, &weight)?,
+                    None => ops::linear(&h, &weight)?,
+                };
                 (Some(h), qkv)
             } else {
                 (None, ops::norm_linear(&x, &norm, &weight, NORM_EPS)?)
@@ -624,3 +651,6 @@ pub(crate) fn taken(values: &Values, name: &str, shape: &[usize]) -> Result<Vec<
     }
     Ok(data.clone())
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,7 @@ use crate::scheme::{AnyScheme, Len};
 use crate::settings::{self, Setting};
 use farspan_attention::embed::sinusoid;
 use farspan_attention::expr::Expr;
-use farspan_attention::plan::{Embed, Geometry, Init, ParamSpec, Positions, Turn};
+use farspan_attention::plan::{Embed, Geometry, Init, ParamSpec, Plan, Positions, Turn};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -212,7 +212,7 @@ pub fn explain(
         attention_scale: query_scale,
         score_scale: query_scale * key_scale * plan.softmax_scale,
         positions: plan.turns.iter().map(turn_positions).collect(),
-        embedding: embedding(&plan.embed, queries),
+        embedding: embedding(&plan, queries),
         params: plan.params.iter().map(param).collect(),
         bias: bias::bias(&plan, model, reach, queries, keys)?,
         cost: cost::cost(&plan, model),
@@ -238,8 +238,13 @@ fn turn_positions(turn: &Turn) -> TurnPositions {
     }
 }
 
-fn embedding(embed: &Embed, positions: &[usize]) -> Option<Embedding> {
-    match embed {
+fn embedding(plan: &Plan, positions: &[usize]) -> Option<Embedding> {
+    let into = if plan.infused {
+        ", into the queries and keys of every layer"
+    } else {
+        ""
+    };
+    match &plan.embed {
         Embed::Nothing => None,
         Embed::Sinusoid {
             layout,
@@ -249,7 +254,7 @@ fn embedding(embed: &Embed, positions: &[usize]) -> Option<Embedding> {
             let row = |&at: &usize| sinusoid(*layout, inv_freq, *scale, &[at as f64]);
             Some(Embedding {
                 text: format!(
-                    "sines and cosines of {} frequencies, times {scale}",
+                    "sines and cosines of {} frequencies, times {scale}{into}",
                     inv_freq.len()
                 ),
                 inv_freq: inv_freq.clone(),
@@ -264,7 +269,7 @@ fn embedding(embed: &Embed, positions: &[usize]) -> Option<Embedding> {
             let to = resize.map_or(String::new(), |to| {
                 format!(", resized linearly to {} rows", to.rows)
             });
-            let text = format!("row of the learned table {table} of {rows} rows{to}");
+            let text = format!("row of the learned table {table} of {rows} rows{to}{into}");
             Some(Embedding {
                 text,
                 inv_freq: Vec::new(),

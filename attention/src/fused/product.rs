@@ -168,14 +168,6 @@ unsafe fn tile<S: Simd, const R: usize, const W: usize>(
     // SAFETY: the caller vouches for all of these.
     unsafe {
         let mut sums = [[s.splat(0.0); W]; R];
-        if let Some((from, from_row)) = from {
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let from = from.offset((row + r) as isize * from_row).add(col);
-                for (w, sum) in sums.iter_mut().enumerate() {
-                    *sum = s.load(from.add(w * S::LANES));
-                }
-            }
-        }
         for _ in 0..inner {
             let mut vectors = [s.splat(0.0); W];
             for (w, vector) in vectors.iter_mut().enumerate() {
@@ -190,6 +182,15 @@ unsafe fn tile<S: Simd, const R: usize, const W: usize>(
             // One step past the end after the last round, never read.
             a = a.wrapping_add(a_step);
             b = b.wrapping_add(b_row);
+        }
+        // Added at the end, for every step would round to the digits of a large bias.
+        if let Some((from, from_row)) = from {
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let from = from.offset((row + r) as isize * from_row).add(col);
+                for (w, sum) in sums.iter_mut().enumerate() {
+                    *sum = s.add(*sum, s.load(from.add(w * S::LANES)));
+                }
+            }
         }
         for (r, sums) in sums.iter().enumerate() {
             for (w, sum) in sums.iter().enumerate() {

@@ -53,6 +53,9 @@ impl fmt::Display for Plan {
                 )?;
             }
         }
+        if self.infused {
+            writeln!(f, "infused        into the queries and keys of every layer")?;
+        }
         for (p, turn) in self.turns.iter().enumerate() {
             let pairing = pairing_name(turn.pairing);
             writeln!(
@@ -221,6 +224,9 @@ impl Plan {
                 let resize = resize.map(|to| (to.rows, to.align_corners));
                 writeln!(out, "embed table {table} {rows} {resize:?}")?;
             }
+        }
+        if self.infused {
+            writeln!(out, "infused")?;
         }
         for turn in &self.turns {
             writeln!(out, "turn {}", pairing_name(turn.pairing))?;

@@ -197,6 +197,9 @@ impl Plan {
 
     fn check_embed(&self, geometry: &Geometry) -> Result<()> {
         let width = geometry.width;
+        if self.infused && self.embed == Embed::Nothing {
+            return Err(Error::plan("infused", "true, but `embed` is nothing"));
+        }
         match &self.embed {
             Embed::Nothing => Ok(()),
             Embed::Sinusoid {

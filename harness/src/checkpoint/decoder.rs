@@ -122,6 +122,11 @@ impl Pretrained {
         if plans.iter().any(|plan| plan.place != Place::Index) {
             return lacks("its places follow the text, which is not built for checkpoints");
         }
+        if plans.iter().any(|plan| plan.infused) {
+            return lacks(
+                "it adds positions inside of attention, which is not built for checkpoints",
+            );
+        }
         for (layer, plan) in plans.iter().enumerate() {
             for spec in plan.params.iter().filter(|spec| spec.learned) {
                 let name = scheme_name(spec, layer);
@@ -338,7 +343,11 @@ impl Model for Pretrained {
         let forward = self.forward(pass);
         let params = forward.scheme_params(ready.plan(0), 0)?;
         let x = forward.tokens(&batch.tokens, &[batch.rows, ready.len()])?;
-        let mut x = forward.embed_norm(standing.embedded(x, &params, &self.device)?)?;
+        let mut x =
+            forward.embed_norm(match standing.added(x.dims(), &params, &self.device)? {
+                Some(added) => x.add(&added)?,
+                None => x,
+            })?;
         let mut implementation = "none";
         let mut carried = vec![Params::new(); standing.rows()];
         for layer in 0..layers {

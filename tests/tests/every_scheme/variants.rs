@@ -56,6 +56,8 @@ fn candidates(property: &Value) -> Vec<Value> {
     let types = property["type"].to_string();
     let values: Vec<Value> = if let Some(examples) = property["examples"].as_array() {
         examples.clone()
+    } else if types.contains("object") {
+        vec![json!({})]
     } else if types.contains("boolean") {
         vec![json!(true), json!(false)]
     } else if types.contains("array") {

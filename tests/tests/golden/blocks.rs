@@ -62,6 +62,7 @@ fn blocks_of_queries_give_their_rows() {
     for (id, settings) in [
         ("shaw", json!({ "clip": 3 })),
         ("shaw", json!({ "clip": 3, "values": false })),
+        ("huang-m3", json!({})),
         ("huang-m4", json!({})),
         ("transformer-xl", json!({})),
         ("deberta", json!({ "buckets": 8, "max_distance": 16 })),

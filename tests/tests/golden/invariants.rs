@@ -93,6 +93,33 @@ fn tables_of_zeros_leave_plain_attention() {
     }
 }
 
+/// Weights that are alike over the channels of a distance are method 1's numbers, and one channel alone is one product.
+#[test]
+fn huang_m3_weighs_channels() {
+    let inputs = qkv();
+    let rows = json!({ "rows": TOKENS });
+    let (m1, m3) = (of("huang-m1", rows.clone()), of("huang-m3", rows));
+    let weights = waves(&[TOKENS, 1], 1.1);
+    let flat = weights.reshape(TOKENS).unwrap();
+    let name = m1.params[0].name.as_str();
+    let expected = output(&m1, &inputs, &params([(name, flat)]));
+    let alike = weights.broadcast_as((TOKENS, DIM)).unwrap();
+    let alike = params([("table", alike.contiguous().unwrap())]);
+    same("huang-m3", &output(&m3, &inputs, &alike), &expected);
+
+    let only = |c: usize| (0..TOKENS * DIM).map(move |i| f64::from(u8::from(i % DIM == c)));
+    let [q, k, v] = inputs;
+    for channel in 0..DIM {
+        let table = params([("table", f64s(only(channel).collect(), &[TOKENS, DIM]))]);
+        let found = output(&m3, &[q.clone(), k.clone(), v.clone()], &table);
+        let mask = f64s(only(channel).take(DIM).collect(), &[1, 1, 1, DIM]);
+        let q = q.broadcast_mul(&mask).unwrap();
+        let plain = of("nope", json!({}));
+        let expected = output(&plain, &[q, k.clone(), v.clone()], &Params::new());
+        same("huang-m3", &found, &expected);
+    }
+}
+
 #[test]
 fn deberta_without_an_embedding_is_content_at_a_third() {
     let [q, k, v] = qkv();

@@ -4,6 +4,7 @@ mod bipe;
 pub mod bipe_alibi;
 pub mod bipe_rope;
 pub mod learned;
+pub mod shortformer;
 pub mod sinusoidal;
 
 use crate::registry::Entry;
@@ -12,6 +13,7 @@ use crate::registry::Entry;
 pub(crate) const ENTRIES: &[Entry] = &[
     Entry::of::<sinusoidal::Sinusoidal>(),
     Entry::of::<learned::Learned>(),
+    Entry::of::<shortformer::Shortformer>(),
     Entry::of::<bipe_rope::BipeRope>(),
     Entry::of::<bipe_alibi::BipeAlibi>(),
 ];

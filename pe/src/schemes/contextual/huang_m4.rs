@@ -6,8 +6,7 @@
 //!
 //! Code: as in Hugging Face BERT, `relative_key_query`: a table per layer, shared by its heads, N(0, 0.02²). It has a
 //! row for each distance of either sign; a causal decoder sees one sign, and only these rows are kept here, in order of
-//! distance. Method 3, a weight per distance and channel, could not be held against any source and is not here; methods
-//! 1 and 2 are `huang-m1`.
+//! distance. Methods 1 and 2 are `huang-m1`, method 3 is `huang-m3`.
 //!
 //! Memory: a few tensors of the size of one block of scores.
 

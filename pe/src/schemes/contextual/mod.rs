@@ -11,6 +11,7 @@ mod encoder;
 pub mod fox;
 pub mod grape;
 mod householder;
+pub mod huang_m3;
 pub mod huang_m4;
 mod ops;
 pub mod path;
@@ -45,6 +46,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
     Entry::of::<shaw::Shaw>(),
     Entry::of::<transformer_xl::TransformerXl>(),
     Entry::of::<deberta::Deberta>(),
+    Entry::of::<huang_m3::HuangM3>(),
     Entry::of::<huang_m4::HuangM4>(),
     Entry::of::<distance_bank::DistanceBank>(),
     Entry::of::<fox::Fox>(),

@@ -97,6 +97,15 @@ impl Distances {
         self.rows.iter().max().map_or(1, |row| *row as usize + 1)
     }
 
+    /// Rows of a table (rows, d) for every pair: (queries, keys, d).
+    pub(super) fn vectors(&self, table: &Tensor) -> Result<Tensor> {
+        let rows = Tensor::from_vec(self.rows.clone(), self.rows.len(), &table.device())?;
+        let width = table.dim(1)?;
+        table
+            .index_select(&rows, 0)?
+            .reshape((self.queries, self.keys, width))
+    }
+
     /// `terms` of the queries at hand (batch, heads, queries, rows), each at its distance to every key:
     /// (batch, heads, queries, keys).
     pub(super) fn of_queries(&self, terms: &Tensor) -> Result<Tensor> {
