@@ -268,7 +268,7 @@ impl Choice {
 
 fn choose(which: Implementation, prepared: &Prepared, input: &Tensor) -> Result<Choice> {
     let fused = fused::supports(prepared.plan(), prepared.device())
-        .and_then(|()| fused::computes_in(input.dtype()));
+        .and_then(|()| fused::reads(input.dtype()));
     match (which, fused) {
         (Implementation::Naive, _) => Ok(Choice::Naive),
         (Implementation::Composed, _) | (Implementation::Auto, Err(_)) => Ok(Choice::Composed),

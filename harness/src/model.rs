@@ -315,14 +315,14 @@ impl<'a> Standing<'a> {
         }
     }
 
-    /// What the plan adds to the embeddings of `shape` (windows, tokens, width), or inside of attention.
+    /// What the plan adds to embeddings `dims` (windows, tokens, width).
     pub(crate) fn added(
         &self,
-        shape: &[usize],
+        dims: &[usize],
         params: &Params,
         device: &Device,
     ) -> Result<Option<Tensor>> {
-        let width = shape.last().copied().unwrap_or(0);
+        let width = dims[dims.len() - 1];
         let embed =
             |at: &Vec<f64>| embedding_at(&self.ready.plan(0).embed, width, at, params, device);
         let tables: Vec<Tensor> = self
@@ -332,8 +332,8 @@ impl<'a> Standing<'a> {
             .collect::<farspan_attention::Result<_>>()?;
         Ok(match tables.as_slice() {
             [] => None,
-            [one] => Some(one.broadcast_as(shape)?),
-            many => Some(Tensor::cat(&many.iter().collect::<Vec<_>>(), 0)?.reshape(shape)?),
+            [one] => Some(one.broadcast_as(dims)?),
+            many => Some(Tensor::cat(&many.iter().collect::<Vec<_>>(), 0)?.reshape(dims)?),
         })
     }
 
@@ -539,7 +539,9 @@ impl Decoder {
             })
             .collect()
     }
+}
 
+impl Decoder {
     /// Queries and keys of `h + added`, values of `h`.
     fn infused(&self, h: &Tensor, added: &Tensor, weight: &Tensor) -> Result<Tensor> {
         let Geometry {
@@ -549,11 +551,9 @@ impl Decoder {
             ..
         } = self.shape.geometry;
         let (placed, plain) = ((heads + kv_heads) * head_dim, kv_heads * head_dim);
+        let of_values = weight.narrow(0, placed, plain)?;
         let placed = ops::linear(&h.add(added)?, &weight.narrow(0, 0, placed)?)?;
-        let plain = ops::linear(
-            h,
-            &weight.narrow(0, placed.dims()[placed.rank() - 1], plain)?,
-        )?;
+        let plain = ops::linear(h, &of_values)?;
         Ok(Tensor::cat(&[&placed, &plain], h.rank() - 1)?)
     }
 }
@@ -585,8 +585,7 @@ impl Model for Decoder {
         let mut x = ops::embed(&embed, tokens, &[rows, len])?.affine((width as f64).sqrt(), 0.0)?;
         let params = self.scheme_params(ready, 0, pass);
         let added = standing.added(x.dims(), &params, &self.device)?;
-        let infused = ready.plan(0).infused;
-        if let Some(added) = added.as_ref().filter(|_| !infused) {
+        if let Some(added) = added.as_ref().filter(|_| !ready.plan(0).infused) {
             x = x.add(added)?;
         }
         let mut implementation = "none";

@@ -127,9 +127,10 @@ impl Backward<'_, '_> {
             .load_queries(block.batch, block.head, &block.rows, self.scratch);
         let extra = &mut *self.extra;
         for (r, i) in block.rows.clone().enumerate() {
-            let upstream = self.upstream.row(block.batch, block.head, i);
-            let output = self.output.row(block.batch, block.head, i);
-            extra.upstream[r * width..][..upstream.len()].copy_from_slice(upstream);
+            let place = (block.batch, block.head, i);
+            let output = self.output.row(place, &mut self.scratch.space);
+            let upstream = &mut extra.upstream[r * width..][..output.len()];
+            self.upstream.copy(place, upstream);
             let mut mean = s.splat(0.0);
             for at in (0..output.len()).step_by(S::LANES) {
                 mean = s.fma(s.read(upstream, at), s.read(output, at), mean);
@@ -157,7 +158,7 @@ impl Backward<'_, '_> {
             let row = &mut scratch.s[0][range.clone()];
             let (normaliser, mean) = (s.splat(block.normalisers[r]), s.splat(block.means[r]));
             for at in (0..cols).step_by(S::LANES) {
-                let weight = s.exp(s.sub(s.read(row, at), normaliser));
+                let weight = s.exp_down(s.sub(s.read(row, at), normaliser));
                 s.write(p, at, weight);
                 s.write(row, at, s.mul(weight, s.sub(s.read(dp, at), mean)));
             }
@@ -257,7 +258,8 @@ impl Backward<'_, '_> {
                 && let Some(sum) = sums.wide[table].get_mut(block.in_group * c.queries + i)
             {
                 // raw = scale · factor · ⟨q, back-rotated k⟩, so its derivative by the factor needs no score.
-                let q = self.call.q.row(block.batch, block.head, i);
+                let place = (block.batch, block.head, i);
+                let q = self.call.q.row(place, &mut self.scratch.space);
                 let dot = q
                     .iter()
                     .zip(&*out)

@@ -2,6 +2,7 @@
 
 #![expect(unsafe_code, reason = "each job writes its own rows of the output")]
 
+use super::product::LANES;
 use super::tile::{Call, ROWS, Scratch, at};
 use super::view::Sink;
 use crate::ops::simd::{Kernel, Simd};
@@ -20,7 +21,10 @@ pub(super) struct Forward<'a, 'b> {
 /// Running softmax of the rows of a block.
 struct Running {
     largest: [f32; ROWS],
-    total: [f32; ROWS],
+    /// Lane by lane.
+    total: [[f32; LANES]; ROWS],
+    /// Columns of the tile at hand that each row reaches.
+    cols: [usize; ROWS],
 }
 
 impl Kernel for Forward<'_, '_> {
@@ -38,7 +42,8 @@ impl Kernel for Forward<'_, '_> {
                 let rows = start..c.queries.min(start + ROWS);
                 let running = block(s, self.call, batch, head, &rows, self.scratch);
                 for (r, i) in rows.enumerate() {
-                    let (largest, total) = (running.largest[r], running.total[r]);
+                    let (largest, total) =
+                        (running.largest[r], running.total[r].iter().sum::<f32>());
                     let dead = total == 0.0 && largest == f32::NEG_INFINITY;
                     normalisers[i] = if dead {
                         f32::INFINITY
@@ -71,20 +76,31 @@ fn block<S: Simd>(
     call.load_queries(batch, head, rows, scratch);
     let mut running = Running {
         largest: [f32::NEG_INFINITY; ROWS],
-        total: [0.0; ROWS],
+        total: [[0.0; LANES]; ROWS],
+        cols: [0; ROWS],
     };
     scratch.sums.fill(0.0);
     let width = scratch.width;
     for tile in call.tiles(rows.clone()) {
         call.raw_scores(s, &tile, head, scratch);
+        // Two passes over the rows: the maximum of one would otherwise hold up its own exponentials.
         for r in 0..rows.len() {
             let place = call.scores(s, &tile, r, (batch, head), scratch);
-            if place.cols == 0 {
-                continue;
+            running.cols[r] = place.cols;
+            let (before, tile) = (
+                running.largest[r],
+                largest(s, &scratch.s[0][at(r)..][..place.cols]),
+            );
+            if tile > before {
+                running.largest[r] = tile;
+                let keep = (before - tile).exp();
+                shrink(s, &mut running.total[r], keep);
+                shrink(s, &mut scratch.sums[r * width..][..width], keep);
             }
-            let row = &mut scratch.s[0][at(r)..][..place.cols];
-            let sums = &mut scratch.sums[r * width..][..width];
-            advance(s, row, sums, &mut running.largest[r], &mut running.total[r]);
+        }
+        for r in 0..rows.len() {
+            let row = &mut scratch.s[0][at(r)..][..running.cols[r]];
+            weigh(s, row, running.largest[r], &mut running.total[r]);
         }
         let values = (scratch.v.as_slice(), width);
         call.add_rows(s, &tile, &scratch.s[0], values, &mut scratch.sums);
@@ -92,33 +108,37 @@ fn block<S: Simd>(
     running
 }
 
-/// Turns a row of scores into eˢ⁻ᵐ under the new largest score m, and brings the sums so far under it.
+/// Largest number of a row, lane by lane in two chains so that neither waits for the other.
 #[inline(always)]
-fn advance<S: Simd>(s: S, row: &mut [f32], sums: &mut [f32], largest: &mut f32, total: &mut f32) {
-    let mut lanes = s.splat(f32::NEG_INFINITY);
+fn largest<S: Simd>(s: S, row: &[f32]) -> f32 {
+    let mut lanes = [s.splat(f32::NEG_INFINITY); 2];
     for at in (0..row.len()).step_by(S::LANES) {
+        let lane = &mut lanes[at / S::LANES % 2];
         // The order of arguments passes over NaN, which comes back through the exponential.
-        lanes = s.max(s.read(row, at), lanes);
+        *lane = s.max(s.read(row, at), *lane);
     }
-    let before = *largest;
-    let tile = s.largest(lanes);
-    let m = if tile > before { tile } else { before };
-    *largest = m;
+    s.largest(s.max(lanes[0], lanes[1]))
+}
+
+/// Turns a row of scores into eˢ⁻ᵐ and adds them to `total`, lane by lane.
+#[inline(always)]
+fn weigh<S: Simd>(s: S, row: &mut [f32], m: f32, total: &mut [f32]) {
     // A row that has seen nothing yet: any finite shift gives zeros.
-    let shift = if m == f32::NEG_INFINITY { 0.0 } else { m };
-    let mut sum = s.splat(0.0);
+    let shift = s.splat(if m == f32::NEG_INFINITY { 0.0 } else { m });
+    let mut sum = s.read(total, 0);
     for at in (0..row.len()).step_by(S::LANES) {
-        let p = s.exp(s.sub(s.read(row, at), s.splat(shift)));
+        let p = s.exp_down(s.sub(s.read(row, at), shift));
         sum = s.add(sum, p);
         s.write(row, at, p);
     }
-    if before != m {
-        let keep = (before - shift).exp();
-        *total *= keep;
-        for at in (0..sums.len()).step_by(S::LANES) {
-            let kept = s.mul(s.read(sums, at), s.splat(keep));
-            s.write(sums, at, kept);
-        }
+    s.write(total, 0, sum);
+}
+
+/// `row *= factor`
+#[inline(always)]
+fn shrink<S: Simd>(s: S, row: &mut [f32], factor: f32) {
+    for at in (0..row.len()).step_by(S::LANES) {
+        let kept = s.mul(s.read(row, at), s.splat(factor));
+        s.write(row, at, kept);
     }
-    *total += s.total(sum);
 }

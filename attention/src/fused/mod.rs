@@ -1,5 +1,7 @@
-//! Fused attention on the CPU, f32, forward and backward: memory linear in length, work only where the mask lets pairs
+//! Fused attention on the CPU, f32 or bf16 with all sums in f32, forward and backward: memory linear in length, work only where the mask lets pairs
 //! through, every gradient (queries, keys, values, learned parameters, token vectors) from one sweep.
+//!
+//! bf16 inputs are converted row by row as they are read; output and gradients of inputs are rounded to bf16 at the end.
 //!
 //! Jobs are (batch entry, key/value head); sums across jobs are taken in order, so results do not depend on the number
 //! of threads. Like `composed`, and unlike `naive`, a NaN in a key or value that the mask hides may reach queries whose
@@ -37,11 +39,11 @@ pub fn supports(plan: &Plan, device: &Device) -> Result<(), String> {
     }
 }
 
-/// Whether the fused kernel computes in this type; if not, why.
-pub(crate) fn computes_in(dtype: DType) -> Result<(), String> {
+/// Whether the fused kernel reads inputs of this type; if not, why.
+pub(crate) fn reads(dtype: DType) -> Result<(), String> {
     match dtype {
-        DType::F32 => Ok(()),
-        other => Err(format!("it computes in f32, not in {}", other.as_str())),
+        DType::F32 | DType::BF16 => Ok(()),
+        other => Err(format!("it reads f32 and bf16, not {}", other.as_str())),
     }
 }
 

@@ -14,13 +14,15 @@ use super::view::{Grid, Sink, Source};
 use crate::attend::Params;
 use crate::expr::ParamValues;
 use crate::mask::Mask;
-use crate::ops::bridge::Floats;
+use crate::ops::bridge::{Elements, Numbers};
 use crate::ops::simd::dispatch;
 use crate::prepared::Prepared;
 use crate::{Result, Tensor};
 use candle_core::{
-    CpuStorage, CustomOp1, CustomOp2, CustomOp3, Device, Layout, Shape, Tensor as Candle,
+    CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Device, Layout, Shape, Tensor as Candle,
 };
+use half::bf16;
+use half::vec::HalfFloatVecExt;
 use rayon::prelude::*;
 use std::sync::{Arc, Mutex};
 
@@ -76,7 +78,7 @@ fn run(node: Arc<Node>, token: &Candle, params: &Params) -> Result<Tensor> {
     let flat: Vec<Candle> = node
         .learned
         .iter()
-        .map(|(name, _)| params[name].as_candle().flatten_all())
+        .map(|(name, _)| params[name].as_candle().to_dtype(DType::F32)?.flatten_all())
         .collect::<candle_core::Result<_>>()?;
     let flat = if let [one] = flat.as_slice() {
         one.clone()
@@ -113,6 +115,8 @@ struct Node {
     learned: Vec<(String, usize)>,
     /// ln Σ eˢ of each row, \[batch, heads, queries\], from the forward pass.
     normalisers: Mutex<Arc<Vec<f32>>>,
+    /// The output before it was rounded to bf16, for the backward pass; empty for f32.
+    unrounded: Mutex<Arc<Vec<f32>>>,
     /// Gradients of the inputs, from the output's backward pass to the token's.
     gradients: Mutex<Vec<Candle>>,
 }
@@ -127,11 +131,7 @@ impl Node {
     ) -> Result<Node> {
         let mut learned = ParamValues::new();
         for (name, tensor) in params {
-            let values = tensor
-                .to_flat::<f32>()?
-                .into_iter()
-                .map(f64::from)
-                .collect();
+            let values = tensor.to_dtype(DType::F64)?.to_flat()?;
             learned.insert(name.clone(), values);
         }
         let sizes = learned
@@ -146,6 +146,7 @@ impl Node {
             inputs,
             learned: sizes,
             normalisers: Mutex::default(),
+            unrounded: Mutex::default(),
             gradients: Mutex::default(),
         })
     }
@@ -202,14 +203,14 @@ impl Node {
         };
         match &self.inputs {
             Inputs::Packed(qkv) => {
-                let data = Floats::of(qkv)?;
+                let data = Numbers::of(qkv)?;
                 call(self.packed_grids().map(|grid| Source {
                     data: data.get(),
                     grid,
                 }))
             }
             Inputs::Split([q, k, v]) => {
-                let (a, b, c) = (Floats::whole(q)?, Floats::whole(k)?, Floats::whole(v)?);
+                let (a, b, c) = (Numbers::whole(q)?, Numbers::whole(k)?, Numbers::whole(v)?);
                 let grid = |t: &Candle| match Grid::of(t.layout()) {
                     Some(grid) => Ok(grid),
                     None => candle_core::bail!("expected contiguous rows, found {:?}", t.layout()),
@@ -232,7 +233,15 @@ impl Node {
         }
     }
 
-    fn forward(&self) -> candle_core::Result<Vec<f32>> {
+    /// The type of queries, and of the output.
+    fn dtype(&self) -> DType {
+        match &self.inputs {
+            Inputs::Split([q, ..]) => q.dtype(),
+            Inputs::Packed(qkv) => qkv.dtype(),
+        }
+    }
+
+    fn forward(&self) -> candle_core::Result<CpuStorage> {
         let c = &*self.compiled;
         let mut output = vec![0.0; self.output_shape().elem_count()];
         let mut normalisers = vec![0.0; self.batch * c.heads * c.queries];
@@ -262,19 +271,30 @@ impl Node {
             Ok(())
         })?;
         *lock(&self.normalisers)? = Arc::new(normalisers);
-        Ok(output)
+        Ok(match self.dtype() {
+            DType::BF16 => {
+                let rounded = Vec::<bf16>::from_f32_slice(&output);
+                *lock(&self.unrounded)? = Arc::new(output);
+                CpuStorage::BF16(rounded)
+            }
+            _ => CpuStorage::F32(output),
+        })
     }
 
     /// Leaves the inputs' gradients and returns those of the parameters, flat.
     fn backward(&self, output: &Candle, upstream: &Candle) -> candle_core::Result<Vec<f32>> {
         let c = &*self.compiled;
         let upstream = upstream.contiguous()?;
-        let (output, upstream) = (Floats::of(output)?, Floats::of(&upstream)?);
+        let (output, upstream) = (Numbers::of(output)?, Numbers::of(&upstream)?);
         let grid = self.output_grid();
-        let output = Source {
-            data: output.get(),
-            grid,
+        // Row sums of the gradient are taken with the output: from a rounded one they would leave a residue that
+        // gradients of parameters add up over all pairs.
+        let unrounded = lock(&self.unrounded)?.clone();
+        let data = match self.dtype() {
+            DType::BF16 => Elements::F32(&unrounded),
+            _ => output.get(),
         };
+        let output = Source { data, grid };
         let upstream = Source {
             data: upstream.get(),
             grid,
@@ -339,12 +359,14 @@ impl Node {
         match &self.inputs {
             Inputs::Split(inputs) => {
                 for (values, like) in buffers.into_iter().zip(inputs) {
-                    gradients.push(Candle::from_vec(values, like.shape(), &Device::Cpu)?);
+                    let gradient = Candle::from_vec(values, like.shape(), &Device::Cpu)?;
+                    gradients.push(gradient.to_dtype(like.dtype())?);
                 }
             }
             Inputs::Packed(qkv) => {
                 for values in buffers {
-                    gradients.push(Candle::from_vec(values, qkv.shape(), &Device::Cpu)?);
+                    let gradient = Candle::from_vec(values, qkv.shape(), &Device::Cpu)?;
+                    gradients.push(gradient.to_dtype(qkv.dtype())?);
                 }
             }
         }
@@ -514,7 +536,7 @@ impl CustomOp1 for Output {
         _token: &CpuStorage,
         _layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        Ok((CpuStorage::F32(self.0.forward()?), self.0.output_shape()))
+        Ok((self.0.forward()?, self.0.output_shape()))
     }
 
     fn bwd(
@@ -540,7 +562,7 @@ impl CustomOp2 for Output {
         _params: &CpuStorage,
         _params_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        Ok((CpuStorage::F32(self.0.forward()?), self.0.output_shape()))
+        Ok((self.0.forward()?, self.0.output_shape()))
     }
 
     fn bwd(

@@ -105,11 +105,12 @@ impl Kernel for Product<'_> {
         // exceeds `cols`.
         unsafe {
             if S::LANES == LANES {
-                while at + 3 * LANES <= cols {
+                // Four vectors are better taken two and two than three and one.
+                while at + 3 * LANES <= cols && at + 4 * LANES != cols {
                     tile::<S, STRIP, 3>(s, operands, 0, at);
                     at += 3 * LANES;
                 }
-                if at + 2 * LANES <= cols {
+                while at + 2 * LANES <= cols {
                     tile::<S, STRIP, 2>(s, operands, 0, at);
                     at += 2 * LANES;
                 }

@@ -8,6 +8,8 @@ use crate::testing::{Case, case, noise};
 use crate::{DType, Device, Tensor, Var};
 use proptest::prelude::*;
 
+mod bf16;
+
 /// f32 against f64 over sums of at most a few hundred terms.
 const TOLERANCE: f64 = 1e-4;
 

@@ -47,6 +47,8 @@ pub(super) struct Scratch {
     pub(super) s: Vec<Vec<f32>>,
     /// What the steps of the program leave, \[steps, KEYS\].
     pub(super) registers: Vec<f32>,
+    /// One row of the inputs in f32, \[head_dim\].
+    pub(super) space: Vec<f32>,
 }
 
 impl Scratch {
@@ -65,6 +67,7 @@ impl Scratch {
             sums: vec![0.0; ROWS * width],
             s: many(turns.max(1), ROWS * ROW_STEP),
             registers: vec![0.0; compiled.steps.len() * KEYS],
+            space: vec![0.0; compiled.head_dim],
         }
     }
 }
@@ -159,13 +162,13 @@ impl<'a> Call<'a> {
             .zip(scratch.k.iter_mut().zip(&mut scratch.kt))
         {
             for (j, row) in rows.chunks_exact_mut(width).take(c.keys).enumerate() {
-                let x = self.k.row(batch, head, j);
+                let x = self.k.row((batch, head, j), &mut scratch.space);
                 turn.key.turn((head, j), turn.pairing, 1.0, x, row);
             }
             transpose(rows, width, c.head_dim, columns);
         }
         for (j, row) in scratch.v.chunks_exact_mut(width).take(c.keys).enumerate() {
-            row[..c.head_dim].copy_from_slice(self.v.row(batch, head, j));
+            self.v.copy((batch, head, j), &mut row[..c.head_dim]);
         }
     }
 
@@ -191,9 +194,9 @@ impl<'a> Call<'a> {
         let width = scratch.width;
         for (turn, q) in self.compiled.turns.iter().zip(&mut scratch.q) {
             for (r, i) in rows.clone().enumerate() {
-                let (x, y) = (self.q.row(batch, head, i), &mut q[r * width..][..width]);
-                turn.query
-                    .turn((head, i), turn.pairing, self.scale(head, i), x, y);
+                let x = self.q.row((batch, head, i), &mut scratch.space);
+                let (scale, y) = (self.scale(head, i), &mut q[r * width..][..width]);
+                turn.query.turn((head, i), turn.pairing, scale, x, y);
             }
             q[rows.len() * width..rows.len().next_multiple_of(STRIP) * width].fill(0.0);
         }

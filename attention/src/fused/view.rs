@@ -5,8 +5,11 @@
     reason = "jobs on several threads write disjoint rows of one array"
 )]
 
+use crate::ops::bridge::Elements;
 use candle_core::Layout;
+use half::slice::HalfFloatSliceExt;
 use std::marker::PhantomData;
+use std::ops::Range;
 
 /// Where rows lie: strides in elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,14 +72,45 @@ impl Grid {
 /// Rows to read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Source<'a> {
-    pub(super) data: &'a [f32],
+    pub(super) data: Elements<'a>,
     pub(super) grid: Grid,
 }
 
 impl<'a> Source<'a> {
+    /// A row in f32: as it lies, or converted into `space`, which is as wide.
     #[inline(always)]
-    pub(super) fn row(&self, batch: usize, head: usize, token: usize) -> &'a [f32] {
-        &self.data[self.grid.at(batch, head, token)..][..self.grid.width]
+    pub(super) fn row<'b>(
+        &self,
+        (batch, head, token): (usize, usize, usize),
+        space: &'b mut [f32],
+    ) -> &'b [f32]
+    where
+        'a: 'b,
+    {
+        let range = self.range(batch, head, token);
+        match self.data {
+            Elements::F32(values) => &values[range],
+            Elements::Bf16(values) => {
+                values[range].convert_to_f32_slice(space);
+                space
+            }
+        }
+    }
+
+    /// Copies a row to `out`, which is as wide, in f32.
+    #[inline(always)]
+    pub(super) fn copy(&self, (batch, head, token): (usize, usize, usize), out: &mut [f32]) {
+        let range = self.range(batch, head, token);
+        match self.data {
+            Elements::F32(values) => out.copy_from_slice(&values[range]),
+            Elements::Bf16(values) => values[range].convert_to_f32_slice(out),
+        }
+    }
+
+    #[inline(always)]
+    fn range(&self, batch: usize, head: usize, token: usize) -> Range<usize> {
+        let start = self.grid.at(batch, head, token);
+        start..start + self.grid.width
     }
 }
 

@@ -1,6 +1,7 @@
 //! Between candle's storage and slices, and between one thread and many.
 
 use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor};
+use half::bf16;
 use rayon::prelude::*;
 use std::ops::{Deref, Range};
 
@@ -46,25 +47,67 @@ impl<'a> Floats<'a> {
         })
     }
 
-    /// All of the storage behind a tensor, whatever its layout.
-    pub(crate) fn whole(tensor: &'a Tensor) -> Result<Floats<'a>> {
-        let (guard, _) = tensor.storage_and_layout();
-        let end = match &*guard {
-            Storage::Cpu(storage) => storage.as_slice::<f32>()?.len(),
-            _ => candle_core::bail!("expected a tensor on the CPU"),
-        };
-        Ok(Floats {
-            guard: Box::new(guard),
-            range: 0..end,
-        })
-    }
-
     /// The elements.
     pub(crate) fn get(&self) -> &[f32] {
         match &**self.guard {
             Storage::Cpu(CpuStorage::F32(values)) => &values[self.range.clone()],
             // `of` refuses everything else.
             _ => &[],
+        }
+    }
+}
+
+/// Elements of a type that kernels with inputs of several types read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Elements<'a> {
+    F32(&'a [f32]),
+    Bf16(&'a [bf16]),
+}
+
+/// Read access to the elements of an f32 or bf16 tensor on the CPU.
+pub(crate) struct Numbers<'a> {
+    guard: Box<dyn Deref<Target = Storage> + Sync + 'a>,
+    range: Range<usize>,
+}
+
+impl<'a> Numbers<'a> {
+    /// The elements of a contiguous tensor. Fails for other layouts, devices and types.
+    pub(crate) fn of(tensor: &'a Tensor) -> Result<Numbers<'a>> {
+        let Some((start, end)) = tensor.layout().contiguous_offsets() else {
+            candle_core::bail!("expected a contiguous tensor, found {:?}", tensor.layout())
+        };
+        let whole = Numbers::whole(tensor)?;
+        Ok(Numbers {
+            range: start..end,
+            ..whole
+        })
+    }
+
+    /// All of the storage behind a tensor, whatever its layout.
+    pub(crate) fn whole(tensor: &'a Tensor) -> Result<Numbers<'a>> {
+        let (guard, _) = tensor.storage_and_layout();
+        let end = match &*guard {
+            Storage::Cpu(CpuStorage::F32(values)) => values.len(),
+            Storage::Cpu(CpuStorage::BF16(values)) => values.len(),
+            _ => candle_core::bail!(
+                "expected f32 or bf16 on the CPU, found {:?} on {:?}",
+                tensor.dtype(),
+                tensor.device()
+            ),
+        };
+        Ok(Numbers {
+            guard: Box::new(guard),
+            range: 0..end,
+        })
+    }
+
+    /// The elements.
+    pub(crate) fn get(&self) -> Elements<'_> {
+        match &**self.guard {
+            Storage::Cpu(CpuStorage::F32(values)) => Elements::F32(&values[self.range.clone()]),
+            Storage::Cpu(CpuStorage::BF16(values)) => Elements::Bf16(&values[self.range.clone()]),
+            // `whole` refuses everything else.
+            _ => Elements::F32(&[]),
         }
     }
 }

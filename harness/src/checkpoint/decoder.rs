@@ -123,9 +123,7 @@ impl Pretrained {
             return lacks("its places follow the text, which is not built for checkpoints");
         }
         if plans.iter().any(|plan| plan.infused) {
-            return lacks(
-                "it adds positions inside of attention, which is not built for checkpoints",
-            );
+            return lacks("positions in queries and keys alone are not built for checkpoints");
         }
         for (layer, plan) in plans.iter().enumerate() {
             for spec in plan.params.iter().filter(|spec| spec.learned) {
@@ -343,11 +341,11 @@ impl Model for Pretrained {
         let forward = self.forward(pass);
         let params = forward.scheme_params(ready.plan(0), 0)?;
         let x = forward.tokens(&batch.tokens, &[batch.rows, ready.len()])?;
-        let mut x =
-            forward.embed_norm(match standing.added(x.dims(), &params, &self.device)? {
-                Some(added) => x.add(&added)?,
-                None => x,
-            })?;
+        let x = match standing.added(x.dims(), &params, &self.device)? {
+            Some(added) => x.add(&added)?,
+            None => x,
+        };
+        let mut x = forward.embed_norm(x)?;
         let mut implementation = "none";
         let mut carried = vec![Params::new(); standing.rows()];
         for layer in 0..layers {

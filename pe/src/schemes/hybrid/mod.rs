@@ -25,3 +25,6 @@ fn windowed(window: usize) -> Expr {
         number(f64::NEG_INFINITY),
     )
 }
+
+#[cfg(test)]
+mod tests;

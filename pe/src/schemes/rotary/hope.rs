@@ -65,3 +65,26 @@ impl Scheme for Hope {
         Ok(self.rotary().plan(stopped.collect(), 1.0))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With base 10000 and 16 channels, a pair makes a turn in 64 tokens if 10000^(−p/8) ≥ 2π/64, that is up to
+    /// p = 8·ln(64/2π)/ln 10000 = 2.016.
+    #[test]
+    fn slow_pairs_stand_still() {
+        let model = Geometry {
+            layers: 1,
+            width: 32,
+            heads: 2,
+            kv_heads: 2,
+            head_dim: 16,
+            trained_length: 64,
+        };
+        let plan = Scheme::plan(&Hope::default(), &model, Len(256)).unwrap();
+        let found = &plan.turns[0].query.inv_freq;
+        assert!(found[..3].iter().all(|theta| *theta > 0.0), "{found:?}");
+        assert!(found[3..].iter().all(|theta| *theta == 0.0), "{found:?}");
+    }
+}
