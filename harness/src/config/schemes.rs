@@ -274,16 +274,7 @@ fn parse(
 ) -> Option<Ready> {
     let entry = registry.get(&scheme.id).ok()?;
     let mut settings = scheme.settings.clone();
-    let mut written = match settings.json() {
-        serde_json::Value::Object(own) => own,
-        _ => serde_json::Map::new(),
-    };
     if let Some(base) = base {
-        let known = &entry.schema()["properties"];
-        let shared = base.config.written.iter();
-        for (key, value) in shared.filter(|(key, _)| !known[key.as_str()].is_null()) {
-            written.entry(key).or_insert_with(|| value.clone());
-        }
         settings::take_over(&mut settings, &base.config, &entry.schema());
     }
     let finetune = match &scheme.finetune {
@@ -302,7 +293,6 @@ fn parse(
         name: scheme.name.to_string(),
         id: scheme.id.clone(),
         settings: parsed.settings(),
-        written,
         base: base.map(|b| b.config.name.clone()),
         finetune,
     };

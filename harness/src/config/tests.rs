@@ -214,7 +214,7 @@ fn without_studies_there_is_one_named_after_its_task() {
 fn mistakes_are_shown_with_line_and_caret() {
     let text = small("[train]\nstesp = 50\n[schemes.rope.rope]");
     let known = "length, batch, steps, lr, warmup, final_lr, beta1, beta2, weight_decay, clip, scheme_lr, \
-                 validate_every";
+                 accumulate, validate_every, positions";
     let expected = format!(
         "my.toml:4:1: train.stesp: unknown key; did you mean `steps`? Known keys: {known}\n  |\n4 | stesp = 50\n  | \
          ^^^^^"

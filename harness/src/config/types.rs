@@ -21,7 +21,7 @@ pub enum Task {
 pub struct ModelConfig {
     /// A checkpoint in place of a decoder of our own: its folder (relative to where the program runs), or its id in the
     /// Hugging Face cache. It gives all sizes, the trained length and the tokenizer; its weights are not trained from
-    /// scratch, so `train.steps` is 0, and schemes take over what belongs to the weights (`base`, `partial`, `pairing`).
+    /// scratch, so `train.steps` is 0, and schemes take over what belongs to the weights (`base`, `partial`, `pairing`) where they leave it at its default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<String>,
     /// Preset `dN`: N layers, width 32·N, max(4, N) heads, SwiGLU hidden width 8/3 of the width.
@@ -329,9 +329,6 @@ pub struct SchemeConfig {
     pub id: String,
     /// All settings, defaults filled in, those shared with the base taken over.
     pub settings: serde_json::Value,
-    /// Those that the config gives, for the scheme or its base.
-    #[serde(skip)]
-    pub written: serde_json::Map<String, serde_json::Value>,
     /// Name of the scheme whose weights are taken (extensions).
     pub base: Option<String>,
     /// Further training, besides the zero-shot reading.

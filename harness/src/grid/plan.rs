@@ -180,7 +180,7 @@ impl<'a> Planner<'a> {
         };
         let settings = match &self.checkpoint {
             Some((_, architecture)) => {
-                let asked = Positional::new(&scheme.id, scheme.written.clone());
+                let asked = chosen(scheme, registry);
                 resolve(registry, architecture, Some(&asked))
                     .map_err(|e| Error::Config(format!("scheme {}: {e}", scheme.name)))?
                     .settings()
@@ -281,6 +281,16 @@ fn position(schemes: &[&SchemeConfig], scheme: &SchemeConfig) -> usize {
         .iter()
         .position(|s| s.name == scheme.name)
         .unwrap_or(usize::MAX)
+}
+
+/// A scheme with the settings that differ from its defaults: what it leaves alone may belong to the weights.
+fn chosen(scheme: &SchemeConfig, registry: &Registry) -> Positional {
+    let mut settings = scheme.settings.as_object().cloned().unwrap_or_default();
+    if let Ok(default) = registry.parse(&scheme.id, serde_json::json!({})) {
+        let default = default.settings();
+        settings.retain(|key, value| default.get(key) != Some(value));
+    }
+    Positional::new(&scheme.id, settings)
 }
 
 /// A checkpoint of the config: where it is, what it holds.
