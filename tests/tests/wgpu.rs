@@ -6,7 +6,7 @@
 #![expect(clippy::result_large_err, reason = "tests print an error once")]
 
 use farspan::config::TrainConfig;
-use farspan::model::{Decoder, Ready, Shape};
+use farspan::model::{Decoder, Model, Ready, Shape};
 use farspan::train::{Batches, Step, Trainer};
 use farspan_attention::attend::{INPUT, Implementation, Mask, Params, attend};
 use farspan_attention::plan::{Geometry, Init, Plan};
@@ -213,7 +213,13 @@ fn train(
     let (plans, len) = plans(id, scheme, SHAPE.geometry.trained_length);
     let decoder = decoder(&plans, device);
     let ready: Ready = decoder.ready(&plans, len)?;
-    let mut trainer = Trainer::new(decoder, vec![(u64::MAX, ready)], &config, false, None)?;
+    let mut trainer = Trainer::new(
+        Box::new(decoder),
+        vec![(u64::MAX, ready)],
+        &config,
+        false,
+        None,
+    )?;
     // The last step would validate.
     for _ in 1..config.steps {
         let ended = trainer.step(&Pattern(scheme))?;

@@ -1,6 +1,6 @@
 //! SeqPE writes a position as a row of digits and lets a small transformer read it.
 //!
-//! a_p = encoder(digits of p, [CLS]);  score = (⟨q, k⟩ + η·⟨W_q·a_i, W_k·a_j⟩) / √d
+//! a_p = encoder(digits of p, \[CLS\]);  score = (⟨q, k⟩ + η·⟨W_q·a_i, W_k·a_j⟩) / √d
 //!
 //! Paper: Li et al. 2025, arXiv 2506.13277, sections 3.1 and 3.2.
 //!
