@@ -88,19 +88,19 @@ fn locked() -> Result<Vec<Locked>, DataError> {
     }
     let broken = |found: String| DataError::File {
         path: "Cargo.lock".into(),
-        expected: "each package of the cargo corpus once, with a checksum".into(),
+        expected: "each package of the cargo corpus, with a checksum".into(),
         found,
     };
     let lock: Lock = toml::from_str(LOCK).map_err(|e| broken(e.to_string()))?;
     PACKAGES
         .iter()
         .map(|name| {
-            let mut found = lock.package.iter().filter(|p| p.name == *name);
-            match (found.next(), found.next()) {
-                (Some(package), None) if package.checksum.is_some() => Ok(package.clone()),
-                (Some(_), None) => Err(broken(format!("{name} without a checksum"))),
-                (Some(_), Some(_)) => Err(broken(format!("several versions of {name}"))),
-                (None, _) => Err(broken(format!("no {name}"))),
+            // Cargo sorts a lock by name and version: of several versions the newest is read.
+            let found = lock.package.iter().rfind(|p| p.name == *name);
+            match found {
+                Some(package) if package.checksum.is_some() => Ok(package.clone()),
+                Some(_) => Err(broken(format!("{name} without a checksum"))),
+                None => Err(broken(format!("no {name}"))),
             }
         })
         .collect()

@@ -42,11 +42,18 @@ pub(super) fn percent(share: Estimate) -> String {
     format!("{}{}", one(share.value), bracket(share.interval, one))
 }
 
+/// Items that a sentence holds; tables have the rest.
+const MOST: usize = 12;
+
 /// `a, b and c`.
 pub(super) fn joined(items: &[String]) -> String {
     match items {
         [] => String::new(),
         [one] => one.clone(),
+        many if many.len() > MOST => {
+            let more = many.len() - MOST;
+            format!("{} and {more} more", many[..MOST].join(", "))
+        }
         [most @ .., last] => format!("{} and {last}", most.join(", ")),
     }
 }
