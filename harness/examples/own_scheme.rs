@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo run --release --example own_scheme -- explain log-alibi
-//! cargo run --release --example own_scheme -- run harness/configs/own-scheme.toml
+//! cargo run --release --example own_scheme -- run harness/examples/own-scheme.toml
 //! ```
 //!
 //! The first is said with an expression, so it runs in the fused kernels of every device; the second needs a hook, a

@@ -114,7 +114,7 @@ fn schemes_of_another_crate_train_and_are_reported() {
     let out = tempfile::tempdir().expect("a temporary folder");
     let folder = out.path().join("run").display().to_string();
     let config = root()
-        .join("harness/configs/own-scheme.toml")
+        .join("harness/examples/own-scheme.toml")
         .display()
         .to_string();
     run(&["run", &config, "train.steps=30", "--out", &folder]);
