@@ -554,6 +554,11 @@ impl Running<'_> {
         let (parameters, scheme_parameters) = model.parameters();
         let geometry = config.shape.geometry;
         let card = scheme.card();
+        let doubt = if card.experimental {
+            " (experimental)"
+        } else {
+            ""
+        };
         let tokens = config.train.steps * config.train.step_tokens() as u64;
         let mut refused = perplexity.refused;
         refused.extend(passkey.refused);
@@ -564,7 +569,7 @@ impl Running<'_> {
             scheme: SchemeRecord {
                 name: config.scheme.name.clone(),
                 id: config.scheme.id.clone(),
-                title: card.title.to_string(),
+                title: format!("{}{doubt}", card.title),
                 family: card.family.to_string(),
                 idea: card.idea.to_string(),
                 paper: card.paper.to_string(),

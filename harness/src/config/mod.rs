@@ -189,6 +189,12 @@ impl Reader<'_> {
         self.unknown_keys(root);
         let top = self.top(root);
         let schemes = schemes::read_all(root, self.registry, &mut self.problems);
+        for scheme in schemes.iter().filter(|s| s.parsed.card().experimental) {
+            self.warnings.push(format!(
+                "scheme {} is experimental: the formula of {} could not be confirmed from outside",
+                scheme.config.name, scheme.config.id
+            ));
+        }
         let drafts = studies::drafts(root, &mut self.problems);
         let drafts = sweep::expand(root, drafts, most_cells, &mut self.problems);
         let mut origins = Origins::default();
