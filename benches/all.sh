@@ -1,5 +1,5 @@
 #!/bin/sh
-# Redoes every table of docs/performance.md, ours and PyTorch taking turns, in under eight minutes on a quiet machine.
+# Redoes every table of docs/performance.md, ours and PyTorch taking turns, in about ten minutes on a quiet machine.
 #
 #   benches/all.sh [OUT]        OUT: folder for the tables [default: target/bench]
 #
