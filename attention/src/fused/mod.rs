@@ -1,5 +1,9 @@
-//! Fused attention on the CPU, f32 or bf16 with all sums in f32, forward and backward: memory linear in length, work only where the mask lets pairs
-//! through, every gradient (queries, keys, values, learned parameters, token vectors) from one sweep.
+//! Fused attention on the CPU, f32 or bf16 with all sums in f32, forward and backward: memory linear in length, work
+//! only where the mask lets pairs through, every gradient (queries, keys, values, learned parameters, token vectors)
+//! from one sweep.
+//!
+//! A weight below e⁻⁷⁰ of the largest of its row counts as 0, which no sum of f32 can tell from it; tiles in which
+//! a bias leaves no other weights are not looked at.
 //!
 //! bf16 inputs are converted row by row as they are read; output and gradients of inputs are rounded to bf16 at the end.
 //!
