@@ -102,14 +102,21 @@ fn schemes() -> Vec<(&'static str, Box<dyn AnyScheme>)> {
     parsed.collect()
 }
 
-/// The plans of all layers for windows of `length` tokens, or of as many as the scheme serves.
-fn plans(id: &str, scheme: &dyn AnyScheme, model: &Geometry, length: usize) -> (Vec<Plan>, usize) {
+/// The plans of all layers for windows of `length` tokens, or of as many as the scheme serves. `None` if sizes were drawn
+/// that the scheme refuses.
+fn plans(
+    id: &str,
+    scheme: &dyn AnyScheme,
+    model: &Geometry,
+    length: usize,
+) -> Option<(Vec<Plan>, usize)> {
     match scheme.layer_plans(model, Len(length)) {
-        Ok(plans) => (plans, length),
+        Ok(plans) => Some((plans, length)),
         Err(PlanError::NotServed { limit, .. }) => {
             let plans = scheme.layer_plans(model, Len(limit));
-            (plans.unwrap_or_else(|e| panic!("{id}: {e}")), limit)
+            Some((plans.unwrap_or_else(|e| panic!("{id}: {e}")), limit))
         }
+        Err(PlanError::Model { .. }) => None,
         Err(e) => panic!("{id}: {e}"),
     }
 }
@@ -207,7 +214,11 @@ fn compare(id: &str, scheme: &dyn AnyScheme, device: &Device) -> farspan::Result
         len,
         seed,
     } = sizes();
-    let (plans, len) = plans(id, scheme, &shape.geometry, len);
+    let Some((plans, len)) = plans(id, scheme, &shape.geometry, len) else {
+        let drawn = std::env::var_os("FARSPAN_SEED").is_some();
+        assert!(drawn, "{id} refuses the sizes of this test");
+        return Ok(Vec::new());
+    };
     let batch = batch(scheme, &shape.geometry, (rows, len), seed);
     let (loss, ran, gradients) = loss_and_gradients(shape, &plans, &batch, device)?;
     let (expected, usual, exact) = loss_and_gradients(shape, &plans, &batch, &Device::cpu())?;
@@ -251,10 +262,12 @@ fn every_shader_that_the_registry_can_generate_is_valid() {
     let here = Device::cpu();
     for (id, scheme) in schemes() {
         // Grouped heads, one head, large heads.
-        for sizes in [[4, 2, 16], [1, 1, 8], [6, 2, 128]] {
+        for sizes in [[4, 2, 16], [1, 1, 8], [8, 8, 128]] {
             for length in [1, 16, 37, 129] {
                 let model = shape(2, sizes, 16).geometry;
-                let (plans, length) = plans(id, scheme.as_ref(), &model, length);
+                let Some((plans, length)) = plans(id, scheme.as_ref(), &model, length) else {
+                    continue;
+                };
                 for plan in plans {
                     if fused::supports(&plan, &here).is_err() {
                         continue;
@@ -286,7 +299,7 @@ fn every_shader_that_the_registry_can_generate_is_valid() {
 fn wgpu_scores_are_those_that_are_explained() {
     let mut wrong = Vec::new();
     for (id, _) in schemes() {
-        let sizes = ["--heads=6", "--kv-heads=2", "--head-dim=16", "--length=37"];
+        let sizes = ["--heads=4", "--kv-heads=2", "--head-dim=16", "--length=37"];
         let mut arguments = vec![
             "explain",
             id,
@@ -299,7 +312,7 @@ fn wgpu_scores_are_those_that_are_explained() {
         let told: serde_json::Value = match serde_json::from_slice(&output.stdout) {
             Ok(told) => told,
             // Some schemes end at the trained length.
-            Err(_) if text(&output.stderr).contains("16") => continue,
+            Err(_) if text(&output.stderr).contains("cannot be served") => continue,
             Err(e) => panic!("{id}: {e}: {}", text(&output.stderr)),
         };
         let there = &told["on_device"];
@@ -342,7 +355,7 @@ fn wgpu_agrees_on_loss_and_gradients_of_every_scheme() {
 
 /// A model that trains in a second on a processor.
 fn small() -> Shape {
-    shape(1, [4, 2, 8], 16)
+    shape(1, [2, 1, 16], 16)
 }
 
 struct Pattern<'a>(&'a dyn AnyScheme);
@@ -371,7 +384,7 @@ fn train(
         ..TrainConfig::default()
     };
     let model = small().geometry;
-    let (plans, len) = plans(id, scheme, &model, model.trained_length);
+    let (plans, len) = plans(id, scheme, &model, model.trained_length).expect("sizes for all");
     let decoder = decoder(small(), &plans, device);
     let ready: Ready = decoder.ready(&plans, len)?;
     let mut trainer = Trainer::new(
@@ -388,13 +401,14 @@ fn train(
     }
     let curve = trainer.progress.curve.iter();
     let losses = curve.map(|(_, loss)| *loss).collect();
-    let (plans, len) = self::plans(id, scheme, &model, 4 * model.trained_length);
+    let far = 4 * model.trained_length;
+    let (plans, len) = self::plans(id, scheme, &model, far).expect("sizes for all");
     let ready = trainer.model.ready(&plans, len)?;
     let mut held = batch(scheme, &model, (1, len), 1000);
     held.positions = None;
     let scores = trainer.model.scores(&held, &ready)?;
-    let far = scores.iter().map(|score| f64::from(score.nll));
-    Ok((losses, far.collect()))
+    let nll = scores.iter().map(|score| f64::from(score.nll));
+    Ok((losses, nll.collect()))
 }
 
 /// Schemes of every kind of kernel: turns, biases of each form, learned parameters, token vectors, hooks. All others
