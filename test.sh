@@ -36,7 +36,8 @@ step documentation
 RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps --locked
 
 step "tests (the acceptance tests run the program itself)"
-cargo build --release --locked
+# In one build with the tests, so that they share every dependency.
+cargo build --release --workspace --bins --examples --tests --locked
 skip=()
 [ "$no_gpu" != 1 ] || skip=(--skip wgpu)
 mkdir -p target

@@ -4,16 +4,19 @@
 //! one ChaCha stream per parameter *name*, so two schemes start from the same numbers wherever their shapes agree, and
 //! a scheme's own parameters change nobody else's draw.
 
+mod standing;
+
 use crate::Result;
-use farspan_attention::attend::{INPUT, Implementation, Mask, Params, attend_packed};
-use farspan_attention::embed::embedding_at;
+use farspan_attention::attend::{Half, Mask, Params};
 use farspan_attention::ops::{self, TokenScore};
-use farspan_attention::plan::{Geometry, Init, ParamSpec, Place, Plan};
-use farspan_attention::prepared::Prepared;
+use farspan_attention::plan::{Geometry, Init, ParamSpec, Plan};
 use farspan_attention::{Device, Tensor, Var};
 use farspan_datasets::{Batch, rng::Stream};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+pub use standing::Ready;
+pub(crate) use standing::Standing;
 
 /// Standard deviation of initial weights (GPT-2); output projections are divided by √(2·layers).
 const INIT_STD: f64 = 0.02;
@@ -189,188 +192,6 @@ pub struct Decoder {
     weights: BTreeMap<String, Weight>,
     /// Text of each token, for places that depend on it.
     texts: Vec<String>,
-}
-
-/// Plans made ready for windows of one length.
-#[derive(Debug)]
-pub struct Ready {
-    /// Those that differ, for tokens at their indices.
-    prepared: Vec<Prepared>,
-    /// Which of them each layer follows.
-    of_layer: Vec<usize>,
-    len: usize,
-}
-
-impl Ready {
-    /// `plans`, one per layer, for windows of `len` tokens starting at position 0.
-    pub(crate) fn new(
-        geometry: &Geometry,
-        plans: &[Plan],
-        len: usize,
-        device: &Device,
-    ) -> Result<Ready> {
-        if plans.len() != geometry.layers {
-            let text = format!("{} plans for {} layers", plans.len(), geometry.layers);
-            return Err(crate::Error::Bug(text));
-        }
-        let mut prepared: Vec<Prepared> = Vec::new();
-        let mut of_layer = Vec::new();
-        for plan in plans {
-            let known = prepared.iter().position(|known| known.plan() == plan);
-            of_layer.push(known.unwrap_or(prepared.len()));
-            if known.is_none() {
-                prepared.push(Prepared::new(plan, geometry, 0..len, 0..len, device)?);
-            }
-        }
-        Ok(Ready {
-            prepared,
-            of_layer,
-            len,
-        })
-    }
-
-    /// Tokens of a window.
-    #[expect(
-        clippy::len_without_is_empty,
-        reason = "a window has at least one token"
-    )]
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    pub(crate) fn plan(&self, layer: usize) -> &Plan {
-        self.prepared[self.of_layer[layer]].plan()
-    }
-}
-
-/// Where the tokens of a batch stand.
-pub(crate) struct Standing<'a> {
-    ready: &'a Ready,
-    /// Position inside of the embedding, one list for all windows or one each.
-    embed: Vec<Vec<f64>>,
-    /// Plans at other positions than the tokens' indices, by window; empty: all stand at their indices.
-    own: Vec<Vec<Prepared>>,
-}
-
-impl<'a> Standing<'a> {
-    /// `texts` gives the text of each token id, for places that depend on it.
-    pub(crate) fn new(
-        geometry: &Geometry,
-        texts: &[String],
-        batch: &Batch,
-        ready: &'a Ready,
-        device: &Device,
-    ) -> Result<Standing<'a>> {
-        let plan = ready.plan(0);
-        let indices: Vec<f64> = (0..ready.len).map(|t| t as f64).collect();
-        let (scores, embed): (Vec<Vec<f64>>, Vec<Vec<f64>>) = match (&plan.place, &batch.positions)
-        {
-            (Place::Index, None) => (Vec::new(), vec![indices]),
-            (Place::Index, Some(positions)) => {
-                let rows: Vec<_> = positions.chunks(ready.len).map(<[f64]>::to_vec).collect();
-                (rows.clone(), rows)
-            }
-            (Place::Segments { separators, places }, None) => {
-                let closes = |id: &u32| {
-                    let text = texts.get(*id as usize);
-                    text.is_some_and(|text| separators.contains(text))
-                };
-                let windows = batch.tokens.chunks(ready.len);
-                windows
-                    .map(|window| Place::segments(window.iter().map(closes), *places))
-                    .unzip()
-            }
-            (Place::Segments { .. }, Some(_)) => {
-                let text = "places by segments and drawn positions exclude each other";
-                return Err(crate::Error::Config(text.into()));
-            }
-        };
-        let own = |positions: &Vec<f64>| {
-            let at = |prepared: &Prepared| {
-                let all = 0..ready.len;
-                let plan = prepared.plan();
-                Prepared::with_positions(plan, geometry, all.clone(), all, positions, device)
-            };
-            Ok(ready
-                .prepared
-                .iter()
-                .map(at)
-                .collect::<farspan_attention::Result<_>>()?)
-        };
-        let own = scores.iter().map(own).collect::<Result<_>>()?;
-        Ok(Standing { ready, embed, own })
-    }
-
-    /// Windows that have plans of their own; 1 where all share them.
-    pub(crate) fn rows(&self) -> usize {
-        self.own.len().max(1)
-    }
-
-    /// Which plan window `row` follows in layer `layer`; any window where all share it.
-    fn layer(&self, layer: usize, row: usize) -> &Prepared {
-        let plan = self.ready.of_layer[layer];
-        match self.own.get(row) {
-            Some(own) => &own[plan],
-            None => &self.ready.prepared[plan],
-        }
-    }
-
-    /// What the plan adds to embeddings `dims` (windows, tokens, width).
-    pub(crate) fn added(
-        &self,
-        dims: &[usize],
-        params: &Params,
-        device: &Device,
-    ) -> Result<Option<Tensor>> {
-        let width = dims[dims.len() - 1];
-        let embed =
-            |at: &Vec<f64>| embedding_at(&self.ready.plan(0).embed, width, at, params, device);
-        let tables: Vec<Tensor> = self
-            .embed
-            .iter()
-            .filter_map(|at| embed(at).transpose())
-            .collect::<farspan_attention::Result<_>>()?;
-        Ok(match tables.as_slice() {
-            [] => None,
-            [one] => Some(one.broadcast_as(dims)?),
-            many => Some(Tensor::cat(&many.iter().collect::<Vec<_>>(), 0)?.reshape(dims)?),
-        })
-    }
-
-    /// Attention of one layer over all windows at once, or window by window where each has its own positions. `qkv` is
-    /// packed; `input` is the layer's, for plans that read it; `carried` has one entry for each of
-    /// [`rows`](Standing::rows).
-    pub(crate) fn attend(
-        &self,
-        layer: usize,
-        (qkv, input): (&Tensor, Option<&Tensor>),
-        params: &Params,
-        mask: &Mask,
-        carried: &mut [Params],
-    ) -> Result<(Tensor, &'static str)> {
-        let mut attend = |row: usize, qkv: &Tensor, input: Option<&Tensor>| {
-            let prepared = self.layer(layer, row);
-            let mut params = params.clone();
-            params.append(&mut carried[row]);
-            if let Some(input) = input {
-                params.insert(INPUT.into(), input.clone());
-            }
-            let out = attend_packed(qkv, prepared, &params, mask, Implementation::Auto)?;
-            carried[row] = out.carried;
-            Ok::<_, crate::Error>((out.output, out.implementation))
-        };
-        if self.own.len() <= 1 {
-            return attend(0, qkv, input);
-        }
-        let rows: Vec<_> = (0..self.own.len())
-            .map(|row| {
-                let input = input.map(|input| input.narrow(0, row, 1)).transpose()?;
-                attend(row, &qkv.narrow(0, row, 1)?, input.as_ref())
-            })
-            .collect::<Result<_>>()?;
-        let outputs: Vec<&Tensor> = rows.iter().map(|(output, _)| output).collect();
-        Ok((Tensor::cat(&outputs, 0)?, rows[0].1))
-    }
 }
 
 /// Whether a pass is recorded for gradients. Without, activations are freed as soon as they are used.
@@ -573,7 +394,7 @@ impl Model for Decoder {
 
     fn hidden(&self, batch: &Batch, ready: &Ready, pass: Pass) -> Result<Hidden> {
         let Geometry { layers, width, .. } = self.shape.geometry;
-        let (rows, len, tokens) = (batch.rows, ready.len, &batch.tokens);
+        let (rows, len, tokens) = (batch.rows, ready.len(), &batch.tokens);
         let standing = Standing::new(
             &self.shape.geometry,
             &self.texts,
@@ -590,30 +411,37 @@ impl Model for Decoder {
         }
         let mut implementation = "none";
         let mut carried = vec![Params::new(); standing.rows()];
+        let mask = Mask::causal();
         for layer in 0..layers {
             let at = |part: &str| self.weight(&format!("model.layers.{layer}.{part}.weight"), pass);
-            let (norm, weight) = (at("input_layernorm"), at("self_attn.qkv_proj"));
-            let plan = ready.plan(layer);
-            // Only schemes that read or change the layer's input need it apart from the projection.
-            let (h, qkv) = if plan.reads_input() || plan.infused {
-                let h = ops::rms_norm(&x, &norm, NORM_EPS)?;
-                let qkv = match added.as_ref().filter(|_| plan.infused) {
-                    Some(added) => self.infused(&h, added, &weight)?,
-                    None => ops::linear(&h, &weight)?,
-                };
-                (Some(h), qkv)
-            } else {
-                (None, ops::norm_linear(&x, &norm, &weight, NORM_EPS)?)
+            let (norm, qkv) = (at("input_layernorm"), at("self_attn.qkv_proj"));
+            let half = Half {
+                norm: &norm,
+                qkv: &qkv,
+                out: &at("self_attn.o_proj"),
+                eps: NORM_EPS,
             };
             let params = self.scheme_params(ready, layer, pass);
-            let (input, mask) = (h.as_ref(), Mask::causal());
-            let (output, ran) =
-                standing.attend(layer, (&qkv, input), &params, &mask, &mut carried)?;
+            let plan = ready.plan(layer);
+            let infused = added.as_ref().filter(|_| plan.infused);
+            let ran;
+            // Only schemes that read or change the layer's input need it apart from the projection.
+            (x, ran) = if plan.reads_input() || infused.is_some() {
+                let h = ops::rms_norm(&x, &norm, NORM_EPS)?;
+                let qkv = match infused {
+                    Some(added) => self.infused(&h, added, &qkv)?,
+                    None => ops::linear(&h, &qkv)?,
+                };
+                let input = (&qkv, Some(&h));
+                let (output, ran) = standing.attend(layer, input, &params, &mask, &mut carried)?;
+                (ops::linear_add(&x, &output, half.out)?, ran)
+            } else {
+                standing.attend_half(layer, &x, &half, &params, &mask, &mut carried)?
+            };
             // The slowest is what a reader of the record wants to know of.
             if implementation != "composed" {
                 implementation = ran;
             }
-            x = ops::linear_add(&x, &output, &at("self_attn.o_proj"))?;
             let (norm, gate_up) = (at("post_attention_layernorm"), at("mlp.gate_up_proj"));
             x = ops::feed_forward(&x, &norm, &gate_up, &at("mlp.down_proj"), NORM_EPS)?;
         }

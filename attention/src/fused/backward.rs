@@ -105,6 +105,10 @@ impl Kernel for Backward<'_, '_> {
                 };
                 self.load(s, &mut block);
                 for tile in self.call.tiles(block.rows.clone()) {
+                    let floor = block.normalisers.iter().copied();
+                    if self.call.is_weightless(&tile, head, self.scratch, floor) {
+                        continue;
+                    }
                     self.call.raw_scores(s, &tile, head, self.scratch);
                     self.differentiate(s, &block, &tile, &mut sums);
                     self.products(s, &tile);

@@ -5,14 +5,16 @@
 //! enter through tables, or through a lookup or network whose input is no table; the kernel adds up one gradient per
 //! place of a table, and the chain rule back to the parameters happens in f64 afterwards.
 
-use super::columns::{Column, Columns, Places};
+use super::columns::{Columns, Places};
+use super::lower::Builder;
 use super::product::LANES;
 use super::rotate::Angles;
 use super::tile::ROWS;
-use crate::expr::{Binary, Expr, ParamValues, Side, Tile, Unary};
+use super::values::Lanes;
+use crate::Result;
+use crate::expr::{Binary, Expr, ParamValues, Tile, Unary};
 use crate::plan::Pairing;
 use crate::prepared::{Bias, Prepared};
-use crate::{Error, Result};
 use std::ops::Range;
 
 /// Keys of one tile.
@@ -66,9 +68,9 @@ pub(super) enum Step {
         per_head: bool,
         index: usize,
     },
-    /// A network; its w1, b1, w2, b2 follow each other in [`Compiled::weights`].
+    /// A network, by number among [`Compiled::networks`].
     Net {
-        first: usize,
+        network: usize,
         input: usize,
     },
 }
@@ -116,35 +118,13 @@ pub(crate) struct Compiled {
     pub(super) query_scale: Option<usize>,
     /// Parameters that steps read directly, and whether they are learned.
     pub(super) weights: Vec<(String, bool)>,
-    constants: ParamValues,
+    /// Numbers of the networks' first weights: w1, b1, w2, b2 follow each other.
+    pub(super) networks: Vec<usize>,
+    pub(super) constants: ParamValues,
     /// Whether the score hides a whole tile, whatever is learned: \[blocks, tiles\]; empty if it never does.
     hidden: Vec<bool>,
     /// Values of the tables that nothing learned enters.
-    ready: Vec<Option<Lanes>>,
-}
-
-/// Values of a table in f32: one row for all heads or one per head, and per batch entry for token vectors, padded so
-/// that whole tiles may be read.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Lanes {
-    values: Vec<f32>,
-    /// From one batch entry to the next, and from one head to the next; 0 where all share.
-    strides: (usize, usize),
-    len: usize,
-}
-
-impl Lanes {
-    pub(super) fn row(&self, batch: usize, head: usize) -> &[f32] {
-        &self.values[batch * self.strides.0 + head * self.strides.1..][..self.len]
-    }
-}
-
-/// Parameters and tables of one call.
-#[derive(Debug)]
-pub(super) struct Values {
-    pub(super) params: ParamValues,
-    pub(super) tables: Vec<Lanes>,
-    pub(super) weights: Vec<Vec<f32>>,
+    pub(super) ready: Vec<Option<Lanes>>,
 }
 
 impl Compiled {
@@ -158,6 +138,7 @@ impl Compiled {
             steps: Vec::new(),
             tables: Vec::new(),
             weights: Vec::new(),
+            networks: Vec::new(),
             turns: Vec::new(),
         };
         let bias = match prepared.bias() {
@@ -220,6 +201,7 @@ impl Compiled {
             tables: builder.tables,
             query_scale,
             weights: builder.weights,
+            networks: builder.networks,
             constants: prepared.constants().clone(),
             hidden: hidden_tiles(prepared),
             ready: Vec::new(),
@@ -242,33 +224,6 @@ impl Compiled {
     /// Query heads that read one key/value head.
     pub(super) fn group(&self) -> usize {
         self.heads / self.kv_heads
-    }
-
-    /// Values for a call; `learned` holds the parameters that are not constants of the plan.
-    pub(super) fn values(&self, learned: ParamValues) -> Result<Values> {
-        let mut params = self.constants.clone();
-        params.extend(learned);
-        let table = |(table, ready): (&Table, &Option<Lanes>)| match (ready, &table.token) {
-            (Some(ready), _) => Ok(ready.clone()),
-            (None, Some(name)) => self.token_lanes(table, name, &params),
-            (None, None) => self.tabulate(table, &params),
-        };
-        let tables = self
-            .tables
-            .iter()
-            .zip(&self.ready)
-            .map(table)
-            .collect::<Result<_>>()?;
-        let weight = |(name, _): &(String, bool)| match params.get(name) {
-            Some(values) => Ok(values.iter().map(|x| *x as f32).collect()),
-            None => Err(Error::expr(format!("no parameter {name:?}"))),
-        };
-        let weights = self.weights.iter().map(weight).collect::<Result<_>>()?;
-        Ok(Values {
-            params,
-            tables,
-            weights,
-        })
     }
 
     /// Places of a table, without padding.
@@ -295,7 +250,7 @@ impl Compiled {
         }
     }
 
-    fn positions(&self, axis: Axis) -> Places {
+    pub(super) fn positions(&self, axis: Axis) -> Places {
         let position = |t: usize| self.positions.as_ref().map_or(t as f64, |at| at[t]);
         let range = |first: usize, n: usize| (first..first + n).map(position).collect();
         let n = self.places(axis);
@@ -322,7 +277,12 @@ impl Compiled {
         }
     }
 
-    fn columns<'a>(&self, places: &'a Places, head: usize, params: &'a ParamValues) -> Columns<'a> {
+    pub(super) fn columns<'a>(
+        &self,
+        places: &'a Places,
+        head: usize,
+        params: &'a ParamValues,
+    ) -> Columns<'a> {
         Columns {
             places,
             n: self.reach,
@@ -330,80 +290,6 @@ impl Compiled {
             heads: self.heads,
             params,
         }
-    }
-
-    fn tabulate(&self, table: &Table, params: &ParamValues) -> Result<Lanes> {
-        let places = self.positions(table.axis);
-        let len = self.padded_places(table.axis);
-        let rows = if table.per_head { self.heads } else { 1 };
-        let mut values = vec![0.0; rows * len];
-        for (head, row) in values.chunks_exact_mut(len.max(1)).enumerate() {
-            let column: Column = self.columns(&places, head, params).eval(&table.expr)?;
-            for (place, x) in row[..places.i.len()].iter_mut().enumerate() {
-                *x = column.at(place) as f32;
-            }
-        }
-        let strides = (0, if table.per_head { len } else { 0 });
-        Ok(Lanes {
-            values,
-            strides,
-            len,
-        })
-    }
-
-    /// A token vector (batch, heads, places) with its rows padded.
-    fn token_lanes(&self, table: &Table, name: &str, params: &ParamValues) -> Result<Lanes> {
-        let (places, len) = (self.places(table.axis), self.padded_places(table.axis));
-        let given = params.get(name).map_or(&[][..], Vec::as_slice);
-        let per_entry = (self.heads * places).max(1);
-        if given.is_empty() || !given.len().is_multiple_of(per_entry) {
-            let why = format!(
-                "token vector {name}: expected {} heads of {places} values per batch entry, found {} values",
-                self.heads,
-                given.len()
-            );
-            return Err(Error::expr(why));
-        }
-        let mut values = vec![0.0; given.len() / places * len];
-        let rows = values.chunks_exact_mut(len).zip(given.chunks_exact(places));
-        for (row, given) in rows {
-            row.iter_mut()
-                .zip(given)
-                .for_each(|(x, given)| *x = *given as f32);
-        }
-        Ok(Lanes {
-            values,
-            strides: (self.heads * len, len),
-            len,
-        })
-    }
-
-    /// Adds to `into` what the gradients of a table's places (one row per head) say about the parameters.
-    pub(super) fn chain(
-        &self,
-        table: &Table,
-        mut sums: Vec<Vec<f64>>,
-        params: &ParamValues,
-        into: &mut ParamValues,
-    ) -> Result<()> {
-        let places = self.positions(table.axis);
-        if !table.per_head {
-            // All heads read the same values.
-            for head in 1..sums.len() {
-                let (first, rest) = sums.split_at_mut(head);
-                first[0]
-                    .iter_mut()
-                    .zip(&rest[0])
-                    .for_each(|(sum, x)| *sum += x);
-            }
-            sums.truncate(1);
-        }
-        for (head, mut sums) in sums.into_iter().enumerate() {
-            sums.truncate(places.i.len());
-            self.columns(&places, head, params)
-                .backward(&table.expr, sums, into)?;
-        }
-        Ok(())
     }
 }
 
@@ -438,137 +324,4 @@ fn hidden_tiles(prepared: &Prepared) -> Vec<bool> {
         .iter()
         .flat_map(|block| tiles.iter().map(move |tile| hides(block, tile)))
         .collect()
-}
-
-struct Builder<'a> {
-    constants: &'a ParamValues,
-    /// Whether equal distances in tokens are equal distances in positions.
-    regular: bool,
-    /// The expression that each step computes.
-    exprs: Vec<Expr>,
-    steps: Vec<Step>,
-    tables: Vec<Table>,
-    weights: Vec<(String, bool)>,
-    /// Numbers of the turns in use.
-    turns: Vec<usize>,
-}
-
-impl Builder<'_> {
-    /// The step that computes `expr`; equal expressions share one.
-    fn lower(&mut self, expr: &Expr) -> Result<usize> {
-        if let Some(step) = self.exprs.iter().position(|known| known == expr) {
-            return Ok(step);
-        }
-        let step = match axis(expr) {
-            Some(Axis::Distance) if !self.regular => self.step(expr)?,
-            Some(axis) => Step::Table(self.table(expr, axis)),
-            None => self.step(expr)?,
-        };
-        self.exprs.push(expr.clone());
-        self.steps.push(step);
-        Ok(self.steps.len() - 1)
-    }
-
-    fn step(&mut self, expr: &Expr) -> Result<Step> {
-        Ok(match expr {
-            Expr::Raw(turn) => {
-                let known = self.turns.iter().position(|known| known == turn);
-                Step::Raw(known.unwrap_or_else(|| {
-                    self.turns.push(*turn);
-                    self.turns.len() - 1
-                }))
-            }
-            Expr::Unary(op, x) => Step::Unary(*op, self.lower(x)?),
-            Expr::Binary(op, x, y) => Step::Binary(*op, self.lower(x)?, self.lower(y)?),
-            Expr::Select {
-                a,
-                b,
-                then,
-                otherwise,
-            } => Step::Select {
-                a: self.lower(a)?,
-                b: self.lower(b)?,
-                then: self.lower(then)?,
-                otherwise: self.lower(otherwise)?,
-            },
-            Expr::Lookup {
-                table,
-                per_head,
-                index,
-            } => Step::Lookup {
-                index: self.lower(index)?,
-                weight: self.weight(table),
-                per_head: *per_head,
-            },
-            Expr::Net { name, input } => {
-                let input = self.lower(input)?;
-                let parts = ["w1", "b1", "w2", "b2"].map(|part| format!("{name}.{part}"));
-                let first = match self
-                    .weights
-                    .iter()
-                    .position(|(known, _)| *known == parts[0])
-                {
-                    // A lookup in a part of a network would break the row of four.
-                    Some(first) if self.weights.get(first + 3).is_some_and(|w| w.0 == parts[3]) => {
-                        first
-                    }
-                    _ => {
-                        let first = self.weights.len();
-                        for part in parts {
-                            let learned = !self.constants.contains_key(&part);
-                            self.weights.push((part, learned));
-                        }
-                        first
-                    }
-                };
-                Step::Net { first, input }
-            }
-            leaf => {
-                return Err(Error::expr(format!(
-                    "{leaf} is not known to the fused kernel"
-                )));
-            }
-        })
-    }
-
-    fn weight(&mut self, name: &str) -> usize {
-        if let Some(place) = self.weights.iter().position(|(known, _)| known == name) {
-            return place;
-        }
-        self.weights
-            .push((name.to_string(), !self.constants.contains_key(name)));
-        self.weights.len() - 1
-    }
-
-    fn table(&mut self, expr: &Expr, axis: Axis) -> usize {
-        let learned = |name: &String| !self.constants.contains_key(name);
-        self.tables.push(Table {
-            expr: expr.clone(),
-            axis,
-            per_head: expr.depends_on_head(),
-            learned: expr.param_names().iter().any(learned) || !expr.token_names().is_empty(),
-            token: match expr {
-                Expr::Token(name, side) => Some(format!("{name}@{side}")),
-                _ => None,
-            },
-        });
-        self.tables.len() - 1
-    }
-}
-
-/// The one thing that an expression depends on; `None` if it is more than one.
-fn axis(expr: &Expr) -> Option<Axis> {
-    match expr {
-        Expr::Token(_, Side::Query) => return Some(Axis::Query),
-        Expr::Token(_, Side::Key) => return Some(Axis::Key),
-        _ if expr.any(&|part| matches!(part, Expr::Raw(_) | Expr::Token(..))) => return None,
-        _ => {}
-    }
-    let reads = |atom: &Expr| expr.any(&|part| part == atom);
-    match (reads(&Expr::Query), reads(&Expr::Key)) {
-        (false, false) => Some(Axis::Fixed),
-        (true, false) => Some(Axis::Query),
-        (false, true) => Some(Axis::Key),
-        (true, true) => expr.is_shift_invariant().then_some(Axis::Distance),
-    }
 }

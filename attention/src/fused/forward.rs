@@ -81,7 +81,12 @@ fn block<S: Simd>(
     };
     scratch.sums.fill(0.0);
     let width = scratch.width;
-    for tile in call.tiles(rows.clone()) {
+    // Near keys first: under a bias that falls with distance, their scores show that far ones have no weight.
+    for tile in call.tiles(rows.clone()).rev() {
+        let floor = running.largest[..rows.len()].iter().copied();
+        if call.is_weightless(&tile, head, scratch, floor) {
+            continue;
+        }
         call.raw_scores(s, &tile, head, scratch);
         // Two passes over the rows: the maximum of one would otherwise hold up its own exponentials.
         for r in 0..rows.len() {

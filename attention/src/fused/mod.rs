@@ -11,14 +11,22 @@ mod backward;
 mod columns;
 mod compile;
 mod forward;
+mod half;
+mod lower;
+mod network;
+mod node;
 mod op;
 mod product;
 mod program;
 mod rotate;
+mod rowwise;
 mod tile;
+mod values;
 mod view;
+mod weightless;
 
 pub(crate) use compile::Compiled;
+pub(crate) use half::attend_half;
 pub(crate) use op::{attend, attend_packed};
 
 use crate::hook::Stage;

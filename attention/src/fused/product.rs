@@ -5,6 +5,7 @@
     reason = "the inner loop reads without bounds checks; `run` checks all of them first"
 )]
 
+use super::tile::ROW_STEP;
 use crate::ops::simd::{Kernel, Simd};
 use std::ops::Range;
 
@@ -100,30 +101,53 @@ impl Kernel for Product<'_> {
             from,
             inner,
         };
-        let mut at = 0;
-        // SAFETY: the assertions cover the largest index of each operand, and `at` plus the width of a tile never
-        // exceeds `cols`.
+        // SAFETY: the assertions cover the largest index of each operand.
         unsafe {
-            if S::LANES == LANES {
-                // Four vectors are better taken two and two than three and one.
-                while at + 3 * LANES <= cols && at + 4 * LANES != cols {
-                    tile::<S, STRIP, 3>(s, operands, 0, at);
-                    at += 3 * LANES;
-                }
-                while at + 2 * LANES <= cols {
-                    tile::<S, STRIP, 2>(s, operands, 0, at);
-                    at += 2 * LANES;
-                }
-                if at < cols {
-                    tile::<S, STRIP, 1>(s, operands, 0, at);
-                }
-            } else {
-                // Sixteen registers hold no more.
-                while at < cols {
-                    tile::<S, 4, 2>(s, operands, 0, at);
-                    tile::<S, 4, 2>(s, operands, 4, at);
-                    at += LANES;
-                }
+            match a_row {
+                1 => rows::<S, 1>(s, operands, cols),
+                32 => rows::<S, 32>(s, operands, cols),
+                64 => rows::<S, 64>(s, operands, cols),
+                128 => rows::<S, 128>(s, operands, cols),
+                ROW_STEP => rows::<S, ROW_STEP>(s, operands, cols),
+                _ => rows::<S, ANY>(s, operands, cols),
+            }
+        }
+    }
+}
+
+/// Stands for a distance between rows that is known at run time only.
+const ANY: usize = 0;
+
+/// All columns. `A` is `a_row` where the compiler is to know it: eight rows at known distances need one pointer, at
+/// unknown ones more than the processor has registers.
+///
+/// # Safety
+/// `STRIP` rows and `cols` columns, a multiple of [`LANES`], lie inside the operands, as [`tile`] says; `A` is `a_row`
+/// or [`ANY`].
+#[inline(always)]
+unsafe fn rows<S: Simd, const A: usize>(s: S, operands: Operands, cols: usize) {
+    let mut at = 0;
+    // SAFETY: `at` plus the width of a tile never exceeds `cols`.
+    unsafe {
+        if S::LANES == LANES {
+            // Four vectors are better taken two and two than three and one.
+            while at + 3 * LANES <= cols && at + 4 * LANES != cols {
+                tile::<S, A, STRIP, 3>(s, operands, 0, at);
+                at += 3 * LANES;
+            }
+            while at + 2 * LANES <= cols {
+                tile::<S, A, STRIP, 2>(s, operands, 0, at);
+                at += 2 * LANES;
+            }
+            if at < cols {
+                tile::<S, A, STRIP, 1>(s, operands, 0, at);
+            }
+        } else {
+            // Sixteen registers hold no more.
+            while at < cols {
+                tile::<S, A, 4, 2>(s, operands, 0, at);
+                tile::<S, A, 4, 2>(s, operands, 4, at);
+                at += LANES;
             }
         }
     }
@@ -146,9 +170,10 @@ struct Operands {
 /// `R` rows from `row` on, and `W` vectors of columns from `col` on.
 ///
 /// # Safety
-/// These lie inside `c` and `from`, and `inner` steps of them inside `a` and `b`; `c` overlaps neither.
+/// These lie inside `c` and `from`, and `inner` steps of them inside `a` and `b`; `c` overlaps neither. `A` is as in
+/// [`rows`].
 #[inline(always)]
-unsafe fn tile<S: Simd, const R: usize, const W: usize>(
+unsafe fn tile<S: Simd, const A: usize, const R: usize, const W: usize>(
     s: S,
     operands: Operands,
     row: usize,
@@ -165,6 +190,7 @@ unsafe fn tile<S: Simd, const R: usize, const W: usize>(
         from,
         inner,
     } = operands;
+    let a_row = if A == ANY { a_row } else { A };
     let (mut a, mut b) = (a.wrapping_add(row * a_row), b.wrapping_add(col));
     // SAFETY: the caller vouches for all of these.
     unsafe {
@@ -210,7 +236,7 @@ mod tests {
     #[test]
     fn equals_the_triple_loop() {
         for (inner, cols) in [(0, 16), (1, 16), (7, 32), (64, 48), (5, 112), (33, 80)] {
-            for (a_row, a_step) in [(inner + 3, 1), (1, STRIP + 1)] {
+            for (a_row, a_step) in [(inner + 3, 1), (1, STRIP + 1), (64, 1), (ROW_STEP, 1)] {
                 for start in 0..3 {
                     let f32s = |seed, n| {
                         noise(seed, n)

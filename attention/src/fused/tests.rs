@@ -9,6 +9,8 @@ use crate::{DType, Device, Tensor, Var};
 use proptest::prelude::*;
 
 mod bf16;
+mod far;
+mod layer;
 
 /// f32 against f64 over sums of at most a few hundred terms.
 const TOLERANCE: f64 = 1e-4;
@@ -288,80 +290,6 @@ fn nan_reaches_what_sees_it_and_nothing_before() {
         assert!(
             input == 0 || after.iter().any(|x| x.is_nan()),
             "input {input}"
-        );
-    }
-}
-
-/// Output and gradients of the packed call: qkv, then the parameters.
-fn packed(plan: &Plan, which: Implementation) -> Vec<Vec<f32>> {
-    let (batch, n, dim) = (3, 70, 8);
-    let prepared = Prepared::new(plan, &geometry(4, 2, dim), 0..n, 0..n, &Device::cpu()).unwrap();
-    let qkv = Var::new(random(5, &[batch, n, 8 * dim])).unwrap();
-    let vars: Vec<Var> = plan
-        .params
-        .iter()
-        .enumerate()
-        .map(|(i, spec)| Var::new(random(20 + i as u64, &spec.shape).abs().unwrap()).unwrap())
-        .collect();
-    let names = plan.params.iter().map(|spec| spec.name.clone());
-    let params: Params = names
-        .zip(vars.iter().map(|var| var.tensor().clone()))
-        .collect();
-    let out = attend_packed(qkv.tensor(), &prepared, &params, &Mask::causal(), which).unwrap();
-    assert_eq!(out.output.dims(), [batch, n, 4 * dim]);
-    let loss = out
-        .output
-        .mul(&random(6, &[batch, n, 4 * dim]))
-        .unwrap()
-        .sum_all()
-        .unwrap();
-    let gradients = loss.backward().unwrap();
-    let mut all = vec![
-        out.output.to_flat().unwrap(),
-        gradients.get(&qkv).unwrap().to_flat().unwrap(),
-    ];
-    all.extend(
-        vars.iter()
-            .map(|var| gradients.get(var).unwrap().to_flat::<f32>().unwrap()),
-    );
-    all
-}
-
-#[test]
-fn packed_equals_composed() {
-    for plan in plans(4, 8) {
-        let (fused, composed) = (
-            packed(&plan, Implementation::Fused),
-            packed(&plan, Implementation::Composed),
-        );
-        for (part, (x, y)) in fused.iter().zip(&composed).enumerate() {
-            let size = y.iter().fold(1.0f32, |size, y| size.max(y.abs()));
-            for (x, y) in x.iter().zip(y) {
-                assert!(
-                    (x - y).abs() < 1e-4 * size,
-                    "{}, part {part}: {x}, {y}",
-                    plan.score
-                );
-            }
-        }
-    }
-}
-
-#[test]
-fn results_do_not_depend_on_the_number_of_threads() {
-    let run = |plan: &Plan, threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
-        pool.install(|| packed(plan, Implementation::Fused))
-    };
-    for plan in plans(4, 8) {
-        let one = run(&plan, 1);
-        assert!(
-            one == run(&plan, 2) && one == run(&plan, 3),
-            "{}",
-            plan.score
         );
     }
 }

@@ -1,9 +1,12 @@
 //! What the forward and the backward pass share: one call, one thread's buffers, and the scores of a tile.
 
-use super::compile::{Compiled, KEYS, Score, Values};
+use super::compile::{Compiled, KEYS, Score};
 use super::product::{LANES, Product, STRIP, Start, padded, parts};
-use super::program::{Place, Raws, Steps, add};
+use super::program::{Place, Raws, Steps};
+use super::rowwise::add;
+use super::values::Values;
 use super::view::Source;
+use super::weightless::longest_row;
 use crate::mask::Mask;
 use crate::ops::simd::Simd;
 use std::ops::Range;
@@ -39,6 +42,10 @@ pub(super) struct Scratch {
     pub(super) kt: Vec<Vec<f32>>,
     /// Values, \[keys, width\].
     pub(super) v: Vec<f32>,
+    /// By tile: an upper bound of the length of its keys of the first turn; ∞ where a key or value is no finite number.
+    pub(super) longest_key: Vec<f32>,
+    /// The same of a block's queries.
+    pub(super) longest_query: f32,
     /// By turn: rotated and scaled queries of a block, \[ROWS, width\].
     pub(super) q: Vec<Vec<f32>>,
     /// Sums over keys for a block, \[ROWS, width\].
@@ -63,6 +70,8 @@ impl Scratch {
             k: many(turns, keys * width),
             kt: many(turns, tiles * compiled.head_dim * KEY_STEP),
             v: vec![0.0; keys * width],
+            longest_key: vec![0.0; tiles],
+            longest_query: 0.0,
             q: many(turns, ROWS * width),
             sums: vec![0.0; ROWS * width],
             s: many(turns.max(1), ROWS * ROW_STEP),
@@ -105,7 +114,7 @@ impl<'a> Call<'a> {
 
     /// The tiles of a block of queries.
     #[inline(always)]
-    pub(super) fn tiles(&self, rows: Range<usize>) -> impl Iterator<Item = Tile> {
+    pub(super) fn tiles(&self, rows: Range<usize>) -> impl DoubleEndedIterator<Item = Tile> {
         let reach = self.reachable(&rows);
         let (mask, c) = (self.mask, self.compiled);
         let first = reach.start / KEYS * KEYS;
@@ -170,6 +179,15 @@ impl<'a> Call<'a> {
         for (j, row) in scratch.v.chunks_exact_mut(width).take(c.keys).enumerate() {
             self.v.copy((batch, head, j), &mut row[..c.head_dim]);
         }
+        if let (Score::Biased(_), Some(k)) = (c.score, scratch.k.first()) {
+            let tiles = k.chunks(KEYS * width).zip(scratch.v.chunks(KEYS * width));
+            for ((k, v), longest) in tiles.zip(&mut scratch.longest_key) {
+                *longest = match v.iter().all(|x| x.is_finite()) {
+                    true => longest_row(k, width),
+                    false => f32::INFINITY,
+                };
+            }
+        }
     }
 
     /// The factor of a query's raw scores.
@@ -199,6 +217,9 @@ impl<'a> Call<'a> {
                 turn.query.turn((head, i), turn.pairing, scale, x, y);
             }
             q[rows.len() * width..rows.len().next_multiple_of(STRIP) * width].fill(0.0);
+        }
+        if let (Score::Biased(_), Some(q)) = (self.compiled.score, scratch.q.first()) {
+            scratch.longest_query = longest_row(&q[..rows.len() * width], width);
         }
     }
 

@@ -145,6 +145,20 @@ pub(crate) fn for_chunks(out: &mut [f32], size: usize, job: impl Fn(usize, &mut 
     }
 }
 
+/// What `job(index, chunk)` gives for chunks of `size` elements, in order, on several threads if that pays.
+pub(crate) fn collect_chunks<T: Send>(
+    data: &mut [f32],
+    size: usize,
+    job: impl Fn(usize, &mut [f32]) -> T + Sync + Send,
+) -> Vec<T> {
+    let each = |(index, chunk): (usize, &mut [f32])| job(index, chunk);
+    if parallel(data.len()) {
+        data.par_chunks_mut(size).enumerate().map(each).collect()
+    } else {
+        data.chunks_mut(size).enumerate().map(each).collect()
+    }
+}
+
 /// `job(index)` for `0..n`, in order of the index, on several threads if a job over `elements` should be.
 pub(crate) fn collect<T: Send>(
     n: usize,

@@ -1,23 +1,21 @@
 //! The feed-forward half of a pre-norm decoder layer as one operation.
 //!
 //! As separate operations, every gradient in between would be filled with zeros, added to and written once more by
-//! candle's backward pass, and every activation kept. Here rows go through in blocks, on one thread each, and the only
-//! activation that is kept is the input of the gate.
+//! candle's backward pass, and every activation kept. Here the only activation that is kept is the input of the gate,
+//! and its gradient takes its place.
 //!
 //! Two nodes, as in fused attention: a node of candle has at most three operands. The first takes the weights and gives
 //! a token of one element, the second takes the rows and the token; its backward pass computes everything and leaves
 //! the weights' gradients for the first.
 
-use super::bridge::{Floats, collect, floats, ours, tensor};
-use super::linear::{View, add_product, linear, product_alone};
-use super::norm::{self, rms_norm};
+use super::bridge::{Floats, floats, for_chunks, ours, tensor};
+use super::linear::{View, add_product, linear, product};
+use super::norm::rms_norm;
+use super::norm_linear;
 use super::swiglu::{self, swiglu};
 use crate::{Error, Result, Tensor};
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Tensor as Candle};
 use std::sync::{Arc, Mutex};
-
-/// Rows of one job: few enough for several jobs in a training step, enough for a matrix product to be worth its packing.
-const ROWS: usize = 512;
 
 /// `x + down · swiglu(gate_up · rms_norm(x))`: x (…, width), norm (width), gate_up (2 · hidden, width), down (width,
 /// hidden) -> (…, width).
@@ -52,7 +50,7 @@ pub fn feed_forward(
         weights: weights.each_ref().map(Candle::detach),
         eps: eps as f32,
         recorded: x.track_op() || weights.iter().any(Candle::track_op),
-        gates: Mutex::default(),
+        gate: Mutex::default(),
         gradients: Mutex::default(),
     });
     let [norm, gate_up, down] = &weights;
@@ -67,8 +65,8 @@ struct Node {
     eps: f32,
     /// Whether a backward pass may follow.
     recorded: bool,
-    /// gate_up · rms_norm(x) from the forward pass, block by block.
-    gates: Mutex<Arc<Vec<Vec<f32>>>>,
+    /// gate_up · rms_norm(x) from the forward pass, for the backward pass.
+    gate: Mutex<Option<Vec<f32>>>,
     /// Gradients of the weights, from one node's backward pass to the other's.
     gradients: Mutex<Vec<Candle>>,
 }
@@ -83,65 +81,50 @@ struct Numbers<'a> {
 }
 
 impl Numbers<'_> {
-    fn width(&self) -> usize {
-        self.norm.len()
+    fn gate(&self, x: &[f32]) -> Vec<f32> {
+        norm_linear::forward(x, self.norm, self.gate_up, self.eps)
     }
 
-    fn hidden(&self) -> usize {
-        self.down.len() / self.width()
-    }
-
-    /// (input of the gate, output) of a block of rows.
-    fn forward(&self, x: &[f32]) -> (Vec<f32>, Vec<f32>) {
-        let (w, f, rows) = (self.width(), self.hidden(), x.len() / self.width());
-        let mut h = vec![0.0; x.len()];
-        norm::forward(x, self.norm, self.eps, &mut h);
-        let mut gate = vec![0.0; rows * 2 * f];
-        let gate_up = View::rows(self.gate_up, 2 * f, w).transposed();
-        product_alone(&mut gate, View::rows(&h, rows, w), gate_up, false);
-        let mut a = vec![0.0; rows * f];
-        swiglu::forward(&gate, f, &mut a);
-        h.copy_from_slice(x);
+    fn forward(&self, x: &[f32], gate: &[f32]) -> Vec<f32> {
+        let (w, f) = self.sizes();
+        let a = swiglu::forward(gate, f);
+        let mut y = x.to_vec();
         let down = View::rows(self.down, w, f).transposed();
-        product_alone(&mut h, View::rows(&a, rows, f), down, true);
-        (gate, h)
+        add_product(&mut y, View::rows(&a, x.len() / w, f), down);
+        y
     }
 
-    /// Gradients of a block of rows.
-    fn backward(&self, x: &[f32], gate: &[f32], dy: &[f32]) -> Block {
-        let (w, f, rows) = (self.width(), self.hidden(), x.len() / self.width());
-        let mut a = vec![0.0; rows * f];
-        let down = View::rows(self.down, w, f);
-        product_alone(&mut a, View::rows(dy, rows, w), down, false);
-        let mut dgate = vec![0.0; rows * 2 * f];
-        swiglu::backward(gate, &a, f, &mut dgate);
-        swiglu::forward(gate, f, &mut a);
-        let mut dh = vec![0.0; x.len()];
-        let gate_up = View::rows(self.gate_up, 2 * f, w);
-        product_alone(&mut dh, View::rows(&dgate, rows, 2 * f), gate_up, false);
-        let (mut dx, mut dnorm) = (vec![0.0; x.len()], vec![0.0; w]);
-        norm::backward(x, self.norm, &dh, self.eps, &mut dx, &mut dnorm);
-        for (dx, dy) in dx.iter_mut().zip(dy) {
-            *dx += dy;
-        }
-        norm::forward(x, self.norm, self.eps, &mut dh);
-        Block {
-            dx,
-            dnorm,
-            dgate,
-            h: dh,
-            a,
-        }
+    /// Gradients of the rows, and of norm, gate_up and down.
+    fn backward(&self, x: &[f32], mut gate: Vec<f32>, dy: &[f32]) -> (Vec<f32>, [Vec<f32>; 3]) {
+        let (w, f) = self.sizes();
+        let rows = x.len() / w;
+        let dys = View::rows(dy, rows, w);
+        let a = swiglu::forward(&gate, f);
+        let ddown = product(dys.transposed(), View::rows(&a, rows, f));
+        drop(a);
+        let da = product(dys, View::rows(self.down, w, f));
+        swiglu::backward(&mut gate, &da, f);
+        drop(da);
+        let weights = (self.norm, self.gate_up);
+        let (mut dx, dnorm, dgate_up) = norm_linear::backward(x, weights, &gate, self.eps);
+        add_rows(&mut dx, dy);
+        (dx, [dnorm, dgate_up, ddown])
+    }
+
+    /// (width, hidden)
+    fn sizes(&self) -> (usize, usize) {
+        let width = self.norm.len();
+        (width, self.down.len() / width)
     }
 }
 
-/// What the backward pass of a block of rows leaves: its own gradients, and factors of the weights'.
-struct Block {
-    dx: Vec<f32>,
-    dnorm: Vec<f32>,
-    dgate: Vec<f32>,
-    h: Vec<f32>,
-    a: Vec<f32>,
+/// `y += x`
+pub(crate) fn add_rows(y: &mut [f32], x: &[f32]) {
+    const SIZE: usize = 1 << 14;
+    for_chunks(y, SIZE, |part, y| {
+        let x = &x[part * SIZE..][..y.len()];
+        y.iter_mut().zip(x).for_each(|(y, x)| *y += x);
+    });
 }
 
 impl Node {
@@ -160,56 +143,23 @@ impl Node {
     }
 
     fn forward(&self, x: &[f32]) -> candle_core::Result<Vec<f32>> {
-        let blocks = self.with_numbers(|numbers| {
-            let size = ROWS * numbers.width();
-            let job = |block: usize| {
-                let end = x.len().min((block + 1) * size);
-                let (gate, y) = numbers.forward(&x[block * size..end]);
-                (self.recorded.then_some(gate), y)
-            };
-            Ok(collect(x.len().div_ceil(size), x.len(), job))
-        })?;
-        let mut y = Vec::with_capacity(x.len());
-        let mut gates = Vec::with_capacity(blocks.len());
-        for (gate, part) in blocks {
-            y.extend_from_slice(&part);
-            gates.extend(gate);
-        }
-        *lock(&self.gates)? = Arc::new(gates);
-        Ok(y)
+        self.with_numbers(|numbers| {
+            let gate = numbers.gate(x);
+            let y = numbers.forward(x, &gate);
+            *lock(&self.gate)? = self.recorded.then_some(gate);
+            Ok(y)
+        })
     }
 
     /// Returns the gradient of the rows and leaves those of the weights.
     fn backward(&self, x: &[f32], dy: &[f32]) -> candle_core::Result<Vec<f32>> {
-        let gates = lock(&self.gates)?.clone();
+        let gate = lock(&self.gate)?.take();
         self.with_numbers(|numbers| {
-            let size = ROWS * numbers.width();
-            let job = |block: usize| {
-                let range = block * size..x.len().min((block + 1) * size);
-                numbers.backward(&x[range.clone()], &gates[block], &dy[range])
-            };
-            let blocks = collect(gates.len(), x.len(), job);
-            let (w, f) = (numbers.width(), numbers.hidden());
-            let mut dx = Vec::with_capacity(x.len());
-            let mut dnorm = vec![0.0; w];
-            let mut dgate_up = vec![0.0; 2 * f * w];
-            let mut ddown = vec![0.0; w * f];
-            // In the order of the blocks, so that sums do not depend on the number of threads.
-            for (n, block) in blocks.into_iter().enumerate() {
-                let rows = block.dx.len() / w;
-                let dy = View::rows(&dy[n * size..], rows, w).transposed();
-                add_product(&mut ddown, dy, View::rows(&block.a, rows, f));
-                let dgate = View::rows(&block.dgate, rows, 2 * f).transposed();
-                add_product(&mut dgate_up, dgate, View::rows(&block.h, rows, w));
-                dnorm
-                    .iter_mut()
-                    .zip(&block.dnorm)
-                    .for_each(|(s, x)| *s += x);
-                dx.extend_from_slice(&block.dx);
-            }
-            let sums = [dnorm, dgate_up, ddown];
-            let sums = sums.into_iter().zip(&self.weights);
-            let gradients = sums.map(|(sum, weight)| tensor(sum, weight));
+            // A second backward pass through the same graph computes it again.
+            let gate = gate.unwrap_or_else(|| numbers.gate(x));
+            let (dx, gradients) = numbers.backward(x, gate, dy);
+            let gradients = gradients.into_iter().zip(&self.weights);
+            let gradients = gradients.map(|(values, weight)| tensor(values, weight));
             *lock(&self.gradients)? = gradients.collect::<candle_core::Result<_>>()?;
             Ok(dx)
         })

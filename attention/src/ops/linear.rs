@@ -52,12 +52,8 @@ impl CustomOp2 for Linear {
         }
         let shape = Shape::from(dims);
         let rows = shape.elem_count() / out.max(1);
-        let mut y = vec![0.0; rows * out];
-        product(
-            &mut y,
-            View::rows(x, rows, inner),
-            View::rows(weight, out, inner).transposed(),
-        );
+        let weight = View::rows(weight, out, inner).transposed();
+        let y = product(View::rows(x, rows, inner), weight);
         Ok((CpuStorage::F32(y), shape))
     }
 
@@ -144,16 +140,13 @@ fn gradients(
     let rows = dys.get().len() / out.max(1);
     let dy = View::rows(dys.get(), rows, out);
     let dx = if x.track_op() {
-        let mut dx = vec![0.0; rows * inner];
-        product(&mut dx, dy, View::rows(weights.get(), out, inner));
+        let dx = product(dy, View::rows(weights.get(), out, inner));
         Some(tensor(dx, x)?)
     } else {
         None
     };
     let dweight = if weight.track_op() {
-        let mut dweight = vec![0.0; out * inner];
-        let x = View::rows(xs.get(), rows, inner);
-        product(&mut dweight, dy.transposed(), x);
+        let dweight = product(dy.transposed(), View::rows(xs.get(), rows, inner));
         Some(tensor(dweight, weight)?)
     } else {
         None
@@ -200,36 +193,51 @@ impl<'a> View<'a> {
     }
 }
 
-/// `out = a · b`, row-major, on as many threads as pay.
-pub(crate) fn product(out: &mut [f32], a: View<'_>, b: View<'_>) {
-    multiply(out, a, b, false, gemm_threads(a.rows * a.cols * b.cols));
+/// a · b, row-major, on as many threads as pay.
+pub(crate) fn product(a: View<'_>, b: View<'_>) -> Vec<f32> {
+    let n = a.rows * b.cols;
+    let mut out = Vec::with_capacity(n);
+    // SAFETY: there is room for n numbers, and `multiply` has written all of them when the length says so.
+    unsafe {
+        multiply(out.as_mut_ptr(), n, a, b, false);
+        out.set_len(n);
+    }
+    out
+}
+
+/// `out = a · b`, likewise.
+pub(crate) fn product_into(out: &mut [f32], a: View<'_>, b: View<'_>) {
+    // SAFETY: a slice is writable.
+    unsafe { multiply(out.as_mut_ptr(), out.len(), a, b, false) }
 }
 
 /// `out += a · b`, likewise.
 pub(crate) fn add_product(out: &mut [f32], a: View<'_>, b: View<'_>) {
-    multiply(out, a, b, true, gemm_threads(a.rows * a.cols * b.cols));
+    // SAFETY: a slice is readable and writable.
+    unsafe { multiply(out.as_mut_ptr(), out.len(), a, b, true) }
 }
 
-/// `out = a · b` or `out += a · b`, on the calling thread alone.
-pub(crate) fn product_alone(out: &mut [f32], a: View<'_>, b: View<'_>, add: bool) {
-    multiply(out, a, b, add, gemm::Parallelism::None);
-}
-
-fn multiply(out: &mut [f32], a: View<'_>, b: View<'_>, add: bool, threads: gemm::Parallelism) {
+/// # Safety
+/// `len` numbers at `out` are writable, and readable if `add`; nothing else refers to them. All of them are written.
+unsafe fn multiply(out: *mut f32, len: usize, a: View<'_>, b: View<'_>, add: bool) {
     let (m, n, k) = (a.rows, b.cols, a.cols);
     assert_eq!(k, b.rows, "({m}, {k}) times ({}, {n})", b.rows);
-    assert_eq!(out.len(), m * n, "product of ({m}, {k}) and ({k}, {n})");
-    if m * n == 0 {
+    assert_eq!(len, m * n, "product of ({m}, {k}) and ({k}, {n})");
+    if len == 0 {
         return;
     }
+    if k == 0 && !add {
+        // SAFETY: the caller vouches for `len` numbers; all bits 0 are 0.0.
+        return unsafe { out.write_bytes(0, len) };
+    }
     // SAFETY: `View` guarantees rows · cols numbers behind `data` at these steps (both constructors keep the larger
-    // step equal to the other axis); `out` holds m · n numbers, and cannot overlap the borrowed inputs.
+    // step equal to the other axis); the caller vouches for m · n numbers at `out`, which nothing else refers to.
     unsafe {
         gemm::gemm(
             m,
             n,
             k,
-            out.as_mut_ptr(),
+            out,
             1,
             n as isize,
             add,
@@ -244,7 +252,7 @@ fn multiply(out: &mut [f32], a: View<'_>, b: View<'_>, add: bool, threads: gemm:
             false,
             false,
             false,
-            threads,
+            gemm_threads(m * n * k),
         );
     }
 }

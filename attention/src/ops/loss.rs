@@ -1,7 +1,7 @@
 //! Cross-entropy over a vocabulary, a few tokens at a time: the logits of all tokens never exist together.
 
-use super::bridge::{Floats, floats, ours};
-use super::linear::{View, add_product, product};
+use super::bridge::{Floats, collect, collect_chunks, floats, ours};
+use super::linear::{View, add_product, product, product_into};
 use super::simd::{Kernel, Simd, dispatch};
 #[cfg(feature = "wgpu")]
 use crate::wgpu::layers;
@@ -9,8 +9,8 @@ use crate::{Error, Result, Tensor, composed};
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Shape};
 use std::sync::Mutex;
 
-/// Logits held at a time: half a megabyte, so that they stay in the cache of one core.
-const LOGITS: usize = 1 << 17;
+/// Logits held at a time: 8 MiB. Fewer would make matrix products too thin to be worth their packing.
+const LOGITS: usize = 1 << 21;
 
 /// What a model said about one token.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -109,19 +109,14 @@ pub fn token_scores(hidden: &Tensor, head: &Tensor, targets: &[u32]) -> Result<V
     let mut scores = Vec::with_capacity(tokens);
     for start in (0..tokens).step_by(chunk) {
         let n = chunk.min(tokens - start);
-        let mut logits = vec![0.0; n * vocab];
         let part = View::rows(&h.get()[start * width..], n, width);
-        product(
-            &mut logits,
-            part,
-            View::rows(w.get(), vocab, width).transposed(),
-        );
-        for (row, &target) in logits.chunks_exact(vocab).zip(&targets[start..]) {
-            scores.push(dispatch(Score {
-                row,
-                target: target as usize,
-            }));
-        }
+        let logits = product(part, View::rows(w.get(), vocab, width).transposed());
+        scores.extend(collect(n, logits.len(), |i| {
+            dispatch(Score {
+                row: &logits[i * vocab..][..vocab],
+                target: targets[start + i] as usize,
+            })
+        }));
     }
     Ok(scores)
 }
@@ -187,7 +182,7 @@ fn in_vocab(mut targets: impl Iterator<Item = (usize, u32)>, vocab: usize) -> Re
 
 /// Tokens per chunk: a pure function of the vocabulary, so that sums do not depend on the machine's load.
 fn chunk(vocab: usize) -> usize {
-    (LOGITS / vocab).clamp(16, 512)
+    (LOGITS / vocab).clamp(64, 512)
 }
 
 /// Gradients for an upstream gradient of 1.
@@ -230,30 +225,34 @@ impl CrossEntropy {
                 &kept
             };
             let (h, w) = (View::rows(h, n, width), View::rows(head, vocab, width));
-            product(logits, h, w.transposed());
-            for (i, row) in logits.chunks_exact_mut(vocab).enumerate() {
-                let (target, share) = (self.targets[start + i] as usize, self.shares[start + i]);
-                let nll = dispatch(Differentiate {
+            product_into(logits, h, w.transposed());
+            let nll = collect_chunks(logits, vocab, |i, row| {
+                dispatch(Differentiate {
                     row,
-                    target,
-                    share: share as f32,
-                });
-                loss += share * f64::from(nll);
-            }
+                    target: self.targets[start + i] as usize,
+                    share: self.shares[start + i] as f32,
+                })
+            });
+            let shares = &self.shares[start..];
+            loss += nll
+                .iter()
+                .zip(shares)
+                .map(|(nll, share)| share * f64::from(*nll))
+                .sum::<f64>();
             let Some(gradients) = &mut gradients else {
                 continue;
             };
             let dlogits = View::rows(logits, n, vocab);
             add_product(&mut gradients.head, dlogits.transposed(), h);
             if all {
-                product(
+                product_into(
                     &mut gradients.hidden[start * width..][..n * width],
                     dlogits,
                     w,
                 );
             } else {
                 dkept.resize(n * width, 0.0);
-                product(&mut dkept, dlogits, w);
+                product_into(&mut dkept, dlogits, w);
                 for (row, d) in rows.iter().zip(dkept.chunks_exact(width)) {
                     gradients.hidden[row * width..][..width].copy_from_slice(d);
                 }

@@ -6,13 +6,13 @@
 
 pub(crate) mod bridge;
 mod embed;
-mod feed_forward;
+pub(crate) mod feed_forward;
 mod gelu;
 mod layer_norm;
-mod linear;
+pub(crate) mod linear;
 mod loss;
-mod norm;
-mod norm_linear;
+pub(crate) mod norm;
+pub(crate) mod norm_linear;
 mod peak;
 mod running_sum;
 pub(crate) mod simd;

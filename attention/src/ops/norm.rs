@@ -1,6 +1,6 @@
 //! Root-mean-square normalisation (Zhang & Sennrich 2019, arXiv 1910.07467, equation 4).
 
-use super::bridge::{Floats, collect, floats, for_chunks, ours, tensor};
+use super::bridge::{Floats, collect_chunks, floats, for_chunks, ours, tensor};
 use super::simd::{Kernel, Simd, dispatch};
 #[cfg(feature = "wgpu")]
 use crate::wgpu::layers;
@@ -48,12 +48,7 @@ impl CustomOp2 for RmsNorm {
         weight_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let (x, weight) = (floats(x, x_layout)?, floats(weight, weight_layout)?);
-        let size = ROWS * weight.len();
-        let mut y = vec![0.0; x.len()];
-        for_chunks(&mut y, size, |block, y| {
-            let x = &x[block * size..][..y.len()];
-            forward(x, weight, self.eps, y);
-        });
+        let y = forward(x, weight, self.eps);
         Ok((CpuStorage::F32(y), x_layout.shape().clone()))
     }
 
@@ -66,27 +61,46 @@ impl CustomOp2 for RmsNorm {
     ) -> candle_core::Result<(Option<candle_core::Tensor>, Option<candle_core::Tensor>)> {
         let dy = dy.contiguous()?;
         let (xs, weights, dys) = (Floats::of(x)?, Floats::of(weight)?, Floats::of(&dy)?);
-        let (xs, weights, dys) = (xs.get(), weights.get(), dys.get());
-        let width = weights.len();
-        let size = ROWS * width;
-        let blocks = collect(xs.len().div_ceil(size), xs.len(), |block| {
-            let range = block * size..xs.len().min((block + 1) * size);
-            let mut dx = vec![0.0; range.len()];
-            let mut dweight = vec![0.0; width];
-            let (x, dy) = (&xs[range.clone()], &dys[range]);
-            backward(x, weights, dy, self.eps, &mut dx, &mut dweight);
-            (dx, dweight)
-        });
-        let mut dx = Vec::with_capacity(xs.len());
-        let mut dweight = vec![0.0; width];
-        for (part, sums) in blocks {
-            dx.extend_from_slice(&part);
-            for (sum, x) in dweight.iter_mut().zip(sums) {
-                *sum += x;
-            }
-        }
+        let (dx, dweight) = backward(xs.get(), weights.get(), dys.get(), self.eps);
         Ok((Some(tensor(dx, x)?), Some(tensor(dweight, weight)?)))
     }
+}
+
+/// The operation on whole rows.
+pub(crate) fn forward(x: &[f32], weight: &[f32], eps: f32) -> Vec<f32> {
+    let size = ROWS * weight.len();
+    let mut y = vec![0.0; x.len()];
+    for_chunks(&mut y, size, |block, y| {
+        let x = &x[block * size..][..y.len()];
+        dispatch(Forward { x, weight, eps, y });
+    });
+    y
+}
+
+/// Gradients of whole rows and of the weight.
+pub(crate) fn backward(x: &[f32], weight: &[f32], dy: &[f32], eps: f32) -> (Vec<f32>, Vec<f32>) {
+    let width = weight.len();
+    let size = ROWS * width;
+    let mut dx = vec![0.0; x.len()];
+    let blocks = collect_chunks(&mut dx, size, |block, dx| {
+        let range = block * size..block * size + dx.len();
+        let (x, dy) = (&x[range.clone()], &dy[range]);
+        let mut dweight = vec![0.0; width];
+        dispatch(Backward {
+            x,
+            weight,
+            dy,
+            eps,
+            dx,
+            dweight: &mut dweight,
+        });
+        dweight
+    });
+    let mut dweight = vec![0.0; width];
+    for sums in blocks {
+        dweight.iter_mut().zip(sums).for_each(|(sum, x)| *sum += x);
+    }
+    (dx, dweight)
 }
 
 /// Two sums over a row: (Σ x·y·z, Σ x·x).
@@ -100,30 +114,6 @@ fn sums<S: Simd>(s: S, x: &[f32], y: &[f32], z: &[f32]) -> (f32, f32) {
         square = s.fma(vx, vx, square);
     }
     (s.total(product), s.total(square))
-}
-
-/// The operation on whole rows, on this thread.
-pub(super) fn forward(x: &[f32], weight: &[f32], eps: f32, y: &mut [f32]) {
-    dispatch(Forward { x, weight, eps, y });
-}
-
-/// Gradients of whole rows, on this thread; that of the weight is added.
-pub(super) fn backward(
-    x: &[f32],
-    weight: &[f32],
-    dy: &[f32],
-    eps: f32,
-    dx: &mut [f32],
-    dweight: &mut [f32],
-) {
-    dispatch(Backward {
-        x,
-        weight,
-        dy,
-        eps,
-        dx,
-        dweight,
-    });
 }
 
 struct Forward<'a> {

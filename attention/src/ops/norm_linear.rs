@@ -1,13 +1,10 @@
 //! A normalisation and the projection that follows it as one operation: what lies between is never written out.
 
-use super::bridge::{Floats, collect, floats, for_chunks, ours, tensor};
-use super::linear::{View, add_product, linear, product_alone};
+use super::bridge::{Floats, floats, ours, tensor};
+use super::linear::{View, linear, product};
 use super::norm::{self, rms_norm};
 use crate::{Error, Result, Tensor};
 use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor as Candle};
-
-/// Rows of one job, as in [`feed_forward`](super::feed_forward()).
-const ROWS: usize = 512;
 
 /// `rms_norm(x, norm) · weightᵀ`: x (…, width), norm (width), weight (out, width) -> (…, out).
 pub fn norm_linear(x: &Tensor, norm: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
@@ -49,17 +46,9 @@ impl CustomOp3 for NormLinear {
         weight: &CpuStorage,
         weight_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let (out, width) = weight_layout.shape().dims2()?;
+        let (out, _) = weight_layout.shape().dims2()?;
         let (x, norm) = (floats(x, x_layout)?, floats(norm, norm_layout)?);
-        let weight = View::rows(floats(weight, weight_layout)?, out, width).transposed();
-        let mut y = vec![0.0; x.len() / width * out];
-        for_chunks(&mut y, (ROWS * out).max(1), |block, y| {
-            let rows = y.len() / out.max(1);
-            let mut h = vec![0.0; rows * width];
-            let x = &x[block * ROWS * width..][..h.len()];
-            norm::forward(x, norm, self.eps, &mut h);
-            product_alone(y, View::rows(&h, rows, width), weight, false);
-        });
+        let y = forward(x, norm, floats(weight, weight_layout)?, self.eps);
         let mut dims = x_layout.dims().to_vec();
         if let Some(last) = dims.last_mut() {
             *last = out;
@@ -82,34 +71,38 @@ impl CustomOp3 for NormLinear {
             Floats::of(weight)?,
             Floats::of(&dy)?,
         );
-        let (xs, dys) = (xs.get(), dys.get());
-        let (out, width) = weight.dims2()?;
-        let size = ROWS * width;
-        let blocks = collect(xs.len().div_ceil(size), xs.len(), |block| {
-            let x = &xs[block * size..xs.len().min((block + 1) * size)];
-            let rows = x.len() / width;
-            let dy = View::rows(&dys[block * ROWS * out..], rows, out);
-            let mut h = vec![0.0; x.len()];
-            product_alone(&mut h, dy, View::rows(weights.get(), out, width), false);
-            let (mut dx, mut dnorm) = (vec![0.0; x.len()], vec![0.0; width]);
-            norm::backward(x, norms.get(), &h, self.eps, &mut dx, &mut dnorm);
-            norm::forward(x, norms.get(), self.eps, &mut h);
-            (dx, dnorm, h)
-        });
-        let mut all = Vec::with_capacity(xs.len());
-        let (mut dnorm, mut dweight) = (vec![0.0; width], vec![0.0; out * width]);
-        // In the order of the blocks, so that sums do not depend on the number of threads.
-        for (block, (dx, more, h)) in blocks.into_iter().enumerate() {
-            let rows = dx.len() / width;
-            let dy = View::rows(&dys[block * ROWS * out..], rows, out).transposed();
-            add_product(&mut dweight, dy, View::rows(&h, rows, width));
-            dnorm.iter_mut().zip(more).for_each(|(sum, x)| *sum += x);
-            all.extend_from_slice(&dx);
-        }
+        let given = (norms.get(), weights.get());
+        let (dx, dnorm, dweight) = backward(xs.get(), given, dys.get(), self.eps);
         Ok((
-            Some(tensor(all, x)?),
+            Some(tensor(dx, x)?),
             Some(tensor(dnorm, norm)?),
             Some(tensor(dweight, weight)?),
         ))
     }
+}
+
+/// The operation on whole rows.
+pub(crate) fn forward(x: &[f32], norm: &[f32], weight: &[f32], eps: f32) -> Vec<f32> {
+    let width = norm.len();
+    let h = norm::forward(x, norm, eps);
+    let weight = View::rows(weight, weight.len() / width, width).transposed();
+    product(View::rows(&h, x.len() / width, width), weight)
+}
+
+/// Gradients of whole rows, of the norm and of the weight.
+pub(crate) fn backward(
+    x: &[f32],
+    (norm, weight): (&[f32], &[f32]),
+    dy: &[f32],
+    eps: f32,
+) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+    let width = norm.len();
+    let (rows, out) = (x.len() / width, weight.len() / width);
+    let dy = View::rows(dy, rows, out);
+    let h = norm::forward(x, norm, eps);
+    let dweight = product(dy.transposed(), View::rows(&h, rows, width));
+    drop(h);
+    let dh = product(dy, View::rows(weight, out, width));
+    let (dx, dnorm) = norm::backward(x, norm, &dh, eps);
+    (dx, dnorm, dweight)
 }

@@ -40,12 +40,7 @@ impl CustomOp1 for Swiglu {
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
         let x = floats(x, layout)?;
-        let mut y = vec![0.0; x.len() / 2];
-        let size = ROWS * self.hidden;
-        for_chunks(&mut y, size, |block, y| {
-            let x = &x[2 * block * size..][..2 * y.len()];
-            forward(x, self.hidden, y);
-        });
+        let y = forward(x, self.hidden);
         let mut dims = layout.dims().to_vec();
         if let Some(last) = dims.last_mut() {
             *last = self.hidden;
@@ -61,14 +56,8 @@ impl CustomOp1 for Swiglu {
     ) -> candle_core::Result<Option<candle_core::Tensor>> {
         let dy = dy.contiguous()?;
         let (xs, dys) = (Floats::of(x)?, Floats::of(&dy)?);
-        let (xs, dys) = (xs.get(), dys.get());
-        let mut dx = vec![0.0; xs.len()];
-        let size = 2 * ROWS * self.hidden;
-        for_chunks(&mut dx, size, |block, dx| {
-            let x = &xs[block * size..][..dx.len()];
-            let dy = &dys[block * size / 2..][..dx.len() / 2];
-            backward(x, dy, self.hidden, dx);
-        });
+        let mut dx = xs.get().to_vec();
+        backward(&mut dx, dys.get(), self.hidden);
         Ok(Some(tensor(dx, x)?))
     }
 }
@@ -80,14 +69,24 @@ fn sigmoid<S: Simd>(s: S, x: S::V) -> S::V {
     s.div(s.splat(1.0), s.add(s.splat(1.0), e))
 }
 
-/// The operation on whole rows, on this thread.
-pub(super) fn forward(x: &[f32], hidden: usize, y: &mut [f32]) {
-    dispatch(Forward { x, hidden, y });
+/// The operation on whole rows.
+pub(super) fn forward(x: &[f32], hidden: usize) -> Vec<f32> {
+    let mut y = vec![0.0; x.len() / 2];
+    let size = ROWS * hidden;
+    for_chunks(&mut y, size, |block, y| {
+        let x = &x[2 * block * size..][..2 * y.len()];
+        dispatch(Forward { x, hidden, y });
+    });
+    y
 }
 
-/// Gradients of whole rows, on this thread.
-pub(super) fn backward(x: &[f32], dy: &[f32], hidden: usize, dx: &mut [f32]) {
-    dispatch(Backward { x, dy, hidden, dx });
+/// Turns whole rows into their gradients.
+pub(super) fn backward(x: &mut [f32], dy: &[f32], hidden: usize) {
+    let size = 2 * ROWS * hidden;
+    for_chunks(x, size, |block, x| {
+        let dy = &dy[block * size / 2..][..x.len() / 2];
+        dispatch(Backward { x, dy, hidden });
+    });
 }
 
 struct Forward<'a> {
@@ -114,10 +113,9 @@ impl Kernel for Forward<'_> {
 }
 
 struct Backward<'a> {
-    x: &'a [f32],
+    x: &'a mut [f32],
     dy: &'a [f32],
     hidden: usize,
-    dx: &'a mut [f32],
 }
 
 impl Kernel for Backward<'_> {
@@ -127,17 +125,15 @@ impl Kernel for Backward<'_> {
     fn run<S: Simd>(self, s: S) {
         let n = self.hidden;
         let one = s.splat(1.0);
-        let rows = self.x.chunks_exact(2 * n).zip(self.dy.chunks_exact(n));
-        for ((x, dy), dx) in rows.zip(self.dx.chunks_exact_mut(2 * n)) {
-            let (gate, up) = x.split_at(n);
-            let (dgate, dup) = dx.split_at_mut(n);
+        for (x, dy) in self.x.chunks_exact_mut(2 * n).zip(self.dy.chunks_exact(n)) {
+            let (gate, up) = x.split_at_mut(n);
             for at in (0..n).step_by(S::LANES) {
-                let (g, d) = (s.read(gate, at), s.read(dy, at));
+                let (g, u, d) = (s.read(gate, at), s.read(up, at), s.read(dy, at));
                 let p = sigmoid(s, g);
                 // silu′ = p · (1 + g · (1 − p))
                 let slope = s.mul(p, s.fma(g, s.sub(one, p), one));
-                s.write(dgate, at, s.mul(s.mul(d, s.read(up, at)), slope));
-                s.write(dup, at, s.mul(d, s.mul(g, p)));
+                s.write(gate, at, s.mul(s.mul(d, u), slope));
+                s.write(up, at, s.mul(d, s.mul(g, p)));
             }
         }
     }

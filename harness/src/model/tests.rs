@@ -1,5 +1,7 @@
 use super::*;
 use farspan_attention::Result as AttentionResult;
+use farspan_attention::attend::{Implementation, attend_packed};
+use farspan_attention::prepared::Prepared;
 use farspan_datasets::Batch;
 use farspan_pe::{Len, Registry};
 use serde_json::json;

@@ -1,0 +1,45 @@
+//! Tiles whose keys can have no weight, which are not looked at.
+
+use super::compile::{KEYS, Score};
+use super::tile::{Call, Scratch, Tile};
+use crate::ops::simd::NOTHING;
+
+impl Call<'_> {
+    /// Whether no key of a tile can have weight: no score comes near `floor`, of which all rows' largest scores are above.
+    /// So far tiles cost nothing under biases that fall with distance.
+    #[inline(always)]
+    pub(super) fn is_weightless(
+        &self,
+        tile: &Tile,
+        head: usize,
+        scratch: &Scratch,
+        floor: impl Iterator<Item = f32>,
+    ) -> bool {
+        let c = self.compiled;
+        let Score::Biased(table) = c.score else {
+            return false;
+        };
+        let last = tile.rows.end - 1;
+        let first = c.distance(last, tile.key);
+        let bias = self.values.tables[table].row(0, head);
+        let bias = &bias[first..first + tile.rows.len() - 1 + tile.cols];
+        // NaN stays.
+        let most = |most: f32, x: &f32| if *x > most || x.is_nan() { *x } else { most };
+        let bias = bias.iter().fold(f32::NEG_INFINITY, most);
+        let raw = scratch.longest_query * scratch.longest_key[tile.key / KEYS];
+        // Rows that have seen nothing yet have a floor of −∞, and NaN compares as false.
+        raw + bias < floor.fold(f32::INFINITY, f32::min) + NOTHING
+    }
+}
+
+/// An upper bound of the lengths of rows, rounding included; ∞ if a number is not finite.
+#[inline(always)]
+pub(super) fn longest_row(rows: &[f32], width: usize) -> f32 {
+    let square = |row: &[f32]| row.iter().map(|x| x * x).sum::<f32>();
+    let longest = rows.chunks_exact(width).map(square).fold(0.0, f32::max);
+    // `max` passes over NaN.
+    match rows.iter().all(|x| x.is_finite()) {
+        true => longest.sqrt() * 1.001,
+        false => f32::INFINITY,
+    }
+}

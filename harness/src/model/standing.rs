@@ -1,0 +1,216 @@
+//! Plans made ready for the windows of a batch, wherever their tokens stand.
+
+use crate::Result;
+use farspan_attention::attend::{self, Half, INPUT, Implementation, Mask, Params, attend_packed};
+use farspan_attention::embed::embedding_at;
+use farspan_attention::ops;
+use farspan_attention::plan::{Geometry, Place, Plan};
+use farspan_attention::prepared::Prepared;
+use farspan_attention::{Device, Tensor};
+use farspan_datasets::Batch;
+
+/// Plans made ready for windows of one length.
+#[derive(Debug)]
+pub struct Ready {
+    /// Those that differ, for tokens at their indices.
+    prepared: Vec<Prepared>,
+    /// Which of them each layer follows.
+    of_layer: Vec<usize>,
+    len: usize,
+}
+
+impl Ready {
+    /// `plans`, one per layer, for windows of `len` tokens starting at position 0.
+    pub(crate) fn new(
+        geometry: &Geometry,
+        plans: &[Plan],
+        len: usize,
+        device: &Device,
+    ) -> Result<Ready> {
+        if plans.len() != geometry.layers {
+            let text = format!("{} plans for {} layers", plans.len(), geometry.layers);
+            return Err(crate::Error::Bug(text));
+        }
+        let mut prepared: Vec<Prepared> = Vec::new();
+        let mut of_layer = Vec::new();
+        for plan in plans {
+            let known = prepared.iter().position(|known| known.plan() == plan);
+            of_layer.push(known.unwrap_or(prepared.len()));
+            if known.is_none() {
+                prepared.push(Prepared::new(plan, geometry, 0..len, 0..len, device)?);
+            }
+        }
+        Ok(Ready {
+            prepared,
+            of_layer,
+            len,
+        })
+    }
+
+    /// Tokens of a window.
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "a window has at least one token"
+    )]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn plan(&self, layer: usize) -> &Plan {
+        self.prepared[self.of_layer[layer]].plan()
+    }
+}
+
+/// Where the tokens of a batch stand.
+pub(crate) struct Standing<'a> {
+    ready: &'a Ready,
+    /// Position inside of the embedding, one list for all windows or one each.
+    embed: Vec<Vec<f64>>,
+    /// Plans at other positions than the tokens' indices, by window; empty: all stand at their indices.
+    own: Vec<Vec<Prepared>>,
+}
+
+impl<'a> Standing<'a> {
+    /// `texts` gives the text of each token id, for places that depend on it.
+    pub(crate) fn new(
+        geometry: &Geometry,
+        texts: &[String],
+        batch: &Batch,
+        ready: &'a Ready,
+        device: &Device,
+    ) -> Result<Standing<'a>> {
+        let plan = ready.plan(0);
+        let indices: Vec<f64> = (0..ready.len).map(|t| t as f64).collect();
+        let (scores, embed): (Vec<Vec<f64>>, Vec<Vec<f64>>) = match (&plan.place, &batch.positions)
+        {
+            (Place::Index, None) => (Vec::new(), vec![indices]),
+            (Place::Index, Some(positions)) => {
+                let rows: Vec<_> = positions.chunks(ready.len).map(<[f64]>::to_vec).collect();
+                (rows.clone(), rows)
+            }
+            (Place::Segments { separators, places }, None) => {
+                let closes = |id: &u32| {
+                    let text = texts.get(*id as usize);
+                    text.is_some_and(|text| separators.contains(text))
+                };
+                let windows = batch.tokens.chunks(ready.len);
+                windows
+                    .map(|window| Place::segments(window.iter().map(closes), *places))
+                    .unzip()
+            }
+            (Place::Segments { .. }, Some(_)) => {
+                let text = "places by segments and drawn positions exclude each other";
+                return Err(crate::Error::Config(text.into()));
+            }
+        };
+        let own = |positions: &Vec<f64>| {
+            let at = |prepared: &Prepared| {
+                let all = 0..ready.len;
+                let plan = prepared.plan();
+                Prepared::with_positions(plan, geometry, all.clone(), all, positions, device)
+            };
+            Ok(ready
+                .prepared
+                .iter()
+                .map(at)
+                .collect::<farspan_attention::Result<_>>()?)
+        };
+        let own = scores.iter().map(own).collect::<Result<_>>()?;
+        Ok(Standing { ready, embed, own })
+    }
+
+    /// Windows that have plans of their own; 1 where all share them.
+    pub(crate) fn rows(&self) -> usize {
+        self.own.len().max(1)
+    }
+
+    /// Which plan window `row` follows in layer `layer`; any window where all share it.
+    fn layer(&self, layer: usize, row: usize) -> &Prepared {
+        let plan = self.ready.of_layer[layer];
+        match self.own.get(row) {
+            Some(own) => &own[plan],
+            None => &self.ready.prepared[plan],
+        }
+    }
+
+    /// What the plan adds to embeddings `dims` (windows, tokens, width).
+    pub(crate) fn added(
+        &self,
+        dims: &[usize],
+        params: &Params,
+        device: &Device,
+    ) -> Result<Option<Tensor>> {
+        let width = dims[dims.len() - 1];
+        let embed =
+            |at: &Vec<f64>| embedding_at(&self.ready.plan(0).embed, width, at, params, device);
+        let tables: Vec<Tensor> = self
+            .embed
+            .iter()
+            .filter_map(|at| embed(at).transpose())
+            .collect::<farspan_attention::Result<_>>()?;
+        Ok(match tables.as_slice() {
+            [] => None,
+            [one] => Some(one.broadcast_as(dims)?),
+            many => Some(Tensor::cat(&many.iter().collect::<Vec<_>>(), 0)?.reshape(dims)?),
+        })
+    }
+
+    /// The attention half of one layer.
+    pub(crate) fn attend_half(
+        &self,
+        layer: usize,
+        x: &Tensor,
+        half: &Half<'_>,
+        params: &Params,
+        mask: &Mask,
+        carried: &mut [Params],
+    ) -> Result<(Tensor, &'static str)> {
+        if self.own.len() > 1 {
+            let qkv = ops::norm_linear(x, half.norm, half.qkv, half.eps)?;
+            let (output, ran) = self.attend(layer, (&qkv, None), params, mask, carried)?;
+            return Ok((ops::linear_add(x, &output, half.out)?, ran));
+        }
+        let mut params = params.clone();
+        params.append(&mut carried[0]);
+        let prepared = self.layer(layer, 0);
+        let which = Implementation::Auto;
+        let done = attend::attend_half(x, half, prepared, &params, mask, which)?;
+        carried[0] = done.carried;
+        Ok((done.output, done.implementation))
+    }
+
+    /// Attention of one layer over all windows at once, or window by window where each has its own positions. `qkv` is
+    /// packed; `input` is the layer's, for plans that read it; `carried` has one entry for each of
+    /// [`rows`](Standing::rows).
+    pub(crate) fn attend(
+        &self,
+        layer: usize,
+        (qkv, input): (&Tensor, Option<&Tensor>),
+        params: &Params,
+        mask: &Mask,
+        carried: &mut [Params],
+    ) -> Result<(Tensor, &'static str)> {
+        let mut attend = |row: usize, qkv: &Tensor, input: Option<&Tensor>| {
+            let prepared = self.layer(layer, row);
+            let mut params = params.clone();
+            params.append(&mut carried[row]);
+            if let Some(input) = input {
+                params.insert(INPUT.into(), input.clone());
+            }
+            let out = attend_packed(qkv, prepared, &params, mask, Implementation::Auto)?;
+            carried[row] = out.carried;
+            Ok::<_, crate::Error>((out.output, out.implementation))
+        };
+        if self.own.len() <= 1 {
+            return attend(0, qkv, input);
+        }
+        let rows: Vec<_> = (0..self.own.len())
+            .map(|row| {
+                let input = input.map(|input| input.narrow(0, row, 1)).transpose()?;
+                attend(row, &qkv.narrow(0, row, 1)?, input.as_ref())
+            })
+            .collect::<Result<_>>()?;
+        let outputs: Vec<&Tensor> = rows.iter().map(|(output, _)| output).collect();
+        Ok((Tensor::cat(&outputs, 0)?, rows[0].1))
+    }
+}
