@@ -3,7 +3,9 @@
 #[cfg(feature = "wgpu")]
 use crate::wgpu::Context;
 use crate::{Error, Result};
+use serde::Serialize;
 use std::fmt;
+use std::ops::Sub;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -64,6 +66,32 @@ impl fmt::Display for DeviceSpec {
             DeviceSpec::Cuda(i) => write!(f, "cuda:{i}"),
             DeviceSpec::Metal(i) => write!(f, "metal:{i}"),
             DeviceSpec::Wgpu(i) => write!(f, "wgpu:{i}"),
+        }
+    }
+}
+
+/// What a program asked of a device of wgpu since it was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Traffic {
+    /// Kernels that were to run.
+    pub kernels: u64,
+    /// Times that commands were handed over.
+    pub submissions: u64,
+    /// Copies to the device.
+    pub uploads: u64,
+    /// Copies back, each of which waits for the device.
+    pub read_backs: u64,
+}
+
+impl Sub for Traffic {
+    type Output = Traffic;
+
+    fn sub(self, before: Traffic) -> Traffic {
+        Traffic {
+            kernels: self.kernels - before.kernels,
+            submissions: self.submissions - before.submissions,
+            uploads: self.uploads - before.uploads,
+            read_backs: self.read_backs - before.read_backs,
         }
     }
 }
@@ -201,6 +229,15 @@ impl Device {
             Place::Candle(engine) => Ok(engine.synchronize()?),
             #[cfg(feature = "wgpu")]
             Place::Wgpu(context) => context.synchronize(),
+        }
+    }
+
+    /// What was asked of it so far; `None` if it is not one of wgpu.
+    pub fn traffic(&self) -> Option<Traffic> {
+        match &self.place {
+            Place::Candle(_) => None,
+            #[cfg(feature = "wgpu")]
+            Place::Wgpu(context) => Some(context.traffic()),
         }
     }
 

@@ -69,6 +69,6 @@ mod equality;
 #[cfg(test)]
 mod testing;
 
-pub use device::{Device, DeviceSpec};
+pub use device::{Device, DeviceSpec, Traffic};
 pub use error::{Error, Result};
 pub use tensor::{DType, Gradients, Shape, Tensor, Var};

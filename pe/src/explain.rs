@@ -7,6 +7,7 @@ mod picture;
 mod rotation;
 mod served;
 
+pub use bias::typical;
 pub use picture::{Scores, scores};
 pub use rotation::RotationReach;
 pub use served::Served;

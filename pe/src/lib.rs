@@ -88,7 +88,7 @@ pub use card::{Card, Family, Needs, Paper};
 pub use error::{PlanError, check, check_model};
 pub use explain::{
     Bias, Cost, Embedding, Explanation, Formula, Param, RotationReach, Scores, Served,
-    TurnPositions, explain, scores,
+    TurnPositions, explain, scores, typical,
 };
 pub use left_out::{LEFT_OUT, LeftOut};
 pub use registry::{Entry, Registry};

@@ -2,6 +2,8 @@
 
 use super::bridge::{Floats, collect, floats, for_chunks, ours, tensor};
 use super::simd::{Kernel, Simd, dispatch};
+#[cfg(feature = "wgpu")]
+use crate::wgpu::layers;
 use crate::{Error, Result, Tensor};
 use candle_core::{CpuStorage, CustomOp3, Layout, Shape};
 
@@ -24,6 +26,15 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Resul
             .contiguous()?
             .apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)?;
         return Ok(Tensor::from_candle(y));
+    }
+    #[cfg(feature = "wgpu")]
+    if let Some([x, weight, bias]) = crate::tensor::on_wgpu([x, weight, bias])? {
+        return Ok(Tensor::from_traced(layers::norm(
+            x,
+            weight,
+            Some(bias),
+            eps,
+        )?));
     }
     let last = x.rank() - 1;
     let centred = x.broadcast_sub(&x.mean_keepdim(last)?)?;

@@ -3,6 +3,8 @@
 use super::bridge::{Floats, collect, collect_chunks, floats, ours};
 use super::linear::{View, add_product, product, product_into};
 use super::simd::{Kernel, Simd, dispatch};
+#[cfg(feature = "wgpu")]
+use crate::wgpu::layers;
 use crate::{Error, Result, Tensor, composed};
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Shape};
 use std::sync::Mutex;
@@ -66,6 +68,11 @@ pub fn cross_entropy(
         let loss = h.contiguous()?.apply_op2(&w.contiguous()?, op)?;
         return Ok(Tensor::from_candle(loss));
     }
+    #[cfg(feature = "wgpu")]
+    if let Some([h, w]) = crate::tensor::on_wgpu([hidden, head])? {
+        let loss = layers::cross_entropy(h, w, &rows, (&targets, &shares))?;
+        return Ok(Tensor::from_traced(loss));
+    }
     let n = rows.len();
     let device = hidden.device();
     let index = |values: Vec<u32>| Tensor::from_vec(values, n, &device);
@@ -90,6 +97,10 @@ pub fn token_scores(hidden: &Tensor, head: &Tensor, targets: &[u32]) -> Result<V
     let vocab = head.dim(0)?;
     in_vocab(targets.iter().copied().enumerate(), vocab)?;
     let Some([h, w]) = ours([hidden, head]) else {
+        #[cfg(feature = "wgpu")]
+        if let Some([h, w]) = crate::tensor::on_wgpu([hidden, head])? {
+            return layers::token_scores(h, w, targets);
+        }
         return scores_on_device(&hidden.detach(), &head.detach(), targets);
     };
     let (h, w) = (h.detach().contiguous()?, w.detach().contiguous()?);

@@ -2,6 +2,8 @@
 
 use super::bridge::{Floats, collect_chunks, floats, for_chunks, ours, tensor};
 use super::simd::{Kernel, Simd, dispatch};
+#[cfg(feature = "wgpu")]
+use crate::wgpu::layers;
 use crate::{Error, Result, Tensor};
 use candle_core::{CpuStorage, CustomOp2, Layout, Shape};
 
@@ -19,6 +21,10 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
         let op = RmsNorm { eps: eps as f32 };
         let y = x.contiguous()?.apply_op2(&weight.contiguous()?, op)?;
         return Ok(Tensor::from_candle(y));
+    }
+    #[cfg(feature = "wgpu")]
+    if let Some([x, weight]) = crate::tensor::on_wgpu([x, weight])? {
+        return Ok(Tensor::from_traced(layers::norm(x, weight, None, eps)?));
     }
     let mean = x.sqr()?.mean_keepdim(x.rank() - 1)?;
     let y = x.broadcast_div(&mean.affine(1.0, eps)?.sqrt()?)?;

@@ -2,6 +2,8 @@
 
 use super::bridge::{Floats, floats, for_chunks, ours, tensor};
 use super::simd::{Kernel, Simd, dispatch};
+#[cfg(feature = "wgpu")]
+use crate::wgpu::layers;
 use crate::{Error, Result, Tensor};
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape};
 
@@ -18,6 +20,10 @@ pub fn swiglu(gate_up: &Tensor) -> Result<Tensor> {
     if let Some([x]) = ours([gate_up]) {
         let op = Swiglu { hidden: both / 2 };
         return Ok(Tensor::from_candle(x.contiguous()?.apply_op1(op)?));
+    }
+    #[cfg(feature = "wgpu")]
+    if let Some([x]) = crate::tensor::on_wgpu([gate_up])? {
+        return Ok(Tensor::from_traced(layers::swiglu(x)?));
     }
     let half = |start| gate_up.narrow(gate_up.rank() - 1, start, both / 2);
     half(0)?.silu()?.mul(&half(both / 2)?)

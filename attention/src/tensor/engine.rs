@@ -43,7 +43,7 @@ pub(super) use operation;
 
 /// The inputs of an operation if all of them are on one device of wgpu.
 #[cfg(feature = "wgpu")]
-pub(super) fn on_wgpu<const N: usize>(inputs: [&Tensor; N]) -> Result<Option<[&Traced; N]>> {
+pub(crate) fn on_wgpu<const N: usize>(inputs: [&Tensor; N]) -> Result<Option<[&Traced; N]>> {
     let all = traced(&inputs)?;
     Ok(all.and_then(|all| all.try_into().ok()))
 }

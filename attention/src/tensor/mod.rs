@@ -14,6 +14,8 @@ mod var;
 use crate::device::Place;
 use crate::{Device, Error, Result};
 pub use candle_core::{DType, Shape, WithDType};
+#[cfg(feature = "wgpu")]
+pub(crate) use engine::on_wgpu;
 use engine::{Engine, Home, candles, operation};
 pub use var::{Gradients, Var};
 #[cfg(feature = "wgpu")]

@@ -252,6 +252,17 @@ impl Array {
         Ok(array)
     }
 
+    /// The transpose of [`narrow`](Array::narrow): zeros of `dims`, with `self` along `axis` from `start`.
+    pub(super) fn pad(&self, axis: usize, start: usize, dims: &[usize]) -> Result<Array> {
+        self.expect(Kind::F32, "pad")?;
+        let x = self.packed()?;
+        let y = Array::empty(&self.context, Kind::F32, dims)?;
+        let (_, inner) = y.around(axis);
+        let info = [self.dims[axis], inner, start, dims[axis]].map(|x| x as u32);
+        y.run(&kernels::pad(), &info, &[&x, &y])?;
+        Ok(y)
+    }
+
     /// Repeats axes of size 1, and along new axes in front, without moving data.
     pub fn broadcast_as(&self, dims: &[usize]) -> Result<Array> {
         let fits = dims.len() >= self.dims.len() && {

@@ -1,12 +1,17 @@
 //! The open adapter: buffers from a pool, pipelines by shader text, commands gathered into few submissions.
 
+mod memory;
+mod traffic;
+
 use super::adapters::{adapters, bounds, label, largest_array};
-use super::pool::{Pool, size_class};
+use super::pool::Pool;
 use crate::{DeviceSpec, Error, Result};
 use ::wgpu;
+pub(crate) use memory::Buffer;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use traffic::{Counters, tally};
 
 /// Commands that are gathered before they are handed over; more would let the device idle meanwhile.
 const COMMANDS_PER_SUBMISSION: usize = 256;
@@ -33,6 +38,7 @@ struct Inner {
     pending: Mutex<Pending>,
     /// Why the device can no longer be used, or what it refused.
     fault: Arc<Mutex<Option<String>>>,
+    counters: Counters,
 }
 
 /// Commands that are not handed over yet.
@@ -41,26 +47,6 @@ struct Pending {
     encoder: Option<wgpu::CommandEncoder>,
     commands: usize,
     info: Vec<u8>,
-}
-
-/// Device memory; goes back to the pool when the last owner drops it.
-pub(crate) struct Buffer {
-    raw: wgpu::Buffer,
-    /// Bytes asked for; the buffer may be larger.
-    bytes: u64,
-    context: Context,
-}
-
-impl Drop for Buffer {
-    fn drop(&mut self) {
-        lock(&self.context.0.pool).keep(self.raw.clone());
-    }
-}
-
-impl fmt::Debug for Buffer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Buffer({} bytes)", self.bytes)
-    }
 }
 
 impl fmt::Debug for Context {
@@ -91,6 +77,14 @@ impl Context {
 
     /// Opens adapter number `ordinal`. Fails where there is none, or where its driver refuses.
     pub fn open(ordinal: usize) -> Result<Context> {
+        Context::open_with(ordinal, |_| {})
+    }
+
+    /// The same, as if the adapter allowed less.
+    pub(crate) fn open_with(
+        ordinal: usize,
+        lower: impl FnOnce(&mut wgpu::Limits),
+    ) -> Result<Context> {
         let spec = DeviceSpec::Wgpu(ordinal);
         let fail = |why: String| Error::Device {
             asked: spec.to_string(),
@@ -105,7 +99,8 @@ impl Context {
                 n => format!("expected an adapter below {n}, the number on this machine"),
             }));
         };
-        let limits = adapter.limits();
+        let mut limits = adapter.limits();
+        lower(&mut limits);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("farspan"),
             required_limits: limits.clone(),
@@ -139,6 +134,7 @@ impl Context {
             pool: Mutex::default(),
             pending: Mutex::default(),
             fault,
+            counters: Counters::default(),
         })))
     }
 
@@ -187,92 +183,6 @@ impl Context {
         }
     }
 
-    /// Memory for `count` elements of 4 bytes; its contents are left over from earlier uses.
-    pub(crate) fn alloc(&self, count: usize) -> Result<Arc<Buffer>> {
-        self.check()?;
-        // A binding has at least one element.
-        let bytes = 4 * count.max(1) as u64;
-        if bytes > self.largest_array() {
-            return Err(self.error(format!(
-                "an array of {bytes} bytes is needed; the adapter allows {}",
-                self.largest_array()
-            )));
-        }
-        let size = size_class(bytes).min(self.0.limits.max_buffer_size & !3);
-        let unused = lock(&self.0.pool).take(size);
-        let raw = match unused {
-            Some(raw) => raw,
-            None => self.create(size)?,
-        };
-        Ok(Arc::new(Buffer {
-            raw,
-            bytes,
-            context: self.clone(),
-        }))
-    }
-
-    fn create(&self, size: u64) -> Result<wgpu::Buffer> {
-        let scope = self
-            .0
-            .device
-            .push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let raw = self.0.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("array"),
-            size,
-            usage: wgpu::BufferUsages::STORAGE
-                | wgpu::BufferUsages::COPY_SRC
-                | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        match pollster::block_on(scope.pop()) {
-            None => Ok(raw),
-            Some(error) => Err(self.error(format!("no memory for {size} bytes: {error}"))),
-        }
-    }
-
-    /// Copies to the device.
-    pub(crate) fn upload(&self, words: &[u32]) -> Result<Arc<Buffer>> {
-        let buffer = self.alloc(words.len())?;
-        // The copy happens before commands that are handed over later, and a reused buffer may still occur in those
-        // that are gathered.
-        self.submit()?;
-        self.0
-            .queue
-            .write_buffer(&buffer.raw, 0, bytemuck::cast_slice(words));
-        Ok(buffer)
-    }
-
-    /// Copies `count` elements back and waits for all commands before.
-    pub(crate) fn download(&self, buffer: &Buffer, count: usize) -> Result<Vec<u32>> {
-        let bytes = 4 * count as u64;
-        if count == 0 {
-            return Ok(Vec::new());
-        }
-        let staging = self.0.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("read-back"),
-            size: bytes,
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        {
-            let mut pending = lock(&self.0.pending);
-            self.encoder(&mut pending)
-                .copy_buffer_to_buffer(&buffer.raw, 0, &staging, 0, bytes);
-        }
-        self.submit()?;
-        let fault = self.0.fault.clone();
-        staging.map_async(wgpu::MapMode::Read, .., move |mapped| {
-            if let Err(error) = mapped {
-                lock(&fault).get_or_insert_with(|| format!("reading back: {error}"));
-            }
-        });
-        self.wait()?;
-        let view = staging
-            .get_mapped_range(..)
-            .map_err(|e| self.error(format!("reading back: {e}")))?;
-        Ok(bytemuck::pod_collect_to_vec(&view[..]))
-    }
-
     /// Hands gathered commands over and waits until all work is done.
     pub fn synchronize(&self) -> Result<()> {
         self.submit()?;
@@ -299,6 +209,7 @@ impl Context {
             return Ok(());
         }
         let pipeline = self.pipeline(shader)?;
+        tally(&self.0.counters.kernels);
         let align = (self.0.limits.min_storage_buffer_offset_alignment as usize).max(4);
         let bytes = 4 * (info.len() + 1);
         let mut pending = lock(&self.0.pending);
@@ -356,6 +267,7 @@ impl Context {
     fn hand_over(&self, pending: &mut Pending) {
         let Pending { encoder, info, .. } = std::mem::take(pending);
         if let Some(encoder) = encoder {
+            tally(&self.0.counters.submissions);
             self.0.queue.write_buffer(&self.0.info, 0, &info);
             self.0.queue.submit([encoder.finish()]);
         }
@@ -384,6 +296,17 @@ impl Context {
         }
         lock(&self.0.pipelines).insert(shader.to_string(), pipeline.clone());
         Ok(pipeline)
+    }
+
+    /// Has the driver compile a kernel. Fails with its words if it refuses.
+    pub(crate) fn compile(&self, shader: &str) -> Result<()> {
+        self.pipeline(shader).map(|_| ())
+    }
+
+    /// Takes the device away, as a pulled card would.
+    #[cfg(test)]
+    pub(super) fn destroy(&self) {
+        self.0.device.destroy();
     }
 
     /// Number of kernels compiled so far.

@@ -8,9 +8,11 @@ pub mod array;
 pub mod attend;
 pub mod context;
 mod kernels;
+pub(crate) mod layers;
 pub(crate) mod optim;
 mod pool;
 pub mod tape;
+mod valid;
 
 #[cfg(test)]
 mod tests;
@@ -18,3 +20,4 @@ mod tests;
 pub use array::{Array, Kind};
 pub use context::Context;
 pub use tape::Traced;
+pub use valid::validate;

@@ -1,7 +1,7 @@
 //! AdamW's updates on the device: values, moments and the clipping norm never leave it.
 
-use super::array::Array;
-use super::kernels;
+use super::array::{Array, Kind};
+use super::kernels::{kernel, reads, writes};
 use super::tape::Traced;
 use crate::Result;
 use crate::optim::{Moments as HostMoments, Rule};
@@ -78,7 +78,28 @@ pub(crate) fn step(items: &[Item<'_>], clip: f64) -> Result<Array> {
         let info = numbers.map(f32::to_bits);
         let Moments { m, v } = item.moments;
         let arrays = [gradient, total.array(), m, v, item.variable];
-        item.variable.run(&kernels::adamw(), &info, &arrays)?;
+        item.variable.run(&adamw(), &info, &arrays)?;
     }
     Ok(total.sqrt()?.array().clone())
+}
+
+/// One AdamW update in place. `total` holds the squared global norm of the gradients; info: count, then as numbers the
+/// norm to clip to (0: none), β₁, β₂, what weight decay keeps, step length, 1/√(1 − β₂ᵗ), ε, low, high.
+pub(super) fn adamw() -> String {
+    let mut bindings = vec![reads("gradient", Kind::F32), reads("total", Kind::F32)];
+    bindings.extend(["m", "v", "y"].map(|name| writes(name, Kind::F32)));
+    let body = "    if (at >= word(0u)) { return; }
+    let norm = sqrt(total[0]);
+    let clip = real(1u);
+    var scale = 1.0;
+    if (clip > 0.0 && norm > clip) { scale = clip / norm; }
+    // A norm that is no number must reach the parameters, where the caller sees it; as bits, since a compiler may take
+    // every float for finite.
+    if ((bitcast<u32>(norm) & 0x7f800000u) == 0x7f800000u) { scale = nan(); }
+    let g = gradient[at] * scale;
+    m[at] = real(2u) * m[at] + (1.0 - real(2u)) * g;
+    v[at] = real(3u) * v[at] + (1.0 - real(3u)) * g * g;
+    let moved = y[at] * real(4u) - real(5u) * m[at] / (sqrt(v[at]) * real(6u) + real(7u));
+    y[at] = select(moved, clamp(moved, real(8u), real(9u)), real(8u) > -inf() || real(9u) < inf());";
+    kernel(&bindings, "", body)
 }

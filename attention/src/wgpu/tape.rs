@@ -200,16 +200,7 @@ impl Op {
             }
             Op::Reshape(x) => give(x, g.reshape(x.dims())?),
             Op::Transpose(x, a, b) => give(x, g.transpose(*a, *b)?),
-            Op::Narrow(x, axis, start) => {
-                let end = x.dims()[*axis] - start - g.dims()[*axis];
-                let side = |len: usize| {
-                    let mut dims = x.dims().to_vec();
-                    dims[*axis] = len;
-                    Array::full(g.context(), 0.0, &dims)
-                };
-                let (before, after) = (side(*start)?, side(end)?);
-                give(x, Array::cat(&[&before, g, &after], *axis)?)
-            }
+            Op::Narrow(x, axis, start) => give(x, g.pad(*axis, *start, x.dims())?),
             Op::Broadcast(x) => give(x, g.sum_to(x.dims())?),
             Op::Cat(parts, axis) => {
                 let mut start = 0;

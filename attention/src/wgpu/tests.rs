@@ -1,5 +1,6 @@
 //! Device arrays against candle on the processor.
 
+mod limits;
 mod tape;
 mod tensors;
 mod train;

@@ -1,6 +1,7 @@
 //! `bench`: how fast attention, training steps and evaluation are on this machine, and how much memory they take.
 
-use super::table::Table;
+mod tables;
+
 use super::{Ended, Failure, json, print};
 use crate::bench::attention::{self, Attention};
 use crate::bench::decoder::{self, Evaluating, Training, train_config};
@@ -10,14 +11,14 @@ use crate::config;
 use crate::machine;
 use crate::model::Shape;
 use clap::{Args, Subcommand};
-use farspan_attention::Device;
 use farspan_attention::attend::Implementation;
 use farspan_attention::bench::{Rates, rates};
 use farspan_attention::ops;
 use farspan_attention::plan::{Geometry, Plan};
+use farspan_attention::{Device, Traffic};
 use farspan_pe::{Len, Registry};
 use serde::Serialize;
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -83,6 +84,18 @@ struct Common {
     peak_only: bool,
     #[arg(skip)]
     rates: OnceCell<Rates>,
+    #[arg(skip)]
+    asked: RefCell<Vec<Asked>>,
+}
+
+/// What one call asks of a device of wgpu.
+#[derive(Clone, Debug, Serialize)]
+struct Asked {
+    scheme: String,
+    pass: Pass,
+    length: usize,
+    #[serde(flatten)]
+    traffic: Traffic,
 }
 
 #[derive(Debug, Args)]
@@ -142,6 +155,8 @@ struct Report {
     /// What a device other than the processor reaches.
     rates: Option<Rates>,
     rows: Vec<Row>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    asked: Vec<Asked>,
 }
 
 /// One scheme at one length.
@@ -436,6 +451,7 @@ impl Common {
         let all = self.peak()?;
         let mut rows = Vec::new();
         for (i, contestant) in contestants.iter_mut().enumerate() {
+            self.count(contestant, pass, length)?;
             let seconds = median(&samples[i]);
             let rate = contestant.flops / seconds;
             rows.push(Row {
@@ -457,6 +473,28 @@ impl Common {
             });
         }
         Ok(rows)
+    }
+
+    /// What a call asks of a device of wgpu, from one call more.
+    fn count(
+        &self,
+        contestant: &mut Contestant<'_>,
+        pass: Pass,
+        length: usize,
+    ) -> Result<(), Failure> {
+        let device = self.open()?;
+        let Some(before) = device.traffic() else {
+            return Ok(());
+        };
+        (contestant.work)()?;
+        let asked = device.traffic().map(|after| Asked {
+            scheme: contestant.scheme.clone(),
+            pass,
+            length,
+            traffic: after - before,
+        });
+        self.asked.borrow_mut().extend(asked);
+        Ok(())
     }
 
     fn peers(&self, contestant: &mut Contestant<'_>) -> Result<Vec<PeerRow>, Failure> {
@@ -503,6 +541,7 @@ impl Common {
             peak_flops_per_second: self.peak()?,
             rates,
             rows,
+            asked: self.asked.take(),
         };
         if self.json {
             return json(&report);
@@ -519,80 +558,18 @@ impl Common {
                 bytes_per_second * 1e-9
             ),
         };
+        let asked = tables::asked(&report.asked);
+        let (rows, asked) = match self.markdown {
+            true => (tables::table(&report.rows).markdown(), asked.markdown()),
+            false => (tables::table(&report.rows).text(), asked.text()),
+        };
+        let asked = match report.asked.is_empty() {
+            true => String::new(),
+            false => format!("\nWhat a call asks of the device\n\n{asked}"),
+        };
         print(&format!(
-            "{}, {} threads, {place}\n\n{}",
-            report.machine,
-            report.threads,
-            match self.markdown {
-                true => table(&report.rows).markdown(),
-                false => table(&report.rows).text(),
-            }
+            "{}, {} threads, {place}\n\n{rows}{asked}",
+            report.machine, report.threads
         ))
     }
-}
-
-fn table(rows: &[Row]) -> Table {
-    let mut table = Table::new(&[
-        "scheme",
-        "pass",
-        ">length",
-        ">ms",
-        ">relative",
-        ">tokens/s",
-        ">GFLOP/s",
-        ">of peak",
-        ">MiB",
-        "by",
-        "peer",
-        ">peer ms",
-        ">peer/ours",
-        "range",
-        ">peer MiB",
-        "",
-    ]);
-    let mebibytes = |bytes: Option<u64>| bytes.map_or(String::new(), |b| (b >> 20).to_string());
-    for row in rows {
-        let own = [
-            row.scheme.clone(),
-            row.pass.name().into(),
-            row.length.to_string(),
-            format!("{:.1}", row.seconds * 1e3),
-            format!("{:.2}", row.relative),
-            format!("{:.0}", row.tokens_per_second),
-            format!("{:.1}", row.flops_per_second * 1e-9),
-            format!("{:.0} %", row.of_peak * 100.0),
-            mebibytes(row.peak_bytes),
-            row.implementation.into(),
-        ];
-        let none = PeerRow {
-            way: String::new(),
-            seconds: None,
-            ratio: None,
-            ratio_range: None,
-            peak_bytes: None,
-            error: None,
-        };
-        let peers = match row.peers.as_slice() {
-            [] => std::slice::from_ref(&none),
-            some => some,
-        };
-        for (i, peer) in peers.iter().enumerate() {
-            let own = own.iter().map(|cell| match i {
-                0 => cell.clone(),
-                _ => String::new(),
-            });
-            let theirs = [
-                peer.way.clone(),
-                peer.seconds
-                    .map_or(String::new(), |s| format!("{:.1}", s * 1e3)),
-                peer.ratio.map_or(String::new(), |r| format!("{r:.2}")),
-                peer.ratio_range
-                    .map_or(String::new(), |[low, high]| format!("{low:.2}–{high:.2}")),
-                mebibytes(peer.peak_bytes),
-                peer.error.clone().unwrap_or_default(),
-            ];
-            table.row(own.chain(theirs));
-        }
-    }
-    table
 }

@@ -34,15 +34,18 @@ struct Finding {
 
 impl Doctor {
     pub(super) fn run(&self) -> Ended {
-        let findings = [
+        let mut findings = vec![
             fact("version", machine::version().to_string()),
             fact("machine", machine::machine()),
             memory(),
             devices(),
+        ];
+        findings.extend(adapters());
+        findings.extend([
             folder("cache folder", &machine::cache_dir()),
             folder("current folder", Path::new(".")),
             corpus(),
-        ];
+        ]);
         if self.json {
             json(&findings)?;
         } else {
@@ -92,6 +95,22 @@ fn devices() -> Finding {
             code: super::BUG,
         },
     }
+}
+
+/// What `--device wgpu` would open. A machine without is fine.
+fn adapters() -> Vec<Finding> {
+    if !cfg!(feature = "wgpu") {
+        let text = "this build has no wgpu engine (--features wgpu)";
+        return vec![fact("adapters", text.into())];
+    }
+    let found = Device::adapters();
+    if found.is_empty() {
+        let text = "none for --device wgpu: no driver of Vulkan, Metal or DirectX 12";
+        return vec![fact("adapters", text.into())];
+    }
+    let each = found.into_iter();
+    each.map(|(spec, text)| fact("adapter", format!("{spec}: {text}")))
+        .collect()
 }
 
 /// Whether a file can be made in a folder, which is made if it is missing.

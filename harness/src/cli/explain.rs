@@ -1,14 +1,17 @@
 //! `explain`: a scheme at given settings, in words and numbers.
 
+mod device;
+
 use super::table::{Table, number, wrap};
 use super::{Ended, Failure, json, print, tell};
 use crate::config::{self, LONGEST};
 use clap::Args;
+use device::{OnDevice, Place};
+use farspan_attention::Device;
 use farspan_attention::plan::Geometry;
-use farspan_pe::{
-    AnyScheme, Bias, Explanation, Len, Registry, RotationReach, Served, explain, scores,
-};
+use farspan_pe::{Bias, Explanation, Len, Registry, RotationReach, Served, explain};
 use farspan_reports::figure::{Rasteriser, Theme, scores as figure};
+use serde::Serialize;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +20,9 @@ use std::path::{Path, PathBuf};
     farspan explain alibi --heads 8\n  \
     farspan explain yarn factor=4 --head-dim 64 --trained-length 2048 --length 8192 --json\n  \
     farspan explain rope base=500000 --head-dim 128\n  \
-    farspan explain kerple --queries 100,1000 --keys 0,50,99")]
+    farspan explain kerple --queries 100,1000 --keys 0,50,99\n  \
+    farspan explain fire --device wgpu --png fire\n  \
+    farspan explain alibi --wgsl --head-dim 64 --heads 8")]
 pub(super) struct Explain {
     /// Id of the scheme (see `farspan list schemes`)
     scheme: String,
@@ -51,6 +56,12 @@ pub(super) struct Explain {
     /// Key positions that biases are shown for [default: 0, 1, 2, 4, … before the last query]
     #[arg(long, value_delimiter = ',')]
     keys: Option<Vec<usize>>,
+    /// Tell what this device makes of the scheme, and draw the scores that its kernel computes
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// Print the kernels that are generated for wgpu, and nothing else; needs no adapter
+    #[arg(long)]
+    wgsl: bool,
     /// Draw the score against distance and as a matrix: PREFIX-distance.png, PREFIX-matrix.png
     #[arg(long, value_name = "PREFIX")]
     png: Option<PathBuf>,
@@ -60,6 +71,15 @@ pub(super) struct Explain {
     /// Print everything as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    found: &'a Explanation,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_device: Option<&'a OnDevice>,
 }
 
 /// No size of a model is larger.
@@ -82,21 +102,37 @@ impl Explain {
         let queries = self.queries.clone().unwrap_or_else(|| vec![length - 1]);
         let last = queries.iter().copied().max().unwrap_or(length - 1);
         let keys = self.keys.clone().unwrap_or_else(|| before(last));
-        let found = explain(scheme.as_ref(), &model, Len(length), &queries, &keys)?;
-        if self.json {
-            json(&found)?;
-        } else {
-            print(&text(&found))?;
+        if self.wgsl {
+            return print(&device::wgsl(scheme.as_ref(), &model, length)?);
         }
-        self.draw(scheme.as_ref(), &model, length)
+        let device = Device::open(&self.device).map_err(|e| Failure::usage(e.to_string()))?;
+        let found = explain(scheme.as_ref(), &model, Len(length), &queries, &keys)?;
+        let place = Place {
+            scheme: scheme.as_ref(),
+            model: &model,
+            length,
+            device: &device,
+        };
+        let there = place.look(found.bias.as_ref())?;
+        if self.json {
+            json(&Told {
+                found: &found,
+                on_device: there.as_ref(),
+            })?;
+        } else {
+            let there = there.map_or_else(String::new, |there| there.text());
+            print(&format!("{}{there}", text(&found)))?;
+        }
+        self.draw(&place)
     }
 
     /// The pictures that were asked for.
-    fn draw(&self, scheme: &dyn AnyScheme, model: &Geometry, length: usize) -> Ended {
+    fn draw(&self, place: &Place<'_>) -> Ended {
         if self.png.is_none() && self.svg.is_none() {
             return Ok(0);
         }
-        let Some(found) = scores(scheme, model, Len(length))? else {
+        let (scheme, model) = (place.scheme, place.model);
+        let Some(found) = place.scores()? else {
             let text = format!(
                 "{} has no picture: its scores depend on the content of tokens",
                 scheme.id()

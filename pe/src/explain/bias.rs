@@ -8,7 +8,7 @@ use farspan_attention::plan::{Geometry, Init, ParamSpec, Plan};
 use farspan_attention::scalar;
 
 /// Values of a parameter before training, or the mean of the distribution that they are drawn from, within bounds.
-pub(super) fn typical(spec: &ParamSpec) -> Vec<f64> {
+pub fn typical(spec: &ParamSpec) -> Vec<f64> {
     let mean = match &spec.init {
         Init::Values(values) => return values.clone(),
         Init::Constant(x) => *x,

@@ -163,12 +163,15 @@ impl Array {
         self.reduce(Fold::Sum, axis)
     }
 
-    /// Sum of all elements, a scalar. In two steps, so that the device is busy with both.
+    /// Sum of all elements, a scalar. Of many in two steps, so that the device is busy with both.
     pub fn sum_all(&self) -> Result<Array> {
         let count = self.count();
         let rows = (count / 4096).max(1);
         let even = self.reshape(&[count])?;
         let (head, tail) = (count / rows * rows, count % rows);
+        if rows == 1 {
+            return even.sum_keepdim(0)?.reshape(&[]);
+        }
         let body = even.narrow(0, 0, head)?.reshape(&[rows, head / rows])?;
         let mut sums = body.sum_keepdim(1)?.reshape(&[rows])?;
         if tail > 0 {

@@ -1,4 +1,4 @@
-//! The three kernels of attention: outputs by query, then gradients by query and by key. A thread walks over the other
+//! The kernels of attention: outputs by query, then gradients by query and by key. A thread walks over the other
 //! side and keeps running sums, so that memory is linear in the length; neighbouring threads read the same keys (or
 //! queries) at the same time.
 
@@ -80,7 +80,7 @@ fn reach_of_key(kj: u32) -> vec2<u32> {
 const ARGUMENTS: &str = "batch: u32, head: u32, qi: u32, kj: u32";
 
 impl Shape {
-    fn functions(&self, backward: bool) -> String {
+    pub(super) fn functions(&self, backward: bool) -> String {
         let Shape { turns, score, .. } = self;
         let one = Formula {
             forward: String::new(),
@@ -113,7 +113,7 @@ fn query_factor({ARGUMENTS}) -> f32 {{
         text
     }
 
-    fn bindings(&self, more: &[Binding]) -> Vec<Binding> {
+    pub(super) fn bindings(&self, more: &[Binding]) -> Vec<Binding> {
         let mut bindings = vec![reads("data", Kind::U32), reads("learned", Kind::F32)];
         bindings.extend(["q", "k", "v"].map(|name| reads(name, Kind::F32)));
         bindings.extend_from_slice(more);

@@ -1,9 +1,11 @@
 //! Fused attention under a plan: WGSL generated from turns, score, mask and token vectors, forward and backward.
 
+mod generate;
 mod kernels;
 mod program;
 mod rotate;
 mod rules;
+mod scores;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -11,17 +13,13 @@ mod words;
 use super::array::{Array, Kind};
 use super::context::{Context, GROUP};
 use super::tape::{Backward, Traced};
-use crate::expr::{Expr, Side, Tile};
 use crate::mask::Mask;
 use crate::prepared::Prepared;
 use crate::{Error, Result, Tensor};
-use kernels::Shape;
-use program::{Lowering, Places};
+pub use generate::Kernels;
 use rotate::Rotor;
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::Arc;
-use words::{Data, Words};
 
 /// Learned parameters by name, and token vectors as `name@q` (batch, heads, queries) and `name@k` (batch, heads, keys).
 pub type Params = BTreeMap<String, Traced>;
@@ -49,8 +47,38 @@ pub(crate) fn attend(
         all.insert(name.clone(), traced(param)?);
     }
     let batch = q.dims().first().copied().unwrap_or(0);
-    let kernels = prepared.kernels(q.array().context(), mask, batch)?;
-    kernels.attend(&q, &k, &v, &all).map(Tensor::from_traced)
+    let context = q.array().context();
+    // The rotated queries or keys of all turns are one array.
+    let elements = q.array().count().max(k.array().count());
+    let needed = prepared.plan().score.raw_count().max(1) * elements;
+    let part = part_that_fits(batch, needed, (context.largest_array() / 4) as usize);
+    let kernels = prepared.kernels(context, mask, part)?;
+    let starts = (0..batch).step_by(part.max(1));
+    let parts = starts.map(|start| {
+        let cut = |x: &Traced| x.narrow(0, start, part);
+        // Token vectors have a batch axis, parameters have not.
+        let own = all.iter().map(|(name, x)| {
+            let x = if name.contains('@') {
+                cut(x)?
+            } else {
+                x.clone()
+            };
+            Ok((name.clone(), x))
+        });
+        let own = own.collect::<Result<Params>>()?;
+        kernels.attend(&cut(&q)?, &cut(&k)?, &cut(&v)?, &own)
+    });
+    if part == batch {
+        return kernels.attend(&q, &k, &v, &all).map(Tensor::from_traced);
+    }
+    let parts: Vec<Traced> = parts.collect::<Result<_>>()?;
+    Traced::cat(&parts.iter().collect::<Vec<_>>(), 0).map(Tensor::from_traced)
+}
+
+/// The largest divisor of `batch` such that its share of `needed` elements is at most `most`; 1 if there is none.
+fn part_that_fits(batch: usize, needed: usize, most: usize) -> usize {
+    let fits = |part: &usize| batch.is_multiple_of(*part) && needed / batch * part <= most;
+    (1..=batch).rev().find(fits).unwrap_or(batch.min(1))
 }
 
 /// A plan made ready for calls of one shape on one device: kernels, tables and constants.
@@ -60,85 +88,90 @@ pub struct Fused(Arc<Ready>);
 #[derive(Debug)]
 struct Ready {
     context: Context,
-    batch: usize,
-    heads: usize,
-    kv_heads: usize,
-    queries: usize,
-    keys: usize,
-    dim: usize,
+    kernels: Kernels,
     rotors: Vec<(Rotor, Rotor)>,
-    /// Names, shapes and addresses of what the formulas read of the caller's.
-    needed: Vec<(String, Vec<usize>, usize)>,
     data: Array,
-    words: Vec<u32>,
-    forward: String,
-    by_query: String,
-    by_key: String,
 }
 
 impl Fused {
     /// Generates the kernels of `prepared` under `mask` for `batch` entries. Fails if the plan has hooks.
     pub fn new(context: &Context, prepared: &Prepared, mask: &Mask, batch: usize) -> Result<Fused> {
-        let plan = prepared.plan();
-        let supported = crate::fused::supports(plan, prepared.device());
-        supported.map_err(|why| Error::Unsupported { name: "fused", why })?;
-        mask.check(prepared.tokens())?;
-        let geometry = prepared.geometry();
-        let (needed, places) = needed(prepared, batch);
-        let mut data = Data::default();
-        let mut words = Words::default();
-        fixed_words(prepared, mask, &mut data, &mut words);
-        let mut lowering = Lowering::new(prepared, &places, &mut data, &mut words);
-        let score = lowering.formula(&plan.score)?;
-        let query_scale = plan.query_scale.as_ref();
-        let query_scale = query_scale.map(|x| lowering.formula(x)).transpose()?;
-        let fixed = std::mem::take(&mut lowering.fixed);
-        let turns = plan.score.raw_count().max(1);
-        let shape = Shape {
-            dim: geometry.head_dim,
-            turns,
-            score,
-            query_scale,
-            fixed,
-        };
-        let rotors = prepared.turns().iter().take(turns).map(|turn| {
+        let mut kernels = Kernels::new(prepared, mask, batch)?;
+        let rotors = prepared.turns().iter().take(kernels.turns).map(|turn| {
             let query = Rotor::new(context, &turn.query, turn.pairing)?;
             Ok((query, Rotor::new(context, &turn.key, turn.pairing)?))
         });
-        let count = data.0.len();
+        let rotors = rotors.collect::<Result<_>>()?;
+        // Only the device needs them from here on.
+        let data = std::mem::take(&mut kernels.data);
         Ok(Fused(Arc::new(Ready {
             context: context.clone(),
-            batch,
-            heads: geometry.heads,
-            kv_heads: geometry.kv_heads,
-            queries: prepared.queries().len(),
-            keys: prepared.keys().len(),
-            dim: geometry.head_dim,
-            rotors: rotors.collect::<Result<_>>()?,
-            needed,
-            data: Array::from_u32(context, &data.0, &[count])?,
-            words: words.all().to_vec(),
-            forward: shape.forward(),
-            by_query: shape.backward_by_query(),
-            by_key: shape.backward_by_key(),
+            kernels,
+            rotors,
+            data: Array::from_u32(context, &data, &[data.len()])?,
         })))
     }
 
-    /// The generated kernels: forward, gradients by query, gradients by key.
-    pub fn shaders(&self) -> [&str; 3] {
-        [&self.0.forward, &self.0.by_query, &self.0.by_key]
+    /// The generated kernels.
+    pub fn kernels(&self) -> &Kernels {
+        &self.0.kernels
+    }
+
+    /// Hands every generated kernel to the driver. Fails with the driver's words if it refuses one.
+    pub fn compile(&self) -> Result<()> {
+        let texts = self.0.kernels.texts();
+        texts
+            .iter()
+            .try_for_each(|(_, text)| self.0.context.compile(text))
     }
 
     /// Attention, differentiable by `q` (batch, heads, queries, head_dim), `k` and `v` (batch, kv_heads, keys, head_dim),
     /// all unrotated, and by every learned parameter and token vector. Queries that see no key get zeros.
     pub fn attend(&self, q: &Traced, k: &Traced, v: &Traced, params: &Params) -> Result<Traced> {
         let ready = &self.0;
+        let inputs = self.inputs(q, k, v, params)?;
+        let call = Call {
+            ready: ready.clone(),
+            inputs: packed(&inputs)?,
+            output: Array::empty(&ready.context, Kind::F32, q.dims())?,
+            stats: Array::empty(&ready.context, Kind::F32, &[2, ready.kernels.rows()])?,
+        };
+        call.run(
+            &ready.kernels.forward,
+            ready.kernels.lines() * ready.kernels.queries.div_ceil(GROUP),
+            &[&call.output, &call.stats],
+        )?;
+        let output = call.output.clone();
+        Ok(Traced::custom(output, inputs.to_vec(), Box::new(call)))
+    }
+
+    /// The scores that softmax sees, (batch, heads, queries, keys): -∞ where the mask or the score hides a pair.
+    /// Arguments as for [`attend`](Fused::attend); memory is quadratic in the length. For explanations and tests.
+    pub fn scores(&self, q: &Traced, k: &Traced, params: &Params) -> Result<Array> {
+        let ready = &self.0;
+        let kernels = &ready.kernels;
+        let dims = [kernels.batch, kernels.heads, kernels.queries, kernels.keys];
+        let call = Call {
+            ready: ready.clone(),
+            inputs: packed(&self.inputs(q, k, k, params)?)?,
+            output: Array::empty(&ready.context, Kind::F32, &dims)?,
+            stats: Array::empty(&ready.context, Kind::F32, &[1])?,
+        };
+        let groups = call.output.count().div_ceil(GROUP);
+        call.run(&kernels.scores, groups, &[&call.output])?;
+        Ok(call.output.clone())
+    }
+
+    /// Rotated queries and keys of each turn, values, and all that is learned.
+    fn inputs(&self, q: &Traced, k: &Traced, v: &Traced, params: &Params) -> Result<[Traced; 4]> {
+        let ready = &self.0;
+        let of = &ready.kernels;
         for (what, x, heads, rows) in [
-            ("q", q, ready.heads, ready.queries),
-            ("k", k, ready.kv_heads, ready.keys),
-            ("v", v, ready.kv_heads, ready.keys),
+            ("q", q, of.heads, of.queries),
+            ("k", k, of.kv_heads, of.keys),
+            ("v", v, of.kv_heads, of.keys),
         ] {
-            let expected = [ready.batch, heads, rows, ready.dim];
+            let expected = [of.batch, heads, rows, of.dim];
             if x.dims() != expected {
                 let what = format!("attend, {what}");
                 return Err(Error::shape(what, format!("{expected:?}"), x.dims()));
@@ -157,139 +190,19 @@ impl Fused {
                 several => Traced::cat(&several.iter().collect::<Vec<_>>(), 0),
             }
         };
-        let inputs = [turned(q, true)?, turned(k, false)?, v.clone(), learned];
-        let mut call = Call {
-            ready: ready.clone(),
-            inputs: Vec::new(),
-            output: Array::empty(&ready.context, Kind::F32, q.dims())?,
-            stats: Array::empty(&ready.context, Kind::F32, &[2, ready.rows()])?,
-        };
-        for input in &inputs {
-            call.inputs.push(input.array().packed()?);
-        }
-        call.run(
-            &ready.forward,
-            ready.queries,
-            ready.lines(),
-            &[&call.output, &call.stats],
-        )?;
-        let output = call.output.clone();
-        Ok(Traced::custom(output, inputs.to_vec(), Box::new(call)))
+        Ok([turned(q, true)?, turned(k, false)?, v.clone(), learned])
     }
 }
 
-/// What the formulas read of the caller's, and where it lies in one flat vector.
-fn needed(prepared: &Prepared, batch: usize) -> (Vec<(String, Vec<usize>, usize)>, Places) {
-    let plan = prepared.plan();
-    let mut found: Vec<(String, Vec<usize>)> = Vec::new();
-    for formula in [Some(&plan.score), plan.query_scale.as_ref()]
-        .into_iter()
-        .flatten()
-    {
-        for name in formula.param_names() {
-            let known = found.iter().any(|(known, _)| *known == name);
-            if !known && !prepared.constants().contains_key(&name) {
-                let shape = plan
-                    .param(&name)
-                    .map_or(Vec::new(), |spec| spec.shape.clone());
-                found.push((name, shape));
-            }
-        }
-    }
-    for (name, side) in plan.score.token_names() {
-        let count = match side {
-            Side::Query => prepared.queries().len(),
-            Side::Key => prepared.keys().len(),
-        };
-        let shape = vec![batch, prepared.geometry().heads, count];
-        found.push((format!("{name}@{side}"), shape));
-    }
-    let mut start = 0;
-    let placed = found.into_iter().map(|(name, shape)| {
-        let at = start;
-        start += shape.iter().product::<usize>();
-        (name, shape, at)
-    });
-    let placed: Vec<_> = placed.collect();
-    let places = placed.iter().map(|(name, _, at)| (name.clone(), *at));
-    let places = places.collect();
-    (placed, places)
-}
-
-/// The words that every kernel reads, in the order that the kernels' text gives.
-fn fixed_words(prepared: &Prepared, mask: &Mask, data: &mut Data, words: &mut Words) {
-    // A binding has at least one element.
-    data.add_whole(&[0]);
-    let documents = mask.documents.as_ref().map(|of| data.add_whole(of));
-    let none = u32::MAX as usize;
-    let geometry = prepared.geometry();
-    for x in [
-        geometry.heads,
-        geometry.kv_heads,
-        prepared.queries().len(),
-        prepared.keys().len(),
-        prepared.queries().start,
-        prepared.keys().start,
-        usize::from(mask.causal),
-        mask.window.unwrap_or(none),
-        mask.sinks,
-        documents.unwrap_or(none),
-    ] {
-        words.add(x);
-    }
-    words.bits((prepared.scale() as f32).to_bits());
-    let tiles = hidden_tiles(prepared);
-    words.add(match tiles.contains(&1) {
-        true => data.add_whole(&tiles),
-        false => none,
-    });
-}
-
-/// Queries, and keys, of a tile that is skipped as a whole; the kernels' text says 64 as well.
-const TILE: usize = 64;
-
-/// 1 where the score hides a whole tile, whatever is learned: \[blocks of queries, tiles of keys\].
-fn hidden_tiles(prepared: &Prepared) -> Vec<u32> {
-    let score = &prepared.plan().score;
-    let never = !score.any(&|part| *part == Expr::Number(f64::NEG_INFINITY));
-    if never || !prepared.is_regular() {
-        return Vec::new();
-    }
-    let tiles = |all: Range<usize>| {
-        let end = all.end;
-        let starts = all.step_by(TILE);
-        starts.map(move |start| start..end.min(start + TILE))
-    };
-    let mut hidden = Vec::new();
-    for queries in tiles(prepared.queries()) {
-        for keys in tiles(prepared.keys()) {
-            let queries = queries.clone();
-            let causal = false;
-            let tile = Tile {
-                queries,
-                keys,
-                causal,
-            };
-            let bounds = score.bounds(&tile, prepared.tokens(), prepared.constants());
-            hidden.push(u32::from(bounds.is_hidden()));
-        }
-    }
-    hidden
+fn packed(inputs: &[Traced]) -> Result<Vec<Array>> {
+    inputs.iter().map(|input| input.array().packed()).collect()
 }
 
 impl Ready {
-    fn lines(&self) -> usize {
-        self.batch * self.heads
-    }
-
-    fn rows(&self) -> usize {
-        self.lines() * self.queries
-    }
-
     /// All that the formulas read of the caller's as one vector, differentiably.
     fn flat(&self, params: &Params) -> Result<Traced> {
         let mut parts = Vec::new();
-        for (name, shape, _) in &self.needed {
+        for (name, shape, _) in &self.kernels.needed {
             let Some(param) = params.get(name) else {
                 let given: Vec<&str> = params.keys().map(String::as_str).collect();
                 return Err(Error::MissingParam {
@@ -322,18 +235,17 @@ struct Call {
 }
 
 impl Call {
-    /// Runs a kernel with one thread for each of `rows` rows of `lines` lines.
-    fn run(&self, shader: &str, rows: usize, lines: usize, more: &[&Array]) -> Result<()> {
+    fn run(&self, shader: &str, groups: usize, more: &[&Array]) -> Result<()> {
         let [q, k, v, learned] = &self.inputs[..] else {
-            // Made by `attend` alone.
+            // Made by `Fused` alone.
             return Err(Error::expr("attention keeps four inputs"));
         };
         let mut buffers = vec![self.ready.data.buffer(), learned.buffer()];
         buffers.extend([q, k, v].map(|x| x.buffer()));
         buffers.extend(more.iter().map(|x| x.buffer()));
-        let mut words = vec![self.ready.lines() as u32];
-        words.extend_from_slice(&self.ready.words);
-        let groups = lines * rows.div_ceil(GROUP);
+        let kernels = &self.ready.kernels;
+        let mut words = vec![kernels.lines() as u32];
+        words.extend_from_slice(&kernels.words);
         self.ready
             .context
             .dispatch(shader, &words, &buffers, groups)
@@ -342,20 +254,21 @@ impl Call {
 
 impl Backward for Call {
     fn backward(&self, gradient: &Array) -> Result<Vec<Option<Array>>> {
-        let ready = &self.ready;
+        let (ready, kernels) = (&self.ready, &self.ready.kernels);
         let above = gradient.packed()?;
         let mean = above.pair(&self.output, Kind::F32, "a * b")?;
-        let mean = mean.sum_keepdim(3)?.reshape(&[1, ready.rows()])?;
+        let mean = mean.sum_keepdim(3)?.reshape(&[1, kernels.rows()])?;
         let stats = Array::cat(&[&self.stats, &mean], 0)?;
         let zeros = |like: &Array| Array::full(&ready.context, 0.0, like.dims());
         let like = &self.inputs;
         let (by_q, by_learned) = (zeros(&like[0])?, zeros(&like[3])?);
         let more = [&above, &stats, &by_q, &by_learned];
-        self.run(&ready.by_query, ready.queries, ready.lines(), &more)?;
+        let blocks = kernels.queries.div_ceil(GROUP);
+        self.run(&kernels.by_query, kernels.lines() * blocks, &more)?;
         let (by_k, by_v) = (zeros(&like[1])?, zeros(&like[2])?);
         let more = [&above, &stats, &by_k, &by_v];
-        let kv_lines = ready.batch * ready.kv_heads;
-        self.run(&ready.by_key, ready.keys, kv_lines, &more)?;
+        let groups = kernels.batch * kernels.kv_heads * kernels.keys.div_ceil(GROUP);
+        self.run(&kernels.by_key, groups, &more)?;
         Ok(vec![Some(by_q), Some(by_k), Some(by_v), Some(by_learned)])
     }
 }

@@ -7,8 +7,7 @@ use crate::mask::Mask;
 use crate::plan::{Geometry, Init, Pairing, ParamSpec, Plan, Turn};
 use crate::testing::{Case, Outcome, case, noise};
 use crate::wgpu::tests::context;
-use crate::wgpu::{Array, Traced};
-use ::wgpu::naga;
+use crate::wgpu::{Array, Traced, validate};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -49,7 +48,9 @@ fn run(case: &Case) -> crate::Result<Outcome> {
         vars.push((name, var));
     }
     let fused = Fused::new(context, &case.prepared(), &case.mask, case.batch)?;
-    fused.shaders().into_iter().for_each(validate);
+    for (name, text) in fused.kernels().texts() {
+        validate(text).unwrap_or_else(|e| panic!("{name}: {e}\n{text}"));
+    }
     let output = fused.attend(&vars[0].1, &vars[1].1, &vars[2].1, &params)?;
     let weights = drawn(4, &queries)?.detach();
     let gradients = output.mul(&weights)?.backward()?;
@@ -63,16 +64,6 @@ fn run(case: &Case) -> crate::Result<Outcome> {
         values.insert(name.clone(), gradient);
     }
     Ok(Outcome { values })
-}
-
-/// Panics unless naga finds the shader valid.
-fn validate(shader: &str) {
-    let module = naga::front::wgsl::parse_str(shader).expect(shader);
-    let flags = naga::valid::ValidationFlags::all();
-    let mut validator = naga::valid::Validator::new(flags, naga::valid::Capabilities::empty());
-    if let Err(error) = validator.validate(&module) {
-        panic!("{}\n{shader}", error.emit_to_string(shader));
-    }
 }
 
 proptest! {
@@ -196,7 +187,7 @@ fn tiles_that_the_score_hides_are_skipped() {
         Mask::default(),
         [200, 200, 2, 1],
     );
-    let hidden = super::hidden_tiles(&case.prepared());
+    let hidden = super::generate::hidden_tiles(&case.prepared());
     // Of 4 × 4 tiles: (2, 0), (3, 0), (3, 1).
     let expected = [0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 1, 0, 0];
     assert_eq!(hidden, expected);
