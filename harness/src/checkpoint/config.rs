@@ -53,6 +53,10 @@ pub struct Architecture {
     pub tied: bool,
     /// Multiplies scores beside 1/√head_dim.
     pub score_scale: f64,
+    /// Whether the scores of layer l, counted from 0, are divided by l + 1 as well.
+    pub score_by_layer: bool,
+    /// Whether ALiBi's slopes, positions and their products are rounded to bfloat16, as the reference does for Falcon.
+    pub rounded_bias: bool,
     /// Scores s become c·tanh(s/c).
     pub score_cap: Option<f64>,
     /// Logits z become c·tanh(z/c).
@@ -200,6 +204,8 @@ impl Architecture {
             embed_norm: false,
             tied: false,
             score_scale: 1.0,
+            score_by_layer: false,
+            rounded_bias: false,
             score_cap: None,
             logit_cap: None,
             logit_scale: 1.0,

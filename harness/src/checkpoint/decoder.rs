@@ -12,9 +12,9 @@ use crate::model::{Hidden, Model, Pass, Ready, Standing, Weight, scheme_name};
 use crate::{Error, Result};
 use farspan_attention::attend::{INPUT, Implementation, Mask, Params, attend};
 use farspan_attention::embed::embedding_at;
-use farspan_attention::expr::{Unary, number};
+use farspan_attention::expr::{Expr, Unary, distance, lookup, number, param, raw, select_less};
 use farspan_attention::ops::{self, TokenScore};
-use farspan_attention::plan::{Geometry, Place, Plan};
+use farspan_attention::plan::{Geometry, Init, ParamSpec, Place, Plan};
 use farspan_attention::prepared::Prepared;
 use farspan_attention::{Device, Tensor};
 use farspan_datasets::Batch;
@@ -101,13 +101,20 @@ impl Pretrained {
         let plans = self
             .scheme
             .layer_plans(&self.architecture.geometry, Len(reach))?;
-        self.adapted(plans)
+        self.adapted(plans, reach)
     }
 
-    /// `plans` with the scale and the cap of this family's scores. Refuses what these weights cannot be read with.
-    fn adapted(&self, mut plans: Vec<Plan>) -> Result<Vec<Plan>> {
-        for plan in &mut plans {
+    /// `plans` with the scale, the cap and the rounding of this family's scores, for `reach` positions. Refuses what these
+    /// weights cannot be read with.
+    fn adapted(&self, mut plans: Vec<Plan>, reach: usize) -> Result<Vec<Plan>> {
+        for (layer, plan) in plans.iter_mut().enumerate() {
             plan.softmax_scale *= self.architecture.score_scale;
+            if self.architecture.score_by_layer {
+                plan.softmax_scale /= (layer + 1) as f64;
+            }
+            if self.architecture.rounded_bias && self.under_its_own() {
+                rounded_bias(plan, self.architecture.geometry.head_dim, reach);
+            }
             if let Some(cap) = self.architecture.score_cap {
                 let score = plan.score.clone() * number(1.0 / cap);
                 plan.score = score.unary(Unary::Tanh) * number(cap);
@@ -137,6 +144,14 @@ impl Pretrained {
             }
         }
         Ok(plans)
+    }
+
+    /// Whether the scheme is that of the config, whatever other settings it has.
+    fn under_its_own(&self) -> bool {
+        let own = &self.architecture.positional;
+        let found = self.scheme.settings();
+        let same = |(key, value): (&String, &serde_json::Value)| found[key.as_str()] == *value;
+        self.scheme.id() == own.id && own.settings.iter().all(same)
     }
 
     pub(super) fn forward(&self, pass: Pass) -> Forward<'_> {
@@ -331,7 +346,7 @@ impl Model for Pretrained {
     }
 
     fn ready(&self, plans: &[Plan], len: usize) -> Result<Ready> {
-        let plans = self.adapted(plans.to_vec())?;
+        let plans = self.adapted(plans.to_vec(), len)?;
         Ready::new(&self.architecture.geometry, &plans, len, &self.device)
     }
 
@@ -390,6 +405,50 @@ impl Model for Pretrained {
     fn scores_of(&self, hidden: &Hidden, batch: &Batch) -> Result<Vec<TokenScore>> {
         self.row_scores(&hidden.rows, &batch.targets)
     }
+}
+
+/// ALiBi as Falcon has it: slope · position of the key, with all three in bfloat16. Far tokens so get the bias of a step
+/// function, which the weights have seen. Keys behind `reach` get the exact product. A plan that is no ALiBi with fixed
+/// slopes stays as it is.
+fn rounded_bias(plan: &mut Plan, head_dim: usize, reach: usize) {
+    const TABLE: &str = "rounded";
+    let [spec] = plan.params.as_slice() else {
+        return;
+    };
+    let Init::Values(slopes) = &spec.init else {
+        return;
+    };
+    if spec.learned || plan.score != raw() - param(&spec.name) * distance() {
+        return;
+    }
+    let unit = (head_dim as f64).sqrt();
+    let bias = |slope: f64| {
+        let slope = bfloat16(slope * unit);
+        (0..reach).map(move |key| bfloat16(slope * bfloat16(key as f64)) / unit)
+    };
+    let table = slopes.iter().flat_map(|&slope| bias(slope)).collect();
+    plan.score = raw()
+        + select_less(
+            Expr::Key,
+            number(reach as f64),
+            lookup(TABLE, Expr::Key),
+            param(&spec.name) * Expr::Key,
+        );
+    plan.params.push(ParamSpec {
+        name: TABLE.into(),
+        shape: vec![slopes.len(), reach],
+        init: Init::Values(table),
+        learned: false,
+        per_layer: false,
+        clamp: None,
+    });
+}
+
+/// The nearest number of 8 significant bits; ties go to the even one.
+fn bfloat16(x: f64) -> f64 {
+    let bits = (x as f32).to_bits();
+    let round = 0x7fff + (bits >> 16 & 1);
+    f64::from(f32::from_bits((bits + round) & 0xffff_0000))
 }
 
 /// Rows of logits that are held at once.

@@ -82,9 +82,11 @@ const WITHOUT_EFFECT: &[&str] = &[
     "tf_legacy_loss",
     "tokenizer_class",
     "top_k",
+    "tie_encoder_decoder",
     "top_p",
     "torch_dtype",
     "torchscript",
+    "transformers.js_config",
     "transformers_version",
     "typical_p",
     "unsloth_fixed",
@@ -314,7 +316,11 @@ impl Keys {
     /// A key that may only have this value, for anything else would change the computation in a way not built here.
     pub fn only(&mut self, key: &'static str, allowed: &Value, meaning: &str) -> Result<()> {
         match self.take(key, meaning) {
-            Some(found) if found != *allowed => {
+            // 1 and 1.0 are one number.
+            Some(found)
+                if found != *allowed
+                    && (found.as_f64().is_none() || found.as_f64() != allowed.as_f64()) =>
+            {
                 Err(self.wrong(key, &format!("{allowed} ({meaning})"), found))
             }
             _ => Ok(()),

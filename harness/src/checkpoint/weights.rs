@@ -228,7 +228,10 @@ fn something_else(start: &[u8]) -> Option<String> {
             "this is a Git LFS pointer, the file itself ({size} bytes) is missing; run `git lfs pull`"
         ));
     }
-    if start.starts_with(b"PK\x03\x04") || start.starts_with(&[0x80, 2]) {
+    // The length of a header may look like either: what a header starts with tells them apart.
+    let header = start.get(8) == Some(&b'{');
+    let pickle = start.first() == Some(&0x80) && matches!(start.get(1), Some(2..=5));
+    if !header && (start.starts_with(b"PK\x03\x04") || pickle) {
         return Some("this is a zip or pickle file, not safetensors".into());
     }
     None
