@@ -4,6 +4,11 @@
 //! one ChaCha stream per parameter *name*, so two schemes start from the same numbers wherever their shapes agree, and
 //! a scheme's own parameters change nobody else's draw.
 
+mod slopes;
+
+pub use slopes::Slopes;
+pub(crate) use slopes::Sums;
+
 use crate::Result;
 use farspan_attention::attend::{INPUT, Implementation, Mask, Params, attend_packed};
 use farspan_attention::embed::embedding_at;
@@ -412,6 +417,11 @@ pub trait Model: std::fmt::Debug {
 
     /// Mean loss of a batch in nats per scored token, as a scalar that can be differentiated.
     fn loss(&self, batch: &Batch, ready: &Ready) -> Result<(Tensor, &'static str)>;
+
+    /// Loss and gradients of a batch.
+    fn slopes(&self, batch: &Batch, ready: &Ready) -> Result<Slopes> {
+        Slopes::of(self.loss(batch, ready)?)
+    }
 
     /// Negative log-likelihood and arg-max of every target of a batch, of rows that [`hidden`](Model::hidden) gave.
     fn scores_of(&self, hidden: &Hidden, batch: &Batch) -> Result<Vec<TokenScore>>;

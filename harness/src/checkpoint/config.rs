@@ -2,6 +2,7 @@
 
 use super::arch;
 use super::keys::{Keys, Meaning};
+use super::weights::regular;
 use crate::config::suggest;
 use crate::{Error, Result};
 use farspan_attention::plan::Geometry;
@@ -271,9 +272,7 @@ pub struct Understood {
 /// Reads `config.json` of `dir`.
 pub fn read(dir: &Path) -> Result<Understood> {
     let file = dir.join("config.json");
-    let size = std::fs::metadata(&file)
-        .map_err(|e| Error::io(format!("reading {}", file.display()), e))?
-        .len();
+    let size = regular(&file)?;
     if size > LARGEST_CONFIG {
         let text = format!("{}: {size} bytes are no config.json", file.display());
         return Err(Error::Data(text));

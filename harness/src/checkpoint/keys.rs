@@ -24,6 +24,7 @@ const WITHOUT_EFFECT: &[&str] = &[
     "_attn_implementation_autoset",
     "_commit_hash",
     "_name_or_path",
+    "_num_labels",
     "add_cross_attention",
     "architectures",
     "attention_dropout",
@@ -62,11 +63,13 @@ const WITHOUT_EFFECT: &[&str] = &[
     "no_repeat_ngram_size",
     "num_beam_groups",
     "num_beams",
+    "num_labels",
     "num_return_sequences",
     "output_attentions",
     "output_hidden_states",
     "output_scores",
     "pad_token_id",
+    "predict_special_tokens",
     "prefix",
     "pretraining_tp",
     "problem_type",
@@ -354,6 +357,8 @@ impl Keys {
 
     /// Ends the reading of a whole config.
     pub fn finish(mut self) -> Result<Vec<Meaning>> {
+        let whole = Value::Object(Map::new());
+        self.only("pruned_heads", &whole, "no head was taken out")?;
         self.nothing_left(WITHOUT_EFFECT)?;
         Ok(self.meanings)
     }

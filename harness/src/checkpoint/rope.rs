@@ -272,6 +272,7 @@ fn longrope(block: &mut Keys, outer: &Outer, settings: &mut Map<String, Value>) 
         ),
     ] {
         let list = block.numbers(key, meaning)?;
+        let list = list.filter(|list| !list.is_empty());
         let list = list.ok_or_else(|| block.wrong(key, "a list of numbers", "nothing"))?;
         settings.insert(ours.into(), json!(list));
     }

@@ -67,6 +67,7 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     keys.idle(
         &[
             "attn_pdrop",
+            "n_special",
             "output_past",
             "summary_type",
             "summary_use_proj",
