@@ -67,6 +67,7 @@ const WITHOUT_EFFECT: &[&str] = &[
     "num_return_sequences",
     "output_attentions",
     "output_hidden_states",
+    "output_past",
     "output_scores",
     "pad_token_id",
     "predict_special_tokens",

@@ -68,7 +68,6 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
         &[
             "attn_pdrop",
             "n_special",
-            "output_past",
             "summary_type",
             "summary_use_proj",
             "summary_activation",
