@@ -58,6 +58,9 @@ pub struct CellConfig {
     /// Adapters that learn in place of all weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lora: Option<LoraConfig>,
+    /// Activations are computed again in place of being held.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub checkpointing: bool,
     /// Text source (task `text`).
     pub data: Option<DataConfig>,
     /// Folder that relative paths of `data` start from.
@@ -356,7 +359,8 @@ impl Running<'_> {
             let model = Pretrained::open(&checkpoint.dir, self.registry, Some(&asked), device)?;
             return Ok(match config.stage {
                 Stage::FineTuned => {
-                    Box::new(model.tune(plans, config.lora.as_ref(), config.seed, values)?)
+                    let model = model.tune(plans, config.lora.as_ref(), config.seed, values)?;
+                    Box::new(model.recomputing(config.checkpointing))
                 }
                 _ => Box::new(model),
             });

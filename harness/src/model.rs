@@ -4,7 +4,13 @@
 //! one ChaCha stream per parameter *name*, so two schemes start from the same numbers wherever their shapes agree, and
 //! a scheme's own parameters change nobody else's draw.
 
+mod slopes;
 mod standing;
+
+pub use slopes::Slopes;
+pub(crate) use slopes::Sums;
+pub use standing::Ready;
+pub(crate) use standing::Standing;
 
 use crate::Result;
 use farspan_attention::attend::{Half, Mask, Params};
@@ -14,9 +20,6 @@ use farspan_attention::{Device, Tensor, Var};
 use farspan_datasets::{Batch, rng::Stream};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-pub use standing::Ready;
-pub(crate) use standing::Standing;
 
 /// Standard deviation of initial weights (GPT-2); output projections are divided by √(2·layers).
 const INIT_STD: f64 = 0.02;
@@ -233,6 +236,11 @@ pub trait Model: std::fmt::Debug {
 
     /// Mean loss of a batch in nats per scored token, as a scalar that can be differentiated.
     fn loss(&self, batch: &Batch, ready: &Ready) -> Result<(Tensor, &'static str)>;
+
+    /// Loss and gradients of a batch.
+    fn slopes(&self, batch: &Batch, ready: &Ready) -> Result<Slopes> {
+        Slopes::of(self.loss(batch, ready)?)
+    }
 
     /// Negative log-likelihood and arg-max of every target of a batch, of rows that [`hidden`](Model::hidden) gave.
     fn scores_of(&self, hidden: &Hidden, batch: &Batch) -> Result<Vec<TokenScore>>;

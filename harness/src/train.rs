@@ -4,13 +4,12 @@
 //! moment goes on from its last checkpoint and arrives at the same weights, bit for bit.
 
 use crate::config::types::TrainConfig;
-use crate::model::{Model, Ready, Values, Weight};
+use crate::model::{Model, Ready, Slopes, Sums, Values};
 use crate::{Error, Result};
+use farspan_attention::Gradients;
 use farspan_attention::optim::{AdamW, AdamWConfig, Moments};
-use farspan_attention::{Gradients, Tensor};
 use farspan_datasets::Batch;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// Points of the training curve that a run leaves behind.
 const CURVE_POINTS: u64 = 100;
@@ -171,14 +170,16 @@ impl<'a> Trainer<'a> {
         let (mut losses, mut last, mut ran) = (0.0, None, "none");
         for part in 0..parts {
             let batch = batches.train(step * parts + part, ready.len());
-            let (loss, implementation) = self.model.loss(&batch, ready)?;
+            let Slopes {
+                loss,
+                gradients,
+                implementation,
+            } = self.model.slopes(&batch, ready)?;
             ran = implementation;
-            let value = f64::from(loss.to_scalar::<f32>()?);
-            if !value.is_finite() {
-                return Ok((value, None));
-            }
-            losses += value;
-            let gradients = loss.backward()?;
+            let Some(gradients) = gradients.filter(|_| loss.is_finite()) else {
+                return Ok((loss, None));
+            };
+            losses += loss;
             if parts == 1 {
                 last = Some(gradients);
             } else {
@@ -222,45 +223,6 @@ impl<'a> Trainer<'a> {
             }
         }
         Ok(sum / weight)
-    }
-}
-
-/// Gradients of several batches, added up, so that only one batch's activations are held at a time.
-#[derive(Default)]
-struct Sums(BTreeMap<String, Tensor>);
-
-impl Sums {
-    fn add(
-        &mut self,
-        weights: &BTreeMap<String, Weight>,
-        gradients: &Gradients,
-        share: f64,
-    ) -> Result<()> {
-        for (name, weight) in weights {
-            let Some(gradient) = gradients.get(&weight.var) else {
-                continue;
-            };
-            let gradient = gradient.affine(share, 0.0)?;
-            let sum = match self.0.get(name) {
-                Some(sum) => sum.add(&gradient)?,
-                None => gradient,
-            };
-            self.0.insert(name.clone(), sum);
-        }
-        Ok(())
-    }
-
-    /// The sums in the form that the optimizer takes: as the gradients of Σ weight · sum.
-    fn gradients(&self, weights: &BTreeMap<String, Weight>) -> Result<Option<Gradients>> {
-        let mut total: Option<Tensor> = None;
-        for (name, sum) in &self.0 {
-            let part = weights[name].var.tensor().mul(sum)?.sum_all()?;
-            total = Some(match total {
-                Some(total) => total.add(&part)?,
-                None => part,
-            });
-        }
-        Ok(total.map(|total| total.backward()).transpose()?)
     }
 }
 

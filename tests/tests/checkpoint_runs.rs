@@ -191,6 +191,59 @@ fn a_grid_of_schemes_and_recipes_shares_the_weights_of_the_checkpoint() {
     );
 }
 
+#[test]
+fn several_checkpoints_are_a_sweep() {
+    let place = Place::new();
+    let other = place.path("other");
+    std::fs::create_dir(&other).expect("a folder");
+    for file in ["config.json", "tokenizer.json", "model.safetensors"] {
+        std::fs::copy(place.path("model").join(file), other.join(file)).expect("a copy");
+    }
+    // Twice the base: other numbers from the same weights.
+    let config = std::fs::read_to_string(other.join("config.json")).expect("a config");
+    let config = config.replace("\"rope_theta\": 1000.0", "\"rope_theta\": 2000.0");
+    std::fs::write(other.join("config.json"), config).expect("a config");
+    let text = r#"
+name = "two"
+[model]
+checkpoint = "model"
+[data]
+files = ["text.txt"]
+test = 0.3
+[train]
+batch = 4
+[schemes.rope.rope]
+[schemes.pi.pi]
+extends = "rope"
+factor = 2
+finetune = { steps = 2, length = 64, checkpointing = true }
+[evaluate.perplexity]
+lengths = [32, 64]
+segments = 2
+[sweep.product]
+model.checkpoint = ["model", "other"]
+"#;
+    std::fs::write(place.path("two.toml"), text).expect("a file");
+    let (code, text) = place.run(&["run", "two.toml", "--out", "two"]);
+    assert_eq!(code, 0, "{text}");
+    let records = place.records("two");
+    assert_eq!(records.len(), 6);
+    let bases: Vec<f64> = records
+        .iter()
+        .map(|r| r.scheme.settings["base"].as_f64().expect("a base"))
+        .collect();
+    assert_eq!(bases, [1000.0, 1000.0, 1000.0, 2000.0, 2000.0, 2000.0]);
+    let losses: Vec<f64> = records.iter().map(|r| r.perplexity[0].nll[0]).collect();
+    for (a, b) in losses[..3].iter().zip(&losses[3..]) {
+        assert_ne!(a, b);
+    }
+    let report = place.path("two/report/report.html");
+    let report = std::fs::read_to_string(report).expect("a report");
+    for name in ["model.checkpoint=model", "model.checkpoint=other"] {
+        assert!(report.contains(name), "{name} is not in the report");
+    }
+}
+
 /// The perplexity of a cell, against that of `eval` on the same tokens.
 fn base_is_what_eval_measures(place: &Place, base: &CellRecord) {
     let data = DataConfig {

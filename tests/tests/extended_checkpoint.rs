@@ -6,7 +6,8 @@
 
 use farspan::checkpoint::config::Positional;
 use farspan::checkpoint::decoder::Pretrained;
-use farspan::checkpoint::save::save_pretrained;
+use farspan::checkpoint::save::{Form, save_pretrained};
+use farspan::checkpoint::weights::Files;
 use farspan::config::types::LoraConfig;
 use farspan::model::{Model, Pass};
 use farspan_attention::{Device, Tensor};
@@ -15,7 +16,7 @@ use farspan_pe::{Len, Registry};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-const FAMILIES: [&str; 13] = [
+const FAMILIES: [&str; 15] = [
     "llama-default",
     "llama-biases",
     "mistral-default",
@@ -29,6 +30,8 @@ const FAMILIES: [&str; 13] = [
     "bloom-from-norm",
     "mpt",
     "falcon-groups",
+    "falcon-alibi",
+    "gemma2",
 ];
 
 fn golden(name: &str) -> PathBuf {
@@ -203,12 +206,49 @@ fn adapters_are_the_same_model_when_they_are_merged_and_saved() {
     assert!(learned.0 > plain.parameters().0);
     let expected = loss(&model, &batch);
     assert!((expected - with_pi).abs() > 1e-2, "{expected}, {with_pi}");
-    save_pretrained(&model, &from, 128, &Registry::builtin(), folder.path()).expect("a folder");
+    save_pretrained(
+        &model,
+        &from,
+        128,
+        &Registry::builtin(),
+        Form::default(),
+        folder.path(),
+    )
+    .expect("a folder");
+    adapter_is_alpha_over_rank_times_its_product(&model, &from, folder.path());
     let again = open(folder.path(), None);
     assert_eq!(again.scheme.id(), "pi");
     assert_eq!(again.architecture.geometry.trained_length, 128);
     let found = loss(&again, &batch);
     assert!((found - expected).abs() < 1e-5, "{found}, {expected}");
+}
+
+/// What a projection has gained in the saved model, against 7/3 · B A.
+fn adapter_is_alpha_over_rank_times_its_product(model: &Pretrained, from: &Path, saved: &Path) {
+    let values = |part: &str| {
+        let weight = &model.weights()[&format!("layers.1.down.{part}")];
+        let rows = weight.var.tensor().to_vec2::<f32>();
+        rows.expect("a matrix")
+    };
+    let (a, b) = (values("lora_a"), values("lora_b"));
+    let read = |dir: &Path| {
+        let files = Files::open(dir).expect("weights");
+        files
+            .read("model.layers.1.mlp.down_proj.weight")
+            .expect("numbers")
+    };
+    let (before, after) = (read(from), read(saved));
+    let columns = a[0].len();
+    assert_eq!((b.len() * columns, a.len()), (before.len(), 3));
+    for (at, (x, y)) in before.iter().zip(&after).enumerate() {
+        let (row, column) = (at / columns, at % columns);
+        let product: f32 = (0..3).map(|r| b[row][r] * a[r][column]).sum();
+        let gain = y - x;
+        assert!(
+            (gain - 7.0 / 3.0 * product).abs() < 1e-5,
+            "{gain}, {product}"
+        );
+    }
 }
 
 #[test]
@@ -248,7 +288,14 @@ fn every_family_is_saved_as_it_was_loaded() {
                 from = copy;
             }
             let model = open(&from, scheme);
-            let saved = save_pretrained(&model, &from, 64, &Registry::builtin(), folder.path());
+            let saved = save_pretrained(
+                &model,
+                &from,
+                64,
+                &Registry::builtin(),
+                Form::default(),
+                folder.path(),
+            );
             saved.unwrap_or_else(|e| panic!("{name} under {scheme:?}: {e}"));
             let again = open(folder.path(), None);
             for len in [20, 80] {
@@ -277,12 +324,34 @@ fn a_scheme_without_a_form_in_a_config_is_refused_before_anything_is_written() {
     let (from, folder) = (golden("llama-default"), TempDir::new().expect("a folder"));
     let out = folder.path().join("out");
     let model = open(&from, Some("rerope"));
-    let error =
-        save_pretrained(&model, &from, 64, &Registry::builtin(), &out).expect_err("refused");
+    let error = save_pretrained(
+        &model,
+        &from,
+        64,
+        &Registry::builtin(),
+        Form::default(),
+        &out,
+    )
+    .expect_err("refused");
     assert!(error.to_string().contains("rerope has no form"), "{error}");
     assert!(!out.exists());
-    save_pretrained(&open(&from, None), &from, 64, &Registry::builtin(), &out).expect("a folder");
-    let error = save_pretrained(&open(&from, None), &from, 64, &Registry::builtin(), &out);
+    save_pretrained(
+        &open(&from, None),
+        &from,
+        64,
+        &Registry::builtin(),
+        Form::default(),
+        &out,
+    )
+    .expect("a folder");
+    let error = save_pretrained(
+        &open(&from, None),
+        &from,
+        64,
+        &Registry::builtin(),
+        Form::default(),
+        &out,
+    );
     let error = error.expect_err("a folder that is taken").to_string();
     assert!(error.contains("expected a new folder"), "{error}");
 }

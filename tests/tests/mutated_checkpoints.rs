@@ -61,7 +61,10 @@ fn mutated(text: &[u8], stream: &mut Stream) -> Vec<u8> {
     bytes
 }
 
+/// Runs `entry` over `rounds` mutants of the `seeds`, or over as many as `FARSPAN_MUTANTS` says.
 fn rounds(label: &str, seeds: &[Vec<u8>], rounds: usize, entry: fn(&[u8])) {
+    let asked = std::env::var("FARSPAN_MUTANTS");
+    let rounds = asked.map_or(rounds, |n| n.parse().expect("FARSPAN_MUTANTS is a number"));
     let mut stream = Stream::new(1, label);
     for seed in seeds {
         entry(seed);

@@ -2,6 +2,7 @@
 
 use super::arch;
 use super::keys::{Keys, Meaning};
+use super::weights::regular;
 use crate::config::suggest;
 use crate::{Error, Result};
 use farspan_attention::plan::Geometry;
@@ -53,6 +54,10 @@ pub struct Architecture {
     pub tied: bool,
     /// Multiplies scores beside 1/√head_dim.
     pub score_scale: f64,
+    /// Whether the scores of layer l, counted from 0, are divided by l + 1 as well.
+    pub score_by_layer: bool,
+    /// Whether ALiBi's slopes, positions and their products are rounded to bfloat16, as the reference does for Falcon.
+    pub rounded_bias: bool,
     /// Scores s become c·tanh(s/c).
     pub score_cap: Option<f64>,
     /// Logits z become c·tanh(z/c).
@@ -200,6 +205,8 @@ impl Architecture {
             embed_norm: false,
             tied: false,
             score_scale: 1.0,
+            score_by_layer: false,
+            rounded_bias: false,
             score_cap: None,
             logit_cap: None,
             logit_scale: 1.0,
@@ -265,9 +272,7 @@ pub struct Understood {
 /// Reads `config.json` of `dir`.
 pub fn read(dir: &Path) -> Result<Understood> {
     let file = dir.join("config.json");
-    let size = std::fs::metadata(&file)
-        .map_err(|e| Error::io(format!("reading {}", file.display()), e))?
-        .len();
+    let size = regular(&file)?;
     if size > LARGEST_CONFIG {
         let text = format!("{}: {size} bytes are no config.json", file.display());
         return Err(Error::Data(text));

@@ -6,19 +6,19 @@
 
 use super::config::{Architecture, Positional};
 use super::forward::Forward;
+use super::recompute::Windows;
 use super::weights::{Files, Weights, load};
 use super::{config, scheme};
-use crate::model::{Hidden, Model, Pass, Ready, Standing, Weight, scheme_name};
+use crate::model::{Hidden, Model, Pass, Ready, Slopes, Weight};
 use crate::{Error, Result};
 use farspan_attention::attend::{INPUT, Implementation, Mask, Params, attend};
 use farspan_attention::embed::embedding_at;
-use farspan_attention::expr::{Unary, number};
 use farspan_attention::ops::{self, TokenScore};
-use farspan_attention::plan::{Geometry, Place, Plan};
+use farspan_attention::plan::{Geometry, Plan};
 use farspan_attention::prepared::Prepared;
 use farspan_attention::{Device, Tensor};
 use farspan_datasets::Batch;
-use farspan_pe::{AnyScheme, Len, Registry};
+use farspan_pe::{AnyScheme, Registry};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -35,6 +35,8 @@ pub struct Pretrained {
     pub(super) learned: BTreeMap<String, Weight>,
     /// What adapters multiply their product by: alpha / rank.
     pub(super) adapter_scale: f64,
+    /// Whether activations are computed again on the way back, layer by layer, in place of being held.
+    pub(super) recompute: bool,
     pub(super) device: Device,
 }
 
@@ -66,16 +68,26 @@ impl Pretrained {
         asked: Option<&Positional>,
         device: &Device,
     ) -> Result<Pretrained> {
-        let architecture = config::read(dir)?.architecture;
+        Pretrained::from_files(&Files::open(dir)?, registry, asked, device)
+    }
+
+    /// As [`open`](Pretrained::open), with the weights of `files`.
+    pub fn from_files(
+        files: &Files,
+        registry: &Registry,
+        asked: Option<&Positional>,
+        device: &Device,
+    ) -> Result<Pretrained> {
+        let architecture = config::read(files.dir())?.architecture;
         let scheme = scheme::resolve(registry, &architecture, asked)?;
-        let files = Files::open(dir)?;
-        let weights = load(&files, &architecture, device)?;
+        let weights = load(files, &architecture, device)?;
         Ok(Pretrained {
             architecture,
             scheme,
             weights,
             learned: BTreeMap::new(),
             adapter_scale: 0.0,
+            recompute: false,
             device: device.clone(),
         })
     }
@@ -92,51 +104,9 @@ impl Pretrained {
             weights: self.weights.clone(),
             learned: BTreeMap::new(),
             adapter_scale: 0.0,
+            recompute: false,
             device: self.device.clone(),
         })
-    }
-
-    /// The plans of all layers when `reach` positions are in use, with the scale and the cap of this family's scores.
-    pub(super) fn plans(&self, reach: usize) -> Result<Vec<Plan>> {
-        let plans = self
-            .scheme
-            .layer_plans(&self.architecture.geometry, Len(reach))?;
-        self.adapted(plans)
-    }
-
-    /// `plans` with the scale and the cap of this family's scores. Refuses what these weights cannot be read with.
-    fn adapted(&self, mut plans: Vec<Plan>) -> Result<Vec<Plan>> {
-        for plan in &mut plans {
-            plan.softmax_scale *= self.architecture.score_scale;
-            if let Some(cap) = self.architecture.score_cap {
-                let score = plan.score.clone() * number(1.0 / cap);
-                plan.score = score.unary(Unary::Tanh) * number(cap);
-            }
-        }
-        let id = self.scheme.id();
-        let lacks = |why: &str| {
-            Err(Error::Data(format!(
-                "scheme {id} cannot read this checkpoint: {why}"
-            )))
-        };
-        if plans.iter().any(|plan| plan.place != Place::Index) {
-            return lacks("its places follow the text, which is not built for checkpoints");
-        }
-        if plans.iter().any(|plan| plan.infused) {
-            return lacks("positions in queries and keys alone are not built for checkpoints");
-        }
-        for (layer, plan) in plans.iter().enumerate() {
-            for spec in plan.params.iter().filter(|spec| spec.learned) {
-                let name = scheme_name(spec, layer);
-                if !self.weights.contains_key(&name) && !self.learned.contains_key(&name) {
-                    return lacks(&format!(
-                        "its learned parameter {} is not among the weights; fine-tuning would learn it",
-                        spec.name
-                    ));
-                }
-            }
-        }
-        Ok(plans)
     }
 
     pub(super) fn forward(&self, pass: Pass) -> Forward<'_> {
@@ -144,7 +114,7 @@ impl Pretrained {
     }
 
     /// Which keys a query of `layer` sees.
-    fn mask(&self, layer: usize) -> Mask {
+    pub(super) fn mask(&self, layer: usize) -> Mask {
         Mask {
             causal: true,
             window: self.architecture.windows[layer],
@@ -331,39 +301,23 @@ impl Model for Pretrained {
     }
 
     fn ready(&self, plans: &[Plan], len: usize) -> Result<Ready> {
-        let plans = self.adapted(plans.to_vec())?;
+        let plans = self.adapted(plans.to_vec(), len)?;
         Ready::new(&self.architecture.geometry, &plans, len, &self.device)
     }
 
     fn hidden(&self, batch: &Batch, ready: &Ready, pass: Pass) -> Result<Hidden> {
         let Geometry { layers, width, .. } = self.architecture.geometry;
-        let standing = Standing::new(&self.architecture.geometry, &[], batch, ready, &self.device)?;
-        let forward = self.forward(pass);
-        let params = forward.scheme_params(ready.plan(0), 0)?;
-        let x = forward.tokens(&batch.tokens, &[batch.rows, ready.len()])?;
-        let x = match standing.added(x.dims(), &params, &self.device)? {
-            Some(added) => x.add(&added)?,
-            None => x,
-        };
-        let mut x = forward.embed_norm(x)?;
+        let windows = Windows::new(self, batch, ready)?;
+        let mut state = windows.start(pass)?;
         let mut implementation = "none";
-        let mut carried = vec![Params::new(); standing.rows()];
         for layer in 0..layers {
-            let plan = ready.plan(layer);
-            let mut attend = |qkv: &Tensor, h: &Tensor| {
-                let params = forward.scheme_params(plan, layer)?;
-                let (input, mask) = (plan.reads_input().then_some(h), self.mask(layer));
-                let (out, ran) =
-                    standing.attend(layer, (qkv, input), &params, &mask, &mut carried)?;
-                // The slowest is what a reader of the record wants to know of.
-                if implementation != "composed" {
-                    implementation = ran;
-                }
-                Ok(out)
-            };
-            x = forward.layer(&x, layer, &mut attend)?;
+            let ran = windows.step(&mut state, layer, pass)?;
+            // The slowest is what a reader of the record wants to know of.
+            if implementation != "composed" {
+                implementation = ran;
+            }
         }
-        let x = forward.norm(&x, "norm")?;
+        let x = self.forward(pass).norm(&state.x, "norm")?;
         Ok(Hidden {
             rows: x.reshape((batch.rows * ready.len(), width))?,
             implementation,
@@ -372,19 +326,15 @@ impl Model for Pretrained {
 
     fn loss(&self, batch: &Batch, ready: &Ready) -> Result<(Tensor, &'static str)> {
         let hidden = self.hidden(batch, ready, Pass::Train)?;
-        let forward = self.forward(Pass::Train);
-        if self.architecture.logit_cap.is_some() {
-            let text = "fine-tuning a model that caps its logits (Gemma 2) is not built";
-            return Err(Error::Config(text.into()));
-        }
-        // A scale of logits is a scale of the rows that they are made of.
-        let rows = match self.architecture.logit_scale {
-            1.0 => hidden.rows,
-            scale => hidden.rows.affine(scale, 0.0)?,
-        };
-        let head = forward.head()?;
-        let loss = ops::cross_entropy(&rows, &head, &batch.targets, &batch.weights)?;
+        let loss = self.forward(Pass::Train).loss(&hidden.rows, batch)?;
         Ok((loss, hidden.implementation))
+    }
+
+    fn slopes(&self, batch: &Batch, ready: &Ready) -> Result<Slopes> {
+        match self.recompute {
+            true => self.recomputed(batch, ready),
+            false => Slopes::of(self.loss(batch, ready)?),
+        }
     }
 
     fn scores_of(&self, hidden: &Hidden, batch: &Batch) -> Result<Vec<TokenScore>> {

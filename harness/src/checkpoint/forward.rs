@@ -8,6 +8,7 @@ use farspan_attention::attend::Params;
 use farspan_attention::ops::{self, Gelu};
 use farspan_attention::plan::Plan;
 use farspan_attention::{DType, Tensor};
+use farspan_datasets::Batch;
 
 /// Attention of one layer: from packed queries, keys and values, and the layer's input, both (rows, len, …), to what the
 /// output projection reads.
@@ -182,6 +183,26 @@ impl Forward<'_> {
         self.weight(if tied { "embed.weight" } else { "head.weight" })
     }
 
+    /// Mean loss of a batch in nats per scored token, from rows of the residual stream behind the last norm.
+    pub(super) fn loss(&self, rows: &Tensor, batch: &Batch) -> Result<Tensor> {
+        let architecture = &self.model.architecture;
+        if architecture.logit_cap.is_some() {
+            return cross_entropy(&self.logits(rows)?, batch);
+        }
+        // A scale of logits is a scale of the rows that they are made of.
+        let scaled = match architecture.logit_scale {
+            1.0 => rows.clone(),
+            scale => rows.affine(scale, 0.0)?,
+        };
+        let head = self.head()?;
+        Ok(ops::cross_entropy(
+            &scaled,
+            &head,
+            &batch.targets,
+            &batch.weights,
+        )?)
+    }
+
     /// Logits of rows of the residual stream: (tokens, width) -> (tokens, vocab).
     pub(super) fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
         let architecture = &self.model.architecture;
@@ -194,6 +215,25 @@ impl Forward<'_> {
         }
         Ok(logits)
     }
+}
+
+/// Mean negative log-likelihood of the targets by the scores `logits`, (tokens, vocab); tokens weigh as `batch` says.
+fn cross_entropy(logits: &Tensor, batch: &Batch) -> Result<Tensor> {
+    let total: f64 = batch.weights.iter().map(|w| f64::from(*w)).sum();
+    let shares: Vec<f32> = batch
+        .weights
+        .iter()
+        .map(|w| (f64::from(*w) / total) as f32)
+        .collect();
+    let n = batch.targets.len();
+    let device = logits.device();
+    let targets = Tensor::from_vec(batch.targets.clone(), (n, 1), &device)?;
+    let shifted = logits.broadcast_sub(&logits.detach().max_keepdim(1)?)?;
+    let normaliser = shifted.exp()?.sum_keepdim(1)?.log()?;
+    let losses = normaliser.sub(&shifted.gather(&targets, 1)?)?;
+    Ok(losses
+        .mul(&Tensor::from_vec(shares, (n, 1), &device)?)?
+        .sum_all()?)
 }
 
 fn single(tensor: Tensor) -> Result<Tensor> {

@@ -21,6 +21,15 @@ pub enum Type {
 }
 
 impl Type {
+    /// The name in a `config.json`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Type::F32 => "float32",
+            Type::F16 => "float16",
+            Type::BF16 => "bfloat16",
+        }
+    }
+
     /// Bytes of one number.
     pub fn size(self) -> usize {
         match self {

@@ -24,6 +24,7 @@ const WITHOUT_EFFECT: &[&str] = &[
     "_attn_implementation_autoset",
     "_commit_hash",
     "_name_or_path",
+    "_num_labels",
     "add_cross_attention",
     "architectures",
     "attention_dropout",
@@ -62,11 +63,14 @@ const WITHOUT_EFFECT: &[&str] = &[
     "no_repeat_ngram_size",
     "num_beam_groups",
     "num_beams",
+    "num_labels",
     "num_return_sequences",
     "output_attentions",
     "output_hidden_states",
+    "output_past",
     "output_scores",
     "pad_token_id",
+    "predict_special_tokens",
     "prefix",
     "pretraining_tp",
     "problem_type",
@@ -82,9 +86,11 @@ const WITHOUT_EFFECT: &[&str] = &[
     "tf_legacy_loss",
     "tokenizer_class",
     "top_k",
+    "tie_encoder_decoder",
     "top_p",
     "torch_dtype",
     "torchscript",
+    "transformers.js_config",
     "transformers_version",
     "typical_p",
     "unsloth_fixed",
@@ -314,7 +320,11 @@ impl Keys {
     /// A key that may only have this value, for anything else would change the computation in a way not built here.
     pub fn only(&mut self, key: &'static str, allowed: &Value, meaning: &str) -> Result<()> {
         match self.take(key, meaning) {
-            Some(found) if found != *allowed => {
+            // 1 and 1.0 are one number.
+            Some(found)
+                if found != *allowed
+                    && (found.as_f64().is_none() || found.as_f64() != allowed.as_f64()) =>
+            {
                 Err(self.wrong(key, &format!("{allowed} ({meaning})"), found))
             }
             _ => Ok(()),
@@ -348,6 +358,8 @@ impl Keys {
 
     /// Ends the reading of a whole config.
     pub fn finish(mut self) -> Result<Vec<Meaning>> {
+        let whole = Value::Object(Map::new());
+        self.only("pruned_heads", &whole, "no head was taken out")?;
         self.nothing_left(WITHOUT_EFFECT)?;
         Ok(self.meanings)
     }

@@ -79,6 +79,17 @@ pub(super) fn read(keys: &mut Keys, family: Family, positions: usize) -> Result<
     }
 }
 
+/// Refuses a share of rotated channels in a family whose reference turns whole heads whatever the key says.
+pub(super) fn whole_heads(keys: &Keys, rotary: &Rotary) -> Result<()> {
+    match rotary.positional.settings.get("partial") {
+        Some(share) if *share != json!(1.0) => {
+            let rule = "1, as this family turns whole heads";
+            Err(keys.wrong("partial_rotary_factor", rule, share))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The one value of several keys of the same meaning.
 fn agreed(keys: &mut Keys, names: &[&'static str], meaning: &str) -> Result<Option<f64>> {
     let mut known: Option<(f64, &str)> = None;
@@ -127,6 +138,7 @@ fn of_block(block: &mut Keys, outer: &mut Outer) -> Result<Rotary> {
             _ => {}
         }
     }
+    block.idle(&["finetuned"], "how the weights were made");
     let mut settings = outer.common(theta, partial);
     let (id, trained_length) = match kind.as_str() {
         "default" => ("rope", outer.positions),
@@ -260,6 +272,7 @@ fn longrope(block: &mut Keys, outer: &Outer, settings: &mut Map<String, Value>) 
         ),
     ] {
         let list = block.numbers(key, meaning)?;
+        let list = list.filter(|list| !list.is_empty());
         let list = list.ok_or_else(|| block.wrong(key, "a list of numbers", "nothing"))?;
         settings.insert(ours.into(), json!(list));
     }

@@ -1,10 +1,12 @@
 //! A model as a checkpoint folder that the reference library loads: config, weights, tokenizer.
 //!
 //! The config is that of the checkpoint that the model was made from, with the scheme in the form of version 5
-//! (`rope_parameters`) and of version 4 (`rope_scaling`, `rope_theta`). Weights are written in float32, as they learned.
+//! (`rope_parameters`) and of version 4 (`rope_scaling`, `rope_theta`). Weights are written in float32, as they learned, or
+//! rounded to half precision, in one file or in shards.
 
 use super::config::{self, Architecture};
 use super::decoder::Pretrained;
+use super::header::Type;
 use super::layout::{Arrange, Slot};
 use super::rope_block::{no_form, same, saved};
 use super::scheme::resolve;
@@ -33,6 +35,27 @@ const COPIED: [&str; 9] = [
 /// Top-level keys that hold the base of the frequencies.
 const THETA: [&str; 2] = ["rope_theta", "rotary_emb_base"];
 
+/// A tensor's name, shape and numbers.
+type Entry<'v> = (&'v String, &'v (Vec<usize>, Vec<f32>));
+
+/// How weights are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Form {
+    /// Type of the numbers; nothing means that of the checkpoint that the model was made from.
+    pub kind: Option<Type>,
+    /// Bytes of a file above which weights are split over several, with an index.
+    pub shard: u64,
+}
+
+impl Default for Form {
+    fn default() -> Form {
+        Form {
+            kind: Some(Type::F32),
+            shard: 5_000_000_000,
+        }
+    }
+}
+
 /// Writes `model`, which was made from the checkpoint in `from`, into the folder `out`, for texts of up to `positions`
 /// tokens. Fails before anything is written if its scheme has no form in a config.
 pub fn save_pretrained(
@@ -40,6 +63,7 @@ pub fn save_pretrained(
     from: &Path,
     positions: usize,
     registry: &Registry,
+    form: Form,
     out: &Path,
 ) -> Result<()> {
     let file = out.join("config.json");
@@ -51,7 +75,14 @@ pub fn save_pretrained(
         return Err(Error::Config(text));
     }
     let scheme = model.scheme.as_ref();
-    let config = extended(from, scheme, &model.architecture, positions, registry)?;
+    let mut config = extended(from, scheme, &model.architecture, positions, registry)?;
+    let kind = match form.kind {
+        Some(kind) => kind,
+        None => Files::open(from)?.kind(),
+    };
+    for key in ["torch_dtype", "dtype"] {
+        config.insert(key.into(), json!(kind.name()));
+    }
     let values = stored(model, from)?;
     let writing = |e| Error::io(format!("writing {}", out.display()), e);
     std::fs::create_dir_all(out).map_err(writing)?;
@@ -61,13 +92,49 @@ pub fn save_pretrained(
             std::fs::copy(file, out.join(name)).map_err(writing)?;
         }
     }
-    write(
-        &out.join("model.safetensors"),
-        &values,
-        ("format", "pt".into()),
-    )?;
+    write_weights(&values, kind, form.shard, out)?;
     let text = serde_json::to_string_pretty(&config).map_err(|e| Error::Bug(e.to_string()))?;
     Ok(write_atomic(&file, format!("{text}\n").as_bytes())?)
+}
+
+/// Writes `values` into one file, or into shards of at most `limit` bytes (or one tensor) with their index.
+fn write_weights(values: &Values, kind: Type, limit: u64, out: &Path) -> Result<()> {
+    let size = |data: &Vec<f32>| (data.len() * kind.size()) as u64;
+    let mut shards: Vec<(u64, Vec<Entry<'_>>)> = Vec::new();
+    for entry in values {
+        let more = size(&entry.1.1);
+        match shards.last_mut() {
+            Some((held, entries)) if *held + more <= limit => {
+                *held += more;
+                entries.push(entry);
+            }
+            _ => shards.push((more, vec![entry])),
+        }
+    }
+    let format = || ("format", "pt".to_string());
+    if let [(_, entries)] = shards.as_slice() {
+        return write(
+            &out.join("model.safetensors"),
+            entries.iter().copied(),
+            kind,
+            format(),
+        );
+    }
+    let mut map = Map::new();
+    let mut total = 0;
+    let count = shards.len();
+    for (number, (held, entries)) in shards.into_iter().enumerate() {
+        let name = format!("model-{:05}-of-{count:05}.safetensors", number + 1);
+        total += held;
+        for (tensor, _) in &entries {
+            map.insert((*tensor).clone(), json!(name));
+        }
+        write(&out.join(&name), entries, kind, format())?;
+    }
+    let index = json!({ "metadata": { "total_size": total }, "weight_map": map });
+    let text = serde_json::to_string_pretty(&index).map_err(|e| Error::Bug(e.to_string()))?;
+    let path = out.join("model.safetensors.index.json");
+    Ok(write_atomic(&path, format!("{text}\n").as_bytes())?)
 }
 
 /// The config of the checkpoint in `from` with `scheme` in the place of its own, for texts of up to `positions` tokens.
@@ -82,11 +149,8 @@ pub fn extended(
     let file = from.join("config.json");
     let text =
         std::fs::read(&file).map_err(|e| Error::io(format!("reading {}", file.display()), e))?;
-    let mut original: Map<String, Value> = serde_json::from_slice(&text)
+    let original: Map<String, Value> = serde_json::from_slice(&text)
         .map_err(|e| Error::Data(format!("{}: {e}", file.display())))?;
-    for key in ["torch_dtype", "dtype"] {
-        original.insert(key.into(), json!("float32"));
-    }
     let means = |config: &Map<String, Value>| -> Result<bool> {
         let text = serde_json::to_vec(config).map_err(|e| Error::Bug(e.to_string()))?;
         let read = config::parse(&file, &text)?.architecture;

@@ -1,7 +1,11 @@
 //! Text for a checkpoint: its own tokenizer, and how many bytes each token stands for.
 
+use super::weights::regular;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
+
+/// Bytes of a `tokenizer.json` beyond which it is taken for something else.
+const LARGEST: u64 = 1 << 30;
 
 /// A checkpoint's `tokenizer.json`.
 #[derive(Debug)]
@@ -36,6 +40,11 @@ impl Tokenizer {
                 "{} is not there: {hint}",
                 file.display()
             )));
+        }
+        let size = regular(&file)?;
+        if size > LARGEST {
+            let text = format!("{}: {size} bytes are no tokenizer", file.display());
+            return Err(Error::Data(text));
         }
         let bad = |e: tokenizers::Error| Error::Data(format!("{}: {e}", file.display()));
         let json = std::fs::read(&file)

@@ -28,6 +28,8 @@ pub struct Files {
     files: Vec<(PathBuf, u64)>,
     /// File number and place of each tensor.
     tensors: BTreeMap<String, (usize, Entry)>,
+    /// Whether NaN and infinities are read as they are.
+    non_finite: bool,
 }
 
 impl Files {
@@ -39,6 +41,7 @@ impl Files {
             dir: dir.to_path_buf(),
             files: Vec::new(),
             tensors: BTreeMap::new(),
+            non_finite: false,
         };
         if single.exists() {
             files.add(&single)?;
@@ -132,6 +135,17 @@ impl Files {
         Ok(())
     }
 
+    /// Lets [`read`](Files::read) take NaN and infinities as they are.
+    pub fn with_non_finite(mut self, allowed: bool) -> Files {
+        self.non_finite = allowed;
+        self
+    }
+
+    /// The folder.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Names of all tensors.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
@@ -148,6 +162,21 @@ impl Files {
                 .map_err(reading)?;
         }
         Ok(hasher.finalize().to_hex().to_string())
+    }
+
+    /// The type of most of the numbers, of those that are read.
+    pub fn kind(&self) -> Type {
+        let of = |kind: Type| {
+            let entries = self.tensors.values().map(|(_, entry)| entry);
+            let bytes = entries.filter(|entry| entry.dtype == Ok(kind));
+            let bytes: u64 = bytes.map(|e| e.bytes.end - e.bytes.start).sum();
+            bytes / kind.size() as u64
+        };
+        let kinds = [Type::F32, Type::F16, Type::BF16];
+        kinds
+            .into_iter()
+            .max_by_key(|kind| of(*kind))
+            .unwrap_or(Type::F32)
     }
 
     /// Bytes of all tensors.
@@ -172,7 +201,7 @@ impl Files {
         }
     }
 
-    /// The numbers of a tensor, row-major. NaN and infinities are refused.
+    /// The numbers of a tensor, row-major. NaN and infinities are refused unless they were allowed.
     pub fn read(&self, name: &str) -> Result<Vec<f32>> {
         let Some((number, entry)) = self.tensors.get(name) else {
             return Err(Error::Bug(format!(
@@ -196,14 +225,14 @@ impl Files {
         file.read_exact(&mut bytes).map_err(reading)?;
         let numbers = decode(kind, &bytes);
         match numbers.iter().position(|x| !x.is_finite()) {
-            Some(at) => Err(bad(format!("number {at} is {}", numbers[at]))),
-            None => Ok(numbers),
+            Some(at) if !self.non_finite => Err(bad(format!("number {at} is {}", numbers[at]))),
+            _ => Ok(numbers),
         }
     }
 }
 
 /// The size of a regular file; links are followed, as caches of downloads consist of them.
-fn regular(path: &Path) -> Result<u64> {
+pub(super) fn regular(path: &Path) -> Result<u64> {
     let about =
         std::fs::metadata(path).map_err(|e| Error::io(format!("reading {}", path.display()), e))?;
     match about.is_file() {
@@ -228,7 +257,10 @@ fn something_else(start: &[u8]) -> Option<String> {
             "this is a Git LFS pointer, the file itself ({size} bytes) is missing; run `git lfs pull`"
         ));
     }
-    if start.starts_with(b"PK\x03\x04") || start.starts_with(&[0x80, 2]) {
+    // The length of a header may look like either: what a header starts with tells them apart.
+    let header = start.get(8) == Some(&b'{');
+    let pickle = start.first() == Some(&0x80) && matches!(start.get(1), Some(2..=5));
+    if !header && (start.starts_with(b"PK\x03\x04") || pickle) {
         return Some("this is a zip or pickle file, not safetensors".into());
     }
     None

@@ -6,12 +6,13 @@
 use super::pretrained::folder;
 use super::{CELLS_FAILED, Ended, Failure, print, tell};
 use crate::checkpoint::config::{self as checkpoint, Positional};
-use crate::checkpoint::save::{extended, save_pretrained};
+use crate::checkpoint::header::Type;
+use crate::checkpoint::save::{Form, extended, save_pretrained};
 use crate::checkpoint::scheme::resolve;
 use crate::config::{self, resolved_toml};
 use crate::grid::{self, Options};
 use crate::{Error, cell};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use farspan_attention::Device;
 use farspan_pe::{Needs, Registry};
 use farspan_reports::record::Stage;
@@ -63,6 +64,9 @@ pub(super) struct Finetune {
     /// Adapters are multiplied by this over their rank [default: twice the rank]
     #[arg(long, value_name = "ALPHA", requires = "lora")]
     lora_alpha: Option<f64>,
+    /// Compute activations again on the way back in place of holding them: less memory, more time
+    #[arg(long)]
+    checkpointing: bool,
     /// Seed of the order of the data and of the adapters
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -78,12 +82,41 @@ pub(super) struct Finetune {
     /// Folder for the new checkpoint
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Numbers of the new weights; `own` is the type of the old ones
+    #[arg(long, value_enum, default_value_t = Numbers::Float32, value_name = "TYPE")]
+    dtype: Numbers,
+    /// Bytes of a weight file above which there are several, with an index
+    #[arg(long, default_value_t = Form::default().shard, value_name = "BYTES")]
+    shard: u64,
     /// Folder for the run that makes it [default: OUT.run]
     #[arg(long, value_name = "DIR")]
     run: Option<PathBuf>,
     /// Text files: paths or globs
     #[arg(required = true, value_name = "FILE")]
     texts: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Numbers {
+    /// As the checkpoint has them
+    Own,
+    /// As they learned
+    Float32,
+    /// Rounded to the nearest
+    Bfloat16,
+    /// Rounded to the nearest; refused if a number is too large
+    Float16,
+}
+
+impl Numbers {
+    fn kind(self) -> Option<Type> {
+        match self {
+            Numbers::Own => None,
+            Numbers::Float32 => Some(Type::F32),
+            Numbers::Bfloat16 => Some(Type::BF16),
+            Numbers::Float16 => Some(Type::F16),
+        }
+    }
 }
 
 /// Names of the two schemes of the run: of the checkpoint as it is, and of the extension.
@@ -140,7 +173,11 @@ impl Finetune {
         let cell = plan.cells.iter().find(|c| c.stage == Stage::FineTuned);
         let cell = cell.ok_or_else(|| Error::Bug("a run without its fine-tuning".into()))?;
         let model = cell::pretrained(&dir_of_run, &cell.id, registry)?;
-        save_pretrained(&model, &dir, reach, registry, &self.out)?;
+        let form = Form {
+            kind: self.dtype.kind(),
+            shard: self.shard,
+        };
+        save_pretrained(&model, &dir, reach, registry, form, &self.out)?;
         print(&format!("{}\n", self.out.display()))
     }
 
@@ -184,6 +221,9 @@ impl Finetune {
             ("positions", self.sampler()?),
         ] {
             value.map(|value| set(key, value));
+        }
+        if self.checkpointing {
+            set("checkpointing", json!(true));
         }
         if let Some(rank) = self.lora {
             let alpha = self.lora_alpha.unwrap_or(2.0 * rank as f64);

@@ -4,6 +4,7 @@ use super::Failure;
 use crate::checkpoint::config::Positional;
 use crate::checkpoint::decoder::Pretrained;
 use crate::checkpoint::hub;
+use crate::checkpoint::weights::Files;
 use clap::Args;
 use farspan_attention::Device;
 use farspan_pe::Registry;
@@ -20,6 +21,9 @@ pub(super) struct Source {
     /// Tokens that run at once; less needs less memory
     #[arg(long, default_value_t = 512, value_name = "TOKENS")]
     pub(super) chunk: usize,
+    /// Read weights that are NaN or infinite as they are, in place of refusing them
+    #[arg(long)]
+    allow_non_finite: bool,
 }
 
 impl Source {
@@ -30,7 +34,8 @@ impl Source {
         scheme: Option<&Positional>,
     ) -> Result<Pretrained, Failure> {
         let device = Device::open(&self.device).map_err(|e| Failure::usage(e.to_string()))?;
-        Ok(Pretrained::open(&self.model, registry, scheme, &device)?)
+        let files = Files::open(&self.model)?.with_non_finite(self.allow_non_finite);
+        Ok(Pretrained::from_files(&files, registry, scheme, &device)?)
     }
 }
 

@@ -108,6 +108,12 @@ pub(super) fn scheme(
         let path = join(&scheme.path, "finetune.lora");
         problems.add(&scheme.finetune_mark(), path, what);
     }
+    let recomputed = scheme.config.finetune.as_ref();
+    if recomputed.is_some_and(|f| f.checkpointing) && study.model.checkpoint.is_none() {
+        let what = format!("study {name}: `checkpointing` is for `model.checkpoint`; leave it out");
+        let path = join(&scheme.path, "finetune.checkpointing");
+        problems.add(&scheme.finetune_mark(), path, what);
+    }
     // Reported already; a plan for such a length may not even fit into memory.
     if !(2..=LONGEST).contains(&trained) {
         return;

@@ -169,6 +169,10 @@ pub struct FinetuneConfig {
     /// Batches whose gradients are averaged before each optimizer step, each of `batch` windows. Default: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accumulate: Option<u64>,
+    /// Activations are computed again on the way back, layer by layer, in place of being held: less memory, a third more
+    /// time; for a `model.checkpoint`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub checkpointing: bool,
     /// Adapters learn in place of all weights; for a `model.checkpoint`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lora: Option<LoraConfig>,

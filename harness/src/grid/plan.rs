@@ -203,6 +203,8 @@ impl<'a> Planner<'a> {
             },
             checkpoint: self.checkpoint.as_ref().map(|(found, _)| found.clone()),
             lora,
+            checkpointing: stage == Stage::FineTuned
+                && scheme.finetune.as_ref().is_some_and(|f| f.checkpointing),
             shape: self.shape,
             data: (study.task == Task::Text).then(|| study.data.clone()),
             data_root: self.root.to_path_buf(),

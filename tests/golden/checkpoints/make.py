@@ -1,6 +1,6 @@
 """Tiny random checkpoints of every family and every kind of rotary scaling, with the reference library's logits.
 
-    pip install torch transformers safetensors && python tests/golden/checkpoints/make.py
+    pip install torch transformers safetensors && python tests/golden/checkpoints/make.py [CASE …]
 
 One folder per case: config.json as the reference saves it, model.safetensors (bf16, so that files stay small; the
 reference computes in float32 from the same rounded numbers), and expected.json with token ids per length, the logits of
@@ -10,6 +10,7 @@ three positions and the norm of all. The scalings of one family share the weight
 import json
 import pathlib
 import shutil
+import sys
 import zlib
 
 import torch
@@ -18,6 +19,8 @@ import transformers as tf
 HERE = pathlib.Path(__file__).parent
 VOCAB, WIDTH, LAYERS, HEADS, TRAINED = 64, 32, 2, 4, 32
 LENGTHS = [20, 32, 33, 80]
+# Where positions and their products with slopes have more digits than bfloat16.
+FAR = {"falcon-alibi-far": [20, 300, 600]}
 
 LLAMA = dict(
     vocab_size=VOCAB, hidden_size=WIDTH, intermediate_size=48, num_hidden_layers=LAYERS, num_attention_heads=HEADS,
@@ -93,8 +96,19 @@ CASES["qwen2-windows"] = (
 CASES["gemma2"] = (
     llama_like(tf.Gemma2Config, head_dim=8, query_pre_attn_scalar=12, sliding_window=11, attn_logit_softcapping=2.0,
                final_logit_softcapping=5.0, attn_implementation="eager"), SCALINGS["default"])
+# What the defaults of the other cases would hide.
+CASES["llama-eps"] = (llama_like(tf.LlamaConfig, rms_norm_eps=0.1), SCALINGS["default"])
+CASES["bloom-eps"] = (lambda _: tf.BloomConfig(
+    **SMALL, hidden_size=WIDTH, n_layer=LAYERS, n_head=HEADS, layer_norm_epsilon=0.1), None)
+CASES["llama-yarn-amplitude"] = (
+    llama_like(tf.LlamaConfig), {**SCALINGS["yarn"], "attention_factor": 1.4, "truncate": False})
+CASES["llama-yarn-mscale"] = (llama_like(tf.LlamaConfig), {**SCALINGS["yarn"], "mscale": 2.0, "mscale_all_dim": 0.5})
+CASES["llama-longrope-amplitude"] = (llama_like(tf.LlamaConfig), {**SCALINGS["longrope"], "attention_factor": 1.4})
 CASES["gpt2"] = (lambda _: tf.GPT2Config(
     **SMALL, n_positions=96, n_embd=WIDTH, n_layer=LAYERS, n_head=HEADS), None)
+CASES["gpt2-unscaled"] = (lambda _: tf.GPT2Config(
+    **SMALL, n_positions=96, n_embd=WIDTH, n_layer=LAYERS, n_head=HEADS, n_inner=40, scale_attn_weights=False,
+    scale_attn_by_inverse_layer_idx=True, activation_function="relu", tie_word_embeddings=False), None)
 CASES["bloom"] = (lambda _: tf.BloomConfig(**SMALL, hidden_size=36, n_layer=LAYERS, n_head=6), None)
 CASES["bloom-from-norm"] = (lambda _: tf.BloomConfig(
     **SMALL, hidden_size=WIDTH, n_layer=LAYERS, n_head=HEADS, apply_residual_connection_post_layernorm=True), None)
@@ -111,6 +125,10 @@ def falcon(**more):
 
 
 CASES["falcon-alibi"] = (falcon(alibi=True, multi_query=False, parallel_attn=False, bias=True), SCALINGS["default"])
+# Slopes that are no powers of two, which the reference rounds to bfloat16, as it does their products with positions.
+CASES["falcon-alibi-far"] = (lambda scaling: tf.FalconConfig(
+    **SMALL, hidden_size=72, num_hidden_layers=1, num_attention_heads=12, max_position_embeddings=TRAINED, alibi=True,
+    multi_query=True, parallel_attn=True, rope_parameters=dict(scaling)), SCALINGS["default"])
 CASES["falcon-one-head"] = (falcon(), SCALINGS["default"])
 CASES["falcon-groups"] = (falcon(new_decoder_architecture=True, num_kv_heads=2), SCALINGS["default"])
 
@@ -129,8 +147,9 @@ def make(name, config):
     folder = HERE / name
     shutil.rmtree(folder, ignore_errors=True)
     expected = {"reference": f"transformers {tf.__version__}, torch {torch.__version__}", "texts": []}
-    ids = torch.randint(0, VOCAB, (max(LENGTHS),))
-    for length in LENGTHS:
+    lengths = FAR.get(name, LENGTHS)
+    ids = torch.randint(0, VOCAB, (max(lengths),))
+    for length in lengths:
         # A model of its own per length: the reference remembers the longest text for dynamic scaling.
         fresh = tf.AutoModelForCausalLM.from_config(config).float().eval()
         fresh.load_state_dict(model.state_dict())
@@ -150,5 +169,7 @@ def make(name, config):
 
 
 for name, (config, scaling) in CASES.items():
+    if sys.argv[1:] and name not in sys.argv[1:]:
+        continue
     make(name, config(scaling))
     print(name)

@@ -56,6 +56,7 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
         (false, false) => heads,
     };
     let rotary = rope::read(keys, USUAL, positions)?;
+    rope::whole_heads(keys, &rotary)?;
     let sizes = geometry(
         keys,
         (layers, width),
@@ -67,6 +68,7 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     architecture.positional = rotary.positional;
     if keys.switch("alibi", false, "ALiBi instead of RoPE")? {
         architecture.positional = alibi(8.0, "before-scale");
+        architecture.rounded_bias = true;
     }
     architecture.norm = Norm::Layer;
     architecture.norm_eps = keys.positive_or("layer_norm_epsilon", 1e-5, "added in norms")?;
@@ -80,6 +82,10 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
         architecture.bias.mlp,
     ) = (bias, bias, bias);
     architecture.residual = residual(keys, new)?;
+    keys.idle(
+        &["apply_residual_connection_post_layernorm"],
+        "not read by the reference",
+    );
     architecture.tied = keys.switch("tie_word_embeddings", true, "head is the embedding")?;
     Ok(architecture)
 }

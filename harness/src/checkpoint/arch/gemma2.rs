@@ -3,7 +3,7 @@
 use super::super::config::{Activation, Architecture, Norm, Residual};
 use super::super::keys::Keys;
 use super::super::layout::Names;
-use super::llama::common;
+use super::llama::{Defaults, LLAMA, common};
 use super::windows;
 use crate::Result;
 use serde_json::json;
@@ -18,7 +18,12 @@ pub(super) fn names(_: &Architecture) -> Names {
 }
 
 pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
-    let mut architecture = common(keys, "gemma2", Some(256))?;
+    let defaults = Defaults {
+        head_dim: Some(256),
+        kv_heads: Some(4),
+        ..LLAMA
+    };
+    let mut architecture = common(keys, "gemma2", defaults)?;
     let sizes = architecture.geometry;
     architecture.norm = Norm::RmsOffset;
     architecture.residual = Residual::Sandwich;
@@ -51,5 +56,6 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
         "causal attention",
     )?;
     keys.idle(&["cache_implementation"], "how the reference caches keys");
+    keys.idle(&["sliding_window_size"], "not read: sliding_window is");
     Ok(architecture)
 }

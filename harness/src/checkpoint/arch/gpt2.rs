@@ -47,15 +47,17 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     architecture.gated = false;
     architecture.bias = ALL_BIASES;
     architecture.tied = keys.switch("tie_word_embeddings", true, "head is the embedding")?;
-    keys.only(
+    if !keys.switch(
         "scale_attn_weights",
-        &json!(true),
+        true,
         "scores are divided by √head_dim",
-    )?;
-    keys.only(
+    )? {
+        architecture.score_scale = (sizes.head_dim as f64).sqrt();
+    }
+    architecture.score_by_layer = keys.switch(
         "scale_attn_by_inverse_layer_idx",
-        &json!(false),
-        "all layers scale alike",
+        false,
+        "scores are divided by the number of their layer",
     )?;
     keys.idle(&["reorder_and_upcast_attn"], "only of effect below float32");
     keys.idle(
@@ -65,6 +67,7 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     keys.idle(
         &[
             "attn_pdrop",
+            "n_special",
             "summary_type",
             "summary_use_proj",
             "summary_activation",

@@ -6,35 +6,51 @@ use super::super::layout::Names;
 use super::super::rope::{self, USUAL};
 use super::windows;
 use crate::Result;
+use serde_json::json;
 
 pub(super) fn names(_: &Architecture) -> Names {
     Names::LLAMA
 }
 
 pub(super) fn llama(keys: &mut Keys) -> Result<Architecture> {
-    let mut architecture = common(keys, "llama", None)?;
+    let mut architecture = common(keys, "llama", LLAMA)?;
     let bias = keys.switch("attention_bias", false, "biases in attention")?;
     (architecture.bias.qkv, architecture.bias.out) = (bias, bias);
     architecture.bias.mlp = keys.switch("mlp_bias", false, "biases after attention")?;
+    keys.only(
+        "rope_interleaved",
+        &json!(false),
+        "the reference turns channel i with i + head_dim/2",
+    )?;
+    let why = "no effect on the computation";
+    keys.idle(&["is_llama_config", "max_sequence_length"], why);
     Ok(architecture)
 }
 
 pub(super) fn mistral(keys: &mut Keys) -> Result<Architecture> {
-    let mut architecture = common(keys, "mistral", None)?;
+    let defaults = Defaults {
+        kv_heads: Some(8),
+        ..LLAMA
+    };
+    let mut architecture = common(keys, "mistral", defaults)?;
     let window = keys.nullable("sliding_window", Some(4096), "tokens that each token sees")?;
     architecture.windows = windows(keys, architecture.geometry.layers, window, |_| true)?;
     Ok(architecture)
 }
 
 pub(super) fn qwen2(keys: &mut Keys) -> Result<Architecture> {
-    let mut architecture = common(keys, "qwen2", None)?;
+    let mut architecture = common(keys, "qwen2", QWEN)?;
     architecture.bias.qkv = true;
     qwen_windows(keys, &mut architecture)?;
     Ok(architecture)
 }
 
 pub(super) fn qwen3(keys: &mut Keys) -> Result<Architecture> {
-    let mut architecture = common(keys, "qwen3", Some(128))?;
+    let defaults = Defaults {
+        head_dim: Some(128),
+        ..QWEN
+    };
+    let mut architecture = common(keys, "qwen3", defaults)?;
     let bias = keys.switch("attention_bias", false, "biases in attention")?;
     (architecture.bias.qkv, architecture.bias.out) = (bias, bias);
     architecture.query_key_norm = true;
@@ -55,6 +71,7 @@ fn qwen_windows(keys: &mut Keys, architecture: &mut Architecture) -> Result<()> 
     )?;
     let first = keys.take("max_window_layers", "first layer with a window");
     let first = first.and_then(|n| n.as_u64()).unwrap_or(28) as usize;
+    keys.only("use_mrope", &json!(false), "one position per token")?;
     let window = window.filter(|_| slides);
     architecture.windows = windows(keys, architecture.geometry.layers, window, |layer| {
         layer >= first
@@ -62,24 +79,51 @@ fn qwen_windows(keys: &mut Keys, architecture: &mut Architecture) -> Result<()> 
     Ok(())
 }
 
-/// What all of them, Phi-3 and Gemma 2 have in common; `head_dim` is the family's default.
-pub(super) fn common(
-    keys: &mut Keys,
-    family: &str,
-    head_dim: Option<usize>,
-) -> Result<Architecture> {
+/// What a family takes for keys that are absent.
+#[derive(Clone, Copy)]
+pub(super) struct Defaults {
+    /// Channels of a head; nothing means width / heads.
+    pub(super) head_dim: Option<usize>,
+    /// Key/value heads; nothing means as many as query heads, as a key that is null does in every family.
+    pub(super) kv_heads: Option<usize>,
+    /// Added in norms.
+    pub(super) norm_eps: f64,
+}
+
+/// Llama's.
+pub(super) const LLAMA: Defaults = Defaults {
+    head_dim: None,
+    kv_heads: None,
+    norm_eps: 1e-6,
+};
+
+const QWEN: Defaults = Defaults {
+    kv_heads: Some(32),
+    ..LLAMA
+};
+
+/// What all of them, Phi-3 and Gemma 2 have in common.
+pub(super) fn common(keys: &mut Keys, family: &str, defaults: Defaults) -> Result<Architecture> {
     let width = keys.needed("hidden_size", "width of the residual stream")?;
     let hidden = keys.needed("intermediate_size", "hidden width after attention")?;
     let layers = keys.needed("num_hidden_layers", "layers")?;
     let heads = keys.needed("num_attention_heads", "query heads")?;
-    let kv_heads = keys.count_or("num_key_value_heads", heads, "key/value heads")?;
-    let head_dim = keys.count("head_dim", "channels of a head")?.or(head_dim);
+    let kv_heads = match keys.is_null("num_key_value_heads") {
+        true => heads,
+        false => defaults.kv_heads.unwrap_or(heads),
+    };
+    let kv_heads = keys.count_or("num_key_value_heads", kv_heads, "key/value heads")?;
+    let head_dim = keys.count("head_dim", "channels of a head")?;
+    let head_dim = head_dim.or(defaults.head_dim);
     let vocab = keys.needed("vocab_size", "vocabulary")?;
     let positions = keys.needed(
         "max_position_embeddings",
         "longest text that the model is for",
     )?;
     let rotary = rope::read(keys, USUAL, positions)?;
+    if family != "phi3" {
+        rope::whole_heads(keys, &rotary)?;
+    }
     let sizes = geometry(
         keys,
         (layers, width),
@@ -89,7 +133,8 @@ pub(super) fn common(
     )?;
     let mut architecture = Architecture::llama_like(family, sizes, hidden, vocab);
     architecture.positional = rotary.positional;
-    architecture.norm_eps = keys.positive_or("rms_norm_eps", 1e-6, "added in norms")?;
+    architecture.norm_eps =
+        keys.positive_or("rms_norm_eps", defaults.norm_eps, "added in norms")?;
     let tied = family == "gemma2";
     architecture.tied = keys.switch("tie_word_embeddings", tied, "head is the embedding")?;
     // Gemma 2 has a key of its own for it.

@@ -56,7 +56,14 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     );
     keys.idle(&["norm_type"], "the reference has LayerNorm without a bias");
     let why = "no effect on the computation";
-    keys.idle(&["emb_pdrop", "init_config", "init_device", "verbose"], why);
+    let idle = [
+        "emb_pdrop",
+        "init_config",
+        "init_device",
+        "tokenizer_name",
+        "verbose",
+    ];
+    keys.idle(&idle, why);
     Ok(architecture)
 }
 

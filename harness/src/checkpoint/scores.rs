@@ -1,0 +1,113 @@
+//! What a family's scores have beside the scheme: scales, caps, and the rounding of Falcon's ALiBi.
+
+use super::decoder::Pretrained;
+use crate::model::scheme_name;
+use crate::{Error, Result};
+use farspan_attention::expr::{Expr, Unary, distance, lookup, number, param, raw, select_less};
+use farspan_attention::plan::{Init, ParamSpec, Place, Plan};
+use farspan_pe::Len;
+use serde_json::Value;
+
+impl Pretrained {
+    /// The plans of all layers when `reach` positions are in use, with the scale and the cap of this family's scores.
+    pub(super) fn plans(&self, reach: usize) -> Result<Vec<Plan>> {
+        let plans = self
+            .scheme
+            .layer_plans(&self.architecture.geometry, Len(reach))?;
+        self.adapted(plans, reach)
+    }
+
+    /// `plans` with the scale, the cap and the rounding of this family's scores, for `reach` positions. Refuses what these
+    /// weights cannot be read with.
+    pub(super) fn adapted(&self, mut plans: Vec<Plan>, reach: usize) -> Result<Vec<Plan>> {
+        for (layer, plan) in plans.iter_mut().enumerate() {
+            plan.softmax_scale *= self.architecture.score_scale;
+            if self.architecture.score_by_layer {
+                plan.softmax_scale /= (layer + 1) as f64;
+            }
+            if self.architecture.rounded_bias && self.under_its_own() {
+                rounded_bias(plan, self.architecture.geometry.head_dim, reach);
+            }
+            if let Some(cap) = self.architecture.score_cap {
+                let score = plan.score.clone() * number(1.0 / cap);
+                plan.score = score.unary(Unary::Tanh) * number(cap);
+            }
+        }
+        let id = self.scheme.id();
+        let lacks = |why: &str| {
+            Err(Error::Data(format!(
+                "scheme {id} cannot read this checkpoint: {why}"
+            )))
+        };
+        if plans.iter().any(|plan| plan.place != Place::Index) {
+            return lacks("its places follow the text, which is not built for checkpoints");
+        }
+        if plans.iter().any(|plan| plan.infused) {
+            return lacks("positions in queries and keys alone are not built for checkpoints");
+        }
+        for (layer, plan) in plans.iter().enumerate() {
+            for spec in plan.params.iter().filter(|spec| spec.learned) {
+                let name = scheme_name(spec, layer);
+                if !self.weights.contains_key(&name) && !self.learned.contains_key(&name) {
+                    return lacks(&format!(
+                        "its learned parameter {} is not among the weights; fine-tuning would learn it",
+                        spec.name
+                    ));
+                }
+            }
+        }
+        Ok(plans)
+    }
+
+    /// Whether the scheme is that of the config, whatever other settings it has.
+    fn under_its_own(&self) -> bool {
+        let own = &self.architecture.positional;
+        let found = self.scheme.settings();
+        let same = |(key, value): (&String, &Value)| found[key.as_str()] == *value;
+        self.scheme.id() == own.id && own.settings.iter().all(same)
+    }
+}
+
+/// ALiBi as Falcon has it: slope · position of the key, with all three in bfloat16. Far tokens so get the bias of a step
+/// function, which the weights have seen. Keys behind `reach` get the exact product. A plan that is no ALiBi with fixed
+/// slopes stays as it is.
+fn rounded_bias(plan: &mut Plan, head_dim: usize, reach: usize) {
+    const TABLE: &str = "rounded";
+    let [spec] = plan.params.as_slice() else {
+        return;
+    };
+    let Init::Values(slopes) = &spec.init else {
+        return;
+    };
+    if spec.learned || plan.score != raw() - param(&spec.name) * distance() {
+        return;
+    }
+    let unit = (head_dim as f64).sqrt();
+    let bias = |slope: f64| {
+        let slope = bfloat16(slope * unit);
+        (0..reach).map(move |key| bfloat16(slope * bfloat16(key as f64)) / unit)
+    };
+    let table = slopes.iter().flat_map(|&slope| bias(slope)).collect();
+    plan.score = raw()
+        + select_less(
+            Expr::Key,
+            number(reach as f64),
+            lookup(TABLE, Expr::Key),
+            param(&spec.name) * Expr::Key,
+        );
+    plan.params.push(ParamSpec {
+        name: TABLE.into(),
+        shape: vec![slopes.len(), reach],
+        init: Init::Values(table),
+        learned: false,
+        per_layer: false,
+        clamp: None,
+    });
+}
+
+/// The nearest number of 8 significant bits; ties go to the even one.
+fn bfloat16(x: f64) -> f64 {
+    let bits = (x as f32).to_bits();
+    let round = 0x7fff + (bits >> 16 & 1);
+    f64::from(f32::from_bits((bits + round) & 0xffff_0000))
+}

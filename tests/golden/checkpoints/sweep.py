@@ -1,0 +1,292 @@
+"""Random checkpoints of odd shapes, what `farspan logits` makes of each, and what the reference library makes of it.
+
+    pip install torch transformers safetensors
+    python tests/golden/checkpoints/sweep.py target/release/farspan [--count 60] [--seed 0] [--keep FOLDER]
+
+Where make.py writes fixtures that the tests read, this looks for what nobody thought of. Each case draws a family, a kind
+of rotary scaling with all of its optional keys, sizes that are no powers of two (heads whose channels are not width /
+heads, grouped and single key/value heads), biases, windows, tied heads, activations, eps, base, the spelling of the config
+(versions 4 and 5), the precision of storage and whether the weights are in shards. The reference reads the same folder in
+float32, a fresh model per length, for dynamic scaling remembers the longest text. Lengths are inside, at, one past and far
+past the trained length.
+
+Prints the largest difference of the logits relative to the largest logit, case by case, and fails if one is above 1e-4 or
+refused. `--case N` repeats one.
+"""
+
+import argparse
+import collections
+import json
+import pathlib
+import random
+import subprocess
+import sys
+import tempfile
+
+import torch
+import transformers as tf
+from safetensors.torch import load_file
+
+TOLERANCE = 1e-4
+NOTHING = dict(bos_token_id=None, eos_token_id=None, pad_token_id=None)
+ACTIVATIONS = ["silu", "silu", "gelu", "gelu_new", "gelu_pytorch_tanh", "relu"]
+KINDS = ["default", "linear", "dynamic", "yarn", "yarn", "longrope", "llama3"]
+
+
+def maybe(draw, value, share=0.5):
+    """One key with `value`, or none."""
+    return value if draw.random() < share else {}
+
+
+def scaling(draw, kind, pairs, trained):
+    """A rope block in the form of version 5."""
+    block = dict(rope_type=kind, rope_theta=draw.choice([100.0, 1e4, 5e5, 1e6]))
+    factor = draw.choice([1.0, 2.0, 3.7, 8.0])
+    if kind in ("linear", "dynamic", "yarn", "llama3"):
+        block["factor"] = factor
+    if kind in ("yarn", "longrope", "llama3"):
+        block["original_max_position_embeddings"] = trained
+    if kind == "yarn":
+        block |= maybe(draw, dict(beta_fast=draw.choice([4.0, 16.0, 32])))
+        block |= maybe(draw, dict(beta_slow=draw.choice([0.5, 1, 2.0])))
+        block |= maybe(draw, dict(truncate=draw.random() < 0.5))
+        block |= maybe(draw, dict(attention_factor=draw.choice([0.7, 1.0, 1.3])), 0.3)
+        block |= maybe(draw, dict(mscale=draw.choice([0.5, 1.0, 0])), 0.4)
+        block |= maybe(draw, dict(mscale_all_dim=draw.choice([0.8, 1.0])), 0.4)
+    if kind == "longrope":
+        block |= maybe(draw, dict(factor=factor))
+        block |= maybe(draw, dict(attention_factor=draw.choice([0.9, 1.2])), 0.3)
+        block["short_factor"] = [round(1 + draw.random(), 3) for _ in range(pairs)]
+        block["long_factor"] = [round(1 + 6 * draw.random(), 3) for _ in range(pairs)]
+    if kind == "llama3":
+        block["low_freq_factor"] = draw.choice([1.0, 2])
+        block["high_freq_factor"] = draw.choice([4.0, 8.0])
+    return block
+
+
+def sizes(draw, free_heads=True, heads=(1, 2, 3, 4, 6)):
+    """Layers, heads, key/value heads, channels of a head, width."""
+    heads = draw.choice(heads)
+    kv_heads = draw.choice([n for n in range(1, heads + 1) if heads % n == 0])
+    head_dim = draw.choice([4, 6, 10, 16, 18])
+    width = heads * (head_dim if not free_heads or draw.random() < 0.5 else draw.choice([6, 8, 14]))
+    return dict(layers=draw.choice([1, 2, 3]), heads=heads, kv_heads=kv_heads, head_dim=head_dim, width=width)
+
+
+def llama_like(draw, family, trained):
+    s = sizes(draw, family != "phi3")
+    partial = draw.choice([1.0, 1.0, 0.5]) if family == "phi3" and s["head_dim"] % 4 == 0 else 1.0
+    kind = draw.choice(["default", "longrope"] if family == "phi3" else KINDS)
+    block = scaling(draw, kind, int(s["head_dim"] * partial) // 2, trained)
+    if partial != 1.0:
+        block["partial_rotary_factor"] = partial
+    stretched = draw.choice([trained, 4 * trained]) if kind in ("yarn", "longrope", "llama3") else trained
+    more = dict(
+        **NOTHING, vocab_size=draw.randint(33, 150), hidden_size=s["width"], intermediate_size=draw.randint(9, 70),
+        num_hidden_layers=s["layers"], num_attention_heads=s["heads"], num_key_value_heads=s["kv_heads"],
+        max_position_embeddings=stretched, rms_norm_eps=draw.choice([1e-6, 1e-5, 1e-3, 0.1]),
+        hidden_act=draw.choice(ACTIVATIONS), tie_word_embeddings=draw.random() < 0.5, rope_parameters=block,
+    )
+    bias = dict(attention_bias=draw.random() < 0.5)
+    window = draw.choice([1, 5, trained - 1, trained + 3])
+    kinds = [draw.choice(["full_attention", "sliding_attention"]) for _ in range(s["layers"])]
+    if family == "llama":
+        return tf.LlamaConfig(**more, **bias, mlp_bias=draw.random() < 0.5, head_dim=s["head_dim"])
+    if family == "mistral":
+        return tf.MistralConfig(**more, head_dim=s["head_dim"], sliding_window=draw.choice([None, window]))
+    if family in ("qwen2", "qwen3"):
+        typed = maybe(draw, dict(layer_types=kinds), 0.4)
+        more |= typed
+        # The reference cannot run windowed layers without a window.
+        more |= dict(use_sliding_window=bool(typed) or draw.random() < 0.7, sliding_window=window, max_window_layers=draw.randint(0, 3))
+        if family == "qwen3":
+            return tf.Qwen3Config(**more, **bias, head_dim=s["head_dim"])
+        if s["width"] // s["heads"] % 2:
+            more["hidden_size"] += s["heads"]
+        pairs = more["hidden_size"] // s["heads"] // 2
+        more["rope_parameters"] = scaling(draw, kind, pairs, trained)
+        return tf.Qwen2Config(**more)
+    if family == "phi3":
+        window = draw.choice([None, window])
+        # The switch of a Phi-3 goes by the key at the top.
+        return tf.Phi3Config(**more, original_max_position_embeddings=trained, sliding_window=window)
+    del more["hidden_act"]
+    caps = dict(attn_logit_softcapping=draw.choice([None, 1.0, 20.0]), final_logit_softcapping=draw.choice([None, 3.0, 30.0]))
+    return tf.Gemma2Config(
+        **more, **bias, **caps, head_dim=s["head_dim"], query_pre_attn_scalar=draw.choice([4, 24, 100]), sliding_window=window,
+        hidden_activation=draw.choice(ACTIVATIONS), **maybe(draw, dict(layer_types=kinds), 0.4))
+
+
+def gpt_neox(draw, trained):
+    s = sizes(draw, False)
+    partial = draw.choice([x for x in (0.25, 0.4, 0.5, 1.0) if int(s["head_dim"] * x) % 2 == 0 and int(s["head_dim"] * x) > 2])
+    block = scaling(draw, draw.choice(KINDS), int(s["head_dim"] * partial) // 2, trained)
+    return tf.GPTNeoXConfig(
+        **NOTHING, vocab_size=draw.randint(33, 150), hidden_size=s["width"], intermediate_size=draw.randint(9, 70),
+        num_hidden_layers=s["layers"], num_attention_heads=s["heads"], max_position_embeddings=trained,
+        use_parallel_residual=draw.random() < 0.5, attention_bias=draw.random() < 0.5, hidden_act=draw.choice(ACTIVATIONS),
+        layer_norm_eps=draw.choice([1e-5, 1e-2]), tie_word_embeddings=draw.random() < 0.5,
+        rope_parameters={**block, "partial_rotary_factor": partial})
+
+
+def gpt2(draw, trained):
+    s = sizes(draw, False)
+    return tf.GPT2Config(
+        **NOTHING, vocab_size=draw.randint(33, 150), n_embd=s["width"], n_layer=s["layers"], n_head=s["heads"],
+        n_positions=2 * trained, n_inner=draw.choice([None, 37]), activation_function=draw.choice(ACTIVATIONS),
+        tie_word_embeddings=draw.random() < 0.5, layer_norm_epsilon=draw.choice([1e-5, 1e-2]),
+        scale_attn_weights=draw.random() < 0.7, scale_attn_by_inverse_layer_idx=draw.random() < 0.3)
+
+
+def bloom(draw, trained):
+    s = sizes(draw, False, ALIBI_HEADS)
+    return tf.BloomConfig(
+        **NOTHING, vocab_size=draw.randint(33, 150), hidden_size=s["width"], n_layer=s["layers"], n_head=s["heads"],
+        apply_residual_connection_post_layernorm=draw.random() < 0.5, tie_word_embeddings=draw.random() < 0.5,
+        layer_norm_epsilon=draw.choice([1e-5, 1e-2]))
+
+
+def mpt(draw, trained):
+    s = sizes(draw, False, ALIBI_HEADS)
+    return tf.MptConfig(
+        **NOTHING, vocab_size=draw.randint(33, 150), d_model=s["width"], n_heads=s["heads"], n_layers=s["layers"],
+        max_seq_len=600, tie_word_embeddings=draw.random() < 0.5,
+        attn_config={**maybe(draw, dict(clip_qkv=0.7)), **maybe(draw, dict(softmax_scale=0.2))})
+
+
+def falcon(draw, trained):
+    s = sizes(draw, False, ALIBI_HEADS)
+    new = draw.random() < 0.4
+    more = {}
+    if new:
+        more = dict(num_kv_heads=s["kv_heads"], num_ln_in_parallel_attn=draw.choice([None, 1, 2]))
+    else:
+        more = dict(multi_query=draw.random() < 0.5, parallel_attn=draw.random() < 0.5)
+    return tf.FalconConfig(
+        **NOTHING, vocab_size=draw.randint(33, 150), hidden_size=s["width"], num_hidden_layers=s["layers"],
+        num_attention_heads=s["heads"], max_position_embeddings=trained, alibi=draw.random() < 0.4,
+        new_decoder_architecture=new, bias=draw.random() < 0.5, activation=draw.choice(ACTIVATIONS),
+        ffn_hidden_size=draw.choice([None, 45]), tie_word_embeddings=draw.random() < 0.5,
+        layer_norm_epsilon=draw.choice([1e-5, 1e-2]),
+        rope_parameters=scaling(draw, draw.choice(KINDS), s["head_dim"] // 2, trained), **more)
+
+
+# ALiBi's slopes are powers of two up to eight heads.
+ALIBI_HEADS = (1, 2, 3, 6, 11, 12)
+LLAMAS = ["llama", "llama", "mistral", "qwen2", "qwen3", "phi3", "gemma2"]
+OTHERS = dict(gpt_neox=gpt_neox, falcon=falcon, gpt2=gpt2, bloom=bloom, mpt=mpt)
+FAMILIES = LLAMAS + ["gpt_neox", "falcon", *OTHERS]
+
+
+def fill(model, generator):
+    """Weights that make attention sharp and gradients of rounding errors small."""
+    gemma = model.config.model_type == "gemma2"
+    with torch.no_grad():
+        for key, tensor in model.named_parameters():
+            drawn = torch.randn(tensor.shape, generator=generator)
+            if tensor.dim() > 1:
+                tensor.copy_(drawn * 1.2 / max(tensor.shape) ** 0.5)
+            else:
+                tensor.copy_(drawn * 0.2 + (key.endswith("weight") and not gemma))
+
+
+def respell(draw, folder):
+    """The config as version 4 writes it, as version 5 does, or with both blocks."""
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    block = config.get("rope_parameters")
+    spelling = draw.choice(["v5", "v4", "v4 type", "both"])
+    if block is None or spelling == "v5":
+        return "v5"
+    config["torch_dtype"] = config.pop("dtype", "float32")
+    neox = config["model_type"] == "gpt_neox"
+    old = dict(block)
+    theta, partial = old.pop("rope_theta"), old.pop("partial_rotary_factor", None)
+    config["rotary_emb_base" if neox else "rope_theta"] = theta
+    if partial is not None:
+        config["rotary_pct" if neox else "partial_rotary_factor"] = partial
+    if spelling == "v4 type":
+        old["type"] = old.pop("rope_type")
+        if old["type"] == "longrope" and config["model_type"] == "phi3" and draw.random() < 0.5:
+            old["type"] = "su"
+    config["rope_scaling"] = None if block["rope_type"] == "default" else old
+    if spelling != "both":
+        del config["rope_parameters"]
+    path.write_text(json.dumps(config, indent=2))
+    return spelling
+
+
+def reference(folder, ids):
+    """Logits of the reference library, by a model that has read nothing else."""
+    family = json.loads((folder / "config.json").read_text())["model_type"]
+    # The eager form alone caps the scores of Gemma 2; that of Falcon adds ALiBi twice.
+    form = "sdpa" if family == "falcon" else "eager"
+    model = tf.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=form).eval()
+    with torch.no_grad():
+        return model(torch.tensor([ids]), use_cache=False).logits[0]
+
+
+def ours(program, folder, ids, scratch, chunk):
+    """Logits of `program`, or why it refuses."""
+    (scratch / "ids.json").write_text(json.dumps(ids))
+    out = scratch / "logits.safetensors"
+    command = [program, "logits", "--model", folder, "--ids", scratch / "ids.json", "--out", out, "--chunk", str(chunk)]
+    ran = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    return (load_file(out)["logits"], None) if ran.returncode == 0 else (None, ran.stderr.strip())
+
+
+def case(program, number, seed, folder, scratch):
+    """One random checkpoint; the worst relative error, or why there is none."""
+    draw = random.Random(f"{seed}/{number}")
+    family = FAMILIES[number % len(FAMILIES)]
+    trained = draw.choice([12, 16, 23])
+    config = OTHERS[family](draw, trained) if family in OTHERS else llama_like(draw, family, trained)
+    model = tf.AutoModelForCausalLM.from_config(config).float()
+    fill(model, torch.Generator().manual_seed(draw.getrandbits(32)))
+    storage = draw.choice([torch.float32, torch.bfloat16, torch.float16])
+    shards = draw.random() < 0.3
+    model.to(storage).save_pretrained(folder, max_shard_size="8KB" if shards else "5GB")
+    spelling = respell(draw, folder)
+    lengths = [trained // 2, trained, trained + 1, 2 * trained, *([] if family == "gpt2" else [4 * trained + 1, 600])]
+    ids = [draw.randrange(config.vocab_size) for _ in range(max(lengths))]
+    kind = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "")
+    title = f"{number:3} {family:8} {kind:8} {spelling:7} {str(storage)[6:]:8} {'shards' if shards else '':6}"
+    errors = []
+    for length in lengths:
+        expected = reference(folder, ids[:length])
+        found, refusal = ours(program, folder, ids[:length], scratch, draw.choice([5, 512]))
+        if refusal:
+            return family, title, None, refusal
+        errors.append(((found - expected).abs().max() / expected.abs().max()).item())
+    return family, title, max(errors), " ".join(f"{length}:{error:.0e}" for length, error in zip(lengths, errors))
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("program")
+    options.add_argument("--count", type=int, default=60)
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--case", type=int)
+    options.add_argument("--keep", type=pathlib.Path, help="folder where the checkpoints stay")
+    options = options.parse_args()
+    tf.utils.logging.set_verbosity_error()
+    tf.utils.logging.disable_progress_bar()
+    worst, bad = collections.defaultdict(float), 0
+    numbers = range(options.count) if options.case is None else [options.case]
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = pathlib.Path(scratch)
+        for number in numbers:
+            folder = (options.keep or scratch) / f"case-{number}"
+            family, title, error, note = case(options.program, number, options.seed, folder, scratch)
+            fine = error is not None and error <= TOLERANCE
+            bad += not fine
+            worst[family] = max(worst[family], error or 0.0)
+            print("  " if fine else "! ", title, note if error is not None else f"REFUSED: {note}", flush=True)
+    for family, error in sorted(worst.items()):
+        print(f"{family:10} {error:.1e}")
+    print(f"{len(numbers)} cases, {bad} differ or are refused")
+    sys.exit(bad > 0)
+
+
+if __name__ == "__main__":
+    main()

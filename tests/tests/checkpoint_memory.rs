@@ -1,0 +1,206 @@
+//! Less memory for the same result: activations that are computed twice, and weights saved in half precision and shards.
+
+use farspan::checkpoint::config::Positional;
+use farspan::checkpoint::decoder::Pretrained;
+use farspan::checkpoint::header::Type;
+use farspan::checkpoint::save::{Form, save_pretrained};
+use farspan::checkpoint::weights::Files;
+use farspan::config::types::LoraConfig;
+use farspan::model::Model;
+use farspan_attention::Device;
+use farspan_datasets::{Batch, rng::Stream};
+use farspan_pe::{Len, Registry};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("golden/checkpoints")
+        .join(name)
+}
+
+fn open(dir: &Path, scheme: Option<&str>) -> Pretrained {
+    let asked: Option<Positional> = scheme.map(|text| text.parse().expect("a scheme"));
+    Pretrained::open(dir, &Registry::builtin(), asked.as_ref(), &Device::cpu()).expect("a model")
+}
+
+fn batch(vocab: u64, positions: Option<Vec<f64>>) -> Batch {
+    let (rows, len) = (2, 12);
+    let mut stream = Stream::new(5, "batch");
+    let mut ids = || {
+        (0..rows * len)
+            .map(|_| stream.below(vocab) as u32)
+            .collect()
+    };
+    let (tokens, targets) = (ids(), ids());
+    let mut weights = vec![1.0; rows * len];
+    weights[3] = 0.0;
+    weights[7] = 0.5;
+    Batch {
+        tokens,
+        targets,
+        weights,
+        positions,
+        rows,
+        len,
+    }
+}
+
+/// Loss and gradients, by name, with or without computing activations twice.
+fn slopes(
+    (name, scheme): (&str, Option<&str>),
+    lora: Option<&LoraConfig>,
+    positions: Option<&[f64]>,
+    twice: bool,
+) -> (f64, Vec<(String, Vec<f32>)>) {
+    let model = open(&golden(name), scheme);
+    let geometry = model.architecture.geometry;
+    let plans = model.scheme.layer_plans(&geometry, Len(12)).expect("plans");
+    let model = model.tune(&plans, lora, 3, None).expect("a model");
+    let model = model.recomputing(twice);
+    let batch = batch(
+        model.architecture.vocab as u64,
+        positions.map(<[f64]>::to_vec),
+    );
+    let ready = model.ready(&plans, 12).expect("plans");
+    let found = model.slopes(&batch, &ready).expect("gradients");
+    let gradients = found.gradients.expect("gradients");
+    let flat = |(name, weight): (&String, &farspan::model::Weight)| {
+        let gradient = gradients.get(&weight.var)?;
+        Some((name.clone(), gradient.to_flat::<f32>().expect("values")))
+    };
+    (
+        found.loss,
+        model.weights().iter().filter_map(flat).collect(),
+    )
+}
+
+#[test]
+fn gradients_do_not_depend_on_computing_activations_twice() {
+    let positions: Vec<f64> = (0..24).map(|t| f64::from(t % 12 * 3 + t / 12)).collect();
+    let lora = LoraConfig::default();
+    for (case, lora, positions) in [
+        (("llama-biases", None), None, None),
+        (("llama-default", Some("pi,factor=4")), Some(&lora), None),
+        (
+            ("llama-default", Some("yarn,factor=4")),
+            None,
+            Some(positions.as_slice()),
+        ),
+        // Carries what it learns from layer to layer.
+        (("llama-default", Some("clex")), None, None),
+        (("llama-default", Some("fire")), None, None),
+        (("qwen3-default", None), None, None),
+        (("phi3-default", None), None, None),
+        (("gpt_neox-default", None), None, None),
+        (("gpt2", None), None, None),
+        (("bloom-from-norm", None), None, None),
+        (("mpt", None), None, None),
+        (("falcon-alibi", None), None, None),
+        (("gemma2", None), None, None),
+    ] {
+        let (plain, expected) = slopes(case, lora, positions, false);
+        let (loss, found) = slopes(case, lora, positions, true);
+        assert_eq!(loss, plain, "{case:?}");
+        assert!(
+            expected.len() > 10,
+            "{case:?}: {} gradients",
+            expected.len()
+        );
+        for ((name, x), (again, y)) in expected.iter().zip(&found) {
+            assert_eq!(name, again, "{case:?}");
+            let size = x.iter().fold(1e-3f32, |m, x| m.max(x.abs()));
+            let far = x.iter().zip(y).map(|(x, y)| (x - y).abs());
+            let far = far.fold(0.0, f32::max);
+            // Sums in another order, in single precision.
+            assert!(far <= 1e-4 * size, "{case:?}, {name}: {far} of {size}");
+        }
+        assert_eq!(expected.len(), found.len(), "{case:?}");
+    }
+}
+
+fn saved(name: &str, kind: Option<Type>, shard: u64) -> TempDir {
+    let (from, out) = (golden(name), TempDir::new().expect("a folder"));
+    let (model, form) = (open(&from, None), Form { kind, shard });
+    save_pretrained(&model, &from, 32, &Registry::builtin(), form, out.path()).expect("a folder");
+    out
+}
+
+fn json(path: &Path) -> Value {
+    let text = std::fs::read_to_string(path).expect("a file");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+#[test]
+fn weights_are_saved_in_any_precision_and_in_shards() {
+    // Stored in bfloat16, so that neither it nor float16 loses much, and bfloat16 nothing.
+    for name in ["llama-default", "gpt2", "falcon-groups"] {
+        let original = Files::open(&golden(name)).expect("weights");
+        for (kind, word) in [
+            (Some(Type::F32), "float32"),
+            (Some(Type::F16), "float16"),
+            (Some(Type::BF16), "bfloat16"),
+            (None, "bfloat16"),
+        ] {
+            for shard in [u64::MAX, 4000, 1] {
+                let out = saved(name, kind, shard);
+                let config = json(&out.path().join("config.json"));
+                assert_eq!(
+                    (&config["dtype"], &config["torch_dtype"]),
+                    (&word.into(), &word.into())
+                );
+                let files = Files::open(out.path()).expect("weights");
+                let index = out.path().join("model.safetensors.index.json");
+                assert_eq!(index.exists(), shard < u64::MAX);
+                if shard < u64::MAX {
+                    let index = json(&index);
+                    assert_eq!(index["metadata"]["total_size"], files.bytes());
+                    let shards = std::fs::read_dir(out.path()).expect("a folder").count();
+                    assert!(shards > 3, "{shards} files");
+                }
+                open(out.path(), None);
+                for tensor in original.names() {
+                    let before = original.read(tensor).expect("numbers");
+                    let after = files.read(tensor).expect("numbers");
+                    for (x, y) in before.iter().zip(&after) {
+                        let rounding = if kind == Some(Type::F16) {
+                            x.abs() / 2048.0 + 3e-8
+                        } else {
+                            0.0
+                        };
+                        assert!(
+                            (x - y).abs() <= rounding,
+                            "{name}, {tensor}, {word}: {x}, {y}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn numbers_too_large_for_half_precision_are_refused_by_name() {
+    let from = TempDir::new().expect("a folder");
+    for file in ["config.json", "model.safetensors"] {
+        std::fs::copy(golden("llama-default").join(file), from.path().join(file)).expect("a copy");
+    }
+    let path = from.path().join("model.safetensors");
+    let mut bytes = std::fs::read(&path).expect("weights");
+    // The last number of the file, in bfloat16: 2^16.
+    let end = bytes.len();
+    bytes[end - 2..].copy_from_slice(&0x4780u16.to_le_bytes());
+    std::fs::write(&path, bytes).expect("weights");
+    let model = open(from.path(), None);
+    let form = Form {
+        kind: Some(Type::F16),
+        shard: u64::MAX,
+    };
+    let out = TempDir::new().expect("a folder");
+    let registry = Registry::builtin();
+    let error = save_pretrained(&model, from.path(), 32, &registry, form, out.path());
+    let error = error.expect_err("too large").to_string();
+    assert!(error.contains("65536 is beyond float16"), "{error}");
+    assert!(!out.path().join("config.json").exists());
+}
