@@ -11,8 +11,8 @@ use crate::mask::Mask;
 use crate::ops::simd::Simd;
 use std::ops::Range;
 
-/// Queries of one block.
-pub(super) const ROWS: usize = 64;
+/// Queries of one block. Keys and values of a long text come from the outer caches once per block.
+pub(super) const ROWS: usize = 128;
 
 /// Elements between rows of transposed keys: off the powers of two, whose rows would compete for the same cache lines.
 pub(super) const KEY_STEP: usize = KEYS + LANES;
