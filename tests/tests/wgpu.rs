@@ -46,8 +46,8 @@ fn sizes() -> Sizes {
     let mut stream = Stream::new(seed, "tests/wgpu/sizes");
     let mut one_of = |from: &[usize]| from[(stream.uniform() * from.len() as f64) as usize];
     let kv_heads = one_of(&[1, 2, 3]);
-    let heads = kv_heads * one_of(&[1, 2, 4]);
-    let head_dim = one_of(&[8, 16, 32]);
+    let heads = kv_heads * one_of(&[1, 2, 3]);
+    let head_dim = one_of(&[8, 16, 24]);
     Sizes {
         shape: shape(
             one_of(&[1, 2, 3]),
