@@ -436,7 +436,6 @@ fn compare_runs(id: &str, scheme: &dyn AnyScheme, device: &Device) -> farspan::R
     if apart > 1e-3 || apart.is_nan() {
         wrong.push(format!("{id}: perplexity {x}, expected {y}"));
     }
-    println!("{id}: losses {worst:.1e} apart, perplexity {apart:.1e}");
     Ok(wrong)
 }
 
