@@ -48,10 +48,6 @@ pub(super) struct OnDevice {
 }
 
 #[derive(Debug, Serialize)]
-#[cfg_attr(
-    not(feature = "wgpu"),
-    expect(dead_code, reason = "only the wgpu engine generates kernels")
-)]
 struct Kernel {
     name: &'static str,
     lines: usize,
