@@ -2,7 +2,7 @@
 //! trained length, and attention under masks of documents.
 //!
 //! Without an adapter these tests fail; `FARSPAN_NO_GPU=1` tells `test.sh` to leave them out. By hand: `FARSPAN_SEED=7`
-//! draws other sizes, `FARSPAN_TRAIN=all` trains every scheme.
+//! draws other sizes.
 
 #![expect(clippy::result_large_err, reason = "tests print an error once")]
 
@@ -46,8 +46,8 @@ fn sizes() -> Sizes {
     let mut stream = Stream::new(seed, "tests/wgpu/sizes");
     let mut one_of = |from: &[usize]| from[(stream.uniform() * from.len() as f64) as usize];
     let kv_heads = one_of(&[1, 2, 3]);
-    let heads = kv_heads * one_of(&[1, 2, 4]);
-    let head_dim = one_of(&[8, 16, 32]);
+    let heads = kv_heads * one_of(&[1, 2, 3]);
+    let head_dim = one_of(&[8, 16, 24]);
     Sizes {
         shape: shape(
             one_of(&[1, 2, 3]),
@@ -370,6 +370,12 @@ impl Batches for Pattern<'_> {
     }
 }
 
+/// Learning rate. At 5e-3 the transformer inside SeqPE turns a change of the rate by 1e-6 into 7e-2 of the loss within 17
+/// steps, on the processor alone; at 1e-3 into 1e-5.
+fn rate(id: &str) -> f64 {
+    if id == "seqpe" { 1e-3 } else { 5e-3 }
+}
+
 /// Loss of every step, then negative log-likelihoods at four times the trained length.
 fn train(
     id: &str,
@@ -380,7 +386,7 @@ fn train(
         steps: 50,
         validate_every: u64::MAX,
         warmup: 5,
-        lr: 5e-3,
+        lr: rate(id),
         ..TrainConfig::default()
     };
     let model = small().geometry;
@@ -411,21 +417,6 @@ fn train(
     Ok((losses, nll.collect()))
 }
 
-/// Schemes of every kind of kernel: turns, biases of each form, learned parameters, token vectors, hooks. All others
-/// train with `FARSPAN_TRAIN=all`.
-const TRAINED: [&str; 10] = [
-    "nope",
-    "rope",
-    "alibi",
-    "t5",
-    "fire",
-    "kerple",
-    "cope",
-    "fox",
-    "sinusoidal",
-    "xpos",
-];
-
 /// What differs between the devices by more than it may.
 fn compare_runs(id: &str, scheme: &dyn AnyScheme, device: &Device) -> farspan::Result<Vec<String>> {
     let (losses, far) = train(id, scheme, device)?;
@@ -445,17 +436,14 @@ fn compare_runs(id: &str, scheme: &dyn AnyScheme, device: &Device) -> farspan::R
     if apart > 1e-3 || apart.is_nan() {
         wrong.push(format!("{id}: perplexity {x}, expected {y}"));
     }
-    println!("{id}: losses {worst:.1e} apart, perplexity {apart:.1e}");
     Ok(wrong)
 }
 
 #[test]
 fn wgpu_trains_and_extrapolates_like_the_processor() {
     let device = adapter();
-    let all = std::env::var("FARSPAN_TRAIN").is_ok_and(|which| which == "all");
     let mut wrong = Vec::new();
-    let chosen = |(id, _): &(&str, _)| all || TRAINED.contains(id);
-    for (id, scheme) in schemes().into_iter().filter(chosen) {
+    for (id, scheme) in schemes() {
         match compare_runs(id, scheme.as_ref(), &device) {
             Ok(found) => wrong.extend(found),
             Err(e) => wrong.push(format!("{id}: {e}")),

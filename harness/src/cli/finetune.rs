@@ -76,7 +76,7 @@ pub(super) struct Finetune {
     /// Stretches of text that losses are measured on
     #[arg(long, default_value_t = 16)]
     segments: usize,
-    /// Device
+    /// Device: auto, cpu, cuda[:i], metal[:i] or wgpu[:i]
     #[arg(long, default_value = "cpu")]
     device: String,
     /// Folder for the new checkpoint

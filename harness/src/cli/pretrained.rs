@@ -15,7 +15,7 @@ pub(super) struct Source {
     /// Checkpoint folder with config.json and safetensors weights, or a model id in the Hugging Face cache
     #[arg(long, value_name = "DIR", value_parser = folder)]
     pub(super) model: PathBuf,
-    /// Device
+    /// Device: auto, cpu, cuda[:i], metal[:i] or wgpu[:i]
     #[arg(long, default_value = "cpu")]
     device: String,
     /// Tokens that run at once; less needs less memory

@@ -155,6 +155,13 @@ fn calls_longer_than_a_workgroup() {
         causal(),
         [67, 129, 2, 1],
     ));
+    // The logarithm near 1, learned, so that the kernel computes it.
+    agrees(&long(
+        "raw + 1000 * log1p(slope[h] * (q - k) / 7000)",
+        &[("slope", &[2])],
+        causal(),
+        [67, 67, 2, 1],
+    ));
     // A network of the relative position.
     let net: [(&str, &[usize]); 4] = [
         ("f.w1", &[5]),
@@ -192,6 +199,62 @@ fn tiles_that_the_score_hides_are_skipped() {
     let expected = [0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 1, 0, 0];
     assert_eq!(hidden, expected);
     agrees(&case);
+    // Whole tiles.
+    let score = "select(q - k < 30, raw, -inf)";
+    agrees(&long(score, &[], Mask::default(), [192, 192, 2, 1]));
+}
+
+#[test]
+fn scores_that_are_shown_are_those_that_attention_weighs_by() {
+    let slopes: [(&str, &[usize]); 1] = [("slope", &[4])];
+    let mask = Mask {
+        window: Some(40),
+        ..Mask::causal()
+    };
+    let score = "select(q - k < 30, raw - slope[h] * (q - k), -inf)";
+    let case = long(score, &slopes, mask, [67, 70, 4, 2]);
+    let Geometry {
+        heads,
+        kv_heads,
+        head_dim,
+        ..
+    } = case.geometry;
+    let (queries, keys) = (case.queries.len(), case.keys.len());
+    let drawn = |seed: u64, heads: usize, rows: usize| {
+        let dims = [case.batch, heads, rows, head_dim];
+        let values = noise(case.seed + seed, dims.iter().product());
+        let narrow: Vec<f32> = values.iter().map(|x| *x as f32).collect();
+        let array = Array::from_f32(context(), &narrow, &dims).unwrap();
+        (Traced::constant(array), values)
+    };
+    let (q, k) = (drawn(1, heads, queries).0, drawn(2, kv_heads, keys).0);
+    let values = drawn(3, kv_heads, keys).1;
+    let mut params = Params::new();
+    for (name, shape, values) in case.params() {
+        let values: Vec<f32> = values.iter().map(|x| *x as f32).collect();
+        let array = Array::from_f32(context(), &values, &shape).unwrap();
+        params.insert(name, Traced::constant(array));
+    }
+    let fused = Fused::new(context(), &case.prepared(), &case.mask, case.batch).unwrap();
+    let scores = fused.scores(&q, &k, &params).unwrap().to_f32().unwrap();
+    let naive = case.run(Implementation::Naive, DType::F64).unwrap();
+    let output = &naive.values["output"];
+    for (row, scores) in scores.chunks_exact(keys).enumerate() {
+        let line = row / queries;
+        let of_values = line / heads * kv_heads + line % heads / (heads / kv_heads);
+        let weights: Vec<f64> = scores.iter().map(|s| f64::from(*s).exp()).collect();
+        let total: f64 = weights.iter().sum();
+        for c in 0..head_dim {
+            let value = |j: usize| values[(of_values * keys + j) * head_dim + c];
+            let sum: f64 = weights.iter().enumerate().map(|(j, w)| w * value(j)).sum();
+            let expected = output[row * head_dim + c];
+            assert!(
+                (sum / total - expected).abs() < TOLERANCE,
+                "row {row}, channel {c}: {}, expected {expected}",
+                sum / total
+            );
+        }
+    }
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! What a device makes of a scheme: the kernels that are generated for it, and the scores that they compute there.
 
 use super::super::Failure;
-use crate::Error;
 use farspan_attention::Device;
 use farspan_attention::plan::{Geometry, Plan};
 use farspan_pe::{AnyScheme, Bias, Len, Scores, scores};
@@ -9,6 +8,7 @@ use serde::Serialize;
 use std::fmt::Write;
 #[cfg(feature = "wgpu")]
 use {
+    crate::Error,
     farspan_attention::attend::Mask,
     farspan_attention::hook::Stage,
     farspan_attention::prepared::Prepared,
@@ -17,8 +17,11 @@ use {
     farspan_pe::typical,
 };
 
-/// Scores by head, query and key; `None` where they are hidden.
-type Grid = Vec<Vec<Vec<Option<f64>>>>;
+/// Scores by head and key; `None` where they are hidden.
+type Curves = Vec<Vec<Option<f64>>>;
+
+/// Scores by head, query and key.
+type Grid = Vec<Curves>;
 
 /// What is explained, and where.
 pub(super) struct Place<'a> {
@@ -121,7 +124,7 @@ impl Place<'_> {
         Ok(())
     }
 
-    fn drawn(&self, _: &Scores) -> Result<Option<(Vec<Vec<Option<f64>>>, Grid)>, Failure> {
+    fn drawn(&self, _: &Scores) -> Result<Option<(Curves, Grid)>, Failure> {
         Ok(None)
     }
 }
@@ -175,7 +178,7 @@ impl Place<'_> {
     }
 
     /// Curves and matrices as the kernel computes them; `None` where no generated kernel runs.
-    fn drawn(&self, usual: &Scores) -> Result<Option<(Vec<Vec<Option<f64>>>, Grid)>, Failure> {
+    fn drawn(&self, usual: &Scores) -> Result<Option<(Curves, Grid)>, Failure> {
         if self.device.context().is_none() {
             return Ok(None);
         }
@@ -186,7 +189,7 @@ impl Place<'_> {
     }
 
     /// By head and distance to the last query.
-    fn curve(&self, plan: &Plan, usual: &Scores) -> Result<Vec<Vec<Option<f64>>>, Failure> {
+    fn curve(&self, plan: &Plan, usual: &Scores) -> Result<Curves, Failure> {
         let last = self.length - 1;
         let keys: Vec<usize> = usual.distances.iter().map(|x| last - x).collect();
         let grid = self.grid(plan, 1.0, &usual.heads, &[last], &keys)?;
@@ -256,10 +259,7 @@ fn row(context: &Context, prepared: &Prepared, raw: f64) -> farspan_attention::R
 }
 
 #[cfg(feature = "wgpu")]
-fn zipped(
-    there: &[Vec<Vec<Option<f64>>>],
-    here: &[Vec<Vec<Option<f64>>>],
-) -> Vec<(Option<f64>, Option<f64>)> {
+fn zipped(there: &[Curves], here: &[Curves]) -> Vec<(Option<f64>, Option<f64>)> {
     let there = there.iter().flatten().flatten().copied();
     there
         .zip(here.iter().flatten().flatten().copied())
