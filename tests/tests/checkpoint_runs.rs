@@ -433,6 +433,8 @@ fn accumulated_gradients_of_equal_batches_are_those_of_one() {
             steps: 3,
             warmup: 0,
             accumulate,
+            // Adam forgets the size of gradients; neither its moments nor clipping may hide it.
+            clip: 1e9,
             ..TrainConfig::default()
         };
         let model = Pretrained::open(
@@ -455,11 +457,16 @@ fn accumulated_gradients_of_equal_batches_are_those_of_one() {
                 Step::Ok
             );
         }
-        trainer.model.values().expect("values")
+        trainer.state().expect("values")
     };
     let (one, three) = (learned(1), learned(3));
     for (name, (_, values)) in &one {
+        let largest = values.iter().fold(0f32, |m, x| m.max(x.abs()));
         for (x, y) in values.iter().zip(&three[name].1) {
+            if name.starts_with("adam.m.") {
+                assert!((x - y).abs() <= 0.02 * largest, "{name}: {x}, {y}");
+                continue;
+            }
             // Thirds are rounded, and Adam divides by small numbers.
             assert!((x - y).abs() < 2e-4, "{name}: {x}, {y}");
         }

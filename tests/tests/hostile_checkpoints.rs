@@ -300,7 +300,9 @@ fn configs_that_cannot_be_followed_are_refused_by_key() {
         &["num_hidden_layers"],
     );
     says(
-        &config_error(json!({"num_hidden_layers": 4096, "hidden_size": 1 << 20})),
+        &config_error(
+            json!({"num_hidden_layers": 4096, "hidden_size": 1 << 20, "num_attention_heads": 64}),
+        ),
         &["parameters"],
     );
     says(

@@ -1,6 +1,11 @@
 //! Checkpoints whose files are not what their names say: links, pipes, devices, lengths that look like something else,
 //! broken tokenizers, numbers that are none.
 
+#![expect(
+    clippy::result_large_err,
+    reason = "closures that a model calls return its errors, which name both sides"
+)]
+
 use farspan::checkpoint::config;
 use farspan::checkpoint::decoder::Pretrained;
 use farspan::checkpoint::text::Tokenizer;
@@ -228,6 +233,85 @@ fn keys_of_published_configs_are_understood_and_their_other_values_refused() {
 }
 
 #[test]
+fn names_that_come_twice_and_sizes_beyond_reason_are_refused() {
+    let parsed = |text: &str| {
+        let read = config::parse(Path::new("config.json"), text.as_bytes());
+        read.expect_err(text).to_string()
+    };
+    let twice = llama().to_string().replace("{", "{\"vocab_size\":5,");
+    assert!(parsed(&twice).contains("\"vocab_size\" comes twice"));
+    let inner =
+        r#"{"model_type": "llama", "rope_scaling": {"type": "linear", "factor": 2, "factor": 8}}"#;
+    assert!(parsed(inner).contains("\"factor\" comes twice"));
+    // Tables of frequencies and slopes have one number per channel and per head.
+    let most = u64::from(u32::MAX) + 1;
+    for (key, changes) in [
+        ("head_dim", json!({"head_dim": most})),
+        (
+            "num_attention_heads",
+            json!({"num_attention_heads": most, "head_dim": 2}),
+        ),
+        (
+            "num_attention_heads",
+            json!({"num_attention_heads": most, "num_key_value_heads": most, "head_dim": most}),
+        ),
+    ] {
+        let error = read(&changes).expect_err("too many");
+        assert!(error.contains(key) && error.contains("at most"), "{error}");
+    }
+}
+
+#[test]
+fn descriptions_of_tensors_are_refused_by_name() {
+    let fails = |entry: Value| {
+        let text = json!({ "some.weight": entry }).to_string();
+        let error = farspan::checkpoint::header::header(text.as_bytes(), 8).expect_err(&text);
+        assert!(error.contains("\"some.weight\""), "{error}");
+        error
+    };
+    let shape = fails(json!({"dtype": "F32", "shape": [-2], "data_offsets": [0, 8]}));
+    assert!(shape.contains("-2"), "{shape}");
+    let offsets = fails(json!({"dtype": "F32", "shape": [2], "data_offsets": [0.0, 8.0]}));
+    assert!(offsets.contains("0.0"), "{offsets}");
+    fails(json!({"dtype": "F32", "shape": [2], "data_offsets": [0, 4, 8]}));
+    fails(json!({"dtype": "f32", "shape": [2], "data_offsets": [0, 8]}));
+    fails(json!({"shape": [2], "data_offsets": [0, 8]}));
+    fails(json!("F32"));
+    let texts = farspan::checkpoint::header::header(br#"{"__metadata__": {"format": 1}}"#, 0);
+    let error = texts.expect_err("a number");
+    assert!(error.contains("__metadata__"), "{error}");
+}
+
+#[test]
+fn settings_that_a_scheme_refuses_are_faults_of_the_config() {
+    for (changes, word) in [
+        (json!({"rope_theta": 1}), "base"),
+        (
+            json!({"rope_scaling": {"type": "yarn", "factor": 4, "beta_fast": 1, "beta_slow": 32}}),
+            "beta_slow",
+        ),
+        (
+            json!({"rope_scaling": {"type": "longrope", "long_factor": [1, -1], "short_factor": [1]}}),
+            "long_factors[1]",
+        ),
+    ] {
+        let mut config = llama();
+        for (key, value) in changes.as_object().expect("changes") {
+            config[key] = value.clone();
+        }
+        let dir = folder(&config, &file(&tensors()));
+        let opened = Pretrained::open(dir.path(), &Registry::builtin(), None, &Device::cpu());
+        let error = opened.expect_err("settings that are refused");
+        assert_eq!(error.exit_code(), 65, "{error}");
+        let text = error.to_string();
+        assert!(
+            text.contains("config.json") && text.contains(word),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn absent_keys_mean_what_the_reference_takes_them_for() {
     let family = |name: &str, more: Value| {
         let mut object = json!({
@@ -241,15 +325,19 @@ fn absent_keys_mean_what_the_reference_takes_them_for() {
         let read = config::parse(Path::new("config.json"), text.as_bytes());
         let architecture = read.expect("a sound config").architecture;
         let g = architecture.geometry;
-        (g.kv_heads, g.head_dim, architecture.norm_eps)
+        (
+            (g.kv_heads, g.head_dim),
+            architecture.norm_eps,
+            architecture.tied,
+        )
     };
-    assert_eq!(family("llama", json!({})), (32, 2, 1e-6));
-    assert_eq!(family("mistral", json!({})), (8, 2, 1e-6));
+    assert_eq!(family("llama", json!({})), ((32, 2), 1e-6, false));
+    assert_eq!(family("mistral", json!({})), ((8, 2), 1e-6, false));
     assert_eq!(
         family("mistral", json!({"num_key_value_heads": null})),
-        (32, 2, 1e-6)
+        ((32, 2), 1e-6, false)
     );
-    assert_eq!(family("qwen3", json!({})), (32, 128, 1e-6));
-    assert_eq!(family("phi3", json!({})), (32, 2, 1e-5));
-    assert_eq!(family("gemma2", json!({})), (4, 256, 1e-6));
+    assert_eq!(family("qwen3", json!({})), ((32, 128), 1e-6, false));
+    assert_eq!(family("phi3", json!({})), ((32, 2), 1e-5, false));
+    assert_eq!(family("gemma2", json!({})), ((4, 256), 1e-6, true));
 }

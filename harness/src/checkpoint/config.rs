@@ -2,6 +2,7 @@
 
 use super::arch;
 use super::keys::{Keys, Meaning};
+use super::strict::Strict;
 use super::weights::regular;
 use crate::config::suggest;
 use crate::{Error, Result};
@@ -16,6 +17,10 @@ use std::path::Path;
 const MOST_PARAMETERS: f64 = 1e12;
 /// Layers beyond which a config is taken for a mistake.
 const MOST_LAYERS: usize = 4096;
+/// Heads beyond which a config is taken for a mistake.
+const MOST_HEADS: usize = 65_536;
+/// Channels of a head beyond which a config is taken for a mistake.
+const MOST_CHANNELS: usize = 65_536;
 /// Bytes of a `config.json` beyond which it is taken for something else.
 const LARGEST_CONFIG: u64 = 16 << 20;
 
@@ -219,7 +224,8 @@ impl Architecture {
     fn parameters(&self) -> f64 {
         let g = &self.geometry;
         let (width, hidden) = (g.width as f64, self.hidden as f64);
-        let attention = width * (2 * (g.heads + g.kv_heads) * g.head_dim) as f64;
+        let heads = g.heads as f64 + g.kv_heads as f64;
+        let attention = width * 2.0 * heads * g.head_dim as f64;
         let mlp = width * hidden * if self.gated { 3.0 } else { 2.0 };
         g.layers as f64 * (attention + mlp) + width * self.vocab as f64
     }
@@ -246,9 +252,14 @@ pub(super) fn geometry(
             return Err(keys.wrong("hidden_size", &rule, width));
         }
     };
-    if layers > MOST_LAYERS {
-        let rule = format!("at most {MOST_LAYERS}");
-        return Err(keys.wrong("num_hidden_layers", &rule, layers));
+    for (key, found, most) in [
+        ("num_hidden_layers", layers, MOST_LAYERS),
+        ("num_attention_heads", heads, MOST_HEADS),
+        ("head_dim", head_dim, MOST_CHANNELS),
+    ] {
+        if found > most {
+            return Err(keys.wrong(key, &format!("at most {most}"), found));
+        }
     }
     Ok(Geometry {
         layers,
@@ -284,7 +295,7 @@ pub fn read(dir: &Path) -> Result<Understood> {
 
 /// The architecture that the text of a `config.json` describes; `file` is for messages.
 pub fn parse(file: &Path, text: &[u8]) -> Result<Understood> {
-    let value: Value = serde_json::from_slice(text)
+    let Strict(value) = serde_json::from_slice(text)
         .map_err(|e| Error::Data(format!("{}: not a JSON config: {e}", file.display())))?;
     let Value::Object(object) = value else {
         let text = format!("{}: expected a JSON table, found {value}", file.display());

@@ -2,6 +2,7 @@
 //!
 //! Neither function allocates more than its input justifies, and neither panics on any bytes.
 
+use super::strict::Strict;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, de};
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,21 +68,21 @@ fn bits(dtype: &str) -> Option<u64> {
 /// The tensors that the JSON of a header names, for a file with `data` bytes behind it. Fails with the first thing that
 /// is wrong: names given twice, ranges that overlap, leave holes, or do not fit shape, type or file.
 pub fn header(json: &[u8], data: u64) -> Result<BTreeMap<String, Entry>, String> {
-    let Unique(raw): Unique<Slot> =
+    let Unique(raw): Unique<Strict> =
         serde_json::from_slice(json).map_err(|e| format!("header: {e}"))?;
     let mut entries = BTreeMap::new();
-    for (name, slot) in raw {
-        let Slot::Tensor {
+    for (name, Strict(slot)) in raw {
+        if name == "__metadata__" {
+            let texts = serde_json::from_value::<BTreeMap<String, String>>(slot);
+            texts.map_err(|e| format!("header: {name}: {e}"))?;
+            continue;
+        }
+        let slot = serde_json::from_value(slot);
+        let Slot {
             dtype,
             shape,
             data_offsets: [start, end],
-        } = slot
-        else {
-            if name != "__metadata__" {
-                return Err(format!("header: {name:?} is no description of a tensor"));
-            }
-            continue;
-        };
+        } = slot.map_err(|e| format!("tensor {name:?}: {e}"))?;
         let bits =
             bits(&dtype).ok_or_else(|| format!("tensor {name:?}: unknown type {dtype:?}"))?;
         let numbers = shape.iter().try_fold(1u64, |n, &d| n.checked_mul(d as u64));
@@ -171,16 +172,12 @@ pub fn index(json: &[u8]) -> Result<BTreeMap<String, String>, String> {
     Ok(map)
 }
 
-/// One value of a header: a tensor, or the free texts of `__metadata__`.
+/// What a header says of a tensor.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Slot {
-    Tensor {
-        dtype: String,
-        shape: Vec<usize>,
-        data_offsets: [u64; 2],
-    },
-    Texts(#[expect(dead_code, reason = "checked for its type alone")] BTreeMap<String, String>),
+struct Slot {
+    dtype: String,
+    shape: Vec<usize>,
+    data_offsets: [u64; 2],
 }
 
 /// A JSON object in which no key may come twice.

@@ -18,6 +18,7 @@ pub mod save;
 pub mod scheme;
 mod scores;
 mod state;
+mod strict;
 pub mod text;
 mod tune;
 pub mod weights;

@@ -1,7 +1,7 @@
 //! A checkpoint's scheme: that of its config, or another one that takes over what it leaves open.
 
 use super::config::{Architecture, Positional};
-use crate::{Result, config};
+use crate::{Error, Result, config};
 use farspan_attention::plan::Plan;
 use farspan_pe::{AnyScheme, Registry};
 use serde_json::Value;
@@ -82,7 +82,10 @@ pub fn resolve(
 ) -> Result<Box<dyn AnyScheme>> {
     let own = &architecture.positional;
     let Some(asked) = asked else {
-        return Ok(registry.parse(&own.id, Value::Object(own.settings.clone()))?);
+        let scheme = registry.parse(&own.id, Value::Object(own.settings.clone()));
+        // What the keys ask for is a fault of the checkpoint, not of who reads it.
+        return scheme
+            .map_err(|e| Error::Data(format!("config.json, read as scheme {}: {e}", own.id)));
     };
     let schema = registry.get(&asked.id)?.schema();
     let mut settings = asked.settings.clone();

@@ -237,7 +237,7 @@ fn log(verbose: u8, verb: &Verb) {
 
 /// One line or more for a person, on stderr. Control characters of a config or a name do not reach the terminal.
 fn tell(text: &str) {
-    let odd = |c: char| c.is_control() && c != '\n' && c != '\t';
+    let odd = |c: char| table::commands(c) && c != '\n' && c != '\t';
     let text: String = text
         .chars()
         .map(|c| if odd(c) { '\u{fffd}' } else { c })

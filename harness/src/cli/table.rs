@@ -126,8 +126,14 @@ impl Table {
 /// Text from outside may hold control characters; a terminal must not see them.
 pub(super) fn shown(text: &str) -> String {
     text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .map(|c| if commands(c) { '\u{fffd}' } else { c })
         .collect()
+}
+
+/// Whether a terminal obeys `c` in place of showing it: control characters, and marks that turn the reading direction.
+pub(super) fn commands(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Breaks words into lines of at most `width` characters, if the words are that short.
@@ -231,6 +237,7 @@ mod tests {
     #[test]
     fn control_characters_do_not_reach_a_terminal() {
         assert_eq!(shown("a\u{1b}[31mb\nc"), "a\u{fffd}[31mb\u{fffd}c");
+        assert_eq!(shown("a\u{202e}b\u{2066}é"), "a\u{fffd}b\u{fffd}é");
     }
 
     #[test]

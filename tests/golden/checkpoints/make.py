@@ -100,8 +100,10 @@ CASES["gemma2"] = (
 CASES["llama-eps"] = (llama_like(tf.LlamaConfig, rms_norm_eps=0.1), SCALINGS["default"])
 CASES["bloom-eps"] = (lambda _: tf.BloomConfig(
     **SMALL, hidden_size=WIDTH, n_layer=LAYERS, n_head=HEADS, layer_norm_epsilon=0.1), None)
+# Eight pairs, three of them in the ramp, so that its ends matter.
 CASES["llama-yarn-amplitude"] = (
-    llama_like(tf.LlamaConfig), {**SCALINGS["yarn"], "attention_factor": 1.4, "truncate": False})
+    llama_like(tf.LlamaConfig, head_dim=16),
+    {**SCALINGS["yarn"], "rope_theta": 100.0, "beta_fast": 4.0, "attention_factor": 1.4, "truncate": False})
 CASES["llama-yarn-mscale"] = (llama_like(tf.LlamaConfig), {**SCALINGS["yarn"], "mscale": 2.0, "mscale_all_dim": 0.5})
 CASES["llama-longrope-amplitude"] = (llama_like(tf.LlamaConfig), {**SCALINGS["longrope"], "attention_factor": 1.4})
 CASES["gpt2"] = (lambda _: tf.GPT2Config(
