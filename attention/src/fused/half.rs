@@ -11,7 +11,7 @@ use super::node::{Inputs, Node};
 use super::op::flat;
 use crate::attend::Params;
 use crate::mask::Mask;
-use crate::ops::bridge::{Floats, floats, tensor};
+use crate::ops::bridge::{Floats, floats, lock, tensor};
 use crate::ops::feed_forward::add_rows;
 use crate::ops::linear::{View, add_product, product};
 use crate::ops::norm_linear;
@@ -19,6 +19,8 @@ use crate::prepared::Prepared;
 use crate::{Result, Tensor};
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Device, Layout, Shape, Tensor as Candle};
 use std::sync::{Arc, Mutex};
+
+const NAME: &str = "attention-half";
 
 /// As [`attend_half`](crate::attend::attend_half) with checked arguments, contiguous f32 tensors on the CPU; `params`
 /// holds exactly what the plan reads.
@@ -89,7 +91,7 @@ impl Half {
         let out = View::rows(out, width, inner).transposed();
         add_product(&mut y, View::rows(&attended, rows, inner), out);
         let attended = Candle::from_vec(attended, self.attention.output_shape(), &Device::Cpu)?;
-        *lock(&self.attended)? = Some(attended);
+        *lock(NAME, &self.attended)? = Some(attended);
         Ok((CpuStorage::F32(y), self.x.shape().clone()))
     }
 
@@ -100,7 +102,7 @@ impl Half {
         let dy = dy.contiguous()?;
         let dy = Floats::of(&dy)?;
         let dys = View::rows(dy.get(), rows, width);
-        let Some(attended) = lock(&self.attended)?.clone() else {
+        let Some(attended) = lock(NAME, &self.attended)?.clone() else {
             candle_core::bail!("a backward pass without a forward pass");
         };
         let dout = product(
@@ -123,19 +125,12 @@ impl Half {
             add_rows(&mut dx, dy.get());
             (dx, dnorm, dweight)
         };
-        *lock(&self.gradients)? = vec![
+        *lock(NAME, &self.gradients)? = vec![
             tensor(dx, &self.x)?,
             tensor(dnorm, norm)?,
             tensor(dweight, qkv)?,
         ];
         Ok((tensor(dout, out)?, dparams))
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> candle_core::Result<std::sync::MutexGuard<'_, T>> {
-    match mutex.lock() {
-        Ok(guard) => Ok(guard),
-        Err(_) => candle_core::bail!("attend_half: another thread panicked"),
     }
 }
 
@@ -166,7 +161,7 @@ impl CustomOp3 for Token {
         _token: &Candle,
         _upstream: &Candle,
     ) -> candle_core::Result<(Option<Candle>, Option<Candle>, Option<Candle>)> {
-        let mut gradients = std::mem::take(&mut *lock(&self.0.gradients)?).into_iter();
+        let mut gradients = std::mem::take(&mut *lock(NAME, &self.0.gradients)?).into_iter();
         Ok((gradients.next(), gradients.next(), gradients.next()))
     }
 }
@@ -175,7 +170,7 @@ struct Output(Arc<Half>);
 
 impl CustomOp2 for Output {
     fn name(&self) -> &'static str {
-        "attention-half"
+        NAME
     }
 
     fn cpu_fwd(
@@ -202,7 +197,7 @@ impl CustomOp2 for Output {
 
 impl CustomOp3 for Output {
     fn name(&self) -> &'static str {
-        "attention-half"
+        NAME
     }
 
     fn cpu_fwd(

@@ -11,13 +11,15 @@ use crate::Result;
 use crate::attend::Params;
 use crate::expr::ParamValues;
 use crate::mask::Mask;
-use crate::ops::bridge::{Elements, Numbers};
+use crate::ops::bridge::{Elements, Numbers, lock};
 use crate::ops::simd::dispatch;
 use candle_core::{CpuStorage, DType, Device, Shape, Tensor as Candle};
 use half::bf16;
 use half::vec::HalfFloatVecExt;
 use rayon::prelude::*;
 use std::sync::{Arc, Mutex};
+
+const NAME: &str = "fused attention";
 
 /// What attention reads, without history.
 #[derive(Debug)]
@@ -193,11 +195,11 @@ impl Node {
             }
             Ok(())
         })?;
-        *lock(&self.normalisers)? = Arc::new(normalisers);
+        *lock(NAME, &self.normalisers)? = Arc::new(normalisers);
         Ok(match self.dtype() {
             DType::BF16 => {
                 let rounded = Vec::<bf16>::from_f32_slice(&output);
-                *lock(&self.unrounded)? = Arc::new(output);
+                *lock(NAME, &self.unrounded)? = Arc::new(output);
                 CpuStorage::BF16(rounded)
             }
             _ => CpuStorage::F32(output),
@@ -216,7 +218,7 @@ impl Node {
         let grid = self.output_grid();
         // Row sums of the gradient are taken with the output: from a rounded one they would leave a residue that
         // gradients of parameters add up over all pairs.
-        let unrounded = lock(&self.unrounded)?.clone();
+        let unrounded = lock(NAME, &self.unrounded)?.clone();
         let data = match self.dtype() {
             DType::BF16 => Elements::F32(&unrounded),
             _ => output.get(),
@@ -226,7 +228,7 @@ impl Node {
             data: upstream.get(),
             grid,
         };
-        let normalisers = lock(&self.normalisers)?.clone();
+        let normalisers = lock(NAME, &self.normalisers)?.clone();
         let size = c.group() * c.queries;
         let zeros = |t: &Candle| vec![0.0; t.elem_count()];
         let mut buffers = match &self.inputs {
@@ -297,7 +299,7 @@ impl Node {
                 }
             }
         }
-        *lock(&self.gradients)? = gradients;
+        *lock(NAME, &self.gradients)? = gradients;
         self.chain(&sums)
             .map_err(|e| candle_core::Error::Msg(e.to_string()))
     }
@@ -383,13 +385,6 @@ impl Node {
     }
 
     pub(super) fn take_gradients(&self) -> candle_core::Result<Vec<Candle>> {
-        Ok(std::mem::take(&mut *lock(&self.gradients)?))
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> candle_core::Result<std::sync::MutexGuard<'_, T>> {
-    match mutex.lock() {
-        Ok(guard) => Ok(guard),
-        Err(_) => candle_core::bail!("fused attention: another thread panicked"),
+        Ok(std::mem::take(&mut *lock(NAME, &self.gradients)?))
     }
 }

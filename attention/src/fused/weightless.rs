@@ -27,8 +27,9 @@ impl Call<'_> {
         let most = |most: f32, x: &f32| if *x > most || x.is_nan() { *x } else { most };
         let bias = bias.iter().fold(f32::NEG_INFINITY, most);
         let raw = scratch.longest_query * scratch.longest_key[tile.key / KEYS];
+        let least = |least: f32, x: f32| if x < least || x.is_nan() { x } else { least };
         // Rows that have seen nothing yet have a floor of −∞, and NaN compares as false.
-        raw + bias < floor.fold(f32::INFINITY, f32::min) + NOTHING
+        raw + bias < floor.fold(f32::INFINITY, least) + NOTHING
     }
 }
 

@@ -4,6 +4,7 @@ use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor};
 use half::bf16;
 use rayon::prelude::*;
 use std::ops::{Deref, Range};
+use std::sync::{Mutex, MutexGuard};
 
 /// Fewest elements for which waking other threads pays.
 const PARALLEL: usize = 1 << 15;
@@ -118,6 +119,14 @@ impl<'a> Numbers<'a> {
 /// A tensor out of a kernel.
 pub(crate) fn tensor(values: Vec<f32>, like: &Tensor) -> Result<Tensor> {
     Tensor::from_vec(values, like.shape(), like.device())
+}
+
+/// What a forward pass left for the backward pass of operation `name`, or the other way round.
+pub(crate) fn lock<'a, T>(name: &str, mutex: &'a Mutex<T>) -> Result<MutexGuard<'a, T>> {
+    match mutex.lock() {
+        Ok(guard) => Ok(guard),
+        Err(_) => candle_core::bail!("{name}: another thread panicked"),
+    }
 }
 
 /// Whether a job over this many elements should use more than one thread.

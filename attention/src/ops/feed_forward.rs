@@ -8,7 +8,7 @@
 //! a token of one element, the second takes the rows and the token; its backward pass computes everything and leaves
 //! the weights' gradients for the first.
 
-use super::bridge::{Floats, floats, for_chunks, ours, tensor};
+use super::bridge::{Floats, floats, for_chunks, lock, ours, tensor};
 use super::linear::{View, add_product, linear, product};
 use super::norm::rms_norm;
 use super::norm_linear;
@@ -16,6 +16,8 @@ use super::swiglu::{self, swiglu};
 use crate::{Error, Result, Tensor};
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Tensor as Candle};
 use std::sync::{Arc, Mutex};
+
+const NAME: &str = "feed-forward";
 
 /// `x + down · swiglu(gate_up · rms_norm(x))`: x (…, width), norm (width), gate_up (2 · hidden, width), down (width,
 /// hidden) -> (…, width).
@@ -146,30 +148,23 @@ impl Node {
         self.with_numbers(|numbers| {
             let gate = numbers.gate(x);
             let y = numbers.forward(x, &gate);
-            *lock(&self.gate)? = self.recorded.then_some(gate);
+            *lock(NAME, &self.gate)? = self.recorded.then_some(gate);
             Ok(y)
         })
     }
 
     /// Returns the gradient of the rows and leaves those of the weights.
     fn backward(&self, x: &[f32], dy: &[f32]) -> candle_core::Result<Vec<f32>> {
-        let gate = lock(&self.gate)?.take();
+        let gate = lock(NAME, &self.gate)?.take();
         self.with_numbers(|numbers| {
             // A second backward pass through the same graph computes it again.
             let gate = gate.unwrap_or_else(|| numbers.gate(x));
             let (dx, gradients) = numbers.backward(x, gate, dy);
             let gradients = gradients.into_iter().zip(&self.weights);
             let gradients = gradients.map(|(values, weight)| tensor(values, weight));
-            *lock(&self.gradients)? = gradients.collect::<candle_core::Result<_>>()?;
+            *lock(NAME, &self.gradients)? = gradients.collect::<candle_core::Result<_>>()?;
             Ok(dx)
         })
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> candle_core::Result<std::sync::MutexGuard<'_, T>> {
-    match mutex.lock() {
-        Ok(guard) => Ok(guard),
-        Err(_) => candle_core::bail!("feed_forward: another thread panicked"),
     }
 }
 
@@ -200,7 +195,7 @@ impl CustomOp3 for Weights {
         _token: &Candle,
         _upstream: &Candle,
     ) -> candle_core::Result<(Option<Candle>, Option<Candle>, Option<Candle>)> {
-        let mut gradients = std::mem::take(&mut *lock(&self.0.gradients)?).into_iter();
+        let mut gradients = std::mem::take(&mut *lock(NAME, &self.0.gradients)?).into_iter();
         Ok((gradients.next(), gradients.next(), gradients.next()))
     }
 }
@@ -209,7 +204,7 @@ struct Rows(Arc<Node>);
 
 impl CustomOp2 for Rows {
     fn name(&self) -> &'static str {
-        "feed-forward"
+        NAME
     }
 
     fn cpu_fwd(
