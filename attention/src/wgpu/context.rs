@@ -163,6 +163,11 @@ impl Context {
         largest_array(&self.0.limits)
     }
 
+    /// Arrays that one kernel may bind beside its info.
+    pub(crate) fn arrays(&self) -> usize {
+        self.0.limits.max_storage_buffers_per_shader_stage as usize - 1
+    }
+
     /// Whether both are the same open adapter.
     pub fn is(&self, other: &Context) -> bool {
         Arc::ptr_eq(&self.0, &other.0)

@@ -10,7 +10,7 @@ use super::context::GROUP;
 pub(super) use fold::{Fold, SERIAL, cumsum, reduce};
 pub(super) use place::{fill, pad, paste, scatter, select};
 pub(super) use product::{PATCH, SIDE, matmul, matmul_apart};
-pub(super) use rows::Rows;
+pub(super) use rows::{Rows, joins};
 
 /// A storage buffer that a kernel binds: name, element type, and whether it is written.
 pub(super) type Binding = (String, &'static str, bool);

@@ -45,7 +45,7 @@ impl Rows {
     pub(in crate::wgpu) fn kernel(self, bindings: &[Binding], body: &str) -> String {
         let (functions, start) = match self {
             Rows::Shared => (
-                shared(),
+                joins() + WAIT,
                 format!(
                     "    let row = min(block, word(0u) - 1u);
     let first = lane;
@@ -75,8 +75,10 @@ fn largest(lane: u32, x: f32) -> f32 { return x; }
 fn wait() { }
 ";
 
-/// What the threads of a workgroup say, joined in a fixed order.
-fn shared() -> String {
+const WAIT: &str = "fn wait() { storageBarrier(); workgroupBarrier(); }\n";
+
+/// `total` and `largest`: what the threads of a workgroup say, joined in a fixed order.
+pub(in crate::wgpu) fn joins() -> String {
     let join = |name: &str, merge: &str| {
         format!(
             "fn {name}(lane: u32, x: f32) -> f32 {{
@@ -96,8 +98,7 @@ fn shared() -> String {
     format!(
         "
 var<workgroup> parts: array<f32, {GROUP}>;
-{}{}fn wait() {{ storageBarrier(); workgroupBarrier(); }}
-",
+{}{}",
         join("total", "parts[lane] + parts[lane + half]"),
         join("largest", "max(parts[lane], parts[lane + half])")
     )

@@ -191,8 +191,11 @@ fn kernels_of_their_own_are_valid() {
         kernels::matmul(1),
         kernels::matmul(4),
         kernels::matmul_apart(),
-        optim::adamw(),
+        optim::norm(),
     ];
+    for n in [1, 2, 16] {
+        texts.extend([optim::squares(n), optim::adamw(n)]);
+    }
     for form in FORMS {
         for yes in [false, true] {
             texts.extend([
