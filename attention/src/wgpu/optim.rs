@@ -167,7 +167,7 @@ pub(super) fn norm() -> String {
     }}"
     );
     let bindings = [reads("sums", Kind::F32), writes("y", Kind::F32)];
-    kernel(&bindings, &joins(), &body)
+    kernel(&bindings, &joins(false), &body)
 }
 
 /// One AdamW update in place of `n` parameters. `clipping` holds the norm of all gradients and what clipping leaves of
@@ -181,10 +181,10 @@ pub(super) fn adamw(n: usize) -> String {
         let rule = 1 + i * WORDS;
         body += &format!(
             "    if (at < word({rule}u)) {{
-        let new = step({rule}u, gradient{i}[at] * scale, State(m{i}[at], v{i}[at], y{i}[at]));
-        m{i}[at] = new.m;
-        v{i}[at] = new.v;
-        y{i}[at] = new.y;
+        let next = adamw({rule}u, gradient{i}[at] * scale, State(m{i}[at], v{i}[at], y{i}[at]));
+        m{i}[at] = next.m;
+        v{i}[at] = next.v;
+        y{i}[at] = next.y;
     }}
 "
         );
@@ -199,7 +199,7 @@ struct State {
     y: f32,
 }
 // `rule` is the place of a parameter's count in `info`; its numbers follow.
-fn step(rule: u32, g: f32, old: State) -> State {
+fn adamw(rule: u32, g: f32, old: State) -> State {
     let beta1 = real(rule + 1u);
     let beta2 = real(rule + 2u);
     let keep = real(rule + 3u);

@@ -99,7 +99,9 @@ fn adamw_walks_like_that_of_the_processor() {
 /// The least that adapters offer.
 #[test]
 fn adamw_walks_alike_where_a_kernel_binds_few_arrays() {
-    let few = Context::open_with(0, |limits| limits.max_storage_buffers_per_shader_stage = 8);
+    let few = Context::open_with(0, |offer| {
+        offer.limits.max_storage_buffers_per_shader_stage = 8;
+    });
     let few = few.unwrap();
     assert_eq!(few.arrays(), 7);
     walks_like_the_processor(&few);
