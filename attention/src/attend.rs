@@ -2,6 +2,7 @@
 
 use crate::hook::{Hook, HookRef, Qkv, Scope, Stage};
 use crate::ops::bridge::ours;
+use crate::ops::chain::Linked;
 use crate::prepared::Prepared;
 #[cfg(feature = "wgpu")]
 use crate::wgpu;
@@ -269,78 +270,85 @@ pub struct Half<'a> {
     pub eps: f64,
 }
 
-/// `x + out · attend(qkv · rms_norm(x))`, for x (batch, tokens, width): the attention half of a pre-norm decoder layer,
-/// as [`ops::norm_linear`], [`attend_packed`] and [`ops::linear_add`] give it, and as one operation where attention is
-/// fused on the CPU.
-pub fn attend_half(
-    x: &Tensor,
-    half: &Half<'_>,
-    prepared: &Prepared,
-    params: &Params,
-    mask: &Mask,
-    which: Implementation,
-) -> Result<Attended> {
-    let Half {
-        norm,
-        qkv,
-        out,
-        eps,
-    } = *half;
-    let geometry = prepared.geometry();
-    let (heads, kv_heads, dim) = (geometry.heads, geometry.kv_heads, geometry.head_dim);
-    let width = x.dims().last().copied().unwrap_or(0);
-    let batch = x.dims().first().copied().unwrap_or(0);
-    let tokens = prepared.queries().len();
-    for (what, found, expected) in [
-        ("attend_half, x", x, vec![batch, tokens, width]),
-        ("attend_half, norm", norm, vec![width]),
-        (
-            "attend_half, qkv",
-            qkv,
-            vec![(heads + 2 * kv_heads) * dim, width],
-        ),
-        ("attend_half, out", out, vec![width, heads * dim]),
-    ] {
-        if found.dims() != expected {
-            return Err(Error::shape(what, format!("{expected:?}"), found.dims()));
+impl Half<'_> {
+    /// Fails if the weights do not fit each other, the model or rows x.
+    pub(crate) fn check(&self, x: &Tensor, prepared: &Prepared) -> Result<()> {
+        let geometry = prepared.geometry();
+        let (heads, kv_heads, dim) = (geometry.heads, geometry.kv_heads, geometry.head_dim);
+        let width = x.dims().last().copied().unwrap_or(0);
+        let batch = x.dims().first().copied().unwrap_or(0);
+        let tokens = prepared.queries().len();
+        let all = (heads + 2 * kv_heads) * dim;
+        for (what, found, expected) in [
+            ("attend_half, x", x, vec![batch, tokens, width]),
+            ("attend_half, norm", self.norm, vec![width]),
+            ("attend_half, qkv", self.qkv, vec![all, width]),
+            ("attend_half, out", self.out, vec![width, heads * dim]),
+        ] {
+            if found.dims() != expected {
+                return Err(Error::shape(what, format!("{expected:?}"), found.dims()));
+            }
         }
+        Ok(())
     }
-    let plan = prepared.plan();
-    let plain =
-        plan.hooks.is_empty() && !plan.reads_input() && prepared.queries() == prepared.keys();
-    let tensors = ours([x, norm, qkv, out]).filter(|_| plain && x.elem_count() > 0);
-    if let Some(tensors) = tensors
-        && choose(which, prepared, x)? == Choice::Fused
-    {
+
+    /// `x + out · attend(qkv · rms_norm(x))`, for x (batch, tokens, width), as [`ops::norm_linear`], [`attend_packed`]
+    /// and [`ops::linear_add`] give it.
+    pub(crate) fn composed(
+        &self,
+        x: &Tensor,
+        prepared: &Prepared,
+        params: &Params,
+        mask: &Mask,
+        which: Implementation,
+    ) -> Result<Attended> {
+        let qkv = ops::norm_linear(x, self.norm, self.qkv, self.eps)?;
+        let attended = attend_packed(&qkv, prepared, params, mask, which)?;
+        Ok(Attended {
+            output: ops::linear_add(x, &attended.output, self.out)?,
+            ..attended
+        })
+    }
+
+    /// The same as a part of a chain, if attention is fused on the CPU and reads nothing else: the rows and, where `x`
+    /// or a weight is `tracked`, the part.
+    pub(crate) fn part(
+        &self,
+        (x, tracked): (&Tensor, bool),
+        prepared: &Prepared,
+        params: &Params,
+        mask: &Mask,
+        which: Implementation,
+    ) -> Result<Option<(Tensor, Option<Linked>)>> {
+        let plan = prepared.plan();
+        let plain =
+            plan.hooks.is_empty() && !plan.reads_input() && prepared.queries() == prepared.keys();
+        let tensors = ours([x, self.norm, self.qkv, self.out]);
+        let Some(tensors) = tensors.filter(|_| plain && x.elem_count() > 0) else {
+            return Ok(None);
+        };
+        if choose(which, prepared, x)? != Choice::Fused {
+            return Ok(None);
+        }
         mask.check(prepared.tokens())?;
         let [x, norm, qkv, out] = tensors.map(candle_core::Tensor::contiguous);
-        let tensors = [&x?, &norm?, &qkv?, &out?];
+        let weights = [&norm?, &qkv?, &out?];
         let params = needed(prepared, params)?;
-        let output = fused::attend_half(tensors, eps as f32, prepared, &params, mask)?;
-        return Ok(Attended {
-            output,
-            implementation: Choice::Fused.name(),
-            carried: Params::new(),
-        });
+        let eps = self.eps as f32;
+        fused::half((&x?, tracked), weights, eps, prepared, &params, mask).map(Some)
     }
-    let qkv = ops::norm_linear(x, norm, qkv, eps)?;
-    let attended = attend_packed(&qkv, prepared, params, mask, which)?;
-    Ok(Attended {
-        output: ops::linear_add(x, &attended.output, out)?,
-        ..attended
-    })
 }
 
 /// What runs in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Choice {
+pub(crate) enum Choice {
     Naive,
     Composed,
     Fused,
 }
 
 impl Choice {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Choice::Naive => "naive",
             Choice::Composed => "composed",

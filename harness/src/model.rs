@@ -14,8 +14,9 @@ pub(crate) use standing::Standing;
 
 use crate::Result;
 use farspan_attention::attend::{Half, Mask, Params};
-use farspan_attention::ops::{self, TokenScore};
+use farspan_attention::ops::{self, FeedForward, TokenScore};
 use farspan_attention::plan::{Geometry, Init, ParamSpec, Plan};
+use farspan_attention::residual::Residual;
 use farspan_attention::{Device, Tensor, Var};
 use farspan_datasets::{Batch, rng::Stream};
 use serde::{Deserialize, Serialize};
@@ -417,6 +418,7 @@ impl Model for Decoder {
         if let Some(added) = added.as_ref().filter(|_| !ready.plan(0).infused) {
             x = x.add(added)?;
         }
+        let mut stream = Residual::new(x);
         let mut implementation = "none";
         let mut carried = vec![Params::new(); standing.rows()];
         let mask = Mask::causal();
@@ -432,9 +434,9 @@ impl Model for Decoder {
             let params = self.scheme_params(ready, layer, pass);
             let plan = ready.plan(layer);
             let infused = added.as_ref().filter(|_| plan.infused);
-            let ran;
             // Only schemes that read or change the layer's input need it apart from the projection.
-            (x, ran) = if plan.reads_input() || infused.is_some() {
+            let ran = if plan.reads_input() || infused.is_some() {
+                let x = stream.rows()?;
                 let h = ops::rms_norm(&x, &norm, NORM_EPS)?;
                 let qkv = match infused {
                     Some(added) => self.infused(&h, added, &qkv)?,
@@ -442,18 +444,27 @@ impl Model for Decoder {
                 };
                 let input = (&qkv, Some(&h));
                 let (output, ran) = standing.attend(layer, input, &params, &mask, &mut carried)?;
-                (ops::linear_add(&x, &output, half.out)?, ran)
+                stream = Residual::new(ops::linear_add(&x, &output, half.out)?);
+                ran
             } else {
-                standing.attend_half(layer, &x, &half, &params, &mask, &mut carried)?
+                standing.attend_half(layer, &mut stream, &half, &params, &mask, &mut carried)?
             };
             // The slowest is what a reader of the record wants to know of.
             if implementation != "composed" {
                 implementation = ran;
             }
-            let (norm, gate_up) = (at("post_attention_layernorm"), at("mlp.gate_up_proj"));
-            x = ops::feed_forward(&x, &norm, &gate_up, &at("mlp.down_proj"), NORM_EPS)?;
+            stream.feed_forward(&FeedForward {
+                norm: &at("post_attention_layernorm"),
+                gate_up: &at("mlp.gate_up_proj"),
+                down: &at("mlp.down_proj"),
+                eps: NORM_EPS,
+            })?;
         }
-        let x = ops::rms_norm(&x, &self.weight("model.norm.weight", pass), NORM_EPS)?;
+        let x = ops::rms_norm(
+            &stream.rows()?,
+            &self.weight("model.norm.weight", pass),
+            NORM_EPS,
+        )?;
         Ok(Hidden {
             rows: x.reshape((rows * len, width))?,
             implementation,

@@ -1,5 +1,6 @@
 //! `bench`: how fast attention, training steps and evaluation are on this machine, and how much memory they take.
 
+mod products;
 mod tables;
 
 use super::{Ended, Failure, json, print};
@@ -25,7 +26,8 @@ use std::cell::{Cell, OnceCell, RefCell};
     farspan bench attention --scheme nope,rope,alibi,fire --length 2048,8192\n  \
     farspan bench attention -s rope --length 16384 --pass both --json\n  \
     farspan bench train --peer 'python benches/peers/torch_side.py --serve'\n  \
-    farspan bench eval -s alibi --length 4096\n\n\
+    farspan bench eval -s alibi --length 4096\n  \
+    farspan bench products --width 512 --hidden 1376\n\n\
     Schemes take turns, one call each per round; times are medians. Peak memory comes from a fresh process per \
     figure: the largest resident size of one call beyond the size before it (for train and eval: beyond the size \
     before the model was built).")]
@@ -42,6 +44,8 @@ enum What {
     Train(DecoderBench),
     /// Scoring windows of tokens without gradients
     Eval(DecoderBench),
+    /// The matrix products of a training step, one by one, on the processor
+    Products(DecoderBench),
 }
 
 #[derive(Debug, Args)]
@@ -175,6 +179,7 @@ impl Bench {
             What::Attention(bench) => bench.run(registry),
             What::Train(bench) => bench.run(registry, Pass::Train),
             What::Eval(bench) => bench.run(registry, Pass::Eval),
+            What::Products(bench) => bench.products(),
         }
     }
 }
