@@ -6,7 +6,7 @@
 
 #![expect(clippy::result_large_err, reason = "tests print an error once")]
 
-use farspan::model::Shape;
+use farspan::model::{Model, Shape};
 use farspan_acceptance::parity::{
     GRADIENTS, Sizes, adapter, batch, decoder, distance, flat, norm, plans, schemes, shape, sizes,
 };

@@ -1,7 +1,7 @@
 //! A training run and perplexity far past the trained length, on both devices.
 
 use farspan::config::TrainConfig;
-use farspan::model::{Ready, Shape};
+use farspan::model::{Model, Ready, Shape};
 use farspan::train::{Batches, Step, Trainer};
 use farspan_acceptance::parity::{adapter, batch, decoder, plans, schemes, shape};
 use farspan_attention::Device;

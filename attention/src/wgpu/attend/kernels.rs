@@ -96,23 +96,33 @@ fn score_back({ARGUMENTS}, raws: array<f32, TURNS>, up: f32) -> array<f32, TURNS
                 _ => "",
             }
         );
-        if let (Calls::ToAll, Some(factor)) = (calls, &self.query_scale) {
-            text += &format!(
-                "// From the derivative by the factor to those by what is learned.
-fn query_factor_back({ARGUMENTS}, up: f32) {{\n{}}}\n",
-                factor.backward
-            );
-        }
-        if mentions(&text, "give") || !self.fixed.is_empty() && calls == Calls::ToAll {
-            text = format!("{GIVE}{text}");
-        }
-        if !self.fixed.is_empty() && calls == Calls::ToAll {
-            let slots = self.fixed.len();
-            text = format!(
-                "\n// Derivatives by what all pairs of a query read.\nvar<private> fixed: array<f32, {slots}>;{text}"
-            );
+        if calls == Calls::ToAll {
+            text += &self.factor_back();
+            text = self.gathering(&text) + &text;
         }
         text
+    }
+
+    /// How derivatives by what is learned are added up.
+    fn gathering(&self, text: &str) -> String {
+        match self.fixed.len() {
+            0 if !mentions(text, "give") => String::new(),
+            0 => GIVE.to_string(),
+            slots => format!(
+                "\n// Derivatives by what all pairs of a query read.\nvar<private> fixed: array<f32, {slots}>;{GIVE}"
+            ),
+        }
+    }
+
+    fn factor_back(&self) -> String {
+        let Some(factor) = &self.query_scale else {
+            return String::new();
+        };
+        format!(
+            "// From the derivative by the factor to those by what is learned.
+fn query_factor_back({ARGUMENTS}, up: f32) {{\n{}}}\n",
+            factor.backward
+        )
     }
 
     /// Statements at the start of a kernel by query: its numbers, and the query in registers.

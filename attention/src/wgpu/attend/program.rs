@@ -137,7 +137,8 @@ impl<'a> Lowering<'a> {
             }
             let start = if k == last { "up" } else { "0.0" };
             starts += &format!("    var d{k} = {start};\n");
-            let texts = texts.join(" ").replace('D', &format!("d{k}"));
+            let texts = texts.join(" ").replace(" \n", "\n");
+            let texts = texts.replace('D', &format!("d{k}"));
             // A pair without weight must not turn an infinite derivative into NaN.
             rules += &match texts.contains('\n') {
                 true => format!("    if (d{k} != 0.0) {{{texts}\n    }}\n"),
