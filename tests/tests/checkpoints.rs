@@ -5,6 +5,7 @@
 )]
 
 use farspan::checkpoint::decoder::{Cache, Pretrained};
+use farspan_acceptance::checkpoints::golden;
 use farspan_attention::Device;
 use farspan_pe::Registry;
 use serde_json::Value;
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 const TOLERANCE: f64 = 1e-4;
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/checkpoints")
+    golden("")
 }
 
 fn cases() -> Vec<String> {

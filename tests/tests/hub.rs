@@ -195,7 +195,7 @@ impl Scene {
         let words = text(&output.stderr);
         assert!(output.status.success(), "{words}");
         assert!(
-            text(&output.stdout).contains("124 numbers"),
+            text(&output.stdout).contains("136 numbers"),
             "{}",
             text(&output.stdout)
         );

@@ -87,7 +87,7 @@ fn obtain(model: &str, id: &Id<'_>, cache: &Path) -> Result<PathBuf> {
 /// Whether a snapshot has all files that a checkpoint cannot do without.
 #[cfg(feature = "hub")]
 fn whole(dir: &Path) -> bool {
-    dir.join("config.json").exists() && super::weights::Files::open(dir).is_ok()
+    dir.join("config.json").exists() && super::files::Files::open(dir).is_ok()
 }
 
 /// The folder that `model` means: a folder of this name, or the snapshot of a model id (`ORG/NAME`, `NAME`, either with

@@ -6,12 +6,13 @@
 
 use super::config::{self, Architecture};
 use super::decoder::Pretrained;
+use super::files::Files;
 use super::header::Type;
 use super::layout::{Arrange, Slot};
 use super::rope_block::{no_form, same, saved};
 use super::scheme::resolve;
 use super::state::write;
-use super::weights::{Files, names, wanted};
+use super::weights::{names, wanted};
 use crate::model::Values;
 use crate::{Error, Result};
 use farspan_attention::plan::Plan;
