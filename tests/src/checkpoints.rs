@@ -29,6 +29,7 @@ pub fn open(dir: &Path, scheme: Option<&str>) -> Pretrained {
 pub const LETTERS: &str = "?abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ";
 
 /// A folder with a checkpoint of 64 ids and 32 trained tokens, its tokenizer, and a text.
+#[derive(Debug)]
 pub struct Place {
     folder: TempDir,
 }

@@ -1,6 +1,5 @@
 //! Less memory for the same result: activations that are computed twice, and weights saved in half precision and shards.
 
-use farspan::checkpoint::decoder::Pretrained;
 use farspan::checkpoint::files::Files;
 use farspan::checkpoint::header::Type;
 use farspan::checkpoint::save::{Form, save_pretrained};

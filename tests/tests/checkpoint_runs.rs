@@ -5,6 +5,8 @@ use farspan::checkpoint::text::Document;
 use farspan_acceptance::checkpoints::{Place, open};
 use farspan_datasets::{DataConfig, TextData, TokenizerConfig};
 use farspan_reports::record::{CellRecord, Protocol as Recorded, Stage};
+use farspan_reports::store::RunDir;
+use serde_json::json;
 
 const CONFIG: &str = r#"
 name = "extend"

@@ -9,7 +9,7 @@ use farspan_acceptance::checkpoints::golden;
 use farspan_attention::Device;
 use farspan_pe::Registry;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Largest difference from the reference's float32 logits, relative to their largest.
 const TOLERANCE: f64 = 1e-4;

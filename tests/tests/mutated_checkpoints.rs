@@ -5,7 +5,6 @@ mod entries;
 
 use farspan_acceptance::checkpoints;
 use farspan_datasets::rng::Stream;
-use std::path::Path;
 
 /// Pieces that mean something to the readers.
 const WORDS: [&[u8]; 24] = [

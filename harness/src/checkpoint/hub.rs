@@ -34,6 +34,7 @@ fn variable(name: &str) -> Option<PathBuf> {
 }
 
 /// Whether a variable says yes, in the words that Hugging Face takes for it.
+#[cfg(feature = "hub")]
 fn yes(value: Option<PathBuf>) -> bool {
     let words = ["1", "on", "yes", "true"];
     let value = value.unwrap_or_default();
