@@ -1,6 +1,7 @@
 //! What the acceptance tests share: finding and running the program, and tiny configs.
 #![expect(missing_docs, reason = "helpers of tests, named for what they do")]
 
+pub mod checkpoints;
 pub mod parity;
 pub mod tiny;
 

@@ -1,83 +1,12 @@
-//! Runs whose models are checkpoints: read under several schemes, trained further, asked for passkeys, saved.
+//! Runs whose models are checkpoints: read under several schemes, trained further, asked for passkeys.
 
-use farspan::checkpoint::decoder::Pretrained;
 use farspan::checkpoint::perplexity::{Protocol, score, summary};
 use farspan::checkpoint::text::Document;
-use farspan::config::types::TrainConfig;
-use farspan::model::Model;
-use farspan::train::{Batches, Step, Trainer};
-use farspan_acceptance::farspan;
-use farspan_attention::Device;
-use farspan_datasets::{Batch, DataConfig, TextData, TokenizerConfig, rng::Stream};
-use farspan_pe::{Len, Registry};
+use farspan_acceptance::checkpoints::{Place, open};
+use farspan_datasets::{DataConfig, TextData, TokenizerConfig};
 use farspan_reports::record::{CellRecord, Protocol as Recorded, Stage};
 use farspan_reports::store::RunDir;
 use serde_json::json;
-use std::path::{Path, PathBuf};
-use tempfile::TempDir;
-
-/// Ids of the golden checkpoints: as many characters, the first for all others.
-const LETTERS: &str = "?abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ";
-
-/// A folder with a checkpoint of 64 ids and 32 trained tokens, its tokenizer, and a text.
-struct Place {
-    folder: TempDir,
-}
-
-impl Place {
-    fn new() -> Place {
-        let folder = TempDir::new().expect("a folder");
-        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/checkpoints/llama-default");
-        let model = folder.path().join("model");
-        std::fs::create_dir(&model).expect("a folder");
-        for file in ["config.json", "model.safetensors"] {
-            std::fs::copy(from.join(file), model.join(file)).expect("a copy");
-        }
-        let vocab: serde_json::Map<_, _> = LETTERS
-            .chars()
-            .enumerate()
-            .map(|(id, c)| (c.to_string(), json!(id)))
-            .collect();
-        let tokenizer = json!({
-            "version": "1.0", "added_tokens": [],
-            "pre_tokenizer": {
-                "type": "Split", "pattern": { "Regex": "." }, "behavior": "Isolated", "invert": false,
-            },
-            "decoder": { "type": "Fuse" },
-            "model": { "type": "WordLevel", "vocab": vocab, "unk_token": "?" },
-        });
-        std::fs::write(model.join("tokenizer.json"), tokenizer.to_string()).expect("a file");
-        let mut stream = Stream::new(1, "words");
-        let words: Vec<String> = (0..4000)
-            .map(|_| {
-                ["red", "blue", "fish", "bird", "sings", "swims"][stream.below(6) as usize]
-                    .to_string()
-            })
-            .collect();
-        std::fs::write(folder.path().join("text.txt"), words.join(" ")).expect("a file");
-        Place { folder }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn run(&self, args: &[&str]) -> (i32, String) {
-        let output = farspan(args)
-            .current_dir(self.folder.path())
-            .output()
-            .expect("a run");
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        (output.status.code().expect("a code"), text)
-    }
-
-    fn records(&self, run: &str) -> Vec<CellRecord> {
-        let dir = RunDir::open(&self.path(run)).expect("a run");
-        let cells = dir.plan().expect("a plan").cells;
-        let record = |id: &str| dir.result(id).expect("a result").expect("a result");
-        cells.iter().map(|cell| record(&cell.id)).collect()
-    }
-}
 
 const CONFIG: &str = r#"
 name = "extend"
@@ -110,7 +39,7 @@ trials = 2
 
 #[test]
 fn a_grid_of_schemes_and_recipes_shares_the_weights_of_the_checkpoint() {
-    let place = Place::new();
+    let place = Place::with_golden_model();
     std::fs::write(place.path("extend.toml"), CONFIG).expect("a file");
     let (code, text) = place.run(&["run", "extend.toml", "--out", "out"]);
     assert_eq!(code, 0, "{text}");
@@ -193,7 +122,7 @@ fn a_grid_of_schemes_and_recipes_shares_the_weights_of_the_checkpoint() {
 
 #[test]
 fn several_checkpoints_are_a_sweep() {
-    let place = Place::new();
+    let place = Place::with_golden_model();
     let other = place.path("other");
     std::fs::create_dir(&other).expect("a folder");
     for file in ["config.json", "tokenizer.json", "model.safetensors"] {
@@ -252,14 +181,8 @@ fn base_is_what_eval_measures(place: &Place, base: &CellRecord) {
         test: 0.3,
         ..DataConfig::default()
     };
-    let data = TextData::open(&data, place.folder.path(), place.folder.path()).expect("data");
-    let model = Pretrained::open(
-        &place.path("model"),
-        &Registry::builtin(),
-        None,
-        &Device::cpu(),
-    );
-    let model = model.expect("a model");
+    let data = TextData::open(&data, place.folder(), place.folder()).expect("data");
+    let model = open(&place.path("model"), None);
     let mut records = base.perplexity.iter();
     let record = records.find(|p| p.length == 64 && p.protocol == Recorded::NonOverlap);
     let record = record.expect("a record");
@@ -288,86 +211,8 @@ fn base_is_what_eval_measures(place: &Place, base: &CellRecord) {
 }
 
 #[test]
-fn finetune_saves_a_checkpoint_that_loads_and_has_learned() {
-    let place = Place::new();
-    let (code, text) = place.run(&[
-        "finetune",
-        "--model",
-        "model",
-        "--scheme",
-        "yarn,factor=4",
-        "--length",
-        "128",
-        "--steps",
-        "60",
-        "--batch",
-        "4",
-        "--lr",
-        "1e-2",
-        "--lora",
-        "4",
-        "--lengths",
-        "32,128",
-        "--segments",
-        "2",
-        "--out",
-        "longer",
-        "text.txt",
-    ]);
-    assert_eq!(code, 0, "{text}");
-    let registry = Registry::builtin();
-    let longer =
-        Pretrained::open(&place.path("longer"), &registry, None, &Device::cpu()).expect("a model");
-    assert_eq!(longer.scheme.id(), "yarn");
-    assert!(place.path("longer/tokenizer.json").exists());
-    let asked = "yarn,factor=4".parse().expect("a scheme");
-    let before = Pretrained::open(
-        &place.path("model"),
-        &registry,
-        Some(&asked),
-        &Device::cpu(),
-    )
-    .expect("a model");
-    let text = std::fs::read_to_string(place.path("text.txt")).expect("a text");
-    let ids: Vec<u32> = text
-        .chars()
-        .take(129)
-        .map(|c| LETTERS.find(c).expect("a letter") as u32)
-        .collect();
-    let loss = |model: &Pretrained| {
-        let document = Document {
-            name: "text".into(),
-            bytes: vec![1; ids.len()],
-            ids: ids.clone(),
-        };
-        let scored = score(
-            model,
-            &[document],
-            Protocol::NonOverlapping,
-            (128, 128),
-            64,
-            1,
-        );
-        summary(&scored.expect("scores")).nats_per_token
-    };
-    assert!(
-        loss(&longer) < 0.7 * loss(&before),
-        "{} {}",
-        loss(&longer),
-        loss(&before)
-    );
-    let (code, text) = place.run(&[
-        "finetune", "--model", "model", "--scheme", "rerope", "--length", "128", "--steps", "1",
-        "--out", "no", "text.txt",
-    ]);
-    assert_ne!(code, 0);
-    assert!(text.contains("no form in config.json"), "{text}");
-    assert!(!place.path("no").exists() && !place.path("no.run").exists());
-}
-
-#[test]
 fn what_a_config_says_of_a_checkpoint_is_checked() {
-    let place = Place::new();
+    let place = Place::with_golden_model();
     let cases = [
         (
             "model.checkpoint = \"nowhere/at-all/ever\"",
@@ -402,73 +247,4 @@ fn what_a_config_says_of_a_checkpoint_is_checked() {
         text.contains("adapters are for `model.checkpoint`"),
         "{text}"
     );
-}
-
-struct Same(Batch);
-
-impl Batches for Same {
-    fn train(&self, _step: u64, _len: usize) -> Batch {
-        self.0.clone()
-    }
-    fn validation(&self) -> &[Batch] {
-        std::slice::from_ref(&self.0)
-    }
-}
-
-#[test]
-fn accumulated_gradients_of_equal_batches_are_those_of_one() {
-    let place = Place::new();
-    let mut stream = Stream::new(2, "batch");
-    let mut ids = || (0..64).map(|_| stream.below(64) as u32).collect();
-    let batch = Batch {
-        tokens: ids(),
-        targets: ids(),
-        weights: vec![1.0; 64],
-        positions: None,
-        rows: 2,
-        len: 32,
-    };
-    let learned = |accumulate: u64| {
-        let config = TrainConfig {
-            steps: 3,
-            warmup: 0,
-            accumulate,
-            // Adam forgets the size of gradients; neither its moments nor clipping may hide it.
-            clip: 1e9,
-            ..TrainConfig::default()
-        };
-        let model = Pretrained::open(
-            &place.path("model"),
-            &Registry::builtin(),
-            None,
-            &Device::cpu(),
-        );
-        let model = model.expect("a model");
-        let geometry = model.architecture.geometry;
-        let plans = model.scheme.layer_plans(&geometry, Len(32)).expect("plans");
-        let model = model.tune(&plans, None, 0, None).expect("a model");
-        let ready = model.ready(&plans, 32).expect("plans");
-        let stages = vec![(u64::MAX, ready)];
-        let mut trainer =
-            Trainer::new(Box::new(model), stages, &config, false, None).expect("a trainer");
-        for _ in 0..3 {
-            assert_eq!(
-                trainer.step(&Same(batch.clone())).expect("a step"),
-                Step::Ok
-            );
-        }
-        trainer.state().expect("values")
-    };
-    let (one, three) = (learned(1), learned(3));
-    for (name, (_, values)) in &one {
-        let largest = values.iter().fold(0f32, |m, x| m.max(x.abs()));
-        for (x, y) in values.iter().zip(&three[name].1) {
-            if name.starts_with("adam.m.") {
-                assert!((x - y).abs() <= 0.02 * largest, "{name}: {x}, {y}");
-                continue;
-            }
-            // Thirds are rounded, and Adam divides by small numbers.
-            assert!((x - y).abs() < 2e-4, "{name}: {x}, {y}");
-        }
-    }
 }

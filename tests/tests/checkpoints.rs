@@ -5,16 +5,17 @@
 )]
 
 use farspan::checkpoint::decoder::{Cache, Pretrained};
+use farspan_acceptance::checkpoints::golden;
 use farspan_attention::Device;
 use farspan_pe::Registry;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Largest difference from the reference's float32 logits, relative to their largest.
 const TOLERANCE: f64 = 1e-4;
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/checkpoints")
+    golden("")
 }
 
 fn cases() -> Vec<String> {

@@ -4,16 +4,16 @@
     reason = "closures that a model calls return its errors, which name both sides"
 )]
 
-use farspan::checkpoint::config::Positional;
 use farspan::checkpoint::decoder::Pretrained;
+use farspan::checkpoint::files::Files;
 use farspan::checkpoint::save::{Form, save_pretrained};
-use farspan::checkpoint::weights::Files;
 use farspan::config::types::LoraConfig;
 use farspan::model::{Model, Pass};
+use farspan_acceptance::checkpoints::{golden, open};
 use farspan_attention::{Device, Tensor};
 use farspan_datasets::{Batch, rng::Stream};
 use farspan_pe::{Len, Registry};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tempfile::TempDir;
 
 const FAMILIES: [&str; 15] = [
@@ -33,17 +33,6 @@ const FAMILIES: [&str; 15] = [
     "falcon-alibi",
     "gemma2",
 ];
-
-fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("golden/checkpoints")
-        .join(name)
-}
-
-fn open(dir: &Path, scheme: Option<&str>) -> Pretrained {
-    let asked: Option<Positional> = scheme.map(|text| text.parse().expect("a scheme"));
-    Pretrained::open(dir, &Registry::builtin(), asked.as_ref(), &Device::cpu()).expect("a model")
-}
 
 fn batch(rows: usize, len: usize, vocab: u64) -> Batch {
     let mut stream = Stream::new(5, "batch");

@@ -8,8 +8,8 @@
 
 use farspan::checkpoint::config;
 use farspan::checkpoint::decoder::Pretrained;
+use farspan::checkpoint::files::Files;
 use farspan::checkpoint::text::Tokenizer;
-use farspan::checkpoint::weights::Files;
 use farspan_acceptance::farspan;
 use farspan_acceptance::tiny::{file, folder, framed, llama, tensors, write};
 use farspan_attention::Device;

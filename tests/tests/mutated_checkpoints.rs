@@ -3,8 +3,8 @@
 #[path = "../../fuzz/entries.rs"]
 mod entries;
 
+use farspan_acceptance::checkpoints;
 use farspan_datasets::rng::Stream;
-use std::path::Path;
 
 /// Pieces that mean something to the readers.
 const WORDS: [&[u8]; 24] = [
@@ -75,10 +75,7 @@ fn rounds(label: &str, seeds: &[Vec<u8>], rounds: usize, entry: fn(&[u8])) {
 }
 
 fn golden(folder: &str, file: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("golden/checkpoints")
-        .join(folder)
-        .join(file);
+    let path = checkpoints::golden(folder).join(file);
     std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 

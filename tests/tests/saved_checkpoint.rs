@@ -4,10 +4,11 @@
 use farspan::checkpoint::config::Positional;
 use farspan::checkpoint::decoder::{Cache, Pretrained};
 use farspan::checkpoint::save::{Form, save_pretrained};
+use farspan_acceptance::checkpoints::golden;
 use farspan_attention::Device;
 use farspan_pe::Registry;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tempfile::TempDir;
 
 /// A kind of scaling of the golden checkpoints, and the scheme that makes it out of the plain one.
@@ -27,12 +28,6 @@ const CASES: [(&str, &str); 5] = [
         "llama3,factor=8,trained_length=32,low_freq_factor=1,high_freq_factor=4",
     ),
 ];
-
-fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("golden/checkpoints")
-        .join(name)
-}
 
 fn json(path: &Path) -> Value {
     let text = std::fs::read_to_string(path).expect("a file");

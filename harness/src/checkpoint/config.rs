@@ -1,9 +1,9 @@
 //! `config.json` as an [`Architecture`]: what a decoder needs to know to compute the same logits.
 
 use super::arch;
+use super::files::regular;
 use super::keys::{Keys, Meaning};
 use super::strict::Strict;
-use super::weights::regular;
 use crate::config::suggest;
 use crate::{Error, Result};
 use farspan_attention::plan::Geometry;

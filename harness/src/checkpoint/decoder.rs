@@ -5,9 +5,10 @@
 //! which is how models are trained and measured in a grid.
 
 use super::config::{Architecture, Positional};
+use super::files::Files;
 use super::forward::Forward;
 use super::recompute::Windows;
-use super::weights::{Files, Weights, load};
+use super::weights::{Weights, load};
 use super::{config, scheme};
 use crate::model::{Hidden, Model, Pass, Ready, Slopes, Weight};
 use crate::{Error, Result};

@@ -2,12 +2,13 @@
 
 use super::config::{Activation, Norm, Residual};
 use super::decoder::Pretrained;
+use super::frozen::{self, single};
 use crate::model::{Pass, scheme_name};
 use crate::{Error, Result};
+use farspan_attention::Tensor;
 use farspan_attention::attend::Params;
 use farspan_attention::ops::{self, Gelu};
 use farspan_attention::plan::Plan;
-use farspan_attention::{DType, Tensor};
 use farspan_datasets::Batch;
 
 /// Attention of one layer: from packed queries, keys and values, and the layer's input, both (rows, len, …), to what the
@@ -39,7 +40,7 @@ impl Forward<'_> {
 
     /// A weight in single precision; one that is kept in half precision is converted for this use alone.
     fn weight(&self, name: &str) -> Result<Tensor> {
-        single(self.stored(name)?)
+        single(&self.stored(name)?)
     }
 
     /// The scheme's learned parameters as layer `layer` sees them.
@@ -58,7 +59,7 @@ impl Forward<'_> {
                 "expected token ids below {vocab}, found {id}"
             )));
         }
-        let x = single(ops::embed(&self.stored("embed.weight")?, ids, shape)?)?;
+        let x = single(&ops::embed(&self.stored("embed.weight")?, ids, shape)?)?;
         Ok(match self.model.architecture.embed_scale {
             1.0 => x,
             scale => x.affine(scale, 0.0)?,
@@ -150,9 +151,9 @@ impl Forward<'_> {
 
     /// A projection with its bias and its adapter, where there are any.
     fn linear(&self, x: &Tensor, name: &str) -> Result<Tensor> {
-        let mut y = ops::linear(x, &self.weight(&format!("{name}.weight"))?)?;
+        let mut y = frozen::linear(x, &self.stored(&format!("{name}.weight"))?)?;
         if let Some(bias) = self.find(&format!("{name}.bias")) {
-            y = y.broadcast_add(&single(bias)?)?;
+            y = y.broadcast_add(&single(&bias)?)?;
         }
         if let Some(down) = self.find(&format!("{name}.lora_a")) {
             let up = self.weight(&format!("{name}.lora_b"))?;
@@ -169,7 +170,7 @@ impl Forward<'_> {
             Norm::Rms | Norm::RmsOffset => Ok(ops::rms_norm(x, &weight, eps)?),
             Norm::Layer => {
                 let bias = match self.find(&format!("{name}.bias")) {
-                    Some(bias) => single(bias)?,
+                    Some(bias) => single(&bias)?,
                     None => weight.zeros_like()?,
                 };
                 Ok(ops::layer_norm(x, &weight, &bias, eps)?)
@@ -234,13 +235,6 @@ fn cross_entropy(logits: &Tensor, batch: &Batch) -> Result<Tensor> {
     Ok(losses
         .mul(&Tensor::from_vec(shares, (n, 1), &device)?)?
         .sum_all()?)
-}
-
-fn single(tensor: Tensor) -> Result<Tensor> {
-    Ok(match tensor.dtype() {
-        DType::F32 => tensor,
-        _ => tensor.to_dtype(DType::F32)?,
-    })
 }
 
 fn apply(activation: Activation, x: &Tensor) -> Result<Tensor> {

@@ -3,7 +3,9 @@
 mod arch;
 pub mod config;
 pub mod decoder;
+pub mod files;
 mod forward;
+mod frozen;
 pub mod generate;
 pub mod header;
 pub mod hub;

@@ -6,12 +6,13 @@
 
 use super::config::{self, Architecture};
 use super::decoder::Pretrained;
+use super::files::Files;
 use super::header::Type;
 use super::layout::{Arrange, Slot};
 use super::rope_block::{no_form, same, saved};
 use super::scheme::resolve;
 use super::state::write;
-use super::weights::{Files, names, wanted};
+use super::weights::{names, wanted};
 use crate::model::Values;
 use crate::{Error, Result};
 use farspan_attention::plan::Plan;
@@ -215,7 +216,7 @@ fn plans(scheme: &dyn AnyScheme, architecture: &Architecture, reach: usize) -> R
 
 /// The model's weights by the names and in the layout of the checkpoint in `from`.
 fn stored(model: &Pretrained, from: &Path) -> Result<Values> {
-    let (architecture, merged) = (&model.architecture, model.merged()?);
+    let (architecture, mut merged) = (&model.architecture, model.merged()?);
     let slots = wanted(&Files::open(from)?, architecture, &names(architecture)?)?;
     if let Some(own) = merged
         .keys()
@@ -229,8 +230,9 @@ fn stored(model: &Pretrained, from: &Path) -> Result<Values> {
     let mut values = Values::new();
     for slot in &slots {
         let lacks = || Error::Bug(format!("the decoder has no weight {}", slot.name));
-        let ours = merged.get(&slot.name).ok_or_else(lacks)?.to_flat::<f32>()?;
-        let theirs = arranged_back(slot, ours);
+        let ours = merged.remove(&slot.name).ok_or_else(lacks)?;
+        let theirs = arranged_back(slot, ours.to_flat::<f32>()?);
+        drop(ours);
         let mut rest = theirs.as_slice();
         for (name, shape) in &slot.parts {
             let (part, behind) = rest.split_at(shape.iter().product());

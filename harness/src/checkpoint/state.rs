@@ -1,79 +1,116 @@
 //! Weights and training state on disk: safetensors with one JSON metadata entry.
 //!
-//! A file is written whole and renamed into place, so that a killed process leaves either the old or the new state.
+//! A training state is written whole and renamed into place, so that a killed process leaves either the old or the new
+//! one.
 
 use super::header::Type;
 use crate::model::Values;
 use crate::{Error, Result};
 use farspan_reports::store::write_atomic;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
+use safetensors::tensor::{
+    Dtype, SafeTensorError, SafeTensors, View, serialize, serialize_to_file,
+};
 use serde::{Serialize, de::DeserializeOwned};
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fs::File;
 use std::path::Path;
 
 /// Key of our metadata entry.
 const META: &str = "farspan";
+/// Infinity in half precision.
+const INFINITY: u16 = 0x7c00;
 
 /// Writes `values` with `meta` beside them.
 pub fn save(path: &Path, values: &Values, meta: &impl Serialize) -> Result<()> {
     let meta = serde_json::to_string(meta).map_err(|e| Error::Bug(e.to_string()))?;
-    write(path, values, Type::F32, (META, meta))
+    let meta = HashMap::from([(META.to_string(), meta)]);
+    let file = serialize(views(path, values, Type::F32)?, Some(meta))
+        .map_err(|e| Error::Bug(format!("{}: {e}", path.display())))?;
+    Ok(write_atomic(path, &file)?)
 }
 
-/// Writes `values` as numbers of type `kind`, with one entry of metadata: key and text.
+/// Writes `values` as numbers of type `kind`, with one entry of metadata: key and text. One tensor at a time is turned
+/// into bytes. A killed process leaves a part of the file: what makes it count is to be written after it.
 pub(super) fn write<'v>(
     path: &Path,
     values: impl IntoIterator<Item = (&'v String, &'v (Vec<usize>, Vec<f32>))>,
     kind: Type,
     (key, text): (&str, String),
 ) -> Result<()> {
-    let dtype = match kind {
-        Type::F32 => Dtype::F32,
-        Type::F16 => Dtype::F16,
-        Type::BF16 => Dtype::BF16,
-    };
-    let bytes: Vec<(&String, &Vec<usize>, Vec<u8>)> = values
-        .into_iter()
-        .map(|(name, (shape, data))| match encode(kind, data) {
-            Ok(bytes) => Ok((name, shape, bytes)),
-            Err(x) => Err(Error::Data(format!(
+    let views = views(path, values, kind)?;
+    let writing = |e| Error::io(format!("writing {}", path.display()), e);
+    let meta = HashMap::from([(key.to_string(), text)]);
+    serialize_to_file(views, Some(meta), path).map_err(|e| match e {
+        SafeTensorError::IoError(e) => writing(e),
+        e => Error::Bug(format!("{}: {e}", path.display())),
+    })?;
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(writing)
+}
+
+/// What a file at `path` is to hold, if `kind` can hold all numbers.
+fn views<'v>(
+    path: &Path,
+    values: impl IntoIterator<Item = (&'v String, &'v (Vec<usize>, Vec<f32>))>,
+    kind: Type,
+) -> Result<Vec<(&'v str, Numbers<'v>)>> {
+    let view = |(name, (shape, data)): (&'v String, &'v (Vec<usize>, Vec<f32>))| {
+        let beyond = |x: &&f32| kind == Type::F16 && half(**x).is_none();
+        match data.iter().find(beyond) {
+            None => Ok((name.as_str(), Numbers { kind, shape, data })),
+            Some(x) => Err(Error::Data(format!(
                 "{}: tensor {name}: {x} is beyond float16; save as bfloat16 or float32",
                 path.display()
             ))),
-        })
-        .collect::<Result<_>>()?;
-    let views = bytes
-        .iter()
-        .map(|(name, shape, data)| {
-            let view = TensorView::new(dtype, (*shape).clone(), data);
-            view.map(|view| (name.as_str(), view))
-                .map_err(|e| Error::Bug(format!("tensor {name} cannot be written: {e}")))
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let file = serialize(views, Some(HashMap::from([(key.to_string(), text)])))
-        .map_err(|e| Error::Bug(format!("{}: {e}", path.display())))?;
-    Ok(write_atomic(path, &file)?)
+        }
+    };
+    values.into_iter().map(view).collect()
 }
 
-/// `data` in type `kind`, rounded to the nearest, ties to even; or the first number that it cannot hold.
-fn encode(kind: Type, data: &[f32]) -> std::result::Result<Vec<u8>, f32> {
-    match kind {
-        Type::F32 => Ok(data.iter().flat_map(|x| x.to_le_bytes()).collect()),
-        Type::BF16 => Ok(data
-            .iter()
-            .flat_map(|x| {
-                let bits = x.to_bits();
-                let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
-                ((rounded >> 16) as u16).to_le_bytes()
-            })
-            .collect()),
-        Type::F16 => {
-            let mut bytes = Vec::with_capacity(2 * data.len());
-            for &x in data {
-                bytes.extend(half(x).ok_or(x)?.to_le_bytes());
-            }
-            Ok(bytes)
+/// A tensor that becomes bytes when it is written.
+struct Numbers<'v> {
+    kind: Type,
+    shape: &'v [usize],
+    data: &'v [f32],
+}
+
+impl View for Numbers<'_> {
+    fn dtype(&self) -> Dtype {
+        match self.kind {
+            Type::F32 => Dtype::F32,
+            Type::F16 => Dtype::F16,
+            Type::BF16 => Dtype::BF16,
         }
+    }
+
+    fn shape(&self) -> &[usize] {
+        self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Owned(encode(self.kind, self.data))
+    }
+
+    fn data_len(&self) -> usize {
+        self.data.len() * self.kind.size()
+    }
+}
+
+/// `data` in type `kind`, rounded to the nearest, ties to even.
+fn encode(kind: Type, data: &[f32]) -> Vec<u8> {
+    let bf16 = |x: &f32| {
+        let bits = x.to_bits();
+        let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
+        ((rounded >> 16) as u16).to_le_bytes()
+    };
+    // Numbers beyond are refused before; infinity is what rounding makes of them.
+    let f16 = |x: &f32| half(*x).unwrap_or(INFINITY).to_le_bytes();
+    match kind {
+        Type::F32 => data.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        Type::BF16 => data.iter().flat_map(bf16).collect(),
+        Type::F16 => data.iter().flat_map(f16).collect(),
     }
 }
 
@@ -136,9 +173,9 @@ pub fn load<M: DeserializeOwned>(path: &Path) -> Result<(Values, M)> {
 mod tests {
     use super::*;
 
-    fn bits(kind: Type, x: f32) -> Option<u16> {
-        let bytes = encode(kind, &[x]).ok()?;
-        Some(u16::from_le_bytes([bytes[0], bytes[1]]))
+    fn bits(kind: Type, x: f32) -> u16 {
+        let bytes = encode(kind, &[x]);
+        u16::from_le_bytes([bytes[0], bytes[1]])
     }
 
     #[test]
@@ -159,10 +196,10 @@ mod tests {
             (3.0 * 2f32.powi(-25), 0x0002),
             (-0.0, 0x8000),
         ] {
-            assert_eq!(bits(Type::F16, x), Some(expected), "{x}");
+            assert_eq!(bits(Type::F16, x), expected, "{x}");
         }
         for x in [65520.0, -1e30, f32::INFINITY, f32::NAN] {
-            assert_eq!(bits(Type::F16, x), None, "{x}");
+            assert_eq!(half(x), None, "{x}");
         }
     }
 
@@ -175,7 +212,7 @@ mod tests {
             (1.0 + 2f32.powi(-8) + 2f32.powi(-20), 0x3f81),
             (-3.0, 0xc040),
         ] {
-            assert_eq!(bits(Type::BF16, x), Some(expected), "{x}");
+            assert_eq!(bits(Type::BF16, x), expected, "{x}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Text for a checkpoint: its own tokenizer, and how many bytes each token stands for.
 
-use super::weights::regular;
+use super::files::regular;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 

@@ -3,14 +3,15 @@
 use super::table::Table;
 use super::{Ended, Failure, json, print, tell};
 use crate::checkpoint::config::{self, Positional, Understood};
+use crate::checkpoint::files::Files;
+use crate::checkpoint::hub;
 use crate::checkpoint::scheme;
-use crate::checkpoint::weights::{self, Files};
+use crate::checkpoint::weights;
 use clap::Args;
 use farspan_pe::{Len, Registry};
 use serde::Serialize;
 use serde_json::Value;
 use std::fmt::Write;
-use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -18,8 +19,8 @@ use std::path::PathBuf;
     farspan check DIR --scheme yarn,factor=4 --json")]
 pub(super) struct Check {
     /// Checkpoint folder with config.json and safetensors weights, or a model id in the Hugging Face cache
-    #[arg(value_name = "DIR", value_parser = super::pretrained::folder)]
-    model: PathBuf,
+    #[arg(value_name = "DIR")]
+    model: String,
     /// Scheme instead of the config's: an id and settings
     #[arg(long, value_name = "ID,KEY=VALUE,…")]
     scheme: Option<Positional>,
@@ -43,12 +44,13 @@ struct Found {
 
 impl Check {
     pub(super) fn run(&self, registry: &Registry) -> Ended {
-        let understood = config::read(&self.model)?;
+        let dir = hub::folder(&self.model)?;
+        let understood = config::read(&dir)?;
         let architecture = &understood.architecture;
         let scheme = scheme::resolve(registry, architecture, self.scheme.as_ref())?;
         let reach = Len(architecture.geometry.trained_length);
         let plan = scheme.plan(&architecture.geometry, reach)?;
-        let weights = Files::open(&self.model).and_then(|files| {
+        let weights = Files::open(&dir).and_then(|files| {
             let parameters = weights::check(&files, architecture)?;
             Ok((parameters, files.bytes()))
         });

@@ -105,7 +105,7 @@ impl Eval {
                 "lengths, --stride and --last are at least 1",
             ));
         }
-        let tokenizer = Tokenizer::open(&self.source.model)?;
+        let tokenizer = Tokenizer::open(&self.source.dir()?)?;
         let documents = self.documents(&tokenizer)?;
         let own = self.source.open(registry, None)?;
         let mut rows = Vec::new();

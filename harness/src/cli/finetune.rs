@@ -3,10 +3,10 @@
 //! The work is that of `run` on a config of one study, which is written here; so it can be stopped and goes on, and it
 //! leaves a run folder with the losses before and after.
 
-use super::pretrained::folder;
 use super::{CELLS_FAILED, Ended, Failure, print, tell};
 use crate::checkpoint::config::{self as checkpoint, Positional};
 use crate::checkpoint::header::Type;
+use crate::checkpoint::hub;
 use crate::checkpoint::save::{Form, extended, save_pretrained};
 use crate::checkpoint::scheme::resolve;
 use crate::config::{self, resolved_toml};
@@ -125,7 +125,7 @@ const EXTENDED: &str = "extended";
 
 impl Finetune {
     pub(super) fn run(&self, registry: &Registry, command: String) -> Ended {
-        let dir = folder(&self.model).map_err(Failure::usage)?;
+        let dir = hub::folder(&self.model)?;
         if self.out.join("config.json").exists() {
             let out = self.out.display();
             let text = format!("{out}: expected a new folder, this one has a checkpoint");

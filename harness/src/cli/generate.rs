@@ -55,7 +55,7 @@ impl Generate {
                 among: self.top_k.unwrap_or(usize::MAX),
             },
         };
-        let tokenizer = Tokenizer::open(&self.source.model)?;
+        let tokenizer = Tokenizer::open(&self.source.dir()?)?;
         let prompt = tokenizer.document("the prompt", &self.prompt)?.ids;
         let model = self.source.open(registry, self.scheme.as_ref())?;
         let mut shown = tokenizer.text(&prompt)?;

@@ -3,8 +3,8 @@
 use super::Failure;
 use crate::checkpoint::config::Positional;
 use crate::checkpoint::decoder::Pretrained;
+use crate::checkpoint::files::Files;
 use crate::checkpoint::hub;
-use crate::checkpoint::weights::Files;
 use clap::Args;
 use farspan_attention::Device;
 use farspan_pe::Registry;
@@ -13,8 +13,8 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 pub(super) struct Source {
     /// Checkpoint folder with config.json and safetensors weights, or a model id in the Hugging Face cache
-    #[arg(long, value_name = "DIR", value_parser = folder)]
-    pub(super) model: PathBuf,
+    #[arg(long, value_name = "DIR")]
+    model: String,
     /// Device: auto, cpu, cuda[:i], metal[:i] or wgpu[:i]
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -27,6 +27,11 @@ pub(super) struct Source {
 }
 
 impl Source {
+    /// The checkpoint's folder.
+    pub(super) fn dir(&self) -> Result<PathBuf, Failure> {
+        Ok(hub::folder(&self.model)?)
+    }
+
     /// The model under `scheme`, or under the scheme of its config.
     pub(super) fn open(
         &self,
@@ -34,12 +39,7 @@ impl Source {
         scheme: Option<&Positional>,
     ) -> Result<Pretrained, Failure> {
         let device = Device::open(&self.device).map_err(|e| Failure::usage(e.to_string()))?;
-        let files = Files::open(&self.model)?.with_non_finite(self.allow_non_finite);
+        let files = Files::open(&self.dir()?)?.with_non_finite(self.allow_non_finite);
         Ok(Pretrained::from_files(&files, registry, scheme, &device)?)
     }
-}
-
-/// The folder of a checkpoint that an argument names.
-pub(super) fn folder(text: &str) -> Result<PathBuf, String> {
-    hub::folder(text).map_err(|e| e.to_string())
 }

@@ -2,9 +2,10 @@
 
 use crate::cell::{CellConfig, CheckpointConfig};
 use crate::checkpoint::config::{self, Architecture, Positional};
+use crate::checkpoint::files::Files;
 use crate::checkpoint::hub;
 use crate::checkpoint::scheme::resolve;
-use crate::checkpoint::weights::{self, Files};
+use crate::checkpoint::weights;
 use crate::config::types::{FinetuneConfig, Run, SchemeConfig, StudyConfig, Task, TrainConfig};
 use crate::model::Shape;
 use crate::source::Source;
@@ -83,7 +84,7 @@ impl<'a> Planner<'a> {
         let source = Source::open(study.task, data, passkey, root)?;
         let finetuned = schemes.iter().filter_map(|s| s.finetune.as_ref());
         let longest_training = finetuned
-            .map(|f| finetune_length(f, study.train.length))
+            .map(|f| f.window(study.train.length))
             .chain([study.train.length])
             .max()
             .unwrap_or(study.train.length);
@@ -307,15 +308,6 @@ fn pretrained(name: &str) -> Result<(CheckpointConfig, Architecture)> {
     Ok((CheckpointConfig { dir, hash }, architecture))
 }
 
-/// Tokens per window of a fine-tuning.
-pub(crate) fn finetune_length(finetune: &FinetuneConfig, trained: usize) -> usize {
-    match (finetune.length, finetune.times) {
-        (Some(length), _) => length,
-        (None, Some(times)) => (trained as f64 * times).round() as usize,
-        (None, None) => trained,
-    }
-}
-
 /// The training of a fine-tuning stage: the base's recipe at the new length, with as many tokens per step.
 /// `base_lr` is the peak learning rate of the base, where it was trained here.
 fn finetune_train(
@@ -323,7 +315,7 @@ fn finetune_train(
     train: &TrainConfig,
     base_lr: Option<f64>,
 ) -> TrainConfig {
-    let length = finetune_length(finetune, train.length);
+    let length = finetune.window(train.length);
     TrainConfig {
         length,
         batch: finetune

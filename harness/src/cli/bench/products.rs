@@ -1,8 +1,12 @@
 //! `bench products`: what share of the processor's peak the matrix products of a training step reach.
 
-use super::super::table::Table;
-use super::{DecoderBench, Ended, Entrant, Failure, json, machine, median, ops, print, race};
+use super::DecoderBench;
+use crate::bench::{Entrant, median, race};
+use crate::cli::table::Table;
+use crate::cli::{Ended, Failure, json, print};
+use crate::machine;
 use farspan_attention::bench::{Product, Products};
+use farspan_attention::ops;
 use serde::Serialize;
 
 /// Rows of the vocabulary's product that the loss takes at a time, of a vocabulary of 4096.
