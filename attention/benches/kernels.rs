@@ -9,6 +9,7 @@ use farspan_attention::attend::{Implementation, Mask, Params, attend};
 use farspan_attention::optim::{AdamW, AdamWConfig};
 use farspan_attention::plan::{Geometry, Init, Pairing, ParamSpec, Plan, Turn};
 use farspan_attention::prepared::Prepared;
+use farspan_attention::residual::Residual;
 use farspan_attention::{Device, Result, Tensor, Var, ops};
 use std::time::Duration;
 
@@ -74,7 +75,14 @@ fn operations(c: &mut Criterion) -> Result<()> {
     })?;
     let halves: [&[usize]; 4] = [x, &[w], &[2 * f, w], &[w, f]];
     measure(c, "feed_forward", &halves, |t| {
-        ops::feed_forward(&t[0], &t[1], &t[2], &t[3], EPS)
+        let mut stream = Residual::new(t[0].clone());
+        stream.feed_forward(&ops::FeedForward {
+            norm: &t[1],
+            gate_up: &t[2],
+            down: &t[3],
+            eps: EPS,
+        })?;
+        stream.rows()
     })?;
     let ids: Vec<u32> = (0..rows as u32).map(|i| i * 31 % vocab as u32).collect();
     measure(c, "embed", &[&[vocab, w]], |t| {

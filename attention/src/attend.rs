@@ -1,17 +1,19 @@
 //! `attend`: the one verb. Picks an implementation, reports it, and refuses what cannot be done.
 
+mod half;
+
 use crate::hook::{Hook, HookRef, Qkv, Scope, Stage};
-use crate::ops::bridge::ours;
 use crate::prepared::Prepared;
 #[cfg(feature = "wgpu")]
 use crate::wgpu;
-use crate::{Error, Result, Tensor, composed, fused, naive_op, ops, tokens};
+use crate::{Error, Result, Tensor, composed, fused, naive_op, tokens};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 pub use crate::mask::Mask;
+pub use half::Half;
 
 /// What attention reads besides q, k and v, by name: one layer's parameters in the shapes that the plan gives, the
 /// layer's input as [`INPUT`] where [`Plan::reads_input`](crate::plan::Plan::reads_input), and what the layer before
@@ -256,91 +258,16 @@ pub fn attend_packed(
     })
 }
 
-/// Weights of the attention half of a pre-norm decoder layer.
-#[derive(Clone, Copy, Debug)]
-pub struct Half<'a> {
-    /// Of the norm before it, (width).
-    pub norm: &'a Tensor,
-    /// Packed projection, ((heads + 2 · kv_heads) · head_dim, width).
-    pub qkv: &'a Tensor,
-    /// Output projection, (width, heads · head_dim).
-    pub out: &'a Tensor,
-    /// Added to the mean square in the norm.
-    pub eps: f64,
-}
-
-/// `x + out · attend(qkv · rms_norm(x))`, for x (batch, tokens, width): the attention half of a pre-norm decoder layer,
-/// as [`ops::norm_linear`], [`attend_packed`] and [`ops::linear_add`] give it, and as one operation where attention is
-/// fused on the CPU.
-pub fn attend_half(
-    x: &Tensor,
-    half: &Half<'_>,
-    prepared: &Prepared,
-    params: &Params,
-    mask: &Mask,
-    which: Implementation,
-) -> Result<Attended> {
-    let Half {
-        norm,
-        qkv,
-        out,
-        eps,
-    } = *half;
-    let geometry = prepared.geometry();
-    let (heads, kv_heads, dim) = (geometry.heads, geometry.kv_heads, geometry.head_dim);
-    let width = x.dims().last().copied().unwrap_or(0);
-    let batch = x.dims().first().copied().unwrap_or(0);
-    let tokens = prepared.queries().len();
-    for (what, found, expected) in [
-        ("attend_half, x", x, vec![batch, tokens, width]),
-        ("attend_half, norm", norm, vec![width]),
-        (
-            "attend_half, qkv",
-            qkv,
-            vec![(heads + 2 * kv_heads) * dim, width],
-        ),
-        ("attend_half, out", out, vec![width, heads * dim]),
-    ] {
-        if found.dims() != expected {
-            return Err(Error::shape(what, format!("{expected:?}"), found.dims()));
-        }
-    }
-    let plan = prepared.plan();
-    let plain =
-        plan.hooks.is_empty() && !plan.reads_input() && prepared.queries() == prepared.keys();
-    let tensors = ours([x, norm, qkv, out]).filter(|_| plain && x.elem_count() > 0);
-    if let Some(tensors) = tensors
-        && choose(which, prepared, x)? == Choice::Fused
-    {
-        mask.check(prepared.tokens())?;
-        let [x, norm, qkv, out] = tensors.map(candle_core::Tensor::contiguous);
-        let tensors = [&x?, &norm?, &qkv?, &out?];
-        let params = needed(prepared, params)?;
-        let output = fused::attend_half(tensors, eps as f32, prepared, &params, mask)?;
-        return Ok(Attended {
-            output,
-            implementation: Choice::Fused.name(),
-            carried: Params::new(),
-        });
-    }
-    let qkv = ops::norm_linear(x, norm, qkv, eps)?;
-    let attended = attend_packed(&qkv, prepared, params, mask, which)?;
-    Ok(Attended {
-        output: ops::linear_add(x, &attended.output, out)?,
-        ..attended
-    })
-}
-
 /// What runs in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Choice {
+pub(crate) enum Choice {
     Naive,
     Composed,
     Fused,
 }
 
 impl Choice {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Choice::Naive => "naive",
             Choice::Composed => "composed",

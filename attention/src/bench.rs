@@ -1,7 +1,9 @@
 //! What a device reaches at its best, for figures to be held against.
 
+use crate::ops::linear::{self, View};
 use crate::{Device, Result, Tensor};
 use serde::Serialize;
+use std::hint::black_box;
 use std::time::Instant;
 
 /// Measured rates of a device.
@@ -48,6 +50,60 @@ fn per_second(device: &Device, work: &dyn Fn() -> Result<()>) -> Result<f64> {
         best = best.max(times as f64 / time(times)?);
     }
     Ok(best)
+}
+
+/// A linear layer on the processor, for its matrix products alone.
+#[derive(Debug)]
+pub struct Products {
+    x: Vec<f32>,
+    dy: Vec<f32>,
+    weight: Vec<f32>,
+    rows: usize,
+    inner: usize,
+    out: usize,
+}
+
+/// One of the three matrix products that a linear layer costs in training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Product {
+    /// x · weightᵀ
+    Forward,
+    /// dy · weight
+    GradientOfRows,
+    /// dyᵀ · x
+    GradientOfWeight,
+}
+
+impl Products {
+    /// `rows` rows through a weight (out, inner).
+    pub fn new(rows: usize, inner: usize, out: usize) -> Products {
+        Products {
+            x: vec![0.5; rows * inner],
+            dy: vec![0.5; rows * out],
+            weight: vec![0.5; out * inner],
+            rows,
+            inner,
+            out,
+        }
+    }
+
+    /// Floating-point operations of each of them, a multiply-add counting as two.
+    pub fn flops(&self) -> f64 {
+        2.0 * (self.rows * self.inner * self.out) as f64
+    }
+
+    /// Computes one, on all threads, as [`linear`](crate::ops::linear) does.
+    pub fn run(&self, product: Product) {
+        let x = View::rows(&self.x, self.rows, self.inner);
+        let dy = View::rows(&self.dy, self.rows, self.out);
+        let weight = View::rows(&self.weight, self.out, self.inner);
+        black_box(match product {
+            Product::Forward => linear::product(x, weight.transposed()),
+            Product::GradientOfRows => linear::product(dy, weight),
+            Product::GradientOfWeight => linear::product(dy.transposed(), x),
+        });
+    }
 }
 
 #[cfg(test)]

@@ -57,6 +57,7 @@ pub mod ops;
 pub mod optim;
 pub mod plan;
 pub mod prepared;
+pub mod residual;
 pub mod scalar;
 pub mod tables;
 pub mod tensor;

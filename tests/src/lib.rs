@@ -2,6 +2,7 @@
 #![expect(missing_docs, reason = "helpers of tests, named for what they do")]
 
 pub mod checkpoints;
+pub mod parity;
 pub mod tiny;
 
 use std::path::{Path, PathBuf};

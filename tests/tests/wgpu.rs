@@ -6,9 +6,10 @@
 
 #![expect(clippy::result_large_err, reason = "tests print an error once")]
 
-use farspan::config::TrainConfig;
-use farspan::model::{Decoder, Model, Ready, Shape};
-use farspan::train::{Batches, Step, Trainer};
+use farspan::model::{Model, Shape};
+use farspan_acceptance::parity::{
+    GRADIENTS, Sizes, adapter, batch, decoder, distance, flat, norm, plans, schemes, shape, sizes,
+};
 use farspan_acceptance::{run, text};
 use farspan_attention::attend::{INPUT, Implementation, Mask, Params, attend};
 use farspan_attention::plan::{Geometry, Init, Plan};
@@ -17,169 +18,11 @@ use farspan_attention::wgpu::attend::Kernels;
 use farspan_attention::wgpu::validate;
 use farspan_attention::{Device, Tensor, Var, fused};
 use farspan_datasets::{Batch, rng::Stream};
-use farspan_pe::{AnyScheme, Len, PlanError, Registry};
-use serde_json::json;
+use farspan_pe::{AnyScheme, Len};
 use std::collections::BTreeSet;
 
-/// What the tests run at.
-#[derive(Clone, Copy, Debug)]
-struct Sizes {
-    shape: Shape,
-    /// Windows of a batch.
-    rows: usize,
-    /// Tokens of a window.
-    len: usize,
-    seed: u64,
-}
-
-/// Two query heads to a key/value head, odd lengths past the trained one; with `FARSPAN_SEED` other sizes, drawn from it.
-fn sizes() -> Sizes {
-    let Ok(seed) = std::env::var("FARSPAN_SEED") else {
-        return Sizes {
-            shape: shape(2, [4, 2, 16], 16),
-            rows: 2,
-            len: 37,
-            seed: 1,
-        };
-    };
-    let seed: u64 = seed.parse().expect("FARSPAN_SEED is a whole number");
-    let mut stream = Stream::new(seed, "tests/wgpu/sizes");
-    let mut one_of = |from: &[usize]| from[(stream.uniform() * from.len() as f64) as usize];
-    let kv_heads = one_of(&[1, 2, 3]);
-    let heads = kv_heads * one_of(&[1, 2, 3]);
-    let head_dim = one_of(&[8, 16, 24]);
-    Sizes {
-        shape: shape(
-            one_of(&[1, 2, 3]),
-            [heads, kv_heads, head_dim],
-            one_of(&[11, 16, 24]),
-        ),
-        rows: one_of(&[1, 2, 3]),
-        len: one_of(&[13, 29, 37, 65, 71]),
-        seed,
-    }
-}
-
-fn shape(layers: usize, [heads, kv_heads, head_dim]: [usize; 3], trained_length: usize) -> Shape {
-    Shape {
-        geometry: Geometry {
-            layers,
-            width: heads * head_dim,
-            heads,
-            kv_heads,
-            head_dim,
-            trained_length,
-        },
-        hidden: 40,
-        vocab: VOCAB,
-    }
-}
-
-const VOCAB: usize = 23;
-
-/// Largest distance between gradients, relative to their norm.
-const GRADIENTS: f64 = 1e-4;
-
-fn adapter() -> Device {
-    Device::open("wgpu").unwrap_or_else(|e| {
-        panic!(
-            "{e}\nThese tests need an adapter of Vulkan, Metal or DirectX 12; a software one does: on Debian and Ubuntu \
-             `apt-get install mesa-vulkan-drivers`. FARSPAN_NO_GPU=1 ./test.sh leaves them out."
-        )
-    })
-}
-
-/// Every scheme as it comes.
-fn schemes() -> Vec<(&'static str, Box<dyn AnyScheme>)> {
-    let registry = Registry::builtin();
-    let parsed = registry.entries().iter().map(|entry| {
-        let scheme = entry.parse(json!({}));
-        (
-            entry.id,
-            scheme.unwrap_or_else(|e| panic!("{}: {e}", entry.id)),
-        )
-    });
-    parsed.collect()
-}
-
-/// The plans of all layers for windows of `length` tokens, or of as many as the scheme serves. `None` if sizes were drawn
-/// that the scheme refuses.
-fn plans(
-    id: &str,
-    scheme: &dyn AnyScheme,
-    model: &Geometry,
-    length: usize,
-) -> Option<(Vec<Plan>, usize)> {
-    match scheme.layer_plans(model, Len(length)) {
-        Ok(plans) => Some((plans, length)),
-        Err(PlanError::NotServed { limit, .. }) => {
-            let plans = scheme.layer_plans(model, Len(limit));
-            Some((plans.unwrap_or_else(|e| panic!("{id}: {e}")), limit))
-        }
-        Err(PlanError::Model { .. }) => None,
-        Err(e) => panic!("{id}: {e}"),
-    }
-}
-
-/// Windows of a pattern that can be learned, at positions as the scheme draws them.
-fn batch(
-    scheme: &dyn AnyScheme,
-    model: &Geometry,
-    (rows, len): (usize, usize),
-    seed: u64,
-) -> Batch {
-    let mut stream = Stream::new(seed, "tests/wgpu");
-    let mut uniform = || stream.uniform();
-    let recipe = scheme.recipe(model).expect("a recipe");
-    let sampler = recipe.positions.filter(|x| x.check_length(len).is_ok());
-    let mut batch = Batch {
-        tokens: Vec::new(),
-        targets: Vec::new(),
-        weights: Vec::new(),
-        positions: sampler.map(|_| Vec::new()),
-        rows,
-        len,
-    };
-    for _ in 0..rows {
-        let start = (uniform() * VOCAB as f64) as usize;
-        let token = |t: usize| ((start + 5 * t + t / 3) % VOCAB) as u32;
-        batch.tokens.extend((0..len).map(token));
-        batch.targets.extend((1..=len).map(token));
-        // Some tokens are not scored.
-        batch
-            .weights
-            .extend((0..len).map(|t| f32::from(t % 5 != 1)));
-        if let (Some(all), Some(sampler)) = (&mut batch.positions, sampler) {
-            let text = sampler.text(len).max(len);
-            all.extend(sampler.draw(len, text, &mut uniform).positions);
-        }
-    }
-    batch
-}
-
-fn decoder(shape: Shape, plans: &[Plan], device: &Device) -> Decoder {
-    let mut decoder = Decoder::new(shape, plans, 3, None, device).expect("a decoder");
-    // Places by segments close at a full stop.
-    let text = |id: usize| if id.is_multiple_of(7) { "." } else { "a" };
-    decoder.set_texts((0..VOCAB).map(|id| text(id).to_string()).collect());
-    decoder
-}
-
-fn flat(tensor: &Tensor) -> Vec<f64> {
-    let values = tensor.to_flat::<f32>().expect("f32 values");
-    values.into_iter().map(f64::from).collect()
-}
-
-fn norm(values: &[f64]) -> f64 {
-    values.iter().map(|x| x * x).sum::<f64>().sqrt()
-}
-
-/// ‖x − y‖
-fn distance(x: &[f64], y: &[f64]) -> f64 {
-    assert_eq!(x.len(), y.len());
-    let difference: Vec<f64> = x.iter().zip(y).map(|(x, y)| x - y).collect();
-    norm(&difference)
-}
+#[path = "wgpu/training.rs"]
+mod training;
 
 /// Loss, implementation, and gradients by name.
 type Found = (f64, &'static str, Vec<(String, Vec<f64>)>);
@@ -351,105 +194,6 @@ fn wgpu_agrees_on_loss_and_gradients_of_every_scheme() {
         sizes(),
         wrong.join("\n")
     );
-}
-
-/// A model that trains in a second on a processor.
-fn small() -> Shape {
-    shape(1, [2, 1, 16], 16)
-}
-
-struct Pattern<'a>(&'a dyn AnyScheme);
-
-impl Batches for Pattern<'_> {
-    fn train(&self, step: u64, len: usize) -> Batch {
-        batch(self.0, &small().geometry, (2, len), step)
-    }
-
-    fn validation(&self) -> &[Batch] {
-        &[]
-    }
-}
-
-/// Learning rate. At 5e-3 the transformer inside SeqPE turns a change of the rate by 1e-6 into 7e-2 of the loss within 17
-/// steps, on the processor alone; at 1e-3 into 1e-5.
-fn rate(id: &str) -> f64 {
-    if id == "seqpe" { 1e-3 } else { 5e-3 }
-}
-
-/// Loss of every step, then negative log-likelihoods at four times the trained length.
-fn train(
-    id: &str,
-    scheme: &dyn AnyScheme,
-    device: &Device,
-) -> farspan::Result<(Vec<f64>, Vec<f64>)> {
-    let config = TrainConfig {
-        steps: 50,
-        validate_every: u64::MAX,
-        warmup: 5,
-        lr: rate(id),
-        ..TrainConfig::default()
-    };
-    let model = small().geometry;
-    let (plans, len) = plans(id, scheme, &model, model.trained_length).expect("sizes for all");
-    let decoder = decoder(small(), &plans, device);
-    let ready: Ready = decoder.ready(&plans, len)?;
-    let mut trainer = Trainer::new(
-        Box::new(decoder),
-        vec![(u64::MAX, ready)],
-        &config,
-        false,
-        None,
-    )?;
-    // The last step would validate.
-    for _ in 1..config.steps {
-        let ended = trainer.step(&Pattern(scheme))?;
-        assert_eq!(ended, Step::Ok, "{id}");
-    }
-    let curve = trainer.progress.curve.iter();
-    let losses = curve.map(|(_, loss)| *loss).collect();
-    let far = 4 * model.trained_length;
-    let (plans, len) = self::plans(id, scheme, &model, far).expect("sizes for all");
-    let ready = trainer.model.ready(&plans, len)?;
-    let mut held = batch(scheme, &model, (1, len), 1000);
-    held.positions = None;
-    let scores = trainer.model.scores(&held, &ready)?;
-    let nll = scores.iter().map(|score| f64::from(score.nll));
-    Ok((losses, nll.collect()))
-}
-
-/// What differs between the devices by more than it may.
-fn compare_runs(id: &str, scheme: &dyn AnyScheme, device: &Device) -> farspan::Result<Vec<String>> {
-    let (losses, far) = train(id, scheme, device)?;
-    let (exact, exact_far) = train(id, scheme, &Device::cpu())?;
-    let mut wrong = Vec::new();
-    if exact[48] >= 0.9 * exact[0] {
-        wrong.push(format!("{id}: nothing was learned, {exact:?}"));
-    }
-    let apart = losses.iter().zip(&exact).map(|(x, y)| (x - y).abs() / y);
-    let worst = apart.fold(0.0, f64::max);
-    if losses.len() != exact.len() || worst > 1e-3 || losses.iter().any(|x| x.is_nan()) {
-        wrong.push(format!("{id}: losses are {worst:.1e} apart"));
-    }
-    let perplexity = |nll: &[f64]| (nll.iter().sum::<f64>() / nll.len() as f64).exp();
-    let (x, y) = (perplexity(&far), perplexity(&exact_far));
-    let apart = (x - y).abs() / y;
-    if apart > 1e-3 || apart.is_nan() {
-        wrong.push(format!("{id}: perplexity {x}, expected {y}"));
-    }
-    Ok(wrong)
-}
-
-#[test]
-fn wgpu_trains_and_extrapolates_like_the_processor() {
-    let device = adapter();
-    let mut wrong = Vec::new();
-    for (id, scheme) in schemes() {
-        match compare_runs(id, scheme.as_ref(), &device) {
-            Ok(found) => wrong.extend(found),
-            Err(e) => wrong.push(format!("{id}: {e}")),
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// Tokens of two documents.

@@ -30,7 +30,7 @@ mod view;
 mod weightless;
 
 pub(crate) use compile::Compiled;
-pub(crate) use half::attend_half;
+pub(crate) use half::half;
 pub(crate) use op::{attend, attend_packed};
 
 use crate::hook::Stage;

@@ -11,7 +11,8 @@ use crate::Result;
 use crate::attend::Params;
 use crate::expr::ParamValues;
 use crate::mask::Mask;
-use crate::ops::bridge::{Elements, Numbers, lock};
+use crate::ops::bridge::{Elements, Numbers, lock, zeros};
+use crate::ops::chain::Left;
 use crate::ops::simd::dispatch;
 use candle_core::{CpuStorage, DType, Device, Shape, Tensor as Candle};
 use half::bf16;
@@ -43,7 +44,7 @@ pub(super) struct Node {
     /// The output before it was rounded to bf16, for the backward pass; empty for f32.
     unrounded: Mutex<Arc<Vec<f32>>>,
     /// Gradients of the inputs, from the output's backward pass to the token's.
-    gradients: Mutex<Vec<Candle>>,
+    pub(super) left: Left,
 }
 
 impl Node {
@@ -72,7 +73,7 @@ impl Node {
             learned: sizes,
             normalisers: Mutex::default(),
             unrounded: Mutex::default(),
-            gradients: Mutex::default(),
+            left: Left::default(),
         })
     }
 
@@ -168,7 +169,7 @@ impl Node {
 
     pub(super) fn forward(&self) -> candle_core::Result<CpuStorage> {
         let c = &*self.compiled;
-        let mut output = vec![0.0; self.output_shape().elem_count()];
+        let mut output = zeros(self.output_shape().elem_count());
         let mut normalisers = vec![0.0; self.batch * c.heads * c.queries];
         let size = c.group() * c.queries;
         let sink = Sink::new(&mut output, self.output_grid());
@@ -230,10 +231,10 @@ impl Node {
         };
         let normalisers = lock(NAME, &self.normalisers)?.clone();
         let size = c.group() * c.queries;
-        let zeros = |t: &Candle| vec![0.0; t.elem_count()];
+        let like = |t: &Candle| zeros(t.elem_count());
         let mut buffers = match &self.inputs {
-            Inputs::Split(inputs) => inputs.iter().map(zeros).collect(),
-            Inputs::Packed(qkv) => vec![zeros(qkv)],
+            Inputs::Split(inputs) => inputs.iter().map(like).collect(),
+            Inputs::Packed(qkv) => vec![like(qkv)],
         };
         let [dq, dk, dv] = match buffers.as_mut_slice() {
             [qkv] => {
@@ -299,7 +300,7 @@ impl Node {
                 }
             }
         }
-        *lock(NAME, &self.gradients)? = gradients;
+        self.left.put(gradients)?;
         self.chain(&sums)
             .map_err(|e| candle_core::Error::Msg(e.to_string()))
     }
@@ -307,11 +308,11 @@ impl Node {
     /// Gradients of the parameters, flat, from those of all jobs, in the order of the jobs.
     fn chain(&self, sums: &[Sums]) -> Result<Vec<f32>> {
         let c = &*self.compiled;
-        let zeros = self
+        let given = self
             .learned
             .iter()
             .map(|(name, n)| (name.clone(), vec![0.0; *n]));
-        let mut into: ParamValues = zeros.collect();
+        let mut into: ParamValues = given.collect();
         let group = c.group();
         for (number, table) in c
             .tables
@@ -378,13 +379,5 @@ impl Node {
                 }
             }
         }
-    }
-
-    pub(super) fn token(&self) -> candle_core::Result<(CpuStorage, Shape)> {
-        Ok((CpuStorage::F32(vec![0.0]), Shape::from(1)))
-    }
-
-    pub(super) fn take_gradients(&self) -> candle_core::Result<Vec<Candle>> {
-        Ok(std::mem::take(&mut *lock(NAME, &self.gradients)?))
     }
 }

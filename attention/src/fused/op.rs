@@ -1,18 +1,19 @@
 //! The kernels as nodes of candle's graph.
 //!
-//! Two nodes: the first takes the inputs and gives a token of one element, the second takes the token and the learned
-//! parameters and gives the output. So all of q, k, v and any number of parameters receive gradients, although a node
-//! of candle has at most three operands; the second node's backward pass computes everything and leaves the inputs'
-//! gradients for the first.
+//! Two nodes: a [`token`] of the inputs, and one that takes the token and the learned parameters and gives the output.
+//! So all of q, k, v and any number of parameters receive gradients, although a node of candle has at most three
+//! operands; the second node's backward pass computes everything and leaves the inputs' gradients for the token.
 
 use super::node::{Inputs, Node};
 use super::view::Grid;
 use crate::attend::Params;
 use crate::mask::Mask;
+use crate::ops::chain::token;
+use crate::ops::leaf::hand_over;
 use crate::prepared::Prepared;
 use crate::{Result, Tensor};
 use candle_core::{
-    CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Device, Layout, Shape, Tensor as Candle,
+    CpuStorage, CustomOp1, CustomOp2, DType, Device, Layout, Shape, Tensor as Candle,
 };
 use std::sync::Arc;
 
@@ -34,7 +35,7 @@ pub(crate) fn attend(
     }
     let inputs = Inputs::Split([q.detach(), k.detach(), v.detach()]);
     let node = Arc::new(Node::new(compiled, mask, params, inputs, batch)?);
-    let token = q.apply_op3(&k, &v, SplitToken(node.clone()))?;
+    let token = token(&[&q, &k, &v], &node.left)?;
     run(node, &token, params)
 }
 
@@ -57,7 +58,7 @@ pub(crate) fn attend_packed(
     }
     let inputs = Inputs::Packed(qkv.detach());
     let node = Arc::new(Node::new(compiled, mask, params, inputs, batch)?);
-    let token = qkv.apply_op1(PackedToken(node.clone()))?;
+    let token = token(&[&qkv], &node.left)?;
     run(node, &token, params)
 }
 
@@ -88,63 +89,6 @@ fn rows(tensor: &Candle) -> candle_core::Result<Candle> {
     match Grid::of(tensor.layout()) {
         Some(_) => Ok(tensor.clone()),
         None => tensor.contiguous(),
-    }
-}
-
-struct SplitToken(Arc<Node>);
-
-impl CustomOp3 for SplitToken {
-    fn name(&self) -> &'static str {
-        "fused-attention-inputs"
-    }
-
-    fn cpu_fwd(
-        &self,
-        _q: &CpuStorage,
-        _q_layout: &Layout,
-        _k: &CpuStorage,
-        _k_layout: &Layout,
-        _v: &CpuStorage,
-        _v_layout: &Layout,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        self.0.token()
-    }
-
-    fn bwd(
-        &self,
-        _q: &Candle,
-        _k: &Candle,
-        _v: &Candle,
-        _token: &Candle,
-        _upstream: &Candle,
-    ) -> candle_core::Result<(Option<Candle>, Option<Candle>, Option<Candle>)> {
-        let mut gradients = self.0.take_gradients()?.into_iter();
-        Ok((gradients.next(), gradients.next(), gradients.next()))
-    }
-}
-
-struct PackedToken(Arc<Node>);
-
-impl CustomOp1 for PackedToken {
-    fn name(&self) -> &'static str {
-        "fused-attention-inputs"
-    }
-
-    fn cpu_fwd(
-        &self,
-        _qkv: &CpuStorage,
-        _layout: &Layout,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        self.0.token()
-    }
-
-    fn bwd(
-        &self,
-        _qkv: &Candle,
-        _token: &Candle,
-        _upstream: &Candle,
-    ) -> candle_core::Result<Option<Candle>> {
-        Ok(self.0.take_gradients()?.pop())
     }
 }
 
@@ -198,6 +142,6 @@ impl CustomOp2 for Output {
     ) -> candle_core::Result<(Option<Candle>, Option<Candle>)> {
         let values = self.0.backward(output, upstream)?;
         let dparams = Candle::from_vec(values, params.shape(), &Device::Cpu)?;
-        Ok((Some(token.zeros_like()?), Some(dparams)))
+        Ok((Some(token.zeros_like()?), hand_over(params, dparams)?))
     }
 }

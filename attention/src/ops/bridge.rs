@@ -142,6 +142,25 @@ pub(crate) fn gemm_threads(multiplications: usize) -> gemm::Parallelism {
     }
 }
 
+/// Elements that one thread fills at a time.
+const FILL: usize = 1 << 14;
+
+/// `n` zeros. Pages that are touched for the first time are the kernel's work, so several threads share it.
+pub(crate) fn zeros(n: usize) -> Vec<f32> {
+    match parallel(n) {
+        true => rayon::iter::repeat_n(0.0, n).with_min_len(FILL).collect(),
+        false => vec![0.0; n],
+    }
+}
+
+/// A copy, likewise.
+pub(crate) fn copied(values: &[f32]) -> Vec<f32> {
+    match parallel(values.len()) {
+        true => values.par_iter().copied().with_min_len(FILL).collect(),
+        false => values.to_vec(),
+    }
+}
+
 /// Calls `job(index, chunk)` for chunks of `size` elements, on several threads if that pays.
 pub(crate) fn for_chunks(out: &mut [f32], size: usize, job: impl Fn(usize, &mut [f32]) + Sync) {
     if parallel(out.len()) {

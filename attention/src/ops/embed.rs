@@ -1,6 +1,7 @@
 //! Rows of a table, with a gradient that is added up row by row.
 
-use super::bridge::{Floats, floats, ours, tensor};
+use super::bridge::{Floats, floats, ours, tensor, zeros};
+use super::leaf::hand_over;
 use crate::{Error, Result, Tensor};
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape};
 
@@ -67,7 +68,7 @@ impl CustomOp1 for Embed {
         let (_, width) = table.dims2()?;
         let gradient = gradient.contiguous()?;
         let gradient = Floats::of(&gradient)?;
-        let mut sums = vec![0.0; table.elem_count()];
+        let mut sums = zeros(table.elem_count());
         for (&id, row) in self
             .ids
             .iter()
@@ -78,6 +79,6 @@ impl CustomOp1 for Embed {
                 *sum += x;
             }
         }
-        Ok(Some(tensor(sums, table)?))
+        hand_over(table, tensor(sums, table)?)
     }
 }

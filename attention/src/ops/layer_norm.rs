@@ -1,6 +1,7 @@
 //! Layer normalisation (Ba, Kiros & Hinton 2016, arXiv 1607.06450, equation 4, over the last axis).
 
 use super::bridge::{Floats, collect, floats, for_chunks, ours, tensor};
+use super::leaf::hand_over;
 use super::simd::{Kernel, Simd, dispatch};
 #[cfg(feature = "wgpu")]
 use crate::wgpu::layers;
@@ -123,9 +124,9 @@ impl CustomOp3 for LayerNorm {
             }
         }
         Ok((
-            Some(tensor(dx, x)?),
-            Some(tensor(dweight, weight)?),
-            Some(tensor(dbias, bias)?),
+            hand_over(x, tensor(dx, x)?)?,
+            hand_over(weight, tensor(dweight, weight)?)?,
+            hand_over(bias, tensor(dbias, bias)?)?,
         ))
     }
 }

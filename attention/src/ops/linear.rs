@@ -5,7 +5,8 @@
     reason = "gemm takes pointers and strides; one function checks them against the slices"
 )]
 
-use super::bridge::{Floats, floats, gemm_threads, ours, tensor};
+use super::bridge::{Floats, copied, floats, gemm_threads, ours, tensor};
+use super::leaf::hand_over;
 use crate::{Error, Result, Tensor};
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Tensor as Candle};
 
@@ -108,7 +109,7 @@ impl CustomOp3 for LinearAdd {
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let (out, inner) = weight_layout.shape().dims2()?;
         let (x, weight) = (floats(x, x_layout)?, floats(weight, weight_layout)?);
-        let mut y = floats(residual, residual_layout)?.to_vec();
+        let mut y = copied(floats(residual, residual_layout)?);
         let rows = y.len() / out.max(1);
         let weight = View::rows(weight, out, inner).transposed();
         add_product(&mut y, View::rows(x, rows, inner), weight);
@@ -141,13 +142,13 @@ fn gradients(
     let dy = View::rows(dys.get(), rows, out);
     let dx = if x.track_op() {
         let dx = product(dy, View::rows(weights.get(), out, inner));
-        Some(tensor(dx, x)?)
+        hand_over(x, tensor(dx, x)?)?
     } else {
         None
     };
     let dweight = if weight.track_op() {
         let dweight = product(dy.transposed(), View::rows(xs.get(), rows, inner));
-        Some(tensor(dweight, weight)?)
+        hand_over(weight, tensor(dweight, weight)?)?
     } else {
         None
     };

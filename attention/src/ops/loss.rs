@@ -1,6 +1,7 @@
 //! Cross-entropy over a vocabulary, a few tokens at a time: the logits of all tokens never exist together.
 
-use super::bridge::{Floats, collect, collect_chunks, floats, ours};
+use super::bridge::{Floats, collect, collect_chunks, floats, ours, zeros};
+use super::leaf::hand_over;
 use super::linear::{View, add_product, product, product_into};
 use super::simd::{Kernel, Simd, dispatch};
 #[cfg(feature = "wgpu")]
@@ -206,8 +207,8 @@ impl CrossEntropy {
         let vocab = head.len() / width.max(1);
         let all = self.rows.len() * width == hidden.len();
         let mut gradients = self.tracked.then(|| Gradients {
-            hidden: vec![0.0; hidden.len()],
-            head: vec![0.0; head.len()],
+            hidden: zeros(hidden.len()),
+            head: zeros(head.len()),
         });
         let size = chunk(vocab);
         let mut logits = vec![0.0; size.min(self.rows.len()) * vocab];
@@ -315,7 +316,8 @@ impl CustomOp2 for CrossEntropy {
             super::bridge::tensor(values, like)
         };
         let dhidden = scaled(gradients.hidden, hidden)?;
-        Ok((Some(dhidden), Some(scaled(gradients.head, head)?)))
+        let dhead = scaled(gradients.head, head)?;
+        Ok((hand_over(hidden, dhidden)?, hand_over(head, dhead)?))
     }
 }
 

@@ -5,10 +5,12 @@
 //! by device and type alone.
 
 pub(crate) mod bridge;
+pub(crate) mod chain;
 mod embed;
 pub(crate) mod feed_forward;
 mod gelu;
 mod layer_norm;
+pub(crate) mod leaf;
 pub(crate) mod linear;
 mod loss;
 pub(crate) mod norm;
@@ -20,7 +22,7 @@ mod swiglu;
 
 pub use bridge::{set_threads, threads};
 pub use embed::embed;
-pub use feed_forward::feed_forward;
+pub use feed_forward::FeedForward;
 pub use gelu::{Gelu, gelu};
 pub use layer_norm::layer_norm;
 pub use linear::{linear, linear_add};

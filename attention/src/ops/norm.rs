@@ -1,6 +1,7 @@
 //! Root-mean-square normalisation (Zhang & Sennrich 2019, arXiv 1910.07467, equation 4).
 
-use super::bridge::{Floats, collect_chunks, floats, for_chunks, ours, tensor};
+use super::bridge::{Floats, collect_chunks, floats, for_chunks, ours, tensor, zeros};
+use super::leaf::hand_over;
 use super::simd::{Kernel, Simd, dispatch};
 #[cfg(feature = "wgpu")]
 use crate::wgpu::layers;
@@ -62,14 +63,15 @@ impl CustomOp2 for RmsNorm {
         let dy = dy.contiguous()?;
         let (xs, weights, dys) = (Floats::of(x)?, Floats::of(weight)?, Floats::of(&dy)?);
         let (dx, dweight) = backward(xs.get(), weights.get(), dys.get(), self.eps);
-        Ok((Some(tensor(dx, x)?), Some(tensor(dweight, weight)?)))
+        let dweight = hand_over(weight, tensor(dweight, weight)?)?;
+        Ok((hand_over(x, tensor(dx, x)?)?, dweight))
     }
 }
 
 /// The operation on whole rows.
 pub(crate) fn forward(x: &[f32], weight: &[f32], eps: f32) -> Vec<f32> {
     let size = ROWS * weight.len();
-    let mut y = vec![0.0; x.len()];
+    let mut y = zeros(x.len());
     for_chunks(&mut y, size, |block, y| {
         let x = &x[block * size..][..y.len()];
         dispatch(Forward { x, weight, eps, y });
@@ -81,7 +83,7 @@ pub(crate) fn forward(x: &[f32], weight: &[f32], eps: f32) -> Vec<f32> {
 pub(crate) fn backward(x: &[f32], weight: &[f32], dy: &[f32], eps: f32) -> (Vec<f32>, Vec<f32>) {
     let width = weight.len();
     let size = ROWS * width;
-    let mut dx = vec![0.0; x.len()];
+    let mut dx = zeros(x.len());
     let blocks = collect_chunks(&mut dx, size, |block, dx| {
         let range = block * size..block * size + dx.len();
         let (x, dy) = (&x[range.clone()], &dy[range]);

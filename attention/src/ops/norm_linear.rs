@@ -1,6 +1,7 @@
 //! A normalisation and the projection that follows it as one operation: what lies between is never written out.
 
 use super::bridge::{Floats, floats, ours, tensor};
+use super::leaf::hand_over;
 use super::linear::{View, linear, product};
 use super::norm::{self, rms_norm};
 use crate::{Error, Result, Tensor};
@@ -74,9 +75,9 @@ impl CustomOp3 for NormLinear {
         let given = (norms.get(), weights.get());
         let (dx, dnorm, dweight) = backward(xs.get(), given, dys.get(), self.eps);
         Ok((
-            Some(tensor(dx, x)?),
-            Some(tensor(dnorm, norm)?),
-            Some(tensor(dweight, weight)?),
+            hand_over(x, tensor(dx, x)?)?,
+            hand_over(norm, tensor(dnorm, norm)?)?,
+            hand_over(weight, tensor(dweight, weight)?)?,
         ))
     }
 }

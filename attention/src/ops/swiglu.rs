@@ -1,6 +1,6 @@
 //! The gated activation of a decoder's feed-forward block (Shazeer 2020, arXiv 2002.05202, equation 6).
 
-use super::bridge::{Floats, floats, for_chunks, ours, tensor};
+use super::bridge::{Floats, floats, for_chunks, ours, tensor, zeros};
 use super::simd::{Kernel, Simd, dispatch};
 #[cfg(feature = "wgpu")]
 use crate::wgpu::layers;
@@ -71,7 +71,7 @@ fn sigmoid<S: Simd>(s: S, x: S::V) -> S::V {
 
 /// The operation on whole rows.
 pub(super) fn forward(x: &[f32], hidden: usize) -> Vec<f32> {
-    let mut y = vec![0.0; x.len() / 2];
+    let mut y = zeros(x.len() / 2);
     let size = ROWS * hidden;
     for_chunks(&mut y, size, |block, y| {
         let x = &x[2 * block * size..][..2 * y.len()];

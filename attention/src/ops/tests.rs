@@ -1,7 +1,8 @@
 //! Each operation in f32 against the composition of the same name in f64, values and gradients.
 
 use super::*;
-use crate::{DType, Device, Tensor, Var};
+use crate::residual::Residual;
+use crate::{DType, Device, Result, Tensor, Var};
 
 /// Values in (−1, 1) from a linear congruential generator.
 fn noise(seed: u64, n: usize) -> Vec<f64> {
@@ -171,6 +172,24 @@ fn norm_linear_equals_its_composition() {
     }
 }
 
+fn feed_forward(x: &Tensor, weights: [&Tensor; 3]) -> Result<Tensor> {
+    feed_forwards(x, weights, 1)
+}
+
+/// The same half `times` times, one after another.
+fn feed_forwards(x: &Tensor, [norm, gate_up, down]: [&Tensor; 3], times: usize) -> Result<Tensor> {
+    let mut stream = Residual::new(x.clone());
+    for _ in 0..times {
+        stream.feed_forward(&FeedForward {
+            norm,
+            gate_up,
+            down,
+            eps: 1e-5,
+        })?;
+    }
+    stream.rows()
+}
+
 #[test]
 fn feed_forward_equals_its_composition() {
     // 1100 rows are three jobs, the last one short.
@@ -182,7 +201,10 @@ fn feed_forward_equals_its_composition() {
             &[width, hidden],
         ];
         check("feed_forward", &shapes, |x| {
-            feed_forward(x[0], x[1], x[2], x[3], 1e-5).unwrap()
+            let [x, norm, gate_up, down] = x[..] else {
+                panic!("four inputs")
+            };
+            feed_forward(x, [norm, gate_up, down]).unwrap()
         });
     }
 }
@@ -286,7 +308,7 @@ fn tokens_of_weight_zero_take_part_in_nothing() {
 fn bad_input_is_named() {
     let (h, w) = (input(1, &[2, 4], DType::F32), input(2, &[5, 4], DType::F32));
     let (h, w) = (h.tensor(), w.tensor());
-    let says = |result: crate::Result<Tensor>, text: &str| {
+    let says = |result: Result<Tensor>, text: &str| {
         let message = result.unwrap_err().to_string();
         assert!(message.contains(text), "{message}");
     };
@@ -299,7 +321,7 @@ fn bad_input_is_named() {
         norm_linear(h, &four, h, 1e-5).and(norm_linear(h, w, w, 1e-5)),
         "norm_linear, norm",
     );
-    says(feed_forward(h, &four, w, h, 1e-5), "feed_forward, gate_up");
+    says(feed_forward(h, [&four, w, h]), "feed_forward, gate_up");
     says(swiglu(&h.narrow(1, 0, 3).unwrap()), "2 · hidden");
     says(embed(w, &[5], &[1]), "vocabulary size 5");
     says(embed(w, &[1], &[2]), "1 elements");
@@ -332,7 +354,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
             );
             let h = rms_norm(x.tensor(), norm.tensor(), 1e-5).unwrap();
             let (n, u, d) = (norm.tensor(), up.tensor(), down.tensor());
-            let h = feed_forward(&h, n, u, d, 1e-5).unwrap();
+            let h = feed_forward(&h, [n, u, d]).unwrap();
             let h = swiglu(&linear(&h, up.tensor()).unwrap()).unwrap();
             let h = linear(&h, down.tensor()).unwrap();
             let targets: Vec<u32> = (0..520).map(|i| i % 300).collect();
@@ -343,4 +365,36 @@ fn results_do_not_depend_on_the_number_of_threads() {
         })
     };
     assert!(run(1) == run(2) && run(1) == run(3));
+}
+
+/// Gradients of a variable that several operations read, of this crate and of candle, and through a chain of parts.
+#[test]
+fn gradients_of_one_variable_add_up() {
+    let f64_of = |x: &Var| x.tensor().to_dtype(DType::F64).unwrap();
+    let (table, up) = (input(1, &[6, 4], DType::F32), input(2, &[6, 4], DType::F32));
+    let (norm, down) = (input(3, &[4], DType::F32), input(4, &[4, 3], DType::F32));
+    let ids = [0, 5, 2, 2];
+    let targets = [1, 0, 4, 3];
+    // The table is read by embed, by candle's product, by the loss; the rest by parts, two of them in one chain.
+    let loss = |[t, n, u, d]: [&Tensor; 4]| {
+        let x = embed(t, &ids, &[4]).unwrap();
+        let x = x.add(&t.narrow(0, 1, 4).unwrap()).unwrap();
+        let x = feed_forwards(&x, [n, u, d], 2).unwrap();
+        let x = feed_forward(&x, [n, u, d]).unwrap();
+        cross_entropy(&x, t, &targets, &[1.0; 4]).unwrap()
+    };
+    let vars = [&table, &norm, &up, &down];
+    let found = loss(vars.map(Var::tensor)).backward().unwrap();
+    let doubles = vars.map(|var| Var::new(f64_of(var)).unwrap());
+    let expected = loss(doubles.each_ref().map(Var::tensor))
+        .backward()
+        .unwrap();
+    for (var, double) in vars.into_iter().zip(&doubles) {
+        let found = flat(&found.get(var).unwrap());
+        let expected = flat(&expected.get(double).unwrap());
+        assert_eq!(found.len(), expected.len());
+        for (x, y) in found.iter().zip(&expected) {
+            assert!((x - y).abs() < 1e-5, "{x}, {y}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Trainable leaves, and gradients that arrive at them.
 
 use super::{Engine, Tensor};
+use crate::ops::leaf;
 #[cfg(feature = "wgpu")]
 use crate::wgpu::{Traced, tape};
 use crate::{Error, Result};
@@ -21,7 +22,7 @@ impl Tensor {
     /// Derivatives of the sum of all elements with respect to every [`Var`] that it was made from.
     pub fn backward(&self) -> Result<Gradients> {
         match &self.0 {
-            Engine::Candle(tensor) => Ok(Gradients(Found::Candle(tensor.backward()?))),
+            Engine::Candle(tensor) => Ok(Gradients(Found::Candle(leaf::backward(tensor)?))),
             #[cfg(feature = "wgpu")]
             Engine::Guest(_, home) => match home.context() {
                 Some(_) => self.to_dtype(super::DType::F32)?.backward(),

@@ -21,12 +21,19 @@ pub(super) fn adapters() -> Vec<wgpu::Adapter> {
     found
 }
 
-/// One line for each adapter, by ordinal: name, backend, driver, whether it is software, and its limits.
+/// One line for each adapter, by ordinal: name, backend, driver, whether it is software, its limits, and whether it has
+/// subgroups.
 pub fn list() -> Vec<String> {
     let adapters = adapters();
     let each = adapters.iter();
-    each.map(|x| format!("{}; {}", label(&x.get_info()), bounds(&x.limits())))
-        .collect()
+    each.map(|x| {
+        format!(
+            "{}; {}",
+            label(&x.get_info()),
+            bounds(&x.limits(), x.features())
+        )
+    })
+    .collect()
 }
 
 /// Most bytes that one array may have.
@@ -36,9 +43,13 @@ pub(super) fn largest_array(limits: &wgpu::Limits) -> u64 {
         .min(limits.max_storage_buffer_binding_size)
 }
 
-pub(super) fn bounds(limits: &wgpu::Limits) -> String {
+pub(super) fn bounds(limits: &wgpu::Limits, features: wgpu::Features) -> String {
+    let subgroups = match features.contains(wgpu::Features::SUBGROUP) {
+        true => "subgroups",
+        false => "no subgroups",
+    };
     format!(
-        "arrays up to {} MiB, {} arrays and {} KiB of shared memory per kernel",
+        "arrays up to {} MiB, {} arrays and {} KiB of shared memory per kernel, {subgroups}",
         largest_array(limits) >> 20,
         limits.max_storage_buffers_per_shader_stage,
         limits.max_compute_workgroup_storage_size >> 10

@@ -10,6 +10,7 @@ use ::wgpu;
 pub(crate) use memory::Buffer;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use traffic::{Counters, tally};
 
@@ -32,6 +33,11 @@ struct Inner {
     queue: wgpu::Queue,
     adapter: wgpu::AdapterInfo,
     limits: wgpu::Limits,
+    features: wgpu::Features,
+    /// Bytes that arrays may take up together; less than the device has in tests alone.
+    memory: u64,
+    /// Bytes that arrays and the pool take up.
+    held: AtomicU64,
     info: wgpu::Buffer,
     pipelines: Mutex<HashMap<String, wgpu::ComputePipeline>>,
     pool: Mutex<Pool>,
@@ -39,6 +45,13 @@ struct Inner {
     /// Why the device can no longer be used, or what it refused.
     fault: Arc<Mutex<Option<String>>>,
     counters: Counters,
+}
+
+/// What a device is opened with.
+pub(crate) struct Offer {
+    pub(crate) limits: wgpu::Limits,
+    pub(crate) features: wgpu::Features,
+    pub(crate) memory: u64,
 }
 
 /// Commands that are not handed over yet.
@@ -80,11 +93,8 @@ impl Context {
         Context::open_with(ordinal, |_| {})
     }
 
-    /// The same, as if the adapter allowed less.
-    pub(crate) fn open_with(
-        ordinal: usize,
-        lower: impl FnOnce(&mut wgpu::Limits),
-    ) -> Result<Context> {
+    /// The same, as if the adapter had less.
+    pub(crate) fn open_with(ordinal: usize, lower: impl FnOnce(&mut Offer)) -> Result<Context> {
         let spec = DeviceSpec::Wgpu(ordinal);
         let fail = |why: String| Error::Device {
             asked: spec.to_string(),
@@ -99,11 +109,21 @@ impl Context {
                 n => format!("expected an adapter below {n}, the number on this machine"),
             }));
         };
-        let mut limits = adapter.limits();
-        lower(&mut limits);
+        let mut offer = Offer {
+            limits: adapter.limits(),
+            features: adapter.features() & wgpu::Features::SUBGROUP,
+            memory: u64::MAX,
+        };
+        lower(&mut offer);
+        let Offer {
+            limits,
+            features,
+            memory,
+        } = offer;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("farspan"),
             required_limits: limits.clone(),
+            required_features: features,
             ..wgpu::DeviceDescriptor::default()
         };
         let opened = pollster::block_on(adapter.request_device(&descriptor));
@@ -129,6 +149,9 @@ impl Context {
             queue,
             adapter: adapter.get_info(),
             limits,
+            features,
+            memory,
+            held: AtomicU64::new(0),
             info,
             pipelines: Mutex::default(),
             pool: Mutex::default(),
@@ -150,7 +173,12 @@ impl Context {
 
     /// The limits that matter, in words.
     pub fn bounds(&self) -> String {
-        bounds(&self.0.limits)
+        bounds(&self.0.limits, self.0.features)
+    }
+
+    /// Whether kernels may join what threads of a subgroup found.
+    pub(crate) fn has_subgroups(&self) -> bool {
+        self.0.features.contains(wgpu::Features::SUBGROUP)
     }
 
     /// Whether the adapter is a program on the processor.
@@ -161,6 +189,11 @@ impl Context {
     /// Most bytes that one array may have.
     pub fn largest_array(&self) -> u64 {
         largest_array(&self.0.limits)
+    }
+
+    /// Arrays that one kernel may bind beside its info.
+    pub(crate) fn arrays(&self) -> usize {
+        self.0.limits.max_storage_buffers_per_shader_stage as usize - 1
     }
 
     /// Whether both are the same open adapter.

@@ -14,13 +14,21 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// Takes a buffer in, or drops it if the pool is full.
-    pub(super) fn keep(&mut self, buffer: wgpu::Buffer) {
+    /// Takes a buffer in, or drops it if the pool is full; says which.
+    pub(super) fn keep(&mut self, buffer: wgpu::Buffer) -> bool {
         let size = buffer.size();
-        if self.bytes + size <= POOL_BYTES {
+        let fits = self.bytes + size <= POOL_BYTES;
+        if fits {
             self.bytes += size;
             self.free.entry(size).or_default().push(buffer);
         }
+        fits
+    }
+
+    /// Frees all; gives their bytes.
+    pub(super) fn clear(&mut self) -> u64 {
+        self.free.clear();
+        std::mem::take(&mut self.bytes)
     }
 
     /// Gives a buffer of exactly `size` bytes, if there is one.

@@ -1,6 +1,7 @@
 //! Device arrays against candle on the processor.
 
 mod limits;
+mod optim;
 mod tape;
 mod tensors;
 mod train;

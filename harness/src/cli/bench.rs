@@ -1,17 +1,18 @@
 //! `bench`: how fast attention, training steps and evaluation are on this machine, and how much memory they take.
 
+mod attention;
+mod decoder;
+mod products;
 mod tables;
 
 use super::{Ended, Failure, json, print};
-use crate::bench::attention::{self, Attention};
-use crate::bench::decoder::{self, Evaluating, Training, train_config};
 use crate::bench::peer::{Case, against};
 use crate::bench::{Entrant, Pass, PeerRow, Row, median, memory, race, ratio};
 use crate::config;
 use crate::machine;
-use crate::model::Shape;
+use attention::AttentionBench;
 use clap::{Args, Subcommand};
-use farspan_attention::attend::Implementation;
+use decoder::DecoderBench;
 use farspan_attention::bench::{Rates, rates};
 use farspan_attention::ops;
 use farspan_attention::plan::{Geometry, Plan};
@@ -25,7 +26,8 @@ use std::cell::{Cell, OnceCell, RefCell};
     farspan bench attention --scheme nope,rope,alibi,fire --length 2048,8192\n  \
     farspan bench attention -s rope --length 16384 --pass both --json\n  \
     farspan bench train --peer 'python benches/peers/torch_side.py --serve'\n  \
-    farspan bench eval -s alibi --length 4096\n\n\
+    farspan bench eval -s alibi --length 4096\n  \
+    farspan bench products --width 512 --hidden 1376\n\n\
     Schemes take turns, one call each per round; times are medians. Peak memory comes from a fresh process per \
     figure: the largest resident size of one call beyond the size before it (for train and eval: beyond the size \
     before the model was built).")]
@@ -42,6 +44,8 @@ enum What {
     Train(DecoderBench),
     /// Scoring windows of tokens without gradients
     Eval(DecoderBench),
+    /// The matrix products of a training step, one by one, on the processor
+    Products(DecoderBench),
 }
 
 #[derive(Debug, Args)]
@@ -98,51 +102,6 @@ struct Asked {
     traffic: Traffic,
 }
 
-#[derive(Debug, Args)]
-struct AttentionBench {
-    #[command(flatten)]
-    common: Common,
-    /// Lengths in tokens
-    #[arg(long, value_delimiter = ',', default_values_t = [2048, 8192])]
-    length: Vec<usize>,
-    /// Windows at once
-    #[arg(long, default_value_t = 1)]
-    batch: usize,
-    /// Channels of a head
-    #[arg(long, default_value_t = 64)]
-    head_dim: usize,
-    /// What to measure: forward, both
-    #[arg(long, value_delimiter = ',', default_values = ["forward", "both"])]
-    pass: Vec<String>,
-    /// Implementation: auto, fused, composed or naive
-    #[arg(long, default_value = "auto")]
-    implementation: Implementation,
-}
-
-#[derive(Debug, Args)]
-struct DecoderBench {
-    #[command(flatten)]
-    common: Common,
-    /// Length of a window in tokens
-    #[arg(long, value_delimiter = ',', default_values_t = [512])]
-    length: Vec<usize>,
-    /// Windows at once
-    #[arg(long, default_value_t = 8)]
-    batch: usize,
-    /// Width of the residual stream
-    #[arg(long, default_value_t = 256)]
-    width: usize,
-    /// Layers
-    #[arg(long, default_value_t = 6)]
-    layers: usize,
-    /// Hidden width of the feed-forward block
-    #[arg(long, default_value_t = 688)]
-    hidden: usize,
-    /// Size of the vocabulary
-    #[arg(long, default_value_t = 4096)]
-    vocab: usize,
-}
-
 /// What a whole table rests on.
 #[derive(Debug, Serialize)]
 struct Report {
@@ -175,196 +134,8 @@ impl Bench {
             What::Attention(bench) => bench.run(registry),
             What::Train(bench) => bench.run(registry, Pass::Train),
             What::Eval(bench) => bench.run(registry, Pass::Eval),
+            What::Products(bench) => bench.products(),
         }
-    }
-}
-
-impl AttentionBench {
-    fn run(&self, registry: &Registry) -> Ended {
-        let passes = self.passes()?;
-        let schemes = ["nope", "rope", "alibi", "t5", "kerple", "fire"];
-        let schemes = self.common.schemes(&schemes);
-        self.common.start()?;
-        if self.common.peak_only {
-            let (scheme, length) = (&schemes[0], self.length[0]);
-            let attention = self.case(registry, scheme, length)?;
-            let peak = memory::peak_of(|| attention.run(passes[0]).map(|_| ()))?;
-            return print(&format!("{peak}\n"));
-        }
-        let mut rows = Vec::new();
-        for &length in &self.length {
-            let cases: Vec<(&String, Attention)> = schemes
-                .iter()
-                .map(|scheme| Ok((scheme, self.case(registry, scheme, length)?)))
-                .collect::<Result<_, Failure>>()?;
-            for &pass in &passes {
-                let mut contestants: Vec<Contestant<'_>> = cases
-                    .iter()
-                    .map(|(scheme, attention)| self.contestant(scheme, attention, length, pass))
-                    .collect();
-                let tokens = self.batch * length;
-                rows.extend(
-                    self.common
-                        .measure(&mut contestants, pass, length, tokens)?,
-                );
-            }
-        }
-        self.common.print(rows)
-    }
-
-    fn contestant<'a>(
-        &self,
-        scheme: &str,
-        attention: &'a Attention,
-        length: usize,
-        pass: Pass,
-    ) -> Contestant<'a> {
-        let size = (self.batch, length);
-        Contestant {
-            scheme: scheme.to_string(),
-            flops: attention.flops(pass),
-            work: Box::new(move || attention.run(pass)),
-            alone: self.alone(scheme, length, pass),
-            peers: attention::peer_cases(scheme, &self.geometry(), size, pass),
-        }
-    }
-
-    fn passes(&self) -> Result<Vec<Pass>, Failure> {
-        let pass = |name: &String| match name.as_str() {
-            "forward" => Ok(Pass::Forward),
-            "both" => Ok(Pass::Both),
-            other => {
-                let text = format!("--pass: expected forward or both, found {other:?}");
-                Err(Failure::usage(text))
-            }
-        };
-        self.pass.iter().map(pass).collect()
-    }
-
-    fn geometry(&self) -> Geometry {
-        Geometry {
-            layers: 1,
-            width: self.common.heads * self.head_dim,
-            heads: self.common.heads,
-            kv_heads: self.common.kv_heads(),
-            head_dim: self.head_dim,
-            trained_length: self.common.trained_length,
-        }
-    }
-
-    fn case(&self, registry: &Registry, scheme: &str, length: usize) -> Result<Attention, Failure> {
-        let geometry = self.geometry();
-        let plan = plans(registry, scheme, &geometry, length)?.swap_remove(0);
-        let size = (self.batch, length);
-        let device = self.common.open()?;
-        Ok(Attention::new(
-            &plan,
-            &geometry,
-            size,
-            self.implementation,
-            &device,
-        )?)
-    }
-
-    fn alone(&self, scheme: &str, length: usize, pass: Pass) -> Vec<String> {
-        let own = [
-            ("length", length.to_string()),
-            ("batch", self.batch.to_string()),
-            ("head-dim", self.head_dim.to_string()),
-            ("pass", pass.name().into()),
-            ("implementation", self.implementation.to_string()),
-        ];
-        self.common.alone("attention", scheme, &own)
-    }
-}
-
-impl DecoderBench {
-    fn run(&self, registry: &Registry, pass: Pass) -> Ended {
-        let schemes = self.common.schemes(&["rope"]);
-        self.common.start()?;
-        let config = train_config();
-        if self.common.peak_only {
-            let (scheme, length) = (&schemes[0], self.length[0]);
-            let peak = memory::peak_of(|| {
-                let mut work = self.work(registry, scheme, length, pass, &config)?.0;
-                // Moments are there from the first step on; the second is like all others.
-                work()?;
-                work().map(|_| ())
-            })?;
-            return print(&format!("{peak}\n"));
-        }
-        let mut rows = Vec::new();
-        for &length in &self.length {
-            let mut contestants = Vec::new();
-            for scheme in &schemes {
-                let (work, flops) = self.work(registry, scheme, length, pass, &config)?;
-                let size = (self.batch, length);
-                contestants.push(Contestant {
-                    scheme: scheme.clone(),
-                    flops,
-                    work,
-                    alone: self.alone(scheme, length, pass),
-                    peers: decoder::peer_cases(scheme, &self.shape(), size, pass),
-                });
-            }
-            let tokens = self.batch * length;
-            rows.extend(
-                self.common
-                    .measure(&mut contestants, pass, length, tokens)?,
-            );
-        }
-        self.common.print(rows)
-    }
-
-    #[expect(clippy::type_complexity, reason = "a call and its cost, used twice")]
-    fn work<'a>(
-        &self,
-        registry: &Registry,
-        scheme: &str,
-        length: usize,
-        pass: Pass,
-        config: &'a config::types::TrainConfig,
-    ) -> crate::Result<(Box<dyn FnMut() -> crate::Result<&'static str> + 'a>, f64)> {
-        let shape = self.shape();
-        let plans = plans(registry, scheme, &shape.geometry, length)?;
-        let size = (self.batch, length);
-        let device = Device::open(&self.common.device)?;
-        Ok(if pass == Pass::Train {
-            let mut training = Training::new(shape, &plans, size, config, &device)?;
-            let flops = training.flops();
-            (Box::new(move || training.run()), flops)
-        } else {
-            let evaluating = Evaluating::new(shape, &plans, size, &device)?;
-            let flops = evaluating.flops();
-            (Box::new(move || evaluating.run()), flops)
-        })
-    }
-
-    fn shape(&self) -> Shape {
-        Shape {
-            geometry: Geometry {
-                layers: self.layers,
-                width: self.width,
-                heads: self.common.heads,
-                kv_heads: self.common.kv_heads(),
-                head_dim: self.width / self.common.heads.max(1),
-                trained_length: self.common.trained_length,
-            },
-            hidden: self.hidden,
-            vocab: self.vocab,
-        }
-    }
-
-    fn alone(&self, scheme: &str, length: usize, pass: Pass) -> Vec<String> {
-        let own = [
-            ("length", length.to_string()),
-            ("batch", self.batch.to_string()),
-            ("width", self.width.to_string()),
-            ("layers", self.layers.to_string()),
-            ("hidden", self.hidden.to_string()),
-            ("vocab", self.vocab.to_string()),
-        ];
-        self.common.alone(pass.name(), scheme, &own)
     }
 }
 

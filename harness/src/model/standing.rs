@@ -1,11 +1,12 @@
 //! Plans made ready for the windows of a batch, wherever their tokens stand.
 
 use crate::Result;
-use farspan_attention::attend::{self, Half, INPUT, Implementation, Mask, Params, attend_packed};
+use farspan_attention::attend::{Half, INPUT, Implementation, Mask, Params, attend_packed};
 use farspan_attention::embed::embedding_at;
 use farspan_attention::ops;
 use farspan_attention::plan::{Geometry, Place, Plan};
 use farspan_attention::prepared::Prepared;
+use farspan_attention::residual::Residual;
 use farspan_attention::{Device, Tensor};
 use farspan_datasets::Batch;
 
@@ -155,28 +156,30 @@ impl<'a> Standing<'a> {
         })
     }
 
-    /// The attention half of one layer.
+    /// The attention half of one layer; returns the implementation that ran.
     pub(crate) fn attend_half(
         &self,
         layer: usize,
-        x: &Tensor,
+        stream: &mut Residual,
         half: &Half<'_>,
         params: &Params,
         mask: &Mask,
         carried: &mut [Params],
-    ) -> Result<(Tensor, &'static str)> {
+    ) -> Result<&'static str> {
         if self.own.len() > 1 {
-            let qkv = ops::norm_linear(x, half.norm, half.qkv, half.eps)?;
+            let x = stream.rows()?;
+            let qkv = ops::norm_linear(&x, half.norm, half.qkv, half.eps)?;
             let (output, ran) = self.attend(layer, (&qkv, None), params, mask, carried)?;
-            return Ok((ops::linear_add(x, &output, half.out)?, ran));
+            *stream = Residual::new(ops::linear_add(&x, &output, half.out)?);
+            return Ok(ran);
         }
         let mut params = params.clone();
         params.append(&mut carried[0]);
         let prepared = self.layer(layer, 0);
         let which = Implementation::Auto;
-        let done = attend::attend_half(x, half, prepared, &params, mask, which)?;
+        let done = stream.attend(half, prepared, &params, mask, which)?;
         carried[0] = done.carried;
-        Ok((done.output, done.implementation))
+        Ok(done.implementation)
     }
 
     /// Attention of one layer over all windows at once, or window by window where each has its own positions. `qkv` is

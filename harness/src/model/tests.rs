@@ -105,13 +105,14 @@ fn infused_layers_equal_their_composition() -> AttentionResult<()> {
         &out.output,
         &at("model.layers.0.self_attn.o_proj.weight"),
     )?;
-    let x = ops::feed_forward(
-        &x,
-        &at("model.layers.0.post_attention_layernorm.weight"),
-        &at("model.layers.0.mlp.gate_up_proj.weight"),
-        &at("model.layers.0.mlp.down_proj.weight"),
-        NORM_EPS,
-    )?;
+    let mut stream = Residual::new(x);
+    stream.feed_forward(&FeedForward {
+        norm: &at("model.layers.0.post_attention_layernorm.weight"),
+        gate_up: &at("model.layers.0.mlp.gate_up_proj.weight"),
+        down: &at("model.layers.0.mlp.down_proj.weight"),
+        eps: NORM_EPS,
+    })?;
+    let x = stream.rows()?;
     let expected = ops::rms_norm(&x, &at("model.norm.weight"), NORM_EPS)?.to_flat::<f32>()?;
     let found = decoder.hidden(&batch(), &ready, Pass::Evaluate).unwrap();
     assert!(close(&found.rows.to_flat::<f32>()?, &expected));

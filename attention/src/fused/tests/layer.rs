@@ -1,7 +1,8 @@
 //! Attention as a layer calls it: on a packed projection, and with all that stands around it.
 
 use super::*;
-use crate::attend::{Half, attend_half};
+use crate::attend::Half;
+use crate::residual::Residual;
 
 /// Output and gradients of the packed call: qkv, then the parameters.
 fn packed(plan: &Plan, which: Implementation) -> Vec<Vec<f32>> {
@@ -38,23 +39,27 @@ fn packed(plan: &Plan, which: Implementation) -> Vec<Vec<f32>> {
     all
 }
 
+/// Fails unless output and gradients agree.
+fn same(plan: &Plan, fused: &[Vec<f32>], composed: &[Vec<f32>]) {
+    assert_eq!(fused.len(), composed.len());
+    for (part, (x, y)) in fused.iter().zip(composed).enumerate() {
+        let size = y.iter().fold(1.0f32, |size, y| size.max(y.abs()));
+        for (x, y) in x.iter().zip(y) {
+            let close = (x - y).abs() < 1e-4 * size;
+            assert!(close, "{}, part {part}: {x}, {y}", plan.score);
+        }
+    }
+}
+
 #[test]
 fn packed_equals_composed() {
     for plan in plans(4, 8) {
-        let (fused, composed) = (
-            packed(&plan, Implementation::Fused),
-            packed(&plan, Implementation::Composed),
+        let run = |which| packed(&plan, which);
+        same(
+            &plan,
+            &run(Implementation::Fused),
+            &run(Implementation::Composed),
         );
-        for (part, (x, y)) in fused.iter().zip(&composed).enumerate() {
-            let size = y.iter().fold(1.0f32, |size, y| size.max(y.abs()));
-            for (x, y) in x.iter().zip(y) {
-                assert!(
-                    (x - y).abs() < 1e-4 * size,
-                    "{}, part {part}: {x}, {y}",
-                    plan.score
-                );
-            }
-        }
     }
 }
 
@@ -107,8 +112,12 @@ fn half(plan: &Plan, which: Implementation, tracked: bool) -> Vec<Vec<f32>> {
         out: &out,
         eps,
     };
-    let y = attend_half(&x, &weights_of, &prepared, &params, &Mask::causal(), which).unwrap();
-    let y = y.output;
+    let mut stream = Residual::new(x);
+    let causal = Mask::causal();
+    let done = stream.attend(&weights_of, &prepared, &params, &causal, which);
+    let y = stream.rows().unwrap();
+    let values = y.to_flat::<f32>().unwrap();
+    assert_eq!(done.unwrap().output.to_flat::<f32>().unwrap(), values);
     assert_eq!(y.dims(), [batch, n, width]);
     let mut all = vec![y.to_flat().unwrap()];
     if !tracked && learned.is_empty() {
@@ -131,19 +140,12 @@ fn half(plan: &Plan, which: Implementation, tracked: bool) -> Vec<Vec<f32>> {
 fn the_half_of_a_layer_equals_its_composition() {
     for plan in plans(4, 8) {
         for tracked in [true, false] {
-            let fused = half(&plan, Implementation::Fused, tracked);
-            let composed = half(&plan, Implementation::Composed, tracked);
-            assert_eq!(fused.len(), composed.len());
-            for (part, (x, y)) in fused.iter().zip(&composed).enumerate() {
-                let size = y.iter().fold(1.0f32, |size, y| size.max(y.abs()));
-                for (x, y) in x.iter().zip(y) {
-                    assert!(
-                        (x - y).abs() < 1e-4 * size,
-                        "{}, part {part}: {x}, {y}",
-                        plan.score
-                    );
-                }
-            }
+            let run = |which| half(&plan, which, tracked);
+            same(
+                &plan,
+                &run(Implementation::Fused),
+                &run(Implementation::Composed),
+            );
         }
     }
 }
@@ -170,7 +172,8 @@ fn shapes_of_a_half_are_checked() {
             eps,
         };
         let (params, mask) = (Params::new(), Mask::causal());
-        attend_half(x, &half, &prepared, &params, &mask, Implementation::Auto)
+        let mut stream = Residual::new(x.clone());
+        stream.attend(&half, &prepared, &params, &mask, Implementation::Auto)
     };
     run(&x, &norm, &qkv, &out).unwrap();
     for (error, named) in [

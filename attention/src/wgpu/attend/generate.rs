@@ -151,7 +151,7 @@ fn needed(prepared: &Prepared, batch: usize) -> (Vec<(String, Vec<usize>, usize)
     (placed, places)
 }
 
-/// The words that every kernel reads, in the order that the kernels' text gives.
+/// The words that every kernel reads, in the order of their names in the text.
 fn fixed_words(prepared: &Prepared, mask: &Mask, data: &mut Data, words: &mut Words) {
     // A binding has at least one element.
     data.add_whole(&[0]);
@@ -180,8 +180,8 @@ fn fixed_words(prepared: &Prepared, mask: &Mask, data: &mut Data, words: &mut Wo
     });
 }
 
-/// Queries, and keys, of a tile that is skipped as a whole; the kernels' text says 64 as well.
-const TILE: usize = 64;
+/// Queries, and keys, of a tile that is skipped as a whole.
+pub(super) const TILE: usize = 64;
 
 /// 1 where the score hides a whole tile, whatever is learned: \[blocks of queries, tiles of keys\].
 pub(super) fn hidden_tiles(prepared: &Prepared) -> Vec<u32> {

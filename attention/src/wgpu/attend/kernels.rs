@@ -3,6 +3,7 @@
 //! queries) at the same time.
 
 use super::program::Formula;
+use super::text::{helpers, mentions};
 use crate::wgpu::array::Kind;
 use crate::wgpu::kernels::{Binding, kernel, reads, writes};
 
@@ -19,145 +20,131 @@ pub(super) struct Shape {
     pub(super) fixed: Vec<String>,
 }
 
-/// Reads what every kernel reads. Words: lines, heads, key/value heads, queries, keys, first query, first key, whether
-/// causal, window, sinks, address of the documents, scale, address of the hidden tiles; then what the formulas need.
-const COMMON: &str = "
-fn heads() -> u32 { return word(1u); }
-fn kv_heads() -> u32 { return word(2u); }
-fn queries() -> u32 { return word(3u); }
-fn keys() -> u32 { return word(4u); }
-fn datum(i: u32) -> f32 { return bitcast<f32>(data[i]); }
-fn row(x: f32, rows: u32) -> u32 { return u32(clamp(floor(x), 0.0, f32(rows - 1u))); }
-fn steady_tanh(x: f32) -> f32 { return tanh(clamp(x, -20.0, 20.0)); }
-fn log1p(x: f32) -> f32 {
-    // The series where 1 + x would lose the digits of x.
-    if (abs(x) < 0.01) { return x * (1.0 - x * (0.5 - x * (0.33333334 - x * 0.25))); }
-    return log(1.0 + x);
+const ARGUMENTS: &str = "batch: u32, head: u32, qi: u32, kj: u32";
+
+/// Which functions of the formulas a kernel calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Calls {
+    Score,
+    /// Derivatives by raw scores as well.
+    ToRaws,
+    /// Derivatives by all that is learned as well.
+    ToAll,
 }
-fn positive_power(x: f32, y: f32) -> f32 {
-    if (x <= 0.0) { return 0.0; }
-    return pow(x, y);
-}
-fn hidden(score: f32) -> bool { return bitcast<u32>(score) == 0xff800000u; }
-fn sees(qi: u32, kj: u32) -> bool {
-    let i = qi + word(5u);
-    let j = kj + word(6u);
-    if (word(7u) != 0u && j > i) { return false; }
-    if (max(i, j) - min(i, j) >= word(8u) && j >= word(9u)) { return false; }
-    let documents = word(10u);
-    if (documents == 0xffffffffu) { return true; }
-    return data[documents + i] == data[documents + j];
-}
-// Whether the score hides the whole tile that the pair lies in.
-fn skips(qi: u32, kj: u32) -> bool {
-    let tiles = word(12u);
-    if (tiles == 0xffffffffu) { return false; }
-    return data[tiles + qi / 64u * ((keys() + 63u) / 64u) + kj / 64u] != 0u;
-}
-// Key numbers that query qi may see: from x to before y.
-fn reach_of_query(qi: u32) -> vec2<u32> {
-    var reach = vec2<u32>(0u, keys());
-    let next = qi + word(5u) + 1u;
-    if (word(7u) != 0u) { reach.y = min(keys(), max(next, word(6u)) - word(6u)); }
-    if (word(8u) < next && word(9u) <= word(6u)) {
-        reach.x = max(next - word(8u), word(6u)) - word(6u);
+
+const GIVE: &str = "
+// Adds to a gradient that others add to as well. No device adds floats atomically for certain, but every device can
+// compare and exchange their bits.
+fn give(at: u32, x: f32) {
+    var old = atomicLoad(&grads[at]);
+    loop {
+        let sum = bitcast<u32>(bitcast<f32>(old) + x);
+        let tried = atomicCompareExchangeWeak(&grads[at], old, sum);
+        if (tried.exchanged) { break; }
+        old = tried.old_value;
     }
-    return reach;
-}
-// Query numbers that may see key kj.
-fn reach_of_key(kj: u32) -> vec2<u32> {
-    var reach = vec2<u32>(0u, queries());
-    let j = kj + word(6u);
-    if (word(7u) != 0u) { reach.x = max(j, word(5u)) - word(5u); }
-    let window = word(8u);
-    if (window < 0xffffffffu - j && j >= word(9u)) {
-        reach.y = min(queries(), max(j + window, word(5u)) - word(5u));
-    }
-    return reach;
 }
 ";
 
-const ARGUMENTS: &str = "batch: u32, head: u32, qi: u32, kj: u32";
-
 impl Shape {
-    pub(super) fn functions(&self, backward: bool) -> String {
-        let Shape { turns, score, .. } = self;
-        let one = Formula {
-            forward: String::new(),
-            value: "1.0".into(),
-            backward: String::new(),
-        };
-        let factor = self.query_scale.as_ref().unwrap_or(&one);
-        let raws = format!("array<f32, {turns}>");
+    /// The kernel of `body`, with the functions that it calls.
+    pub(super) fn kernel(&self, more: &[Binding], calls: Calls, body: &str) -> String {
+        let Shape { dim, turns, .. } = self;
+        let mut bindings = vec![reads("data", Kind::U32), reads("learned", Kind::F32)];
+        bindings.extend(["q", "k", "v"].map(|name| reads(name, Kind::F32)));
+        bindings.extend_from_slice(more);
+        let own = self.functions(calls);
+        let helpers = helpers(&format!("{own}{body}"));
+        let sizes = format!("\nconst DIM = {dim}u;\nconst TURNS = {turns}u;\n");
+        kernel(&bindings, &format!("{sizes}{helpers}{own}"), body)
+    }
+
+    /// Score, its derivatives, and the factor of a query.
+    fn functions(&self, calls: Calls) -> String {
+        let score = &self.score;
         let mut text = format!(
-            "{COMMON}
-fn score({ARGUMENTS}, raws: {raws}) -> f32 {{
+            "
+// What softmax sees of a pair.
+fn score({ARGUMENTS}, raws: array<f32, TURNS>) -> f32 {{
 {}    return {};
 }}
-fn query_factor({ARGUMENTS}) -> f32 {{
-{}    return real(11u) * {};
-}}
+// What multiplies every raw score of a query.
 ",
-            score.forward, score.value, factor.forward, factor.value
+            score.forward, score.value
         );
-        if backward {
-            text += &format!(
-                "fn score_back({ARGUMENTS}, raws: {raws}, up: f32) -> {raws} {{
-    var raws_back: {raws};
-{}{}    return raws_back;
+        text += &match &self.query_scale {
+            None => format!("fn query_factor({ARGUMENTS}) -> f32 {{ return scale(); }}\n"),
+            Some(factor) => format!(
+                "fn query_factor({ARGUMENTS}) -> f32 {{\n{}    return scale() * {};\n}}\n",
+                factor.forward, factor.value
+            ),
+        };
+        let back = match calls {
+            Calls::Score => return text,
+            Calls::ToRaws => &score.to_raws,
+            Calls::ToAll => &score.backward,
+        };
+        text += &format!(
+            "// From the derivative by the score, `up`, to those by the raw scores{}.
+fn score_back({ARGUMENTS}, raws: array<f32, TURNS>, up: f32) -> array<f32, TURNS> {{
+    var raws_back: array<f32, TURNS>;
+{back}    return raws_back;
 }}
 ",
-                score.forward, score.backward
-            );
+            match calls {
+                Calls::ToAll => ", and by what is learned",
+                _ => "",
+            }
+        );
+        if calls == Calls::ToAll {
+            text += &self.factor_back();
+            text = self.gathering(&text) + &text;
         }
         text
     }
 
-    pub(super) fn bindings(&self, more: &[Binding]) -> Vec<Binding> {
-        let mut bindings = vec![reads("data", Kind::U32), reads("learned", Kind::F32)];
-        bindings.extend(["q", "k", "v"].map(|name| reads(name, Kind::F32)));
-        bindings.extend_from_slice(more);
-        bindings
+    /// How derivatives by what is learned are added up.
+    fn gathering(&self, text: &str) -> String {
+        match self.fixed.len() {
+            0 if !mentions(text, "give") => String::new(),
+            0 => GIVE.to_string(),
+            slots => format!(
+                "\n// Derivatives by what all pairs of a query read.\nvar<private> fixed: array<f32, {slots}>;{GIVE}"
+            ),
+        }
     }
 
-    /// Statements that fill `raws` for query row `qrow` and key row `krow`; `mine` is the side in registers, and
-    /// `other` the array of the other.
-    fn raws(&self, mine: &str, other: &str, other_row: &str, other_lines: &str) -> String {
-        let Shape { dim, turns, .. } = self;
+    fn factor_back(&self) -> String {
+        let Some(factor) = &self.query_scale else {
+            return String::new();
+        };
         format!(
-            "        var raws: array<f32, {turns}>;
-        var dots: array<f32, {turns}>;
-        for (var t = 0u; t < {turns}u; t++) {{
-            let start = (t * {other_lines} + {other_row}) * {dim}u;
-            var dot = 0.0;
-            for (var c = 0u; c < {dim}u; c++) {{ dot += {mine}[t * {dim}u + c] * {other}[start + c]; }}
-            dots[t] = dot;
-            raws[t] = dot * factor;
-        }}
-"
+            "// From the derivative by the factor to those by what is learned.
+fn query_factor_back({ARGUMENTS}, up: f32) {{\n{}}}\n",
+            factor.backward
         )
     }
 
     /// Statements at the start of a kernel by query: its numbers, and the query in registers.
-    fn by_query(&self, touched: &str) -> String {
-        let Shape { dim, turns, .. } = self;
+    fn by_query(touched: &str) -> String {
         format!(
             "    // Never so; keeps every array bound, whatever the formula reads.
-    if (word(0u) == 0u) {{ {touched} }}
-    let blocks = (queries() + 63u) / 64u;
-    let line = block / blocks;
-    let qi = block % blocks * 64u + lane;
-    if (line >= word(0u) || qi >= queries()) {{ return; }}
+    if (lines() == 0u) {{ {touched} }}
+    let padded = (queries() + TILE - 1u) / TILE * TILE;
+    let line = at / padded;
+    let qi = at % padded;
+    if (line >= lines() || qi >= queries()) {{ return; }}
     let batch = line / heads();
     let head = line % heads();
     let kv_line = batch * kv_heads() + head / (heads() / kv_heads());
-    let kv_lines = word(0u) / heads() * kv_heads();
+    let key_rows = lines() / heads() * kv_heads() * keys();
+    let query_rows = lines() * queries();
     let qrow = line * queries() + qi;
     let factor = query_factor(batch, head, qi, 0u);
-    var query: array<f32, {turns} * {dim}>;
-    for (var t = 0u; t < {turns}u; t++) {{
-        for (var c = 0u; c < {dim}u; c++) {{
-            query[t * {dim}u + c] = q[(t * word(0u) * queries() + qrow) * {dim}u + c];
+    var query: array<f32, TURNS * DIM>;
+    for (var t = 0u; t < TURNS; t++) {{
+        for (var c = 0u; c < DIM; c++) {{
+            query[t * DIM + c] = q[(t * query_rows + qrow) * DIM + c];
         }}
     }}
     let reach = reach_of_query(qi);
@@ -167,186 +154,193 @@ fn query_factor({ARGUMENTS}) -> f32 {{
 
     /// Outputs, and per query the largest score and the sum of exponentials beyond it. One thread per query.
     pub(super) fn forward(&self) -> String {
-        let dim = self.dim;
-        let bindings = self.bindings(&[writes("y", Kind::F32), writes("stats", Kind::F32)]);
-        let start = self.by_query("y[0] = learned[0];");
-        let raws = self.raws("query", "k", "krow", "(kv_lines * keys())");
+        let start = Shape::by_query("y[0] = learned[0];");
+        let raws = raws("query", "k", "krow", "key_rows", false);
         let body = format!(
-            "{start}    var sums: array<f32, {dim}>;
+            "{start}    var sums: array<f32, DIM>;
     var largest = -inf();
     var total = 0.0;
     for (var kj = reach.x; kj < reach.y; kj++) {{
-        if ((kj == reach.x || kj % 64u == 0u) && skips(qi, kj)) {{
-            kj |= 63u;
-            continue;
-        }}
-        if (!sees(qi, kj)) {{ continue; }}
-        let krow = kv_line * keys() + kj;
+{SKIP_KEYS}        let krow = kv_line * keys() + kj;
 {raws}        let s = score(batch, head, qi, kj, raws);
         if (hidden(s)) {{ continue; }}
+        // Also where s is no number, which the output must show.
         if (!(s <= largest)) {{
             let shrink = exp(largest - s);
             largest = s;
             total *= shrink;
-            for (var c = 0u; c < {dim}u; c++) {{ sums[c] *= shrink; }}
+            for (var c = 0u; c < DIM; c++) {{ sums[c] *= shrink; }}
         }}
         let weight = exp(s - largest);
         total += weight;
-        for (var c = 0u; c < {dim}u; c++) {{ sums[c] += weight * v[krow * {dim}u + c]; }}
+        for (var c = 0u; c < DIM; c++) {{ sums[c] += weight * v[krow * DIM + c]; }}
     }}
     stats[qrow] = largest;
-    stats[word(0u) * queries() + qrow] = total;
+    stats[query_rows + qrow] = total;
     // A query that sees no key gets zeros.
     let share = select(1.0 / total, 0.0, total == 0.0);
-    for (var c = 0u; c < {dim}u; c++) {{ y[qrow * {dim}u + c] = sums[c] * share; }}"
+    for (var c = 0u; c < DIM; c++) {{ y[qrow * DIM + c] = sums[c] * share; }}"
         );
-        kernel(&bindings, &self.functions(false), &body)
-    }
-
-    /// Statements from a visible pair's `raws` to `up`, the derivative by its score, and `by_raw`; `weight` is its share.
-    fn pair_back(&self, value: &str) -> String {
-        let dim = self.dim;
-        format!(
-            "        let s = score(batch, head, qi, kj, raws);
-        if (hidden(s)) {{ continue; }}
-        let weight = exp(s - stats[qrow]) / stats[rows + qrow];
-        var by_weight = 0.0;
-        for (var c = 0u; c < {dim}u; c++) {{ by_weight += above[qrow * {dim}u + c] * {value}; }}
-        let up = weight * (by_weight - stats[2u * rows + qrow]);
-        let by_raw = score_back(batch, head, qi, kj, raws, up);
-"
-        )
+        let more = [writes("y", Kind::F32), writes("stats", Kind::F32)];
+        self.kernel(&more, Calls::Score, &body)
     }
 
     /// Gradients of the rotated queries and of all that is learned. One thread per query; `stats` holds the mean of the
     /// weights' derivatives as well. What several queries say about one number is added in any order.
     pub(super) fn backward_by_query(&self) -> String {
-        let Shape { dim, turns, .. } = self;
-        let grads = ("grads".to_string(), "atomic<u32>", true);
-        let bindings = self.bindings(&[
-            reads("above", Kind::F32),
-            reads("stats", Kind::F32),
-            writes("y", Kind::F32),
-            grads,
-        ]);
-        let slots = self.fixed.len().max(1);
-        let mut functions = format!(
-            "var<private> fixed: array<f32, {slots}>;
-fn give(at: u32, x: f32) {{
-    var old = atomicLoad(&grads[at]);
-    loop {{
-        let sum = bitcast<u32>(bitcast<f32>(old) + x);
-        let tried = atomicCompareExchangeWeak(&grads[at], old, sum);
-        if (tried.exchanged) {{ break; }}
-        old = tried.old_value;
-    }}
-}}
-"
-        );
-        functions += &self.functions(true);
         let mut end = String::new();
-        if let Some(factor) = &self.query_scale {
-            functions += &format!(
-                "fn query_factor_back({ARGUMENTS}, up: f32) {{\n{}{}}}\n",
-                factor.forward, factor.backward
-            );
-            end += "    query_factor_back(batch, head, qi, 0u, by_factor * real(11u));\n";
+        if self.query_scale.is_some() {
+            end += "    query_factor_back(batch, head, qi, 0u, by_factor * scale());\n";
         }
         for (slot, at) in self.fixed.iter().enumerate() {
             end += &format!("    if (fixed[{slot}] != 0.0) {{ give({at}, fixed[{slot}]); }}\n");
         }
-        let start = self.by_query("y[0] = learned[0]; give(0u, 0.0);");
-        let raws = self.raws("query", "k", "krow", "(kv_lines * keys())");
-        let pair = self.pair_back(&format!("v[krow * {dim}u + c]"));
+        let by_factor = match self.query_scale {
+            None => ["", ""],
+            Some(_) => [
+                "    var by_factor = 0.0;\n",
+                "            by_factor += by_raw[t] * dots[t];\n",
+            ],
+        };
+        let start = Shape::by_query("y[0] = learned[0]; atomicStore(&grads[0], 0u);");
+        let raws = raws("query", "k", "krow", "key_rows", self.query_scale.is_some());
+        let pair = pair_back("v[krow * DIM + c]");
+        let [zero, add] = by_factor;
         let body = format!(
-            "{start}    let rows = word(0u) * queries();
-    var sums: array<f32, {turns} * {dim}>;
-    var by_factor = 0.0;
-    for (var kj = reach.x; kj < reach.y; kj++) {{
-        if ((kj == reach.x || kj % 64u == 0u) && skips(qi, kj)) {{
-            kj |= 63u;
-            continue;
-        }}
-        if (!sees(qi, kj)) {{ continue; }}
-        let krow = kv_line * keys() + kj;
-{raws}{pair}        for (var t = 0u; t < {turns}u; t++) {{
-            by_factor += by_raw[t] * dots[t];
-            let start = (t * kv_lines * keys() + krow) * {dim}u;
-            for (var c = 0u; c < {dim}u; c++) {{ sums[t * {dim}u + c] += by_raw[t] * factor * k[start + c]; }}
+            "{start}    var sums: array<f32, TURNS * DIM>;
+{zero}    for (var kj = reach.x; kj < reach.y; kj++) {{
+{SKIP_KEYS}        let krow = kv_line * keys() + kj;
+{raws}{pair}        for (var t = 0u; t < TURNS; t++) {{
+{add}            let start = (t * key_rows + krow) * DIM;
+            for (var c = 0u; c < DIM; c++) {{ sums[t * DIM + c] += by_raw[t] * factor * k[start + c]; }}
         }}
     }}
-    for (var t = 0u; t < {turns}u; t++) {{
-        for (var c = 0u; c < {dim}u; c++) {{ y[(t * rows + qrow) * {dim}u + c] = sums[t * {dim}u + c]; }}
+    for (var t = 0u; t < TURNS; t++) {{
+        for (var c = 0u; c < DIM; c++) {{ y[(t * query_rows + qrow) * DIM + c] = sums[t * DIM + c]; }}
     }}
 {end}"
         );
-        kernel(&bindings, &functions, &body)
+        let grads = ("grads".to_string(), "atomic<u32>", true);
+        let more = [
+            reads("above", Kind::F32),
+            reads("stats", Kind::F32),
+            writes("y", Kind::F32),
+            grads,
+        ];
+        self.kernel(&more, Calls::ToAll, body.trim_end())
     }
 
     /// Gradients of the rotated keys and of the values. One thread per key.
     pub(super) fn backward_by_key(&self) -> String {
-        let Shape { dim, turns, .. } = self;
-        let bindings = self.bindings(&[
+        let pair = indented(&pair_back("value[c]"));
+        let raws = indented(&raws("key", "q", "qrow", "query_rows", false));
+        let body = format!(
+            "    // Never so; keeps every array bound, whatever the formula reads.
+    if (lines() == 0u) {{ y[0] = learned[0]; }}
+    let padded = (keys() + TILE - 1u) / TILE * TILE;
+    let kv_line = at / padded;
+    let kj = at % padded;
+    if (kv_line >= lines() / heads() * kv_heads() || kj >= keys()) {{ return; }}
+    let batch = kv_line / kv_heads();
+    let members = heads() / kv_heads();
+    let key_rows = lines() / heads() * kv_heads() * keys();
+    let query_rows = lines() * queries();
+    let krow = kv_line * keys() + kj;
+    var key: array<f32, TURNS * DIM>;
+    var value: array<f32, DIM>;
+    for (var c = 0u; c < DIM; c++) {{
+        value[c] = v[krow * DIM + c];
+        for (var t = 0u; t < TURNS; t++) {{
+            key[t * DIM + c] = k[(t * key_rows + krow) * DIM + c];
+        }}
+    }}
+    var sums: array<f32, TURNS * DIM>;
+    var value_sums: array<f32, DIM>;
+    let reach = reach_of_key(kj);
+    // The query heads that share this key.
+    for (var member = 0u; member < members; member++) {{
+        let head = kv_line % kv_heads() * members + member;
+        for (var qi = reach.x; qi < reach.y; qi++) {{
+            if ((qi == reach.x || qi % TILE == 0u) && skips(qi, kj)) {{
+                // On to the last query of the tile.
+                qi |= TILE - 1u;
+                continue;
+            }}
+            if (!sees(qi, kj)) {{ continue; }}
+            let qrow = (batch * heads() + head) * queries() + qi;
+            let factor = query_factor(batch, head, qi, 0u);
+{raws}{pair}            for (var c = 0u; c < DIM; c++) {{
+                value_sums[c] += weight * above[qrow * DIM + c];
+                for (var t = 0u; t < TURNS; t++) {{
+                    sums[t * DIM + c] += by_raw[t] * factor * q[(t * query_rows + qrow) * DIM + c];
+                }}
+            }}
+        }}
+    }}
+    for (var c = 0u; c < DIM; c++) {{
+        by_value[krow * DIM + c] = value_sums[c];
+        for (var t = 0u; t < TURNS; t++) {{
+            y[(t * key_rows + krow) * DIM + c] = sums[t * DIM + c];
+        }}
+    }}"
+        );
+        let more = [
             reads("above", Kind::F32),
             reads("stats", Kind::F32),
             writes("y", Kind::F32),
             writes("by_value", Kind::F32),
-        ]);
-        let slots = self.fixed.len().max(1);
-        // What is learned gets its gradients from the kernel by query.
-        let functions = format!(
-            "var<private> fixed: array<f32, {slots}>;\nfn give(at: u32, x: f32) {{ }}\n{}",
-            self.functions(true)
-        );
-        let raws = self.raws("key", "q", "qrow", "rows");
-        let pair = self.pair_back("value[c]");
-        let body = format!(
-            "    if (word(0u) == 0u) {{ y[0] = learned[0]; }}
-    let blocks = (keys() + 63u) / 64u;
-    let kv_line = block / blocks;
-    let kj = block % blocks * 64u + lane;
-    let kv_lines = word(0u) / heads() * kv_heads();
-    if (kv_line >= kv_lines || kj >= keys()) {{ return; }}
-    let rows = word(0u) * queries();
-    let batch = kv_line / kv_heads();
-    let members = heads() / kv_heads();
-    let krow = kv_line * keys() + kj;
-    var key: array<f32, {turns} * {dim}>;
-    var value: array<f32, {dim}>;
-    for (var c = 0u; c < {dim}u; c++) {{
-        value[c] = v[krow * {dim}u + c];
-        for (var t = 0u; t < {turns}u; t++) {{
-            key[t * {dim}u + c] = k[(t * kv_lines * keys() + krow) * {dim}u + c];
-        }}
-    }}
-    var sums: array<f32, {turns} * {dim}>;
-    var value_sums: array<f32, {dim}>;
-    let reach = reach_of_key(kj);
-    for (var member = 0u; member < members; member++) {{
-    let head = kv_line % kv_heads() * members + member;
-    for (var qi = reach.x; qi < reach.y; qi++) {{
-        if ((qi == reach.x || qi % 64u == 0u) && skips(qi, kj)) {{
-            qi |= 63u;
-            continue;
-        }}
-        if (!sees(qi, kj)) {{ continue; }}
-        let qrow = (batch * heads() + head) * queries() + qi;
-        let factor = query_factor(batch, head, qi, 0u);
-{raws}{pair}        for (var c = 0u; c < {dim}u; c++) {{
-            value_sums[c] += weight * above[qrow * {dim}u + c];
-            for (var t = 0u; t < {turns}u; t++) {{
-                sums[t * {dim}u + c] += by_raw[t] * factor * q[(t * rows + qrow) * {dim}u + c];
-            }}
-        }}
-    }}
-    }}
-    for (var c = 0u; c < {dim}u; c++) {{
-        by_value[krow * {dim}u + c] = value_sums[c];
-        for (var t = 0u; t < {turns}u; t++) {{
-            y[(t * kv_lines * keys() + krow) * {dim}u + c] = sums[t * {dim}u + c];
-        }}
-    }}"
-        );
-        kernel(&bindings, &functions, &body)
+        ];
+        self.kernel(&more, Calls::ToRaws, &body)
     }
+}
+
+/// Statements that go on to the next key where the mask or a whole tile hides this one.
+const SKIP_KEYS: &str = "        if ((kj == reach.x || kj % TILE == 0u) && skips(qi, kj)) {
+            // On to the last key of the tile.
+            kj |= TILE - 1u;
+            continue;
+        }
+        if (!sees(qi, kj)) { continue; }
+";
+
+/// Statements that fill `raws` for query row `qrow` and key row `krow`; `mine` is the side in registers, and `other` the
+/// array of the other.
+fn raws(mine: &str, other: &str, other_row: &str, other_rows: &str, dots: bool) -> String {
+    // Derivatives of the factor need the products themselves.
+    let [declared, kept] = match dots {
+        true => [
+            "        var dots: array<f32, TURNS>;\n",
+            "            dots[t] = dot;\n",
+        ],
+        false => ["", ""],
+    };
+    format!(
+        "        var raws: array<f32, TURNS>;
+{declared}        for (var t = 0u; t < TURNS; t++) {{
+            let start = (t * {other_rows} + {other_row}) * DIM;
+            var dot = 0.0;
+            for (var c = 0u; c < DIM; c++) {{ dot += {mine}[t * DIM + c] * {other}[start + c]; }}
+{kept}            raws[t] = dot * factor;
+        }}
+"
+    )
+}
+
+/// Statements from a visible pair's `raws` to `up`, the derivative by its score, and `by_raw`; `weight` is its share.
+fn pair_back(value: &str) -> String {
+    format!(
+        "        let s = score(batch, head, qi, kj, raws);
+        if (hidden(s)) {{ continue; }}
+        let weight = exp(s - stats[qrow]) / stats[query_rows + qrow];
+        var by_weight = 0.0;
+        for (var c = 0u; c < DIM; c++) {{ by_weight += above[qrow * DIM + c] * {value}; }}
+        let up = weight * (by_weight - stats[2u * query_rows + qrow]);
+        let by_raw = score_back(batch, head, qi, kj, raws, up);
+"
+    )
+}
+
+/// One step further in.
+fn indented(lines: &str) -> String {
+    lines.lines().map(|line| format!("    {line}\n")).collect()
 }

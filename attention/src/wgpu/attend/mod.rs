@@ -8,6 +8,7 @@ mod rules;
 mod scores;
 #[cfg(test)]
 mod tests;
+mod text;
 mod words;
 
 use super::array::{Array, Kind};

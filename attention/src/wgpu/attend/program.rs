@@ -2,8 +2,12 @@
 //!
 //! What depends on constants and on one place only (the query's, the key's, their distance, or none) is a table, computed
 //! in f64 on the host. The rest runs per pair in f32: steps `s0`, `s1`, … forward, their adjoints `d0`, … backward.
+//! In templates `$` stands for a step and `D` for its adjoint.
+
+mod learned;
 
 use super::rules::{binary, unary};
+use super::text::mentions;
 use super::words::{Data, Words};
 use crate::expr::{Env, Expr, Side, TokenValues};
 use crate::prepared::Prepared;
@@ -26,10 +30,31 @@ enum Axis {
 #[derive(Debug)]
 struct Step {
     expr: Expr,
-    /// Value.
+    /// Statements that give it its value, `$` in them.
     text: String,
-    /// Statements that carry the adjoint `D` to operands, to `raws_back`, or to what is learned.
-    back: Option<String>,
+    /// What carries its adjoint on; nothing below a constant.
+    back: Vec<Rule>,
+    /// Whether its adjoint reaches a raw score.
+    raw: bool,
+}
+
+/// A statement that carries the adjoint `D` of a step on.
+#[derive(Clone, Debug)]
+enum Rule {
+    /// To `raws_back`.
+    Raw(String),
+    /// To the adjoint of an operand, a step.
+    Operand(usize, String),
+    /// To what is learned.
+    Learned(String),
+}
+
+impl Rule {
+    fn text(&self) -> &str {
+        match self {
+            Rule::Raw(text) | Rule::Operand(_, text) | Rule::Learned(text) => text,
+        }
+    }
 }
 
 /// Lowers the formulas of one plan; they share accumulators.
@@ -40,7 +65,7 @@ pub(super) struct Lowering<'a> {
     data: &'a mut Data,
     words: &'a mut Words,
     steps: Vec<Step>,
-    /// Addresses in the flat vector that stay the same for all pairs of a query; their gradients are gathered per query.
+    /// Addresses of what is learned that stay the same for all pairs of a query; their gradients are gathered per query.
     pub(super) fixed: Vec<String>,
 }
 
@@ -51,8 +76,10 @@ pub(super) struct Formula {
     pub(super) forward: String,
     /// Expression of the value.
     pub(super) value: String,
-    /// Statements from `up` to `raws_back`, and, between lines that `learned` wraps, to what is learned.
+    /// Statements from `up` to `raws_back` and to what is learned.
     pub(super) backward: String,
+    /// The same to `raws_back` alone.
+    pub(super) to_raws: String,
 }
 
 impl<'a> Lowering<'a> {
@@ -76,28 +103,57 @@ impl<'a> Lowering<'a> {
     pub(super) fn formula(&mut self, expr: &Expr) -> Result<Formula> {
         self.steps.clear();
         let last = self.lower(&expr.simplified())?;
-        let lines = self.steps.iter().enumerate();
-        let forward = lines.map(|(k, step)| format!("    let s{k} = {};\n", step.text));
-        let forward = forward.collect();
-        let mut backward = String::new();
-        for (k, step) in self.steps.iter().enumerate() {
-            if step.back.is_some() {
-                let start = if k == last { "up" } else { "0.0" };
-                backward += &format!("    var d{k} = {start};\n");
-            }
-        }
-        for (k, step) in self.steps.iter().enumerate().rev() {
-            if let Some(back) = &step.back {
-                let rule = back.replace("D", &format!("d{k}"));
-                // A pair without weight must not turn an infinite derivative into NaN.
-                backward += &format!("    if (d{k} != 0.0) {{ {rule} }}\n");
-            }
-        }
         Ok(Formula {
-            forward,
+            forward: self.forward(|_| true),
             value: format!("s{last}"),
-            backward,
+            backward: self.backward(last, |_| true),
+            to_raws: self.backward(last, |rule| self.is_toward_raws(rule)),
         })
+    }
+
+    fn is_toward_raws(&self, rule: &Rule) -> bool {
+        match rule {
+            Rule::Raw(_) => true,
+            Rule::Operand(step, _) => self.steps[*step].raw,
+            Rule::Learned(_) => false,
+        }
+    }
+
+    /// The steps that are `wanted`, in order.
+    fn forward(&self, wanted: impl Fn(usize) -> bool) -> String {
+        let wanted = (0..self.steps.len()).filter(|k| wanted(*k));
+        let lines = wanted.map(|k| self.steps[k].text.replace('$', &format!("s{k}")));
+        lines.collect()
+    }
+
+    /// The steps that rules read, then the rules that are `kept`, from the `last` step down.
+    fn backward(&self, last: usize, kept: impl Fn(&Rule) -> bool) -> String {
+        let (mut starts, mut rules) = (String::new(), String::new());
+        for (k, step) in self.steps.iter().enumerate().rev() {
+            let texts = step.back.iter().filter(|rule| kept(rule)).map(Rule::text);
+            let texts: Vec<&str> = texts.collect();
+            if texts.is_empty() {
+                continue;
+            }
+            let start = if k == last { "up" } else { "0.0" };
+            starts += &format!("    var d{k} = {start};\n");
+            let texts = texts.join(" ").replace(" \n", "\n");
+            let texts = texts.replace('D', &format!("d{k}"));
+            // A pair without weight must not turn an infinite derivative into NaN.
+            rules += &match texts.contains('\n') {
+                true => format!("    if (d{k} != 0.0) {{{texts}\n    }}\n"),
+                false => format!("    if (d{k} != 0.0) {{ {texts} }}\n"),
+            };
+        }
+        let mut read = rules.clone();
+        let mut wanted = vec![false; self.steps.len()];
+        for k in (0..self.steps.len()).rev() {
+            wanted[k] = mentions(&read, &format!("s{k}"));
+            if wanted[k] {
+                read += &self.steps[k].text;
+            }
+        }
+        self.forward(|k| wanted[k]) + &starts + &rules
     }
 
     fn lower(&mut self, expr: &Expr) -> Result<usize> {
@@ -105,11 +161,16 @@ impl<'a> Lowering<'a> {
             return Ok(known);
         }
         let (text, back) = match self.axis(expr) {
-            Some(axis) => (self.table(expr, axis)?, None),
+            Some(axis) => (self.table(expr, axis)?, Vec::new()),
             None => self.operation(expr)?,
         };
-        let expr = expr.clone();
-        self.steps.push(Step { expr, text, back });
+        let raw = back.iter().any(|rule| self.is_toward_raws(rule));
+        self.steps.push(Step {
+            expr: expr.clone(),
+            text,
+            back,
+            raw,
+        });
         Ok(self.steps.len() - 1)
     }
 
@@ -168,45 +229,45 @@ impl<'a> Lowering<'a> {
                 })?);
             }
         }
-        let stride = if rows == 1 { 0 } else { places.len() };
         let start = self.words.add(self.data.add(&values));
-        let place = match axis {
-            Axis::Nothing => "0u",
-            Axis::Query => "qi",
-            Axis::Key => "kj",
-            Axis::Distance => "(qi + keys() - 1u - kj)",
+        let row = match rows {
+            1 => String::new(),
+            _ => format!(" + head * {}", self.words.add(places.len())),
         };
-        let stride = self.words.add(stride);
-        Ok(format!("datum({start} + head * {stride} + {place})"))
+        let (place, what) = match axis {
+            Axis::Nothing => ("", "a constant"),
+            Axis::Query => (" + qi", "a table by query"),
+            Axis::Key => (" + kj", "a table by key"),
+            Axis::Distance => (" + qi + keys() - 1u - kj", "a table by distance"),
+        };
+        Ok(set(&format!("datum({start}{row}{place})"), what))
     }
 
-    /// Text and backward rule of an operation that runs per pair.
-    fn operation(&mut self, expr: &Expr) -> Result<(String, Option<String>)> {
+    /// Text and backward rules of an operation that runs per pair.
+    fn operation(&mut self, expr: &Expr) -> Result<(String, Vec<Rule>)> {
         match expr {
             Expr::Raw(turn) => {
-                let back = format!("raws_back[{turn}] += D;");
-                Ok((format!("raws[{turn}]"), Some(back)))
+                let back = Rule::Raw(format!("raws_back[{turn}] += D;"));
+                Ok((set(&format!("raws[{turn}]"), ""), vec![back]))
             }
             Expr::Param(name) => {
-                let at = format!("({} + head)", self.learned(name)?);
+                let at = format!("{} + head", self.learned(name)?);
                 let back = self.gather(&at);
-                Ok((format!("learned[{at}]"), Some(back)))
+                Ok((set(&format!("learned[{at}]"), name), vec![back]))
             }
             Expr::Token(name, side) => {
                 let start = self.learned(&format!("{name}@{side}"))?;
                 let line = "(batch * heads() + head)";
-                Ok(match side {
-                    Side::Query => {
-                        let at = format!("({start} + {line} * queries() + qi)");
-                        let back = self.gather(&at);
-                        (format!("learned[{at}]"), Some(back))
-                    }
-                    Side::Key => {
-                        let at = format!("({start} + {line} * keys() + kj)");
-                        let back = format!("give({at}, D);");
-                        (format!("learned[{at}]"), Some(back))
-                    }
-                })
+                let (at, what) = match side {
+                    Side::Query => (format!("{start} + {line} * queries() + qi"), "query"),
+                    Side::Key => (format!("{start} + {line} * keys() + kj"), "key"),
+                };
+                let back = match side {
+                    Side::Query => self.gather(&at),
+                    Side::Key => Rule::Learned(format!("give({at}, D);")),
+                };
+                let what = format!("{name} of the {what}");
+                Ok((set(&format!("learned[{at}]"), &what), vec![back]))
             }
             Expr::Lookup {
                 table,
@@ -217,15 +278,12 @@ impl<'a> Lowering<'a> {
             Expr::Unary(op, x) => {
                 let x = self.lower(x)?;
                 let (text, slope) = unary(*op, &format!("s{x}"));
-                let back = self.toward(x, &slope);
-                Ok((text, back))
+                Ok((set(&text, ""), self.toward([(x, &slope)])))
             }
             Expr::Binary(op, x, y) => {
                 let (x, y) = (self.lower(x)?, self.lower(y)?);
                 let (text, by_x, by_y) = binary(*op, &format!("s{x}"), &format!("s{y}"));
-                let back = [self.toward(x, &by_x), self.toward(y, &by_y)];
-                let back: Vec<String> = back.into_iter().flatten().collect();
-                Ok((text, (!back.is_empty()).then(|| back.join(" "))))
+                Ok((set(&text, ""), self.toward([(x, &by_x), (y, &by_y)])))
             }
             Expr::Select {
                 a,
@@ -235,13 +293,12 @@ impl<'a> Lowering<'a> {
             } => {
                 let [a, b] = [self.lower(a)?, self.lower(b)?];
                 let [then, otherwise] = [self.lower(then)?, self.lower(otherwise)?];
-                let back = [
-                    self.toward(then, &format!("select(0.0, D, s{a} < s{b})")),
-                    self.toward(otherwise, &format!("select(D, 0.0, s{a} < s{b})")),
-                ];
-                let back: Vec<String> = back.into_iter().flatten().collect();
+                let back = self.toward([
+                    (then, &format!("select(0.0, D, s{a} < s{b})")),
+                    (otherwise, &format!("select(D, 0.0, s{a} < s{b})")),
+                ]);
                 let text = format!("select(s{otherwise}, s{then}, s{a} < s{b})");
-                Ok((text, (!back.is_empty()).then(|| back.join(" "))))
+                Ok((set(&text, ""), back))
             }
             // These are tables by nothing, query or key.
             Expr::Number(_) | Expr::Query | Expr::Key | Expr::Reach => {
@@ -250,10 +307,13 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// Adds `slope` to the adjoint of a step, if that step has one.
-    fn toward(&self, step: usize, slope: &str) -> Option<String> {
-        let wanted = self.steps[step].back.is_some() && slope != "0.0";
-        wanted.then(|| format!("d{step} += {slope};"))
+    /// Adds slopes to the adjoints of those operands that have one.
+    fn toward<const N: usize>(&self, operands: [(usize, &str); N]) -> Vec<Rule> {
+        let wanted = operands
+            .into_iter()
+            .filter(|(step, slope)| !self.steps[*step].back.is_empty() && *slope != "0.0");
+        let rule = |(step, slope)| Rule::Operand(step, format!("d{step} += {slope};"));
+        wanted.map(rule).collect()
     }
 
     /// Start of a parameter in the flat vector, as text.
@@ -263,9 +323,9 @@ impl<'a> Lowering<'a> {
         Ok(self.words.add(*place))
     }
 
-    /// Statement that keeps the gradient of an address that all pairs of a query share.
-    fn gather(&mut self, at: &str) -> String {
-        format!("fixed[{}] += D;", self.slot(at))
+    /// Keeps the gradient of an address that all pairs of a query share.
+    fn gather(&mut self, at: &str) -> Rule {
+        Rule::Learned(format!("fixed[{}] += D;", self.slot(at)))
     }
 
     fn slot(&mut self, at: &str) -> usize {
@@ -277,92 +337,21 @@ impl<'a> Lowering<'a> {
             }
         }
     }
+}
 
-    fn lookup(
-        &mut self,
-        table: &str,
-        per_head: bool,
-        index: &Expr,
-    ) -> Result<(String, Option<String>)> {
-        let index = self.lower(index)?;
-        let constant = self.prepared.constants().get(table);
-        let heads = if per_head {
-            self.prepared.geometry().heads
-        } else {
-            1
-        };
-        let (start, len) = match constant {
-            Some(values) => (self.words.add(self.data.add(values)), values.len()),
-            None => {
-                let spec = self.prepared.plan().param(table);
-                (self.learned(table)?, spec.map_or(0, |spec| spec.len()))
-            }
-        };
-        let rows = self.words.add(len / heads);
-        let head = match per_head {
-            true => format!("head * {rows} + "),
-            false => String::new(),
-        };
-        let at = format!("({start} + {head}row(s{index}, {rows}))");
-        Ok(match constant {
-            Some(_) => (format!("datum({at})"), None),
-            None => (format!("learned[{at}]"), Some(format!("give({at}, D);"))),
-        })
-    }
+/// A line that gives a step its value, and says in words what is read.
+fn set(value: &str, what: &str) -> String {
+    let what = match what {
+        "" => String::new(),
+        what => format!(" // {what}"),
+    };
+    format!("    let $ = {value};{what}\n")
+}
 
-    fn net(&mut self, name: &str, input: &Expr) -> Result<(String, Option<String>)> {
-        let input = self.lower(input)?;
-        let spec = self.prepared.plan().param(&format!("{name}.w1"));
-        let hidden = spec.map_or(0, |spec| spec.len());
-        let mut text = String::new();
-        let mut back = format!("var by_input = 0.0;\n    let x = s{input};\n");
-        let mut starts = Vec::new();
-        for part in ["w1", "b1", "w2", "b2"] {
-            let name = format!("{name}.{part}");
-            let values = self.prepared.constants().get(&name);
-            starts.push(match values {
-                Some(values) => (false, self.words.add(self.data.add(values))),
-                None => (true, self.learned(&name)?),
-            });
-        }
-        let read = |(learned, at): &(bool, String)| match learned {
-            true => format!("learned[{at}]"),
-            false => format!("datum({at})"),
-        };
-        for l in 0..hidden {
-            let at = |part: usize, place: String| {
-                let (learned, start): &(bool, String) = &starts[part];
-                (*learned, format!("({start} + {place})"))
-            };
-            let w1 = at(0, format!("{l}u"));
-            let b1 = at(1, format!("{l}u"));
-            let w2 = at(2, format!("head * {hidden}u + {l}u"));
-            let before = format!("({} * s{input} + {})", read(&w1), read(&b1));
-            text += &format!("{} * max({before}, 0.0) + ", read(&w2));
-            back += &format!(
-                "    if ({before} > 0.0) {{ by_input += {} * {}; ",
-                read(&w2),
-                read(&w1)
-            );
-            let slopes = [
-                (w1, format!("D * {} * x", read(&w2))),
-                (b1, format!("D * {}", read(&w2))),
-                (w2.clone(), format!("D * {before}")),
-            ];
-            for ((learned, at), slope) in slopes {
-                if learned {
-                    back += &format!("fixed[{}] += {slope}; ", self.slot(&at));
-                }
-            }
-            back += "}\n";
-        }
-        let (learned, start) = &starts[3];
-        let b2 = (*learned, format!("({start} + head)"));
-        text += &read(&b2);
-        if b2.0 {
-            back += &format!("    fixed[{}] += D;\n", self.slot(&b2.1));
-        }
-        back += &self.toward(input, "D * by_input").unwrap_or_default();
-        Ok((text, Some(back)))
+/// The number at an address, learned or constant.
+fn read(learned: bool, at: &str) -> String {
+    match learned {
+        true => format!("learned[{at}]"),
+        false => format!("datum({at})"),
     }
 }

@@ -1,39 +1,35 @@
 //! The kernel that shows scores: what softmax would see, pair by pair. Attention itself never stores them.
 
-use super::kernels::Shape;
+use super::kernels::{Calls, Shape};
 use crate::wgpu::array::Kind;
-use crate::wgpu::kernels::{kernel, writes};
+use crate::wgpu::kernels::writes;
 
 impl Shape {
     /// Scores \[lines, queries, keys\]; -∞ where the mask or the formula hides the pair. One thread per pair.
     pub(super) fn scores(&self) -> String {
-        let Shape { dim, turns, .. } = self;
-        let body = format!(
-            "    // Never so; keeps every array bound, whatever the formula reads.
-    if (word(0u) == 0u) {{ y[0] = learned[0] + v[0]; }}
+        let body = "    // Never so; keeps every array bound, whatever the formula reads.
+    if (lines() == 0u) { y[0] = learned[0] + v[0]; }
     let pairs = queries() * keys();
     let line = at / pairs;
-    if (line >= word(0u)) {{ return; }}
+    if (line >= lines()) { return; }
     let qi = at % pairs / keys();
     let kj = at % keys();
     y[at] = -inf();
-    if (skips(qi, kj) || !sees(qi, kj)) {{ return; }}
+    if (skips(qi, kj) || !sees(qi, kj)) { return; }
     let batch = line / heads();
     let head = line % heads();
     let kv_line = batch * kv_heads() + head / (heads() / kv_heads());
-    let kv_lines = word(0u) / heads() * kv_heads();
+    let kv_lines = lines() / heads() * kv_heads();
     let factor = query_factor(batch, head, qi, 0u);
-    var raws: array<f32, {turns}>;
-    for (var t = 0u; t < {turns}u; t++) {{
-        let query = ((t * word(0u) + line) * queries() + qi) * {dim}u;
-        let key = ((t * kv_lines + kv_line) * keys() + kj) * {dim}u;
+    var raws: array<f32, TURNS>;
+    for (var t = 0u; t < TURNS; t++) {
+        let query = ((t * lines() + line) * queries() + qi) * DIM;
+        let key = ((t * kv_lines + kv_line) * keys() + kj) * DIM;
         var dot = 0.0;
-        for (var c = 0u; c < {dim}u; c++) {{ dot += q[query + c] * k[key + c]; }}
+        for (var c = 0u; c < DIM; c++) { dot += q[query + c] * k[key + c]; }
         raws[t] = dot * factor;
-    }}
-    y[at] = score(batch, head, qi, kj, raws);"
-        );
-        let bindings = self.bindings(&[writes("y", Kind::F32)]);
-        kernel(&bindings, &self.functions(false), &body)
+    }
+    y[at] = score(batch, head, qi, kj, raws);";
+        self.kernel(&[writes("y", Kind::F32)], Calls::Score, body)
     }
 }

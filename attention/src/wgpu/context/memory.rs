@@ -6,6 +6,7 @@ use crate::wgpu::pool::size_class;
 use ::wgpu;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Device memory; goes back to the pool when the last owner drops it.
 pub(crate) struct Buffer {
@@ -17,7 +18,11 @@ pub(crate) struct Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        lock(&self.context.0.pool).keep(self.raw.clone());
+        let kept = lock(&self.context.0.pool).keep(self.raw.clone());
+        if !kept {
+            let held = &self.context.0.held;
+            held.fetch_sub(self.raw.size(), Ordering::Relaxed);
+        }
     }
 }
 
@@ -53,12 +58,34 @@ impl Context {
         }))
     }
 
+    /// A new buffer. Where memory is short, unused buffers of other sizes are freed first.
     fn create(&self, size: u64) -> Result<wgpu::Buffer> {
-        let scope = self
-            .0
-            .device
-            .push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let raw = self.0.device.create_buffer(&wgpu::BufferDescriptor {
+        let held = &self.0.held;
+        let raw = self.try_create(size).or_else(|_| {
+            self.synchronize()?;
+            held.fetch_sub(lock(&self.0.pool).clear(), Ordering::Relaxed);
+            // The device lets go of them when it is asked next.
+            self.wait()?;
+            self.try_create(size).map_err(|why| {
+                let held = held.load(Ordering::Relaxed);
+                self.error(format!(
+                    "no memory for an array of {size} bytes beside the {held} bytes in use; fewer windows at a time \
+                     or shorter ones need less: {why}"
+                ))
+            })
+        })?;
+        held.fetch_add(size, Ordering::Relaxed);
+        Ok(raw)
+    }
+
+    fn try_create(&self, size: u64) -> std::result::Result<wgpu::Buffer, String> {
+        let held = self.0.held.load(Ordering::Relaxed);
+        if held + size > self.0.memory {
+            return Err(format!("the device has {} bytes", self.0.memory));
+        }
+        let device = &self.0.device;
+        let scope = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let raw = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("array"),
             size,
             usage: wgpu::BufferUsages::STORAGE
@@ -68,7 +95,7 @@ impl Context {
         });
         match pollster::block_on(scope.pop()) {
             None => Ok(raw),
-            Some(error) => Err(self.error(format!("no memory for {size} bytes: {error}"))),
+            Some(error) => Err(error.to_string()),
         }
     }
 

@@ -15,11 +15,10 @@ pub(in crate::wgpu) fn matmul(micro: usize) -> String {
         reads("x1", Kind::F32),
         writes("y", Kind::F32),
     ];
-    let header = header(&bindings);
     let cells = tile * SIDE;
     let threads = SIDE * SIDE;
-    format!(
-        "{header}
+    let text = format!(
+        "
 var<workgroup> left: array<f32, {cells}>;
 var<workgroup> right: array<f32, {cells}>;
 @compute @workgroup_size({SIDE}, {SIDE})
@@ -78,7 +77,8 @@ fn main(
 }}
 ",
         micro * micro
-    )
+    );
+    header(&bindings, &text) + &text
 }
 
 /// Rows and columns of one thread of [`matmul_apart`].

@@ -1,6 +1,6 @@
-//! Kernels that work row by row, in two forms.
+//! Kernels that work row by row, in three forms.
 
-use super::{Binding, kernel};
+use super::{Binding, kernel_with};
 use crate::Result;
 use crate::wgpu::array::Array;
 use crate::wgpu::context::{Buffer, Context, GROUP};
@@ -10,6 +10,8 @@ use crate::wgpu::context::{Buffer, Context, GROUP};
 pub(in crate::wgpu) enum Rows {
     /// A workgroup per row.
     Shared,
+    /// The same, whose subgroups (threads that the device runs in step) join what they found without waiting.
+    Subgroups,
     /// A thread per row: software adapters wait long at barriers.
     Apart,
 }
@@ -17,9 +19,10 @@ pub(in crate::wgpu) enum Rows {
 impl Rows {
     /// The faster one.
     pub(in crate::wgpu) fn of(context: &Context) -> Rows {
-        match context.is_software() {
-            true => Rows::Apart,
-            false => Rows::Shared,
+        match (context.is_software(), context.has_subgroups()) {
+            (true, _) => Rows::Apart,
+            (false, true) => Rows::Subgroups,
+            (false, false) => Rows::Shared,
         }
     }
 
@@ -33,7 +36,7 @@ impl Rows {
     ) -> Result<()> {
         let rows = info[0] as usize;
         let groups = match self {
-            Rows::Shared => rows,
+            Rows::Shared | Rows::Subgroups => rows,
             Rows::Apart => rows.div_ceil(GROUP),
         };
         let buffers: Vec<&Buffer> = arrays.iter().map(|array| array.buffer()).collect();
@@ -43,31 +46,28 @@ impl Rows {
     /// `body` sees `row`, and walks over it from `first` in steps of `stride`; `total` and `largest` join what the threads
     /// of a row found, `wait` lets them all arrive. Only rows that are `live` may be written. Word 0 counts the rows.
     pub(in crate::wgpu) fn kernel(self, bindings: &[Binding], body: &str) -> String {
-        let (functions, start) = match self {
-            Rows::Shared => (
-                shared(),
-                format!(
-                    "    let row = min(block, word(0u) - 1u);
+        let shared = format!(
+            "    let row = min(block, word(0u) - 1u);
     let first = lane;
     let stride = {GROUP}u;
     let live = block < word(0u);
 "
-                ),
-            ),
-            Rows::Apart => (
-                ALONE.to_string(),
-                "    if (at >= word(0u)) { return; }
+        );
+        let (more, functions, start) = match self {
+            Rows::Shared => ("", joins(false) + WAIT, shared),
+            Rows::Subgroups => (SUBGROUP, joins(true) + WAIT, format!("{ENTER}{shared}")),
+            Rows::Apart => ("", ALONE.to_string(), APART.to_string()),
+        };
+        kernel_with(more, bindings, &functions, &(start + body))
+    }
+}
+
+const APART: &str = "    if (at >= word(0u)) { return; }
     let row = at;
     let first = 0u;
     let stride = 1u;
     let live = true;
-"
-                .to_string(),
-            ),
-        };
-        kernel(bindings, &functions, &(start + body))
-    }
-}
+";
 
 const ALONE: &str = "
 fn total(lane: u32, x: f32) -> f32 { return x; }
@@ -75,30 +75,67 @@ fn largest(lane: u32, x: f32) -> f32 { return x; }
 fn wait() { }
 ";
 
-/// What the threads of a workgroup say, joined in a fixed order.
-fn shared() -> String {
-    let join = |name: &str, merge: &str| {
-        format!(
+const WAIT: &str = "fn wait() { storageBarrier(); workgroupBarrier(); }\n";
+
+/// Arguments of the entry point that tell of subgroups.
+const SUBGROUP: &str = "    @builtin(subgroup_id) subgroup_here: u32,
+    @builtin(num_subgroups) subgroups_here: u32,
+    @builtin(subgroup_invocation_id) place_in_subgroup: u32,
+";
+
+/// Statements that keep them for `total` and `largest`.
+const ENTER: &str = "    subgroup = subgroup_here;
+    subgroups = subgroups_here;
+    leads = place_in_subgroup == 0u;
+";
+
+/// `total` and `largest`: what the threads of a workgroup say, joined in a fixed order.
+pub(in crate::wgpu) fn joins(subgroups: bool) -> String {
+    let join = |name: &str, all: &str, merge: &str| match subgroups {
+        true => format!(
+            "fn {name}(lane: u32, x: f32) -> f32 {{
+    let part = {all}(x);
+    workgroupBarrier();
+    if (leads) {{ parts[subgroup] = part; }}
+    workgroupBarrier();
+    var a = parts[0];
+    for (var i = 1u; i < subgroups; i++) {{
+        let b = parts[i];
+        a = {merge};
+    }}
+    return a;
+}}
+"
+        ),
+        false => format!(
             "fn {name}(lane: u32, x: f32) -> f32 {{
     workgroupBarrier();
     parts[lane] = x;
     for (var half = {}u; half > 0u; half /= 2u) {{
         workgroupBarrier();
-        if (lane < half) {{ parts[lane] = {merge}; }}
+        if (lane < half) {{
+            let a = parts[lane];
+            let b = parts[lane + half];
+            parts[lane] = {merge};
+        }}
     }}
     workgroupBarrier();
     return parts[0];
 }}
 ",
             GROUP / 2
-        )
+        ),
     };
-    format!(
-        "
-var<workgroup> parts: array<f32, {GROUP}>;
-{}{}fn wait() {{ storageBarrier(); workgroupBarrier(); }}
-",
-        join("total", "parts[lane] + parts[lane + half]"),
-        join("largest", "max(parts[lane], parts[lane + half])")
-    )
+    let state = match subgroups {
+        true => {
+            "var<private> subgroup: u32;
+var<private> subgroups: u32;
+var<private> leads: bool;
+"
+        }
+        false => "",
+    };
+    let total = join("total", "subgroupAdd", "a + b");
+    let largest = join("largest", "subgroupMax", "max(a, b)");
+    format!("\nvar<workgroup> parts: array<f32, {GROUP}>;\n{state}{total}{largest}")
 }

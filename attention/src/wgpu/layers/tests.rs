@@ -51,11 +51,24 @@ fn check(
     }
 }
 
+/// The forms that any adapter runs.
 const FORMS: [Rows; 2] = [Rows::Shared, Rows::Apart];
+
+/// These, and the form with subgroups where the adapter has them; its line in `list devices` says which.
+fn forms() -> Vec<Rows> {
+    let mut forms = FORMS.to_vec();
+    let has = context().has_subgroups();
+    assert_eq!(has, !context().bounds().contains("no subgroups"));
+    if has {
+        forms.push(Rows::Subgroups);
+    }
+    eprintln!("rows in {} forms on {}", forms.len(), context().describe());
+    forms
+}
 
 #[test]
 fn norms_of_odd_widths() {
-    for form in FORMS {
+    for form in forms() {
         for width in [1, 7, 65, 130] {
             check(
                 context(),
@@ -122,9 +135,9 @@ fn check_loss(context: &Context, form: Rows, weights: &[f32]) {
 
 /// An adapter whose arrays hold the logits of ten tokens, and whose grids are five workgroups wide.
 fn small() -> Context {
-    Context::open_with(0, |limits| {
-        limits.max_storage_buffer_binding_size = 4096;
-        limits.max_compute_workgroups_per_dimension = 5;
+    Context::open_with(0, |offer| {
+        offer.limits.max_storage_buffer_binding_size = 4096;
+        offer.limits.max_compute_workgroups_per_dimension = 5;
     })
     .unwrap()
 }
@@ -132,7 +145,7 @@ fn small() -> Context {
 #[test]
 fn losses_of_all_tokens_and_of_some() {
     let some: Vec<f32> = (0..SIZES[0]).map(|t| [1.0, 0.0, 0.3][t % 3]).collect();
-    for form in FORMS {
+    for form in forms() {
         check_loss(context(), form, &[1.0; 30]);
         check_loss(context(), form, &some);
     }
@@ -144,7 +157,7 @@ fn logits_beyond_the_largest_array_are_never_one() {
     let context = small();
     assert!(4 * (tokens * vocab) as u64 > context.largest_array());
     let some: Vec<f32> = (0..tokens).map(|t| [1.0, 0.0, 0.3][t % 3]).collect();
-    for form in FORMS {
+    for form in forms() {
         check_loss(&context, form, &[1.0; 30]);
         check_loss(&context, form, &some);
     }
@@ -191,8 +204,11 @@ fn kernels_of_their_own_are_valid() {
         kernels::matmul(1),
         kernels::matmul(4),
         kernels::matmul_apart(),
-        optim::adamw(),
+        optim::norm(),
     ];
+    for n in [1, 2, 16] {
+        texts.extend([optim::squares(n), optim::adamw(n)]);
+    }
     for form in FORMS {
         for yes in [false, true] {
             texts.extend([

@@ -9,9 +9,9 @@ use crate::{Device, Result, Tensor, Traffic, Var};
 use std::collections::BTreeMap;
 
 fn limited(bytes: u64) -> Context {
-    Context::open_with(0, |limits| {
-        limits.max_storage_buffer_binding_size = bytes;
-        limits.max_compute_workgroups_per_dimension = 8;
+    Context::open_with(0, |offer| {
+        offer.limits.max_storage_buffer_binding_size = bytes;
+        offer.limits.max_compute_workgroups_per_dimension = 8;
     })
     .unwrap()
 }
@@ -30,6 +30,27 @@ fn arrays_beyond_the_limit_are_refused_with_both_sizes() {
     );
     // It goes on.
     assert_eq!(most.sum_all().unwrap().to_f32().unwrap(), [2048.0]);
+}
+
+#[test]
+fn no_memory_is_an_error_once_unused_arrays_are_freed() {
+    let context = Context::open_with(0, |offer| offer.memory = 12_500).unwrap();
+    let held = |count: usize| Array::full(&context, 2.0, &[count]);
+    let small = held(1000).unwrap();
+    // Freed, but kept for the next array of its size.
+    drop(held(1000).unwrap());
+    let large = held(1500).unwrap();
+    let message = held(1000).unwrap_err().to_string();
+    assert!(
+        message.contains("an array of 4096 bytes beside the 12288 bytes"),
+        "{message}"
+    );
+    assert!(message.contains("the device has 12500 bytes"), "{message}");
+    // It goes on.
+    assert_eq!(small.to_f32().unwrap(), [2.0; 1000]);
+    assert_eq!(large.to_f32().unwrap(), [2.0; 1500]);
+    drop(large);
+    assert_eq!(held(1000).unwrap().to_f32().unwrap(), [2.0; 1000]);
 }
 
 /// Output and gradients by queries, keys and values of a plan with two turns: six windows, grouped heads.

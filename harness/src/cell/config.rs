@@ -1,0 +1,108 @@
+//! What a cell is: its settings, and the identity that they make.
+
+use crate::config::types::{EvaluateConfig, LoraConfig, SchemeConfig, Task, TrainConfig};
+use crate::model::Shape;
+use crate::{Error, Result};
+use farspan_datasets::DataConfig;
+use farspan_datasets::tasks::passkey::PasskeyConfig;
+use farspan_reports::record::{SCHEMA_VERSION, Stage};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// All that a cell depends on. Its hash, without [`data_root`](CellConfig::data_root), is the cell's identity.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CellConfig {
+    /// Study.
+    pub study: String,
+    /// Task.
+    pub task: Task,
+    /// Seed of data order, initial weights and prompts.
+    pub seed: u64,
+    /// The scheme that reads the weights.
+    pub scheme: SchemeConfig,
+    /// What is done to reach the weights.
+    pub stage: Stage,
+    /// Preset name, for the record.
+    pub size: Option<String>,
+    /// Sizes of the decoder.
+    pub shape: Shape,
+    /// Pretrained weights in place of a decoder of our own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<CheckpointConfig>,
+    /// Adapters that learn in place of all weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraConfig>,
+    /// Activations are computed again in place of being held.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub checkpointing: bool,
+    /// Text source (task `text`).
+    pub data: Option<DataConfig>,
+    /// Folder that relative paths of `data` start from.
+    pub data_root: PathBuf,
+    /// Task settings (task `passkey`).
+    pub passkey: Option<PasskeyConfig>,
+    /// Training of this stage (`steps` is 0 for zero-shot).
+    pub train: TrainConfig,
+    /// Steps of the base before this stage.
+    pub base_steps: u64,
+    /// Measurements.
+    pub evaluate: EvaluateConfig,
+    /// Identity of the cell whose weights are taken.
+    pub base: Option<String>,
+    /// Device.
+    pub device: String,
+    /// blake3 of the data.
+    pub data_hash: String,
+    /// blake3 of the tokenizer.
+    pub tokenizer_hash: String,
+}
+
+/// A pretrained checkpoint of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckpointConfig {
+    /// Its folder; no part of a cell's identity.
+    pub dir: PathBuf,
+    /// blake3 of its config and weights.
+    pub hash: String,
+}
+
+impl CellConfig {
+    /// Identity of the cell: what could change a number, and nothing else.
+    pub fn id(&self) -> Result<String> {
+        let mut value = serde_json::to_value(self).map_err(|e| Error::Bug(e.to_string()))?;
+        let object = value
+            .as_object_mut()
+            .ok_or_else(|| Error::Bug("a cell is no table".into()))?;
+        object.remove("data_root");
+        if let Some(checkpoint) = object.get_mut("checkpoint").and_then(|c| c.as_object_mut()) {
+            checkpoint.remove("dir");
+        }
+        object.insert("schema_version".into(), SCHEMA_VERSION.into());
+        let canonical =
+            serde_json::to_string(&sorted(value)).map_err(|e| Error::Bug(e.to_string()))?;
+        Ok(blake3::hash(canonical.as_bytes()).to_hex()[..16].to_string())
+    }
+
+    /// Readable name (`language/yarn-x4+finetuned/s0`).
+    pub fn label(&self) -> String {
+        let stage = match (self.stage, &self.scheme.base) {
+            (Stage::FineTuned, _) => "+finetuned",
+            _ => "",
+        };
+        format!("{}/{}{stage}/s{}", self.study, self.scheme.name, self.seed)
+    }
+}
+
+/// Tables with their keys in order, so that equal values print alike.
+fn sorted(value: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::Object(map) => {
+            let mut entries: Vec<_> = map.into_iter().collect();
+            entries.sort_by(|a, b| a.0.cmp(&b.0));
+            Value::Object(entries.into_iter().map(|(k, v)| (k, sorted(v))).collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
+        other => other,
+    }
+}

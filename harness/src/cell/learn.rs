@@ -1,0 +1,244 @@
+//! Where a cell's weights come from: a search, training, or the weights of its base.
+
+use super::{Finished, Running, STATUS_EVERY};
+use crate::checkpoint::config::Positional;
+use crate::checkpoint::decoder::Pretrained;
+use crate::config::types::TrainConfig;
+use crate::evaluate::windows_batch;
+use crate::model::{Decoder, Model, Pass, Values};
+use crate::search::{Found, Searching};
+use crate::source::{CellBatches, Source};
+use crate::train::{Progress, Step, Trainer};
+use crate::{Error, Result, checkpoint};
+use farspan_attention::Device;
+use farspan_attention::plan::{Place, Plan};
+use farspan_pe::recipe::{LengthStage, Recipe};
+use farspan_pe::search::Search;
+use farspan_pe::{AnyScheme, Len};
+use farspan_reports::record::{Stage, State};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Time between checkpoints.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(20);
+
+impl Running<'_> {
+    /// The base's weights, for an extension.
+    fn base(&self) -> Result<Option<(Values, Finished)>> {
+        if self.config.checkpoint.is_some() {
+            return Ok(None);
+        }
+        let path = |base: &String| self.dir.cell_dir(base).join("checkpoint.safetensors");
+        let base = self.config.base.as_ref();
+        base.map(|base| checkpoint::load(&path(base))).transpose()
+    }
+
+    /// The model under `scheme`, with `values` in place of what is drawn, or of what the checkpoint holds.
+    fn decoder(
+        &self,
+        scheme: &dyn AnyScheme,
+        plans: &[Plan],
+        values: Option<&Values>,
+        source: &Source,
+        device: &Device,
+    ) -> Result<Box<dyn Model>> {
+        let config = self.config;
+        if let Some(checkpoint) = &config.checkpoint {
+            let asked = Positional::of(scheme);
+            let model = Pretrained::open(&checkpoint.dir, self.registry, Some(&asked), device)?;
+            return Ok(match config.stage {
+                Stage::FineTuned => {
+                    let model = model.tune(plans, config.lora.as_ref(), config.seed, values)?;
+                    Box::new(model.recomputing(config.checkpointing))
+                }
+                _ => Box::new(model),
+            });
+        }
+        let mut decoder = Decoder::new(config.shape, plans, config.seed, values, device)?;
+        if plans[0].place != Place::Index {
+            decoder.set_texts(source.token_texts());
+        }
+        Ok(Box::new(decoder))
+    }
+
+    /// The scheme with what its search finds on the base's weights; `None` if a stop was asked for.
+    pub(super) fn search(
+        &mut self,
+        search: &Search,
+        scheme: &dyn AnyScheme,
+        source: &Source,
+        device: &Device,
+    ) -> Result<Option<Found>> {
+        let config = self.config;
+        let base = self.base()?;
+        if base.is_none() && config.checkpoint.is_none() {
+            let name = &config.scheme.name;
+            return Err(Error::Config(format!(
+                "scheme {name}: a search needs the weights of a trained base"
+            )));
+        }
+        let plans = scheme.layer_plans(&config.shape.geometry, Len(config.train.length))?;
+        let values = base.as_ref().map(|(values, _)| values);
+        let model = self.decoder(scheme, &plans, values, source, device)?;
+        let log = self.file("search.jsonl");
+        let searching = Searching {
+            registry: self.registry,
+            scheme,
+            id: &config.scheme.id,
+            model: model.as_ref(),
+            source,
+            seed: config.seed,
+            log: &log,
+        };
+        self.steps = search.trials() as u64;
+        let found = searching.run(search, &mut |trials| {
+            let stopping = (self.stop)();
+            if stopping {
+                self.report(State::Interrupted, trials as u64, None)?;
+            } else if self.reported.is_none_or(|t| t.elapsed() >= STATUS_EVERY) {
+                self.report(State::Running, trials as u64, None)?;
+            }
+            Ok(stopping)
+        })?;
+        self.steps = config.train.steps;
+        Ok(found)
+    }
+
+    /// The weights to be measured: trained here, resumed, or taken over. `None` if training did not come to its end.
+    pub(super) fn weights(
+        &mut self,
+        scheme: &dyn AnyScheme,
+        recipe: &Recipe,
+        source: &Source,
+        device: &Device,
+    ) -> Result<Option<(Box<dyn Model>, Finished)>> {
+        let config = self.config;
+        let path = self.file("checkpoint.safetensors");
+        let geometry = &config.shape.geometry;
+        let sampler = recipe.positions.or(config.train.positions);
+        let plans_at = |length: usize| {
+            let reach = sampler.map_or(length, |sampler| sampler.reach(length).max(length));
+            scheme.layer_plans(geometry, Len(reach))
+        };
+        let plans = plans_at(config.train.length)?;
+        let decoder = |values| self.decoder(scheme, &plans, values, source, device);
+        if path.exists() {
+            let (values, finished): (_, Finished) = checkpoint::load(&path)?;
+            return Ok(Some((decoder(Some(&values))?, finished)));
+        }
+        let base = self.base()?;
+        let base_values = base.as_ref().map(|(values, _)| values);
+        if config.train.steps == 0 {
+            let model = decoder(base_values)?;
+            let implementation = match &base {
+                Some((_, finished)) => finished.implementation.clone(),
+                None => implementation(model.as_ref(), &plans)?,
+            };
+            let finished = Finished {
+                progress: Progress::default(),
+                implementation,
+            };
+            return Ok(Some((model, finished)));
+        }
+        let state_path = self.file("state.safetensors");
+        let state = match state_path.exists() {
+            true => Some(checkpoint::load::<Progress>(&state_path)?),
+            false => None,
+        };
+        let start = state.as_ref().map(|(values, _)| values).or(base_values);
+        let model = decoder(start)?;
+        let mut stages = Vec::new();
+        for (until, length) in stages_of(recipe, &config.train) {
+            if let Some(sampler) = &sampler {
+                sampler.check_length(length)?;
+            }
+            stages.push((until, model.ready(&plans_at(length)?, length)?));
+        }
+        let only_scheme =
+            recipe.only_scheme && (base_values.is_some() || config.checkpoint.is_some());
+        let resumed = state
+            .as_ref()
+            .map(|(values, progress)| (progress.clone(), values));
+        let mut trainer = Trainer::new(model, stages, &config.train, only_scheme, resumed)?;
+        let batches = CellBatches::new(source, config, recipe);
+        if !self.train(&mut trainer, &batches, &state_path)? {
+            return Ok(None);
+        }
+        let finished = Finished {
+            progress: trainer.progress.clone(),
+            implementation: trainer.implementation.to_string(),
+        };
+        checkpoint::save(&path, &trainer.model.values()?, &finished)?;
+        let _ = std::fs::remove_file(&state_path);
+        Ok(Some((trainer.model, finished)))
+    }
+
+    /// Trains to the end; `false` if the loss diverged or a stop was asked for.
+    fn train(
+        &mut self,
+        trainer: &mut Trainer<'_>,
+        batches: &CellBatches<'_>,
+        state: &Path,
+    ) -> Result<bool> {
+        let mut saved = Instant::now();
+        while !trainer.finished() {
+            if let Step::Diverged { loss } = trainer.step(batches)? {
+                let first = trainer.progress.first_loss.unwrap_or(f64::NAN);
+                let step = trainer.progress.step;
+                let last = trainer.progress.curve.last().map_or(first, |point| point.1);
+                let reason = format!(
+                    "loss {loss} at step {} (first loss {first:.4}, last on the curve {last:.4}, seed {})",
+                    step + 1,
+                    self.config.seed
+                );
+                checkpoint::save(state, &trainer.state()?, &trainer.progress)?;
+                self.report(State::Diverged, step, Some(reason))?;
+                return Ok(false);
+            }
+            let stopping = (self.stop)() && !trainer.finished();
+            if stopping || saved.elapsed() >= CHECKPOINT_EVERY {
+                checkpoint::save(state, &trainer.state()?, &trainer.progress)?;
+                saved = Instant::now();
+            }
+            if stopping {
+                self.report(State::Interrupted, trainer.progress.step, None)?;
+                return Ok(false);
+            }
+            if self.reported.is_none_or(|t| t.elapsed() >= STATUS_EVERY) {
+                let (step, loss) = trainer.progress.curve.last().copied().unwrap_or_default();
+                self.report(State::Running, trainer.progress.step, None)?;
+                self.dir.append_event(
+                    self.id,
+                    &serde_json::json!({"event": "step", "step": trainer.progress.step, "curve_step": step, "loss": loss}),
+                )?;
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Step before which each stage of training ends, and the length of its windows.
+fn stages_of(recipe: &Recipe, train: &TrainConfig) -> Vec<(u64, usize)> {
+    let full = (u64::MAX, train.length);
+    let stage = |stage: &LengthStage| {
+        let until = (stage.until * train.steps as f64).round() as u64;
+        let length = (stage.length * train.length as f64).round() as usize;
+        (
+            if stage.until >= 1.0 { u64::MAX } else { until },
+            length.clamp(2, train.length),
+        )
+    };
+    let mut stages: Vec<_> = recipe.stages.iter().map(stage).collect();
+    // Measurements of the loss on the way are taken at the full length.
+    if stages.last().is_none_or(|last| last.1 != full.1) {
+        stages.push(full);
+    }
+    stages
+}
+
+/// Name of the implementation of attention that runs under `plans`.
+fn implementation(model: &dyn Model, plans: &[Plan]) -> Result<String> {
+    let batch = windows_batch(&[&[0, 0, 0]], 2);
+    let hidden = model.hidden(&batch, &model.ready(plans, 2)?, Pass::Evaluate)?;
+    Ok(hidden.implementation.to_string())
+}

@@ -1,0 +1,172 @@
+//! What two devices are compared at: sizes, plans, windows, and distances.
+
+use farspan::model::{Decoder, Shape};
+use farspan_attention::plan::{Geometry, Plan};
+use farspan_attention::{Device, Tensor};
+use farspan_datasets::{Batch, rng::Stream};
+use farspan_pe::{AnyScheme, Len, PlanError, Registry};
+use serde_json::json;
+
+/// What the tests run at.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    pub shape: Shape,
+    /// Windows of a batch.
+    pub rows: usize,
+    /// Tokens of a window.
+    pub len: usize,
+    pub seed: u64,
+}
+
+/// Two query heads to a key/value head, odd lengths past the trained one; with `FARSPAN_SEED` other sizes, drawn from it.
+pub fn sizes() -> Sizes {
+    let Ok(seed) = std::env::var("FARSPAN_SEED") else {
+        return Sizes {
+            shape: shape(2, [4, 2, 16], 16),
+            rows: 2,
+            len: 37,
+            seed: 1,
+        };
+    };
+    let seed: u64 = seed.parse().expect("FARSPAN_SEED is a whole number");
+    let mut stream = Stream::new(seed, "tests/wgpu/sizes");
+    let mut one_of = |from: &[usize]| from[(stream.uniform() * from.len() as f64) as usize];
+    let kv_heads = one_of(&[1, 2, 3]);
+    let heads = kv_heads * one_of(&[1, 2, 3]);
+    let head_dim = one_of(&[8, 16, 24]);
+    Sizes {
+        shape: shape(
+            one_of(&[1, 2, 3]),
+            [heads, kv_heads, head_dim],
+            one_of(&[11, 16, 24]),
+        ),
+        rows: one_of(&[1, 2, 3]),
+        len: one_of(&[13, 29, 37, 65, 71]),
+        seed,
+    }
+}
+
+pub fn shape(
+    layers: usize,
+    [heads, kv_heads, head_dim]: [usize; 3],
+    trained_length: usize,
+) -> Shape {
+    Shape {
+        geometry: Geometry {
+            layers,
+            width: heads * head_dim,
+            heads,
+            kv_heads,
+            head_dim,
+            trained_length,
+        },
+        hidden: 40,
+        vocab: VOCAB,
+    }
+}
+
+pub const VOCAB: usize = 23;
+
+/// Largest distance between gradients, relative to their norm.
+pub const GRADIENTS: f64 = 1e-4;
+
+pub fn adapter() -> Device {
+    Device::open("wgpu").unwrap_or_else(|e| {
+        panic!(
+            "{e}\nThese tests need an adapter of Vulkan, Metal or DirectX 12; a software one does: on Debian and Ubuntu \
+             `apt-get install mesa-vulkan-drivers`. FARSPAN_NO_GPU=1 ./test.sh leaves them out."
+        )
+    })
+}
+
+/// Every scheme as it comes.
+pub fn schemes() -> Vec<(&'static str, Box<dyn AnyScheme>)> {
+    let registry = Registry::builtin();
+    let parsed = registry.entries().iter().map(|entry| {
+        let scheme = entry.parse(json!({}));
+        (
+            entry.id,
+            scheme.unwrap_or_else(|e| panic!("{}: {e}", entry.id)),
+        )
+    });
+    parsed.collect()
+}
+
+/// The plans of all layers for windows of `length` tokens, or of as many as the scheme serves. `None` if sizes were drawn
+/// that the scheme refuses.
+pub fn plans(
+    id: &str,
+    scheme: &dyn AnyScheme,
+    model: &Geometry,
+    length: usize,
+) -> Option<(Vec<Plan>, usize)> {
+    match scheme.layer_plans(model, Len(length)) {
+        Ok(plans) => Some((plans, length)),
+        Err(PlanError::NotServed { limit, .. }) => {
+            let plans = scheme.layer_plans(model, Len(limit));
+            Some((plans.unwrap_or_else(|e| panic!("{id}: {e}")), limit))
+        }
+        Err(PlanError::Model { .. }) => None,
+        Err(e) => panic!("{id}: {e}"),
+    }
+}
+
+/// Windows of a pattern that can be learned, at positions as the scheme draws them.
+pub fn batch(
+    scheme: &dyn AnyScheme,
+    model: &Geometry,
+    (rows, len): (usize, usize),
+    seed: u64,
+) -> Batch {
+    let mut stream = Stream::new(seed, "tests/wgpu");
+    let mut uniform = || stream.uniform();
+    let recipe = scheme.recipe(model).expect("a recipe");
+    let sampler = recipe.positions.filter(|x| x.check_length(len).is_ok());
+    let mut batch = Batch {
+        tokens: Vec::new(),
+        targets: Vec::new(),
+        weights: Vec::new(),
+        positions: sampler.map(|_| Vec::new()),
+        rows,
+        len,
+    };
+    for _ in 0..rows {
+        let start = (uniform() * VOCAB as f64) as usize;
+        let token = |t: usize| ((start + 5 * t + t / 3) % VOCAB) as u32;
+        batch.tokens.extend((0..len).map(token));
+        batch.targets.extend((1..=len).map(token));
+        // Some tokens are not scored.
+        batch
+            .weights
+            .extend((0..len).map(|t| f32::from(t % 5 != 1)));
+        if let (Some(all), Some(sampler)) = (&mut batch.positions, sampler) {
+            let text = sampler.text(len).max(len);
+            all.extend(sampler.draw(len, text, &mut uniform).positions);
+        }
+    }
+    batch
+}
+
+pub fn decoder(shape: Shape, plans: &[Plan], device: &Device) -> Decoder {
+    let mut decoder = Decoder::new(shape, plans, 3, None, device).expect("a decoder");
+    // Places by segments close at a full stop.
+    let text = |id: usize| if id.is_multiple_of(7) { "." } else { "a" };
+    decoder.set_texts((0..VOCAB).map(|id| text(id).to_string()).collect());
+    decoder
+}
+
+pub fn flat(tensor: &Tensor) -> Vec<f64> {
+    let values = tensor.to_flat::<f32>().expect("f32 values");
+    values.into_iter().map(f64::from).collect()
+}
+
+pub fn norm(values: &[f64]) -> f64 {
+    values.iter().map(|x| x * x).sum::<f64>().sqrt()
+}
+
+/// ‖x − y‖
+pub fn distance(x: &[f64], y: &[f64]) -> f64 {
+    assert_eq!(x.len(), y.len());
+    let difference: Vec<f64> = x.iter().zip(y).map(|(x, y)| x - y).collect();
+    norm(&difference)
+}
