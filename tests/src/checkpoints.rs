@@ -35,7 +35,7 @@ pub struct Place {
 }
 
 impl Place {
-    pub fn with_golden_model() -> Place {
+    pub fn make() -> Place {
         let folder = TempDir::new().expect("a folder");
         let from = golden("llama-default");
         let model = folder.path().join("model");

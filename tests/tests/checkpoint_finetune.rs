@@ -12,7 +12,7 @@ use farspan_pe::Len;
 
 #[test]
 fn finetune_saves_a_checkpoint_that_loads_and_has_learned() {
-    let place = Place::with_golden_model();
+    let place = Place::make();
     let (code, text) = place.run(&[
         "finetune",
         "--model",
@@ -92,7 +92,7 @@ impl Batches for Same {
 
 #[test]
 fn accumulated_gradients_of_equal_batches_are_those_of_one() {
-    let place = Place::with_golden_model();
+    let place = Place::make();
     let mut stream = Stream::new(2, "batch");
     let mut ids = || (0..64).map(|_| stream.below(64) as u32).collect();
     let batch = Batch {

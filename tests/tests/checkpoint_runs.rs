@@ -39,7 +39,7 @@ trials = 2
 
 #[test]
 fn a_grid_of_schemes_and_recipes_shares_the_weights_of_the_checkpoint() {
-    let place = Place::with_golden_model();
+    let place = Place::make();
     std::fs::write(place.path("extend.toml"), CONFIG).expect("a file");
     let (code, text) = place.run(&["run", "extend.toml", "--out", "out"]);
     assert_eq!(code, 0, "{text}");
@@ -122,7 +122,7 @@ fn a_grid_of_schemes_and_recipes_shares_the_weights_of_the_checkpoint() {
 
 #[test]
 fn several_checkpoints_are_a_sweep() {
-    let place = Place::with_golden_model();
+    let place = Place::make();
     let other = place.path("other");
     std::fs::create_dir(&other).expect("a folder");
     for file in ["config.json", "tokenizer.json", "model.safetensors"] {
@@ -212,7 +212,7 @@ fn base_is_what_eval_measures(place: &Place, base: &CellRecord) {
 
 #[test]
 fn what_a_config_says_of_a_checkpoint_is_checked() {
-    let place = Place::with_golden_model();
+    let place = Place::make();
     let cases = [
         (
             "model.checkpoint = \"nowhere/at-all/ever\"",
