@@ -93,7 +93,7 @@ impl Products {
         2.0 * (self.rows * self.inner * self.out) as f64
     }
 
-    /// Computes one, on all threads, as [`linear`](crate::ops::linear) does.
+    /// Computes one, on all threads, as [`ops::linear`](fn@crate::ops::linear) does.
     pub fn run(&self, product: Product) {
         let x = View::rows(&self.x, self.rows, self.inner);
         let dy = View::rows(&self.dy, self.rows, self.out);

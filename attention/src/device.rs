@@ -213,6 +213,15 @@ impl Device {
         &self.note
     }
 
+    /// What computes, for the record: the device, and on wgpu the adapter with its driver.
+    pub fn described(&self) -> String {
+        match &self.place {
+            Place::Candle(_) => self.spec.to_string(),
+            #[cfg(feature = "wgpu")]
+            Place::Wgpu(context) => format!("{}: {}", self.spec, context.describe()),
+        }
+    }
+
     /// Whether this is the processor.
     pub fn is_cpu(&self) -> bool {
         self.spec == DeviceSpec::Cpu

@@ -188,7 +188,7 @@ pub struct PasskeyRecord {
 /// What ran it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EngineRecord {
-    /// `cpu`, `cuda:0`, …
+    /// `cpu`, `cuda:0`, …; on wgpu with the adapter and its driver.
     pub device: String,
     /// Attention implementation used in training and evaluation (`composed`, `fused-cpu`, …).
     pub attention: String,

@@ -101,7 +101,7 @@ impl Running<'_> {
             learned: learned(model)?,
             search: None,
             engine: EngineRecord {
-                device: config.device.clone(),
+                device: model.device().described(),
                 attention: finished.implementation.clone(),
                 version: machine::version().to_string(),
             },
