@@ -37,6 +37,8 @@ peak() { # pass, length: one call of each scheme in a process of its own
     done
 }
 
+# No peer: nothing of it is left to take a core.
+run "Matrix products of a training step" products --repeats 9
 # What each scheme costs beside NoPE; no peer, so that nothing else warms the machine.
 run "Schemes, forward" attention --length 8192 --repeats 5 --pass forward --no-memory \
     -s nope,rope,alibi,t5,kerple,fire,rerope,self-extend
