@@ -1,19 +1,19 @@
 //! `explain`: a scheme at given settings, in words and numbers.
 
 mod device;
+mod text;
 
-use super::table::{Table, number, wrap};
 use super::{Ended, Failure, json, print, tell};
 use crate::config::{self, LONGEST};
 use clap::Args;
 use device::{OnDevice, Place};
 use farspan_attention::Device;
 use farspan_attention::plan::Geometry;
-use farspan_pe::{Bias, Explanation, Len, Registry, RotationReach, Served, explain};
+use farspan_pe::{Explanation, Len, Registry, explain};
 use farspan_reports::figure::{Rasteriser, Theme, scores as figure};
 use serde::Serialize;
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use text::text;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -85,9 +85,6 @@ struct Told<'a> {
 
 /// No size of a model is larger.
 const LARGEST_SIZE: usize = 1 << 16;
-/// Width of running text.
-const WIDTH: usize = 96;
-
 impl Explain {
     pub(super) fn run(&self, registry: &Registry) -> Ended {
         let settings = config::settings(&self.settings).map_err(Failure::usage)?;
@@ -233,254 +230,6 @@ fn before(last: usize) -> Vec<usize> {
     positions.sort_unstable();
     positions.dedup();
     positions
-}
-
-fn text(e: &Explanation) -> String {
-    let mut out = String::new();
-    let mut line = |text: &str| {
-        let _ = writeln!(out, "{text}");
-    };
-    let doubt = if e.experimental {
-        ", formula not confirmed"
-    } else {
-        ""
-    };
-    line(&format!(
-        "{} ({}, {} family{doubt})",
-        e.title, e.id, e.family
-    ));
-    line(&e.paper);
-    wrap(&e.idea, WIDTH).iter().for_each(|text| line(text));
-    line(&format!("Needs {}.", e.needs));
-    line("\nFormula");
-    e.formula
-        .text
-        .lines()
-        .for_each(|text| line(&format!("  {text}")));
-    line("\nSettings");
-    line(settings(e).trim_end());
-    let m = &e.model;
-    line(&format!(
-        "\nWith {} layer(s) of {} heads of {} channels, width {}, trained at {} tokens, {} positions in use:",
-        m.layers, m.heads, m.head_dim, m.width, m.trained_length, e.length
-    ));
-    for turn in 0..e.inv_freq.len() {
-        line(&format!("\n{}", frequencies(e, turn).trim_end()));
-    }
-    if !e.inv_freq.is_empty() {
-        line(&format!(
-            "\nScale\n  cos and sin × {}, so scores × {}",
-            number(e.attention_scale),
-            number(e.score_scale)
-        ));
-    }
-    if let Some(embedding) = &e.embedding {
-        line(&format!("\nAdded to the embeddings\n  {}", embedding.text));
-    }
-    if !e.params.is_empty() {
-        line("\nParameters");
-        line(params(e).trim_end());
-    }
-    if let Some(bias) = &e.bias {
-        line(&format!("\n{}", biases(bias).trim_end()));
-    }
-    line("\nCost");
-    wrap(&e.cost.text, WIDTH - 2)
-        .iter()
-        .for_each(|text| line(&format!("  {text}")));
-    if let Some(rotation) = &e.rotation {
-        line("\nHow far the rotation carries");
-        reach(e, rotation)
-            .iter()
-            .for_each(|text| line(&format!("  {text}")));
-    }
-    line("\nRuns with");
-    line(served(&e.implementations).trim_end());
-    line("\nRuns on");
-    line(served(&e.devices).trim_end());
-    line(&format!("\nPlan {}", e.plan_hash));
-    out
-}
-
-/// What theory says of a rotation.
-fn reach(e: &Explanation, rotation: &RotationReach) -> Vec<String> {
-    let mut lines = Vec::new();
-    let negative = match rotation.first_negative_distance {
-        Some(distance) => format!(
-            "from distance {distance} on, a key like the query may stand out less than others"
-        ),
-        None => format!(
-            "a key like the query stands out at all distances below {}",
-            e.length
-        ),
-    };
-    lines.push(format!("{negative} (arXiv 2405.14591)"));
-    if let Some(base) = rotation.smallest_base {
-        lines.push(format!(
-            "smallest base for which that holds up to {} tokens: about {base:.0}",
-            e.length
-        ));
-    }
-    lines.push(format!(
-        "{} of {} turned channels make a full turn within the trained length (critical dimension, arXiv 2310.05209)",
-        rotation.critical_dim,
-        2 * e.inv_freq.first().map_or(0, Vec::len)
-    ));
-    lines
-}
-
-fn served(list: &[Served]) -> String {
-    let mut table = Table::new(&["", "", ""]).indented(2);
-    for entry in list {
-        let runs = if entry.runs { "yes" } else { "no" };
-        table.row([entry.name.to_string(), runs.to_string(), entry.why.clone()]);
-    }
-    table.text()
-}
-
-fn settings(e: &Explanation) -> String {
-    if e.setting_docs.is_empty() {
-        return "  none".into();
-    }
-    let mut table = Table::new(&["key", "value", "what"]).indented(2);
-    for setting in &e.setting_docs {
-        let value = match &setting.value {
-            serde_json::Value::Null => "not set".to_string(),
-            value => value.to_string(),
-        };
-        let default = match &setting.default {
-            serde_json::Value::Null => String::new(),
-            default => format!("; default {default}"),
-        };
-        let what = format!("{} ({}{default})", setting.doc, setting.rule);
-        table.row([setting.key.clone(), value, what]);
-    }
-    table.text()
-}
-
-/// The frequencies of one turn: the first and last pairs, and where a pair no longer turns once.
-fn frequencies(e: &Explanation, turn: usize) -> String {
-    let (inv_freq, turns) = (&e.inv_freq[turn], &e.turns_in_trained_length[turn]);
-    let pairs = inv_freq.len();
-    let slow = turns.iter().filter(|&&t| t < 1.0).count();
-    let boundary = turns.iter().position(|&t| t < 1.0);
-    let mut rows: Vec<usize> = (0..pairs.min(3))
-        .chain(pairs.saturating_sub(3)..pairs)
-        .collect();
-    rows.extend(boundary.into_iter().flat_map(|i| [i.saturating_sub(1), i]));
-    rows.sort_unstable();
-    rows.dedup();
-    let several = e.inv_freq.len() > 1;
-    let title = if several {
-        format!("Frequencies of turn {turn}")
-    } else {
-        "Frequencies".to_string()
-    };
-    let position = &e.positions[turn];
-    let place = match (position.query.as_slice(), position.key.as_slice()) {
-        ([q], [k]) => format!("positions {q} and {k}"),
-        (q, k) => format!(
-            "positions per {} ({}) and per {} ({})",
-            position.query_axis,
-            q.len(),
-            position.key_axis,
-            k.len()
-        ),
-    };
-    let mut table =
-        Table::new(&[">pair", ">inv_freq", ">wavelength", ">turns when trained"]).indented(2);
-    let mut last = None;
-    for i in rows {
-        if last.is_some_and(|last: usize| i > last + 1) {
-            table.row(["…", "", "", ""]);
-        }
-        last = Some(i);
-        let wavelength = number(e.wavelengths[turn][i]);
-        table.row([
-            i.to_string(),
-            number(inv_freq[i]),
-            wavelength,
-            number(turns[i]),
-        ]);
-    }
-    format!(
-        "{title} ({pairs} pairs, {place}; wavelengths in tokens)\n{}  {slow} of {pairs} pairs turn less than once \
-         within the trained length\n",
-        table.text()
-    )
-}
-
-fn params(e: &Explanation) -> String {
-    let mut table = Table::new(&["name", "shape", "", "values"]).indented(2);
-    for param in &e.params {
-        let kind = match (param.learned, param.per_layer) {
-            (false, _) => "constant",
-            (true, false) => "learned, shared by layers",
-            (true, true) => "learned, one per layer",
-        };
-        let few = |values: &[f64]| {
-            values
-                .iter()
-                .map(|&x| number(x))
-                .collect::<Vec<_>>()
-                .join(" ")
-        };
-        let values = match &param.values {
-            Some(values) if values.len() <= 16 => few(values),
-            Some(values) => format!("{} … ({} in all)", few(&values[..8]), values.len()),
-            None => param.text.clone(),
-        };
-        table.row([
-            param.name.clone(),
-            format!("{:?}", param.shape),
-            kind.into(),
-            values,
-        ]);
-    }
-    table.text()
-}
-
-/// What is added to the score, by distance where one query is shown.
-fn biases(bias: &Bias) -> String {
-    let mut out = format!("Added to scores ({})\n", bias.note);
-    for (i, query) in bias.queries.iter().enumerate() {
-        let keys: Vec<(usize, usize)> = bias
-            .keys
-            .iter()
-            .copied()
-            .enumerate()
-            .filter(|(_, key)| key <= query)
-            .rev()
-            .collect();
-        let titles: Vec<String> = keys
-            .iter()
-            .map(|(_, key)| format!(">{}", query - key))
-            .collect();
-        let mut columns = vec!["head"];
-        columns.extend(titles.iter().map(String::as_str));
-        let mut table = Table::new(&columns).indented(2);
-        for (head, rows) in bias.values.iter().enumerate() {
-            let cell = |&(j, _): &(usize, usize)| rows[i][j].map_or("hidden".to_string(), short);
-            table.row(std::iter::once(head.to_string()).chain(keys.iter().map(cell)));
-        }
-        out.push_str(&format!(
-            "  query {query}; columns are distances to the key\n{}",
-            table.text()
-        ));
-    }
-    out
-}
-
-/// Four significant digits: there are many columns.
-fn short(x: f64) -> String {
-    match x.abs() {
-        _ if x == 0.0 => "0".into(),
-        a if !(1e-3..1e4).contains(&a) => format!("{x:.1e}"),
-        a => format!(
-            "{x:.*}",
-            (3 - a.log10().floor() as i32).clamp(0, 4) as usize
-        ),
-    }
 }
 
 #[cfg(test)]
