@@ -1,10 +1,11 @@
 //! `logits`: what a checkpoint computes for given token ids, for comparison with other programs.
 
-use super::pretrained::Source;
+use super::pretrained::{Source, notes, tell_notes};
 use super::{Ended, Failure};
 use crate::Error;
 use crate::checkpoint::config::Positional;
 use crate::checkpoint::save;
+use crate::checkpoint::text::utf8;
 use crate::model::Values;
 use clap::Args;
 use farspan_pe::Registry;
@@ -35,12 +36,16 @@ struct Meta<'a> {
     scheme: &'a str,
     settings: serde_json::Value,
     tokens: usize,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    notes: &'a [String],
 }
 
 impl Logits {
     pub(super) fn run(&self, registry: &Registry) -> Ended {
         let ids = read_ids(&self.ids)?;
         let model = self.source.open(registry, self.scheme.as_ref())?;
+        let notes = notes(&model.architecture, model.scheme.as_ref());
+        tell_notes(&notes);
         let mut logits = Vec::with_capacity(ids.len() * model.architecture.vocab);
         model.run(&ids, self.source.chunk, |_, hidden| {
             logits.extend(model.logits(hidden)?.to_flat::<f32>()?);
@@ -52,6 +57,7 @@ impl Logits {
             scheme: model.scheme.id(),
             settings: model.scheme.settings(),
             tokens: ids.len(),
+            notes: &notes,
         };
         save(&self.out, &values, &meta)?;
         Ok(0)
@@ -60,8 +66,7 @@ impl Logits {
 
 /// Token ids of a file: a JSON list, or numbers between white space.
 fn read_ids(path: &Path) -> Result<Vec<u32>, Failure> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| Error::io(format!("reading {}", path.display()), e))?;
+    let text = utf8(path)?;
     let listed = match text.trim_start().starts_with('[') {
         true => serde_json::from_str(&text).map_err(|e| e.to_string()),
         false => text
