@@ -113,14 +113,7 @@ fn what_cannot_be_done_as_asked_is_refused() {
             2,
             "given twice",
         ),
-        (
-            &["validate", "x.toml", "seeds=[1]"],
-            "seeds=[2]",
-            2,
-            "by an argument before",
-        ),
     ] {
-        std::fs::write(place.path("x.toml"), "[schemes.a.rope]\n").expect("a file");
         let args: Vec<&str> = start
             .iter()
             .copied()
