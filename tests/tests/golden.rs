@@ -5,6 +5,8 @@
 mod bias;
 #[path = "golden/blocks.rs"]
 mod blocks;
+#[path = "golden/cells.rs"]
+mod cells;
 #[path = "golden/content.rs"]
 mod content;
 #[path = "golden/contextual.rs"]
