@@ -241,6 +241,7 @@ pub fn run(options: &Options) -> LoadedRun {
         version: "0.1.0".into(),
         machine: "an imagined machine with 2 cores".into(),
         passkey_threshold: 0.8,
+        margin: RunPlan::default_margin(),
         confidence: 0.95,
         reference: options.only.is_none().then(|| "rope".to_string()),
         cells: cells

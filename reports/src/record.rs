@@ -346,12 +346,23 @@ pub struct RunPlan {
     pub machine: String,
     /// Passkey accuracy at or above which a length counts as served.
     pub passkey_threshold: f64,
+    /// Rise of the loss over the trained length, in nats per token, below which a length counts as served.
+    #[serde(default = "RunPlan::default_margin")]
+    pub margin: f64,
     /// Confidence of every interval (0.95).
     pub confidence: f64,
     /// The scheme every other is compared with (config name), if it was declared.
     pub reference: Option<String>,
     /// The cells, in the order of the page.
     pub cells: Vec<PlannedCell>,
+}
+
+impl RunPlan {
+    /// The margin of a run that does not name one: a twentieth of a nat is five percent of perplexity.
+    #[must_use]
+    pub fn default_margin() -> f64 {
+        0.05
+    }
 }
 
 /// One cell of the plan.

@@ -33,6 +33,7 @@ pub use types::*;
 use crate::{Error, Result};
 use farspan_attention::DeviceSpec;
 use farspan_pe::Registry;
+use farspan_reports::record::RunPlan;
 use problem::{Problems, Source, join};
 use schemes::Ready;
 use serde::Deserialize;
@@ -45,11 +46,12 @@ use tree::{Mark, Node};
 pub const MANY_CELLS: usize = 1000;
 
 /// Keys of a config, in the order in which they are documented.
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "name",
     "seeds",
     "reference",
     "confidence",
+    "margin",
     "device",
     "task",
     "data",
@@ -162,6 +164,7 @@ struct Top {
     seeds: Vec<u64>,
     reference: Option<String>,
     confidence: f64,
+    margin: f64,
     device: String,
 }
 
@@ -172,6 +175,7 @@ impl Default for Top {
             seeds: vec![0],
             reference: None,
             confidence: 0.95,
+            margin: RunPlan::default_margin(),
             device: "cpu".into(),
         }
     }
@@ -214,6 +218,7 @@ impl Reader<'_> {
             seeds: top.seeds,
             reference: top.reference,
             confidence: top.confidence,
+            margin: top.margin,
             device: top.device,
             schemes: schemes.into_iter().map(|scheme| scheme.config).collect(),
             studies,
@@ -242,7 +247,7 @@ impl Reader<'_> {
 
     fn top(&mut self, root: &Node) -> Option<Top> {
         let mut node = Node::empty(Mark::Default);
-        for key in &KEYS[..5] {
+        for key in &KEYS[..6] {
             if let Some(value) = root.get(key) {
                 node.push(key, value.clone());
             }
@@ -279,6 +284,12 @@ impl Reader<'_> {
             "a fraction above 0, below 1",
             confidence.to_string(),
             fraction,
+        );
+        rule(
+            "margin",
+            "a finite number of nats above 0",
+            top.margin.to_string(),
+            top.margin > 0.0 && top.margin.is_finite(),
         );
         let device = top.device.parse::<DeviceSpec>();
         let forms = "auto, cpu, cuda[:i], metal[:i] or wgpu[:i]";

@@ -48,6 +48,7 @@ pub fn plan(run: &Run, registry: &Registry) -> Result<RunPlan> {
         version: machine::version().to_string(),
         machine: machine::machine(),
         passkey_threshold: threshold,
+        margin: run.margin,
         confidence: run.confidence,
         reference: run.reference.clone(),
         cells,
