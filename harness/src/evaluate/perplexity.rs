@@ -241,8 +241,8 @@ mod tests {
     /// Every length scores the same tokens, also where neither it nor its stride divides the span.
     #[test]
     fn every_target_is_scored_once_at_every_length() {
-        let span = 1536;
-        for length in [1, 5, 96, 512, 1000, 1024, 1535, 1536] {
+        let span = 1536_usize;
+        for length in [1_usize, 5, 96, 512, 1000, 1024, 1535, 1536] {
             for stride in [
                 length,
                 length.div_ceil(2),
