@@ -23,6 +23,8 @@ mod remaps;
 mod rotary;
 #[path = "golden/rotation.rs"]
 mod rotation;
+#[path = "golden/stacks.rs"]
+mod stacks;
 #[path = "golden/tensors.rs"]
 mod tensors;
 #[path = "golden/turning.rs"]

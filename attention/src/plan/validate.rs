@@ -8,12 +8,18 @@ use crate::hook::Stage;
 use crate::{Error, Result};
 use turns::check_turn;
 
-const NAME_RULE: &str = "a name has letters, digits, `_` and `.`, and starts with no digit";
+const NAME_RULE: &str =
+    "a name has at most 64 letters, digits, `_` and `.`, and starts with no digit";
 
 impl Plan {
     /// Whether the layer's own input must be given to attention.
     pub fn reads_input(&self) -> bool {
         !self.tokens.is_empty() || self.hooks.iter().any(|hook| hook.reads_input())
+    }
+
+    /// Whether attention must be given what the feed-forward part of the layer before added.
+    pub fn reads_feed_forward(&self) -> bool {
+        self.hooks.iter().any(|hook| hook.reads_feed_forward())
     }
 
     /// Whether the plan is whole and fits `geometry`. Implementations may rely on everything checked here.
