@@ -1,11 +1,13 @@
 //! Checks that a plan is whole and fits a model, so that nothing fails later in the middle of a run.
 
+mod sizes;
 mod turns;
 
 use super::{Embed, Geometry, Init, ParamSpec, Plan};
 use crate::expr::{Expr, is_name};
 use crate::hook::Stage;
 use crate::{Error, Result};
+use sizes::check_sizes;
 use turns::check_turn;
 
 const NAME_RULE: &str =
@@ -25,6 +27,8 @@ impl Plan {
     /// Whether the plan is whole and fits `geometry`. Implementations may rely on everything checked here.
     pub fn validate(&self, geometry: &Geometry) -> Result<()> {
         check_geometry(geometry)?;
+        // Before anything walks through them.
+        check_sizes(self)?;
         for (i, spec) in self.params.iter().enumerate() {
             check_param(spec)?;
             if self.params[..i].iter().any(|other| other.name == spec.name) {
