@@ -23,6 +23,8 @@ mod remaps;
 mod rotary;
 #[path = "golden/rotation.rs"]
 mod rotation;
+#[path = "golden/settings.rs"]
+mod settings;
 #[path = "golden/stacks.rs"]
 mod stacks;
 #[path = "golden/tensors.rs"]
