@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+pub use crate::composed::rows_per_block;
 pub use crate::mask::Mask;
 pub use half::Half;
 
