@@ -150,6 +150,23 @@ pub enum DataError {
         /// What happened.
         reason: String,
     },
+    /// A token that a model has no embedding for.
+    #[error(
+        "{place}: token {token:?} has id {id} in {tokenizer}, and the model knows ids below {vocab}; use the model's own \
+         tokenizer, or text without that token"
+    )]
+    BeyondVocabulary {
+        /// Tokenizer, in words.
+        tokenizer: String,
+        /// The token as the tokenizer spells it.
+        token: String,
+        /// Its id.
+        id: u32,
+        /// Embeddings of the model.
+        vocab: usize,
+        /// Document or part in which it occurs.
+        place: String,
+    },
     /// The cache folder cannot be written.
     #[error("cache {}: cannot be written: {source}", path.display())]
     Cache {
