@@ -263,15 +263,6 @@ impl Reader<'_> {
         let letters =
             "1 to 80 letters, digits or . _ + - (it names a folder), not beginning with . or -";
         rule("name", letters, format!("{name:?}"), fine);
-        let seeds = &top.seeds;
-        rule(
-            "seeds",
-            "at least one seed",
-            "an empty list".into(),
-            !seeds.is_empty(),
-        );
-        let twice = (1..seeds.len()).any(|i| seeds[..i].contains(&seeds[i]));
-        rule("seeds", "different seeds", format!("{seeds:?}"), !twice);
         let confidence = top.confidence;
         let fraction = confidence > 0.0 && confidence < 1.0;
         rule(
@@ -299,6 +290,7 @@ impl Reader<'_> {
                 known,
             );
         }
+        studies::check_seeds(&top.seeds, root.get("seeds"), "seeds", problems);
         Some(top)
     }
 
@@ -322,6 +314,10 @@ impl Reader<'_> {
             .into_iter()
             .flat_map(Node::keys)
             .collect();
+        if let Some(seeds) = &study.seeds {
+            let path = join(&draft.path, "seeds");
+            studies::check_seeds(seeds, draft.merged.get("seeds"), &path, &mut self.problems);
+        }
         if let Some(wanted) = &study.schemes {
             studies::check_schemes(wanted, &draft, &names, &mut self.problems);
         }
@@ -395,14 +391,17 @@ impl Run {
             .filter(move |scheme| wanted(&scheme.name))
     }
 
+    /// The seeds of a study.
+    pub fn seeds_of<'a>(&'a self, study: &'a StudyConfig) -> &'a [u64] {
+        study.seeds.as_ref().unwrap_or(&self.seeds)
+    }
+
     /// Number of cells: every study, scheme and seed, and once more for every fine-tuning.
     pub fn cells(&self) -> usize {
         let stages = |scheme: &SchemeConfig| 1 + usize::from(scheme.finetune.is_some());
-        let per_seed: usize = self
-            .studies
-            .iter()
-            .map(|(_, study)| self.schemes_of(study).map(stages).sum::<usize>())
-            .sum();
-        per_seed * self.seeds.len()
+        let of = |study: &StudyConfig| {
+            self.schemes_of(study).map(stages).sum::<usize>() * self.seeds_of(study).len()
+        };
+        self.studies.iter().map(|(_, study)| of(study)).sum()
     }
 }

@@ -26,6 +26,7 @@ pub fn resolved_toml(run: &Run, origins: &Origins) -> String {
         text.header(&header);
         text.line("task", &json(&study.task), &join(&path, "task"));
         text.line("schemes", &json(&study.schemes), &join(&path, "schemes"));
+        text.line("seeds", &json(&study.seeds), &join(&path, "seeds"));
         let mut tables = vec![("model", json(&study.model)), ("train", json(&study.train))];
         match study.task {
             Task::Text => tables.push(("data", json(&study.data))),

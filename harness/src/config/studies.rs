@@ -55,6 +55,10 @@ pub(super) fn drafts(root: &Node, problems: &mut Problems) -> Vec<Draft> {
                 shared.push(key, table.clone());
             }
         }
+        // Seeds of the command line win over a study's own.
+        if let (Some(_), Some(seeds)) = (own.get("seeds"), root.get("seeds")) {
+            shared.push("seeds", seeds.clone());
+        }
         give_way(&mut shared, own);
         let merged = shared.merged(own);
         if let Some(task) = task(&merged, &path, problems) {
@@ -204,6 +208,18 @@ fn arguments(node: &Node, path: &str) -> Vec<(String, Mark)> {
             .collect(),
         _ if matches!(node.at, Mark::Argument(_)) => vec![(path.to_string(), node.at.clone())],
         _ => Vec::new(),
+    }
+}
+
+/// A list of seeds: at least one, none twice. `node` is where it stands, if anywhere.
+pub(super) fn check_seeds(seeds: &[u64], node: Option<&Node>, path: &str, problems: &mut Problems) {
+    let at = node.map_or(&Mark::Default, |node| &node.at);
+    if seeds.is_empty() {
+        problems.add(at, path, "expected at least one seed, found an empty list");
+    }
+    if (1..seeds.len()).any(|i| seeds[..i].contains(&seeds[i])) {
+        let what = format!("expected different seeds, found {seeds:?}");
+        problems.add(at, path, what);
     }
 }
 

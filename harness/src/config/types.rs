@@ -301,6 +301,9 @@ pub struct StudyConfig {
     /// Names of the schemes of this study. Default: all of the run's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schemes: Option<Vec<String>>,
+    /// Seeds of this study. Default: the run's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seeds: Option<Vec<u64>>,
     /// Text (task `text`).
     #[serde(default)]
     pub data: DataConfig,

@@ -117,7 +117,7 @@ impl<'a> Planner<'a> {
     fn cells(&self, schemes: &[&SchemeConfig], registry: &Registry) -> Result<Vec<PlannedCell>> {
         let mut ids = BTreeMap::new();
         let mut cells = Vec::new();
-        for &seed in &self.run.seeds {
+        for &seed in self.run.seeds_of(self.study) {
             // Bases first: an extension names the identity of its base.
             for scheme in schemes.iter().filter(|s| s.base.is_none()) {
                 let cell = self.cell(scheme, Stage::Trained, seed, None, registry)?;
