@@ -105,6 +105,17 @@ pub enum DataError {
         /// What to do.
         hint: &'static str,
     },
+    /// More documents than are held at a time.
+    #[error(
+        "{}: expected at most {limit} documents in all, found more; join short ones, read a part (data.max_bytes), or \
+         leave out the shortest (data.min_document_bytes)", path.display()
+    )]
+    TooMany {
+        /// File that has one too many.
+        path: PathBuf,
+        /// The cap.
+        limit: usize,
+    },
     /// A package archive of the `cargo` corpus that is not on this machine.
     #[error(
         "corpus \"cargo\": expected {name}-{version}.crate with sha256 {sha256} in {}, found {found}; \

@@ -97,6 +97,22 @@ pub fn read_text(path: &Path, what: &'static str, most: u64) -> Result<String, D
     })
 }
 
+/// A foreign text as messages quote it: whole if it is short, else its two ends.
+pub fn excerpt(text: &str) -> String {
+    ends(text, 200)
+}
+
+/// The two ends of a text that has more than `most` characters.
+pub fn ends(text: &str, most: usize) -> String {
+    let left_out = text.chars().count().saturating_sub(most);
+    if left_out == 0 {
+        return text.to_string();
+    }
+    let start: String = text.chars().take(most / 2).collect();
+    let end: String = text.chars().skip(most / 2 + left_out).collect();
+    format!("{start} … ({left_out} characters) … {end}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Bytes of a match: half a line of source, eight words of prose.
 pub(crate) const WINDOW: usize = 48;
+/// Bytes of text that are measured faster than a file is written.
+const SMALL: usize = 1 << 20;
 /// Bits of the filter for each held-out window: one training window in sixteen passes it by chance.
 const FILTER_BITS: usize = 16;
 /// Multiplier of the rolling hash, and of its last mixing: odd, with bits all over.
@@ -90,12 +92,22 @@ pub(crate) fn leave_out(split: &mut Split, limit: f64, cache: &Path) -> Result<S
     Ok(words)
 }
 
-/// [`measure`], kept in the folder of things that can be made again.
+/// [`measure`], for much text kept in the folder of things that can be made again.
 pub(crate) fn measured(
     held: &[&[Document]],
     train: &[Document],
     folder: &Path,
 ) -> Result<Vec<Overlap>, DataError> {
+    let bytes: usize = held
+        .iter()
+        .chain([&train])
+        .copied()
+        .flatten()
+        .map(|d| d.text.len())
+        .sum();
+    if bytes < SMALL {
+        return Ok(measure(held, train));
+    }
     let mut hasher = blake3::Hasher::new_derive_key("farspan 2026 overlap v1");
     for part in held.iter().chain([&train]) {
         hasher.update(&(part.len() as u64).to_le_bytes());

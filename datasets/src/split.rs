@@ -141,6 +141,16 @@ fn deal(sizes: &[usize], validation: f64, test: f64, stream: &mut Stream) -> Dea
     Deal { places, miss }
 }
 
+/// Where a text is cut that should be cut at a byte: behind the end of a line that is near before it, or else behind a
+/// blank, so that no word is cut and no piece begins with the blank that belongs to the word before.
+fn seam(text: &str, at: usize, near: usize) -> usize {
+    let at = text.floor_char_boundary(at);
+    let near = &text.as_bytes()[at.saturating_sub(near)..at];
+    let back = |is_seam: fn(&u8) -> bool| near.iter().rev().position(is_seam);
+    let back = back(|byte| *byte == b'\n').or_else(|| back(u8::is_ascii_whitespace));
+    at - back.unwrap_or(0)
+}
+
 fn cut(documents: Vec<Document>, validation: f64, test: f64) -> Split {
     let mut parts = Split {
         train: vec![],
@@ -149,7 +159,9 @@ fn cut(documents: Vec<Document>, validation: f64, test: f64) -> Split {
         whole: Whole::Nothing,
     };
     for Document { name, text, group } in documents {
-        let at = |fraction: f64| text.floor_char_boundary((text.len() as f64 * fraction) as usize);
+        // Near enough that the fractions stay what they are.
+        let near = (text.len() / 64).min(256);
+        let at = |fraction: f64| seam(&text, (text.len() as f64 * fraction) as usize, near);
         let (first, second) = (at(1.0 - validation - test), at(1.0 - test));
         for (part, piece) in [
             (&mut parts.train, &text[..first]),
@@ -275,6 +287,20 @@ mod tests {
         assert_eq!((6, 12), (parts.validation.len(), parts.test.len()));
         // Of three groups none is a tenth of the whole: documents are dealt.
         assert_eq!(Whole::Documents, split(grouped(3), 0.05, 0.10).whole);
+    }
+
+    #[test]
+    fn texts_are_cut_between_lines_or_words() {
+        let at = |text, at| seam(text, at, 10);
+        assert_eq!("one two\n".len(), at("one two\nthree four", 15));
+        assert_eq!("one two ".len(), at("one two three four", 11));
+        assert_eq!("one two ".len(), at("one two three four", 8));
+        assert_eq!(7, at("onetwothreefour", 7));
+        assert_eq!(1, at("aéé", 2));
+        assert_eq!(0, at("", 0));
+        assert_eq!(14, at("one two\nthree four", 15 + 3));
+        assert_eq!(21, at("one threefourfivesix seven", 25));
+        assert_eq!(18, at("one threefourfivesix seven", 18));
     }
 
     proptest! {

@@ -13,6 +13,9 @@ use std::path::Path;
 /// Text that is read without `data.max_bytes`.
 const DEFAULT_LIMIT: u64 = 1 << 30;
 
+/// Most documents that are held: each takes some hundred bytes beside its text.
+const MOST_DOCUMENTS: usize = 10_000_000;
+
 /// One text that is continuous in itself.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Document {
@@ -149,6 +152,12 @@ impl Gather {
         if !self.seen.insert(*blake3::hash(text.as_bytes()).as_bytes()) {
             self.copies += 1;
             return Ok(Flow::More);
+        }
+        if self.documents.len() == MOST_DOCUMENTS {
+            return Err(DataError::TooMany {
+                path: path.into(),
+                limit: MOST_DOCUMENTS,
+            });
         }
         if text.len() as u64 > self.room() {
             if !self.cut {
