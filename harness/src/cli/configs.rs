@@ -68,7 +68,10 @@ impl Validate {
         let run = &loaded.run;
         let path = self.config.config.display();
         let (studies, schemes) = (run.studies.len(), run.schemes.len());
-        let seeds = run.studies.iter().flat_map(|(_, study)| run.seeds_of(study));
+        let seeds = run
+            .studies
+            .iter()
+            .flat_map(|(_, study)| run.seeds_of(study));
         let seeds = seeds.collect::<BTreeSet<_>>().len();
         let cells = run.cells();
         tell(&format!(

@@ -98,17 +98,26 @@ fn a_config_is_merged_filtered_and_counted() {
 
 #[test]
 fn a_study_may_have_seeds_of_its_own() {
-    let text = GOOD.replace("task = \"passkey\"\n", "task = \"passkey\"\nseeds = [4, 5, 6]\n");
+    let text = GOOD.replace(
+        "task = \"passkey\"\n",
+        "task = \"passkey\"\nseeds = [4, 5, 6]\n",
+    );
     let of = |arguments: &[&str], name: &str| {
         let loaded = good(&text, arguments);
-        (loaded.run.seeds_of(study(&loaded, name)).to_vec(), loaded.run.cells())
+        (
+            loaded.run.seeds_of(study(&loaded, name)).to_vec(),
+            loaded.run.cells(),
+        )
     };
     // Four cells a seed: two seeds of language, three of retrieval.
     assert_eq!(of(&[], "language"), (vec![0, 1], 20));
     assert_eq!(of(&[], "retrieval"), (vec![4, 5, 6], 20));
     // The command line wins, for all or for one.
     assert_eq!(of(&["seeds=[9]"], "retrieval"), (vec![9], 8));
-    assert_eq!(of(&["studies.retrieval.seeds=[7]"], "retrieval"), (vec![7], 12));
+    assert_eq!(
+        of(&["studies.retrieval.seeds=[7]"], "retrieval"),
+        (vec![7], 12)
+    );
     let again = text.replace("[4, 5, 6]", "[4, 4]");
     assert_eq!(
         bad(&again, &[]),

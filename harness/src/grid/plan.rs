@@ -96,6 +96,7 @@ impl<'a> Planner<'a> {
         }
         let shape = study.model.resolve(source.vocab(), study.train.length)?;
         if let Source::Text(text) = &source {
+            text.check_vocab(shape.vocab)?;
             for scheme in schemes {
                 if let Some(search) = search(scheme, &shape, registry)? {
                     text.check_validation(search.length).map_err(|e| {
