@@ -313,6 +313,8 @@ fn cell(study: &str, trained: usize, sketch: &Sketch, seed: u64, options: &Optio
         parameters: 614_528,
         train_tokens: 1_638_400,
         flops: 6.0e12,
+        memory_bytes: 3.0e8,
+        disk_bytes: 2_458_112,
         config: json!({"study": study, "seed": seed}),
     };
     let status = |state, reason: Option<&str>| Status {

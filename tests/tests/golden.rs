@@ -25,6 +25,10 @@ mod remaps;
 mod rotary;
 #[path = "golden/rotation.rs"]
 mod rotation;
+#[path = "golden/settings.rs"]
+mod settings;
+#[path = "golden/stacks.rs"]
+mod stacks;
 #[path = "golden/tensors.rs"]
 mod tensors;
 #[path = "golden/turning.rs"]

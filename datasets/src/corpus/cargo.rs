@@ -3,7 +3,8 @@
 //!
 //! Which packages: the fixed list below. Which version: the one in the project's `Cargo.lock`, whose checksum each
 //! archive is held against, so that two machines read the same bytes. Which files: `.rs` and `.md` in UTF-8 that are
-//! not tables (see [`is_table`]), in the order of the list and then of their paths.
+//! not tables (see [`is_table`]), in the order of the list and then of their paths. Each package is a group: the files of
+//! one author about one matter are trained on together or not at all.
 
 use super::{Flow, Gather};
 use crate::error::DataError;
@@ -113,7 +114,8 @@ type Entry = (String, Vec<u8>);
 fn read_from(cache: &Path, packages: &[Locked], gather: &mut Gather) -> Result<(), DataError> {
     let registries = registries(cache);
     let unpacked = parallel::map(packages, |package| unpack(cache, &registries, package));
-    for entries in unpacked {
+    for (package, entries) in packages.iter().zip(unpacked) {
+        gather.begin_group(&package.name);
         for (name, bytes) in entries? {
             // Files that are no text are not a fault of the user's: they are fixtures of the packages.
             let Ok(text) = String::from_utf8(bytes) else {

@@ -2,12 +2,12 @@
 
 use super::{Flow, Gather};
 use crate::error::DataError;
+use crate::foreign;
 use parquet::basic::{LogicalType, Type};
 use parquet::column::reader::ColumnReader;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// Rows that are decoded at a time.
@@ -19,20 +19,11 @@ const MAX_GROUP: u64 = 1 << 30;
 pub(super) fn read(paths: &[PathBuf], column: &str, gather: &mut Gather) -> Result<(), DataError> {
     for path in paths {
         let limit = gather.room();
-        // The reader can panic on hostile files. It runs in a thread of its own, so that a panic ends there and this
-        // side, with all that it has gathered, stays whole.
-        let rows = std::thread::scope(|scope| {
-            scope
-                .spawn(|| read_rows(path, column, limit))
-                .join()
-                .unwrap_or_else(|_| {
-                    Err(broken(path, "a file that the reader cannot survive".into()))
-                })
-        })?;
+        let rows = foreign::guarded(|| read_rows(path, column, limit))
+            .map_err(|found| broken(path, found))??;
         for (number, row) in (1..).zip(rows) {
             let flow = match row {
-                // A null is a document without text.
-                None => gather.push(path, String::new(), String::new())?,
+                None => gather.missing(),
                 Some(bytes) => match String::from_utf8(bytes) {
                     Ok(text) => {
                         gather.push(path, format!("{} row {number}", path.display()), text)?
@@ -60,15 +51,8 @@ pub(super) fn read(paths: &[PathBuf], column: &str, gather: &mut Gather) -> Resu
 
 /// Values of the column in row order; null is none. Stops after the row that reaches `limit` bytes.
 fn read_rows(path: &Path, column: &str, limit: u64) -> Result<Vec<Option<Vec<u8>>>, DataError> {
-    let read_error = |source| DataError::Read {
-        path: path.into(),
-        source,
-    };
     let wrong = |e: ParquetError| broken(path, e.to_string());
-    if !path.metadata().map_err(read_error)?.is_file() {
-        return Err(broken(path, "no regular file".into()));
-    }
-    let file = File::open(path).map_err(read_error)?;
+    let (file, _) = foreign::open(path)?;
     let reader = SerializedFileReader::new(file).map_err(wrong)?;
     let meta = reader.metadata();
     let leaf = find_column(path, meta.file_metadata().schema_descr(), column)?;

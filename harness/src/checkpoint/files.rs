@@ -274,7 +274,7 @@ fn decode(kind: Type, bytes: &[u8]) -> Vec<f32> {
 }
 
 /// IEEE half precision: 1 sign, 5 exponent and 10 fraction bits.
-fn half(bits: u16) -> f32 {
+pub(crate) fn half(bits: u16) -> f32 {
     let sign = if bits & 0x8000 == 0 { 1.0 } else { -1.0 };
     let (exponent, fraction) = (i32::from(bits >> 10 & 0x1f), f32::from(bits & 0x3ff));
     match exponent {

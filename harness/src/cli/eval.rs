@@ -108,6 +108,9 @@ impl Eval {
         let tokenizer = Tokenizer::open(&self.source.dir()?)?;
         let documents = self.documents(&tokenizer)?;
         let own = self.source.open(registry, None)?;
+        for document in &documents {
+            tokenizer.fits(&document.ids, own.architecture.vocab, &document.name)?;
+        }
         let mut rows = Vec::new();
         let default = [Positional::new(OWN, Default::default())];
         let schemes = if self.scheme.is_empty() {

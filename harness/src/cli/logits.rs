@@ -4,9 +4,10 @@ use super::pretrained::Source;
 use super::{Ended, Failure};
 use crate::Error;
 use crate::checkpoint::config::Positional;
-use crate::checkpoint::save;
+use crate::checkpoint::tell;
 use crate::model::Values;
 use clap::Args;
+use farspan_datasets::foreign::{self, excerpt};
 use farspan_pe::Registry;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,9 @@ pub(super) struct Logits {
     #[arg(long, value_name = "ID,KEY=VALUE,…")]
     scheme: Option<Positional>,
 }
+
+/// Bytes of the largest file of token ids.
+const LARGEST: u64 = 1 << 30;
 
 /// What stands beside the logits.
 #[derive(Serialize)]
@@ -53,20 +57,22 @@ impl Logits {
             settings: model.scheme.settings(),
             tokens: ids.len(),
         };
-        save(&self.out, &values, &meta)?;
+        tell(&self.out, &values, &meta)?;
         Ok(0)
     }
 }
 
 /// Token ids of a file: a JSON list, or numbers between white space.
 fn read_ids(path: &Path) -> Result<Vec<u32>, Failure> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| Error::io(format!("reading {}", path.display()), e))?;
+    let text = foreign::read_text(path, "token ids", LARGEST).map_err(Error::from)?;
     let listed = match text.trim_start().starts_with('[') {
         true => serde_json::from_str(&text).map_err(|e| e.to_string()),
         false => text
             .split_whitespace()
-            .map(|word| word.parse().map_err(|e| format!("{word:?}: {e}")))
+            .map(|word| {
+                word.parse()
+                    .map_err(|e| format!("{:?}: {e}", excerpt(word)))
+            })
             .collect(),
     };
     let ids: Vec<u32> =

@@ -7,6 +7,7 @@
 mod check;
 mod files;
 mod model;
+pub mod numbers;
 mod overrides;
 mod problem;
 mod read;
@@ -32,16 +33,20 @@ pub use types::*;
 
 use crate::{Error, Result};
 use farspan_attention::DeviceSpec;
+use farspan_datasets::foreign;
 use farspan_pe::Registry;
 use farspan_reports::record::RunPlan;
 use problem::{Problems, Source, join};
 use schemes::Ready;
 use serde::Deserialize;
+use std::collections::HashSet;
 use std::path::Path;
 use studies::Draft;
 use suggest::hint;
 use tree::{Mark, Node};
 
+/// Bytes of a file beyond which it is taken for something else.
+const LARGEST_FILE: u64 = 64 << 20;
 /// More cells than this need a word of consent.
 pub const MANY_CELLS: usize = 1000;
 
@@ -86,14 +91,8 @@ pub fn load(
     most_cells: usize,
 ) -> Result<Loaded> {
     let label = path.display().to_string();
-    let bytes = std::fs::read(path)
-        .map_err(|e| Error::Config(format!("{label}: the config cannot be read: {e}")))?;
-    let text = String::from_utf8(bytes).map_err(|e| {
-        let at = e.utf8_error().valid_up_to();
-        Error::Config(format!(
-            "{label}: expected UTF-8 text, found an invalid byte at offset {at}"
-        ))
-    })?;
+    let text = foreign::read_text(path, "a config", LARGEST_FILE)
+        .map_err(|e| Error::Config(e.to_string()))?;
     Ok(parse(&text, &label, arguments, registry, most_cells)?)
 }
 
@@ -105,10 +104,7 @@ pub fn parse(
     registry: &Registry,
     most_cells: usize,
 ) -> std::result::Result<Loaded, ConfigError> {
-    let source = Source {
-        label: label.to_string(),
-        text: text.to_string(),
-    };
+    let source = Source::new(label, text);
     let mut root = tree::parse(&source).map_err(|problem| ConfigError::one(&problem, &source))?;
     let mut problems = Problems::default();
     overrides::apply(&mut root, arguments, &mut problems);
@@ -207,6 +203,9 @@ impl Reader<'_> {
             root.get("schemes").map_or(0, |table| table.entries().len()) == schemes.len();
         let mut studies = Vec::new();
         for draft in drafts {
+            if self.problems.is_full() {
+                break;
+            }
             studies.extend(self.study(draft, &schemes, complete, root, &mut origins));
         }
         schemes
@@ -242,6 +241,9 @@ impl Reader<'_> {
                 hint => format!("unknown key{hint} Known keys: {}", KEYS.join(", ")),
             };
             self.problems.add(&node.key, key.as_str(), what);
+            if self.problems.is_full() {
+                break;
+            }
         }
     }
 
@@ -320,24 +322,21 @@ impl Reader<'_> {
         draft.merged = rest;
         let shape = check::study(&mut study, &draft, &mut self.problems, &mut self.warnings);
         origins.note(self.source, &join("studies", &draft.name), &draft.merged);
-        let names: Vec<&str> = root
-            .get("schemes")
-            .into_iter()
-            .flat_map(Node::keys)
-            .collect();
         if let Some(seeds) = &study.seeds {
             let path = join(&draft.path, "seeds");
             studies::check_seeds(seeds, draft.merged.get("seeds"), &path, &mut self.problems);
         }
         if let Some(wanted) = &study.schemes {
+            let names: Vec<&str> = root
+                .get("schemes")
+                .into_iter()
+                .flat_map(Node::keys)
+                .collect();
             studies::check_schemes(wanted, &draft, &names, &mut self.problems);
         }
-        let here = |name: &String| {
-            study
-                .schemes
-                .as_ref()
-                .is_none_or(|wanted| wanted.contains(name))
-        };
+        let wanted = study.schemes.as_ref();
+        let wanted: Option<HashSet<&String>> = wanted.map(|names| names.iter().collect());
+        let here = |name: &String| wanted.as_ref().is_none_or(|wanted| wanted.contains(name));
         for scheme in schemes.iter().filter(|s| here(&s.config.name)) {
             if let Some(base) = scheme
                 .config

@@ -5,6 +5,7 @@ use super::suggest::hint;
 use super::tree::{Mark, Node, Value};
 use super::types::Task;
 use farspan_reports::figure::hides;
+use std::collections::HashSet;
 
 /// Tables that every study inherits.
 pub(super) const SHARED: [&str; 5] = ["data", "passkey", "model", "train", "evaluate"];
@@ -44,6 +45,9 @@ pub(super) fn drafts(root: &Node, problems: &mut Problems) -> Vec<Draft> {
     }
     let mut drafts = Vec::new();
     for (name, own) in studies.entries() {
+        if problems.is_full() {
+            break;
+        }
         let path = join("studies", name);
         check_name(name, &own.key, &path, problems);
         if !own.is_table() {
@@ -218,8 +222,9 @@ pub(super) fn check_seeds(seeds: &[u64], node: Option<&Node>, path: &str, proble
     if seeds.is_empty() {
         problems.add(at, path, "expected at least one seed, found an empty list");
     }
-    if (1..seeds.len()).any(|i| seeds[..i].contains(&seeds[i])) {
-        let what = format!("expected different seeds, found {seeds:?}");
+    let mut seen = HashSet::new();
+    if let Some(twice) = seeds.iter().find(|seed| !seen.insert(**seed)) {
+        let what = format!("expected different seeds, found {twice} twice");
         problems.add(at, path, what);
     }
 }
@@ -228,7 +233,7 @@ pub(super) fn check_seeds(seeds: &[u64], node: Option<&Node>, path: &str, proble
 pub(super) fn check_schemes(
     wanted: &[String],
     draft: &Draft,
-    known: &[&str],
+    names: &[&str],
     problems: &mut Problems,
 ) {
     let list = draft.merged.get("schemes");
@@ -241,18 +246,23 @@ pub(super) fn check_schemes(
             "expected at least one scheme, found an empty list",
         );
     }
+    let known: HashSet<&str> = names.iter().copied().collect();
+    let mut seen = HashSet::new();
     for (i, name) in wanted.iter().enumerate() {
+        if problems.is_full() {
+            break;
+        }
         let at = list
             .and_then(|l| l.find(&[i.to_string()]))
             .map_or(at, |node| &node.at);
-        if !known.contains(&name.as_str()) {
-            let hint = hint(name, known.iter().copied());
+        if !known.contains(name.as_str()) {
+            let hint = hint(name, names.iter().copied());
             let what = format!(
                 "expected names of [schemes.NAME] ({}), found {name:?}{hint}",
-                known.join(", ")
+                names.join(", ")
             );
             problems.add(at, &path, what);
-        } else if wanted[..i].contains(name) {
+        } else if !seen.insert(name) {
             problems.add(at, &path, format!("{name:?} is named twice"));
         }
     }
