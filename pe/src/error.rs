@@ -98,8 +98,14 @@ pub fn check_model(
     })
 }
 
+/// Bytes of a word beyond which it is no slip of a word that anybody knows.
+const LONGEST: usize = 200;
+
 /// `; did you mean …?` if one of `known` is close to `asked`.
 pub(crate) fn hint<'a>(asked: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    if asked.len() > LONGEST {
+        return String::new();
+    }
     let near = |name: &&str| strsim::damerau_levenshtein(asked, name);
     let allowed = 1 + asked.chars().count() / 4;
     let best = known.into_iter().min_by_key(near).filter(|name| {
