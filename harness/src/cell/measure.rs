@@ -88,6 +88,7 @@ impl Running<'_> {
                 batch: config.train.batch,
                 steps: config.train.steps,
                 base_steps: config.base_steps,
+                base_weights: None,
                 lr: config.train.lr,
                 tokens,
                 curve: finished.progress.curve.clone(),

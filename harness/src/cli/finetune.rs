@@ -3,7 +3,7 @@
 //! The work is that of `run` on a config of one study, which is written here; so it can be stopped and goes on, and it
 //! leaves a run folder with the losses before and after.
 
-use super::{CELLS_FAILED, Ended, Failure, print, tell};
+use super::{CELLS_FAILED, Ended, Failure, LATER, print, tell};
 use crate::checkpoint::config::{self as checkpoint, Positional};
 use crate::checkpoint::header::Type;
 use crate::checkpoint::hub;
@@ -162,11 +162,17 @@ impl Finetune {
         let outcome = grid::run(&loaded.run, &options, registry)?;
         if let Some(signal) = outcome.interrupted {
             tell("interrupted; the same command goes on from here");
-            return Ok(u8::try_from(128 + signal).unwrap_or(CELLS_FAILED));
+            return Ok(grid::exit_code(signal));
         }
         if let Some((label, why)) = outcome.failed.iter().chain(&outcome.diverged).next() {
             tell(&format!("{label}: {why}"));
             return Ok(CELLS_FAILED);
+        }
+        if let Some((label, why)) = outcome.unfinished.first() {
+            tell(&format!(
+                "{label}: {why}; the same command goes on from here"
+            ));
+            return Ok(LATER);
         }
         let dir_of_run = RunDir::open(&folder)?;
         let plan = dir_of_run.plan()?;

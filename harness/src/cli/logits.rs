@@ -4,7 +4,7 @@ use super::pretrained::Source;
 use super::{Ended, Failure};
 use crate::Error;
 use crate::checkpoint::config::Positional;
-use crate::checkpoint::save;
+use crate::checkpoint::tell;
 use crate::model::Values;
 use clap::Args;
 use farspan_datasets::foreign::{self, excerpt};
@@ -57,7 +57,7 @@ impl Logits {
             settings: model.scheme.settings(),
             tokens: ids.len(),
         };
-        save(&self.out, &values, &meta)?;
+        tell(&self.out, &values, &meta)?;
         Ok(0)
     }
 }

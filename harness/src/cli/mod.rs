@@ -23,6 +23,8 @@ mod run;
 mod status;
 mod table;
 
+pub(crate) use table::bytes;
+
 use crate::{Error, config, machine};
 use clap::{CommandFactory, Parser, Subcommand};
 use farspan_datasets::foreign;

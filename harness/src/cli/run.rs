@@ -2,7 +2,7 @@
 
 use super::configs::ConfigArgs;
 use super::filter::Filter;
-use super::{CELLS_FAILED, Ended, Failure, json, plan, print, tell};
+use super::{CELLS_FAILED, Ended, Failure, LATER, json, plan, print, tell};
 use crate::cell;
 use crate::config::resolved_toml;
 use crate::grid::{self, Options, Outcome};
@@ -112,7 +112,7 @@ impl Run {
 fn end(outcome: &Outcome, quiet: bool) -> u8 {
     if let Some(signal) = outcome.interrupted {
         tell("interrupted; the same command goes on from here");
-        return u8::try_from(128 + signal).unwrap_or(CELLS_FAILED);
+        return grid::exit_code(signal);
     }
     let (failed, diverged) = (outcome.failed.len(), outcome.diverged.len());
     if failed + diverged > 0 {
@@ -121,6 +121,13 @@ fn end(outcome: &Outcome, quiet: bool) -> u8 {
             outcome.done
         ));
         return CELLS_FAILED;
+    }
+    if let Some((label, why)) = outcome.unfinished.first() {
+        let (done, left) = (outcome.done, outcome.unfinished.len());
+        tell(&format!(
+            "{done} cells done, {left} not finished ({label}: {why}); the same command goes on from here"
+        ));
+        return LATER;
     }
     if !quiet {
         tell(&format!("{} cells done", outcome.done));
@@ -139,6 +146,7 @@ fn as_json(outcome: &Outcome) -> Value {
         "done": outcome.done,
         "failed": cells(&outcome.failed),
         "diverged": cells(&outcome.diverged),
+        "unfinished": cells(&outcome.unfinished),
         "interrupted": outcome.interrupted,
         "report": outcome.report,
     })

@@ -183,7 +183,7 @@ pub(super) fn duration(seconds: f64) -> String {
 }
 
 /// `120 MiB`.
-pub(super) fn bytes(n: f64) -> String {
+pub(crate) fn bytes(n: f64) -> String {
     match n {
         n if n >= 1024.0 * 1024.0 * 1024.0 => format!("{:.1} GiB", n / (1024.0 * 1024.0 * 1024.0)),
         n => format!("{:.0} MiB", n / (1024.0 * 1024.0)),

@@ -35,6 +35,7 @@ use crate::{Error, Result};
 use farspan_attention::DeviceSpec;
 use farspan_datasets::foreign;
 use farspan_pe::Registry;
+use farspan_reports::record::RunPlan;
 use problem::{Problems, Source, join};
 use schemes::Ready;
 use serde::Deserialize;
@@ -50,11 +51,12 @@ const LARGEST_FILE: u64 = 64 << 20;
 pub const MANY_CELLS: usize = 1000;
 
 /// Keys of a config, in the order in which they are documented.
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "name",
     "seeds",
     "reference",
     "confidence",
+    "margin",
     "device",
     "task",
     "data",
@@ -158,6 +160,7 @@ struct Top {
     seeds: Vec<u64>,
     reference: Option<String>,
     confidence: f64,
+    margin: f64,
     device: String,
 }
 
@@ -168,6 +171,7 @@ impl Default for Top {
             seeds: vec![0],
             reference: None,
             confidence: 0.95,
+            margin: RunPlan::default_margin(),
             device: "cpu".into(),
         }
     }
@@ -213,6 +217,7 @@ impl Reader<'_> {
             seeds: top.seeds,
             reference: top.reference,
             confidence: top.confidence,
+            margin: top.margin,
             device: top.device,
             schemes: schemes.into_iter().map(|scheme| scheme.config).collect(),
             studies,
@@ -244,7 +249,7 @@ impl Reader<'_> {
 
     fn top(&mut self, root: &Node) -> Option<Top> {
         let mut node = Node::empty(Mark::Default);
-        for key in &KEYS[..5] {
+        for key in &KEYS[..6] {
             if let Some(value) = root.get(key) {
                 node.push(key, value.clone());
             }
@@ -272,6 +277,12 @@ impl Reader<'_> {
             "a fraction above 0, below 1",
             confidence.to_string(),
             fraction,
+        );
+        rule(
+            "margin",
+            "a finite number of nats above 0",
+            top.margin.to_string(),
+            top.margin > 0.0 && top.margin.is_finite(),
         );
         let device = top.device.parse::<DeviceSpec>();
         let forms = "auto, cpu, cuda[:i], metal[:i] or wgpu[:i]";

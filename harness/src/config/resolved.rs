@@ -19,6 +19,7 @@ pub fn resolved_toml(run: &Run, origins: &Origins) -> String {
     text.line("seeds", &json(&run.seeds), "seeds");
     text.line("reference", &json(&run.reference), "reference");
     text.line("confidence", &json(&run.confidence), "confidence");
+    text.line("margin", &json(&run.margin), "margin");
     text.line("device", &json(&run.device), "device");
     for (name, study) in &run.studies {
         let path = join("studies", name);

@@ -4,6 +4,7 @@ use super::problem::{Problems, join};
 use super::suggest::hint;
 use super::tree::{Mark, Node, Value};
 use super::types::Task;
+use farspan_reports::figure::hides;
 use std::collections::HashSet;
 
 /// Tables that every study inherits.
@@ -111,11 +112,11 @@ fn task(study: &Node, path: &str, problems: &mut Problems) -> Option<Task> {
 
 /// Names stand in labels and in `-k` expressions.
 pub(super) fn check_name(name: &str, at: &Mark, path: &str, problems: &mut Problems) {
-    let odd = |c: char| c.is_whitespace() || c.is_control() || "()/\"'\\".contains(c);
+    let odd = |c: char| c.is_whitespace() || hides(c) || "()/\"'\\".contains(c);
     let fine = (1..=60).contains(&name.chars().count()) && !name.contains(odd);
     if !fine || ["and", "or", "not"].contains(&name) {
-        let rule = "expected a name of 1 to 60 characters without spaces, quotes, slashes and \
-                    parentheses that is not `and`, `or` or `not`";
+        let rule = "expected a name of 1 to 60 characters without spaces, quotes, slashes, \
+                    parentheses and invisible characters that is not `and`, `or` or `not`";
         problems.add(at, path, format!("{rule}, found {name:?}"));
     }
 }

@@ -295,7 +295,7 @@ partial = 2
          -, found \"a b\"",
         "my.toml:3:9: seeds: expected different seeds, found [1, 1]",
         "my.toml:4:1: confidense: unknown key; did you mean `confidence`? Known keys: name, seeds, reference, \
-         confidence, device, task, data, passkey, model, train, evaluate, studies, schemes, sweep",
+         confidence, margin, device, task, data, passkey, model, train, evaluate, studies, schemes, sweep",
         "my.toml:5:13: reference: expected a scheme of this config (rope), found \"rop\"; did you mean `rope`?",
         "my.toml:6:10: device: expected auto, cpu, cuda[:i], metal[:i] or wgpu[:i], found \"gpu\"",
         "my.toml:9:8: data.test: expected a number between 0 and 1, both excluded, found 1.5",
@@ -323,6 +323,54 @@ partial = 2
         "{}",
         found[14]
     );
+}
+
+/// What is not seen in a name could make two names look alike, or turn the reading of a page.
+#[test]
+fn names_hold_nothing_invisible() {
+    for hidden in [
+        "\\u202E",
+        "\\u200B",
+        "\\u2066",
+        "\\uFEFF",
+        "\\u00AD",
+        "\\u2028",
+        "\\u0007",
+        "\\U000E0041",
+    ] {
+        let found = bad(&small(&format!("[schemes.\"ro{hidden}pe\".rope]")), &[]);
+        assert!(
+            found
+                .iter()
+                .any(|line| line.contains("invisible characters")),
+            "{hidden}: {found:?}"
+        );
+    }
+    for name in ["旋转", "поворот", "rope-π", "ré", "סיבוב", "🧭"] {
+        let run = good(&small(&format!("[schemes.\"{name}\".rope]")), &[]);
+        assert_eq!(run.run.schemes[0].name, name);
+    }
+}
+
+/// The margin of a run that leaves it at its default is not part of the run's identity: older folders go on.
+#[test]
+fn the_margin_is_read_and_checked() {
+    let text = |margin: &str| small(&format!("{margin}\n[schemes.rope.rope]"));
+    let margin = |text: &str| good(text, &[]).run;
+    assert_eq!(margin(&text("")).margin, 0.05);
+    assert_eq!(margin(&text("margin = 0.1")).margin, 0.1);
+    let json = |text: &str| serde_json::to_string(&margin(text)).expect("JSON");
+    assert!(!json(&text("")).contains("margin"));
+    assert!(json(&text("margin = 0.1")).contains("\"margin\":0.1"));
+    for wrong in ["0", "-1.0", "inf", "nan"] {
+        let found = bad(&text(&format!("margin = {wrong}")), &[]);
+        assert!(
+            found
+                .iter()
+                .any(|line| line.contains("margin: expected a finite number")),
+            "{wrong}: {found:?}"
+        );
+    }
 }
 
 #[test]

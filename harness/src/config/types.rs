@@ -2,6 +2,7 @@
 
 use farspan_datasets::{DataConfig, tasks::passkey::PasskeyConfig};
 use farspan_pe::recipe::Sampler;
+use farspan_reports::record::RunPlan;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +91,15 @@ pub struct TrainConfig {
 )]
 fn is_one(n: &u64) -> bool {
     *n == 1
+}
+
+/// As [`is_one`].
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands out references"
+)]
+fn is_default_margin(margin: &f64) -> bool {
+    *margin == RunPlan::default_margin()
 }
 
 impl Default for TrainConfig {
@@ -353,6 +363,12 @@ pub struct Run {
     pub reference: Option<String>,
     /// Confidence of every interval.
     pub confidence: f64,
+    /// Rise of the loss over the trained length, in nats per token, below which a length counts as served.
+    #[serde(
+        default = "RunPlan::default_margin",
+        skip_serializing_if = "is_default_margin"
+    )]
+    pub margin: f64,
     /// Device (`cpu`, `cuda:0`, `auto`).
     pub device: String,
     /// Schemes in the order of the config.

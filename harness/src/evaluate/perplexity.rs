@@ -5,6 +5,8 @@
 //!
 //! - **non-overlap**: blocks of T targets, each scored given its own block only;
 //! - **sliding**: windows of T that start S apart; the first scores all its targets, later ones their last S;
+//!   in both, a last window that would reach past the segment ends with it and scores what is left, so that every
+//!   length scores all targets;
 //! - **fixed-target**: the last R targets of the segment, scored by the window of T that ends with them. The scored
 //!   tokens are the same at every T, so this curve shows the effect of context length alone.
 
@@ -36,26 +38,26 @@ pub struct Window {
     pub scored_from: usize,
 }
 
-/// How `protocol` lays windows of `length` over a segment with `span` targets.
+/// How `protocol` lays windows of `length` over a segment with `span` targets: non-overlapping blocks are windows that
+/// slide by their whole length.
 pub fn windows(protocol: Protocol, length: usize, stride: usize, span: usize) -> Vec<Window> {
-    match protocol {
-        Protocol::NonOverlap => (0..span / length)
-            .map(|i| Window {
-                start: i * length,
-                scored_from: 0,
-            })
-            .collect(),
-        Protocol::Sliding => (0..=(span - length) / stride)
-            .map(|i| Window {
-                start: i * stride,
-                scored_from: if i == 0 { 0 } else { length - stride },
-            })
-            .collect(),
-        Protocol::FixedTarget => vec![Window {
+    if protocol == Protocol::FixedTarget {
+        return vec![Window {
             start: span - length,
             scored_from: length - stride,
-        }],
+        }];
     }
+    let mut windows = Vec::new();
+    let mut done = 0;
+    while done < span {
+        let start = (windows.len() * stride).min(span - length);
+        windows.push(Window {
+            start,
+            scored_from: done - start,
+        });
+        done = start + length;
+    }
+    windows
 }
 
 /// Reads all segments at all lengths. `tick` is called after each pass with the number of tokens fed.
@@ -92,9 +94,8 @@ pub fn measure(
                 *protocol, length, *stride, windows, segments, &losses,
             ));
         }
-        if length == span {
-            measured.position = Some(by_position(length, segments, &losses));
-        }
+        // Lengths increase, so the longest that the scheme serves is the last.
+        measured.position = Some(by_position(length, segments, &losses));
     }
     Ok(measured)
 }
@@ -237,12 +238,46 @@ mod tests {
         assert_eq!(scored, (0..10).collect::<Vec<_>>());
     }
 
+    /// Every length scores the same tokens, also where neither it nor its stride divides the span.
     #[test]
-    fn sliding_by_the_whole_length_is_non_overlap() {
-        for span in [8, 16, 24] {
-            let non_overlap = windows(Protocol::NonOverlap, 8, 8, span);
-            assert_eq!(windows(Protocol::Sliding, 8, 8, span), non_overlap);
+    fn every_target_is_scored_once_at_every_length() {
+        let span = 1536_usize;
+        for length in [1_usize, 5, 96, 512, 1000, 1024, 1535, 1536] {
+            for stride in [
+                length,
+                length.div_ceil(2),
+                length.div_ceil(3),
+                1.max(length / 7),
+            ] {
+                let found = windows(Protocol::Sliding, length, stride, span);
+                let scored: Vec<usize> = found
+                    .iter()
+                    .flat_map(|w| (w.scored_from..length).map(|t| w.start + t))
+                    .collect();
+                assert_eq!(
+                    scored,
+                    (0..span).collect::<Vec<_>>(),
+                    "{length} by {stride}"
+                );
+                let apart = found.windows(2).map(|w| w[1].start - w[0].start);
+                assert!(apart.clone().all(|gap| gap <= stride));
+                assert!(apart.rev().skip(1).all(|gap| gap == stride));
+            }
         }
+    }
+
+    #[test]
+    fn non_overlapping_blocks_are_laid_from_the_start() {
+        let block = |start, scored_from| Window { start, scored_from };
+        assert_eq!(
+            windows(Protocol::NonOverlap, 8, 8, 24),
+            [block(0, 0), block(8, 0), block(16, 0)]
+        );
+        // 20 targets: the last block begins early and scores the four that are left.
+        assert_eq!(
+            windows(Protocol::NonOverlap, 8, 8, 20),
+            [block(0, 0), block(8, 0), block(12, 4)]
+        );
     }
 
     #[test]

@@ -222,7 +222,8 @@ fn laid(info: &ProtocolInfo) -> String {
     let units = count(info.units, "test segment");
     match info.protocol {
         Protocol::NonOverlap => format!(
-            "Non-overlapping windows of {lengths} tokens: each token is scored given only its own window ({units})."
+            "Non-overlapping windows of {lengths} tokens: each token is scored given only its own window ({units}; a last \
+             window that would reach past its segment begins earlier and scores what is left)."
         ),
         Protocol::Sliding => format!(
             "Sliding windows of {lengths} tokens, each {strides} after the one before: a window scores the tokens that \
