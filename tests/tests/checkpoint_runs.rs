@@ -1,6 +1,6 @@
 //! Runs whose models are checkpoints: read under several schemes, trained further, asked for passkeys.
 
-use farspan::checkpoint::perplexity::{Protocol, score, summary};
+use farspan::checkpoint::perplexity::{Extent, Protocol, score, summary};
 use farspan::checkpoint::text::Document;
 use farspan_acceptance::checkpoints::{Place, open};
 use farspan_datasets::{DataConfig, TextData, TokenizerConfig};
@@ -201,9 +201,8 @@ fn base_is_what_eval_measures(place: &Place, base: &CellRecord) {
             &model,
             &[document],
             Protocol::NonOverlapping,
-            (64, 64),
+            Extent::alone(64),
             50,
-            9,
         );
         let expected = summary(&scored.expect("scores")).nats_per_token * 128.0;
         assert!((expected - found).abs() < 1e-3, "{found}, {expected}");

@@ -1,8 +1,6 @@
 //! Where a cell's weights come from: a search, training, or the weights of its base.
 
 use super::{Ended, Finished, Running, STATUS_EVERY, Weights};
-use crate::checkpoint::config::Positional;
-use crate::checkpoint::decoder::Pretrained;
 use crate::checkpoint::{Loaded, Owner, not_finite};
 use crate::config::types::TrainConfig;
 use crate::evaluate::windows_batch;
@@ -59,8 +57,7 @@ impl Running<'_> {
     ) -> Result<Box<dyn Model>> {
         let config = self.config;
         if let Some(checkpoint) = &config.checkpoint {
-            let asked = Positional::of(scheme);
-            let model = Pretrained::open(&checkpoint.dir, self.registry, Some(&asked), device)?;
+            let model = checkpoint.open(self.registry, scheme, device)?;
             return Ok(match config.stage {
                 Stage::FineTuned => {
                     let model = model.tune(plans, config.lora.as_ref(), config.seed, values)?;

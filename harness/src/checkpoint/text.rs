@@ -21,6 +21,19 @@ pub struct Document {
     pub bytes: Vec<u32>,
 }
 
+/// The text of a file.
+pub fn utf8(path: &Path) -> Result<String> {
+    let bytes =
+        std::fs::read(path).map_err(|e| Error::io(format!("reading {}", path.display()), e))?;
+    String::from_utf8(bytes).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        Error::Data(format!(
+            "{}: expected UTF-8, found something else at byte {at}",
+            path.display()
+        ))
+    })
+}
+
 impl Tokenizer {
     /// Opens `tokenizer.json` of `dir`.
     pub fn open(dir: &Path) -> Result<Tokenizer> {
