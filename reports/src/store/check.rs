@@ -55,10 +55,8 @@ pub(super) fn record(record: &CellRecord, id: &str) -> Checked {
         })?;
     }
     if let Some(search) = &record.search {
-        let losses = search.rivals.iter().map(|r| r.nll).chain([search.nll]);
-        hold(losses.fold(true, |fine, x| fine && possible(x)), || {
-            "search: a loss is below 0".into()
-        })?;
+        let mut losses = search.rivals.iter().map(|r| r.nll).chain([search.nll]);
+        hold(losses.all(possible), || "search: a loss is below 0".into())?;
     }
     let lengths = record.perplexity.iter().map(|p| p.length);
     let refused = record.refused.iter().map(|r| r.length);
