@@ -69,6 +69,11 @@ impl Tokenizer {
         Ok(self.file.encode(name, text, Around::Before)?)
     }
 
+    /// The id of a token, if there is such a token.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.file.id(token)
+    }
+
     /// Whether a model with `vocab` embeddings can read the tokens of `place`. A tokenizer may know more tokens than the
     /// model, as long as none of them occurs.
     pub fn fits(&self, ids: &[u32], vocab: usize, place: &str) -> Result<()> {
