@@ -218,13 +218,13 @@ impl Running<'_> {
                     step + 1,
                     self.config.seed
                 );
-                checkpoint::save(state, owner, &trainer.state()?, &trainer.progress)?;
+                keep(trainer, state, owner)?;
                 self.report(State::Diverged, step, Some(reason))?;
                 return Ok(Some(Ended::Diverged));
             }
             let stopping = (self.stop)() && !trainer.finished();
             if stopping || saved.elapsed() >= CHECKPOINT_EVERY {
-                checkpoint::save(state, owner, &trainer.state()?, &trainer.progress)?;
+                keep(trainer, state, owner)?;
                 saved = Instant::now();
             }
             if stopping {
@@ -241,6 +241,15 @@ impl Running<'_> {
             }
         }
         Ok(None)
+    }
+}
+
+/// Saves the state of a training. Weights that are no numbers are not worth going on from, and would be refused.
+fn keep(trainer: &Trainer<'_>, path: &Path, owner: &Owner) -> Result<()> {
+    let values = trainer.state()?;
+    match not_finite(&values) {
+        None => checkpoint::save(path, owner, &values, &trainer.progress),
+        Some(_) => Ok(()),
     }
 }
 

@@ -121,7 +121,7 @@ fn a_study_may_have_seeds_of_its_own() {
     let again = text.replace("[4, 5, 6]", "[4, 4]");
     assert_eq!(
         bad(&again, &[]),
-        ["my.toml:28:9: studies.retrieval.seeds: expected different seeds, found [4, 4]"]
+        ["my.toml:29:9: studies.retrieval.seeds: expected different seeds, found [4, 4]"]
     );
 }
 

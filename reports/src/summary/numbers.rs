@@ -411,13 +411,13 @@ fn positions(past: [f64; 2]) -> Option<PositionCurve> {
     for record in run.cells.iter_mut().filter_map(|c| c.result.as_mut()) {
         let shift = if record.seed == 0 { -0.01 } else { 0.01 };
         let row = |unit: f64| {
-            [5.0, 2.0, 2.3, past[0], past[1]]
+            [5.0, 4.0, 2.0, 2.3, past[0], past[1]]
                 .map(|x| x + shift + unit)
                 .to_vec()
         };
         record.position = Some(PositionRecord {
             length: 256,
-            starts: vec![0, 64, 80, 128, 192],
+            starts: vec![0, 32, 64, 80, 128, 192],
             nll: vec![row(-0.3), row(0.1), row(0.2)],
         });
     }
@@ -441,10 +441,17 @@ fn loss_by_position_fails_where_it_exceeds_that_of_the_trained_half_by_a_tenth()
     let ranges: Vec<_> = found.buckets.iter().map(|b| (b.start, b.end)).collect();
     assert_eq!(
         ranges,
-        [(0, 64), (64, 80), (80, 128), (128, 192), (192, 256)]
+        [
+            (0, 32),
+            (32, 64),
+            (64, 80),
+            (80, 128),
+            (128, 192),
+            (192, 256)
+        ]
     );
-    close("bucket", found.buckets[3].nll.value, 2.5);
-    let interval = found.buckets[3].nll.interval.expect("an interval");
+    close("bucket", found.buckets[4].nll.value, 2.5);
+    let interval = found.buckets[4].nll.interval.expect("an interval");
     // numpy: seeds 12.7062² · 1e-4, units 4.3027² · (0.09 + 0.01 + 0.04) / 6; nothing of both together.
     let half =
         (12.706204736174712_f64.powi(2) * 1e-4 + 4.302652729749462_f64.powi(2) * 0.14 / 6.0).sqrt();

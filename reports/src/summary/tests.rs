@@ -1,6 +1,6 @@
 use super::*;
 use crate::fixture::{self, Options as Made};
-use crate::record::{PasskeyRecord, PerplexityRecord, Protocol, State};
+use crate::record::{PerplexityRecord, Protocol, State};
 use crate::stats::{mean_interval, wilson};
 use crate::store::LoadedRun;
 
