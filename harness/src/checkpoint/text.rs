@@ -64,6 +64,15 @@ impl Tokenizer {
         })
     }
 
+    /// Tokens of `text`, with those that the tokenizer puts around a text if `around`.
+    pub fn ids(&self, text: &str, around: bool) -> Result<Vec<u32>> {
+        let around = match around {
+            true => Around::All,
+            false => Around::Nothing,
+        };
+        Ok(self.file.encode("a text", text, around)?.ids)
+    }
+
     /// Tokens of a text that is to go on: with what the tokenizer puts before it and without what it puts behind it.
     pub fn beginning(&self, name: &str, text: &str) -> Result<Tokens> {
         Ok(self.file.encode(name, text, Around::Before)?)
