@@ -1,16 +1,17 @@
 //! `config.json` as an [`Architecture`]: what a decoder needs to know to compute the same logits.
 
 use super::arch;
-use super::files::{excerpt, regular};
+use super::files::excerpt;
 use super::keys::{Keys, Meaning};
+pub use super::reading::Reading;
+use super::reading::{object, text};
 use super::restated::restated;
 use super::rope::Rotary;
-use super::strict::Strict;
 use crate::config::suggest;
 use crate::{Error, Result};
 use farspan_attention::plan::Geometry;
 use farspan_pe::AnyScheme;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 use std::fmt;
 use std::path::Path;
@@ -23,8 +24,6 @@ const MOST_LAYERS: usize = 4096;
 const MOST_HEADS: usize = 65_536;
 /// Channels of a head beyond which a config is taken for a mistake.
 const MOST_CHANNELS: usize = 65_536;
-/// Bytes of a `config.json` beyond which it is taken for something else.
-const LARGEST_CONFIG: u64 = 16 << 20;
 
 /// How the note of an open trained length begins.
 const DOUBT: &str = "the trained length is not certain";
@@ -84,25 +83,6 @@ pub struct Architecture {
     /// What a reader of numbers should know: what was doubtful, and what was read against advice.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-}
-
-/// How a config is to be read, beside what it says.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Reading {
-    /// Paths of keys that are read as if they were not there, though they may change the computation.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub ignore_keys: Vec<String>,
-    /// Length that the weights were trained with, for a config that does not tell.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub trained_length: Option<usize>,
-}
-
-impl Reading {
-    /// Whether the config alone speaks.
-    pub fn is_plain(&self) -> bool {
-        *self == Reading::default()
-    }
 }
 
 /// A scheme by its id, with settings.
@@ -351,50 +331,6 @@ pub fn read(dir: &Path, reading: &Reading) -> Result<Understood> {
     parse_as(&file, &text(&file)?, reading)
 }
 
-/// The bytes of a `config.json`.
-fn text(file: &Path) -> Result<Vec<u8>> {
-    let size = regular(file)?;
-    if size > LARGEST_CONFIG {
-        let text = format!("{}: {size} bytes are no config.json", file.display());
-        return Err(Error::Data(text));
-    }
-    std::fs::read(file).map_err(|e| Error::io(format!("reading {}", file.display()), e))
-}
-
-/// The keys of a `config.json`, without those that `reading` ignores.
-pub(super) fn table(file: &Path, reading: &Reading) -> Result<Map<String, Value>> {
-    Ok(object(file, &text(file)?, reading)?.0)
-}
-
-fn object(
-    file: &Path,
-    text: &[u8],
-    reading: &Reading,
-) -> Result<(Map<String, Value>, Vec<Meaning>)> {
-    let wrong = |what: String| Error::Data(format!("{}: {what}", file.display()));
-    let Strict(value) = serde_json::from_slice(text)
-        .map_err(|e| wrong(format!("not a JSON config: {}", excerpt(&e.to_string()))))?;
-    let Value::Object(mut object) = value else {
-        let found = excerpt(&value.to_string());
-        return Err(wrong(format!("expected a JSON table, found {found}")));
-    };
-    let mut ignored = Vec::new();
-    for path in &reading.ignore_keys {
-        let Some(value) = removed(&mut object, path) else {
-            let known: Vec<&str> = object.keys().map(String::as_str).collect();
-            let hint = suggest::hint(path, known);
-            let text = format!("{}: no key `{path}` to ignore{hint}", file.display());
-            return Err(Error::Config(text));
-        };
-        ignored.push(Meaning {
-            key: path.clone(),
-            value: Some(value),
-            meaning: "ignored, as was asked for; it may change the computation".into(),
-        });
-    }
-    Ok((object, ignored))
-}
-
 /// The architecture that the text of a `config.json` describes; `file` is for messages.
 pub fn parse(file: &Path, text: &[u8]) -> Result<Understood> {
     parse_as(file, text, &Reading::default())
@@ -442,16 +378,4 @@ pub fn parse_as(file: &Path, text: &[u8], reading: &Reading) -> Result<Understoo
     }
     keys.append(&mut ignored);
     Ok(Understood { architecture, keys })
-}
-
-/// Takes the value at `path` out; names of keys may have dots of their own.
-fn removed(object: &mut Map<String, Value>, path: &str) -> Option<Value> {
-    if object.contains_key(path) {
-        return object.shift_remove(path);
-    }
-    let dots = path.match_indices('.').map(|(at, _)| at);
-    dots.into_iter().find_map(|at| {
-        let inner = object.get_mut(&path[..at])?.as_object_mut()?;
-        removed(inner, &path[at + 1..])
-    })
 }

@@ -15,6 +15,7 @@ mod known_keys;
 pub mod layout;
 pub mod passkey;
 pub mod perplexity;
+mod reading;
 mod recompute;
 mod restated;
 mod rope;

@@ -106,42 +106,42 @@ pub fn windows(
         left -= stretches;
         // Windows that slide go on to the end of a document, unless there is enough.
         let slides = matches!(protocol, Protocol::Sliding(_)) && stretches > 0;
-        let spans = match slides {
-            true if left > 0 => vec![0..targets],
-            true => vec![0..stretches * longest],
+        let spans: Vec<(usize, usize)> = match slides {
+            true if left > 0 => vec![(0, targets)],
+            true => vec![(0, stretches * longest)],
             false => (0..stretches)
-                .map(|n| n * longest..(n + 1) * longest)
+                .map(|n| (n * longest, (n + 1) * longest))
                 .collect(),
         };
         for span in spans {
-            let windows = laid(protocol, length, &span);
+            let windows = laid(protocol, length, span);
             found.extend(windows.into_iter().map(|window| (number, window)));
         }
     }
     Ok(found)
 }
 
-/// The windows of `length` over the targets `span` of a document.
-fn laid(protocol: Protocol, length: usize, span: &Range<usize>) -> Vec<Window> {
+/// The windows of `length` over the targets from `first` to `end` of a document.
+fn laid(protocol: Protocol, length: usize, (first, end): (usize, usize)) -> Vec<Window> {
     let stride = match protocol {
         Protocol::NonOverlapping => length,
         Protocol::Sliding(stride) => stride,
         Protocol::Last(last) => {
             return vec![Window {
-                fed: span.end - length..span.end,
-                scored: span.end - last..span.end,
+                fed: end - length..end,
+                scored: end - last..end,
             }];
         }
     };
     let window = |tile: Tile| {
-        let start = span.start + tile.start;
+        let start = first + tile.start;
         let scored = start + tile.scored.start..start + tile.scored.end;
         Window {
             fed: start..scored.end,
             scored,
         }
     };
-    tiles(length, stride, span.len())
+    tiles(length, stride, end - first)
         .into_iter()
         .map(window)
         .collect()

@@ -9,6 +9,7 @@ use super::decoder::Pretrained;
 use super::files::Files;
 use super::header::Type;
 use super::layout::{Arrange, Slot};
+use super::reading::table;
 use super::rope_block::{Saved, forms, no_form, same};
 use super::scheme::resolve;
 use super::state::write;
@@ -150,7 +151,7 @@ pub fn extended(
     (registry, reading): (&Registry, &Reading),
 ) -> Result<Map<String, Value>> {
     let file = from.join("config.json");
-    let original = config::table(&file, reading)?;
+    let original = table(&file, reading)?;
     let means = |config: &Map<String, Value>| -> Result<bool> {
         let text = serde_json::to_vec(config).map_err(|e| Error::Bug(e.to_string()))?;
         let read = config::parse(&file, &text)?.architecture;
