@@ -55,10 +55,8 @@ pub(super) fn record(record: &CellRecord, id: &str) -> Checked {
         })?;
     }
     if let Some(search) = &record.search {
-        let losses = search.rivals.iter().map(|r| r.nll).chain([search.nll]);
-        hold(losses.fold(true, |fine, x| fine && possible(x)), || {
-            "search: a loss is below 0".into()
-        })?;
+        let mut losses = search.rivals.iter().map(|r| r.nll).chain([search.nll]);
+        hold(losses.all(possible), || "search: a loss is below 0".into())?;
     }
     let lengths = record.perplexity.iter().map(|p| p.length);
     let refused = record.refused.iter().map(|r| r.length);
@@ -230,6 +228,12 @@ pub(super) fn plan(plan: &RunPlan) -> Checked {
             )
         })?;
     }
+    hold(plan.margin > 0.0 && plan.margin.is_finite(), || {
+        format!(
+            "margin: expected a finite number of nats above 0, found {}",
+            plan.margin
+        )
+    })?;
     hold(plan.confidence > 0.0 && plan.confidence < 1.0, || {
         format!(
             "confidence: expected a number between 0 and 1, found {}",
