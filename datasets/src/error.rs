@@ -1,5 +1,6 @@
 //! The one error type of this crate.
 
+use crate::foreign::excerpt;
 use std::path::PathBuf;
 
 /// Why data could not be had. Every message says where, what was expected and what was found.
@@ -197,7 +198,7 @@ fn list(names: &[String]) -> String {
     let mut text = names
         .iter()
         .take(SHOWN)
-        .map(|n| format!("{n:?}"))
+        .map(|n| format!("{:?}", excerpt(n)))
         .collect::<Vec<_>>()
         .join(", ");
     if names.len() > SHOWN {

@@ -77,7 +77,7 @@ pub fn read(path: &Path, what: &'static str, most: u64) -> Result<Vec<u8>, DataE
     }
     let mut bytes = Vec::new();
     // It may grow while it is read.
-    file.take(most + 1)
+    file.take(most.saturating_add(1))
         .read_to_end(&mut bytes)
         .map_err(|source| DataError::Read {
             path: path.into(),

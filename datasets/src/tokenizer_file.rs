@@ -1,7 +1,7 @@
 //! A `tokenizer.json`: whole texts to ids and back, with what it puts around a text, behind a wall.
 
 use crate::error::DataError;
-use crate::foreign;
+use crate::foreign::{self, ends};
 use std::path::{Path, PathBuf};
 
 /// Bytes of a `tokenizer.json` beyond which it is taken for something else.
@@ -51,7 +51,7 @@ impl TokenizerFile {
     pub fn from_bytes(path: &Path, json: &[u8]) -> Result<TokenizerFile, DataError> {
         let bad = |reason: String| DataError::Tokenizer {
             name: path.display().to_string(),
-            reason: format!("expected a tokenizer.json, found {reason}"),
+            reason: format!("expected a tokenizer.json, found {}", ends(&reason, 500)),
         };
         let parsed = foreign::guarded(|| tokenizers::Tokenizer::from_bytes(json));
         let mut inner = parsed.map_err(bad)?.map_err(|e| bad(e.to_string()))?;

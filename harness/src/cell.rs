@@ -8,7 +8,6 @@ mod inspect;
 mod learn;
 mod measure;
 
-use crate::checkpoint::config::Positional;
 use crate::checkpoint::decoder::Pretrained;
 use crate::checkpoint::{Loaded, Owner};
 use crate::evaluate::Subject;
@@ -88,8 +87,7 @@ pub(crate) fn pretrained(dir: &RunDir, id: &str, registry: &Registry) -> Result<
     };
     let device = Device::cpu();
     let scheme = registry.parse(&config.scheme.id, config.scheme.settings.clone())?;
-    let asked = Positional::of(scheme.as_ref());
-    let model = Pretrained::open(&checkpoint.dir, registry, Some(&asked), &device)?;
+    let model = checkpoint.open(registry, scheme.as_ref(), &device)?;
     if config.stage != Stage::FineTuned {
         return Ok(model);
     }

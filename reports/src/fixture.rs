@@ -439,6 +439,7 @@ fn record(
             vocab: if language { 256 } else { 64 },
             parameters: 614_528,
             scheme_parameters: 0,
+            notes: Vec::new(),
         },
         train: training(study, trained, sketch, seed, steps),
         data: data(language),

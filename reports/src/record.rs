@@ -82,6 +82,10 @@ pub struct ModelRecord {
     pub parameters: u64,
     /// Learned numbers that belong to the scheme.
     pub scheme_parameters: u64,
+    /// What a reader of the numbers should know of a pretrained model: doubts about its config, and what was read
+    /// against advice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// How the weights came to be.

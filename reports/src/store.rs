@@ -26,7 +26,7 @@ mod tests;
 pub use crate::error::StoreError;
 #[doc(hidden)]
 pub use disk::FaultyDisk;
-pub use disk::{Disk, RealDisk, plain, write_atomic};
+pub use disk::{Disk, RealDisk, plain, sweep_ended, write_atomic};
 pub use load::{LoadedCell, LoadedRun, load};
 pub use lock::Held;
 pub use read::Events;

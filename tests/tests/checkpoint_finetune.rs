@@ -1,7 +1,7 @@
 //! Checkpoints that are trained further: what `finetune` saves, and gradients that are summed over batches.
 
 use farspan::checkpoint::decoder::Pretrained;
-use farspan::checkpoint::perplexity::{Protocol, score, summary};
+use farspan::checkpoint::perplexity::{Extent, Protocol, score, summary};
 use farspan::checkpoint::text::Document;
 use farspan::config::types::TrainConfig;
 use farspan::model::Model;
@@ -58,9 +58,8 @@ fn finetune_saves_a_checkpoint_that_loads_and_has_learned() {
             model,
             &[document],
             Protocol::NonOverlapping,
-            (128, 128),
+            Extent::alone(128),
             64,
-            1,
         );
         summary(&scored.expect("scores")).nats_per_token
     };

@@ -4,11 +4,13 @@
     reason = "closures that a model calls return its errors, which name both sides"
 )]
 
+use farspan::checkpoint::config::Positional;
 use farspan::checkpoint::decoder::{Cache, Pretrained};
+use farspan::checkpoint::generate::{Choice, generate};
 use farspan_acceptance::checkpoints::golden;
 use farspan_attention::Device;
-use farspan_pe::Registry;
-use serde_json::Value;
+use farspan_pe::{Len, Registry};
+use serde_json::{Value, json};
 use std::path::PathBuf;
 
 /// Largest difference from the reference's float32 logits, relative to their largest.
@@ -99,7 +101,7 @@ fn difference(found: &[f32], vocab: usize, text: &Value) -> (f64, f64) {
 #[test]
 fn logits_are_those_of_the_reference_library() {
     let cases = cases();
-    assert!(cases.len() >= 40, "only {} golden checkpoints", cases.len());
+    assert!(cases.len() >= 60, "only {} golden checkpoints", cases.len());
     let mut failed = Vec::new();
     for case in &cases {
         let model = open(case);
@@ -137,24 +139,15 @@ fn pieces_with_a_cache_give_the_logits_of_the_whole() {
 
 #[test]
 fn a_growing_text_gives_at_each_step_what_a_prefill_gives() {
-    // Scalings that switch at 32 tokens are followed up to there: past it, the hidden states of earlier tokens stem from
-    // other rotations than a prefill would give them, in the reference as well.
-    for (case, until) in [
-        ("llama-default", 48),
-        ("llama-yarn", 48),
-        ("llama-dynamic", 32),
-        ("llama-longrope", 32),
-        ("mistral-default", 48),
-        ("bloom", 48),
-        ("gpt2", 48),
-        ("gemma2", 48),
-    ] {
-        let model = open(case);
-        let (ids, _) = expected(case).pop().expect("a text");
+    // Past the trained length of 32 as well, where some scalings change what deeper layers have cached.
+    for case in cases() {
+        let model = open(&case);
+        let (ids, _) = expected(&case).pop().expect("a text");
         let mut cache = Cache::default();
-        for now in 1..=until {
+        for now in [1, 2, 30, 31, 32, 33, 34, 35, 40] {
+            let past = cache.len();
             let hidden = model
-                .read(&ids[now - 1..now], &mut cache, now)
+                .read(&ids[past..now], &mut cache, now)
                 .expect("a step");
             let step = model.logits(&hidden).expect("logits");
             let step = step.to_flat::<f32>().expect("numbers");
@@ -162,6 +155,139 @@ fn a_growing_text_gives_at_each_step_what_a_prefill_gives() {
             let last = &prefill[prefill.len() - step.len()..];
             close(last, &step, &format!("{case} at {now}"));
         }
+    }
+}
+
+#[test]
+fn a_text_goes_on_across_the_trained_length_as_in_the_reference_library() {
+    let grown = |case: &String| folder().join(case).join("grown.json").exists();
+    let cases: Vec<String> = cases().into_iter().filter(grown).collect();
+    assert!(cases.len() >= 12, "only {cases:?}");
+    for case in cases {
+        let model = open(&case);
+        let text = std::fs::read_to_string(folder().join(&case).join("grown.json"));
+        let text: Value = serde_json::from_str(&text.expect("grown.json")).expect("JSON");
+        let ids: Vec<u32> = serde_json::from_value(text["ids"].clone()).expect("ids");
+        let rows: Vec<Vec<f32>> = serde_json::from_value(text["rows"].clone()).expect("rows");
+        let prompt = text["prompt"].as_u64().expect("a number") as usize;
+        assert!(
+            prompt < 32 && ids.len() > 40,
+            "it does not cross the trained length"
+        );
+        for chunk in [7, 512] {
+            let mut new = Vec::new();
+            let more = ids.len() - prompt;
+            let found = generate(
+                &model,
+                &ids[..prompt],
+                more,
+                Choice::Greedy,
+                (0, chunk),
+                |id| {
+                    new.push(id);
+                    Ok(true)
+                },
+            );
+            assert_eq!(found.expect("a text"), ids, "{case} in pieces of {chunk}");
+            assert_eq!(new, &ids[prompt..]);
+        }
+        // Ids may agree by luck; logits do not.
+        let mut cache = Cache::default();
+        let mut hidden = model
+            .read(&ids[..prompt], &mut cache, prompt)
+            .expect("a prompt");
+        for (step, row) in rows.iter().enumerate() {
+            let now = prompt + step;
+            if step > 0 {
+                hidden = model
+                    .read(&ids[now - 1..now], &mut cache, now)
+                    .expect("a step");
+            }
+            let found = model.logits(&hidden).expect("logits").to_vec2::<f32>();
+            let found = found.expect("numbers").pop().expect("a row");
+            let largest = row.iter().fold(0f32, |m, x| m.max(x.abs()));
+            let pairs = found.iter().zip(row);
+            let worst = pairs.map(|(x, y)| (x - y).abs()).fold(0f32, f32::max);
+            assert!(
+                worst <= 1e-4 * largest,
+                "{case} at {now}: {worst} of {largest}"
+            );
+        }
+    }
+}
+
+/// A scheme over the plain Llama, if it reads it: fine-tuning would have to learn what some of them need.
+fn under(id: &str, settings: &Value) -> Option<Pretrained> {
+    let settings = settings.as_object().expect("settings").clone();
+    let asked = Positional::new(id, settings);
+    let from = folder().join("llama-default");
+    let model = Pretrained::open(&from, &Registry::builtin(), Some(&asked), &Device::cpu());
+    let model = model.ok()?;
+    model
+        .run(&[1, 2, 3], 8, |_, _| Ok(()))
+        .is_ok()
+        .then_some(model)
+}
+
+#[test]
+fn every_scheme_goes_on_as_it_reads() {
+    let registry = Registry::builtin();
+    let mut cases: Vec<(String, Value)> = registry
+        .ids()
+        .map(|id| (id.to_string(), json!({})))
+        .collect();
+    for (id, settings) in [
+        ("pi", json!({"dynamic": true})),
+        ("yarn", json!({"dynamic": true})),
+        ("longrope", json!({"factor": 4, "dynamic": true})),
+        ("longrope", json!({"factor": 4, "first_tokens": 4})),
+        ("dynamic-ntk", json!({"factor": 3})),
+        ("log-n", json!({"rope_base": 1000.0})),
+        ("alibi", json!({"slope_scale": "dynamic"})),
+        ("custom", json!({"score": "raw - (q-k)*ln(n)/40"})),
+        ("custom", json!({"score": "raw - (q-k)/n"})),
+    ] {
+        cases.push((id.to_string(), settings));
+    }
+    let mut stream = farspan_datasets::rng::Stream::new(4, "ids");
+    let ids: Vec<u32> = (0..41).map(|_| stream.below(64) as u32).collect();
+    let (mut read, mut follow) = (0, Vec::new());
+    for (id, settings) in cases {
+        let Some(model) = under(&id, &settings) else {
+            continue;
+        };
+        read += 1;
+        let plans = |reach: usize| {
+            let geometry = model.architecture.geometry;
+            model.scheme.layer_plans(&geometry, Len(reach)).ok()
+        };
+        if plans(32) != plans(40) {
+            follow.push(id.clone());
+        }
+        let mut cache = Cache::default();
+        for now in [26, 31, 32, 33, 34, 40, 41] {
+            let past = cache.len();
+            let Ok(hidden) = model.read(&ids[past..now], &mut cache, now) else {
+                // A table that ends is told, at the prefill too.
+                assert!(
+                    model.run(&ids[..now], 512, |_, _| Ok(())).is_err(),
+                    "{id} at {now}"
+                );
+                break;
+            };
+            let step = model.logits(&hidden).expect("logits");
+            let step = step.to_flat::<f32>().expect("numbers");
+            let prefill = logits(&model, &ids[..now], usize::MAX);
+            let last = &prefill[prefill.len() - step.len()..];
+            close(last, &step, &format!("{id} {settings} at {now}"));
+        }
+    }
+    assert!(read >= 40, "only {read} schemes read the checkpoint");
+    for id in ["dynamic-ntk", "longrope", "yarn", "pi"] {
+        assert!(
+            follow.iter().any(|found| found == id),
+            "{id} does not follow the length: {follow:?}"
+        );
     }
 }
 

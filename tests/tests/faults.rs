@@ -1,7 +1,8 @@
 //! A run whose nth file operation goes wrong, for every n: the next healthy run ends well, with the same bytes.
 //!
-//! The test command tries a sample; `FARSPAN_FAULTS=all cargo test --release -p farspan-acceptance --test faults` tries
-//! everything (about an hour on two cores).
+//! The test command tries a sample of what happens outside of the page. `FARSPAN_FAULTS=3600 cargo test --release -p
+//! farspan-acceptance --test faults -- --nocapture` tries for an hour, the page as well; two cores need about three for
+//! everything.
 #![cfg(target_os = "linux")]
 
 use farspan_acceptance::{farspan, program, results, text, write_config};
@@ -43,18 +44,20 @@ const WAYS: [(&str, bool); 8] = [
     ("kill", true),
 ];
 
-/// Time that the sample may take.
-const SAMPLE: Duration = Duration::from_secs(25);
+/// Seconds that the sample may take.
+const SAMPLE: u64 = 25;
 
 struct Faults {
     folder: tempfile::TempDir,
     library: PathBuf,
     config: PathBuf,
+    /// Whether operations on the page go wrong, too.
+    page: bool,
 }
 
 impl Faults {
     /// `None` without a C compiler.
-    fn prepare() -> Option<Faults> {
+    fn prepare(page: bool) -> Option<Faults> {
         let folder = tempfile::tempdir().unwrap();
         let library = folder.path().join("fault.so");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/fault.c");
@@ -70,6 +73,7 @@ impl Faults {
             folder,
             library,
             config,
+            page,
         })
     }
 
@@ -91,6 +95,9 @@ impl Faults {
             .env("FAULT_COUNTER", &counter)
             .env("FAULT_AT", at.to_string())
             .env("FAULT_HOW", how);
+        if !self.page {
+            command.env("FAULT_BESIDE", out.join("report"));
+        }
         if for_good {
             command.env("FAULT_FOR_GOOD", "1");
         }
@@ -131,7 +138,9 @@ fn half_written(folder: &Path) -> Vec<PathBuf> {
 #[expect(clippy::print_stderr, reason = "says what was tried")]
 fn whatever_operation_goes_wrong_the_next_run_ends_with_the_same_bytes() {
     assert!(program().exists());
-    let Some(faults) = Faults::prepare() else {
+    let asked = std::env::var("FARSPAN_FAULTS").ok();
+    let asked: Option<u64> = asked.and_then(|seconds| seconds.parse().ok());
+    let Some(faults) = Faults::prepare(asked.is_some()) else {
         eprintln!("skipped: no C compiler (cc) to build fixtures/fault.c with");
         return;
     };
@@ -140,9 +149,9 @@ fn whatever_operation_goes_wrong_the_next_run_ends_with_the_same_bytes() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     let expected = results(&plain);
     assert_eq!(expected.len(), 6);
-    assert!(operations > 100, "{operations} operations counted");
+    assert!(operations > 50, "{operations} operations counted");
 
-    let all = std::env::var("FARSPAN_FAULTS").is_ok_and(|value| value == "all");
+    let time = Duration::from_secs(asked.unwrap_or(SAMPLE));
     let started = Instant::now();
     // A walk over all (way, n) in steps that share no factor with their number.
     let cases = operations * WAYS.len() as u64;
@@ -151,7 +160,7 @@ fn whatever_operation_goes_wrong_the_next_run_ends_with_the_same_bytes() {
         .unwrap();
     let (mut tried, mut struck) = (0, 0);
     for i in 0..cases {
-        if !all && started.elapsed() > SAMPLE {
+        if started.elapsed() > time {
             break;
         }
         let case = i * step % cases;
@@ -173,7 +182,7 @@ fn whatever_operation_goes_wrong_the_next_run_ends_with_the_same_bytes() {
         std::fs::remove_dir_all(&out).unwrap();
     }
     eprintln!("{tried} of {cases} cases over {operations} operations, {struck} struck");
-    assert!(struck >= 5, "{struck} of {tried} faults struck");
+    assert!(struck >= 3, "{struck} of {tried} faults struck");
 }
 
 fn gcd(a: u64, b: u64) -> u64 {

@@ -8,6 +8,7 @@
 
 use super::{Flow, Gather};
 use crate::error::DataError;
+use crate::foreign;
 use crate::parallel;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -51,6 +52,9 @@ const PACKAGES: [&str; 34] = [
     "tracing-subscriber",
     "winnow",
 ];
+
+/// Bytes of an archive beyond which it is taken for something else.
+const LARGEST: u64 = 64 << 20;
 
 /// The lock of the build that this code is part of.
 const LOCK: &str = include_str!("../../../Cargo.lock");
@@ -179,11 +183,10 @@ fn archive(
     let mut found = "no such file".to_string();
     for folder in registries {
         let path = folder.join(format!("{name}-{version}.crate"));
-        let bytes = match std::fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(source) => return Err(DataError::Read { path, source }),
-        };
+        if !path.exists() {
+            continue;
+        }
+        let bytes = foreign::read(&path, "a package archive", LARGEST)?;
         let sha256: String = Sha256::digest(&bytes)
             .iter()
             .map(|b| format!("{b:02x}"))

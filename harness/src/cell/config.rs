@@ -1,10 +1,15 @@
 //! What a cell is: its settings, and the identity that they make.
 
+use crate::checkpoint::config::{Positional, Reading};
+use crate::checkpoint::decoder::Pretrained;
+use crate::checkpoint::files::Files;
 use crate::config::types::{EvaluateConfig, LoraConfig, SchemeConfig, Task, TrainConfig};
 use crate::model::Shape;
 use crate::{Error, Result};
+use farspan_attention::Device;
 use farspan_datasets::DataConfig;
 use farspan_datasets::tasks::passkey::PasskeyConfig;
+use farspan_pe::{AnyScheme, Registry};
 use farspan_reports::record::{SCHEMA_VERSION, Stage};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -66,6 +71,26 @@ pub struct CheckpointConfig {
     pub dir: PathBuf,
     /// blake3 of its config and weights.
     pub hash: String,
+    /// How its config is read.
+    #[serde(default, skip_serializing_if = "Reading::is_plain")]
+    pub reading: Reading,
+    /// What a reader of its numbers should know; no part of a cell's identity.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+impl CheckpointConfig {
+    /// The model under `scheme`.
+    pub(super) fn open(
+        &self,
+        registry: &Registry,
+        scheme: &dyn AnyScheme,
+        device: &Device,
+    ) -> Result<Pretrained> {
+        let files = Files::open(&self.dir)?.with_reading(self.reading.clone());
+        let asked = Positional::of(scheme);
+        Pretrained::from_files(&files, registry, Some(&asked), device)
+    }
 }
 
 impl CellConfig {
@@ -78,6 +103,7 @@ impl CellConfig {
         object.remove("data_root");
         if let Some(checkpoint) = object.get_mut("checkpoint").and_then(|c| c.as_object_mut()) {
             checkpoint.remove("dir");
+            checkpoint.remove("notes");
         }
         object.insert("schema_version".into(), SCHEMA_VERSION.into());
         let canonical =

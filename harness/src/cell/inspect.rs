@@ -7,7 +7,7 @@ use crate::search;
 use crate::train::Progress;
 use crate::{Error, Result};
 use farspan_reports::record::{PlannedCell, State};
-use farspan_reports::store::{RunDir, StoreError};
+use farspan_reports::store::{RunDir, StoreError, sweep_ended};
 use std::path::PathBuf;
 
 /// Where a cell stands before it runs.
@@ -35,6 +35,7 @@ pub fn inspect(dir: &RunDir, cell: &PlannedCell, wanted: bool) -> Result<Inspect
     let config = config_of(cell)?;
     let id = &cell.id;
     let file = |name: &str| dir.cell_dir(id).join(name);
+    sweep_ended(&dir.cell_dir(id));
     let mut damaged = Vec::new();
     let status = look(&mut damaged, file("status.json"), dir.status(id))?;
     let unreadable_status = std::mem::take(&mut damaged);
@@ -102,7 +103,13 @@ pub fn inspect(dir: &RunDir, cell: &PlannedCell, wanted: bool) -> Result<Inspect
             words.push("the cell is made again".into());
         }
     }
-    let diverged = status.is_some_and(|status| status.state == State::Diverged);
+    let diverged = status.as_ref().is_some_and(|s| s.state == State::Diverged);
+    if let Some(mut status) = status.filter(|s| result.is_some() && fine && s.state != State::Done)
+    {
+        // For people who read it; it decides nothing.
+        (status.state, status.reason) = (State::Done, None);
+        dir.write_status(id, &status)?;
+    }
     Ok(Inspected {
         found: match result {
             Some(_) if fine => Found::Done,

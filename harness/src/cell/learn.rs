@@ -1,8 +1,6 @@
 //! Where a cell's weights come from: a search, training, or the weights of its base.
 
 use super::{Ended, Finished, Running, STATUS_EVERY, Weights};
-use crate::checkpoint::config::Positional;
-use crate::checkpoint::decoder::Pretrained;
 use crate::checkpoint::{Loaded, Owner, not_finite};
 use crate::config::types::TrainConfig;
 use crate::evaluate::windows_batch;
@@ -59,8 +57,7 @@ impl Running<'_> {
     ) -> Result<Box<dyn Model>> {
         let config = self.config;
         if let Some(checkpoint) = &config.checkpoint {
-            let asked = Positional::of(scheme);
-            let model = Pretrained::open(&checkpoint.dir, self.registry, Some(&asked), device)?;
+            let model = checkpoint.open(self.registry, scheme, device)?;
             return Ok(match config.stage {
                 Stage::FineTuned => {
                     let model = model.tune(plans, config.lora.as_ref(), config.seed, values)?;
@@ -218,13 +215,13 @@ impl Running<'_> {
                     step + 1,
                     self.config.seed
                 );
-                checkpoint::save(state, owner, &trainer.state()?, &trainer.progress)?;
+                keep(trainer, state, owner)?;
                 self.report(State::Diverged, step, Some(reason))?;
                 return Ok(Some(Ended::Diverged));
             }
             let stopping = (self.stop)() && !trainer.finished();
             if stopping || saved.elapsed() >= CHECKPOINT_EVERY {
-                checkpoint::save(state, owner, &trainer.state()?, &trainer.progress)?;
+                keep(trainer, state, owner)?;
                 saved = Instant::now();
             }
             if stopping {
@@ -241,6 +238,15 @@ impl Running<'_> {
             }
         }
         Ok(None)
+    }
+}
+
+/// Saves the state of a training. Weights that are no numbers are not worth going on from, and would be refused.
+fn keep(trainer: &Trainer<'_>, path: &Path, owner: &Owner) -> Result<()> {
+    let values = trainer.state()?;
+    match not_finite(&values) {
+        None => checkpoint::save(path, owner, &values, &trainer.progress),
+        Some(_) => Ok(()),
     }
 }
 

@@ -82,6 +82,11 @@ impl Running<'_> {
                 vocab: config.shape.vocab,
                 parameters,
                 scheme_parameters,
+                notes: config
+                    .checkpoint
+                    .iter()
+                    .flat_map(|c| c.notes.clone())
+                    .collect(),
             },
             train: TrainRecord {
                 length: config.train.length,

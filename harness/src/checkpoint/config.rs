@@ -1,14 +1,16 @@
 //! `config.json` as an [`Architecture`]: what a decoder needs to know to compute the same logits.
 
 use super::arch;
-use super::files::regular;
+use super::files::{excerpt, regular};
 use super::keys::{Keys, Meaning};
+use super::restated::restated;
+use super::rope::Rotary;
 use super::strict::Strict;
 use crate::config::suggest;
 use crate::{Error, Result};
 use farspan_attention::plan::Geometry;
 use farspan_pe::AnyScheme;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::fmt;
 use std::path::Path;
@@ -23,6 +25,9 @@ const MOST_HEADS: usize = 65_536;
 const MOST_CHANNELS: usize = 65_536;
 /// Bytes of a `config.json` beyond which it is taken for something else.
 const LARGEST_CONFIG: u64 = 16 << 20;
+
+/// How the note of an open trained length begins.
+const DOUBT: &str = "the trained length is not certain";
 
 /// A decoder of a published family, as plain data.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -73,6 +78,31 @@ pub struct Architecture {
     pub clip: Option<f64>,
     /// Keys at least this many tokens back are hidden, per layer.
     pub windows: Vec<Option<usize>>,
+    /// A second length that the weights may have been trained with, as far as the config tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other_length: Option<usize>,
+    /// What a reader of numbers should know: what was doubtful, and what was read against advice.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// How a config is to be read, beside what it says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Reading {
+    /// Paths of keys that are read as if they were not there, though they may change the computation.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ignore_keys: Vec<String>,
+    /// Length that the weights were trained with, for a config that does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trained_length: Option<usize>,
+}
+
+impl Reading {
+    /// Whether the config alone speaks.
+    pub fn is_plain(&self) -> bool {
+        *self == Reading::default()
+    }
 }
 
 /// A scheme by its id, with settings.
@@ -92,9 +122,7 @@ impl Positional {
             settings,
         }
     }
-}
 
-impl Positional {
     /// `scheme` with all of its settings.
     pub fn of(scheme: &dyn AnyScheme) -> Positional {
         match scheme.settings() {
@@ -217,7 +245,44 @@ impl Architecture {
             logit_scale: 1.0,
             clip: None,
             windows: vec![None; geometry.layers],
+            other_length: None,
+            notes: Vec::new(),
         }
+    }
+
+    /// Lets the trained length be `length`, as whoever reads says. The scheme of the config computes as before.
+    fn trained_with(&mut self, length: usize) -> Result<()> {
+        if self.positional.id == "learned" || length == 0 {
+            let rows = self.geometry.trained_length;
+            let text = format!(
+                "trained length: expected at least 1, and a family without a table of positions (this one has {rows} rows), \
+                 found {length}"
+            );
+            return Err(Error::Config(text));
+        }
+        let said = std::mem::replace(&mut self.geometry.trained_length, length);
+        self.other_length = None;
+        self.notes.retain(|note| !note.starts_with(DOUBT));
+        self.notes.push(format!(
+            "the trained length is {length}, as was asked for; by the config alone it is {said}"
+        ));
+        Ok(())
+    }
+
+    /// Takes over what the rotary keys say.
+    pub(super) fn rotates(&mut self, rotary: Rotary) {
+        self.positional = rotary.positional;
+        if let Some((there, why)) = rotary.other_length {
+            self.doubt(rotary.trained_length, there, why);
+        }
+    }
+
+    /// Notes that the config leaves it open whether the weights were trained with `here` tokens or with `there`.
+    fn doubt(&mut self, here: usize, there: usize, why: &str) {
+        self.other_length = Some(there);
+        self.notes.push(format!(
+            "{DOUBT}: {here} is taken, {there} is possible ({why}); --trained-length (model.trained_length in a run) sets it"
+        ));
     }
 
     /// Learned numbers by the sizes alone, in f64 so that nothing overflows.
@@ -281,26 +346,63 @@ pub struct Understood {
 }
 
 /// Reads `config.json` of `dir`.
-pub fn read(dir: &Path) -> Result<Understood> {
+pub fn read(dir: &Path, reading: &Reading) -> Result<Understood> {
     let file = dir.join("config.json");
-    let size = regular(&file)?;
+    parse_as(&file, &text(&file)?, reading)
+}
+
+/// The bytes of a `config.json`.
+fn text(file: &Path) -> Result<Vec<u8>> {
+    let size = regular(file)?;
     if size > LARGEST_CONFIG {
         let text = format!("{}: {size} bytes are no config.json", file.display());
         return Err(Error::Data(text));
     }
-    let text =
-        std::fs::read(&file).map_err(|e| Error::io(format!("reading {}", file.display()), e))?;
-    parse(&file, &text)
+    std::fs::read(file).map_err(|e| Error::io(format!("reading {}", file.display()), e))
+}
+
+/// The keys of a `config.json`, without those that `reading` ignores.
+pub(super) fn table(file: &Path, reading: &Reading) -> Result<Map<String, Value>> {
+    Ok(object(file, &text(file)?, reading)?.0)
+}
+
+fn object(
+    file: &Path,
+    text: &[u8],
+    reading: &Reading,
+) -> Result<(Map<String, Value>, Vec<Meaning>)> {
+    let wrong = |what: String| Error::Data(format!("{}: {what}", file.display()));
+    let Strict(value) = serde_json::from_slice(text)
+        .map_err(|e| wrong(format!("not a JSON config: {}", excerpt(&e.to_string()))))?;
+    let Value::Object(mut object) = value else {
+        let found = excerpt(&value.to_string());
+        return Err(wrong(format!("expected a JSON table, found {found}")));
+    };
+    let mut ignored = Vec::new();
+    for path in &reading.ignore_keys {
+        let Some(value) = removed(&mut object, path) else {
+            let known: Vec<&str> = object.keys().map(String::as_str).collect();
+            let hint = suggest::hint(path, known);
+            let text = format!("{}: no key `{path}` to ignore{hint}", file.display());
+            return Err(Error::Config(text));
+        };
+        ignored.push(Meaning {
+            key: path.clone(),
+            value: Some(value),
+            meaning: "ignored, as was asked for; it may change the computation".into(),
+        });
+    }
+    Ok((object, ignored))
 }
 
 /// The architecture that the text of a `config.json` describes; `file` is for messages.
 pub fn parse(file: &Path, text: &[u8]) -> Result<Understood> {
-    let Strict(value) = serde_json::from_slice(text)
-        .map_err(|e| Error::Data(format!("{}: not a JSON config: {e}", file.display())))?;
-    let Value::Object(object) = value else {
-        let text = format!("{}: expected a JSON table, found {value}", file.display());
-        return Err(Error::Data(text));
-    };
+    parse_as(file, text, &Reading::default())
+}
+
+/// As [`parse`], with what `reading` decides.
+pub fn parse_as(file: &Path, text: &[u8], reading: &Reading) -> Result<Understood> {
+    let (object, mut ignored) = object(file, text, reading)?;
     let mut keys = Keys::new(file, "", object);
     let family = keys.text("model_type", "", "family")?;
     let known = arch::FAMILIES;
@@ -308,9 +410,10 @@ pub fn parse(file: &Path, text: &[u8]) -> Result<Understood> {
         let names: Vec<_> = known.iter().map(|known| known.name).collect();
         let hint = suggest::hint(&family, names.iter().copied());
         let expected = format!("one of {}", names.join(", "));
-        return Err(keys.wrong("model_type", &expected, format!("{family:?}{hint}")));
+        let found = excerpt(&format!("{family:?}"));
+        return Err(keys.wrong("model_type", &expected, format!("{found}{hint}")));
     };
-    let architecture = (found.read)(&mut keys)?;
+    let mut architecture = (found.read)(&mut keys)?;
     let parameters = architecture.parameters();
     if parameters > MOST_PARAMETERS {
         let text = format!(
@@ -319,8 +422,36 @@ pub fn parse(file: &Path, text: &[u8]) -> Result<Understood> {
         );
         return Err(Error::Data(text));
     }
-    Ok(Understood {
-        architecture,
-        keys: keys.finish()?,
+    let (mut keys, notes) = keys.finish(|key| restated(&architecture, key))?;
+    for meaning in &ignored {
+        let value = meaning.value.as_ref().map(Value::to_string);
+        architecture.notes.push(format!(
+            "key `{}` = {} was ignored, though it may change the computation",
+            meaning.key,
+            excerpt(&value.unwrap_or_default())
+        ));
+    }
+    // Twin blocks give the same note twice.
+    for note in notes {
+        if !architecture.notes.contains(&note) {
+            architecture.notes.push(note);
+        }
+    }
+    if let Some(length) = reading.trained_length {
+        architecture.trained_with(length)?;
+    }
+    keys.append(&mut ignored);
+    Ok(Understood { architecture, keys })
+}
+
+/// Takes the value at `path` out; names of keys may have dots of their own.
+fn removed(object: &mut Map<String, Value>, path: &str) -> Option<Value> {
+    if object.contains_key(path) {
+        return object.shift_remove(path);
+    }
+    let dots = path.match_indices('.').map(|(at, _)| at);
+    dots.into_iter().find_map(|at| {
+        let inner = object.get_mut(&path[..at])?.as_object_mut()?;
+        removed(inner, &path[at + 1..])
     })
 }

@@ -4,7 +4,7 @@
 //! that schemes whose rotations follow the length stay exact while the text grows. And windows of one length at once,
 //! which is how models are trained and measured in a grid.
 
-use super::config::{Architecture, Positional};
+use super::config::{Architecture, Positional, Reading};
 use super::files::Files;
 use super::forward::Forward;
 use super::recompute::Windows;
@@ -19,7 +19,7 @@ use farspan_attention::plan::{Geometry, Plan};
 use farspan_attention::prepared::Prepared;
 use farspan_attention::{Device, Tensor};
 use farspan_datasets::Batch;
-use farspan_pe::{AnyScheme, Registry};
+use farspan_pe::{AnyScheme, Len, Registry};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -30,6 +30,8 @@ pub struct Pretrained {
     pub architecture: Architecture,
     /// The scheme that places its tokens.
     pub scheme: Box<dyn AnyScheme>,
+    /// How its config was read.
+    pub(super) reading: Reading,
     /// Those that stay as they are.
     pub(super) weights: Weights,
     /// Those that learn.
@@ -42,21 +44,28 @@ pub struct Pretrained {
 }
 
 /// Unrotated keys, and values, of the tokens so far; one pair per layer, each (1, kv_heads, tokens, head_dim).
+///
+/// Those of all layers but the first are made of attention under the plans of the length that was in use then. When the
+/// plans of a longer text are others, no turning of keys mends that: the tokens are read again.
 #[derive(Clone, Debug, Default)]
 pub struct Cache {
     layers: Vec<(Tensor, Tensor)>,
-    len: usize,
+    ids: Vec<u32>,
+    /// What the scheme planned when they were read.
+    plans: Vec<Plan>,
+    /// Most tokens that were read at once.
+    piece: usize,
 }
 
 impl Cache {
     /// Tokens so far.
     pub fn len(&self) -> usize {
-        self.len
+        self.ids.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.ids.is_empty()
     }
 }
 
@@ -79,12 +88,13 @@ impl Pretrained {
         asked: Option<&Positional>,
         device: &Device,
     ) -> Result<Pretrained> {
-        let architecture = config::read(files.dir())?.architecture;
+        let architecture = config::read(files.dir(), files.reading())?.architecture;
         let scheme = scheme::resolve(registry, &architecture, asked)?;
         let weights = load(files, &architecture, device)?;
         Ok(Pretrained {
             architecture,
             scheme,
+            reading: files.reading().clone(),
             weights,
             learned: BTreeMap::new(),
             adapter_scale: 0.0,
@@ -102,6 +112,7 @@ impl Pretrained {
         Ok(Pretrained {
             architecture: self.architecture.clone(),
             scheme: scheme::resolve(registry, &self.architecture, asked)?,
+            reading: self.reading.clone(),
             weights: self.weights.clone(),
             learned: BTreeMap::new(),
             adapter_scale: 0.0,
@@ -123,9 +134,9 @@ impl Pretrained {
         }
     }
 
-    /// Tokens of a text of `reach` that may run at once: `chunk`, or all where scores read the length of the text.
+    /// Tokens of a text of `reach` that may run at once: `chunk`, or all where a text must be read at once.
     pub fn chunk(&self, chunk: usize, reach: usize) -> Result<usize> {
-        let whole = self.plans(reach)?.iter().any(scheme::reads_length);
+        let whole = self.plans(reach)?.iter().any(scheme::reads_whole);
         Ok(if whole { reach } else { chunk.max(1) })
     }
 
@@ -147,23 +158,51 @@ impl Pretrained {
     }
 
     /// Runs `ids`, which follow the tokens of `cache`, as part of a text of `reach` tokens, and returns the residual
-    /// stream after the last norm, (ids, width). The cache grows by `ids`.
+    /// stream after the last norm, (ids, width). The cache grows by `ids`. Where the scheme plans otherwise for `reach`
+    /// than for the length that the cache was made at, or needs the whole text, all tokens are read again.
     pub fn read(&self, ids: &[u32], cache: &mut Cache, reach: usize) -> Result<Tensor> {
-        let (past, new) = (cache.len, ids.len());
+        let geometry = &self.architecture.geometry;
+        let plans = self.scheme.layer_plans(geometry, Len(reach))?;
+        let whole = plans.iter().any(scheme::reads_whole);
+        if cache.is_empty() || (cache.plans == plans && !whole) {
+            return self.append(ids, cache, plans, reach);
+        }
+        let past = std::mem::take(cache);
+        let new = ids.len();
+        let ids = [past.ids.as_slice(), ids].concat();
+        let piece = if whole {
+            ids.len()
+        } else {
+            past.piece.max(new)
+        };
+        let mut rows = Vec::new();
+        for piece in ids.chunks(piece) {
+            let read = self.append(piece, cache, plans.clone(), reach)?;
+            if cache.len() > past.ids.len() {
+                rows.push(read);
+            }
+        }
+        let rows = Tensor::cat(&rows.iter().collect::<Vec<_>>(), 0)?;
+        Ok(rows.narrow(0, rows.dim(0)? - new, new)?.contiguous()?)
+    }
+
+    /// As [`read`](Pretrained::read), under `plans`, which are those of the cache.
+    fn append(
+        &self,
+        ids: &[u32],
+        cache: &mut Cache,
+        planned: Vec<Plan>,
+        reach: usize,
+    ) -> Result<Tensor> {
+        let (past, new) = (cache.len(), ids.len());
         let now = past + new;
         if new == 0 || reach < now {
             let text = format!("{new} tokens behind {past} in a text of {reach}");
             return Err(Error::Bug(text));
         }
-        let vocab = self.architecture.vocab;
-        if let Some(id) = ids.iter().find(|&&id| id as usize >= vocab) {
-            return Err(Error::Data(format!(
-                "expected token ids below {vocab}, found {id}"
-            )));
-        }
-        let plans = self.plans(reach)?;
-        if reach > now && plans.iter().any(scheme::reads_length) {
-            let text = format!("scores that read the length of the text: {now} of {reach} tokens");
+        let plans = self.adapted(planned.clone(), reach)?;
+        if reach > now && plans.iter().any(scheme::reads_whole) {
+            let text = format!("a text that must be read at once: {now} of {reach} tokens");
             return Err(Error::Bug(text));
         }
         let (prepared, of_layer) = self.prepared(&plans, past, now)?;
@@ -196,7 +235,9 @@ impl Pretrained {
                 carried.insert(FEED_FORWARD.into(), added);
             }
         }
-        cache.len = now;
+        cache.ids.extend_from_slice(ids);
+        cache.piece = cache.piece.max(new);
+        cache.plans = planned;
         Ok(forward.norm(&x, "norm")?.reshape((new, width))?)
     }
 

@@ -1,5 +1,6 @@
 //! The weight files of a checkpoint folder: `model.safetensors`, or shards with an index.
 
+use super::config::Reading;
 use super::header::{Entry, Type, header, index};
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,8 @@ pub struct Files {
     tensors: BTreeMap<String, (usize, Entry)>,
     /// Whether NaN and infinities are read as they are.
     non_finite: bool,
+    /// How the config beside them is read.
+    reading: Reading,
 }
 
 impl Files {
@@ -35,6 +38,7 @@ impl Files {
             files: Vec::new(),
             tensors: BTreeMap::new(),
             non_finite: false,
+            reading: Reading::default(),
         };
         if single.exists() {
             files.add(&single)?;
@@ -51,7 +55,7 @@ impl Files {
     }
 
     fn shards(&mut self, list: &Path) -> Result<()> {
-        let bad = |what: String| Error::Data(format!("{}: {what}", list.display()));
+        let bad = |what: String| Error::Data(format!("{}: {}", list.display(), excerpt(&what)));
         let size = regular(list)?;
         if size > LARGEST_INDEX {
             return Err(bad(format!("{size} bytes are no index")));
@@ -92,7 +96,7 @@ impl Files {
     }
 
     fn add(&mut self, path: &Path) -> Result<()> {
-        let bad = |what: String| Error::Data(format!("{}: {what}", path.display()));
+        let bad = |what: String| Error::Data(format!("{}: {}", path.display(), excerpt(&what)));
         let size = regular(path)?;
         let reading = |e| Error::io(format!("reading {}", path.display()), e);
         let mut file = File::open(path).map_err(reading)?;
@@ -132,6 +136,17 @@ impl Files {
     pub fn with_non_finite(mut self, allowed: bool) -> Files {
         self.non_finite = allowed;
         self
+    }
+
+    /// Lets the config beside them be read as `reading` says.
+    pub fn with_reading(mut self, reading: Reading) -> Files {
+        self.reading = reading;
+        self
+    }
+
+    /// How the config beside them is read.
+    pub(super) fn reading(&self) -> &Reading {
+        &self.reading
     }
 
     /// The folder.
@@ -217,15 +232,27 @@ impl Files {
 
 /// The size of a regular file; links are followed, as caches of downloads consist of them.
 pub(super) fn regular(path: &Path) -> Result<u64> {
-    let about =
-        std::fs::metadata(path).map_err(|e| Error::io(format!("reading {}", path.display()), e))?;
-    match about.is_file() {
-        true => Ok(about.len()),
-        false => Err(Error::Data(format!(
-            "{}: expected a regular file",
-            path.display()
-        ))),
+    let lacks = |what: &str| Error::Data(format!("{}: {what}", path.display()));
+    match std::fs::metadata(path) {
+        Ok(about) if about.is_file() => Ok(about.len()),
+        Ok(_) => Err(lacks("expected a regular file")),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            Err(lacks("expected a file, found nothing there"))
+        }
+        Err(e) => Err(Error::io(format!("reading {}", path.display()), e)),
     }
+}
+
+/// A text as messages quote it: whole if it is short, else its ends.
+pub(super) fn excerpt(text: &str) -> String {
+    const LONGEST: usize = 200;
+    let count = text.chars().count();
+    if count <= LONGEST {
+        return text.to_string();
+    }
+    let start: String = text.chars().take(LONGEST / 2).collect();
+    let end: String = text.chars().skip(count - LONGEST / 2).collect();
+    format!("{start} … ({} characters) … {end}", count - LONGEST)
 }
 
 /// What a file is that is no safetensors file, going by its first bytes.
@@ -299,7 +326,7 @@ pub(super) fn refuse(dir: &Path, what: &str, differences: Vec<String>) -> Result
     let listed: Vec<_> = differences
         .iter()
         .take(LISTED)
-        .map(|line| format!("\n  {line}"))
+        .map(|line| format!("\n  {}", excerpt(line)))
         .collect();
     Err(Error::Data(format!(
         "{}: {what} in {} places:{}{more}",

@@ -19,7 +19,7 @@ pub enum Choice {
 }
 
 /// Runs `prompt` in pieces of `chunk` tokens and appends `tokens` more; `each` is told of every new one, and ends the
-/// text with `false`. Keys are cached unrotated, so that each step sees the rotations of the current length.
+/// text with `false`. Every step gives what a reading of the whole text so far would give (see [`Cache`]).
 pub fn generate(
     model: &Pretrained,
     prompt: &[u32],

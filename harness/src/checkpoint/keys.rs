@@ -1,5 +1,9 @@
-//! Reading `config.json` so that no key is lost: each is used, known to be without effect, or refused.
+//! Reading `config.json` so that no key is lost. The rule: a key that would change the computation in a way that is not
+//! followed is refused; one that cannot, or that says what is computed anyway, is listed. Whoever knows better names a key
+//! that is to be read as if it were not there ([`Reading`](super::config::Reading)).
 
+use super::files::excerpt;
+use super::known_keys::{OF_OTHER_SCALINGS, OF_TOOLS, WITHOUT_EFFECT};
 use crate::config::suggest;
 use crate::{Error, Result};
 use serde::Serialize;
@@ -18,87 +22,8 @@ pub struct Meaning {
     pub meaning: String,
 }
 
-/// Keys that any config may have and that change no logit of a causal decoder in evaluation.
-const WITHOUT_EFFECT: &[&str] = &[
-    "_attn_implementation",
-    "_attn_implementation_autoset",
-    "_commit_hash",
-    "_name_or_path",
-    "_num_labels",
-    "add_cross_attention",
-    "architectures",
-    "attention_dropout",
-    "attention_probs_dropout_prob",
-    "auto_map",
-    "bad_words_ids",
-    "begin_suppress_tokens",
-    "bos_token_id",
-    "chunk_size_feed_forward",
-    "classifier_dropout",
-    "cross_attention_hidden_size",
-    "decoder_start_token_id",
-    "diversity_penalty",
-    "do_sample",
-    "dtype",
-    "early_stopping",
-    "embd_pdrop",
-    "encoder_no_repeat_ngram_size",
-    "eos_token_id",
-    "exponential_decay_length_penalty",
-    "finetuning_task",
-    "forced_bos_token_id",
-    "forced_eos_token_id",
-    "gradient_checkpointing",
-    "hidden_dropout",
-    "hidden_dropout_prob",
-    "id2label",
-    "initializer_range",
-    "is_decoder",
-    "is_encoder_decoder",
-    "label2id",
-    "length_penalty",
-    "max_length",
-    "min_length",
-    "model_type",
-    "no_repeat_ngram_size",
-    "num_beam_groups",
-    "num_beams",
-    "num_labels",
-    "num_return_sequences",
-    "output_attentions",
-    "output_hidden_states",
-    "output_past",
-    "output_scores",
-    "pad_token_id",
-    "predict_special_tokens",
-    "prefix",
-    "pretraining_tp",
-    "problem_type",
-    "remove_invalid_values",
-    "repetition_penalty",
-    "resid_pdrop",
-    "return_dict",
-    "return_dict_in_generate",
-    "sep_token_id",
-    "suppress_tokens",
-    "task_specific_params",
-    "temperature",
-    "tf_legacy_loss",
-    "tokenizer_class",
-    "top_k",
-    "tie_encoder_decoder",
-    "top_p",
-    "torch_dtype",
-    "torchscript",
-    "transformers.js_config",
-    "transformers_version",
-    "typical_p",
-    "unsloth_fixed",
-    "unsloth_version",
-    "use_bfloat16",
-    "use_cache",
-    "use_return_dict",
-];
+/// How to read past a refusal.
+pub(super) const WAY_PAST: &str = "--ignore-keys, in a run model.ignore_keys";
 
 /// The keys of one JSON object, each read at most once.
 #[derive(Debug)]
@@ -110,6 +35,8 @@ pub struct Keys {
     /// All keys of the file, for hints.
     asked: Vec<&'static str>,
     meanings: Vec<Meaning>,
+    /// What a reader of numbers should know.
+    notes: Vec<String>,
 }
 
 impl Keys {
@@ -121,16 +48,33 @@ impl Keys {
             left: object,
             asked: Vec::new(),
             meanings: Vec::new(),
+            notes: Vec::new(),
         }
     }
 
     /// An error about `key`.
     pub fn wrong(&self, key: &str, expected: &str, found: impl std::fmt::Display) -> Error {
-        let path = format!("{}{key}", self.prefix);
+        self.wrong_whole(key, expected, &excerpt(&found.to_string()))
+    }
+
+    /// An error about `key`, which can be read as if it were not there.
+    pub fn contradicts(&self, key: &str, expected: &str, found: impl std::fmt::Display) -> Error {
+        let found = excerpt(&found.to_string());
+        let past = format!("{found} (to leave the key out of account: {WAY_PAST})");
+        self.wrong_whole(key, expected, &past)
+    }
+
+    fn wrong_whole(&self, key: &str, expected: &str, found: &str) -> Error {
         Error::Data(format!(
-            "{}: key `{path}`: expected {expected}, found {found}",
-            self.file.display()
+            "{}: key `{}{key}`: expected {expected}, found {found}",
+            self.file.display(),
+            self.prefix
         ))
+    }
+
+    /// Something that a reader of numbers should know.
+    pub fn warn(&mut self, text: String) {
+        self.notes.push(text);
     }
 
     /// The keys of the object at `key`, if there is one; null counts as absent.
@@ -146,10 +90,24 @@ impl Keys {
         }
     }
 
-    /// Takes over what was understood of an object inside of this one; refuses what was left of it.
-    pub fn absorb(&mut self, mut inner: Keys) -> Result<()> {
-        inner.nothing_left(WITHOUT_EFFECT)?;
+    /// Lists keys of a rope block that only other kinds of scaling than `kind` read.
+    pub fn other_scalings(&mut self, kind: &str) {
+        for key in OF_OTHER_SCALINGS {
+            if self.has(key) {
+                let why = format!("not read by {kind} scaling");
+                let value = self.take(key, &why).unwrap_or_default();
+                let value = excerpt(&value.to_string());
+                self.warn(format!("key `{}{key}` = {value} is {why}", self.prefix));
+            }
+        }
+    }
+
+    /// Takes over what was understood of an object inside of this one. What was left of it is listed or refused, as
+    /// `says` tells (see [`finish`](Keys::finish)).
+    pub fn absorb(&mut self, mut inner: Keys, says: impl Fn(&str) -> Option<Value>) -> Result<()> {
+        inner.nothing_left(says)?;
         self.meanings.append(&mut inner.meanings);
+        self.notes.append(&mut inner.notes);
         Ok(())
     }
 
@@ -184,6 +142,7 @@ impl Keys {
         });
     }
 
+    /// What was found, or `default` where the key is absent. Null is no value of a key that the reference needs.
     fn or_default<T: std::fmt::Display>(
         &mut self,
         key: &str,
@@ -197,25 +156,44 @@ impl Keys {
         })
     }
 
-    /// A whole number of at least 1 and at most 2³², if the key is there.
-    pub fn count(&mut self, key: &'static str, meaning: &str) -> Result<Option<usize>> {
+    /// Refuses a null where the reference cannot do without a value.
+    fn not_null(&self, key: &str, expected: &str) -> Result<()> {
+        match self.is_null(key) {
+            true => Err(self.wrong(key, expected, "null")),
+            false => Ok(()),
+        }
+    }
+
+    /// A whole number of at least `least` and at most 2³², if the key is there; it may be spelt as 8192.0.
+    fn whole(&mut self, key: &'static str, least: u64, meaning: &str) -> Result<Option<usize>> {
         let Some(value) = self.take(key, meaning) else {
             return Ok(None);
         };
-        let whole = value.as_u64().filter(|n| (1..=1 << 32).contains(n));
-        let n = whole.ok_or_else(|| self.wrong(key, "a whole number from 1 to 2³²", &value))?;
+        let spelt = value.as_f64().filter(|x| x.fract() == 0.0 && *x >= 0.0);
+        // Numbers of this size are exact in floating point.
+        let whole = value.as_u64().or(spelt.map(|x| x as u64));
+        let whole = whole.filter(|n| (least..=1 << 32).contains(n));
+        let expected = || format!("a whole number from {least} to 2³²");
+        let n = whole.ok_or_else(|| self.wrong(key, &expected(), &value))?;
         Ok(Some(n as usize))
     }
 
-    /// A whole number of at least 1 that must be there.
-    pub fn needed(&mut self, key: &'static str, meaning: &str) -> Result<usize> {
-        self.count(key, meaning)?
-            .ok_or_else(|| self.wrong(key, &format!("a whole number ({meaning})"), "nothing"))
+    /// A whole number of at least 1, if the key is there and not null.
+    pub fn count(&mut self, key: &'static str, meaning: &str) -> Result<Option<usize>> {
+        self.whole(key, 1, meaning)
     }
 
     /// A whole number with a default.
     pub fn count_or(&mut self, key: &'static str, default: usize, meaning: &str) -> Result<usize> {
+        self.not_null(key, "a whole number")?;
         let found = self.count(key, meaning)?;
+        Ok(self.or_default(key, found, default, meaning))
+    }
+
+    /// A whole number, 0 as well, with a default.
+    pub fn number_of(&mut self, key: &'static str, default: usize, meaning: &str) -> Result<usize> {
+        self.not_null(key, "a whole number")?;
+        let found = self.whole(key, 0, meaning)?;
         Ok(self.or_default(key, found, default, meaning))
     }
 
@@ -246,16 +224,24 @@ impl Keys {
         ];
         match found {
             [Some(a), Some(b)] if a != b => {
-                Err(self.wrong(names[1], &format!("{a}, as {} says", names[0]), b))
+                Err(self.contradicts(names[1], &format!("{a}, as {} says", names[0]), b))
             }
             [a, b] => Ok(a.or(b)),
         }
     }
 
-    /// A whole number of at least 1 under either name that must be there.
-    pub fn needed_either(&mut self, names: [&'static str; 2], meaning: &str) -> Result<usize> {
-        self.either(names, meaning)?
-            .ok_or_else(|| self.wrong(names[0], &format!("a whole number ({meaning})"), "nothing"))
+    /// A whole number of at least 1 under either name, with a default.
+    pub fn either_or(
+        &mut self,
+        names: [&'static str; 2],
+        default: usize,
+        meaning: &str,
+    ) -> Result<usize> {
+        for name in names {
+            self.not_null(name, "a whole number")?;
+        }
+        let found = self.either(names, meaning)?;
+        Ok(self.or_default(names[0], found, default, meaning))
     }
 
     /// A whole number where null means none, and absence means `default`.
@@ -279,12 +265,14 @@ impl Keys {
 
     /// A number above 0 with a default.
     pub fn positive_or(&mut self, key: &'static str, default: f64, meaning: &str) -> Result<f64> {
+        self.not_null(key, "a number above 0")?;
         let found = self.positive(key, meaning)?;
         Ok(self.or_default(key, found, default, meaning))
     }
 
     /// A switch with a default.
     pub fn switch(&mut self, key: &'static str, default: bool, meaning: &str) -> Result<bool> {
+        self.not_null(key, "true or false")?;
         let found = match self.take(key, meaning) {
             Some(Value::Bool(on)) => Some(on),
             Some(other) => return Err(self.wrong(key, "true or false", other)),
@@ -293,8 +281,24 @@ impl Keys {
         Ok(self.or_default(key, found, default, meaning))
     }
 
+    /// A switch with a default, where null is as good as false.
+    pub fn loose_switch(
+        &mut self,
+        key: &'static str,
+        default: bool,
+        meaning: &str,
+    ) -> Result<bool> {
+        if self.is_null(key) {
+            self.left.shift_remove(key);
+            self.note(key, Some(Value::Null), &format!("{meaning}: false"));
+            return Ok(false);
+        }
+        self.switch(key, default, meaning)
+    }
+
     /// A text with a default.
     pub fn text(&mut self, key: &'static str, default: &str, meaning: &str) -> Result<String> {
+        self.not_null(key, "a text")?;
         let found = match self.take(key, meaning) {
             Some(Value::String(text)) => Some(text),
             Some(other) => return Err(self.wrong(key, "a text", other)),
@@ -320,12 +324,8 @@ impl Keys {
     /// A key that may only have this value, for anything else would change the computation in a way not built here.
     pub fn only(&mut self, key: &'static str, allowed: &Value, meaning: &str) -> Result<()> {
         match self.take(key, meaning) {
-            // 1 and 1.0 are one number.
-            Some(found)
-                if found != *allowed
-                    && (found.as_f64().is_none() || found.as_f64() != allowed.as_f64()) =>
-            {
-                Err(self.wrong(key, &format!("{allowed} ({meaning})"), found))
+            Some(found) if !alike(&found, allowed) => {
+                Err(self.contradicts(key, &format!("{allowed} ({meaning})"), found))
             }
             _ => Ok(()),
         }
@@ -338,29 +338,71 @@ impl Keys {
         }
     }
 
-    /// Refuses keys that nobody asked for and that are not known to be without effect.
-    pub fn nothing_left(&mut self, without_effect: &[&str]) -> Result<()> {
+    /// Lists keys that nobody asked for and that cannot change the computation, or say what is computed anyway, which
+    /// `says` tells for each key. Refuses all others together.
+    fn nothing_left(&mut self, says: impl Fn(&str) -> Option<Value>) -> Result<()> {
+        let mut refused = Vec::new();
         for (key, value) in std::mem::take(&mut self.left) {
-            let known = without_effect.contains(&key.as_str());
-            if known || value.is_null() {
+            let of_tools = OF_TOOLS.iter().any(|start| key.starts_with(start));
+            if WITHOUT_EFFECT.contains(&key.as_str()) || of_tools || value.is_null() {
                 self.note(&key, Some(value), "no effect on the computation");
                 continue;
             }
+            let said = says(&key);
+            if said.as_ref().is_some_and(|said| alike(&value, said)) {
+                self.note(&key, Some(value), "says what is computed anyway");
+                continue;
+            }
             let hint = suggest::hint(&key, self.asked.iter().copied());
-            return Err(Error::Data(format!(
-                "{}: key `{}{key}` = {value} is unknown and may change the computation{hint}",
-                self.file.display(),
-                self.prefix
-            )));
+            let path = excerpt(&format!("{}{key}", self.prefix));
+            let value = excerpt(&value.to_string());
+            refused.push(match said {
+                Some(said) => format!(
+                    "key `{path}` = {value}: this family computes with {}, whatever the key says",
+                    excerpt(&said.to_string())
+                ),
+                None => format!(
+                    "key `{path}` = {value} is unknown and may change the computation{hint}"
+                ),
+            });
         }
-        Ok(())
+        if refused.is_empty() {
+            return Ok(());
+        }
+        const LISTED: usize = 20;
+        let more = refused.len().saturating_sub(LISTED);
+        refused.truncate(LISTED);
+        let more = match more {
+            0 => String::new(),
+            more => format!("; and {more} more"),
+        };
+        Err(Error::Data(format!(
+            "{}: {}{more} (to leave a key out of account: {WAY_PAST})",
+            self.file.display(),
+            refused.join("; ")
+        )))
     }
 
-    /// Ends the reading of a whole config.
-    pub fn finish(mut self) -> Result<Vec<Meaning>> {
+    /// Ends the reading of a whole config; `says` tells what is computed, in the words of other families' keys. Returns
+    /// what each key meant, and what a reader of numbers should know.
+    pub fn finish(
+        mut self,
+        says: impl Fn(&str) -> Option<Value>,
+    ) -> Result<(Vec<Meaning>, Vec<String>)> {
         let whole = Value::Object(Map::new());
         self.only("pruned_heads", &whole, "no head was taken out")?;
-        self.nothing_left(WITHOUT_EFFECT)?;
-        Ok(self.meanings)
+        self.nothing_left(says)?;
+        Ok((self.meanings, self.notes))
+    }
+}
+
+/// Whether two values are one; 1 and 1.0 are.
+fn alike(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| alike(a, b))
+        }
+        _ => a == b,
     }
 }

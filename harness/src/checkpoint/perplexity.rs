@@ -2,9 +2,13 @@
 //!
 //! A window feeds T tokens and predicts the token behind each. No window crosses a document's end. A token that the
 //! tokenizer puts before a text (BOS) stands at the start of the document only.
+//!
+//! The targets that are scored are the same at every length of a comparison: only documents are read that hold the
+//! longest length, and a last window that would pass the end of what is scored ends there.
 
 use super::decoder::Pretrained;
 use super::text::Document;
+use crate::evaluate::perplexity::{Window as Tile, tiles};
 use crate::{Error, Result};
 use serde::Serialize;
 use std::ops::Range;
@@ -12,7 +16,7 @@ use std::ops::Range;
 /// Which tokens are scored, with how much context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// Consecutive windows of T tokens; all targets.
+    /// Consecutive windows of T tokens within stretches of the longest length; all targets of a stretch.
     NonOverlapping,
     /// Windows of T tokens, each further by this stride; each target once, with as much context as there is (Baevski
     /// and Auli 2018; Press et al. 2021).
@@ -42,43 +46,105 @@ pub struct Window {
     pub scored: Range<usize>,
 }
 
-/// The windows of `length` over a document of `tokens`; `longest` is the largest length of the comparison. None if the
-/// document is too short for one.
-pub fn windows(tokens: usize, protocol: Protocol, length: usize, longest: usize) -> Vec<Window> {
-    // The last token has no successor.
-    let end = tokens.saturating_sub(1);
-    if length == 0 || length > end {
-        return Vec::new();
+/// Lengths of a comparison, and how much is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Tokens fed per window.
+    pub length: usize,
+    /// The largest length of the comparison.
+    pub longest: usize,
+    /// Stretches of the longest length that windows are laid over, at most.
+    pub most: usize,
+}
+
+impl Extent {
+    /// Windows of one length, over all there is.
+    pub fn alone(length: usize) -> Extent {
+        Extent {
+            length,
+            longest: length,
+            most: usize::MAX,
+        }
+    }
+}
+
+/// The windows over documents of so many tokens, with the number of each window's document. Fails where a window
+/// cannot be laid as the protocol says.
+pub fn windows(
+    documents: &[usize],
+    protocol: Protocol,
+    extent: Extent,
+) -> Result<Vec<(usize, Window)>> {
+    let Extent {
+        length,
+        longest,
+        most,
+    } = extent;
+    let wrong = |what: &str, found: usize| {
+        let text = format!("{what}: expected 1 to the length, {length} tokens, found {found}");
+        Err(Error::Config(text))
+    };
+    if length == 0 || length > longest {
+        let text = format!("expected a length of 1 to {longest}, found {length}");
+        return Err(Error::Config(text));
     }
     match protocol {
-        Protocol::NonOverlapping => (0..end / length)
-            .map(|block| block * length..(block + 1) * length)
-            .map(|fed| Window {
-                scored: fed.clone(),
-                fed,
-            })
-            .collect(),
-        Protocol::Sliding(stride) => {
-            let stride = stride.clamp(1, length);
-            let more = (end - length).div_ceil(stride);
-            let window = |k: usize| {
-                let fed = k * stride..(k * stride + length).min(end);
-                let from = if k == 0 { 0 } else { (k - 1) * stride + length };
-                Window {
-                    scored: from..fed.end,
-                    fed,
-                }
-            };
-            (0..=more).map(window).collect()
+        Protocol::Sliding(stride) if stride == 0 || stride > length => {
+            return wrong("stride", stride);
         }
-        Protocol::Last(last) => (1..=end / longest.max(length))
-            .map(|stretch| stretch * longest.max(length))
-            .map(|end| Window {
-                fed: end - length..end,
-                scored: end - last.clamp(1, length)..end,
-            })
-            .collect(),
+        Protocol::Last(last) if last == 0 || last > length => {
+            return wrong("last tokens", last);
+        }
+        _ => {}
     }
+    let mut left = most;
+    let mut found = Vec::new();
+    for (number, tokens) in documents.iter().enumerate() {
+        // The last token has no successor.
+        let targets = tokens.saturating_sub(1);
+        let stretches = (targets / longest).min(left);
+        left -= stretches;
+        // Windows that slide go on to the end of a document, unless there is enough.
+        let slides = matches!(protocol, Protocol::Sliding(_)) && stretches > 0;
+        let spans = match slides {
+            true if left > 0 => vec![0..targets],
+            true => vec![0..stretches * longest],
+            false => (0..stretches)
+                .map(|n| n * longest..(n + 1) * longest)
+                .collect(),
+        };
+        for span in spans {
+            let windows = laid(protocol, length, &span);
+            found.extend(windows.into_iter().map(|window| (number, window)));
+        }
+    }
+    Ok(found)
+}
+
+/// The windows of `length` over the targets `span` of a document.
+fn laid(protocol: Protocol, length: usize, span: &Range<usize>) -> Vec<Window> {
+    let stride = match protocol {
+        Protocol::NonOverlapping => length,
+        Protocol::Sliding(stride) => stride,
+        Protocol::Last(last) => {
+            return vec![Window {
+                fed: span.end - length..span.end,
+                scored: span.end - last..span.end,
+            }];
+        }
+    };
+    let window = |tile: Tile| {
+        let start = span.start + tile.start;
+        let scored = start + tile.scored.start..start + tile.scored.end;
+        Window {
+            fed: start..scored.end,
+            scored,
+        }
+    };
+    tiles(length, stride, span.len())
+        .into_iter()
+        .map(window)
+        .collect()
 }
 
 /// One scored target.
@@ -96,30 +162,27 @@ pub struct Scored {
     pub bytes: u32,
 }
 
-/// Scores the windows of all documents; at most `most` windows, from the first on.
+/// Scores the windows that are laid over all documents.
 pub fn score(
     model: &Pretrained,
     documents: &[Document],
     protocol: Protocol,
-    (length, longest): (usize, usize),
+    extent: Extent,
     chunk: usize,
-    most: usize,
 ) -> Result<Vec<Scored>> {
-    let mut all = Vec::new();
-    for (number, document) in documents.iter().enumerate() {
-        let windows = windows(document.ids.len(), protocol, length, longest);
-        all.extend(windows.into_iter().map(|window| (number, window)));
-    }
+    let sizes: Vec<usize> = documents.iter().map(|d| d.ids.len()).collect();
+    let all = windows(&sizes, protocol, extent)?;
     if all.is_empty() {
-        let most = documents.iter().map(|d| d.ids.len()).max().unwrap_or(0);
-        let needed = longest.max(length) + 1;
+        let most = sizes.iter().copied().max().unwrap_or(0);
+        let needed = extent.longest + 1;
         let text = format!(
-            "length {length}: expected a document of at least {needed} tokens, the longest has {most}"
+            "length {}: expected a document of at least {needed} tokens, the longest has {most}",
+            extent.length
         );
         return Err(Error::Data(text));
     }
     let mut scored = Vec::new();
-    for (number, window) in all.into_iter().take(most) {
+    for (number, window) in all {
         let document = &documents[number];
         let start = window.fed.start;
         model.run(&document.ids[window.fed.clone()], chunk, |first, hidden| {
@@ -201,13 +264,23 @@ pub fn curve(scored: &[Scored]) -> Vec<(Range<usize>, Summary)> {
 mod tests {
     use super::*;
 
+    fn over(tokens: usize, protocol: Protocol, length: usize, longest: usize) -> Vec<Window> {
+        let extent = Extent {
+            length,
+            longest,
+            most: usize::MAX,
+        };
+        let found = windows(&[tokens], protocol, extent).expect("windows");
+        found.into_iter().map(|(_, window)| window).collect()
+    }
+
     fn scored(windows: &[Window]) -> Vec<usize> {
         windows.iter().flat_map(|w| w.scored.clone()).collect()
     }
 
     #[test]
     fn blocks_follow_each_other_and_a_rest_is_left_out() {
-        let found = windows(11, Protocol::NonOverlapping, 3, 3);
+        let found = over(11, Protocol::NonOverlapping, 3, 3);
         let fed: Vec<_> = found.iter().map(|w| w.fed.clone()).collect();
         assert_eq!(fed, [0..3, 3..6, 6..9]);
         assert_eq!(scored(&found), (0..9).collect::<Vec<_>>());
@@ -217,7 +290,7 @@ mod tests {
     fn sliding_scores_each_target_once_with_the_promised_context() {
         for (tokens, length, stride) in [(11, 4, 1), (11, 4, 3), (12, 4, 4), (5, 4, 2), (30, 7, 5)]
         {
-            let found = windows(tokens, Protocol::Sliding(stride), length, length);
+            let found = over(tokens, Protocol::Sliding(stride), length, length);
             assert_eq!(
                 scored(&found),
                 (0..tokens - 1).collect::<Vec<_>>(),
@@ -232,12 +305,63 @@ mod tests {
 
     #[test]
     fn the_last_targets_are_the_same_at_each_length() {
-        let short = windows(25, Protocol::Last(2), 3, 8);
-        let long = windows(25, Protocol::Last(2), 8, 8);
+        let short = over(25, Protocol::Last(2), 3, 8);
+        let long = over(25, Protocol::Last(2), 8, 8);
         assert_eq!(scored(&short), scored(&long));
         assert_eq!(scored(&short), [6, 7, 14, 15, 22, 23]);
         assert_eq!(short[1].fed, 13..16);
         assert_eq!(long[1].fed, 8..16);
+    }
+
+    #[test]
+    fn every_length_of_a_comparison_scores_the_same_targets() {
+        let documents = [3000, 900, 5000];
+        for protocol in [
+            Protocol::NonOverlapping,
+            Protocol::Sliding(200),
+            Protocol::Last(64),
+        ] {
+            for most in [1, 2, 3, usize::MAX] {
+                let targets = |length: usize| {
+                    let extent = Extent {
+                        length,
+                        longest: 1536,
+                        most,
+                    };
+                    let found = windows(&documents, protocol, extent).expect("windows");
+                    let of = |(n, window): &(usize, Window)| {
+                        let n = *n;
+                        let scored = window.scored.clone();
+                        scored.map(move |t| (n, t)).collect::<Vec<_>>()
+                    };
+                    found.iter().flat_map(of).collect::<Vec<_>>()
+                };
+                let expected = targets(1536);
+                assert!(!expected.is_empty() && expected.iter().all(|(n, _)| *n != 1));
+                for length in [256, 1000, 1024] {
+                    assert_eq!(targets(length), expected, "{protocol:?}, {length}, {most}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_a_window_is_refused_in_place_of_being_cut() {
+        for (protocol, length, words) in [
+            (Protocol::Sliding(300), 256, "found 300"),
+            (Protocol::Last(128), 64, "found 128"),
+            (Protocol::Sliding(0), 64, "found 0"),
+            (Protocol::NonOverlapping, 512, "found 512"),
+        ] {
+            let extent = Extent {
+                length,
+                longest: 256,
+                most: 1,
+            };
+            let error = windows(&[1000], protocol, extent).expect_err(words);
+            assert_eq!(error.exit_code(), 2);
+            assert!(error.to_string().contains(words), "{error}");
+        }
     }
 
     #[test]
@@ -247,9 +371,9 @@ mod tests {
             Protocol::Sliding(2),
             Protocol::Last(1),
         ] {
-            assert_eq!(windows(4, protocol, 4, 4), []);
-            assert_eq!(windows(0, protocol, 1, 1), []);
-            assert_eq!(windows(5, protocol, 4, 4).len(), 1);
+            assert_eq!(over(4, protocol, 4, 4), []);
+            assert_eq!(over(3, protocol, 2, 4), []);
+            assert_eq!(over(5, protocol, 4, 4).len(), 1);
         }
     }
 

@@ -18,6 +18,11 @@ pub(super) struct Family {
     pub(super) partial_keys: &'static [&'static str],
     /// Share where no key gives one.
     pub(super) partial: f64,
+    /// Length before extension where no top-level key gives one; a family that has a default does not look into the
+    /// block for it.
+    pub(super) original: Option<usize>,
+    /// What the family's reference takes `rope_type` "yarn" for.
+    pub(super) yarn: &'static str,
 }
 
 /// The keys that nearly all families have.
@@ -26,6 +31,8 @@ pub(super) const USUAL: Family = Family {
     theta: 10_000.0,
     partial_keys: &["partial_rotary_factor"],
     partial: 1.0,
+    original: None,
+    yarn: "yarn",
 };
 
 /// A scheme and the length that the weights were trained with.
@@ -33,6 +40,8 @@ pub(super) const USUAL: Family = Family {
 pub(super) struct Rotary {
     pub(super) positional: Positional,
     pub(super) trained_length: usize,
+    /// Another length that the weights may have been trained with, and why there is no telling.
+    pub(super) other_length: Option<(usize, &'static str)>,
 }
 
 /// Values from the top level that a rope block may lean on.
@@ -46,6 +55,9 @@ struct Outer {
 
 /// Reads all rotary keys; `positions` is `max_position_embeddings`.
 pub(super) fn read(keys: &mut Keys, family: Family, positions: usize) -> Result<Rotary> {
+    const ORIGINAL: &str = "original_max_position_embeddings";
+    let said = keys.has(ORIGINAL);
+    let original = keys.nullable(ORIGINAL, family.original, "length before extension")?;
     let mut outer = Outer {
         theta: agreed(keys, family.theta_keys, "base of the frequencies")?,
         partial: agreed(
@@ -54,10 +66,7 @@ pub(super) fn read(keys: &mut Keys, family: Family, positions: usize) -> Result<
             "share of a head's channels that turn",
         )?,
         positions,
-        original: keys.count(
-            "original_max_position_embeddings",
-            "length before extension",
-        )?,
+        original: original.filter(|_| said),
         family,
     };
     let new = block(keys, "rope_parameters", &mut outer)?;
@@ -65,7 +74,7 @@ pub(super) fn read(keys: &mut Keys, family: Family, positions: usize) -> Result<
     match (new, old) {
         (Some(new), Some(old)) if new != old => {
             let (new, old) = (new.positional, old.positional);
-            Err(keys.wrong(
+            Err(keys.contradicts(
                 "rope_scaling",
                 &format!("the same as rope_parameters, {new}"),
                 old,
@@ -75,6 +84,7 @@ pub(super) fn read(keys: &mut Keys, family: Family, positions: usize) -> Result<
         (None, None) => Ok(Rotary {
             positional: Positional::new("rope", outer.common(None, None)),
             trained_length: positions,
+            other_length: None,
         }),
     }
 }
@@ -84,7 +94,7 @@ pub(super) fn whole_heads(keys: &Keys, rotary: &Rotary) -> Result<()> {
     match rotary.positional.settings.get("partial") {
         Some(share) if *share != json!(1.0) => {
             let rule = "1, as this family turns whole heads";
-            Err(keys.wrong("partial_rotary_factor", rule, share))
+            Err(keys.contradicts("partial_rotary_factor", rule, share))
         }
         _ => Ok(()),
     }
@@ -96,7 +106,8 @@ fn agreed(keys: &mut Keys, names: &[&'static str], meaning: &str) -> Result<Opti
     for name in names {
         match (keys.positive(name, meaning)?, known) {
             (Some(x), Some((before, other))) if x != before => {
-                return Err(keys.wrong(name, &format!("{before}, as {other} says"), x));
+                let rule = format!("{before}, as {other} says");
+                return Err(keys.contradicts(name, &rule, x));
             }
             (Some(x), None) => known = Some((x, name)),
             _ => {}
@@ -112,13 +123,17 @@ fn block(keys: &mut Keys, key: &'static str, outer: &mut Outer) -> Result<Option
     if block.is_empty() {
         return Ok(None);
     }
-    let rotary = of_block(&mut block, outer)?;
-    keys.absorb(block)?;
+    let kind = kind(&mut block, &outer.family)?;
+    let rotary = of_block(&mut block, &kind, outer)?;
+    block.other_scalings(&kind);
+    keys.absorb(block, |key| match key {
+        "attn_factor" | "extrapolation_factor" => Some(json!(1)),
+        _ => None,
+    })?;
     Ok(Some(rotary))
 }
 
-fn of_block(block: &mut Keys, outer: &mut Outer) -> Result<Rotary> {
-    let kind = kind(block)?;
+fn of_block(block: &mut Keys, kind: &str, outer: &mut Outer) -> Result<Rotary> {
     let theta = block.positive("rope_theta", "base of the frequencies")?;
     let partial = block.positive(
         "partial_rotary_factor",
@@ -131,7 +146,7 @@ fn of_block(block: &mut Keys, outer: &mut Outer) -> Result<Rotary> {
         match (inner, &top) {
             (Some(inner), Some(top)) if inner != top => {
                 let rule = format!("{top}, as the other key of the same meaning says");
-                return Err(block.wrong(key, &rule, inner));
+                return Err(block.contradicts(key, &rule, inner));
             }
             // A twin block may leave out what this one says.
             (Some(inner), None) => *top = Some(*inner),
@@ -140,11 +155,18 @@ fn of_block(block: &mut Keys, outer: &mut Outer) -> Result<Rotary> {
     }
     block.idle(&["finetuned"], "how the weights were made");
     let mut settings = outer.common(theta, partial);
-    let (id, trained_length) = match kind.as_str() {
+    let mut other_length = None;
+    let (id, trained_length) = match kind {
         "default" => ("rope", outer.positions),
         "linear" => {
-            settings.insert("factor".into(), json!(factor(block)?));
-            ("pi", outer.positions)
+            let factor = factor(block)?;
+            settings.insert("factor".into(), json!(factor));
+            let known = length_before(block, outer)?;
+            let shorter = (outer.positions as f64 / factor).round() as usize;
+            if known.is_none() && factor > 1.0 {
+                other_length = Some((shorter.max(1), "linear scaling does not tell"));
+            }
+            ("pi", known.unwrap_or(outer.positions))
         }
         "dynamic" => {
             settings.insert("factor".into(), json!(factor(block)?));
@@ -152,9 +174,22 @@ fn of_block(block: &mut Keys, outer: &mut Outer) -> Result<Rotary> {
             block.idle(&["original_max_position_embeddings"], why);
             ("dynamic-ntk", outer.positions)
         }
-        "yarn" => ("yarn", yarn(block, outer, &mut settings)?),
-        "longrope" => ("longrope", longrope(block, outer, &mut settings)?),
-        "llama3" => ("llama3", llama3(block, outer, &mut settings)?),
+        "yarn" | "longrope" | "llama3" => {
+            let known = original(block, outer)?;
+            let length = known.unwrap_or(outer.positions);
+            match kind {
+                "yarn" => yarn(block, outer, length, &mut settings)?,
+                "longrope" => longrope(block, outer, length, &mut settings)?,
+                _ => llama3(block, &mut settings)?,
+            }
+            let factor = settings["factor"].as_f64().unwrap_or(1.0);
+            let shorter = (outer.positions as f64 / factor).round() as usize;
+            if known.is_none() && factor > 1.0 {
+                let why = "no original_max_position_embeddings, for which max_position_embeddings stands in";
+                other_length = Some((shorter.max(1), why));
+            }
+            (ours(kind), length)
+        }
         other => {
             let known = "default, linear, dynamic, yarn, longrope or llama3";
             return Err(block.wrong("rope_type", known, format!("{other:?}")));
@@ -166,11 +201,21 @@ fn of_block(block: &mut Keys, outer: &mut Outer) -> Result<Rotary> {
     Ok(Rotary {
         positional: Positional::new(id, settings),
         trained_length,
+        other_length,
     })
 }
 
+/// Kinds of scaling whose name is that of our scheme.
+fn ours(kind: &str) -> &'static str {
+    match kind {
+        "yarn" => "yarn",
+        "longrope" => "longrope",
+        _ => "llama3",
+    }
+}
+
 /// `rope_type`, or `type` as it was called once.
-fn kind(block: &mut Keys) -> Result<String> {
+fn kind(block: &mut Keys, family: &Family) -> Result<String> {
     let meaning = "kind of scaling";
     let old = match block.has("type") {
         true => Some(block.text("type", "", meaning)?),
@@ -179,17 +224,15 @@ fn kind(block: &mut Keys) -> Result<String> {
     let default = old.clone().unwrap_or_else(|| "default".into());
     let kind = block.text("rope_type", &default, meaning)?;
     // Phi-3's first configs say "su" for what was published as LongRoPE.
-    let modern = |kind: String| {
-        if kind == "su" {
-            "longrope".into()
-        } else {
-            kind
-        }
+    let modern = |kind: String| match kind.as_str() {
+        "su" => "longrope".to_string(),
+        "yarn" => family.yarn.to_string(),
+        _ => kind,
     };
     let kind = modern(kind);
     match old.map(modern) {
         Some(old) if old != kind => {
-            Err(block.wrong("type", &format!("{kind:?}, as rope_type says"), old))
+            Err(block.contradicts("type", &format!("{kind:?}, as rope_type says"), old))
         }
         _ => Ok(kind),
     }
@@ -204,8 +247,8 @@ fn factor(block: &mut Keys) -> Result<f64> {
     }
 }
 
-/// L: the top level before the block before `max_position_embeddings`.
-fn original(block: &mut Keys, outer: &Outer) -> Result<usize> {
+/// L as the two keys for it say, if any does: the top level before the block, which may not contradict it.
+fn length_before(block: &mut Keys, outer: &Outer) -> Result<Option<usize>> {
     let inner = block.count(
         "original_max_position_embeddings",
         "length before extension",
@@ -213,9 +256,26 @@ fn original(block: &mut Keys, outer: &Outer) -> Result<usize> {
     match (outer.original, inner) {
         (Some(top), Some(inner)) if top != inner => {
             let rule = format!("{top}, as the top level says");
-            Err(block.wrong("original_max_position_embeddings", &rule, inner))
+            Err(block.contradicts("original_max_position_embeddings", &rule, inner))
         }
-        (top, inner) => Ok(top.or(inner).unwrap_or(outer.positions)),
+        (top, inner) => Ok(top.or(inner)),
+    }
+}
+
+/// As [`length_before`], for a kind of scaling that computes with it.
+fn original(block: &mut Keys, outer: &Outer) -> Result<Option<usize>> {
+    let said = length_before(block, outer)?;
+    match (outer.original, outer.family.original) {
+        (None, Some(default)) => {
+            if let Some(inner) = said.filter(|inner| *inner != default) {
+                block.warn(format!(
+                    "original_max_position_embeddings = {inner} stands inside of the rope block only, where this family's \
+                     reference does not look for it: {default} is taken, its default; set the key at the top level"
+                ));
+            }
+            Ok(Some(default))
+        }
+        _ => Ok(said),
     }
 }
 
@@ -227,8 +287,12 @@ fn factor_or_quotient(block: &mut Keys, outer: &Outer, original: usize) -> Resul
     }
 }
 
-fn yarn(block: &mut Keys, outer: &Outer, settings: &mut Map<String, Value>) -> Result<usize> {
-    let original = original(block, outer)?;
+fn yarn(
+    block: &mut Keys,
+    outer: &Outer,
+    original: usize,
+    settings: &mut Map<String, Value>,
+) -> Result<()> {
     let factor = factor_or_quotient(block, outer, original)?;
     settings.insert("factor".into(), json!(factor));
     let fast = block.positive_or("beta_fast", 32.0, "turns above which a pair is kept")?;
@@ -253,11 +317,15 @@ fn yarn(block: &mut Keys, outer: &Outer, settings: &mut Map<String, Value>) -> R
         }
         _ => {}
     }
-    Ok(original)
+    Ok(())
 }
 
-fn longrope(block: &mut Keys, outer: &Outer, settings: &mut Map<String, Value>) -> Result<usize> {
-    let original = original(block, outer)?;
+fn longrope(
+    block: &mut Keys,
+    outer: &Outer,
+    original: usize,
+    settings: &mut Map<String, Value>,
+) -> Result<()> {
     let factor = factor_or_quotient(block, outer, original)?;
     for (key, ours, meaning) in [
         (
@@ -281,17 +349,17 @@ fn longrope(block: &mut Keys, outer: &Outer, settings: &mut Map<String, Value>) 
     if let Some(amplitude) = amplitude {
         settings.insert("attention_factor".into(), json!(amplitude));
     }
-    Ok(original)
+    Ok(())
 }
 
-fn llama3(block: &mut Keys, outer: &Outer, settings: &mut Map<String, Value>) -> Result<usize> {
+fn llama3(block: &mut Keys, settings: &mut Map<String, Value>) -> Result<()> {
     settings.insert("factor".into(), json!(factor(block)?));
     for key in ["low_freq_factor", "high_freq_factor"] {
         let found = block.positive(key, "turns between which frequencies are blended")?;
         let found = found.ok_or_else(|| block.wrong(key, "a number above 0", "nothing"))?;
         settings.insert(key.into(), json!(found));
     }
-    original(block, outer)
+    Ok(())
 }
 
 impl Outer {

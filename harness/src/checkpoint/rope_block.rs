@@ -1,8 +1,10 @@
 //! A scheme as the rope block of a `config.json`, the way back of [`rope`](super::rope).
 
 use super::config::Architecture;
+use super::weights::family;
 use crate::{Error, Result};
 use farspan_attention::plan::{Plan, Turn};
+use farspan_pe::angles::inv_freq;
 use farspan_pe::{AnyScheme, Len};
 use serde_json::{Map, Value, json};
 
@@ -14,21 +16,86 @@ pub(super) struct Saved {
     pub(super) theta: f64,
     /// `max_position_embeddings`.
     pub(super) positions: usize,
+    /// `original_max_position_embeddings` at the top level, for kinds of scaling that have a length before extension.
+    pub(super) original: Option<usize>,
 }
 
-/// The block of `scheme` for texts of up to `positions` tokens.
-pub(super) fn saved(
+/// What may be written for `scheme` and texts of up to `positions` tokens, the plainest first: its own kind of scaling,
+/// and one divisor for each pair, if the family's reference loads it.
+pub(super) fn forms(
     scheme: &dyn AnyScheme,
     architecture: &Architecture,
     positions: usize,
-) -> Result<Saved> {
+) -> Result<Vec<Saved>> {
+    let known = family(architecture)?.scalings;
+    let own = saved(scheme, architecture, positions).ok();
+    let forms = own
+        .into_iter()
+        .chain(divisors(scheme, architecture, positions));
+    let loads = |form: &Saved| known.iter().any(|kind| form.block["rope_type"] == *kind);
+    Ok(forms.filter(loads).collect())
+}
+
+/// `scheme` as divisors of RoPE's frequencies, one for each pair, within and past the length before extension: LongRoPE,
+/// which any fixed table of frequencies is a case of.
+fn divisors(
+    scheme: &dyn AnyScheme,
+    architecture: &Architecture,
+    positions: usize,
+) -> Option<Saved> {
+    let settings = scheme.settings();
+    let original = original(&settings, architecture);
+    let theta = settings.get("base").and_then(Value::as_f64)?;
+    let turn = |reach: usize| {
+        let plans = scheme
+            .layer_plans(&architecture.geometry, Len(reach))
+            .ok()?;
+        match plans.as_slice() {
+            [first, ..] if plans.iter().all(|plan| plan == first) => match first.turns.as_slice() {
+                [turn] => Some(turn.query.clone()),
+                _ => None,
+            },
+            _ => None,
+        }
+    };
+    let (short, long) = (turn(original)?, turn(original + 1)?);
+    let by = |found: &[f64]| {
+        let plain = inv_freq(theta, 2 * found.len());
+        let by = plain.iter().zip(found).map(|(plain, found)| plain / found);
+        let by: Vec<f64> = by.collect();
+        by.iter().all(|x| x.is_finite() && *x > 0.0).then_some(by)
+    };
+    let mut block = Map::new();
+    block.insert("rope_type".into(), json!("longrope"));
+    block.insert(
+        "factor".into(),
+        json!((positions as f64 / original as f64).max(1.0)),
+    );
+    block.insert("short_factor".into(), json!(by(&short.inv_freq)?));
+    block.insert("long_factor".into(), json!(by(&long.inv_freq)?));
+    block.insert("attention_factor".into(), json!(long.amplitude));
+    block.insert("original_max_position_embeddings".into(), json!(original));
+    Some(Saved {
+        block,
+        theta,
+        positions,
+        original: Some(original),
+    })
+}
+
+/// The length before extension.
+fn original(settings: &Value, architecture: &Architecture) -> usize {
+    match settings.get("trained_length").and_then(Value::as_u64) {
+        Some(length) => length as usize,
+        None => architecture.geometry.trained_length,
+    }
+}
+
+/// The block of `scheme` under its own name.
+fn saved(scheme: &dyn AnyScheme, architecture: &Architecture, positions: usize) -> Result<Saved> {
     let settings = scheme.settings();
     let has = |key: &str| settings.get(key).is_some_and(|value| !value.is_null());
-    let trained = architecture.geometry.trained_length;
-    let original = match settings.get("trained_length").and_then(Value::as_u64) {
-        Some(length) => length as usize,
-        None => trained,
-    };
+    let original = original(&settings, architecture);
     let mut block = Map::new();
     let mut put = |theirs: &str, ours: &str| {
         if has(ours) {
@@ -89,6 +156,7 @@ pub(super) fn saved(
         block,
         theta,
         positions,
+        original: (!["default", "dynamic"].contains(&kind)).then_some(original),
     })
 }
 
@@ -105,16 +173,28 @@ fn geometric(scheme: &dyn AnyScheme, architecture: &Architecture, reach: usize) 
             let pairs = frequencies.map_or(0, <[f64]>::len) as f64;
             Ok(second.powf(-pairs))
         }
-        _ => Err(no_form(scheme)),
+        _ => Err(no_form(scheme, architecture)),
     }
 }
 
-/// The refusal of a scheme that the reference library does not know.
-pub(super) fn no_form(scheme: &dyn AnyScheme) -> Error {
+/// The refusal of a scheme that the reference library does not know, or does not load for this family.
+pub(super) fn no_form(scheme: &dyn AnyScheme, architecture: &Architecture) -> Error {
+    let (id, name) = (scheme.id(), &architecture.family);
+    let known = family(architecture).map_or(&[][..], |family| family.scalings);
+    let expected = match known {
+        [] => "the checkpoint's own scheme, as it knows no other for this family".to_string(),
+        known if known.contains(&"yarn") => {
+            "rope, pi, ntk, dynamic-ntk, yarn, longrope, llama3, a fixed table of frequencies, or the checkpoint's own scheme"
+                .to_string()
+        }
+        known => format!(
+            "a scheme whose frequencies change at the trained length at most (rope, abf, pi, ntk, yarn, llama3, longrope), as \
+             it loads {name} with rope_type {} only",
+            known.join(" or ")
+        ),
+    };
     Error::Config(format!(
-        "scheme {} has no form in config.json that the reference library computes the same from: expected rope, pi, ntk, \
-         dynamic-ntk, yarn, longrope, llama3, or the checkpoint's own scheme",
-        scheme.id()
+        "scheme {id} has no form in config.json that the reference library computes the same from: expected {expected}"
     ))
 }
 
@@ -141,5 +221,7 @@ pub(super) fn same(a: &Plan, b: &Plan) -> bool {
             side.amplitude = exact.amplitude;
         }
     }
+    // What becomes of cached keys is no part of the numbers.
+    b.cache = a.cache;
     turns && *a == b
 }

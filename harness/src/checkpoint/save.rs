@@ -4,12 +4,12 @@
 //! (`rope_parameters`) and of version 4 (`rope_scaling`, `rope_theta`). Weights are written in float32, as they learned, or
 //! rounded to half precision, in one file or in shards.
 
-use super::config::{self, Architecture};
+use super::config::{self, Architecture, Reading};
 use super::decoder::Pretrained;
 use super::files::Files;
 use super::header::Type;
 use super::layout::{Arrange, Slot};
-use super::rope_block::{no_form, same, saved};
+use super::rope_block::{Saved, forms, no_form, same};
 use super::scheme::resolve;
 use super::state::write;
 use super::weights::{names, wanted};
@@ -76,7 +76,8 @@ pub fn save_pretrained(
         return Err(Error::Config(text));
     }
     let scheme = model.scheme.as_ref();
-    let mut config = extended(from, scheme, &model.architecture, positions, registry)?;
+    let (architecture, reading) = (&model.architecture, &model.reading);
+    let mut config = extended(from, scheme, architecture, positions, (registry, reading))?;
     let kind = match form.kind {
         Some(kind) => kind,
         None => Files::open(from)?.kind(),
@@ -138,20 +139,18 @@ fn write_weights(values: &Values, kind: Type, limit: u64, out: &Path) -> Result<
     Ok(write_atomic(&path, format!("{text}\n").as_bytes())?)
 }
 
-/// The config of the checkpoint in `from` with `scheme` in the place of its own, for texts of up to `positions` tokens.
-/// What it means when it is read again is held against the scheme's plans.
+/// The config of the checkpoint in `from`, read as `reading` says, with `scheme` in the place of its own, for texts of up
+/// to `positions` tokens, in a form that the reference library loads for this family. What it means when it is read again
+/// is held against the scheme's plans.
 pub fn extended(
     from: &Path,
     scheme: &dyn AnyScheme,
     architecture: &Architecture,
     positions: usize,
-    registry: &Registry,
+    (registry, reading): (&Registry, &Reading),
 ) -> Result<Map<String, Value>> {
     let file = from.join("config.json");
-    let text =
-        std::fs::read(&file).map_err(|e| Error::io(format!("reading {}", file.display()), e))?;
-    let original: Map<String, Value> = serde_json::from_slice(&text)
-        .map_err(|e| Error::Data(format!("{}: {e}", file.display())))?;
+    let original = config::table(&file, reading)?;
     let means = |config: &Map<String, Value>| -> Result<bool> {
         let text = serde_json::to_vec(config).map_err(|e| Error::Bug(e.to_string()))?;
         let read = config::parse(&file, &text)?.architecture;
@@ -172,37 +171,59 @@ pub fn extended(
         }
         Ok(true)
     };
-    if let Ok(saved) = saved(scheme, architecture, positions) {
-        let mut config = original.clone();
-        let mut block = saved.block;
-        let plain = block["rope_type"] == "default";
-        block.insert("rope_theta".into(), json!(saved.theta));
-        let partial = architecture.positional.settings.get("partial");
-        if let Some(partial) = partial.filter(|share| **share != json!(1.0)) {
-            block.insert("partial_rotary_factor".into(), partial.clone());
-        }
-        for key in THETA.iter().filter(|key| original.contains_key(**key)) {
-            config.insert((*key).into(), json!(saved.theta));
-        }
-        if !THETA.iter().any(|key| original.contains_key(*key)) {
-            config.insert("rope_theta".into(), json!(saved.theta));
-        }
-        config.insert("max_position_embeddings".into(), json!(saved.positions));
-        let twin = if plain {
-            Value::Null
-        } else {
-            Value::Object(block.clone())
-        };
-        config.insert("rope_scaling".into(), twin);
-        config.insert("rope_parameters".into(), Value::Object(block));
+    for form in forms(scheme, architecture, positions)? {
+        let config = with_form(original.clone(), form, architecture);
         if matches!(means(&config), Ok(true)) {
             return Ok(config);
         }
     }
     match means(&original)? {
         true => Ok(original),
-        false => Err(no_form(scheme)),
+        false => Err(no_form(scheme, architecture)),
     }
+}
+
+/// `config` with the keys of `form`, as version 5 and as version 4 of the library spell them.
+fn with_form(
+    mut config: Map<String, Value>,
+    form: Saved,
+    architecture: &Architecture,
+) -> Map<String, Value> {
+    const ORIGINAL: &str = "original_max_position_embeddings";
+    let mut block = form.block;
+    let plain = block["rope_type"] == "default";
+    block.insert("rope_theta".into(), json!(form.theta));
+    let partial = architecture.positional.settings.get("partial");
+    if let Some(partial) = partial.filter(|share| **share != json!(1.0)) {
+        block.insert("partial_rotary_factor".into(), partial.clone());
+    }
+    let theta = match architecture.family.as_str() {
+        "gpt_neox" => "rotary_emb_base",
+        _ => "rope_theta",
+    };
+    config.insert(theta.into(), json!(form.theta));
+    for key in THETA {
+        if let Some(value) = config.get_mut(key) {
+            *value = json!(form.theta);
+        }
+    }
+    config.insert("max_position_embeddings".into(), json!(form.positions));
+    // Phi-3's reference looks for it at the top level only; linear scaling has no place for it in its block.
+    let at_top = architecture.family == "phi3" || config.contains_key(ORIGINAL);
+    if let Some(length) = form
+        .original
+        .filter(|_| at_top || block["rope_type"] == "linear")
+    {
+        config.insert(ORIGINAL.into(), json!(length));
+    }
+    let twin = if plain {
+        Value::Null
+    } else {
+        Value::Object(block.clone())
+    };
+    config.insert("rope_scaling".into(), twin);
+    config.insert("rope_parameters".into(), Value::Object(block));
+    config
 }
 
 /// The plans at `reach`, or at the longest length below it that a table of learned positions serves.

@@ -2,13 +2,16 @@
 
 use super::config::{Architecture, Positional};
 use crate::{Error, Result, config};
-use farspan_attention::plan::Plan;
-use farspan_pe::{AnyScheme, Registry};
-use serde_json::Value;
+use farspan_attention::plan::{Geometry, Plan};
+use farspan_pe::{AnyScheme, Len, PlanError, Registry};
+use serde_json::{Map, Value};
 use std::str::FromStr;
 
 /// Settings that say how the weights were trained, whatever scheme reads them.
 const OF_THE_WEIGHTS: [&str; 3] = ["base", "partial", "pairing"];
+
+/// Stands for the scheme of the config, as it is.
+pub const OWN: &str = "own";
 
 /// What the reference library calls `rope_type`, and the id of the same scheme here where that differs.
 const TYPES: [(&str, &str); 3] = [
@@ -31,23 +34,44 @@ fn ours<'w>(words: &[(&'static str, &'static str)], word: &'w str) -> &'w str {
     known.map_or(word, |(_, ours)| ours)
 }
 
-/// `yarn,factor=4`: an id and settings, in our words or in those of the reference library.
+/// `yarn,factor=4`: an id and settings, in our words or in those of the reference library; `own` for the config's.
 impl FromStr for Positional {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Positional, String> {
-        let (id, rest) = text.split_once(',').unwrap_or((text, ""));
-        let settings: Vec<String> = pieces(rest);
-        match config::settings(&settings)? {
-            Value::Object(settings) => {
-                let settings = settings
-                    .into_iter()
-                    .map(|(key, value)| (ours(&KEYS, &key).to_string(), value));
-                let id = ours(&TYPES, id.trim());
-                Ok(Positional::new(id, settings.collect()))
-            }
-            other => Err(format!("expected settings, found {other}")),
+        let (id, rest) = match text.split_once(',') {
+            Some((id, rest)) => (id, pieces(rest)),
+            None => (text, Vec::new()),
+        };
+        if rest.iter().any(|piece| piece.trim().is_empty()) {
+            return Err(format!(
+                "expected KEY=VALUE behind each comma, found {text:?}"
+            ));
         }
+        Positional::in_words(id.trim(), &rest)
+    }
+}
+
+impl Positional {
+    /// The scheme `id` with settings as `KEY=VALUE`, in our words or in those of the reference library.
+    pub fn in_words(id: &str, settings: &[String]) -> std::result::Result<Positional, String> {
+        let given = match config::settings(settings)? {
+            Value::Object(given) => given,
+            other => return Err(format!("expected settings, found {other}")),
+        };
+        if id == OWN && !given.is_empty() {
+            return Err(format!(
+                "{OWN} is the scheme of the config as it stands and takes no settings; name the scheme to change it"
+            ));
+        }
+        let mut found = Map::new();
+        for (key, value) in given {
+            let word = ours(&KEYS, &key);
+            if found.insert(word.to_string(), value).is_some() {
+                return Err(format!("{word} is given twice, once as {key}"));
+            }
+        }
+        Ok(Positional::new(ours(&TYPES, id), found))
     }
 }
 
@@ -69,20 +93,28 @@ fn pieces(text: &str) -> Vec<String> {
             piece.push(c);
         }
     }
-    pieces.retain(|piece| !piece.trim().is_empty());
     pieces
 }
 
 /// The scheme `asked`, or that of the config. Base, rotated share and pairing belong to the weights: a scheme that has
-/// them as settings takes them over.
+/// them as settings takes them over. Fails if it cannot be planned for this architecture.
 pub fn resolve(
     registry: &Registry,
     architecture: &Architecture,
     asked: Option<&Positional>,
 ) -> Result<Box<dyn AnyScheme>> {
     let own = &architecture.positional;
-    let Some(asked) = asked else {
+    let fits = |scheme: &dyn AnyScheme| {
+        let reach = Len(architecture.geometry.trained_length);
+        match scheme.plan(&architecture.geometry, reach) {
+            // A table that ends before the trained length serves shorter texts.
+            Ok(_) | Err(PlanError::NotServed { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    };
+    let Some(asked) = asked.filter(|asked| asked.id != OWN) else {
         let scheme = registry.parse(&own.id, Value::Object(own.settings.clone()));
+        let scheme = scheme.and_then(|scheme| fits(scheme.as_ref()).map(|()| scheme));
         // What the keys ask for is a fault of the checkpoint, not of who reads it.
         return scheme
             .map_err(|e| Error::Data(format!("config.json, read as scheme {}: {e}", own.id)));
@@ -95,14 +127,46 @@ pub fn resolve(
             settings.entry(key).or_insert_with(|| value.clone());
         }
     }
-    Ok(registry.parse(&asked.id, Value::Object(settings))?)
+    let scheme = registry.parse(&asked.id, Value::Object(settings))?;
+    match fits(scheme.as_ref()) {
+        Ok(()) => Ok(scheme),
+        Err(error @ PlanError::Model { .. }) => Err(Error::Data(format!(
+            "scheme {} cannot read this checkpoint: {error}",
+            asked.id
+        ))),
+        Err(error) => Err(error.into()),
+    }
 }
 
-/// Whether any expression of `plan` reads the number of positions in use.
-pub(super) fn reads_length(plan: &Plan) -> bool {
+/// The warning that `scheme` takes the trained length from a config that leaves it open, if it does.
+pub fn inherits_doubt(architecture: &Architecture, scheme: &dyn AnyScheme) -> Option<String> {
+    let here = architecture.geometry.trained_length;
+    let there = architecture.other_length?;
+    let plan = |trained_length: usize, reach: usize| {
+        let geometry = Geometry {
+            trained_length,
+            ..architecture.geometry
+        };
+        scheme.plan(&geometry, Len(reach)).ok()
+    };
+    let reaches = [here.min(there), here.max(there), 2 * here.max(there)];
+    let follows = reaches
+        .iter()
+        .any(|&reach| plan(here, reach) != plan(there, reach));
+    follows.then(|| {
+        format!(
+            "scheme {} computes with the trained length, which the config leaves open: {here} is taken, {there} is possible",
+            scheme.id()
+        )
+    })
+}
+
+/// Whether a text must be read at once under `plan`: its scores read the number of positions in use, or a hook looks at
+/// all tokens together.
+pub(super) fn reads_whole(plan: &Plan) -> bool {
     let text = plan.to_string();
     let mut words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
-    words.any(|word| word == "n")
+    !plan.hooks.is_empty() || words.any(|word| word == "n")
 }
 
 #[cfg(test)]
@@ -127,5 +191,27 @@ mod tests {
             "longrope,long_factors=[1.0,2.0],short_factors=[1.0]"
         );
         assert_eq!(read("alibi"), "alibi");
+    }
+
+    #[test]
+    fn nothing_that_is_asked_for_is_passed_over() {
+        for (text, words) in [
+            ("own,factor=2", "takes no settings"),
+            ("yarn,factor=4,factor=8", "`factor` is given twice"),
+            (
+                "yarn,trained_length=8,original_max_position_embeddings=9",
+                "trained_length is given twice",
+            ),
+            (
+                "longrope,search={windows=1},search.windows=2",
+                "`search.windows` is given twice",
+            ),
+            ("yarn,", "behind each comma"),
+            ("yarn,,factor=4", "behind each comma"),
+            ("yarn,factor", "expected KEY=VALUE"),
+        ] {
+            let error = text.parse::<Positional>().expect_err(text);
+            assert!(error.contains(words), "{text}: {error}");
+        }
     }
 }

@@ -21,6 +21,19 @@ pub struct Document {
     pub bytes: Vec<u32>,
 }
 
+/// The text of a file.
+pub fn utf8(path: &Path) -> Result<String> {
+    let bytes =
+        std::fs::read(path).map_err(|e| Error::io(format!("reading {}", path.display()), e))?;
+    String::from_utf8(bytes).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        Error::Data(format!(
+            "{}: expected UTF-8, found something else at byte {at}",
+            path.display()
+        ))
+    })
+}
+
 impl Tokenizer {
     /// Opens `tokenizer.json` of `dir`.
     pub fn open(dir: &Path) -> Result<Tokenizer> {
@@ -51,9 +64,23 @@ impl Tokenizer {
         })
     }
 
+    /// Tokens of `text`, with those that the tokenizer puts around a text if `around`.
+    pub fn ids(&self, text: &str, around: bool) -> Result<Vec<u32>> {
+        let around = match around {
+            true => Around::All,
+            false => Around::Nothing,
+        };
+        Ok(self.file.encode("a text", text, around)?.ids)
+    }
+
     /// Tokens of a text that is to go on: with what the tokenizer puts before it and without what it puts behind it.
     pub fn beginning(&self, name: &str, text: &str) -> Result<Tokens> {
         Ok(self.file.encode(name, text, Around::Before)?)
+    }
+
+    /// The id of a token, if there is such a token.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.file.id(token)
     }
 
     /// Whether a model with `vocab` embeddings can read the tokens of `place`. A tokenizer may know more tokens than the

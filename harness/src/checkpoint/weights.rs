@@ -55,23 +55,34 @@ fn kept(files: &Files, slot: &Slot) -> DType {
 }
 
 pub(super) fn names(architecture: &Architecture) -> Result<Names> {
-    let family: Option<&Family> = FAMILIES
-        .iter()
-        .find(|family| family.name == architecture.family);
-    let family =
-        family.ok_or_else(|| Error::Bug(format!("no family {:?}", architecture.family)))?;
-    Ok((family.names)(architecture))
+    Ok((family(architecture)?.names)(architecture))
 }
 
-/// The slots of `architecture`, if `files` hold exactly their tensors.
+/// The family of `architecture`.
+pub(super) fn family(architecture: &Architecture) -> Result<&'static Family> {
+    let name = &architecture.family;
+    let family = FAMILIES.iter().find(|family| family.name == name);
+    family.ok_or_else(|| Error::Bug(format!("no family {name:?}")))
+}
+
+/// The slots of `architecture`, if `files` hold exactly their tensors. Tied weights may be stored under either name.
 pub(super) fn wanted(
     files: &Files,
     architecture: &Architecture,
     names: &Names,
 ) -> Result<Vec<Slot>> {
-    let embed = format!("{}{}.weight", names.prefix, names.embed);
-    let prefixed = files.entry(&embed).is_some();
-    let slots = slots(architecture, names, prefixed);
+    let embed = format!("{}.weight", names.embed);
+    let head = format!("{}.weight", names.head);
+    let prefixed = match files.entry(&format!("{}{embed}", names.prefix)) {
+        Some(_) => true,
+        // Without a table of embeddings the other names tell.
+        None => files.entry(&embed).is_none() && files.names().any(|n| n.starts_with(names.prefix)),
+    };
+    let mut slots = slots(architecture, names, prefixed);
+    let table = &mut slots[0].parts[0].0;
+    if architecture.tied && files.entry(table).is_none() && files.entry(&head).is_some() {
+        table.clone_from(&head);
+    }
     let mut differences = Vec::new();
     let mut asked = BTreeSet::new();
     for (name, shape) in slots.iter().flat_map(|slot| &slot.parts) {
@@ -94,7 +105,6 @@ pub(super) fn wanted(
             Some(_) => {}
         }
     }
-    let head = format!("{}.weight", names.head);
     for name in files.names().filter(|name| !asked.contains(name)) {
         let buffer = names.buffers.iter().any(|end| name.ends_with(end));
         if buffer {

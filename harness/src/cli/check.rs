@@ -1,5 +1,6 @@
 //! `check`: what a checkpoint's config means to us, key by key, and whether the weights fit it.
 
+use super::pretrained::{ConfigKeys, notes};
 use super::table::Table;
 use super::{Ended, Failure, json, print, tell};
 use crate::checkpoint::config::{self, Positional, Understood};
@@ -24,6 +25,8 @@ pub(super) struct Check {
     /// Scheme instead of the config's: an id and settings
     #[arg(long, value_name = "ID,KEY=VALUE,…")]
     scheme: Option<Positional>,
+    #[command(flatten)]
+    keys: ConfigKeys,
     /// Print everything as JSON
     #[arg(long)]
     json: bool,
@@ -36,6 +39,8 @@ struct Found {
     scheme: &'static str,
     settings: Value,
     plan: String,
+    /// Of the config, and of the scheme that reads it.
+    notes: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     parameters: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,7 +50,7 @@ struct Found {
 impl Check {
     pub(super) fn run(&self, registry: &Registry) -> Ended {
         let dir = hub::folder(&self.model)?;
-        let understood = config::read(&dir)?;
+        let understood = config::read(&dir, &self.keys.reading())?;
         let architecture = &understood.architecture;
         let scheme = scheme::resolve(registry, architecture, self.scheme.as_ref())?;
         let reach = Len(architecture.geometry.trained_length);
@@ -59,6 +64,7 @@ impl Check {
             scheme: scheme.id(),
             settings: scheme.settings(),
             plan: plan.to_string(),
+            notes: notes(architecture, scheme.as_ref()),
             parameters: held.map(|(parameters, _)| parameters),
             weight_bytes: held.map(|(_, bytes)| bytes),
             understood,
@@ -105,6 +111,9 @@ fn text(found: &Found) -> String {
             "weights",
             format!("{parameters} numbers in {bytes} bytes, names and shapes as expected"),
         );
+    }
+    for note in &found.notes {
+        line("note", note.clone());
     }
     text.push('\n');
     text.push_str(&found.plan);

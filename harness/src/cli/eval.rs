@@ -1,13 +1,14 @@
 //! `eval`: perplexity of a checkpoint under schemes at several lengths.
 
-use super::pretrained::Source;
+use super::pretrained::{Source, at_least_one, notes, tell_notes};
 use super::table::Table;
 use super::{Ended, Failure, json, print};
 use crate::Error;
 use crate::checkpoint::config::Positional;
 use crate::checkpoint::decoder::Pretrained;
-use crate::checkpoint::perplexity::{Protocol, Scored, Summary, curve, score, summary};
-use crate::checkpoint::text::{Document, Tokenizer};
+use crate::checkpoint::perplexity::{Extent, Protocol, Scored, Summary, curve, score, summary};
+use crate::checkpoint::scheme::OWN;
+use crate::checkpoint::text::{Document, Tokenizer, utf8};
 use clap::{Args, ValueEnum};
 use farspan_pe::{PlanError, Registry};
 use serde::Serialize;
@@ -25,20 +26,20 @@ pub(super) struct Eval {
     #[arg(long, value_name = "ID,KEY=VALUE,…")]
     scheme: Vec<Positional>,
     /// Tokens fed per window
-    #[arg(long, value_delimiter = ',', required = true)]
+    #[arg(long, value_delimiter = ',', required = true, value_parser = at_least_one)]
     lengths: Vec<usize>,
     /// Which tokens are scored, with how much context
     #[arg(long, value_enum, default_value_t = Way::Nonoverlap)]
     protocol: Way,
-    /// Tokens between the starts of sliding windows [default: half the length]
-    #[arg(long)]
+    /// Tokens between the starts of sliding windows, at most the shortest length [default: half of each length]
+    #[arg(long, value_parser = at_least_one)]
     stride: Option<usize>,
-    /// Tokens scored at the end of each window of `last`
-    #[arg(long, default_value_t = 64, value_name = "TOKENS")]
-    last: usize,
-    /// Windows at most, per scheme and length
-    #[arg(long, default_value_t = usize::MAX, hide_default_value = true, value_name = "COUNT")]
-    windows: usize,
+    /// Tokens scored at the end of each window of `last`, at most the shortest length [default: 64, or that]
+    #[arg(long, value_name = "TOKENS", value_parser = at_least_one)]
+    last: Option<usize>,
+    /// Windows of the longest length at most; shorter ones are laid over the same tokens
+    #[arg(long, value_name = "COUNT", value_parser = at_least_one)]
+    windows: Option<usize>,
     /// Text files; each is one document
     #[arg(required = true, value_name = "FILE")]
     texts: Vec<PathBuf>,
@@ -66,6 +67,9 @@ struct Report {
     tokens: usize,
     bos: &'static str,
     boundaries: &'static str,
+    targets: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
     rows: Vec<Row>,
 }
 
@@ -76,6 +80,8 @@ struct Row {
     protocol: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     stride: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     scored: Option<Summary>,
     /// Why there is no number.
@@ -95,16 +101,9 @@ struct Part {
     scored: Summary,
 }
 
-/// Stands for the scheme of the config.
-const OWN: &str = "own";
-
 impl Eval {
     pub(super) fn run(&self, registry: &Registry) -> Ended {
-        if self.lengths.contains(&0) || self.stride == Some(0) || self.last == 0 {
-            return Err(Failure::usage(
-                "lengths, --stride and --last are at least 1",
-            ));
-        }
+        self.check()?;
         let tokenizer = Tokenizer::open(&self.source.dir()?)?;
         let documents = self.documents(&tokenizer)?;
         let own = self.source.open(registry, None)?;
@@ -112,6 +111,7 @@ impl Eval {
             tokenizer.fits(&document.ids, own.architecture.vocab, &document.name)?;
         }
         let mut rows = Vec::new();
+        let mut told: Vec<String> = Vec::new();
         let default = [Positional::new(OWN, Default::default())];
         let schemes = if self.scheme.is_empty() {
             &default[..]
@@ -119,8 +119,13 @@ impl Eval {
             &self.scheme
         };
         for asked in schemes {
-            let given = (asked.id != OWN).then_some(asked);
-            let model = own.with_scheme(registry, given)?;
+            let model = own.with_scheme(registry, Some(asked))?;
+            for note in notes(&model.architecture, model.scheme.as_ref()) {
+                if !told.contains(&note) {
+                    tell_notes([&note]);
+                    told.push(note);
+                }
+            }
             for &length in &self.lengths {
                 rows.push(self.row(&model, &documents, asked, length)?);
             }
@@ -130,6 +135,8 @@ impl Eval {
             tokens: documents.iter().map(|d| d.ids.len()).sum(),
             bos: "as the tokenizer puts it, at the start of each document only",
             boundaries: "no window crosses the end of a document",
+            targets: "the same at every length, in documents that hold the longest",
+            notes: told,
             rows,
         };
         match self.json {
@@ -138,12 +145,47 @@ impl Eval {
         }
     }
 
+    /// Refuses flags of other protocols, and those that do not fit the shortest window.
+    fn check(&self) -> Result<(), Failure> {
+        for (flag, set, right, protocol) in [
+            (
+                "--stride",
+                self.stride,
+                matches!(self.protocol, Way::Sliding),
+                "sliding",
+            ),
+            (
+                "--last",
+                self.last,
+                matches!(self.protocol, Way::Last),
+                "last",
+            ),
+        ] {
+            let Some(tokens) = set else { continue };
+            if !right {
+                let text = format!("{flag} is for --protocol {protocol}");
+                return Err(Failure::usage(text));
+            }
+            let shortest = self.shortest();
+            if tokens > shortest {
+                return Err(Failure::usage(format!(
+                    "{flag}: expected at most the shortest of --lengths, {shortest}, found {tokens}"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn shortest(&self) -> usize {
+        // `lengths` is not empty: clap requires it.
+        self.lengths.iter().copied().min().unwrap_or(1)
+    }
+
     fn documents(&self, tokenizer: &Tokenizer) -> Result<Vec<Document>, Failure> {
         let mut documents = Vec::new();
         for path in &self.texts {
             let name = path.display().to_string();
-            let text = std::fs::read_to_string(path)
-                .map_err(|e| Error::io(format!("reading {name}"), e))?;
+            let text = utf8(path)?;
             documents.push(tokenizer.document(&name, &text)?);
         }
         Ok(documents)
@@ -157,22 +199,18 @@ impl Eval {
         length: usize,
     ) -> Result<Row, Failure> {
         let stride = self.stride.unwrap_or(length.div_ceil(2));
+        let last = self.last.unwrap_or_else(|| self.shortest().min(64));
         let protocol = match self.protocol {
             Way::Nonoverlap => Protocol::NonOverlapping,
             Way::Sliding => Protocol::Sliding(stride),
-            Way::Last => Protocol::Last(self.last),
+            Way::Last => Protocol::Last(last),
         };
-        // `lengths` is not empty: clap requires it.
-        let longest = self.lengths.iter().copied().max().unwrap_or(length);
-        let sizes = (length, longest);
-        let scored = score(
-            model,
-            documents,
-            protocol,
-            sizes,
-            self.source.chunk,
-            self.windows,
-        );
+        let extent = Extent {
+            length,
+            longest: self.lengths.iter().copied().max().unwrap_or(length),
+            most: self.windows.unwrap_or(usize::MAX),
+        };
+        let scored = score(model, documents, protocol, extent, self.source.chunk);
         let (scored, not_defined) = match scored {
             Ok(scored) => (scored, None),
             // A length that a scheme cannot serve is a finding, not a failure.
@@ -191,6 +229,7 @@ impl Eval {
             length,
             protocol: protocol.name(),
             stride: matches!(self.protocol, Way::Sliding).then_some(stride),
+            last: matches!(self.protocol, Way::Last).then_some(last),
             by_context: curve(&scored).into_iter().map(part).collect(),
             scored: not_defined.is_none().then(|| summary(&scored)),
             not_defined,
@@ -210,9 +249,11 @@ fn text(report: &Report) -> String {
     ];
     let mut table = Table::new(&columns);
     for row in &report.rows {
-        let protocol = row.stride.map_or(row.protocol.to_string(), |s| {
-            format!("{} by {s}", row.protocol)
-        });
+        let protocol = match (row.stride, row.last) {
+            (Some(stride), _) => format!("{} by {stride}", row.protocol),
+            (_, Some(last)) => format!("{} {last}", row.protocol),
+            _ => row.protocol.to_string(),
+        };
         let numbers = match &row.scored {
             Some(s) => [
                 format!("{:.4}", s.perplexity),
@@ -233,11 +274,12 @@ fn text(report: &Report) -> String {
         ]);
     }
     format!(
-        "{}\n{} documents, {} tokens; BOS {}; {}\n",
+        "{}\n{} documents, {} tokens; BOS {}; {}; scored tokens are {}\n",
         table.text(),
         report.documents.len(),
         report.tokens,
         report.bos,
-        report.boundaries
+        report.boundaries,
+        report.targets
     )
 }

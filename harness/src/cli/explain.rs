@@ -4,7 +4,8 @@ mod device;
 mod text;
 
 use super::{Ended, Failure, json, print, tell};
-use crate::config::{self, LONGEST};
+use crate::checkpoint::config::Positional;
+use crate::config::LONGEST;
 use clap::Args;
 use device::{OnDevice, Place};
 use farspan_attention::Device;
@@ -12,6 +13,7 @@ use farspan_attention::plan::Geometry;
 use farspan_pe::{Explanation, Len, Registry, explain};
 use farspan_reports::figure::{Rasteriser, Theme, scores as figure};
 use serde::Serialize;
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use text::text;
 
@@ -24,7 +26,7 @@ use text::text;
     farspan explain fire --device wgpu --png fire\n  \
     farspan explain alibi --wgsl --head-dim 64 --heads 8")]
 pub(super) struct Explain {
-    /// Id of the scheme (see `farspan list schemes`)
+    /// Id of the scheme (see `farspan list schemes`), or the reference library's word for it
     scheme: String,
     /// The scheme's own settings: `factor=4 base=500000`
     #[arg(value_name = "KEY=VALUE")]
@@ -87,8 +89,8 @@ struct Told<'a> {
 const LARGEST_SIZE: usize = 1 << 16;
 impl Explain {
     pub(super) fn run(&self, registry: &Registry) -> Ended {
-        let settings = config::settings(&self.settings).map_err(Failure::usage)?;
-        let scheme = registry.parse(&self.scheme, settings)?;
+        let asked = Positional::in_words(&self.scheme, &self.settings).map_err(Failure::usage)?;
+        let scheme = registry.parse(&asked.id, Value::Object(asked.settings))?;
         let model = self.model()?;
         let length = self.length.unwrap_or(self.trained_length);
         for (flag, value) in [

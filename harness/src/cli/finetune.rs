@@ -3,8 +3,9 @@
 //! The work is that of `run` on a config of one study, which is written here; so it can be stopped and goes on, and it
 //! leaves a run folder with the losses before and after.
 
+use super::pretrained::{ConfigKeys, notes, tell_notes};
 use super::{CELLS_FAILED, Ended, Failure, LATER, print, tell};
-use crate::checkpoint::config::{self as checkpoint, Positional};
+use crate::checkpoint::config::{self as checkpoint, Positional, Reading};
 use crate::checkpoint::header::Type;
 use crate::checkpoint::hub;
 use crate::checkpoint::save::{Form, extended, save_pretrained};
@@ -33,6 +34,8 @@ pub(super) struct Finetune {
     /// Scheme that extends it [default: the config's own]
     #[arg(long, value_name = "ID,KEY=VALUE,…")]
     scheme: Option<Positional>,
+    #[command(flatten)]
+    keys: ConfigKeys,
     /// Tokens per window of training
     #[arg(long, value_name = "TOKENS")]
     length: usize,
@@ -131,11 +134,20 @@ impl Finetune {
             let text = format!("{out}: expected a new folder, this one has a checkpoint");
             return Err(Failure::usage(text));
         }
-        let architecture = checkpoint::read(&dir)?.architecture;
+        let reading = self.keys.reading();
+        let architecture = checkpoint::read(&dir, &reading)?.architecture;
         // Before hours of training: whether there is a form to save it in.
         let scheme = resolve(registry, &architecture, self.scheme.as_ref())?;
         let reach = self.longest()?;
-        extended(&dir, scheme.as_ref(), &architecture, reach, registry)?;
+        let with = (registry, &reading);
+        let form = extended(&dir, scheme.as_ref(), &architecture, reach, with)?;
+        if form["rope_parameters"]["rope_type"] == "longrope" && scheme.id() != "longrope" {
+            tell(&format!(
+                "note: {} is saved as longrope, with factors that give the same frequencies",
+                scheme.id()
+            ));
+        }
+        tell_notes(&notes(&architecture, scheme.as_ref()));
         let asked = Positional::of(scheme.as_ref());
         let text = self.config(&asked, &architecture.positional, registry)?;
         let loaded = config::parse(&text, "finetune", &[], registry, config::MANY_CELLS)
@@ -208,6 +220,22 @@ impl Finetune {
         Ok(self.reach.unwrap_or(seen))
     }
 
+    /// The table `model` of the config.
+    fn model(&self) -> Value {
+        let Reading {
+            ignore_keys,
+            trained_length,
+        } = self.keys.reading();
+        let mut model = json!({ "checkpoint": self.model });
+        if !ignore_keys.is_empty() {
+            model["ignore_keys"] = json!(ignore_keys);
+        }
+        if let Some(length) = trained_length {
+            model["trained_length"] = json!(length);
+        }
+        model
+    }
+
     /// The run as a config.
     fn config(
         &self,
@@ -258,7 +286,7 @@ impl Finetune {
             "name": "finetune",
             "seeds": [self.seed],
             "device": self.device,
-            "model": { "checkpoint": self.model },
+            "model": self.model(),
             "data": { "files": self.texts },
             "schemes": schemes,
             "evaluate": { "perplexity": perplexity },

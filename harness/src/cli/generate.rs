@@ -1,9 +1,10 @@
 //! `generate`: a checkpoint goes on with a text.
 
-use super::pretrained::Source;
+use super::pretrained::{Source, at_least_one, notes, tell_notes};
 use super::{Ended, Failure, print};
 use crate::Error;
 use crate::checkpoint::config::Positional;
+use crate::checkpoint::ends::ends;
 use crate::checkpoint::generate::{Choice, generate};
 use crate::checkpoint::text::Tokenizer;
 use clap::Args;
@@ -29,14 +30,17 @@ pub(super) struct Generate {
     #[arg(long, default_value_t = 0.0)]
     temperature: f64,
     /// Draw among so many most likely tokens [default: all]
-    #[arg(long)]
+    #[arg(long, value_parser = at_least_one)]
     top_k: Option<usize>,
-    /// Seed of the draws
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// Id that ends the text
-    #[arg(long, value_name = "ID")]
-    stop: Option<u32>,
+    /// Seed of the draws [default: 0]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Ids that end the text, beside the checkpoint's own (EOS)
+    #[arg(long, value_name = "ID,…", value_delimiter = ',')]
+    stop: Vec<u32>,
+    /// Go on behind the checkpoint's own end of text
+    #[arg(long)]
+    ignore_eos: bool,
 }
 
 impl Generate {
@@ -48,6 +52,10 @@ impl Generate {
             );
             return Err(Failure::usage(text));
         }
+        if self.temperature == 0.0 && (self.top_k.is_some() || self.seed.is_some()) {
+            let text = "--top-k and --seed are for draws: set --temperature above 0 as well";
+            return Err(Failure::usage(text));
+        }
         let choice = match self.temperature {
             0.0 => Choice::Greedy,
             temperature => Choice::Sampled {
@@ -55,13 +63,19 @@ impl Generate {
                 among: self.top_k.unwrap_or(usize::MAX),
             },
         };
-        let tokenizer = Tokenizer::open(&self.source.dir()?)?;
-        let prompt = tokenizer.document("the prompt", &self.prompt)?.ids;
+        let dir = self.source.dir()?;
+        let tokenizer = Tokenizer::open(&dir)?;
+        let prompt = tokenizer.beginning("--prompt", &self.prompt)?.ids;
         let model = self.source.open(registry, self.scheme.as_ref())?;
+        tell_notes(&notes(&model.architecture, model.scheme.as_ref()));
+        let mut stops = self.stop.clone();
+        if !self.ignore_eos {
+            stops.extend(ends(&dir, &tokenizer)?);
+        }
         let mut shown = tokenizer.text(&prompt)?;
         print(&shown)?;
         let mut ids = prompt.clone();
-        let way = (self.seed, self.source.chunk);
+        let way = (self.seed.unwrap_or(0), self.source.chunk);
         generate(&model, &prompt, self.tokens, choice, way, |id| {
             ids.push(id);
             let text = tokenizer.text(&ids)?;
@@ -75,7 +89,7 @@ impl Generate {
                 })?;
                 shown = text;
             }
-            Ok(Some(id) != self.stop)
+            Ok(!stops.contains(&id))
         })?;
         print("\n")
     }

@@ -1,6 +1,6 @@
 //! `logits`: what a checkpoint computes for given token ids, for comparison with other programs.
 
-use super::pretrained::Source;
+use super::pretrained::{Source, notes, tell_notes};
 use super::{Ended, Failure};
 use crate::Error;
 use crate::checkpoint::config::Positional;
@@ -39,12 +39,16 @@ struct Meta<'a> {
     scheme: &'a str,
     settings: serde_json::Value,
     tokens: usize,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    notes: &'a [String],
 }
 
 impl Logits {
     pub(super) fn run(&self, registry: &Registry) -> Ended {
         let ids = read_ids(&self.ids)?;
         let model = self.source.open(registry, self.scheme.as_ref())?;
+        let notes = notes(&model.architecture, model.scheme.as_ref());
+        tell_notes(&notes);
         let mut logits = Vec::with_capacity(ids.len() * model.architecture.vocab);
         model.run(&ids, self.source.chunk, |_, hidden| {
             logits.extend(model.logits(hidden)?.to_flat::<f32>()?);
@@ -56,6 +60,7 @@ impl Logits {
             scheme: model.scheme.id(),
             settings: model.scheme.settings(),
             tokens: ids.len(),
+            notes: &notes,
         };
         tell(&self.out, &values, &meta)?;
         Ok(0)

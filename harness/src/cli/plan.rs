@@ -161,11 +161,13 @@ fn text(forecast: &Forecast<'_>) -> String {
         ]);
     }
     format!(
-        "{}\n{}: {} cells, {}FLOP; about {} on {} cores, if a core does {}FLOP/s (an assumption, not measured here)\n",
+        "{}\n{}: {} cells, {}FLOP, {} of weights to keep; about {} on {} cores, if a core does {}FLOP/s (an \
+         assumption, not measured here)\n",
         table.text(),
         forecast.name,
         forecast.cells.len(),
         unit(forecast.flops),
+        bytes(forecast.cells.iter().map(|row| row.disk_bytes as f64).sum()),
         duration(forecast.seconds),
         forecast.cores,
         unit(FLOPS_PER_CORE),

@@ -1,13 +1,14 @@
 //! Arguments of all commands that run a checkpoint.
 
-use super::Failure;
-use crate::checkpoint::config::Positional;
+use super::{Failure, tell};
+use crate::checkpoint::config::{Architecture, Positional, Reading};
 use crate::checkpoint::decoder::Pretrained;
 use crate::checkpoint::files::Files;
 use crate::checkpoint::hub;
+use crate::checkpoint::scheme::inherits_doubt;
 use clap::Args;
 use farspan_attention::Device;
-use farspan_pe::Registry;
+use farspan_pe::{AnyScheme, Registry};
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -19,11 +20,34 @@ pub(super) struct Source {
     #[arg(long, default_value = "cpu")]
     device: String,
     /// Tokens that run at once; less needs less memory
-    #[arg(long, default_value_t = 512, value_name = "TOKENS")]
+    #[arg(long, default_value = "512", value_name = "TOKENS", value_parser = at_least_one)]
     pub(super) chunk: usize,
     /// Read weights that are NaN or infinite as they are, in place of refusing them
     #[arg(long)]
     allow_non_finite: bool,
+    #[command(flatten)]
+    keys: ConfigKeys,
+}
+
+/// How config.json is read, beside what it says.
+#[derive(Debug, Args)]
+pub(super) struct ConfigKeys {
+    /// Read config.json as if these keys were not there, though they may change the computation; results tell of it
+    #[arg(long, value_name = "KEY,…", value_delimiter = ',')]
+    ignore_keys: Vec<String>,
+    /// Length that the weights were trained with, where config.json does not tell
+    #[arg(long, value_name = "TOKENS", value_parser = at_least_one)]
+    trained_length: Option<usize>,
+}
+
+impl ConfigKeys {
+    /// As the checkpoint's reader takes it.
+    pub(super) fn reading(&self) -> Reading {
+        Reading {
+            ignore_keys: self.ignore_keys.clone(),
+            trained_length: self.trained_length,
+        }
+    }
 }
 
 impl Source {
@@ -39,7 +63,32 @@ impl Source {
         scheme: Option<&Positional>,
     ) -> Result<Pretrained, Failure> {
         let device = Device::open(&self.device).map_err(|e| Failure::usage(e.to_string()))?;
-        let files = Files::open(&self.dir()?)?.with_non_finite(self.allow_non_finite);
+        let files = Files::open(&self.dir()?)?
+            .with_non_finite(self.allow_non_finite)
+            .with_reading(self.keys.reading());
         Ok(Pretrained::from_files(&files, registry, scheme, &device)?)
+    }
+}
+
+/// What a reader of numbers should know of a checkpoint under `scheme`.
+pub(super) fn notes(architecture: &Architecture, scheme: &dyn AnyScheme) -> Vec<String> {
+    let mut notes = architecture.notes.clone();
+    notes.extend(inherits_doubt(architecture, scheme));
+    notes
+}
+
+/// Tells notes to a person, each once.
+pub(super) fn tell_notes<'n>(notes: impl IntoIterator<Item = &'n String>) {
+    for note in notes {
+        tell(&format!("note: {note}"));
+    }
+}
+
+/// A whole number above 0.
+pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(0) => Err("expected at least 1".into()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(error.to_string()),
     }
 }

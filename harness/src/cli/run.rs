@@ -18,7 +18,8 @@ use std::path::PathBuf;
     farspan run my.toml data.files='books/*.txt' seeds=[0,1,2] --out runs/books\n  \
     farspan run my.toml -k 'language and (yarn or rope)' --jobs 2\n  \
     farspan run my.toml --shard 0/4     # the first of four parts\n\n\
-    Stop it at any time (ctrl-C, kill); the same command goes on where it stopped.")]
+    Stop it at any time (ctrl-C, kill); the same command goes on where it stopped. SIGUSR2, by which \
+    schedulers take a machine back, ends it with exit code 75, and so does a cell that another process holds.")]
 pub(super) struct Run {
     #[command(flatten)]
     config: ConfigArgs,

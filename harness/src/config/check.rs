@@ -4,6 +4,7 @@ use super::problem::{Problems, join};
 use super::studies::Draft;
 use super::tree::{Mark, Node};
 use super::types::{PasskeyGridConfig, PerplexityConfig, StudyConfig, Task, TrainConfig};
+use crate::checkpoint::config::read;
 use crate::checkpoint::hub;
 use crate::model::Shape;
 use farspan_datasets::tasks::passkey::Passkey;
@@ -371,6 +372,13 @@ fn warn(study: &StudyConfig, name: &str, warnings: &mut Vec<String>) {
             "study {name}: train.warmup ({warmup}) is not below train.steps ({steps}), so the learning rate \
              never reaches its peak"
         ));
+    }
+    if let Some(checkpoint) = &study.model.checkpoint {
+        let read = hub::folder(checkpoint).and_then(|dir| read(&dir, &study.model.reading()));
+        // What is wrong with it is told with the sizes.
+        for note in read.into_iter().flat_map(|found| found.architecture.notes) {
+            warnings.push(format!("study {name}, {checkpoint}: {note}"));
+        }
     }
     let measured = study.evaluate.perplexity.iter().map(|p| &p.lengths);
     for lengths in measured.chain(study.evaluate.passkey.iter().map(|p| &p.lengths)) {

@@ -142,6 +142,9 @@ pub(crate) fn settings(arguments: &[String]) -> std::result::Result<serde_json::
         let (key, value) = argument.split_once('=').ok_or_else(expected)?;
         let path = tree::parse_key(key).ok_or_else(expected)?;
         let node = tree::parse_value(value, &Mark::Default);
+        if root.find(&path).is_some() {
+            return Err(format!("`{}` is given twice", path.join(".")));
+        }
         root.put(&path, node)
             .map_err(|blocked| format!("{} is no table", blocked.join(".")))?;
     }

@@ -2,7 +2,8 @@
 
 use super::types::ModelConfig;
 use crate::Error;
-use crate::checkpoint::{config, hub};
+use crate::checkpoint::config::{self, Reading};
+use crate::checkpoint::hub;
 use crate::model::Shape;
 use farspan_attention::plan::Geometry;
 
@@ -30,6 +31,14 @@ impl ModelConfig {
         }
     }
 
+    /// How the config of a checkpoint is read.
+    pub(crate) fn reading(&self) -> Reading {
+        Reading {
+            ignore_keys: self.ignore_keys.clone(),
+            trained_length: self.trained_length,
+        }
+    }
+
     /// All sizes of the decoder: the preset's, then every field that is set. `vocab` comes from the data,
     /// `trained_length` (tokens) from the training.
     pub fn resolve(&self, vocab: usize, trained_length: usize) -> crate::Result<Shape> {
@@ -42,6 +51,14 @@ impl ModelConfig {
     pub(super) fn shape(&self, vocab: usize, trained_length: usize) -> Result<Shape, Broken> {
         if let Some(checkpoint) = &self.checkpoint {
             return self.of_checkpoint(checkpoint);
+        }
+        for (key, set) in [
+            ("ignore_keys", !self.ignore_keys.is_empty()),
+            ("trained_length", self.trained_length.is_some()),
+        ] {
+            if set {
+                return broken(key, "is for a `checkpoint` only".into());
+            }
         }
         let dial = self.dial()?;
         let size = |key, set: Option<usize>, preset: Option<usize>| match set.or(preset) {
@@ -92,13 +109,15 @@ impl ModelConfig {
     fn of_checkpoint(&self, checkpoint: &str) -> Result<Shape, Broken> {
         let alone = ModelConfig {
             checkpoint: Some(checkpoint.to_string()),
+            ignore_keys: self.ignore_keys.clone(),
+            trained_length: self.trained_length,
             ..ModelConfig::default()
         };
         if *self != alone {
-            let what = "a checkpoint gives all sizes: leave the other keys of this table out";
+            let what = "a checkpoint gives all sizes: leave out what is no `ignore_keys` or `trained_length`";
             return broken("checkpoint", what.into());
         }
-        let read = hub::folder(checkpoint).and_then(|dir| config::read(&dir));
+        let read = hub::folder(checkpoint).and_then(|dir| config::read(&dir, &self.reading()));
         let architecture = match read {
             Ok(understood) => understood.architecture,
             Err(error) => return broken("checkpoint", error.to_string()),

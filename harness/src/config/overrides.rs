@@ -7,11 +7,23 @@ use std::sync::Arc;
 
 /// Lays the arguments over the file, in their order.
 pub(super) fn apply(root: &mut Node, arguments: &[String], problems: &mut Problems) {
+    let mut keys: Vec<&str> = Vec::new();
     for argument in arguments {
         let mark = Mark::Argument(Arc::from(argument.as_str()));
         match argument.strip_prefix(['~', '-']) {
-            Some(key) => remove(root, key, &mark, problems),
-            None => set(root, argument, &mark, problems),
+            Some(key) => {
+                keys.retain(|set| *set != key);
+                remove(root, key, &mark, problems);
+            }
+            None => {
+                let key = argument.split('=').next().unwrap_or_default().trim();
+                if keys.contains(&key) {
+                    let what = format!("{key} is set by an argument before this one already");
+                    problems.add(&mark, key, what);
+                }
+                keys.push(key);
+                set(root, argument, &mark, problems);
+            }
         }
     }
 }

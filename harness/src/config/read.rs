@@ -54,7 +54,7 @@ pub(super) fn salvage<T: DeserializeOwned>(
             .fold(path.to_string(), |path, step| join(&path, step));
         problems.add(mark, key, words(&message));
         wrong.extend(steps.last().cloned());
-        if steps.is_empty() || rest.take(&steps).is_none() {
+        if steps.is_empty() || problems.is_full() || rest.take(&steps).is_none() {
             return None;
         }
     }

@@ -67,6 +67,7 @@ pub(super) fn read_all(root: &Node, registry: &Registry, problems: &mut Problems
     };
     let mut ready: Vec<(usize, Ready)> = Vec::new();
     let mut place: HashMap<&str, usize> = HashMap::new();
+    let mut schemas = HashMap::new();
     // Bases first: extensions take settings over from them.
     for extensions in [false, true] {
         for (position, scheme) in written.iter().enumerate() {
@@ -79,7 +80,7 @@ pub(super) fn read_all(root: &Node, registry: &Registry, problems: &mut Problems
             match (entry.card.needs, extensions) {
                 (Needs::Scratch, false) => {
                     refuse_base(scheme, problems);
-                    if let Some(parsed) = parse(scheme, None, registry, problems) {
+                    if let Some(parsed) = parse(scheme, None, &mut schemas, registry, problems) {
                         place.insert(scheme.name, ready.len());
                         ready.push((position, parsed));
                     }
@@ -94,7 +95,13 @@ pub(super) fn read_all(root: &Node, registry: &Registry, problems: &mut Problems
                     let Some(&base) = base.and_then(|name| place.get(name)) else {
                         continue;
                     };
-                    let parsed = parse(scheme, Some(&ready[base].1), registry, problems);
+                    let parsed = parse(
+                        scheme,
+                        Some(&ready[base].1),
+                        &mut schemas,
+                        registry,
+                        problems,
+                    );
                     ready.extend(parsed.map(|r| (position, r)));
                 }
                 _ => {}
@@ -285,13 +292,17 @@ fn base_fits(
 fn parse(
     scheme: &Written<'_>,
     base: Option<&Ready>,
+    schemas: &mut HashMap<String, serde_json::Value>,
     registry: &Registry,
     problems: &mut Problems,
 ) -> Option<Ready> {
     let entry = registry.get(&scheme.id).ok()?;
     let mut settings = scheme.settings.clone();
     if let Some(base) = base {
-        settings::take_over(&mut settings, &base.config, &entry.schema());
+        let schema = schemas
+            .entry(scheme.id.clone())
+            .or_insert_with(|| entry.schema());
+        settings::take_over(&mut settings, &base.config, schema);
     }
     let finetune = match &scheme.finetune {
         None => None,

@@ -75,6 +75,9 @@ pub(super) fn parse(
             PlanError::UnknownSetting { key, .. } | PlanError::Setting { key, .. } => key.clone(),
             _ => return None,
         };
+        if problems.is_full() {
+            return None;
+        }
         rest.take(&[key.split(['.', '[']).next().unwrap_or_default()])?;
     }
 }

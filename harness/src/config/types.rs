@@ -25,6 +25,13 @@ pub struct ModelConfig {
     /// scratch, so `train.steps` is 0, and schemes take over what belongs to the weights (`base`, `partial`, `pairing`) where they leave it at its default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<String>,
+    /// Keys of the checkpoint's config that are read as if they were not there, though they may change the computation;
+    /// results tell of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ignore_keys: Vec<String>,
+    /// Length that the checkpoint's weights were trained with, where its config does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trained_length: Option<usize>,
     /// Preset `dN`: N layers, width 32·N, max(4, N) heads, SwiGLU hidden width 8/3 of the width.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<String>,

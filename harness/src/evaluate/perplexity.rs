@@ -5,8 +5,9 @@
 //!
 //! - **non-overlap**: blocks of T targets, each scored given its own block only;
 //! - **sliding**: windows of T that start S apart; the first scores all its targets, later ones their last S;
-//!   in both, a last window that would reach past the segment ends with it and scores what is left, so that every
-//!   length scores all targets;
+//!
+//!   in both, a last window that would pass the end of the segment ends there, so that every target of the segment is
+//!   scored once at every length;
 //! - **fixed-target**: the last R targets of the segment, scored by the window of T that ends with them. The scored
 //!   tokens are the same at every T, so this curve shows the effect of context length alone.
 
@@ -17,6 +18,7 @@ use farspan_datasets::Segment;
 use farspan_reports::record::{PerplexityRecord, PositionRecord, Protocol, Refusal};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Everything that perplexity gives.
 #[derive(Debug, Default)]
@@ -29,35 +31,40 @@ pub struct Measured {
     pub refused: Vec<Refusal>,
 }
 
-/// One window of a segment: where it starts, and from which of its targets on it is scored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One window of a segment: where it starts, and which of its targets are scored.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
     /// First input token.
     pub start: usize,
-    /// First scored target, counted from the window's start.
-    pub scored_from: usize,
+    /// Scored targets, counted from the window's start. Targets behind them are not read.
+    pub scored: Range<usize>,
 }
 
 /// How `protocol` lays windows of `length` over a segment with `span` targets: non-overlapping blocks are windows that
 /// slide by their whole length.
 pub fn windows(protocol: Protocol, length: usize, stride: usize, span: usize) -> Vec<Window> {
-    if protocol == Protocol::FixedTarget {
-        return vec![Window {
+    match protocol {
+        Protocol::NonOverlap => tiles(length, length, span),
+        Protocol::Sliding => tiles(length, stride, span),
+        Protocol::FixedTarget => vec![Window {
             start: span - length,
-            scored_from: length - stride,
-        }];
+            scored: length - stride..length,
+        }],
     }
-    let mut windows = Vec::new();
-    let mut done = 0;
-    while done < span {
-        let start = (windows.len() * stride).min(span - length);
-        windows.push(Window {
+}
+
+/// Windows of `length` that start `stride` apart and score each of `span` targets once; the last one may be cut short.
+pub(crate) fn tiles(length: usize, stride: usize, span: usize) -> Vec<Window> {
+    let more = span.saturating_sub(length).div_ceil(stride);
+    let window = |k: usize| {
+        let start = k * stride;
+        let from = if k == 0 { 0 } else { length - stride };
+        Window {
             start,
-            scored_from: done - start,
-        });
-        done = start + length;
-    }
-    windows
+            scored: from..length.min(span - start),
+        }
+    };
+    (0..=more).map(window).collect()
 }
 
 /// Reads all segments at all lengths. `tick` is called after each pass with the number of tokens fed.
@@ -144,10 +151,15 @@ fn window_losses(
         .collect();
     let mut losses = Losses::new();
     for (index, chunk) in keys.chunks(rows_per_pass(length)).enumerate() {
-        let windows: Vec<&[u32]> = chunk
-            .iter()
-            .map(|&(s, start)| &segments[s].tokens[start..=start + length])
-            .collect();
+        // Windows that are cut short are filled up: no token sees what stands behind it.
+        let window = |&(s, start): &(usize, usize)| {
+            let tokens = &segments[s].tokens[start..];
+            let mut tokens = tokens[..tokens.len().min(length + 1)].to_vec();
+            tokens.resize(length + 1, 0);
+            tokens
+        };
+        let windows: Vec<Vec<u32>> = chunk.iter().map(window).collect();
+        let windows: Vec<&[u32]> = windows.iter().map(Vec::as_slice).collect();
         let mut batch = windows_batch(&windows, length);
         subject.place("perplexity", index, &mut batch);
         let scores = subject.model.scores(&batch, ready)?;
@@ -178,7 +190,7 @@ fn collect(
     };
     for (s, segment) in segments.iter().enumerate() {
         for window in windows {
-            let scored = window.scored_from..length;
+            let scored = window.scored.clone();
             let nll = &losses[&(s, window.start)][scored.clone()];
             record.nll[s] += nll.iter().map(|&x| f64::from(x)).sum::<f64>();
             record.tokens[s] += scored.len() as u64;
@@ -232,52 +244,37 @@ mod tests {
         assert_eq!(starts, [0, 2, 4, 6]);
         let mut scored: Vec<usize> = found
             .iter()
-            .flat_map(|w| (w.scored_from..4).map(move |t| w.start + t))
+            .flat_map(|w| w.scored.clone().map(move |t| w.start + t))
             .collect();
         scored.sort_unstable();
         assert_eq!(scored, (0..10).collect::<Vec<_>>());
     }
 
-    /// Every length scores the same tokens, also where neither it nor its stride divides the span.
     #[test]
-    fn every_target_is_scored_once_at_every_length() {
-        let span = 1536_usize;
-        for length in [1_usize, 5, 96, 512, 1000, 1024, 1535, 1536] {
-            for stride in [
-                length,
-                length.div_ceil(2),
-                length.div_ceil(3),
-                1.max(length / 7),
-            ] {
-                let found = windows(Protocol::Sliding, length, stride, span);
-                let scored: Vec<usize> = found
-                    .iter()
-                    .flat_map(|w| (w.scored_from..length).map(|t| w.start + t))
-                    .collect();
-                assert_eq!(
-                    scored,
-                    (0..span).collect::<Vec<_>>(),
-                    "{length} by {stride}"
-                );
-                let apart = found.windows(2).map(|w| w[1].start - w[0].start);
-                assert!(apart.clone().all(|gap| gap <= stride));
-                assert!(apart.rev().skip(1).all(|gap| gap == stride));
+    fn every_length_scores_every_target_of_the_span_once() {
+        for span in [1, 7, 1536, 1537] {
+            for length in [1usize, 3, 4, 512, 1000, 1024, 1536]
+                .into_iter()
+                .filter(|&t| t <= span)
+            {
+                for stride in [1, length.div_ceil(2), length] {
+                    let found = windows(Protocol::Sliding, length, stride, span);
+                    let scored: Vec<usize> = found
+                        .iter()
+                        .flat_map(|w| w.scored.clone().map(move |t| w.start + t))
+                        .collect();
+                    assert_eq!(
+                        scored,
+                        (0..span).collect::<Vec<_>>(),
+                        "{length} by {stride}"
+                    );
+                    let cut = found.iter().filter(|w| w.start + length > span).count();
+                    assert!(cut <= 1 && found.iter().all(|w| w.scored.end <= length));
+                }
             }
         }
-    }
-
-    #[test]
-    fn non_overlapping_blocks_are_laid_from_the_start() {
-        let block = |start, scored_from| Window { start, scored_from };
-        assert_eq!(
-            windows(Protocol::NonOverlap, 8, 8, 24),
-            [block(0, 0), block(8, 0), block(16, 0)]
-        );
-        // 20 targets: the last block begins early and scores the four that are left.
-        assert_eq!(
-            windows(Protocol::NonOverlap, 8, 8, 20),
-            [block(0, 0), block(8, 0), block(12, 4)]
-        );
+        let blocks = windows(Protocol::NonOverlap, 1024, 1024, 1536);
+        assert_eq!(blocks[1].scored, 0..512);
     }
 
     #[test]
@@ -285,10 +282,11 @@ mod tests {
         let ends: Vec<Vec<usize>> = [64, 128, 512]
             .iter()
             .map(|&t| {
-                let [w] = windows(Protocol::FixedTarget, t, 32, 512)[..] else {
+                let found = windows(Protocol::FixedTarget, t, 32, 512);
+                let [w] = found.as_slice() else {
                     panic!("one window")
                 };
-                (w.start + w.scored_from..w.start + t).collect()
+                (w.start + w.scored.start..w.start + w.scored.end).collect()
             })
             .collect();
         assert_eq!(ends[0], ends[1]);

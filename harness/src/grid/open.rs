@@ -17,28 +17,21 @@ pub(super) fn open(
     let mut fresh = plan(run, registry)?;
     fresh.command.clone_from(&options.command);
     if !RunDir::exists(&options.out) {
-        create(&fresh, options)?;
+        let (config, resolved) = (&options.config_text, &options.resolved_text);
+        RunDir::create(&options.out, &fresh, config, resolved)?;
     }
     let dir = RunDir::open(&options.out)?;
-    let mut held = dir.hold()?;
+    let held = dir.hold()?;
     let plan = match dir.plan() {
         Ok(old) => go_on(&dir, old, fresh, options)?,
         Err(why @ StoreError::Malformed { .. }) => {
             set_plan_aside(&dir, &why, &fresh)?;
-            drop(held);
-            create(&fresh, options)?;
-            held = dir.hold()?;
+            dir.write_plan(&fresh, &options.config_text, &options.resolved_text)?;
             fresh
         }
         Err(e) => return Err(e.into()),
     };
     Ok((dir, plan, held))
-}
-
-fn create(plan: &RunPlan, options: &Options) -> Result<()> {
-    let (config, resolved) = (&options.config_text, &options.resolved_text);
-    RunDir::create(&options.out, plan, config, resolved)?;
-    Ok(())
 }
 
 fn ids(plan: &RunPlan) -> BTreeSet<&str> {

@@ -2,10 +2,10 @@
 
 use super::forecast;
 use crate::cell::{CellConfig, CheckpointConfig};
-use crate::checkpoint::config::{self, Architecture, Positional};
+use crate::checkpoint::config::{self, Architecture, Positional, Reading};
 use crate::checkpoint::files::Files;
 use crate::checkpoint::hub;
-use crate::checkpoint::scheme::resolve;
+use crate::checkpoint::scheme::{inherits_doubt, resolve};
 use crate::checkpoint::weights;
 use crate::config::types::{FinetuneConfig, Run, SchemeConfig, StudyConfig, Task, TrainConfig};
 use crate::model::Shape;
@@ -105,7 +105,8 @@ impl<'a> Planner<'a> {
                 }
             }
         }
-        let checkpoint = study.model.checkpoint.as_deref().map(pretrained);
+        let checkpoint = study.model.checkpoint.as_deref();
+        let checkpoint = checkpoint.map(|name| pretrained(name, study.model.reading()));
         Ok(Planner {
             checkpoint: checkpoint.transpose()?,
             run,
@@ -182,12 +183,19 @@ impl<'a> Planner<'a> {
             (Stage::FineTuned, Some(finetune)) => finetune.lora.clone(),
             _ => None,
         };
+        let mut checkpoint = self.checkpoint.as_ref().map(|(found, _)| found.clone());
         let settings = match &self.checkpoint {
             Some((_, architecture)) => {
                 let asked = chosen(scheme, registry);
-                resolve(registry, architecture, Some(&asked))
-                    .map_err(|e| Error::Config(format!("scheme {}: {e}", scheme.name)))?
-                    .settings()
+                let found = resolve(registry, architecture, Some(&asked))
+                    .map_err(|e| Error::Config(format!("scheme {}: {e}", scheme.name)))?;
+                if let (Some(checkpoint), Some(doubt)) = (
+                    &mut checkpoint,
+                    inherits_doubt(architecture, found.as_ref()),
+                ) {
+                    checkpoint.notes.push(doubt);
+                }
+                found.settings()
             }
             None => scheme.settings.clone(),
         };
@@ -205,7 +213,7 @@ impl<'a> Planner<'a> {
                 Some(name) => Some(name.clone()),
                 None => study.model.size.clone(),
             },
-            checkpoint: self.checkpoint.as_ref().map(|(found, _)| found.clone()),
+            checkpoint,
             lora,
             checkpointing: stage == Stage::FineTuned
                 && scheme.finetune.as_ref().is_some_and(|f| f.checkpointing),
@@ -307,15 +315,22 @@ fn chosen(scheme: &SchemeConfig, registry: &Registry) -> Positional {
 }
 
 /// A checkpoint of the config: where it is, what it holds.
-fn pretrained(name: &str) -> Result<(CheckpointConfig, Architecture)> {
+fn pretrained(name: &str, reading: Reading) -> Result<(CheckpointConfig, Architecture)> {
     let dir = hub::folder(name)?;
     let dir = std::path::absolute(&dir)
         .map_err(|e| Error::io(format!("finding {}", dir.display()), e))?;
-    let architecture = config::read(&dir)?.architecture;
+    let architecture = config::read(&dir, &reading)?.architecture;
     let files = Files::open(&dir)?;
     weights::check(&files, &architecture)?;
     let hash = files.hash()?;
-    Ok((CheckpointConfig { dir, hash }, architecture))
+    let notes = architecture.notes.clone();
+    let found = CheckpointConfig {
+        dir,
+        hash,
+        reading,
+        notes,
+    };
+    Ok((found, architecture))
 }
 
 /// The training of a fine-tuning stage: the base's recipe at the new length, with as many tokens per step.

@@ -8,7 +8,7 @@ use crate::summary::{Curve, ProtocolInfo, RunInfo, StudySummary};
 pub(super) fn intro(study: &StudySummary) -> String {
     let mut measures = Vec::new();
     if study.headline.is_some() {
-        measures.push("perplexity on text that no model was trained on");
+        measures.push("perplexity on held-out text");
     }
     if study.curves.iter().any(|c| c.position.is_some()) {
         measures.push("loss by position in the window");

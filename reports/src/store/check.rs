@@ -103,8 +103,10 @@ fn train(t: &TrainRecord) -> Checked {
         hold(ascending && within, || {
             format!("train, {name}: steps do not ascend up to {}", t.steps)
         })?;
-        hold(curve.iter().all(|point| possible(point.1)), || {
-            format!("train, {name}: a loss is below 0")
+        // JSON has no other numbers, and a training that meets one has diverged.
+        let fine = |point: &(u64, f64)| point.1.is_finite() && possible(point.1);
+        hold(curve.iter().all(fine), || {
+            format!("train, {name}: a loss is below 0 or no finite number")
         })?;
     }
     Ok(())
@@ -178,17 +180,7 @@ fn passkey(p: &PasskeyRecord) -> Checked {
             at()
         )
     })?;
-    // A hit is a key of which every symbol is right.
     let all = p.symbols.iter().copied().max().unwrap_or(0);
-    let hit = p.hits.contains(&true);
-    let whole = p
-        .hits
-        .iter()
-        .zip(&p.symbols)
-        .all(|(&hit, &symbols)| if hit { symbols == all } else { symbols < all });
-    hold(!hit || whole, || {
-        format!("{}: a hit has not more right symbols than a miss", at())
-    })?;
     hold(all as usize <= p.length, || {
         format!("{}: {all} symbols of {} tokens cannot be", at(), p.length)
     })?;

@@ -74,7 +74,7 @@ pub(super) const HALF_WRITTEN: &str = ".half-written-";
 /// # Errors
 /// The system's refusal, with the path; the previous file is intact then.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    sweep(folder_of(path), is_over);
+    sweep_ended(folder_of(path));
     write_atomic_on(&RealDisk, path, bytes)
 }
 
@@ -95,6 +95,11 @@ pub(super) fn sweep(folder: &Path, left: impl Fn(&Path) -> bool) {
             let _ = std::fs::remove_file(entry.path());
         }
     }
+}
+
+/// Removes from a folder what writers that have ended left half-written.
+pub fn sweep_ended(folder: &Path) {
+    sweep(folder, is_over);
 }
 
 /// Whether the writer of a half-written file has ended: its process is gone, or, where that cannot be seen, the file is

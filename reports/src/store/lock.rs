@@ -82,13 +82,13 @@ impl Held {
 /// What to do about a holder that neither works nor ends, where that can be seen.
 fn stopped(holder: &str) -> String {
     let words: Vec<&str> = holder.split_whitespace().collect();
-    let ["process", process, "on", host, ..] = words.as_slice() else {
+    let ["process", process, "on", machine, ..] = words.as_slice() else {
         return String::new();
     };
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     // The name of the program, in parentheses, may hold anything.
     let state = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
-    if *host == self::host() && state.starts_with(['T', 't']) {
+    if *machine == host() && state.starts_with(['T', 't']) {
         format!(
             ", which was stopped by a signal: `kill -CONT {process}` lets it save its state and end, \
              `kill -KILL {process}` ends it at once"

@@ -501,3 +501,29 @@ fn a_folder_that_is_gone_stays_gone() -> Outcome {
     assert!(!path.exists());
     Ok(())
 }
+
+/// What is written in place is not written through a link.
+#[test]
+#[cfg(unix)]
+fn events_are_not_written_through_a_link() -> Outcome {
+    let tmp = tempfile::tempdir()?;
+    let dir = fixture::write(&tmp.path().join("run"), &small())?;
+    let id = dir.plan()?.cells[0].id.clone();
+    let (path, precious) = (
+        dir.cell_dir(&id).join("events.jsonl"),
+        tmp.path().join("thesis.tex"),
+    );
+    std::fs::write(&precious, "a line\nand no end")?;
+    std::fs::remove_file(&path)?;
+    std::os::unix::fs::symlink(&precious, &path)?;
+    let error = dir
+        .append_event(&id, &serde_json::json!({}))
+        .expect_err("a link")
+        .to_string();
+    assert!(
+        error.contains("symbolic link") && error.contains("events.jsonl"),
+        "{error}"
+    );
+    assert_eq!(std::fs::read_to_string(&precious)?, "a line\nand no end");
+    Ok(())
+}

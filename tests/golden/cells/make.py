@@ -173,11 +173,11 @@ def losses(weights, ids, scheme, length, start):
 
 
 def covered(length, step):
-    """Windows `step` apart, and a last one that ends with the segment; a target counts in the first that holds it."""
+    """Windows `step` apart, the last of them cut at the end of the segment; a target counts in the first that holds it."""
     span = LENGTHS[-1]
-    starts = list(range(0, span - length + 1, step))
-    if starts[-1] != span - length:
-        starts.append(span - length)
+    starts = [0]
+    while starts[-1] + length < span:
+        starts.append(starts[-1] + step)
     owner = [next(s for s in starts if s <= t < s + length) for t in range(span)]
     return [(s, [t - s for t in range(span) if owner[t] == s]) for s in starts]
 

@@ -2,6 +2,9 @@
 
     pip install torch transformers safetensors && python tests/golden/checkpoints/make.py [CASE …]
 
+For the cases in `GROWN`, grown.json has a text that goes on greedily from 26 tokens across the trained length: the ids, and
+the logits that each new token was taken from, by a fresh model without a cache at every step.
+
 One folder per case: config.json as the reference saves it, model.safetensors (bf16, so that files stay small; the
 reference computes in float32 from the same rounded numbers), and expected.json with token ids per length, the logits of
 three positions and the norm of all. The scalings of one family share the weights in its `-default` folder. Written with transformers 5.23.0 and torch 2.15.0.
@@ -21,6 +24,13 @@ VOCAB, WIDTH, LAYERS, HEADS, TRAINED = 64, 32, 2, 4, 32
 LENGTHS = [20, 32, 33, 80]
 # Where positions and their products with slopes have more digits than bfloat16.
 FAR = {"falcon-alibi-far": [20, 300, 600]}
+
+# Families and scalings that follow the length in use, and some that do not.
+GROWN = [
+    "phi3-across", "phi3-longrope", "llama-longrope", "llama-longrope-amplitude", "llama-dynamic", "mistral-dynamic",
+    "gpt_neox-dynamic", "qwen3-longrope", "gemma2-dynamic", "falcon-dynamic", "falcon-alibi", "llama-yarn",
+]
+PROMPT, MORE = 26, 24
 
 LLAMA = dict(
     vocab_size=VOCAB, hidden_size=WIDTH, intermediate_size=48, num_hidden_layers=LAYERS, num_attention_heads=HEADS,
@@ -135,6 +145,45 @@ CASES["falcon-one-head"] = (falcon(), SCALINGS["default"])
 CASES["falcon-groups"] = (falcon(new_decoder_architecture=True, num_kv_heads=2), SCALINGS["default"])
 
 
+# Other families under the scalings that they load; weights are those of "-default".
+gemma2 = llama_like(tf.Gemma2Config, head_dim=8, query_pre_attn_scalar=12, sliding_window=11, attn_logit_softcapping=2.0,
+                    final_logit_softcapping=5.0, attn_implementation="eager")
+for kind in SCALINGS:
+    CASES[f"gemma2-{kind}"] = (gemma2, SCALINGS[kind])
+    CASES[f"falcon-{kind}"] = (falcon(), SCALINGS[kind])
+CASES["gpt_neox-longrope"] = (neox(True), {**SCALINGS["longrope"], "short_factor": [1.0, 1.2], "long_factor": [1.5, 3.5]})
+
+
+# Three layers: re-turning cached keys would do for one.
+def phi3_across(_):
+    return tf.Phi3Config(
+        vocab_size=VOCAB, hidden_size=WIDTH, intermediate_size=48, num_hidden_layers=3, num_attention_heads=HEADS,
+        num_key_value_heads=HEADS, max_position_embeddings=256, original_max_position_embeddings=TRAINED,
+        bos_token_id=None, eos_token_id=None, pad_token_id=None, attn_implementation="eager",
+        rope_parameters=rope("longrope", 1e4, long_factor=[1.5, 3.0, 5.0, 8.0], short_factor=[1.0, 1.05, 1.1, 1.2],
+                             original_max_position_embeddings=TRAINED))
+
+
+CASES["phi3-across"] = (phi3_across, None)
+
+
+def grown(model, config, ids):
+    """Greedy continuation of `ids`; the reference's own cached generation must agree where the family takes care of it."""
+    rows = []
+    with torch.no_grad():
+        for _ in range(MORE):
+            fresh = tf.AutoModelForCausalLM.from_config(config).float().eval()
+            fresh.load_state_dict(model.state_dict())
+            logits = fresh(torch.tensor([ids]), use_cache=False).logits[0, -1]
+            rows.append([round(x, 7) for x in logits.double().tolist()])
+            ids = ids + [logits.argmax().item()]
+    if config.model_type == "phi3":
+        own = model.generate(torch.tensor([ids[:PROMPT]]), attention_mask=torch.ones(1, PROMPT, dtype=torch.long),
+                             max_new_tokens=MORE, do_sample=False, pad_token_id=0)
+        assert own[0].tolist() == ids, "the library's cached generation differs"
+    return {"prompt": PROMPT, "ids": ids, "rows": rows}
+
+
 def make(name, config):
     family, _, kind = name.partition("-")
     shared = kind in SCALINGS and kind != "default"
@@ -163,7 +212,10 @@ def make(name, config):
             "rows": {str(row): [round(x, 7) for x in logits[row].tolist()] for row in rows},
             "norm": logits.norm().item(),
         })
+    goes_on = grown(model, config, ids[:PROMPT].tolist()) if name in GROWN else None
     model.bfloat16().save_pretrained(folder)
+    if goes_on:
+        (folder / "grown.json").write_text(json.dumps(goes_on) + "\n")
     if shared:
         (folder / "model.safetensors").unlink()
     (folder / "generation_config.json").unlink(missing_ok=True)

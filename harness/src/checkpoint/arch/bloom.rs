@@ -25,11 +25,22 @@ pub(super) fn names(_: &Architecture) -> Names {
 }
 
 pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
-    let width = keys.needed_either(["hidden_size", "n_embed"], "width of the residual stream")?;
-    let layers = keys.needed_either(["n_layer", "num_hidden_layers"], "layers")?;
-    let heads = keys.needed_either(["n_head", "num_attention_heads"], "heads")?;
-    let vocab = keys.needed("vocab_size", "vocabulary")?;
-    let trained = keys.count_or("seq_length", TRAINED_LENGTH, "length of the training texts")?;
+    let width = keys.either_or(
+        ["hidden_size", "n_embed"],
+        64,
+        "width of the residual stream",
+    )?;
+    let layers = keys.either_or(["n_layer", "num_hidden_layers"], 2, "layers")?;
+    let heads = keys.either_or(["n_head", "num_attention_heads"], 8, "heads")?;
+    let vocab = keys.count_or("vocab_size", 250_880, "vocabulary")?;
+    let trained = keys.count("seq_length", "length of the training texts")?;
+    if trained.is_none() {
+        keys.warn(format!(
+            "the trained length is not certain: {TRAINED_LENGTH} is taken, as published models of this family were trained, \
+             for no key tells it; --trained-length (model.trained_length in a run) sets it"
+        ));
+    }
+    let trained = trained.unwrap_or(TRAINED_LENGTH);
     let sizes = geometry(keys, (layers, width), (heads, heads), None, trained)?;
     let mut architecture = Architecture::llama_like("bloom", sizes, 4 * width, vocab);
     architecture.positional = alibi(8.0, "after-scale");
@@ -54,12 +65,10 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
             "attention_softmax_in_fp32",
             "bias_dropout_fusion",
             "masked_softmax_fusion",
-            "n_inner",
             "offset_alibi",
             "skip_bias_add",
             "skip_bias_add_qkv",
             "slow_but_exact",
-            "unk_token_id",
         ],
         why,
     );

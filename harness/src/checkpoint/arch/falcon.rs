@@ -38,22 +38,30 @@ pub(super) fn names(architecture: &Architecture) -> Names {
 }
 
 pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
-    let width = keys.needed_either(["hidden_size", "n_embed"], "width of the residual stream")?;
-    let layers = keys.needed_either(["num_hidden_layers", "n_layer"], "layers")?;
-    let heads = keys.needed_either(["num_attention_heads", "n_head"], "query heads")?;
-    let vocab = keys.needed("vocab_size", "vocabulary")?;
-    let hidden = keys.count_or("ffn_hidden_size", 4 * width, "hidden width after attention")?;
-    let positions = keys.count_or("max_position_embeddings", 2048, "longest text")?;
-    let new = keys.switch("new_decoder_architecture", false, "layers of the 40B model")?;
-    let single = keys.switch("multi_query", true, "one key/value head")?;
-    let given = keys.either(
-        ["num_kv_heads", "n_head_kv"],
-        "key/value heads of the 40B model",
+    let width = keys.either_or(
+        ["hidden_size", "n_embed"],
+        4544,
+        "width of the residual stream",
     )?;
-    let kv_heads = match (new, single) {
-        (true, _) => given.unwrap_or(heads),
-        (false, true) => 1,
-        (false, false) => heads,
+    let layers = keys.either_or(["num_hidden_layers", "n_layer"], 32, "layers")?;
+    let heads = keys.either_or(["num_attention_heads", "n_head"], 71, "query heads")?;
+    let vocab = keys.count_or("vocab_size", 65_024, "vocabulary")?;
+    let hidden = keys.nullable("ffn_hidden_size", Some(4 * width), "width after attention")?;
+    let hidden = hidden.unwrap_or(4 * width);
+    let positions = keys.count_or("max_position_embeddings", 2048, "longest text")?;
+    let new = keys.loose_switch("new_decoder_architecture", false, "layers of the 40B model")?;
+    let single = keys.loose_switch("multi_query", true, "one key/value head")?;
+    let given = keys.either(["num_kv_heads", "n_head_kv"], "key/value heads")?;
+    let kv_heads = match (new, single, given) {
+        (true, _, given) => given.unwrap_or(heads),
+        // The published model of this kind says 71.
+        (false, true, _) => 1,
+        (false, false, Some(given)) if given != heads => {
+            let rule =
+                format!("{heads}, as there is neither multi_query nor the 40B model's layers");
+            return Err(keys.contradicts("num_kv_heads", &rule, given));
+        }
+        (false, false, _) => heads,
     };
     let rotary = rope::read(keys, USUAL, positions)?;
     rope::whole_heads(keys, &rotary)?;
@@ -65,8 +73,9 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
         rotary.trained_length,
     )?;
     let mut architecture = Architecture::llama_like("falcon", sizes, hidden, vocab);
-    architecture.positional = rotary.positional;
-    if keys.switch("alibi", false, "ALiBi instead of RoPE")? {
+    architecture.rotates(rotary);
+    if keys.loose_switch("alibi", false, "ALiBi instead of RoPE")? {
+        architecture.other_length = None;
         architecture.positional = alibi(8.0, "before-scale");
         architecture.rounded_bias = true;
     }
@@ -74,7 +83,7 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     architecture.norm_eps = keys.positive_or("layer_norm_epsilon", 1e-5, "added in norms")?;
     architecture.activation = Activation::named(keys, "activation", "gelu")?;
     architecture.gated = false;
-    let bias = keys.switch("bias", false, "biases of projections")?;
+    let bias = keys.loose_switch("bias", false, "biases of projections")?;
     architecture.bias.norm = true;
     (
         architecture.bias.qkv,
@@ -91,7 +100,7 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
 }
 
 fn residual(keys: &mut Keys, new: bool) -> Result<Residual> {
-    let parallel = keys.switch(
+    let parallel = keys.loose_switch(
         "parallel_attn",
         true,
         "both halves of a layer read the same input",

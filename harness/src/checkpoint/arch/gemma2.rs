@@ -21,6 +21,12 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     let defaults = Defaults {
         head_dim: Some(256),
         kv_heads: Some(4),
+        vocab: 256_000,
+        width: 2304,
+        hidden: 9216,
+        layers: 26,
+        heads: 8,
+        positions: 8192,
         ..LLAMA
     };
     let mut architecture = common(keys, "gemma2", defaults)?;
@@ -55,7 +61,6 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
         &json!(false),
         "causal attention",
     )?;
-    keys.idle(&["cache_implementation"], "how the reference caches keys");
     keys.idle(&["sliding_window_size"], "not read: sliding_window is");
     Ok(architecture)
 }

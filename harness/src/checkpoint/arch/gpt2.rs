@@ -27,13 +27,19 @@ pub(super) fn names(_: &Architecture) -> Names {
 }
 
 pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
-    let width = keys.needed_either(["n_embd", "hidden_size"], "width of the residual stream")?;
-    let layers = keys.needed_either(["n_layer", "num_hidden_layers"], "layers")?;
-    let heads = keys.needed_either(["n_head", "num_attention_heads"], "heads")?;
-    let hidden = keys.count_or("n_inner", 4 * width, "hidden width after attention")?;
-    let vocab = keys.needed("vocab_size", "vocabulary")?;
-    let rows = keys.needed_either(
+    let width = keys.either_or(
+        ["n_embd", "hidden_size"],
+        768,
+        "width of the residual stream",
+    )?;
+    let layers = keys.either_or(["n_layer", "num_hidden_layers"], 12, "layers")?;
+    let heads = keys.either_or(["n_head", "num_attention_heads"], 12, "heads")?;
+    let hidden = keys.nullable("n_inner", Some(4 * width), "hidden width after attention")?;
+    let hidden = hidden.unwrap_or(4 * width);
+    let vocab = keys.count_or("vocab_size", 50_257, "vocabulary")?;
+    let rows = keys.either_or(
         ["n_positions", "max_position_embeddings"],
+        1024,
         "learned positions",
     )?;
     let sizes = geometry(keys, (layers, width), (heads, heads), None, rows)?;
@@ -66,7 +72,6 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     );
     keys.idle(
         &[
-            "attn_pdrop",
             "n_special",
             "summary_type",
             "summary_use_proj",

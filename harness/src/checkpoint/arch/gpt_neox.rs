@@ -28,18 +28,19 @@ pub(super) fn names(_: &Architecture) -> Names {
 }
 
 pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
-    let width = keys.needed("hidden_size", "width of the residual stream")?;
-    let hidden = keys.needed("intermediate_size", "hidden width after attention")?;
-    let layers = keys.needed("num_hidden_layers", "layers")?;
-    let heads = keys.needed("num_attention_heads", "heads")?;
-    let vocab = keys.needed("vocab_size", "vocabulary")?;
-    let positions = keys.needed(
+    let width = keys.count_or("hidden_size", 6144, "width of the residual stream")?;
+    let hidden = keys.count_or("intermediate_size", 24_576, "hidden width after attention")?;
+    let layers = keys.count_or("num_hidden_layers", 44, "layers")?;
+    let heads = keys.count_or("num_attention_heads", 64, "heads")?;
+    let vocab = keys.count_or("vocab_size", 50_432, "vocabulary")?;
+    let positions = keys.count_or(
         "max_position_embeddings",
+        2048,
         "longest text that the model is for",
     )?;
     let family = rope::Family {
-        theta_keys: &["rotary_emb_base", "rope_theta"],
-        partial_keys: &["rotary_pct", "partial_rotary_factor"],
+        theta_keys: &["rotary_emb_base"],
+        partial_keys: &["rotary_pct"],
         partial: 0.25,
         ..USUAL
     };
@@ -52,7 +53,7 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
         rotary.trained_length,
     )?;
     let mut architecture = Architecture::llama_like("gpt_neox", sizes, hidden, vocab);
-    architecture.positional = rotary.positional;
+    architecture.rotates(rotary);
     architecture.norm = Norm::Layer;
     architecture.norm_eps = keys.positive_or("layer_norm_eps", 1e-5, "added in norms")?;
     architecture.activation = Activation::named(keys, "hidden_act", "gelu")?;

@@ -22,14 +22,14 @@ pub(super) fn llama(keys: &mut Keys) -> Result<Architecture> {
         &json!(false),
         "the reference turns channel i with i + head_dim/2",
     )?;
-    let why = "no effect on the computation";
-    keys.idle(&["is_llama_config", "max_sequence_length"], why);
     Ok(architecture)
 }
 
 pub(super) fn mistral(keys: &mut Keys) -> Result<Architecture> {
     let defaults = Defaults {
+        hidden: 14_336,
         kv_heads: Some(8),
+        positions: 131_072,
         ..LLAMA
     };
     let mut architecture = common(keys, "mistral", defaults)?;
@@ -69,8 +69,7 @@ fn qwen_windows(keys: &mut Keys, architecture: &mut Architecture) -> Result<()> 
         Some(4096),
         "tokens that a token sees there",
     )?;
-    let first = keys.take("max_window_layers", "first layer with a window");
-    let first = first.and_then(|n| n.as_u64()).unwrap_or(28) as usize;
+    let first = keys.number_of("max_window_layers", 28, "first layer with a window")?;
     keys.only("use_mrope", &json!(false), "one position per token")?;
     let window = window.filter(|_| slides);
     architecture.windows = windows(keys, architecture.geometry.layers, window, |layer| {
@@ -88,6 +87,20 @@ pub(super) struct Defaults {
     pub(super) kv_heads: Option<usize>,
     /// Added in norms.
     pub(super) norm_eps: f64,
+    /// Vocabulary.
+    pub(super) vocab: usize,
+    /// Width of the residual stream.
+    pub(super) width: usize,
+    /// Hidden width after attention.
+    pub(super) hidden: usize,
+    /// Layers.
+    pub(super) layers: usize,
+    /// Query heads.
+    pub(super) heads: usize,
+    /// `max_position_embeddings`.
+    pub(super) positions: usize,
+    /// Rotary keys.
+    pub(super) rope: rope::Family,
 }
 
 /// Llama's.
@@ -95,32 +108,55 @@ pub(super) const LLAMA: Defaults = Defaults {
     head_dim: None,
     kv_heads: None,
     norm_eps: 1e-6,
+    vocab: 32_000,
+    width: 4096,
+    hidden: 11_008,
+    layers: 32,
+    heads: 32,
+    positions: 2048,
+    rope: USUAL,
 };
 
 const QWEN: Defaults = Defaults {
     kv_heads: Some(32),
+    vocab: 151_936,
+    hidden: 22_016,
+    positions: 32_768,
     ..LLAMA
 };
 
 /// What all of them, Phi-3 and Gemma 2 have in common.
 pub(super) fn common(keys: &mut Keys, family: &str, defaults: Defaults) -> Result<Architecture> {
-    let width = keys.needed("hidden_size", "width of the residual stream")?;
-    let hidden = keys.needed("intermediate_size", "hidden width after attention")?;
-    let layers = keys.needed("num_hidden_layers", "layers")?;
-    let heads = keys.needed("num_attention_heads", "query heads")?;
+    let width = keys.count_or(
+        "hidden_size",
+        defaults.width,
+        "width of the residual stream",
+    )?;
+    let hidden = keys.count_or(
+        "intermediate_size",
+        defaults.hidden,
+        "hidden width after attention",
+    )?;
+    let layers = keys.count_or("num_hidden_layers", defaults.layers, "layers")?;
+    let heads = keys.count_or("num_attention_heads", defaults.heads, "query heads")?;
     let kv_heads = match keys.is_null("num_key_value_heads") {
-        true => heads,
-        false => defaults.kv_heads.unwrap_or(heads),
+        true => None,
+        false => defaults.kv_heads,
     };
-    let kv_heads = keys.count_or("num_key_value_heads", kv_heads, "key/value heads")?;
-    let head_dim = keys.count("head_dim", "channels of a head")?;
-    let head_dim = head_dim.or(defaults.head_dim);
-    let vocab = keys.needed("vocab_size", "vocabulary")?;
-    let positions = keys.needed(
+    let kv_heads = keys
+        .nullable("num_key_value_heads", kv_heads, "key/value heads")?
+        .unwrap_or(heads);
+    let head_dim = match defaults.head_dim {
+        Some(default) => Some(keys.count_or("head_dim", default, "channels of a head")?),
+        None => keys.count("head_dim", "channels of a head")?,
+    };
+    let vocab = keys.count_or("vocab_size", defaults.vocab, "vocabulary")?;
+    let positions = keys.count_or(
         "max_position_embeddings",
+        defaults.positions,
         "longest text that the model is for",
     )?;
-    let rotary = rope::read(keys, USUAL, positions)?;
+    let rotary = rope::read(keys, defaults.rope, positions)?;
     if family != "phi3" {
         rope::whole_heads(keys, &rotary)?;
     }
@@ -132,7 +168,7 @@ pub(super) fn common(keys: &mut Keys, family: &str, defaults: Defaults) -> Resul
         rotary.trained_length,
     )?;
     let mut architecture = Architecture::llama_like(family, sizes, hidden, vocab);
-    architecture.positional = rotary.positional;
+    architecture.rotates(rotary);
     architecture.norm_eps =
         keys.positive_or("rms_norm_eps", defaults.norm_eps, "added in norms")?;
     let tied = family == "gemma2";

@@ -24,7 +24,12 @@ pub(super) struct Family {
     pub(super) read: fn(&mut Keys) -> Result<Architecture>,
     /// Names of its tensors.
     pub(super) names: fn(&Architecture) -> Names,
+    /// Kinds of rotary scaling (`rope_type`) that the reference library loads for it.
+    pub(super) scalings: &'static [&'static str],
 }
+
+/// Every kind that the reference library has for decoders of text.
+const ALL: &[&str] = &["default", "linear", "dynamic", "yarn", "longrope", "llama3"];
 
 /// All families.
 pub(super) const FAMILIES: &[Family] = &[
@@ -32,56 +37,67 @@ pub(super) const FAMILIES: &[Family] = &[
         name: "llama",
         read: llama::llama,
         names: llama::names,
+        scalings: ALL,
     },
     Family {
         name: "mistral",
         read: llama::mistral,
         names: llama::names,
+        scalings: ALL,
     },
     Family {
         name: "qwen2",
         read: llama::qwen2,
         names: llama::names,
+        scalings: ALL,
     },
     Family {
         name: "qwen3",
         read: llama::qwen3,
         names: llama::names,
+        scalings: ALL,
     },
     Family {
         name: "phi3",
         read: phi3::read,
         names: phi3::names,
+        scalings: &["default", "longrope"],
     },
     Family {
         name: "gemma2",
         read: gemma2::read,
         names: gemma2::names,
+        scalings: ALL,
     },
     Family {
         name: "gpt_neox",
         read: gpt_neox::read,
         names: gpt_neox::names,
+        scalings: ALL,
     },
     Family {
         name: "gpt2",
         read: gpt2::read,
         names: gpt2::names,
+        scalings: &[],
     },
     Family {
         name: "bloom",
         read: bloom::read,
         names: bloom::names,
+        scalings: &[],
     },
     Family {
         name: "mpt",
         read: mpt::read,
         names: mpt::names,
+        scalings: &[],
     },
     Family {
         name: "falcon",
         read: falcon::read,
         names: falcon::names,
+        scalings: ALL,
     },
 ];
 

@@ -24,10 +24,14 @@ pub(super) fn names(_: &Architecture) -> Names {
 }
 
 pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
-    let width = keys.needed("d_model", "width of the residual stream")?;
-    let layers = keys.needed("n_layers", "layers")?;
-    let heads = keys.needed("n_heads", "heads")?;
-    let vocab = keys.needed("vocab_size", "vocabulary")?;
+    let width = keys.either_or(
+        ["d_model", "hidden_size"],
+        2048,
+        "width of the residual stream",
+    )?;
+    let layers = keys.either_or(["n_layers", "num_hidden_layers"], 24, "layers")?;
+    let heads = keys.either_or(["n_heads", "num_attention_heads"], 16, "heads")?;
+    let vocab = keys.count_or("vocab_size", 50_368, "vocabulary")?;
     let trained = keys.count_or("max_seq_len", 2048, "length of the training texts")?;
     keys.only(
         "expansion_ratio",
@@ -56,13 +60,7 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     );
     keys.idle(&["norm_type"], "the reference has LayerNorm without a bias");
     let why = "no effect on the computation";
-    let idle = [
-        "emb_pdrop",
-        "init_config",
-        "init_device",
-        "tokenizer_name",
-        "verbose",
-    ];
+    let idle = ["init_config", "init_device", "verbose"];
     keys.idle(&idle, why);
     Ok(architecture)
 }
@@ -96,5 +94,12 @@ fn attention(keys: &mut Keys, architecture: &mut Architecture) -> Result<()> {
         "one document per text",
     )?;
     block.idle(&["attn_impl", "attn_pdrop"], "no effect on the computation");
-    keys.absorb(block)
+    let (sizes, clip) = (architecture.geometry, architecture.clip);
+    keys.absorb(block, |key| match key {
+        "kv_n_heads" => Some(json!(sizes.kv_heads)),
+        "clip_qkv" => Some(json!(clip)),
+        "rope" | "qk_gn" => Some(json!(false)),
+        "sliding_window_size" => Some(json!(-1)),
+        _ => None,
+    })
 }

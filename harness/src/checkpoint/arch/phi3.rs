@@ -3,8 +3,8 @@
 use super::super::config::Architecture;
 use super::super::keys::Keys;
 use super::super::layout::{Names, Qkv};
+use super::super::rope::{self, USUAL};
 use super::llama::{Defaults, LLAMA, common};
-use super::windows;
 use crate::Result;
 use serde_json::json;
 
@@ -19,17 +19,24 @@ pub(super) fn names(_: &Architecture) -> Names {
 pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     let defaults = Defaults {
         norm_eps: 1e-5,
+        vocab: 32_064,
+        width: 3072,
+        hidden: 8192,
+        positions: 4096,
+        rope: rope::Family {
+            original: Some(4096),
+            yarn: "longrope",
+            ..USUAL
+        },
         ..LLAMA
     };
     let mut architecture = common(keys, "phi3", defaults)?;
     let window = keys.nullable("sliding_window", None, "tokens that each token sees")?;
-    architecture.windows = windows(keys, architecture.geometry.layers, window, |_| true)?;
-    keys.idle(&["attention_bias", "mlp_bias"], "not read by this family");
+    architecture.windows = vec![window; architecture.geometry.layers];
     let why = "the reference has nothing else";
     for (key, only) in [
         ("full_attn_mod", json!(1)),
         ("interpolate_factor", json!(1)),
-        ("lm_head_bias", json!(false)),
     ] {
         keys.only(key, &only, why)?;
     }

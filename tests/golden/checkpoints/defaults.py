@@ -1,0 +1,234 @@
+"""What the reference library's config classes make of configs that leave keys out, give null for them, or spell the rotary
+keys in every way: `defaults.json`, which `tests/tests/checkpoint_configs.rs` holds our reading against.
+
+    pip install torch transformers && python tests/golden/checkpoints/defaults.py
+
+For each family: `full`, a config with every key of the class that matters, as the class itself writes it; `cases`, each a
+list of changes to it (a value, or the word for leaving the key out) and what the class then holds, as changes to `full`, or
+the words with which it refuses. `divisors` are scalings as one number for each pair. `loads` tells which kinds of scaling a family's reference can load and run, and how it
+refuses the others. Written with transformers 5.23.0.
+"""
+
+import copy
+import json
+import pathlib
+
+import torch
+import transformers as tf
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+HERE = pathlib.Path(__file__).parent
+ABSENT = "\u0000absent"
+SMALL = dict(bos_token_id=None, eos_token_id=None, pad_token_id=None, vocab_size=64)
+LLAMA = dict(
+    SMALL, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+    max_position_embeddings=128)
+ROPE = dict(rope_type="default", rope_theta=5000.0)
+
+# Values that no class has as its default.
+FAMILIES = {
+    "llama": dict(LLAMA, rms_norm_eps=1e-4, hidden_act="gelu", attention_bias=True, mlp_bias=True, head_dim=12,
+                  tie_word_embeddings=True, rope_parameters=ROPE),
+    "mistral": dict(LLAMA, rms_norm_eps=1e-4, hidden_act="gelu", head_dim=12, sliding_window=24, tie_word_embeddings=True,
+                    rope_parameters=ROPE),
+    "qwen2": dict(LLAMA, rms_norm_eps=1e-4, hidden_act="gelu", use_sliding_window=True, sliding_window=24,
+                  max_window_layers=1, tie_word_embeddings=True, rope_parameters=ROPE),
+    "qwen3": dict(LLAMA, rms_norm_eps=1e-4, hidden_act="gelu", head_dim=12, attention_bias=True, use_sliding_window=True,
+                  sliding_window=24, max_window_layers=1, tie_word_embeddings=True, rope_parameters=ROPE),
+    "phi3": dict(LLAMA, rms_norm_eps=1e-4, hidden_act="gelu", sliding_window=24, original_max_position_embeddings=128,
+                 tie_word_embeddings=True, rope_parameters=dict(ROPE, partial_rotary_factor=0.5)),
+    "gemma2": dict(LLAMA, rms_norm_eps=1e-4, hidden_activation="gelu", head_dim=12, attention_bias=True,
+                   query_pre_attn_scalar=24, sliding_window=24, attn_logit_softcapping=3.0, final_logit_softcapping=4.0,
+                   tie_word_embeddings=False, rope_parameters=ROPE),
+    "gpt_neox": dict(SMALL, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+                     max_position_embeddings=128, layer_norm_eps=1e-4, hidden_act="relu", use_parallel_residual=False,
+                     attention_bias=False, tie_word_embeddings=True, rope_parameters=dict(ROPE, partial_rotary_factor=0.5)),
+    "gpt2": dict(SMALL, n_positions=128, n_embd=32, n_layer=2, n_head=4, n_inner=48, activation_function="relu",
+                 layer_norm_epsilon=1e-4, scale_attn_weights=False, scale_attn_by_inverse_layer_idx=True,
+                 tie_word_embeddings=False),
+    "bloom": dict(SMALL, hidden_size=32, n_layer=2, n_head=4, layer_norm_epsilon=1e-4,
+                  apply_residual_connection_post_layernorm=True, tie_word_embeddings=False),
+    "mpt": dict(SMALL, d_model=32, n_heads=4, n_layers=2, max_seq_len=128, layer_norm_epsilon=1e-4,
+                attn_config=dict(clip_qkv=0.5, softmax_scale=0.25, alibi_bias_max=8), tie_word_embeddings=False),
+    "falcon": dict(SMALL, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_kv_heads=4,
+                   max_position_embeddings=128, layer_norm_epsilon=1e-4, activation="relu", bias=True, parallel_attn=False,
+                   multi_query=False, ffn_hidden_size=48, tie_word_embeddings=False, rope_parameters=ROPE),
+}
+# Keys of the classes that change no logit; they are left out of the fixture.
+IDLE = {
+    "_name_or_path", "architectures", "attention_dropout", "attn_pdrop", "bos_token_id", "chunk_size_feed_forward",
+    "classifier_dropout", "dtype", "embd_pdrop", "eos_token_id", "hidden_dropout", "id2label", "initializer_range",
+    "is_encoder_decoder", "label2id", "output_attentions", "output_hidden_states", "pad_token_id", "problem_type",
+    "resid_pdrop", "return_dict", "transformers_version", "use_cache", "num_labels", "emb_pdrop", "init_device", "verbose",
+    "summary_activation", "summary_first_dropout", "summary_proj_to_labels", "summary_type", "summary_use_proj",
+    "reorder_and_upcast_attn", "pretraining_tp", "slow_but_exact", "norm_type", "is_decoder", "add_cross_attention",
+    "learned_pos_emb",
+}
+# What no single key shows.
+MORE = {
+    "falcon": [
+        {"new_decoder_architecture": True, "parallel_attn": True, "num_kv_heads": 2},
+        {"multi_query": True, "parallel_attn": True, "num_kv_heads": ABSENT},
+        {"multi_query": None, "parallel_attn": None},
+        {"multi_query": None, "parallel_attn": None, "bias": None, "alibi": None, "new_decoder_architecture": None},
+        {"hidden_size": ABSENT, "n_embed": 64},
+        {"alibi": True},
+    ],
+    "gpt2": [
+        {"n_embd": ABSENT, "n_layer": ABSENT, "n_head": ABSENT, "n_positions": ABSENT, "hidden_size": 64,
+         "num_hidden_layers": 3, "num_attention_heads": 8, "max_position_embeddings": 96},
+    ],
+    "bloom": [
+        {"n_layer": ABSENT, "n_head": ABSENT, "hidden_size": ABSENT, "num_hidden_layers": 3, "num_attention_heads": 8,
+         "n_embed": 64},
+    ],
+    "mpt": [
+        {"d_model": ABSENT, "n_layers": ABSENT, "n_heads": ABSENT, "hidden_size": 64, "num_hidden_layers": 3,
+         "num_attention_heads": 8},
+        {"attn_config": {"clip_qkv": 0.5}},
+    ],
+    "qwen2": [{"use_sliding_window": False}, {"max_window_layers": 0}, {"layer_types": None, "max_window_layers": 2}],
+    "mistral": [{"sliding_window": None}, {"num_key_value_heads": 8, "num_attention_heads": 8}],
+}
+# Pairs of channels that turn: as `FAMILIES` says, and where nothing is said of them.
+PAIRS = {"llama": 6, "mistral": 6, "qwen2": 4, "qwen3": 6, "phi3": 2, "gemma2": 6, "gpt_neox": 2, "falcon": 4}
+PLAIN_PAIRS = {**PAIRS, "phi3": 4, "gpt_neox": 1}
+
+
+def scaling(kind, pairs):
+    return {
+        "default": {},
+        "linear": dict(factor=4.0),
+        "dynamic": dict(factor=2.0),
+        "yarn": dict(factor=4.0),
+        "longrope": dict(factor=4.0, short_factor=[1.0 + p / 8 for p in range(pairs)],
+                         long_factor=[1.5 + p for p in range(pairs)]),
+        "llama3": dict(factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0),
+    }[kind]
+
+
+def words(error):
+    return str(error).strip().splitlines()[-1].strip()[:120]
+
+
+def held(config):
+    """The keys of a config that matter, after everything that the modelling code does to them."""
+    if getattr(config, "rope_parameters", None):
+        config.standardize_rope_params()
+    found = json.loads(json.dumps(config.to_dict(), default=str))
+    if "attn_config" in found:
+        found["attn_config"] = {key: value for key, value in found["attn_config"].items() if key not in IDLE | {"model_type"}}
+    return {key: value for key, value in found.items() if key not in IDLE}
+
+
+def made(family, changes, base):
+    raw = copy.deepcopy(base)
+    for key, value in changes.items():
+        if value == ABSENT:
+            raw.pop(key, None)
+        else:
+            raw[key] = copy.deepcopy(value)
+    raw.pop("model_type", None)
+    return held(tf.AutoConfig.for_model(family, **raw))
+
+
+def outcome(family, changes, base, full):
+    try:
+        found = made(family, changes, base)
+    except Exception as error:  # Whatever it is, the reference does not load this.
+        return {"changes": changes, "refused": words(error)}
+    differences = {key: found.get(key, ABSENT) for key in {**full, **found} if found.get(key, ABSENT) != full.get(key, ABSENT)}
+    return {"changes": changes, "held": dict(sorted(differences.items()))}
+
+
+def rotary_cases(family, pairs):
+    """Both spellings of the rotary keys, with the length before extension at the top, in the block, in both or nowhere."""
+    for kind in ("linear", "dynamic", "yarn", "longrope", "llama3"):
+        block = scaling(kind, pairs)
+        for top in (ABSENT, 32):
+            for inner in ({}, dict(original_max_position_embeddings=32), dict(original_max_position_embeddings=64)):
+                if top == 32 and inner.get("original_max_position_embeddings") == 64:
+                    continue
+                changes = {"rope_parameters": ABSENT, "original_max_position_embeddings": top,
+                           "rope_scaling": {"type": kind, **block, **inner}}
+                yield changes
+        if kind in ("yarn", "longrope"):
+            without = {key: value for key, value in block.items() if key != "factor"}
+            for top in (ABSENT, 32):
+                yield {"rope_parameters": ABSENT, "original_max_position_embeddings": top,
+                       "rope_scaling": {"rope_type": kind, **without, "factor": None,
+                                        "original_max_position_embeddings": 32}}
+    for key in ("rope_theta", "rotary_emb_base"):
+        yield {"rope_parameters": ABSENT, key: 7000.0}
+        yield {"rope_parameters": ABSENT, key: 7000.0, "rope_scaling": {"type": "linear", "factor": 4.0}}
+    for key in ("partial_rotary_factor", "rotary_pct"):
+        yield {"rope_parameters": ABSENT, key: 0.5}
+    yield {"rope_parameters": {"rope_type": "default"}}
+    yield {"rope_parameters": {}}
+    yield {"rope_parameters": None}
+    for kind in ("su", "yarn"):
+        for top in (ABSENT, 32):
+            yield {"rope_parameters": ABSENT, "original_max_position_embeddings": top,
+                   "rope_scaling": {"type": kind, **scaling("longrope", pairs),
+                                    "original_max_position_embeddings": 64 if top == ABSENT else 32}}
+
+
+def runs(family, kind, base, pairs):
+    """Nothing if the reference loads and runs the family under this scaling, else its words."""
+    block = dict(rope_type=kind, rope_theta=1000.0, **scaling(kind, pairs))
+    if kind in ("yarn", "longrope", "llama3"):
+        block["original_max_position_embeddings"] = 32
+    changes = dict(base, rope_parameters=block, original_max_position_embeddings=32)
+    if "partial_rotary_factor" in base["rope_parameters"]:
+        block["partial_rotary_factor"] = base["rope_parameters"]["partial_rotary_factor"]
+    try:
+        model = tf.AutoModelForCausalLM.from_config(tf.AutoConfig.for_model(family, **changes)).eval()
+        with torch.no_grad():
+            model(torch.arange(40)[None], use_cache=False)
+    except Exception as error:
+        return words(error)
+    return None
+
+
+def as_divisors(kind):
+    """The library's own frequencies under `kind` as divisors of RoPE's, and the amplitude: what its LongRoPE needs to turn
+    alike."""
+    # Ramps that are wide enough to be seen at four pairs.
+    wide = {"yarn": dict(beta_fast=8.0, beta_slow=0.1), "llama3": dict(low_freq_factor=0.1)}
+    block = dict(rope_type=kind, rope_theta=1000.0, original_max_position_embeddings=32,
+                 **{**scaling(kind, 4), **wide.get(kind, {})})
+    config = tf.LlamaConfig(**LLAMA, rope_parameters=block)
+    found, amplitude = ROPE_INIT_FUNCTIONS[kind](config, "cpu")
+    plain = 1.0 / 1000.0 ** (torch.arange(0, 8, 2).float() / 8)
+    return {"divisors": [round(x, 6) for x in (plain / found).tolist()], "amplitude": amplitude}
+
+
+def main():
+    tf.utils.logging.set_verbosity_error()
+    result = {"reference": f"transformers {tf.__version__}", "absent": ABSENT, "families": {}, "loads": {},
+              "divisors": {kind: as_divisors(kind) for kind in ("linear", "yarn", "llama3")}}
+    for family, base in FAMILIES.items():
+        full = made(family, {}, base)
+        cases = [outcome(family, {key: ABSENT for key in full if key != "model_type"}, base, full)]
+        for key in full:
+            if key == "model_type":
+                continue
+            cases.append(outcome(family, {key: ABSENT}, base, full))
+            cases.append(outcome(family, {key: None}, base, full))
+        cases += [outcome(family, changes, base, full) for changes in MORE.get(family, [])]
+        if "rope_parameters" in base:
+            cases += [outcome(family, changes, base, full) for changes in rotary_cases(family, PLAIN_PAIRS[family])]
+        result["families"][family] = {"given": dict(base, model_type=family), "full": full, "cases": cases}
+        if "rope_parameters" in base:
+            kinds = ("default", "linear", "dynamic", "yarn", "longrope", "llama3")
+            result["loads"][family] = {kind: runs(family, kind, base, PAIRS[family]) for kind in kinds}
+    lines = json.dumps(result, indent=None, ensure_ascii=True)
+    (HERE / "defaults.json").write_text(lines + "\n")
+    for family, found in result["families"].items():
+        refused = sum("refused" in case for case in found["cases"])
+        print(f"{family}: {len(found['cases'])} cases, {refused} refused")
+    print(json.dumps(result["loads"], indent=1))
+
+
+if __name__ == "__main__":
+    main()

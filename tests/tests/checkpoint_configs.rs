@@ -1,0 +1,582 @@
+//! Configs as the reference library reads them: what its classes take for keys that are absent or null, how they spell the
+//! rotary keys, which scalings a family loads (`tests/golden/checkpoints/defaults.py`); and the one rule for all other keys.
+
+use farspan::checkpoint::config::{self, Architecture, Positional, Reading};
+use farspan::checkpoint::decoder::{Cache, Pretrained};
+use farspan::checkpoint::save::{Form, save_pretrained};
+use farspan_acceptance::checkpoints::{golden, open};
+use farspan_acceptance::tiny::{file, folder, llama, tensors};
+use farspan_attention::Device;
+use farspan_pe::Registry;
+use serde_json::{Map, Value, json};
+use std::path::Path;
+use tempfile::TempDir;
+
+fn fixture() -> Value {
+    let text = std::fs::read_to_string(golden("defaults.json")).expect("the fixture");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+fn read(config: &Value) -> Result<Architecture, String> {
+    let text = config.to_string();
+    let read = config::parse(Path::new("config.json"), text.as_bytes());
+    read.map(|found| found.architecture).map_err(|e| {
+        assert_eq!(e.exit_code(), 65, "{e}");
+        e.to_string()
+    })
+}
+
+/// An architecture without what is said of how it was read.
+fn bare(architecture: Architecture) -> Architecture {
+    Architecture {
+        notes: Vec::new(),
+        other_length: None,
+        ..architecture
+    }
+}
+
+fn with(base: &Value, changes: &Map<String, Value>, absent: &Value) -> Value {
+    let mut config = base.as_object().expect("a table").clone();
+    for (key, value) in changes {
+        match value == absent {
+            true => drop(config.shift_remove(key)),
+            false => drop(config.insert(key.clone(), value.clone())),
+        }
+    }
+    Value::Object(config)
+}
+
+#[test]
+fn what_a_config_leaves_out_is_what_the_reference_classes_take() {
+    let fixture = fixture();
+    let absent = &fixture["absent"];
+    let (mut held, mut failed) = (0, Vec::new());
+    for (family, found) in fixture["families"].as_object().expect("families") {
+        let full = &found["full"];
+        for case in found["cases"].as_array().expect("cases") {
+            let changes = case["changes"].as_object().expect("changes");
+            let raw = with(&found["given"], changes, absent);
+            let ours = read(&raw);
+            let Some(theirs) = case["held"].as_object() else {
+                // What they refuse we may read as older versions did; null for a number is none.
+                let nulls = changes.len() == 1 && changes.values().all(Value::is_null);
+                let lenient = [
+                    "num_key_value_heads",
+                    "original_max_position_embeddings",
+                    "expansion_ratio",
+                ];
+                let known = changes.keys().any(|key| lenient.contains(&key.as_str()));
+                if nulls && !known && ours.is_ok() && !family.contains("mpt") {
+                    failed.push(format!("{family} {changes:?}: read, though refused there"));
+                }
+                continue;
+            };
+            // Keys of other families, which nobody reads, and shares of a head that are not turned there.
+            let extra = theirs
+                .keys()
+                .any(|key| full.get(key).is_none() && key != "original_max_position_embeddings");
+            let part = changes.contains_key("partial_rotary_factor");
+            // A null that becomes an error once the model is made.
+            let broken = ["activation", "layer_norm_epsilon"]
+                .iter()
+                .any(|key| theirs.get(*key).is_some_and(Value::is_null));
+            let theirs = read(&with(full, theirs, absent));
+            match (ours, theirs) {
+                (Ok(ours), Ok(theirs)) if bare(ours.clone()) == bare(theirs.clone()) => held += 1,
+                (Err(_), _) if extra || part || broken => {}
+                // Both ways of writing it are refused alike.
+                (Err(ours), Err(theirs)) if ours == theirs => held += 1,
+                (ours, theirs) => {
+                    failed.push(format!("{family} {changes:?}:\n  {ours:?}\n  {theirs:?}"))
+                }
+            }
+        }
+    }
+    assert!(
+        failed.is_empty(),
+        "{} differ:\n{}",
+        failed.len(),
+        failed.join("\n")
+    );
+    assert!(held > 350, "only {held} cases");
+}
+
+#[test]
+fn phi3s_length_before_extension_stands_at_the_top_level() {
+    let lists = json!({"rope_type": "longrope", "factor": 4.0, "short_factor": [1, 1, 1, 1], "long_factor": [2, 2, 2, 2]});
+    let config = |top: Option<u64>, inner: Option<u64>| {
+        let mut config = fixture()["families"]["phi3"]["given"].clone();
+        config["rope_parameters"] = lists.clone();
+        config
+            .as_object_mut()
+            .expect("a table")
+            .shift_remove("original_max_position_embeddings");
+        if let Some(top) = top {
+            config["original_max_position_embeddings"] = json!(top);
+        }
+        if let Some(inner) = inner {
+            config["rope_parameters"]["original_max_position_embeddings"] = json!(inner);
+        }
+        read(&config).expect("a config")
+    };
+    for (top, inner, expected) in [
+        (Some(32), None, 32),
+        (Some(32), Some(32), 32),
+        (None, Some(32), 4096),
+        (None, None, 4096),
+    ] {
+        let found = config(top, inner);
+        assert_eq!(found.geometry.trained_length, expected, "{top:?} {inner:?}");
+        assert_eq!(found.positional.settings["trained_length"], json!(expected));
+        let told = found
+            .notes
+            .iter()
+            .any(|note| note.contains("at the top level"));
+        assert_eq!(told, (top, inner) == (None, Some(32)), "{:?}", found.notes);
+    }
+}
+
+/// The golden model of a family, its scheme replaced and saved.
+fn saved(from: &str, scheme: &str) -> Result<(Pretrained, TempDir), String> {
+    let registry = Registry::builtin();
+    let model = open(&golden(from), Some(scheme));
+    let out = TempDir::new().expect("a folder");
+    let form = Form::default();
+    let saved = save_pretrained(&model, &golden(from), 128, &registry, form, out.path());
+    saved.map(|()| (model, out)).map_err(|e| {
+        assert_eq!(e.exit_code(), 2, "{e}");
+        e.to_string()
+    })
+}
+
+fn block(out: &TempDir) -> (Value, Value) {
+    let text = std::fs::read_to_string(out.path().join("config.json")).expect("a config");
+    let config: Value = serde_json::from_str(&text).expect("JSON");
+    (config["rope_parameters"].clone(), config)
+}
+
+#[test]
+fn what_is_saved_is_what_the_familys_reference_loads() {
+    let loads = &fixture()["loads"];
+    let kinds = [
+        ("linear", "pi,factor=4"),
+        ("dynamic", "dynamic-ntk,factor=2"),
+        (
+            "yarn",
+            "yarn,factor=4,trained_length=32,beta_fast=8,beta_slow=0.1",
+        ),
+        (
+            "llama3",
+            "llama3,factor=8,trained_length=32,low_freq_factor=0.1,high_freq_factor=4",
+        ),
+        (
+            "longrope",
+            "longrope,factor=4,trained_length=32,long_factors=[2.5]",
+        ),
+        ("default", "abf,base=50000"),
+        ("longrope", "ntk-by-parts,factor=4"),
+    ];
+    for (family, known) in loads.as_object().expect("families") {
+        let from = format!("{family}-default");
+        for (kind, scheme) in kinds {
+            let loaded = |kind: &str| known[kind].is_null();
+            match saved(&from, scheme) {
+                Ok((_, out)) => {
+                    let (found, _) = block(&out);
+                    // Two frequencies are those of a plain base as well.
+                    let free = scheme.starts_with("ntk-by-parts") && family == "gpt_neox";
+                    let written = found["rope_type"].as_str().expect("a kind");
+                    assert!(
+                        loaded(written),
+                        "{family}, {scheme}: {written} is not loaded"
+                    );
+                    assert!(
+                        written == kind || !loaded(kind) || free,
+                        "{family}, {scheme}: {written}"
+                    );
+                }
+                Err(error) => {
+                    assert!(
+                        kind == "dynamic" && !loaded(kind),
+                        "{family}, {scheme}: {error}"
+                    );
+                    let words = [
+                        "rope_type default or longrope only",
+                        "yarn, llama3, longrope",
+                    ];
+                    assert!(words.iter().all(|word| error.contains(word)), "{error}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn phi3_gets_other_scalings_as_the_librarys_own_divisors() {
+    let fixture = fixture();
+    for (kind, scheme) in [
+        ("linear", "pi,factor=4"),
+        (
+            "yarn",
+            "yarn,factor=4,trained_length=32,beta_fast=8,beta_slow=0.1",
+        ),
+        (
+            "llama3",
+            "llama3,factor=8,trained_length=32,low_freq_factor=0.1,high_freq_factor=4",
+        ),
+    ] {
+        let (model, out) = saved("phi3-default", scheme).expect("a form");
+        let (block, config) = block(&out);
+        assert_eq!(block["rope_type"], "longrope", "{kind}");
+        assert_eq!(
+            config["original_max_position_embeddings"],
+            json!(32),
+            "{kind}"
+        );
+        assert_eq!(config["rope_scaling"], block);
+        let expected = &fixture["divisors"][kind];
+        for list in ["short_factor", "long_factor"] {
+            let found: Vec<f64> = serde_json::from_value(block[list].clone()).expect("a list");
+            let theirs: Vec<f64> =
+                serde_json::from_value(expected["divisors"].clone()).expect("a list");
+            assert_eq!(found.len(), theirs.len());
+            for (a, b) in found.iter().zip(&theirs) {
+                assert!(
+                    (a / b - 1.0).abs() < 1e-5,
+                    "{kind} {list}: {found:?}, {theirs:?}"
+                );
+            }
+        }
+        let amplitude = block["attention_factor"].as_f64().expect("a number");
+        let theirs = expected["amplitude"].as_f64().expect("a number");
+        assert!(
+            (amplitude / theirs - 1.0).abs() < 1e-6,
+            "{kind}: {amplitude}"
+        );
+        // The saved model computes what the one that was saved did, within and past the trained length.
+        let again = open(out.path(), None);
+        for len in [20, 32, 33, 100] {
+            let ids: Vec<u32> = (0..len).map(|i| (i * 7 % 64) as u32).collect();
+            let run = |model: &Pretrained| {
+                let hidden = model
+                    .read(&ids, &mut Cache::default(), len)
+                    .expect("a text");
+                model
+                    .logits(&hidden)
+                    .expect("logits")
+                    .to_flat::<f32>()
+                    .expect("numbers")
+            };
+            let (before, after) = (run(&model), run(&again));
+            let largest = before.iter().fold(0f32, |m, x| m.max(x.abs()));
+            let pairs = before.iter().zip(&after);
+            let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+            assert!(worst <= 1e-5 * largest, "{kind} at {len}: {worst}");
+        }
+    }
+}
+
+/// A Llama's config with these changes.
+fn changed(changes: &Value) -> Value {
+    let mut config = llama();
+    for (key, value) in changes.as_object().expect("changes") {
+        config[key] = value.clone();
+    }
+    config
+}
+
+#[test]
+fn a_linear_scaling_leaves_the_trained_length_open() {
+    let open = changed(&json!({
+        "max_position_embeddings": 16384, "head_dim": 64, "rope_scaling": {"type": "linear", "factor": 4.0},
+    }));
+    let found = read(&open).expect("a config");
+    assert_eq!(found.geometry.trained_length, 16384);
+    assert_eq!(found.other_length, Some(4096));
+    assert!(
+        found.notes[0].contains("16384") && found.notes[0].contains("4096"),
+        "{:?}",
+        found.notes
+    );
+    // Who inherits it is told; the scheme of the config computes without it.
+    let registry = Registry::builtin();
+    let doubt = |scheme: &str| {
+        let asked: Positional = scheme.parse().expect("a scheme");
+        let scheme = farspan::checkpoint::scheme::resolve(&registry, &found, Some(&asked));
+        let scheme = scheme.expect("a scheme");
+        farspan::checkpoint::scheme::inherits_doubt(&found, scheme.as_ref()).is_some()
+    };
+    assert!(doubt("yarn,factor=4") && doubt("dynamic-ntk") && doubt("dca"));
+    assert!(!doubt("own") && !doubt("pi,factor=8") && !doubt("ntk,factor=4"));
+    assert!(!doubt("yarn,factor=4,trained_length=4096"));
+    // The config can tell, at either place, and so can whoever reads it.
+    for place in [
+        "original_max_position_embeddings",
+        "rope_scaling.original_max_position_embeddings",
+    ] {
+        let mut said = open.clone();
+        match place.split_once('.') {
+            Some((block, key)) => said[block][key] = json!(4096),
+            None => said[place] = json!(4096),
+        }
+        let found = read(&said).expect("a config");
+        assert_eq!(
+            (found.geometry.trained_length, found.other_length),
+            (4096, None),
+            "{place}"
+        );
+        assert_eq!(found.notes, [] as [&str; 0]);
+    }
+    let reading = Reading {
+        trained_length: Some(4096),
+        ..Reading::default()
+    };
+    let set = config::parse_as(Path::new("c"), open.to_string().as_bytes(), &reading);
+    let set = set.expect("a config").architecture;
+    assert_eq!(
+        (set.geometry.trained_length, set.other_length),
+        (4096, None)
+    );
+    assert_eq!(set.positional, found.positional);
+    assert!(
+        set.notes
+            .iter()
+            .any(|note| note.contains("4096, as was asked for")),
+        "{:?}",
+        set.notes
+    );
+    // Scalings that compute with L take max_position_embeddings where nothing tells, and say that it is doubtful.
+    let yarn = changed(
+        &json!({"max_position_embeddings": 64, "rope_scaling": {"type": "yarn", "factor": 4.0}}),
+    );
+    let yarn = read(&yarn).expect("a config");
+    assert_eq!(
+        (yarn.geometry.trained_length, yarn.other_length),
+        (64, Some(16))
+    );
+    // What is saved after position interpolation leaves nothing open.
+    let (_, out) = saved("llama-default", "pi,factor=4").expect("a form");
+    let again = open_architecture(out.path());
+    assert_eq!(
+        (again.geometry.trained_length, again.other_length),
+        (32, None)
+    );
+}
+
+fn open_architecture(dir: &Path) -> Architecture {
+    config::read(dir, &Reading::default())
+        .expect("a config")
+        .architecture
+}
+
+#[test]
+fn keys_that_change_nothing_are_listed_and_others_refused_together() {
+    for changes in [
+        json!({"custom_pipelines": {"text": {}}, "unsloth_fixed": true, "wandb_project": "x", "use_flash_attn": true}),
+        json!({"qkv_bias": false, "attention_bias": false, "sliding_window": null, "use_sliding_window": false}),
+        json!({"ff_factor": 1, "num_key_value_heads": 1, "n_head": 1, "qk_layernorm": false, "logit_scale": 1.0}),
+        json!({"max_position_embeddings": 16.0, "hidden_size": 4.0, "vocab_size": 3.0, "layer_types": ["full_attention"]}),
+        json!({"rope_scaling": {"type": "linear", "factor": 1, "beta_fast": 32, "attn_factor": 1.0}}),
+    ] {
+        read(&changed(&changes)).unwrap_or_else(|e| panic!("{changes}: {e}"));
+    }
+    let falcon = json!({
+        "model_type": "falcon", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "vocab_size": 8,
+        "ff_factor": 4,
+    });
+    read(&falcon).expect("a restated width");
+    let mut wider = falcon;
+    wider["ff_factor"] = json!(3);
+    let error = read(&wider).expect_err("another width");
+    assert!(
+        error.contains("ff_factor") && error.contains("computes with 4"),
+        "{error}"
+    );
+    let mistral = json!({"model_type": "mistral", "attention_bias": false});
+    read(&mistral).expect("no biases");
+    let neox = json!({"model_type": "gpt_neox", "hidden_size": 64, "num_attention_heads": 4, "rope_theta": 10000.0});
+    read(&neox).expect("the base that is taken anyway");
+    // Not read there; the reference takes 10000 in silence.
+    let mut neox = neox;
+    neox["rope_theta"] = json!(500_000.0);
+    let error = read(&neox).expect_err("a base that is not read");
+    assert!(
+        error.contains("rope_theta") && error.contains("computes with 10000"),
+        "{error}"
+    );
+    let error = read(&changed(
+        &json!({"qkv_bias": true, "mystery": [1], "rms_norm_esp": 1}),
+    ))
+    .expect_err("three keys");
+    for word in [
+        "qkv_bias",
+        "mystery",
+        "did you mean `rms_norm_eps`",
+        "--ignore-keys",
+    ] {
+        assert!(error.contains(word), "{word}: {error}");
+    }
+    for changes in [
+        json!({"hidden_size": 4.5}),
+        json!({"hidden_size": 1e30}),
+        json!({"hidden_size": null}),
+    ] {
+        assert!(read(&changed(&changes)).is_err(), "{changes}");
+    }
+}
+
+#[test]
+fn a_refused_key_can_be_left_out_of_account_and_that_is_told() {
+    let config = changed(&json!({
+        "mystery": 3, "rope_interleaved": true, "a.b": 1,
+        "rope_scaling": {"type": "linear", "factor": 2.0, "attn_factor": 1.5},
+    }));
+    let parse = |keys: &[&str]| {
+        let reading = Reading {
+            ignore_keys: keys.iter().map(|key| (*key).to_string()).collect(),
+            ..Reading::default()
+        };
+        config::parse_as(Path::new("c"), config.to_string().as_bytes(), &reading)
+    };
+    assert!(parse(&[]).is_err() && parse(&["mystery"]).is_err());
+    let all = [
+        "mystery",
+        "rope_interleaved",
+        "rope_scaling.attn_factor",
+        "a.b",
+    ];
+    let found = parse(&all).expect("a config");
+    for key in all {
+        let told = |text: &str| text.contains(key) && text.contains("ignored");
+        assert!(
+            found.architecture.notes.iter().any(|note| told(note)),
+            "{key}"
+        );
+        assert!(
+            found
+                .keys
+                .iter()
+                .any(|k| k.key == key && k.meaning.contains("ignored")),
+            "{key}"
+        );
+    }
+    let error = parse(&["mysterie"]).expect_err("no such key");
+    assert_eq!(error.exit_code(), 2);
+    assert!(
+        error.to_string().contains("did you mean `mystery`"),
+        "{error}"
+    );
+    // What is saved does not have it any more.
+    let dir = folder(&config, &file(&tensors()));
+    let files = farspan::checkpoint::files::Files::open(dir.path()).expect("files");
+    let reading = Reading {
+        ignore_keys: all.map(String::from).to_vec(),
+        ..Reading::default()
+    };
+    let files = files.with_reading(reading);
+    let registry = Registry::builtin();
+    let model = Pretrained::from_files(&files, &registry, None, &Device::cpu()).expect("a model");
+    let out = TempDir::new().expect("a folder");
+    save_pretrained(
+        &model,
+        dir.path(),
+        32,
+        &registry,
+        Form::default(),
+        out.path(),
+    )
+    .expect("saved");
+    let again = open_architecture(out.path());
+    assert_eq!(bare(again).positional, model.architecture.positional);
+}
+
+#[test]
+fn tied_weights_may_be_stored_under_either_name() {
+    let text: Vec<u32> = vec![0, 2, 1, 1, 0];
+    let logits = |dir: &Path| {
+        let model = open(dir, None);
+        let hidden = model
+            .read(&text, &mut Cache::default(), text.len())
+            .expect("a text");
+        model
+            .logits(&hidden)
+            .expect("logits")
+            .to_flat::<f32>()
+            .expect("numbers")
+    };
+    let expected = logits(folder(&llama(), &file(&tensors())).path());
+    let mut other = tensors();
+    other[0].0 = "lm_head.weight".into();
+    let dir = folder(&llama(), &file(&other));
+    assert_eq!(logits(dir.path()), expected);
+    // Of the bare model, whose names have no prefix.
+    let bare: Vec<_> = other
+        .into_iter()
+        .map(|(name, shape)| (name.replace("model.", ""), shape))
+        .collect();
+    assert_eq!(logits(folder(&llama(), &file(&bare)).path()), expected);
+    let mut untied = llama();
+    untied["tie_word_embeddings"] = json!(false);
+    let refused = Pretrained::open(
+        folder(&untied, &file(&bare)).path(),
+        &Registry::builtin(),
+        None,
+        &Device::cpu(),
+    );
+    let error = refused.expect_err("no embeddings").to_string();
+    assert!(
+        error.contains("in 1 places") && error.contains("embed_tokens.weight"),
+        "{error}"
+    );
+}
+
+#[test]
+fn faults_of_a_checkpoint_are_faults_of_data_and_quoted_in_part() {
+    let registry = Registry::builtin();
+    let open = |dir: &Path, scheme: Option<&str>| {
+        let asked: Option<Positional> = scheme.map(|text| text.parse().expect("a scheme"));
+        Pretrained::open(dir, &registry, asked.as_ref(), &Device::cpu()).expect_err("a fault")
+    };
+    let dir = folder(&llama(), &file(&tensors()));
+    std::fs::remove_file(dir.path().join("config.json")).expect("removal");
+    let error = open(dir.path(), None);
+    assert_eq!(error.exit_code(), 65, "{error}");
+    assert!(error.to_string().contains("config.json"), "{error}");
+    let odd = changed(&json!({"head_dim": 3}));
+    let dir = folder(&odd, &file(&tensors()));
+    for scheme in [None, Some("rope"), Some("yarn,factor=4")] {
+        let error = open(dir.path(), scheme);
+        assert_eq!(error.exit_code(), 65, "{error}");
+        assert!(error.to_string().contains("head_dim"), "{error}");
+    }
+    // A wrong list is a fault of whoever gives it.
+    let dir = folder(&llama(), &file(&tensors()));
+    let error = open(
+        dir.path(),
+        Some("longrope,factor=2,long_factors=[1.0,2.0,3.0]"),
+    );
+    assert_eq!(error.exit_code(), 2, "{error}");
+    assert!(error.to_string().contains("long_factors"), "{error}");
+    let long = "x".repeat(3_000_000);
+    for changes in [
+        json!({"mystery": long}),
+        json!({"hidden_size": long}),
+        json!({"model_type": long}),
+        json!({"rope_scaling": {"type": long}}),
+        json!({"rope_scaling": [long]}),
+        json!({ long.as_str(): 1 }),
+    ] {
+        let error = read(&changed(&changes)).expect_err("a fault");
+        assert!(error.len() < 3000, "{} bytes", error.len());
+    }
+    let text = format!("[\"{long}\"]");
+    let error = config::parse(Path::new("c"), text.as_bytes())
+        .expect_err("no table")
+        .to_string();
+    assert!(error.len() < 3000, "{} bytes", error.len());
+    let twice = format!("{{\"{long}\": 1, \"{long}\": 2}}");
+    let error = config::parse(Path::new("c"), twice.as_bytes())
+        .expect_err("a name twice")
+        .to_string();
+    assert!(error.len() < 3000, "{} bytes", error.len());
+}
