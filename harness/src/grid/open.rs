@@ -74,6 +74,12 @@ fn go_on(dir: &RunDir, old: RunPlan, fresh: RunPlan, options: &Options) -> Resul
             old.confidence.to_string(),
             fresh.confidence.to_string(),
         ),
+        ("margin", old.margin.to_string(), fresh.margin.to_string()),
+        (
+            "passkey threshold",
+            old.passkey_threshold.to_string(),
+            fresh.passkey_threshold.to_string(),
+        ),
         (
             "reference",
             old.reference.clone().unwrap_or_else(none),

@@ -220,6 +220,12 @@ pub(super) fn plan(plan: &RunPlan) -> Checked {
             )
         })?;
     }
+    hold(plan.margin > 0.0 && plan.margin.is_finite(), || {
+        format!(
+            "margin: expected a finite number of nats above 0, found {}",
+            plan.margin
+        )
+    })?;
     hold(plan.confidence > 0.0 && plan.confidence < 1.0, || {
         format!(
             "confidence: expected a number between 0 and 1, found {}",
