@@ -198,9 +198,13 @@ fn a_record_that_breaks_an_invariant_is_refused() -> Outcome {
         error.contains("NonOverlap, length 128") && error.contains("3 token counts"),
         "{error}"
     );
+    let mut record = fixture::run(&small()).cells[0]
+        .result
+        .clone()
+        .ok_or("no result")?;
     let twice = record.perplexity[1].clone();
-    record.perplexity = vec![twice.clone(), twice];
-    assert_eq!(record.perplexity[0].protocol, Protocol::Sliding);
+    assert_eq!(twice.protocol, Protocol::Sliding);
+    record.perplexity.push(twice);
     let error = dir
         .write_result(&id, &record)
         .expect_err("recorded twice")
