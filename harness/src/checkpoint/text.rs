@@ -1,8 +1,11 @@
 //! Text for a checkpoint: its own tokenizer, and how many bytes each token stands for.
 
 use crate::{Error, Result};
-use farspan_datasets::{Around, TokenizerFile, Tokens};
+use farspan_datasets::{Around, TokenizerFile, Tokens, foreign};
 use std::path::Path;
+
+/// Bytes of the largest text that is read at once.
+const LARGEST: u64 = 1 << 32;
 
 /// A checkpoint's `tokenizer.json`.
 #[derive(Debug)]
@@ -23,15 +26,7 @@ pub struct Document {
 
 /// The text of a file.
 pub fn utf8(path: &Path) -> Result<String> {
-    let bytes =
-        std::fs::read(path).map_err(|e| Error::io(format!("reading {}", path.display()), e))?;
-    String::from_utf8(bytes).map_err(|e| {
-        let at = e.utf8_error().valid_up_to();
-        Error::Data(format!(
-            "{}: expected UTF-8, found something else at byte {at}",
-            path.display()
-        ))
-    })
+    Ok(foreign::read_text(path, "text", LARGEST)?)
 }
 
 impl Tokenizer {
@@ -62,15 +57,6 @@ impl Tokenizer {
             ids,
             bytes,
         })
-    }
-
-    /// Tokens of `text`, with those that the tokenizer puts around a text if `around`.
-    pub fn ids(&self, text: &str, around: bool) -> Result<Vec<u32>> {
-        let around = match around {
-            true => Around::All,
-            false => Around::Nothing,
-        };
-        Ok(self.file.encode("a text", text, around)?.ids)
     }
 
     /// Tokens of a text that is to go on: with what the tokenizer puts before it and without what it puts behind it.
