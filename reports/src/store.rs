@@ -218,9 +218,10 @@ impl RunDir {
     /// Sets a cell's state from outside its process, keeping the steps it reported.
     ///
     /// # Errors
-    /// An unreadable previous status, or the system's refusal.
+    /// The system's refusal.
     pub fn mark(&self, id: &str, state: State, reason: &str) -> Result<(), StoreError> {
-        let before = self.status(id)?;
+        // One that cannot be read has no steps to keep.
+        let before = self.status(id).ok().flatten();
         let (step, steps) = before.map_or((0, 0), |s| (s.step, s.steps));
         let status = Status {
             schema_version: SCHEMA_VERSION,

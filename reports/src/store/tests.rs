@@ -301,6 +301,10 @@ fn marking_keeps_the_reported_steps() -> Outcome {
         (800, 800, State::Failed)
     );
     assert_eq!(status.reason.as_deref(), Some("out of memory"));
+    // A status that cannot be read does not stand in the way of a new one.
+    std::fs::write(dir.cell_dir(&id).join("status.json"), "{")?;
+    dir.mark(&id, State::Waiting, "made again")?;
+    assert_eq!(dir.status(&id)?.ok_or("no status")?.state, State::Waiting);
     Ok(())
 }
 
