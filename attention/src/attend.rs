@@ -12,16 +12,22 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+pub use crate::composed::rows_per_block;
 pub use crate::mask::Mask;
 pub use half::Half;
 
 /// What attention reads besides q, k and v, by name: one layer's parameters in the shapes that the plan gives, the
-/// layer's input as [`INPUT`] where [`Plan::reads_input`](crate::plan::Plan::reads_input), and what the layer before
-/// carried over ([`Attended::carried`]).
+/// layer's input as [`INPUT`] where [`Plan::reads_input`](crate::plan::Plan::reads_input), what the feed-forward part
+/// before it added as [`FEED_FORWARD`] where [`Plan::reads_feed_forward`](crate::plan::Plan::reads_feed_forward), and
+/// what the layer before carried over ([`Attended::carried`]).
 pub type Params = BTreeMap<String, Tensor>;
 
 /// Name of the layer's input after its norm, (batch, tokens, width), among [`Params`].
 pub const INPUT: &str = "@input";
+
+/// Name of what the feed-forward part of the layer before added to the residual stream, (batch, tokens, width), among
+/// [`Params`].
+pub const FEED_FORWARD: &str = "@feed_forward";
 
 /// What names of carried tensors start with.
 pub(crate) const CARRIED: &str = "@carried.";

@@ -62,6 +62,11 @@ pub trait Hook: fmt::Debug + Send + Sync {
         false
     }
 
+    /// Whether it reads what the feed-forward part of the layer before added ([`Scope::feed_forward`]).
+    fn reads_feed_forward(&self) -> bool {
+        false
+    }
+
     /// [`Stage::Inputs`]: q, k and v in place of those that the layer projected, in the same shapes.
     fn inputs(&self, _scope: &Scope<'_>, qkv: Qkv) -> Result<Qkv> {
         Ok(qkv)
@@ -185,13 +190,21 @@ impl<'a> Scope<'a> {
 
     /// The layer's input after its norm, (batch, tokens, width): what q, k and v were projected from.
     pub fn input(&self) -> Result<&'a Tensor> {
-        self.params
-            .get(attend::INPUT)
-            .ok_or_else(|| Error::MissingParam {
-                name: attend::INPUT.into(),
-                shape: vec![self.queries.len(), self.geometry().width],
-                given: attend::names(self.params),
-            })
+        self.by_token(attend::INPUT)
+    }
+
+    /// What the feed-forward part of the layer before added to the residual stream, (batch, tokens, width): its output
+    /// before the sum. There is none in the first layer.
+    pub fn feed_forward(&self) -> Result<&'a Tensor> {
+        self.by_token(attend::FEED_FORWARD)
+    }
+
+    fn by_token(&self, name: &str) -> Result<&'a Tensor> {
+        self.params.get(name).ok_or_else(|| Error::MissingParam {
+            name: name.into(),
+            shape: vec![self.queries.len(), self.geometry().width],
+            given: attend::names(self.params),
+        })
     }
 
     /// Numbers in the type and on the device of the queries.

@@ -255,6 +255,16 @@ pub enum Positions {
     PerPair(Vec<Expr>),
 }
 
+impl Positions {
+    /// One expression for all heads and pairs, or one each.
+    pub fn all(&self) -> &[Expr] {
+        match self {
+            Positions::All(position) => std::slice::from_ref(position),
+            Positions::PerHead(positions) | Positions::PerPair(positions) => positions,
+        }
+    }
+}
+
 /// A number per token and query head, computed from the layer's input: a gate, a decay, their running sum.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TokenVector {

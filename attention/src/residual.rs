@@ -81,6 +81,16 @@ impl Residual {
         Ok(())
     }
 
+    /// As [`feed_forward`](Residual::feed_forward), composed from operations; returns what was added, for schemes that
+    /// read it.
+    pub fn feed_forward_apart(&mut self, weights: &FeedForward<'_>) -> Result<Tensor> {
+        weights.check(&self.now)?;
+        let x = self.rows()?;
+        let added = weights.output(&x)?;
+        *self = Residual::new(x.add(&added)?);
+        Ok(added)
+    }
+
     /// Whether gradients have to reach what made the rows.
     fn tracked(&self) -> bool {
         !self.parts.is_empty() || self.start.as_candle().is_some_and(|x| x.track_op())

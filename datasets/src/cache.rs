@@ -1,6 +1,7 @@
 //! Files that can be made again: written whole or not at all, and never believed without their checksum.
 
 use crate::error::DataError;
+use crate::foreign;
 use std::io::Write;
 use std::path::Path;
 
@@ -8,7 +9,7 @@ const HASH: usize = blake3::OUT_LEN;
 
 /// Content of a cache file. None if there is no such file, or if it is not what was once stored there.
 pub(crate) fn load(folder: &Path, name: &str) -> Option<Vec<u8>> {
-    let mut bytes = std::fs::read(folder.join(name)).ok()?;
+    let mut bytes = foreign::read(&folder.join(name), "a cache", u64::MAX).ok()?;
     let content = bytes.len().checked_sub(HASH)?;
     let is_whole = blake3::hash(&bytes[..content]).as_bytes() == &bytes[content..];
     bytes.truncate(content);

@@ -67,6 +67,10 @@ pub struct DataConfig {
     pub validation: f64,
     /// Part of the bytes that measurements are taken on.
     pub test: f64,
+    /// Largest share of a validation or test document that may stand in the training part, in matches of 48 bytes; near
+    /// copies beyond it are left out. 1 keeps all. Default: 0.25.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_overlap: Option<f64>,
     /// Bad files, lines or rows (not UTF-8, not JSON, no such column, no string) that are left out and counted before
     /// one more is an error. Default: 0.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,6 +92,7 @@ impl Default for DataConfig {
             max_bytes: None,
             validation: 0.05,
             test: 0.10,
+            max_overlap: None,
             skip_bad: None,
         }
     }
@@ -98,6 +103,11 @@ impl DataConfig {
     pub fn min_document_bytes(&self) -> usize {
         let default = if self.corpus.is_some() { 16 * 1024 } else { 1 };
         self.min_document_bytes.unwrap_or(default)
+    }
+
+    /// Documents with a larger share of training text in them are left out of validation and test.
+    pub fn max_overlap(&self) -> f64 {
+        self.max_overlap.unwrap_or(0.25)
     }
 
     /// Checks every rule that needs no file.
@@ -153,6 +163,10 @@ impl DataConfig {
         if held_out > 0.9 {
             let expected = "validation + test to leave at least a tenth for training";
             return setting("data.test", expected, format!("{held_out} held out"));
+        }
+        let overlap = self.max_overlap();
+        if !(0.0..=1.0).contains(&overlap) {
+            return setting("data.max_overlap", "a number from 0 to 1", overlap);
         }
         if self.max_bytes == Some(0) {
             return setting("data.max_bytes", "at least 1", 0);
@@ -395,6 +409,7 @@ mod tests {
                 "a tenth for training",
             ),
             ("files = \"a\"\nmax_bytes = 0", "data.max_bytes"),
+            ("files = \"a\"\nmax_overlap = nan", "data.max_overlap"),
             (
                 "files = \"a\"\ntokenizer = { bpe = 256 }",
                 "data.tokenizer.bpe",
@@ -420,6 +435,7 @@ mod tests {
             column: Some(String::new()),
             min_document_bytes: Some(1),
             max_bytes: Some(1),
+            max_overlap: Some(1.0),
             skip_bad: Some(1),
             ..DataConfig::default()
         })

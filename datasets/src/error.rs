@@ -1,5 +1,6 @@
 //! The one error type of this crate.
 
+use crate::foreign::excerpt;
 use std::path::PathBuf;
 
 /// Why data could not be had. Every message says where, what was expected and what was found.
@@ -105,6 +106,17 @@ pub enum DataError {
         /// What to do.
         hint: &'static str,
     },
+    /// More documents than are held at a time.
+    #[error(
+        "{}: expected at most {limit} documents in all, found more; join short ones, read a part (data.max_bytes), or \
+         leave out the shortest (data.min_document_bytes)", path.display()
+    )]
+    TooMany {
+        /// File that has one too many.
+        path: PathBuf,
+        /// The cap.
+        limit: usize,
+    },
     /// A package archive of the `cargo` corpus that is not on this machine.
     #[error(
         "corpus \"cargo\": expected {name}-{version}.crate with sha256 {sha256} in {}, found {found}; \
@@ -150,6 +162,23 @@ pub enum DataError {
         /// What happened.
         reason: String,
     },
+    /// A token that a model has no embedding for.
+    #[error(
+        "{place}: token {token:?} has id {id} in {tokenizer}, and the model knows ids below {vocab}; use the model's own \
+         tokenizer, or text without that token"
+    )]
+    BeyondVocabulary {
+        /// Tokenizer, in words.
+        tokenizer: String,
+        /// The token as the tokenizer spells it.
+        token: String,
+        /// Its id.
+        id: u32,
+        /// Embeddings of the model.
+        vocab: usize,
+        /// Document or part in which it occurs.
+        place: String,
+    },
     /// The cache folder cannot be written.
     #[error("cache {}: cannot be written: {source}", path.display())]
     Cache {
@@ -169,7 +198,7 @@ fn list(names: &[String]) -> String {
     let mut text = names
         .iter()
         .take(SHOWN)
-        .map(|n| format!("{n:?}"))
+        .map(|n| format!("{:?}", excerpt(n)))
         .collect::<Vec<_>>()
         .join(", ");
     if names.len() > SHOWN {

@@ -3,7 +3,7 @@
 //! Two sources of windows for a language model that reads `len` tokens and predicts `len` targets:
 //!
 //! - [`TextData`]: real text (the project's own dependencies, text files, JSON Lines, Parquet), split into training,
-//!   validation and test parts by whole documents;
+//!   validation and test parts by whole documents, or whole packages of them;
 //! - [`tasks`]: made from a seed.
 //!
 //! Every draw is a pure function of a seed, a label and an index ([`rng::Stream`]), so that a training can stop and go
@@ -27,6 +27,8 @@ mod cache;
 mod config;
 mod corpus;
 mod error;
+pub mod foreign;
+mod overlap;
 mod parallel;
 mod part;
 pub mod rng;
@@ -34,9 +36,11 @@ mod split;
 pub mod tasks;
 mod text;
 mod tokenizer;
+mod tokenizer_file;
 mod words;
 
 pub use batch::Batch;
 pub use config::{DataConfig, NamedCorpus, TokenizerConfig};
 pub use error::DataError;
 pub use text::{PartInfo, Segment, TextData};
+pub use tokenizer_file::{Around, TokenizerFile, Tokens};

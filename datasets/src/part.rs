@@ -123,16 +123,24 @@ impl Part {
         }
     }
 
+    /// All ids in stretches that are small enough to be looked at one by one.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = Range<usize>> {
+        const IDS: usize = 1 << 16;
+        let length = self.ids.len();
+        (0..length)
+            .step_by(IDS)
+            .map(move |start| start..length.min(start + IDS))
+    }
+
     /// Adds all that a window can show to a hash.
     pub(crate) fn hash_into(&self, hasher: &mut blake3::Hasher) {
-        const IDS: usize = 1 << 16;
         hasher.update(&(self.windows.len() as u64).to_le_bytes());
         for range in &self.windows {
             hasher.update(&(range.len() as u64).to_le_bytes());
         }
         hasher.update(&(self.ids.len() as u64).to_le_bytes());
-        for start in (0..self.ids.len()).step_by(IDS) {
-            let ids = self.ids.slice(start..self.ids.len().min(start + IDS));
+        for range in self.pieces() {
+            let ids = self.ids.slice(range);
             let bytes: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
             hasher.update(&bytes);
         }

@@ -2,6 +2,7 @@
 
 use crate::corpus::Document;
 use crate::rng::Stream;
+use std::collections::HashMap;
 
 /// Seed of the deal: a constant, so that every run on the same text has the same test part.
 const SEED: u64 = 0;
@@ -13,25 +14,85 @@ const GOOD: f64 = 0.02;
 /// ... and one that misses more than this is no deal.
 const FAR: f64 = 0.5;
 
+/// What was not taken apart in dividing a corpus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whole {
+    /// Groups of documents: no group is in two parts.
+    Groups,
+    /// Documents: none is in two parts.
+    Documents,
+    /// Nothing: each document gives a piece to every part.
+    Nothing,
+}
+
 /// The three parts, each in the order of the corpus.
 #[derive(Debug)]
 pub(crate) struct Split {
     pub(crate) train: Vec<Document>,
     pub(crate) validation: Vec<Document>,
     pub(crate) test: Vec<Document>,
-    /// Whether documents were cut because whole ones would have missed the fractions by far.
-    pub(crate) is_cut: bool,
+    /// What was kept whole.
+    pub(crate) whole: Whole,
 }
 
-/// Deals whole documents to the parts, so that their bytes come as close to the fractions as whole documents allow. If
-/// that misses a part by more than half of it (few documents, or one that outweighs the rest), every document is cut
-/// instead: its beginning is trained on, then comes validation, then test.
+/// Deals whole groups of documents to the parts, so that their bytes come as close to the fractions as whole groups
+/// allow. If that misses a part by more than half of it (few groups, or one that outweighs the rest), or if the corpus
+/// has no groups, whole documents are dealt; if that misses too, every document is cut: its beginning is trained on,
+/// then comes validation, then test.
 pub(crate) fn split(documents: Vec<Document>, validation: f64, test: f64) -> Split {
-    let sizes: Vec<usize> = documents.iter().map(|d| d.text.len()).collect();
+    let mut ways = vec![(Whole::Documents, (0..documents.len()).collect())];
+    if documents.iter().any(|d| d.group.is_some()) {
+        ways.insert(0, (Whole::Groups, numbers(&documents)));
+    }
+    for (whole, numbers) in ways {
+        let mut sizes = vec![0; numbers.iter().max().map_or(0, |last| last + 1)];
+        for (number, document) in numbers.iter().zip(&documents) {
+            sizes[*number] += document.text.len();
+        }
+        if let Some(places) = best_deal(&sizes, validation, test) {
+            let mut parts = Split {
+                train: vec![],
+                validation: vec![],
+                test: vec![],
+                whole,
+            };
+            for (number, document) in numbers.into_iter().zip(documents) {
+                let part = match places[number] {
+                    Place::Train => &mut parts.train,
+                    Place::Validation => &mut parts.validation,
+                    Place::Test => &mut parts.test,
+                };
+                part.push(document);
+            }
+            return parts;
+        }
+    }
+    cut(documents, validation, test)
+}
+
+/// For each document the number of its group, in the order in which groups begin.
+fn numbers(documents: &[Document]) -> Vec<usize> {
+    let mut known = HashMap::new();
+    let mut next = 0;
+    let mut fresh = || {
+        next += 1;
+        next - 1
+    };
+    documents
+        .iter()
+        .map(|document| match document.group {
+            Some(group) => *known.entry(group).or_insert_with(&mut fresh),
+            None => fresh(),
+        })
+        .collect()
+}
+
+/// Places of things of these sizes, if any deal comes near the fractions.
+fn best_deal(sizes: &[usize], validation: f64, test: f64) -> Option<Vec<Place>> {
     let mut stream = Stream::new(SEED, "text/split");
     let mut best: Option<Deal> = None;
     for _ in 0..DEALS {
-        let deal = deal(&sizes, validation, test, &mut stream);
+        let deal = deal(sizes, validation, test, &mut stream);
         if best.as_ref().is_none_or(|best| deal.miss < best.miss) {
             best = Some(deal);
         }
@@ -39,26 +100,7 @@ pub(crate) fn split(documents: Vec<Document>, validation: f64, test: f64) -> Spl
             break;
         }
     }
-    match best {
-        Some(deal) if deal.miss <= FAR => {
-            let (mut train, mut held) = (Vec::new(), [Vec::new(), Vec::new()]);
-            for (document, place) in documents.into_iter().zip(deal.places) {
-                match place {
-                    Place::Train => train.push(document),
-                    Place::Validation => held[0].push(document),
-                    Place::Test => held[1].push(document),
-                }
-            }
-            let [validation, test] = held;
-            Split {
-                train,
-                validation,
-                test,
-                is_cut: false,
-            }
-        }
-        _ => cut(documents, validation, test),
-    }
+    best.filter(|deal| deal.miss <= FAR).map(|deal| deal.places)
 }
 
 #[derive(Clone, Copy)]
@@ -74,8 +116,8 @@ struct Deal {
     miss: f64,
 }
 
-/// Shuffles the documents and goes through them twice, for test and for validation: a document is taken if that brings
-/// the part closer to its fraction.
+/// Shuffles the things and goes through them twice, for test and for validation: one is taken if that brings the
+/// closer to its fraction.
 fn deal(sizes: &[usize], validation: f64, test: f64, stream: &mut Stream) -> Deal {
     let total: usize = sizes.iter().sum();
     let mut order: Vec<usize> = (0..sizes.len()).collect();
@@ -99,15 +141,27 @@ fn deal(sizes: &[usize], validation: f64, test: f64, stream: &mut Stream) -> Dea
     Deal { places, miss }
 }
 
+/// Where a text is cut that should be cut at a byte: behind the end of a line that is near before it, or else behind a
+/// blank, so that no word is cut and no piece begins with the blank that belongs to the word before.
+fn seam(text: &str, at: usize, near: usize) -> usize {
+    let at = text.floor_char_boundary(at);
+    let near = &text.as_bytes()[at.saturating_sub(near)..at];
+    let back = |is_seam: fn(&u8) -> bool| near.iter().rev().position(is_seam);
+    let back = back(|byte| *byte == b'\n').or_else(|| back(u8::is_ascii_whitespace));
+    at - back.unwrap_or(0)
+}
+
 fn cut(documents: Vec<Document>, validation: f64, test: f64) -> Split {
     let mut parts = Split {
         train: vec![],
         validation: vec![],
         test: vec![],
-        is_cut: true,
+        whole: Whole::Nothing,
     };
-    for Document { name, text } in documents {
-        let at = |fraction: f64| text.floor_char_boundary((text.len() as f64 * fraction) as usize);
+    for Document { name, text, group } in documents {
+        // Near enough that the fractions stay what they are.
+        let near = (text.len() / 64).min(256);
+        let at = |fraction: f64| seam(&text, (text.len() as f64 * fraction) as usize, near);
         let (first, second) = (at(1.0 - validation - test), at(1.0 - test));
         for (part, piece) in [
             (&mut parts.train, &text[..first]),
@@ -118,6 +172,7 @@ fn cut(documents: Vec<Document>, validation: f64, test: f64) -> Split {
                 part.push(Document {
                     name: name.clone(),
                     text: piece.to_string(),
+                    group,
                 });
             }
         }
@@ -129,6 +184,7 @@ fn cut(documents: Vec<Document>, validation: f64, test: f64) -> Split {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::collections::BTreeSet;
 
     fn documents(sizes: &[usize]) -> Vec<Document> {
         let name = |i| format!("d{i}");
@@ -139,6 +195,7 @@ mod tests {
             .map(|(i, &n)| Document {
                 name: name(i),
                 text: text(i, n),
+                group: None,
             })
             .collect()
     }
@@ -156,7 +213,7 @@ mod tests {
         let all = documents(&(100..400).collect::<Vec<_>>());
         let total = bytes(&all) as f64;
         let parts = split(all.clone(), 0.05, 0.10);
-        assert!(!parts.is_cut);
+        assert_eq!(Whole::Documents, parts.whole);
         // No document is longer than half a percent of the whole.
         assert!((bytes(&parts.test) as f64 / total - 0.10).abs() < 0.005);
         assert!((bytes(&parts.validation) as f64 / total - 0.05).abs() < 0.005);
@@ -192,7 +249,7 @@ mod tests {
         ] {
             let all = documents(sizes);
             let parts = split(all.clone(), 0.1, 0.2);
-            assert!(parts.is_cut);
+            assert_eq!(Whole::Nothing, parts.whole);
             for document in &all {
                 let pieces = [&parts.train, &parts.validation, &parts.test].map(|part| {
                     part.iter()
@@ -210,6 +267,42 @@ mod tests {
         }
     }
 
+    #[test]
+    fn groups_stay_whole_where_they_can() {
+        let grouped = |n: u32| {
+            let mut all = documents(&[500; 120]);
+            (0..).zip(&mut all).for_each(|(i, d)| d.group = Some(i % n));
+            all
+        };
+        let parts = split(grouped(40), 0.05, 0.10);
+        assert_eq!(Whole::Groups, parts.whole);
+        let groups =
+            |part: &[Document]| -> BTreeSet<u32> { part.iter().filter_map(|d| d.group).collect() };
+        let sets = [&parts.train, &parts.validation, &parts.test].map(|part| groups(part));
+        assert_eq!([34, 2, 4], sets.each_ref().map(BTreeSet::len));
+        assert_eq!(
+            40,
+            sets.into_iter().flatten().collect::<BTreeSet<_>>().len()
+        );
+        assert_eq!((6, 12), (parts.validation.len(), parts.test.len()));
+        // Of three groups none is a tenth of the whole: documents are dealt.
+        assert_eq!(Whole::Documents, split(grouped(3), 0.05, 0.10).whole);
+    }
+
+    #[test]
+    fn texts_are_cut_between_lines_or_words() {
+        let at = |text, at| seam(text, at, 10);
+        assert_eq!("one two\n".len(), at("one two\nthree four", 15));
+        assert_eq!("one two ".len(), at("one two three four", 11));
+        assert_eq!("one two ".len(), at("one two three four", 8));
+        assert_eq!(7, at("onetwothreefour", 7));
+        assert_eq!(1, at("aéé", 2));
+        assert_eq!(0, at("", 0));
+        assert_eq!(14, at("one two\nthree four", 15 + 3));
+        assert_eq!(21, at("one threefourfivesix seven", 25));
+        assert_eq!(18, at("one threefourfivesix seven", 18));
+    }
+
     proptest! {
         /// Nothing is lost or doubled, and no document left for training would bring a part closer to its fraction.
         #[test]
@@ -225,7 +318,7 @@ mod tests {
                 total,
                 bytes(&parts.train) + bytes(&parts.validation) + bytes(&parts.test)
             );
-            if !parts.is_cut {
+            if parts.whole == Whole::Documents {
                 let mut all: Vec<_> = names(&parts.train);
                 all.extend(names(&parts.validation));
                 all.extend(names(&parts.test));

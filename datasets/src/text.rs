@@ -4,17 +4,20 @@ use crate::batch::Batch;
 use crate::config::DataConfig;
 use crate::corpus;
 use crate::error::DataError;
+use crate::overlap;
 use crate::part::Part;
 use crate::rng::Stream;
-use crate::split::split;
+use crate::split::{Whole, split};
 use crate::tokenizer::Tokenizer;
 use std::path::Path;
 
 /// Text of a config, tokenised and split into training, validation and test parts.
 ///
-/// The split is by whole documents where there are enough of them, and the same for every run on the same text. No
-/// document is in two parts, and of documents that are exact copies only the first is kept. A document is tokenised
-/// once and whole; windows are cut from its tokens.
+/// The split is by whole packages (of a corpus that has them) or else whole documents where there are enough of them, and
+/// the same for every run on the same text. No document is in two parts, of documents that are exact copies only the
+/// first is kept, and near copies of training are left out of validation and test (`data.max_overlap`); the description
+/// says how much of these parts still stands in training. A document is tokenised once and whole; windows are cut from
+/// its tokens.
 #[derive(Debug)]
 pub struct TextData {
     tokenizer: Tokenizer,
@@ -56,7 +59,8 @@ impl TextData {
     /// in the folder `cache`, which may be deleted at any time.
     pub fn open(config: &DataConfig, base: &Path, cache: &Path) -> Result<TextData, DataError> {
         let corpus = corpus::read(config, base)?;
-        let parts = split(corpus.documents, config.validation, config.test);
+        let mut parts = split(corpus.documents, config.validation, config.test);
+        let overlap = overlap::leave_out(&mut parts, config.max_overlap(), cache)?;
         let tokenizer = Tokenizer::open(config, base, cache, &parts.train)?;
         let train = Part::encode(&parts.train, &tokenizer, cache, false)?;
         let validation = Part::encode(&parts.validation, &tokenizer, cache, false)?;
@@ -67,13 +71,29 @@ impl TextData {
         }
         let total = (train.bytes + validation.bytes + test.bytes) as f64 / 100.0;
         let share = |part: &Part| format!("{:.1} %", part.bytes as f64 / total);
-        let how = if parts.is_cut {
-            "few documents, so each is cut into training, validation and test in this order"
-        } else {
-            "split by whole documents into training, validation and test"
+        let how = match parts.whole {
+            Whole::Groups => {
+                let mut tested: Vec<_> = parts.test.iter().filter_map(|d| d.group).collect();
+                tested.dedup();
+                let names: Vec<_> = tested
+                    .iter()
+                    .map(|&group| corpus.groups[group as usize].as_str())
+                    .collect();
+                format!(
+                    "split by whole packages into training, validation and test ({})",
+                    names.join(", ")
+                )
+            }
+            Whole::Documents => {
+                "split by whole documents into training, validation and test".to_string()
+            }
+            Whole::Nothing => {
+                "few documents, so each is cut into training, validation and test in this order"
+                    .to_string()
+            }
         };
         let description = format!(
-            "{}; {how}: {}, {}, {}{}",
+            "{}; {how}: {}, {}, {}; {overlap}{}",
             corpus.description,
             share(&train),
             share(&validation),
@@ -163,6 +183,25 @@ impl TextData {
             }
         }
         self.test.slots(test_len, test_segments).map(|_| ())
+    }
+
+    /// Whether a model with `vocab` embeddings can read this text. Its tokenizer may know more tokens, as long as none of
+    /// them occurs.
+    pub fn check_vocab(&self, vocab: usize) -> Result<(), DataError> {
+        if self.vocab() <= vocab {
+            return Ok(());
+        }
+        for (name, part) in [
+            ("training", &self.train),
+            ("validation", &self.validation),
+            ("test", &self.test),
+        ] {
+            for range in part.pieces() {
+                let place = format!("{name} part");
+                self.tokenizer.fits(&part.ids.slice(range), vocab, &place)?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether the validation part has a window of `len` fed tokens; the error says what is needed and what there is.

@@ -3,6 +3,7 @@
 use crate::config::{DataConfig, TokenizerConfig};
 use crate::corpus::Document;
 use crate::error::DataError;
+use crate::tokenizer_file::{Around, TokenizerFile};
 use crate::words::{ascii_words, pieces};
 use crate::{bpe, cache, parallel};
 use std::collections::HashMap;
@@ -41,9 +42,7 @@ enum Kind {
         ascii: bpe::AsciiEncoder,
         widths: Vec<u32>,
     },
-    File {
-        inner: Box<tokenizers::Tokenizer>,
-    },
+    File(Box<TokenizerFile>),
 }
 
 /// Tokens of a text, and how many bytes of it each stands for. The widths sum to the length of the text.
@@ -119,32 +118,11 @@ impl Tokenizer {
     }
 
     fn file(name: &str, path: &Path) -> Result<Tokenizer, DataError> {
-        let json = std::fs::read(path).map_err(|source| DataError::Read {
-            path: path.into(),
-            source,
-        })?;
-        let mut inner = parse(name, &json)?;
-        // A file may ask for cut or padded output; documents are taken whole.
-        inner
-            .with_truncation(None)
-            .map_err(|e| DataError::Tokenizer {
-                name: name.into(),
-                reason: e.to_string(),
-            })?;
-        inner.with_padding(None);
-        let highest = inner.get_vocab(true).into_values().max();
-        let vocab = highest.map_or(0, |id| id as usize + 1);
-        if vocab == 0 {
-            let reason = "expected at least one token, found an empty vocabulary".into();
-            return Err(DataError::Tokenizer {
-                name: name.into(),
-                reason,
-            });
-        }
+        let json = TokenizerFile::read(path)?;
+        let file = TokenizerFile::from_bytes(Path::new(name), &json)?;
+        let vocab = file.vocab();
         Ok(Tokenizer {
-            kind: Kind::File {
-                inner: Box::new(inner),
-            },
+            kind: Kind::File(Box::new(file)),
             vocab,
             separator: None,
             hash: hash_of("file", &json),
@@ -155,11 +133,9 @@ impl Tokenizer {
     /// The file's own end-of-text token, or else one more id.
     fn add_separator(&mut self) {
         let own = match &self.kind {
-            Kind::File { inner } => END_OF_TEXT.iter().find_map(|token| {
-                inner
-                    .token_to_id(token)
-                    .map(|id| (id, format!("{token:?}")))
-            }),
+            Kind::File(file) => END_OF_TEXT
+                .iter()
+                .find_map(|token| file.id(token).map(|id| (id, format!("{token:?}")))),
             _ => None,
         };
         let (id, name) = own.unwrap_or_else(|| {
@@ -202,18 +178,33 @@ impl Tokenizer {
             })
             .into_iter()
             .collect(),
-            Kind::File { inner } => parallel::map(documents, |document| {
-                let encoding = inner
-                    .encode(document.text.as_str(), false)
-                    .map_err(|e| failed(&document.name, e.to_string()))?;
-                let widths = widths_of(encoding.get_offsets(), document.text.len());
+            Kind::File(file) => parallel::map(documents, |document| {
+                let tokens = file.encode(&document.name, &document.text, Around::Nothing)?;
                 Ok(Encoded {
-                    ids: encoding.get_ids().to_vec(),
-                    widths,
+                    ids: tokens.ids,
+                    widths: tokens.bytes,
                 })
             })
             .into_iter()
             .collect(),
+        }
+    }
+
+    /// Whether a model with `vocab` embeddings can read these tokens of `place`.
+    pub(crate) fn fits(&self, ids: &[u32], vocab: usize, place: &str) -> Result<(), DataError> {
+        if let Kind::File(file) = &self.kind {
+            file.fits(ids, vocab, place)?;
+        }
+        // Only a separator or a tokenizer trained here is left, whose ids have no names of their own.
+        match ids.iter().find(|&&id| id as usize >= vocab) {
+            None => Ok(()),
+            Some(&id) => Err(DataError::BeyondVocabulary {
+                tokenizer: self.description.clone(),
+                token: self.decode(&[id]),
+                id,
+                vocab,
+                place: place.into(),
+            }),
         }
     }
 
@@ -226,7 +217,10 @@ impl Tokenizer {
                     let bytes: Vec<u8> = ids.iter().map(|&id| id.min(255) as u8).collect();
                     String::from_utf8_lossy(&bytes).into_owned()
                 }
-                Kind::Trained { inner, .. } | Kind::File { inner } => inner
+                Kind::Trained { inner, .. } => inner
+                    .decode(ids, false)
+                    .unwrap_or_else(|_| "\u{fffd}".into()),
+                Kind::File(file) => file
                     .decode(ids, false)
                     .unwrap_or_else(|_| "\u{fffd}".into()),
             })
@@ -284,26 +278,6 @@ fn hash_of(kind: &str, content: &[u8]) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-/// Bytes of each token from its place in the text: from where the token before it ended to its own end, so that
-/// skipped blanks count for the token after them, and of tokens that share a character the first has its bytes. What
-/// is left at the end belongs to the last token.
-fn widths_of(offsets: &[(usize, usize)], length: usize) -> Vec<u32> {
-    let mut done = 0;
-    let mut widths: Vec<u32> = offsets
-        .iter()
-        .map(|&(_, end)| {
-            let end = end.clamp(done, length);
-            let width = end - done;
-            done = end;
-            width as u32
-        })
-        .collect();
-    if let Some(last) = widths.last_mut() {
-        *last += (length - done) as u32;
-    }
-    widths
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -314,6 +288,7 @@ mod tests {
             .map(|t| Document {
                 name: "d".into(),
                 text: t.to_string(),
+                group: None,
             })
             .collect()
     }

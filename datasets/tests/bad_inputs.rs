@@ -17,7 +17,9 @@ fn folder(files: &[(&str, &[u8])]) -> TempDir {
 }
 
 fn open(toml: &str, base: &Path) -> Result<TextData, DataError> {
-    let config: DataConfig = toml::from_str(toml).unwrap();
+    let mut config: DataConfig = toml::from_str(toml).unwrap();
+    // One line makes most of these texts.
+    config.max_overlap = Some(1.0);
     TextData::open(&config, base, &base.join("cache"))
 }
 
@@ -142,7 +144,24 @@ fn bytes_that_are_no_text() {
 fn things_that_are_no_files() {
     let base = folder(&[]);
     std::os::unix::fs::symlink("/dev/zero", base.path().join("zero.txt")).unwrap();
-    refuses("files = \"zero.txt\"", base.path(), &["found none"]);
+    let pipe = base.path().join("pipe.txt");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    for name in ["zero.txt", "pipe.txt"] {
+        for key in ["files", "jsonl", "parquet"] {
+            let config = format!("{key} = \"{name}\"");
+            refuses(&config, base.path(), &[name, "expected a regular file"]);
+        }
+    }
+    std::fs::rename(&pipe, base.path().join("pipe.json")).unwrap();
+    std::fs::write(base.path().join("a.txt"), LINE).unwrap();
+    refuses(
+        "files = \"a.txt\"\ntokenizer = \"pipe.json\"",
+        base.path(),
+        &["pipe.json", "expected a regular file"],
+    );
+    // A pattern finds files only.
+    open("files = \"*.txt\"", base.path()).unwrap();
 }
 
 #[test]
@@ -211,7 +230,18 @@ fn lines_that_are_no_records() {
                 "found a number",
             ],
         ),
-        (b"{\"text\": null}", &["found null"]),
+        (
+            b"{\"text\": [null]}",
+            &[
+                "line 3: expected a string in column \"text\"",
+                "found a list",
+            ],
+        ),
+        (b"{\"text\": NaNa}", &["line 3: expected one JSON object"]),
+        (
+            b"{\"text\": \"a\", \"b\": Inf}",
+            &["line 3: expected one JSON object"],
+        ),
         (
             b"{\"body\": \"a\", \"id\": 3}",
             &[
@@ -255,6 +285,68 @@ fn lines_that_are_no_records() {
         );
     }
 }
+
+/// Null, and the NaN that Python writes for a text that is missing, are rows without text in either format; numbers that
+/// JSON does not have are no reason to refuse a line whose text is there.
+#[test]
+fn rows_without_text_are_left_out_and_counted_alike() {
+    let texts: Vec<String> = (0..40).map(|i| format!("Row {i}: {LINE}")).collect();
+    let mut rows: Vec<Option<&[u8]>> = texts.iter().map(|t| Some(t.as_bytes())).collect();
+    let mut lines: Vec<String> = texts
+        .iter()
+        .map(|t| {
+            format!(
+                "{}\n",
+                serde_json::json!({ "text": t, "a": "NaN \\\" NaN" })
+            )
+        })
+        .collect();
+    lines[7] = lines[7].replace(
+        "\"a\":",
+        "\"score\":-Infinity,\"list\":[NaN,Infinity],\"a\":",
+    );
+    for (at, line) in [
+        (3, "{\"text\": null}\n"),
+        (9, "{\"text\":NaN}\n"),
+        (20, "{\"text\": NaN, \"a\": \"\\\"NaN\"}\n"),
+    ] {
+        rows.insert(at, None);
+        lines.insert(at, line.into());
+    }
+    let base = folder(&[
+        ("a.jsonl", lines.concat().as_bytes()),
+        ("a.parquet", &parquet_file(&rows)),
+    ]);
+    let of = |toml| open(toml, base.path()).unwrap();
+    let (lines, rows) = (of("jsonl = \"a.jsonl\""), of("parquet = \"a.parquet\""));
+    assert_eq!(lines.hash(), rows.hash());
+    for text in [lines, rows] {
+        let words = "40 documents, 0.00 MB (left out: 3 records without text)";
+        assert!(text.description().contains(words), "{}", text.description());
+    }
+}
+
+/// Inputs under which the library behind `tokenizer.json` panics.
+#[test]
+fn tokenizers_that_panic_are_errors() {
+    let base = folder(&[("a.txt", LINE.repeat(40).as_bytes())]);
+    for json in TOKENIZERS {
+        std::fs::write(base.path().join("t.json"), json).unwrap();
+        let words = ["t.json", "expected a tokenizer.json"];
+        refuses(
+            "files = \"a.txt\"\ntokenizer = \"t.json\"",
+            base.path(),
+            &words,
+        );
+    }
+}
+
+const TOKENIZERS: [&str; 4] = [
+    "{\"decoder\":{",
+    "{\"normalizer\":{",
+    "{\"model\":{",
+    "{\"version\":\"1.0\",\"model\":{\"type\":\"BPE\",\"dropout\":0.5,\"vocab\":{\"a\":0},\"merges\":[]}}",
+];
 
 #[test]
 fn lines_and_archives_without_end() {
@@ -357,7 +449,7 @@ fn tables_that_do_not_fit() {
         text.description()
     );
     assert!(
-        text.description().contains("1 empty document)"),
+        text.description().contains("1 record without text)"),
         "{}",
         text.description()
     );

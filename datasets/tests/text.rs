@@ -234,6 +234,80 @@ fn copies_never_straddle_parts() {
     assert!(!batch.tokens.contains(&13), "no carriage return");
 }
 
+/// Text of letters that repeats nothing.
+fn noise(label: &'static str, index: u64, n: usize) -> String {
+    let mut stream = farspan_datasets::rng::Stream::at(0, label, index);
+    (0..n)
+        .map(|_| char::from(b'a' + stream.below(26) as u8))
+        .collect()
+}
+
+#[test]
+fn near_copies_of_training_are_left_out_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    for i in 0..40 {
+        std::fs::write(
+            folder.path().join(format!("{i:02}.txt")),
+            noise("document", i, 1000),
+        )
+        .unwrap();
+    }
+    let config = files(&["*.txt"]);
+    let text = open(&config, folder.path()).unwrap();
+    let is_clean = "; 0.0 % of validation and 0.0 % of test stand in training";
+    assert!(
+        text.description().contains(is_clean),
+        "{}",
+        text.description()
+    );
+    // Each test document gets a fifth of a training document, one of them a third.
+    let test: Vec<String> = (0..4)
+        .map(|i| text.decode(&text.test_segments(1000, 4).unwrap()[i].tokens))
+        .collect();
+    let trained = text.decode(&text.train_batch(0, 0, 1, 999).tokens);
+    for i in 0..40 {
+        let path = folder.path().join(format!("{i:02}.txt"));
+        let whole = std::fs::read_to_string(&path).unwrap();
+        if let Some(place) = test.iter().position(|t| *t == whole) {
+            let n = if place == 2 { 300 } else { 200 };
+            let mixed = format!("{}{}", &trained[..n], &whole[n..]);
+            std::fs::write(&path, mixed).unwrap();
+        }
+    }
+    let mixed = open(&config, folder.path()).unwrap();
+    assert_eq!(3, mixed.parts()[2].documents);
+    for words in [
+        "near copies of training left out: 1 from test",
+        "0.0 % of validation and 20.0 % of test stand in training, in matches of 48 bytes",
+    ] {
+        assert!(
+            mixed.description().contains(words),
+            "{}",
+            mixed.description()
+        );
+    }
+    let keep = |max_overlap| DataConfig {
+        max_overlap: Some(max_overlap),
+        ..config.clone()
+    };
+    let all = open(&keep(1.0), folder.path()).unwrap();
+    assert_eq!(4, all.parts()[2].documents);
+    assert!(
+        all.description().contains("and 22.5 % of test"),
+        "{}",
+        all.description()
+    );
+    let error = open(&keep(0.1), folder.path()).unwrap_err().to_string();
+    for words in [
+        "test part",
+        "at most 10 %",
+        "4 documents",
+        "data.max_overlap",
+    ] {
+        assert!(error.contains(words), "{error}");
+    }
+}
+
 #[test]
 fn one_file_is_cut_and_said_to_be() {
     let folder = letters(&[10_000]);
@@ -249,7 +323,8 @@ fn one_file_is_cut_and_said_to_be() {
     );
     assert_eq!(
         "1 file of text: 1 document, 0.01 MB; few documents, so each is cut into training, validation and test in \
-         this order: 85.0 %, 5.0 %, 10.0 %",
+         this order: 85.0 %, 5.0 %, 10.0 %; 100.0 % of validation and 100.0 % of test stand in training, in matches \
+         of 48 bytes or more",
         text.description()
     );
 }
@@ -419,6 +494,10 @@ fn the_cargo_corpus_is_there() {
         text.description()
     );
     text.check(512, 16_385, 32).unwrap();
+    // Measured outside (sets of all 48-byte strings, in Python).
+    for words in ["by whole packages", "5.0 % of test stand in training"] {
+        assert!(text.description().contains(words), "{}", text.description());
+    }
     assert!(
         started.elapsed().as_secs_f64() < 10.0,
         "{:?}",

@@ -4,23 +4,27 @@
 //! and the next process goes on from there to the same bytes.
 
 mod config;
+mod inspect;
 mod learn;
 mod measure;
 
 use crate::checkpoint::decoder::Pretrained;
+use crate::checkpoint::{Loaded, Owner};
 use crate::evaluate::Subject;
+use crate::model::Model;
 use crate::source::Source;
 use crate::train::Progress;
 use crate::{Error, Result, checkpoint, machine};
 use farspan_attention::Device;
 use farspan_pe::{Len, Registry};
-use farspan_reports::record::{Cost, RunPlan, SCHEMA_VERSION, Stage, State, Status};
+use farspan_reports::record::{Cost, PlannedCell, RunPlan, SCHEMA_VERSION, Stage, State, Status};
 use farspan_reports::store::{Held, RunDir};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 pub use config::{CellConfig, CheckpointConfig};
+pub use inspect::{Found, Inspected, inspect};
 
 /// Time that a cell of a killed runner is given to save its state and leave.
 const HANDOVER: Duration = Duration::from_secs(30);
@@ -41,12 +45,14 @@ pub enum Ended {
 /// Asked now and then whether to stop.
 pub type StopFlag<'a> = &'a dyn Fn() -> bool;
 
-/// Runs one cell of the run folder to its end, from wherever it got to before.
+/// Runs one cell of the run folder to its end, from wherever it got to before. A file in its folder that is not what was
+/// written is an error; [`inspect`] sets such files aside before.
 pub fn run(dir: &RunDir, id: &str, registry: &Registry, stop: StopFlag<'_>) -> Result<Ended> {
     let plan = dir.plan()?;
-    let config = config(&plan, dir, id)?;
+    let planned = planned(&plan, dir, id)?;
+    let config = config_of(planned)?;
     let _held = hold(dir, id)?;
-    if dir.has_result(id) {
+    if dir.result_of(planned)?.is_some() {
         return Ok(Ended::Done);
     }
     let mut cell = Running {
@@ -73,7 +79,7 @@ pub fn run(dir: &RunDir, id: &str, registry: &Registry, stop: StopFlag<'_>) -> R
 /// The model that a finished cell of a checkpoint was measured with.
 pub(crate) fn pretrained(dir: &RunDir, id: &str, registry: &Registry) -> Result<Pretrained> {
     let plan = dir.plan()?;
-    let config = config(&plan, dir, id)?;
+    let config = config_of(planned(&plan, dir, id)?)?;
     let Some(checkpoint) = &config.checkpoint else {
         return Err(Error::Data(format!(
             "cell {id} is not made from a checkpoint"
@@ -87,21 +93,47 @@ pub(crate) fn pretrained(dir: &RunDir, id: &str, registry: &Registry) -> Result<
     }
     let plans = scheme.layer_plans(&config.shape.geometry, Len(config.train.length))?;
     let path = dir.cell_dir(id).join("checkpoint.safetensors");
-    let (values, _): (_, Finished) = checkpoint::load(&path)?;
-    model.tune(&plans, config.lora.as_ref(), config.seed, Some(&values))
+    let owner = Owner {
+        cell: id.to_string(),
+        base: None,
+    };
+    let learned: Loaded<Finished> = checkpoint::load(&path, &owner)?;
+    let lora = config.lora.as_ref();
+    model.tune(&plans, lora, config.seed, Some(&learned.values))
 }
 
-/// The config of a planned cell.
-fn config(plan: &RunPlan, dir: &RunDir, id: &str) -> Result<CellConfig> {
+fn planned<'p>(plan: &'p RunPlan, dir: &RunDir, id: &str) -> Result<&'p PlannedCell> {
     let planned = plan.cells.iter().find(|cell| cell.id == id);
-    let planned = planned.ok_or_else(|| {
+    planned.ok_or_else(|| {
         Error::Data(format!(
             "{}: no cell {id} in its plan",
             dir.path().display()
         ))
-    })?;
-    serde_json::from_value(planned.config.clone())
-        .map_err(|e| Error::Data(format!("plan.json, cell {}: {e}", planned.label)))
+    })
+}
+
+/// The config of a planned cell, whose identity it must make.
+pub(crate) fn config_of(planned: &PlannedCell) -> Result<CellConfig> {
+    let wrong = |what: String| Error::Data(format!("plan.json, cell {}: {what}", planned.label));
+    let config: CellConfig =
+        serde_json::from_value(planned.config.clone()).map_err(|e| wrong(e.to_string()))?;
+    let id = config.id()?;
+    let same = (
+        &config.study,
+        &config.scheme.name,
+        config.stage,
+        config.seed,
+    );
+    let known = (&planned.study, &planned.scheme, planned.stage, planned.seed);
+    if id != planned.id || same != known || config.base != planned.base {
+        return Err(wrong(format!(
+            "expected the config of {}, found that of {id}, {}: the plan was changed; \
+             run the config on this folder again, which makes the plan anew",
+            planned.id,
+            config.label()
+        )));
+    }
+    Ok(config)
 }
 
 /// Takes the cell's lock. A runner that was killed leaves cells that are still saving their state: they get a while.
@@ -122,6 +154,12 @@ fn hold(dir: &RunDir, id: &str) -> Result<Held> {
 struct Finished {
     progress: Progress,
     implementation: String,
+}
+
+/// The weights to be measured, or how the cell ended without them.
+enum Weights {
+    There(Box<dyn Model>, Finished),
+    NotYet(Ended),
 }
 
 struct Running<'a> {
@@ -157,6 +195,8 @@ impl Running<'_> {
 
     fn go(&mut self) -> Result<Ended> {
         let (config, registry) = (self.config, self.registry);
+        let base = self.base()?;
+        let base = base.as_ref();
         let device = Device::open(&config.device)?;
         let mut scheme = registry
             .parse(&config.scheme.id, config.scheme.settings.clone())
@@ -165,19 +205,15 @@ impl Running<'_> {
         let mut recipe = scheme.recipe(&config.shape.geometry)?;
         let mut searched = None;
         if let Some(search) = recipe.search.take() {
-            let Some(found) = self.search(&search, scheme.as_ref(), &source, &device)? else {
+            let Some(found) = self.search(&search, scheme.as_ref(), base, &source, &device)? else {
                 return Ok(Ended::Interrupted);
             };
             (scheme, searched) = (found.scheme, Some(found.record));
         }
-        let Some((model, finished)) = self.weights(scheme.as_ref(), &recipe, &source, &device)?
-        else {
-            let state = self.dir.status(self.id)?.map(|s| s.state);
-            return Ok(if state == Some(State::Diverged) {
-                Ended::Diverged
-            } else {
-                Ended::Interrupted
-            });
+        let weights = self.weights(scheme.as_ref(), &recipe, base, &source, &device)?;
+        let (model, finished) = match weights {
+            Weights::There(model, finished) => (model, finished),
+            Weights::NotYet(ended) => return Ok(ended),
         };
         let plans = scheme.layer_plans(&config.shape.geometry, Len(config.train.length))?;
         let subject = Subject {
@@ -191,6 +227,7 @@ impl Running<'_> {
             return Ok(Ended::Interrupted);
         };
         record.search = searched;
+        record.train.base_weights = base.map(|base| base.weights.clone());
         let seconds = finished.progress.seconds;
         let tokens = config.train.steps * config.train.step_tokens() as u64;
         self.cost.train_seconds = seconds;
@@ -204,7 +241,10 @@ impl Running<'_> {
         self.cost.threads = machine::threads();
         self.dir.write_cost(self.id, &self.cost)?;
         self.dir.write_result(self.id, &record)?;
-        self.report(State::Done, finished.progress.step, None)?;
+        // The result decides that the cell is done; a status that cannot be written changes nothing.
+        if let Err(e) = self.report(State::Done, finished.progress.step, None) {
+            tracing::warn!("done, but its status could not be written: {e}");
+        }
         Ok(Ended::Done)
     }
 

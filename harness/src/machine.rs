@@ -71,6 +71,26 @@ pub fn peak_memory() -> u64 {
     kibibytes(&status, "VmHWM").unwrap_or(0)
 }
 
+/// Processes that the system has ended for want of memory since it started; 0 where it does not tell.
+pub fn kills_for_memory() -> u64 {
+    let text = std::fs::read_to_string("/proc/vmstat").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
+    line.and_then(|n| n.trim().parse().ok()).unwrap_or(0)
+}
+
+/// Bytes that a user may still write into the folder at `path`, where the system tells.
+#[cfg(unix)]
+pub fn free_space(path: &std::path::Path) -> Option<u64> {
+    let found = rustix::fs::statvfs(path).ok()?;
+    found.f_bavail.checked_mul(found.f_frsize)
+}
+
+/// Bytes that a user may still write into the folder at `path`, where the system tells.
+#[cfg(not(unix))]
+pub fn free_space(_: &std::path::Path) -> Option<u64> {
+    None
+}
+
 /// The folder for what can be made again: `$FARSPAN_CACHE`, or `farspan` in the user's cache folder.
 pub fn cache_dir() -> PathBuf {
     let set = |name: &str| {

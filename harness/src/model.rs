@@ -11,7 +11,7 @@ mod weights;
 pub use slopes::Slopes;
 pub(crate) use slopes::Sums;
 pub use standing::Ready;
-pub(crate) use standing::Standing;
+pub(crate) use standing::{Standing, feed};
 pub use weights::{Values, Weight, scheme_parameters};
 pub(crate) use weights::{draw, scheme_name, taken};
 
@@ -336,12 +336,17 @@ impl Model for Decoder {
             if implementation != "composed" {
                 implementation = ran;
             }
-            stream.feed_forward(&FeedForward {
+            let weights = FeedForward {
                 norm: &at("post_attention_layernorm"),
                 gate_up: &at("mlp.gate_up_proj"),
                 down: &at("mlp.down_proj"),
                 eps: NORM_EPS,
-            })?;
+            };
+            if ready.feeds(layer) {
+                feed(&mut carried, &stream.feed_forward_apart(&weights)?)?;
+            } else {
+                stream.feed_forward(&weights)?;
+            }
         }
         let x = ops::rms_norm(
             &stream.rows()?,

@@ -3,12 +3,20 @@
 use crate::{Error, Result};
 use farspan_reports::page::{PageError, write_report};
 use farspan_reports::store::RunDir;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Writes the page, figures and tables of a run folder into its `report/`; the path of the page.
 pub fn write(dir: &RunDir) -> Result<PathBuf> {
-    let written = write_report(&[dir.path()], &dir.path().join("report"));
-    Ok(written.map_err(from_page)?.page)
+    write_to(&[dir.path()], &dir.path().join("report")).map_err(from_page)
+}
+
+/// Writes the report of run folders into the folder `out`; the path of the page.
+pub fn write_to(runs: &[&Path], out: &Path) -> std::result::Result<PathBuf, PageError> {
+    let written = write_report(runs, out)?;
+    for note in &written.notes {
+        tracing::warn!("{note}");
+    }
+    Ok(written.page)
 }
 
 /// Refusals of the system keep their exit code; anything else about a page is ours.

@@ -3,6 +3,7 @@
 //! Every trial is written down as it ends, so that a search that was stopped goes on where it was. What is tried next
 //! depends on the trials before and on the seed alone.
 
+use crate::checkpoint::Owner;
 use crate::model::Model;
 use crate::source::Source;
 use crate::{Error, Result};
@@ -10,6 +11,7 @@ use farspan_datasets::{Batch, rng::Stream};
 use farspan_pe::search::{self, Genes, Search, Trial};
 use farspan_pe::{AnyScheme, Len, Registry};
 use farspan_reports::record::{RivalRecord, SearchRecord};
+use farspan_reports::store::{line_is_whole, plain, seal_line};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fs::OpenOptions;
@@ -27,6 +29,8 @@ pub(crate) struct Searching<'a> {
     pub(crate) seed: u64,
     /// One trial to a line.
     pub(crate) log: &'a Path,
+    /// Whose trials they are.
+    pub(crate) owner: &'a Owner,
 }
 
 /// The scheme with what was found, and how it was found.
@@ -55,6 +59,7 @@ impl Searching<'_> {
             .source
             .validation(1, search.length, search.evolution.windows);
         let mut trials = self.resume()?;
+        plain(self.log)?;
         let mut log = OpenOptions::new()
             .append(true)
             .create(true)
@@ -72,7 +77,8 @@ impl Searching<'_> {
                 first_tokens: genes.first_tokens,
                 loss: loss.is_finite().then_some(loss),
             };
-            let mut line = serde_json::to_string(&line).map_err(|e| Error::Bug(e.to_string()))?;
+            let line = serde_json::to_string(&line).map_err(|e| Error::Bug(e.to_string()))?;
+            let mut line = seal_line(&context(self.owner, trials.len()), &line);
             line.push('\n');
             log.write_all(line.as_bytes())
                 .map_err(|e| Error::io(format!("writing {}", self.log.display()), e))?;
@@ -106,33 +112,17 @@ impl Searching<'_> {
 
     /// The trials of an earlier process. A line that was cut off while being written is dropped from the file too.
     fn resume(&self) -> Result<Vec<Trial>> {
-        let fail = |e| Error::io(format!("reading {}", self.log.display()), e);
-        if !self.log.exists() {
+        let Some(found) = read(self.log, self.owner)? else {
             return Ok(Vec::new());
-        }
-        let text = std::fs::read_to_string(self.log).map_err(fail)?;
-        let whole = text.rfind('\n').map_or(0, |end| end + 1);
-        if whole < text.len() {
-            let file = OpenOptions::new()
+        };
+        if found.torn {
+            let cut = OpenOptions::new()
                 .write(true)
                 .open(self.log)
-                .map_err(fail)?;
-            file.set_len(whole as u64).map_err(fail)?;
+                .and_then(|file| file.set_len(found.whole));
+            cut.map_err(|e| Error::io(format!("cutting {}", self.log.display()), e))?;
         }
-        let trial = |(number, line): (usize, &str)| {
-            let line: Line = serde_json::from_str(line).map_err(|e| {
-                let path = self.log.display();
-                Error::Data(format!("{path}, line {}: {e}", number + 1))
-            })?;
-            Ok(Trial {
-                genes: Genes {
-                    divisors: line.divisors,
-                    first_tokens: line.first_tokens,
-                },
-                loss: line.loss.unwrap_or(f64::NAN),
-            })
-        };
-        text[..whole].lines().enumerate().map(trial).collect()
+        Ok(found.trials)
     }
 
     /// The scheme with these genes, and without its search.
@@ -167,4 +157,61 @@ impl Searching<'_> {
         }
         Ok(sum / weight)
     }
+}
+
+/// What is written down of a search.
+pub(crate) struct Log {
+    trials: Vec<Trial>,
+    /// Bytes of whole lines, and whether more follow.
+    whole: u64,
+    torn: bool,
+}
+
+/// What a line's hash is of, besides the line.
+fn context(owner: &Owner, number: usize) -> String {
+    let base = owner.base.as_deref().unwrap_or_default();
+    format!("{} {base} {number}", owner.cell)
+}
+
+/// Reads the trials of `owner`, if there are any. Lines that are not what was written, or are another search's, are
+/// [`Error::Data`].
+pub(crate) fn read(path: &Path, owner: &Owner) -> Result<Option<Log>> {
+    let io = |e| Error::io(format!("reading {}", path.display()), e);
+    let bad = |what: String| Error::Data(format!("{}{what}", path.display()));
+    match std::fs::metadata(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(io(e)),
+        Ok(meta) if !meta.is_file() => return Err(bad(": expected a file".into())),
+        Ok(_) => {}
+    }
+    // A torn line may end inside a character.
+    let bytes = std::fs::read(path).map_err(io)?;
+    let whole = bytes
+        .iter()
+        .rposition(|&b| b == b'\n')
+        .map_or(0, |end| end + 1);
+    let trial = |(number, line): (usize, &[u8])| {
+        let at = |what: String| bad(format!(", line {}: {what}", number + 1));
+        let text = String::from_utf8_lossy(line);
+        if !line_is_whole(&context(owner, number), &text) {
+            return Err(at(
+                "it is not what was written there, or is of another search".into(),
+            ));
+        }
+        let line: Line = serde_json::from_str(&text).map_err(|e| at(e.to_string()))?;
+        Ok(Trial {
+            genes: Genes {
+                divisors: line.divisors,
+                first_tokens: line.first_tokens,
+            },
+            loss: line.loss.unwrap_or(f64::NAN),
+        })
+    };
+    let lines = bytes[..whole].split_inclusive(|&b| b == b'\n');
+    let lines = lines.map(|line| &line[..line.len() - 1]);
+    Ok(Some(Log {
+        trials: lines.enumerate().map(trial).collect::<Result<_>>()?,
+        whole: whole as u64,
+        torn: whole < bytes.len(),
+    }))
 }

@@ -135,7 +135,7 @@ impl<'a> CellBatches<'a> {
         CellBatches {
             source,
             seed: config.seed,
-            first: config.base_steps,
+            first: config.base_batches,
             tokens: rows * len,
             sampler: recipe.positions.or(config.train.positions),
             validation,

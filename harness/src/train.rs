@@ -3,6 +3,7 @@
 //! Everything a step depends on is the step's number and the state in [`Trainer`], so a run that was killed at any
 //! moment goes on from its last checkpoint and arrives at the same weights, bit for bit.
 
+use crate::checkpoint::MOMENTS;
 use crate::config::types::TrainConfig;
 use crate::model::{Model, Ready, Slopes, Sums, Values};
 use crate::{Error, Result};
@@ -97,15 +98,15 @@ impl<'a> Trainer<'a> {
         let mut progress = Progress::default();
         if let Some((saved, values)) = state {
             let moments = |prefix: &str, name: &str| {
-                let key = format!("{prefix}.{name}");
+                let key = format!("{MOMENTS}{prefix}.{name}");
                 let found = values.get(&key).map(|(_, data)| data.clone());
                 found.ok_or_else(|| Error::Data(format!("training state lacks {key}")))
             };
             let names: Vec<String> = optimizer.names().map(String::from).collect();
             for name in &names {
                 let state = Moments {
-                    m: moments("adam.m", name)?,
-                    v: moments("adam.v", name)?,
+                    m: moments("m", name)?,
+                    v: moments("v", name)?,
                 };
                 optimizer.set_moments(name, state)?;
             }
@@ -128,8 +129,8 @@ impl<'a> Trainer<'a> {
         for name in self.optimizer.names() {
             let moments = self.optimizer.moments(name)?;
             let shape = vec![moments.m.len()];
-            values.insert(format!("adam.m.{name}"), (shape.clone(), moments.m));
-            values.insert(format!("adam.v.{name}"), (shape, moments.v));
+            values.insert(format!("{MOMENTS}m.{name}"), (shape.clone(), moments.m));
+            values.insert(format!("{MOMENTS}v.{name}"), (shape, moments.v));
         }
         Ok(values)
     }

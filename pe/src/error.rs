@@ -5,7 +5,7 @@
 #[non_exhaustive]
 pub enum PlanError {
     /// No scheme has this id.
-    #[error("no scheme is called {asked:?}{hint}; schemes: {known}")]
+    #[error("no scheme is called {:?}{hint}; schemes: {known}", short(.asked))]
     UnknownScheme {
         /// The id asked for.
         asked: String,
@@ -15,7 +15,7 @@ pub enum PlanError {
         known: String,
     },
     /// A setting that the scheme does not have.
-    #[error("{scheme} has no setting `{key}`{hint}; settings: {known}")]
+    #[error("{scheme} has no setting `{}`{hint}; settings: {known}", short(.key))]
     UnknownSetting {
         /// Id of the scheme.
         scheme: &'static str,
@@ -27,7 +27,7 @@ pub enum PlanError {
         known: String,
     },
     /// A setting out of its bounds, of the wrong type, or at odds with another one.
-    #[error("setting `{key}` = {value}: must be {rule}{hint}")]
+    #[error("setting `{}` = {}: must be {rule}{hint}", short(.key), short(.value))]
     Setting {
         /// Key path within the scheme's settings.
         key: String,
@@ -61,6 +61,14 @@ pub enum PlanError {
     /// The plan contradicts itself or the model.
     #[error(transparent)]
     Plan(#[from] farspan_attention::Error),
+}
+
+/// The first 200 characters: a message need not repeat a whole file.
+fn short(text: &str) -> String {
+    match text.char_indices().nth(200) {
+        Some((end, _)) => format!("{}… ({} characters)", &text[..end], text.chars().count()),
+        None => text.into(),
+    }
 }
 
 /// Fails unless `holds`: setting `key` has `value`, and `rule` says what it must be (`"at least 1"`).
@@ -100,6 +108,10 @@ pub fn check_model(
 
 /// `; did you mean …?` if one of `known` is close to `asked`.
 pub(crate) fn hint<'a>(asked: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    // No name is as long, and comparing takes the product of the lengths.
+    if asked.len() > 100 {
+        return String::new();
+    }
     let near = |name: &&str| strsim::damerau_levenshtein(asked, name);
     let allowed = 1 + asked.chars().count() / 4;
     let best = known.into_iter().min_by_key(near).filter(|name| {

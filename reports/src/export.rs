@@ -86,7 +86,7 @@ pub fn files(run: &LoadedRun, format: Format) -> Result<Vec<(PathBuf, Vec<u8>)>,
             .into_bytes()
     };
     Ok(match format {
-        Format::Csv => one("results.csv", rows::csv(run)?),
+        Format::Csv => one("results.csv", rows::csv(run)),
         Format::Jsonl => one("results.jsonl", rows::jsonl(run)),
         Format::Parquet => one("results.parquet", parquet::write(run)?),
         Format::Latex => one("tables.tex", text(&Table::latex)),

@@ -241,6 +241,7 @@ pub fn run(options: &Options) -> LoadedRun {
         version: "0.1.0".into(),
         machine: "an imagined machine with 2 cores".into(),
         passkey_threshold: 0.8,
+        margin: RunPlan::default_margin(),
         confidence: 0.95,
         reference: options.only.is_none().then(|| "rope".to_string()),
         cells: cells
@@ -312,6 +313,8 @@ fn cell(study: &str, trained: usize, sketch: &Sketch, seed: u64, options: &Optio
         parameters: 614_528,
         train_tokens: 1_638_400,
         flops: 6.0e12,
+        memory_bytes: 3.0e8,
+        disk_bytes: 2_458_112,
         config: json!({"study": study, "seed": seed}),
     };
     let status = |state, reason: Option<&str>| Status {

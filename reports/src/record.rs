@@ -11,8 +11,14 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Version of every file in a run folder. Readers refuse a newer one by name.
-pub const SCHEMA_VERSION: u32 = 1;
+/// Version of every file in a run folder. Readers refuse a newer one by name. A part of every cell's identity: a run is
+/// gone on with under the version that it was begun under.
+///
+/// 2: every file that a number is read from carries its hash. Runs of version 1 can be read, as they are.
+pub const SCHEMA_VERSION: u32 = 2;
+
+/// The first version whose files carry their hash.
+pub const FIRST_SEALED: u32 = 2;
 
 /// What was done to reach the evaluated weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -93,6 +99,9 @@ pub struct TrainRecord {
     pub steps: u64,
     /// Steps of the base before that (0 if trained from scratch).
     pub base_steps: u64,
+    /// blake3 of the base's weights that this began with; absent without a base that was trained in the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_weights: Option<String>,
     /// Peak learning rate.
     pub lr: f64,
     /// Training tokens of the last stage.
@@ -294,7 +303,10 @@ pub struct Cost {
     pub jobs: usize,
 }
 
-/// Where a cell stands.
+/// Where a cell stands. That it is done is decided by its result alone ([`LoadedCell::state`]); its status file tells of
+/// what is not done.
+///
+/// [`LoadedCell::state`]: crate::store::LoadedCell::state
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
@@ -350,12 +362,23 @@ pub struct RunPlan {
     pub machine: String,
     /// Passkey accuracy at or above which a length counts as served.
     pub passkey_threshold: f64,
+    /// Rise of the loss over the trained length, in nats per token, below which a length counts as served.
+    #[serde(default = "RunPlan::default_margin")]
+    pub margin: f64,
     /// Confidence of every interval (0.95).
     pub confidence: f64,
     /// The scheme every other is compared with (config name), if it was declared.
     pub reference: Option<String>,
     /// The cells, in the order of the page.
     pub cells: Vec<PlannedCell>,
+}
+
+impl RunPlan {
+    /// The margin of a run that does not name one: a twentieth of a nat is five percent of perplexity.
+    #[must_use]
+    pub fn default_margin() -> f64 {
+        0.05
+    }
 }
 
 /// One cell of the plan.
@@ -381,6 +404,12 @@ pub struct PlannedCell {
     pub train_tokens: u64,
     /// Forecast floating-point operations, training and evaluation.
     pub flops: f64,
+    /// Forecast peak memory in bytes, of training and evaluation.
+    #[serde(default)]
+    pub memory_bytes: f64,
+    /// Bytes of the weights that it keeps.
+    #[serde(default)]
+    pub disk_bytes: u64,
     /// The cell's resolved config, for the page and for `export`.
     pub config: Value,
 }

@@ -278,7 +278,7 @@ impl Contrast {
         }
     }
 
-    /// Distance from the value to the end of a one-sided interval that is missed with probability `tail`.
+    /// Distance from the value to an end of its interval that is missed with probability `tail`.
     fn margin(parts: Parts, tail: f64) -> Option<f64> {
         let part = |p: Option<(f64, f64)>| p.map_or(0.0, |(v, df)| t_upper(tail, df).powi(2) * v);
         if parts.seeds.is_none() && parts.units.is_none() {
@@ -306,20 +306,6 @@ impl Contrast {
         }
         let squared = parts.seeds.map_or(0.0, |p| p.0) + parts.units.map_or(0.0, |p| p.0);
         squared.is_finite().then(|| squared.sqrt())
-    }
-
-    /// Whether the value is significantly above `bound`, one-sided. `None` if nothing can be said.
-    #[must_use]
-    pub fn exceeds(&self, bound: f64, confidence: f64) -> Option<bool> {
-        let margin = self.one_sided_margin(confidence)?;
-        Some(self.value() - margin > bound)
-    }
-
-    /// Distance from the value to the lower end of its one-sided interval.
-    #[must_use]
-    pub fn one_sided_margin(&self, confidence: f64) -> Option<f64> {
-        let margin = Contrast::margin(self.parts(), 1.0 - confidence);
-        margin.filter(|_| self.value().is_finite())
     }
 
     /// Two-sided p value of "the true value is 0": the smallest error rate at which the interval leaves 0 out.

@@ -2,30 +2,39 @@
 //!
 //! ```text
 //! plan.json  config.toml  resolved.toml  lock
-//! cells/<id>/  cell.json  status.json  events.jsonl  result.json  cost.json  samples.jsonl.zst
+//! cells/<id>/  status.json  events.jsonl  result.json  cost.json  samples.jsonl.zst
 //!              checkpoint.safetensors  log.txt  lock
 //! report/…
 //! ```
 //!
 //! `plan.json` is written last when a folder is made, so a folder with one is whole. Whoever writes holds the folder's
 //! lock ([`RunDir::hold`], [`RunDir::hold_cell`]); readers need none.
+//!
+//! Every file that a number is read from carries its hash, which its reader checks. A file that is not what was written
+//! is an error that names it; who goes on with the run sets it aside ([`RunDir::set_aside`]) and makes the cell again.
+//! Whether a cell is done is decided by `result.json` alone: `status.json` speaks of what is not done.
 
+mod check;
 mod disk;
 mod load;
 mod lock;
 mod read;
+mod seal;
 #[cfg(test)]
 mod tests;
 
 pub use crate::error::StoreError;
 #[doc(hidden)]
 pub use disk::FaultyDisk;
-pub use disk::{Disk, RealDisk, write_atomic};
+pub use disk::{Disk, RealDisk, plain, sweep_ended, write_atomic};
 pub use load::{LoadedCell, LoadedRun, load};
 pub use lock::Held;
 pub use read::Events;
+pub use seal::{line_is_whole, seal_line};
 
-use crate::record::{CellRecord, Cost, RunPlan, SCHEMA_VERSION, State, Status};
+use crate::record::{
+    CellRecord, Cost, FIRST_SEALED, PlannedCell, RunPlan, SCHEMA_VERSION, State, Status,
+};
 use serde::Serialize;
 use serde_json::Value;
 use std::fs::{File, OpenOptions};
@@ -33,8 +42,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Longest file name made from a cell's identity.
-const MAX_ID: usize = 80;
+/// What the name of a file that was set aside contains.
+const SET_ASIDE: &str = ".set-aside-";
 
 /// A run folder.
 #[derive(Clone, Debug)]
@@ -80,21 +89,32 @@ impl RunDir {
             path: path.to_path_buf(),
             disk,
         };
-        check_ids(&dir.path.join("plan.json"), plan)?;
-        dir.make_dir(&dir.path.join("cells"))?;
+        let cells = dir.path.join("cells");
+        let made = dir.disk.create_dir_all(&cells);
+        made.map_err(failed("making the folder", &cells))?;
         let _held = dir.hold()?;
         for cell in &plan.cells {
-            dir.make_dir(&dir.cell_dir(&cell.id))?;
-            let mut value = to_value(cell)?;
-            if let Some(object) = value.as_object_mut() {
-                object.insert("schema_version".into(), SCHEMA_VERSION.into());
-            }
-            dir.write_json(&dir.cell_dir(&cell.id).join("cell.json"), &value)?;
+            dir.make_cell(&cell.id)?;
         }
-        dir.write(&dir.path.join("config.toml"), config.as_bytes())?;
-        dir.write(&dir.path.join("resolved.toml"), resolved.as_bytes())?;
-        dir.write_json(&dir.path.join("plan.json"), plan)?;
+        dir.write_plan(plan, config, resolved)?;
         Ok(dir)
+    }
+
+    /// Replaces the plan and the configs beside it, for what only the page uses.
+    ///
+    /// # Errors
+    /// A plan that cannot be, or the system's refusal.
+    pub fn write_plan(
+        &self,
+        plan: &RunPlan,
+        config: &str,
+        resolved: &str,
+    ) -> Result<(), StoreError> {
+        let path = self.path.join("plan.json");
+        check::plan(plan).map_err(malformed(&path))?;
+        self.write(&self.path.join("config.toml"), config.as_bytes())?;
+        self.write(&self.path.join("resolved.toml"), resolved.as_bytes())?;
+        self.write_json(&path, plan)
     }
 
     /// Opens a run folder.
@@ -147,21 +167,19 @@ impl RunDir {
     /// # Errors
     /// [`StoreError::Held`] with the holder's host, process and time.
     pub fn hold_cell(&self, id: &str) -> Result<Held, StoreError> {
-        let dir = self.cell_dir(id);
-        self.make_dir(&dir)?;
-        Held::take(&dir)
+        Held::take(&self.make_cell(id)?)
     }
 
     /// The frozen plan.
     ///
     /// # Errors
-    /// A missing, newer or malformed `plan.json`, or a cell identity that is no plain file name.
+    /// A missing, newer, changed or malformed `plan.json`, or a cell identity that is no plain file name.
     pub fn plan(&self) -> Result<RunPlan, StoreError> {
         let path = self.path.join("plan.json");
         let plan: RunPlan = read::versioned(&path)?.ok_or_else(|| StoreError::NotARun {
             path: self.path.clone(),
         })?;
-        check_ids(&path, &plan)?;
+        check::plan(&plan).map_err(malformed(&path))?;
         Ok(plan)
     }
 
@@ -200,9 +218,10 @@ impl RunDir {
     /// Sets a cell's state from outside its process, keeping the steps it reported.
     ///
     /// # Errors
-    /// An unreadable previous status, or the system's refusal.
+    /// The system's refusal.
     pub fn mark(&self, id: &str, state: State, reason: &str) -> Result<(), StoreError> {
-        let before = self.status(id)?;
+        // One that cannot be read has no steps to keep.
+        let before = self.status(id).ok().flatten();
         let (step, steps) = before.map_or((0, 0), |s| (s.step, s.steps));
         let status = Status {
             schema_version: SCHEMA_VERSION,
@@ -216,27 +235,35 @@ impl RunDir {
         self.write_status(id, &status)
     }
 
-    /// Whether a cell has a result. It is complete if it is there, since it is replaced atomically.
-    #[must_use]
-    pub fn has_result(&self, id: &str) -> bool {
-        self.cell_dir(id).join("result.json").is_file()
-    }
-
-    /// What a cell measured; `None` if it has no result. Its invariants have been checked.
+    /// What a cell measured; `None` if it has no result. Its hash and its invariants have been checked.
     ///
     /// # Errors
-    /// A newer, malformed or foreign `result.json`.
+    /// A newer, changed, malformed or foreign `result.json`.
     pub fn result(&self, id: &str) -> Result<Option<CellRecord>, StoreError> {
         let path = self.cell_dir(id).join("result.json");
         let Some(record) = read::versioned::<CellRecord>(&path)? else {
             return Ok(None);
         };
-        load::check(&record, id).map_err(|what| StoreError::Malformed {
-            path,
-            line: None,
-            what,
-        })?;
+        check::record(&record, id).map_err(malformed(&path))?;
         Ok(Some(record))
+    }
+
+    /// As [`result`](RunDir::result), of a cell whose study, scheme, stage and seed are known.
+    ///
+    /// # Errors
+    /// As [`result`](RunDir::result), or a result of another cell.
+    pub fn result_of(&self, cell: &PlannedCell) -> Result<Option<CellRecord>, StoreError> {
+        let result = self.result(&cell.id)?;
+        match result.as_ref().and_then(|r| load::foreign(r, cell)) {
+            None => Ok(result),
+            Some(why) => Err(malformed(&self.cell_dir(&cell.id).join("result.json"))(why)),
+        }
+    }
+
+    /// One cell with what its folder holds.
+    #[must_use]
+    pub fn cell(&self, cell: &PlannedCell) -> LoadedCell {
+        load::load_cell(self, cell).0
     }
 
     /// Writes a cell's result.
@@ -245,20 +272,22 @@ impl RunDir {
     /// A record that breaks an invariant of the schema, or the system's refusal.
     pub fn write_result(&self, id: &str, record: &CellRecord) -> Result<(), StoreError> {
         let path = self.cell_dir(id).join("result.json");
-        load::check(record, id).map_err(|what| StoreError::Malformed {
-            path,
-            line: None,
-            what,
-        })?;
+        check::record(record, id).map_err(malformed(&path))?;
         self.write_cell_json(id, "result.json", record)
     }
 
     /// What a cell cost, if that was written.
     ///
     /// # Errors
-    /// A malformed `cost.json`.
+    /// A changed or malformed `cost.json`.
     pub fn cost(&self, id: &str) -> Result<Option<Cost>, StoreError> {
-        read::json(&self.cell_dir(id).join("cost.json"))
+        let path = self.cell_dir(id).join("cost.json");
+        // Version 1 wrote it without a version.
+        let Some(cost) = read::table(&path, Some(1))? else {
+            return Ok(None);
+        };
+        check::cost(&cost).map_err(malformed(&path))?;
+        Ok(Some(cost))
     }
 
     /// Writes what a cell cost.
@@ -266,7 +295,11 @@ impl RunDir {
     /// # Errors
     /// The system's refusal.
     pub fn write_cost(&self, id: &str, cost: &Cost) -> Result<(), StoreError> {
-        self.write_cell_json(id, "cost.json", cost)
+        let mut value = to_value(cost)?;
+        if let Some(table) = value.as_object_mut() {
+            table.insert("schema_version".into(), SCHEMA_VERSION.into());
+        }
+        self.write_cell_json(id, "cost.json", &value)
     }
 
     /// Adds one event to a cell's `events.jsonl`, with one write.
@@ -274,14 +307,9 @@ impl RunDir {
     /// # Errors
     /// The system's refusal; a torn line is dropped by readers and by the next event.
     pub fn append_event(&self, id: &str, event: &Value) -> Result<(), StoreError> {
-        let dir = self.cell_dir(id);
-        self.make_dir(&dir)?;
+        let path = self.make_cell(id)?.join("events.jsonl");
         // serde_json escapes line breaks inside strings, so a value is one line.
-        disk::append_line(
-            self.disk.as_ref(),
-            &dir.join("events.jsonl"),
-            &event.to_string(),
-        )
+        disk::append_line(self.disk.as_ref(), &path, &event.to_string())
     }
 
     /// A cell's events; a torn last line is set apart.
@@ -295,7 +323,7 @@ impl RunDir {
         read::lines(&path, &String::from_utf8_lossy(&bytes))
     }
 
-    /// Writes a cell's samples, one JSON line each, compressed.
+    /// Writes a cell's samples, one JSON line each, compressed; the last line has their hash and the cell.
     ///
     /// # Errors
     /// The system's refusal.
@@ -304,45 +332,87 @@ impl RunDir {
         id: &str,
         samples: impl IntoIterator<Item = T>,
     ) -> Result<(), StoreError> {
-        let dir = self.cell_dir(id);
-        let path = dir.join("samples.jsonl.zst");
-        let failed = |source| StoreError::Io {
-            action: "compressing",
-            path: path.clone(),
-            source,
-        };
-        self.make_dir(&dir)?;
-        let mut encoder = zstd::Encoder::new(Vec::new(), 3).map_err(failed)?;
+        let path = self.make_cell(id)?.join("samples.jsonl.zst");
+        let compressing = || failed("compressing", &path);
+        let mut encoder = zstd::Encoder::new(Vec::new(), 3).map_err(compressing())?;
+        let mut hasher = blake3::Hasher::new();
         for sample in samples {
             let mut line = to_value(&sample)?.to_string();
             line.push('\n');
-            encoder.write_all(line.as_bytes()).map_err(failed)?;
+            hasher.update(line.as_bytes());
+            encoder.write_all(line.as_bytes()).map_err(compressing())?;
         }
-        let bytes = encoder.finish().map_err(failed)?;
+        let last = seal_line(hasher.finalize().to_hex().as_str(), &of_cell(id));
+        writeln!(encoder, "{last}").map_err(compressing())?;
+        let bytes = encoder.finish().map_err(compressing())?;
         self.write(&path, &bytes)
     }
 
     /// A cell's samples; none if they were not written.
     ///
     /// # Errors
-    /// A file that is not zstd or a line that is not JSON, with its number.
+    /// A file that is not zstd, is not what was written, or is of another cell; a line that is not JSON, with its number.
     pub fn samples(&self, id: &str) -> Result<Vec<Value>, StoreError> {
+        let sealed = self.plan()?.schema_version >= FIRST_SEALED;
+        Ok(self.read_samples(id, sealed)?.unwrap_or_default())
+    }
+
+    /// Whether a cell's samples are what was written; `None` if there are none.
+    ///
+    /// # Errors
+    /// As [`samples`](RunDir::samples).
+    pub fn check_samples(&self, id: &str) -> Result<Option<()>, StoreError> {
+        Ok(self.read_samples(id, true)?.map(|_| ()))
+    }
+
+    fn read_samples(&self, id: &str, sealed: bool) -> Result<Option<Vec<Value>>, StoreError> {
         let path = self.cell_dir(id).join("samples.jsonl.zst");
         let Some(bytes) = read::bytes(&path)? else {
-            return Ok(Vec::new());
+            return Ok(None);
         };
-        let malformed = |what| StoreError::Malformed {
-            path: path.clone(),
-            line: None,
-            what,
-        };
-        let text = zstd::decode_all(bytes.as_slice()).map_err(|e| malformed(e.to_string()))?;
-        let text = String::from_utf8(text).map_err(|e| malformed(e.to_string()))?;
+        let bad = |what: String| malformed(&path)(what);
+        let text = zstd::decode_all(bytes.as_slice()).map_err(|e| bad(e.to_string()))?;
+        let mut text = String::from_utf8(text).map_err(|e| bad(e.to_string()))?;
+        if sealed {
+            let before_last = text
+                .trim_end_matches('\n')
+                .rfind('\n')
+                .map_or(0, |end| end + 1);
+            let last = text.split_off(before_last);
+            let hash = blake3::hash(text.as_bytes()).to_hex();
+            if !line_is_whole(hash.as_str(), last.trim_end_matches('\n')) {
+                return Err(bad(read::CHANGED.into()));
+            }
+            if last.trim_end_matches('\n') != seal_line(hash.as_str(), &of_cell(id)) {
+                return Err(bad(format!(
+                    "expected the samples of cell {id}, found those of another"
+                )));
+            }
+        }
         let events = read::lines(&path, &text)?;
         match events.torn {
-            Some(_) => Err(malformed("its last line is cut off".into())),
-            None => Ok(events.lines),
+            Some(_) => Err(bad("its last line is cut off".into())),
+            None => Ok(Some(events.lines)),
         }
+    }
+
+    /// Gives a file that is not what was written another name beside it, and tells that name.
+    ///
+    /// # Errors
+    /// The system's refusal.
+    pub fn set_aside(&self, path: &Path) -> Result<PathBuf, StoreError> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let mut n = 1;
+        let to = loop {
+            let to = path.with_file_name(format!("{name}{SET_ASIDE}{n}"));
+            if to.symlink_metadata().is_err() {
+                break to;
+            }
+            n += 1;
+        };
+        let moved = self.disk.rename(path, &to);
+        moved.map_err(failed("setting aside", path))?;
+        Ok(to)
     }
 
     /// A file that takes the words of a cell's process; what is in it already is kept.
@@ -350,18 +420,10 @@ impl RunDir {
     /// # Errors
     /// The system's refusal.
     pub fn cell_log(&self, id: &str) -> Result<File, StoreError> {
-        let dir = self.cell_dir(id);
-        self.make_dir(&dir)?;
-        let path = dir.join("log.txt");
-        OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(&path)
-            .map_err(|source| StoreError::Io {
-                action: "opening",
-                path,
-                source,
-            })
+        let path = self.make_cell(id)?.join("log.txt");
+        plain(&path)?;
+        let log = OpenOptions::new().append(true).create(true).open(&path);
+        log.map_err(failed("opening", &path))
     }
 
     /// Everything in the folder; what cannot be read is listed with its reason.
@@ -378,45 +440,58 @@ impl RunDir {
         name: &str,
         value: &impl Serialize,
     ) -> Result<(), StoreError> {
-        let dir = self.cell_dir(id);
-        self.make_dir(&dir)?;
-        self.write_json(&dir.join(name), value)
+        self.write_json(&self.make_cell(id)?.join(name), value)
     }
 
     fn write_json(&self, path: &Path, value: &impl Serialize) -> Result<(), StoreError> {
-        let mut text = serde_json::to_string_pretty(value).map_err(|e| StoreError::Malformed {
-            path: path.to_path_buf(),
-            line: None,
-            what: format!("cannot be written as JSON: {e}"),
-        })?;
-        text.push('\n');
-        self.write(path, text.as_bytes())
+        let text = serde_json::to_string_pretty(value);
+        let text = text.map_err(|e| malformed(path)(format!("cannot be written as JSON: {e}")))?;
+        let sealed = seal::table(&text)
+            .ok_or_else(|| malformed(path)("expected a table with entries".into()))?;
+        self.write(path, sealed.as_bytes())
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         disk::write_atomic_on(self.disk.as_ref(), path, bytes)
     }
 
-    fn make_dir(&self, path: &Path) -> Result<(), StoreError> {
-        if path.is_dir() {
-            return Ok(());
+    /// The folder of a cell, made if it is missing. The run folder itself is never made again: it may have been renamed.
+    fn make_cell(&self, id: &str) -> Result<PathBuf, StoreError> {
+        let dir = self.cell_dir(id);
+        if !dir.is_dir() {
+            let made = self.disk.create_dir(&dir);
+            made.map_err(failed("making the folder", &dir))?;
         }
-        self.disk
-            .create_dir_all(path)
-            .map_err(|source| StoreError::Io {
-                action: "making the folder",
-                path: path.to_path_buf(),
-                source,
-            })
+        Ok(dir)
     }
 }
 
-fn to_value(value: &impl Serialize) -> Result<Value, StoreError> {
-    serde_json::to_value(value).map_err(|e| StoreError::Malformed {
-        path: PathBuf::new(),
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> StoreError {
+    let path = path.to_path_buf();
+    move |source| StoreError::Io {
+        action,
+        path,
+        source,
+    }
+}
+
+fn malformed(path: &Path) -> impl FnOnce(String) -> StoreError {
+    let path = path.to_path_buf();
+    move |what| StoreError::Malformed {
+        path,
         line: None,
-        what: format!("cannot be written as JSON: {e}"),
-    })
+        what,
+    }
+}
+
+/// The last line of samples, before its hash.
+fn of_cell(id: &str) -> String {
+    serde_json::json!({ "cell": id }).to_string()
+}
+
+fn to_value(value: &impl Serialize) -> Result<Value, StoreError> {
+    serde_json::to_value(value)
+        .map_err(|e| malformed(Path::new(""))(format!("cannot be written as JSON: {e}")))
 }
 
 /// A folder may become a run folder if it is empty, absent, or was left by a `create` that did not come to its end.
@@ -439,40 +514,14 @@ fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
     };
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let ours = ["cells", "config.toml", "resolved.toml", "lock"].contains(&name.as_str());
-        if !ours && !name.contains(disk::HALF_WRITTEN) {
+        let ours =
+            ["cells", "config.toml", "resolved.toml", "lock", "report"].contains(&name.as_str());
+        if !ours && !name.contains(disk::HALF_WRITTEN) && !name.contains(SET_ASIDE) {
             return Err(StoreError::Occupied {
                 path: path.to_path_buf(),
                 found: name,
             });
         }
-    }
-    Ok(())
-}
-
-/// Identities become folder names, and a plan may come from elsewhere.
-fn check_ids(path: &Path, plan: &RunPlan) -> Result<(), StoreError> {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
-    let fine = |id: &str| {
-        !id.is_empty() && id.len() <= MAX_ID && !id.starts_with('.') && id.chars().all(plain)
-    };
-    let mut seen = std::collections::BTreeSet::new();
-    for cell in &plan.cells {
-        let what = if !fine(&cell.id) {
-            format!(
-                "expected cell ids of 1 to {MAX_ID} characters a-z 0-9 . _ -, found {:?}",
-                cell.id
-            )
-        } else if !seen.insert(&cell.id) {
-            format!("two cells have the id {:?}", cell.id)
-        } else {
-            continue;
-        };
-        return Err(StoreError::Malformed {
-            path: path.to_path_buf(),
-            line: None,
-            what,
-        });
     }
     Ok(())
 }

@@ -11,6 +11,8 @@ mod curve;
 mod difference;
 mod effective;
 mod group;
+#[cfg(test)]
+mod numbers;
 mod passkey;
 mod perplexity;
 mod study;
@@ -56,6 +58,8 @@ pub struct RunInfo {
     pub confidence: f64,
     /// Accuracy at or above which a passkey length counts as served.
     pub passkey_threshold: f64,
+    /// Rise of the loss, in nats per token, below which a length counts as served.
+    pub margin: f64,
     /// The resolved config with the origin of every value, if the folder has it.
     pub resolved: Option<String>,
     /// Cells by state.
@@ -80,13 +84,8 @@ pub struct Counts {
 }
 
 /// What may be chosen when a run is summarised.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// A loss counts as kept while its increase is not significantly above this many nats per token.
-    pub tolerance: f64,
-    /// A rise of this many nats per token is worth noticing (0.05 is 5% of perplexity): the interval of an effective
-    /// length begins where such a rise can no longer be excluded.
-    pub notable: f64,
     /// Bootstrap resamples.
     pub resamples: usize,
     /// Seed of the bootstrap.
@@ -96,8 +95,6 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
-            tolerance: 0.0,
-            notable: 0.05,
             resamples: 10_000,
             seed: 0,
         }

@@ -251,23 +251,22 @@ fn passkey(study: &StudySummary) -> Table {
 }
 
 fn effective(study: &StudySummary) -> Table {
-    let heads = [
+    let mut wide = Data::new(&[
         "scheme",
         "measure",
         "#effective length",
-        "#low",
-        "#high",
         "#times trained length",
-        "longest evaluated",
-    ];
-    let mut wide = Data::new(&heads);
+        "#not excluded up to",
+        "shorter lengths",
+        "#longest evaluated",
+    ]);
     let mut long = Data::new(&[
         "scheme",
         "measure",
         "#length",
-        "#low",
-        "#high",
         "#multiple",
+        "#not excluded up to",
+        "shorter lengths",
         "#longest",
         "at end",
         "refused beyond",
@@ -278,22 +277,31 @@ fn effective(study: &StudySummary) -> Table {
             ("passkey", curve.effective_passkey.as_ref()),
         ];
         for (measure, found) in both.into_iter().filter_map(|(m, e)| e.map(|e| (m, e))) {
-            let reach = if found.at_end && !found.refused_beyond {
-                format!("≥{}", found.length)
-            } else {
-                found.length.to_string()
-            };
             let (label, measure) = (curve.label.clone(), measure.to_string());
-            let bounds = [found.low.to_string(), found.high.to_string()];
-            let mut row = vec![label.clone(), measure.clone(), reach];
-            row.extend(bounds.iter().cloned());
-            row.extend([format!("{:.2}", found.multiple), found.longest.to_string()]);
-            wide.row(row);
-            let mut row = vec![label, measure, found.length.to_string()];
-            row.extend(bounds);
-            row.extend([found.multiple.to_string(), found.longest.to_string()]);
-            row.extend([found.at_end.to_string(), found.refused_beyond.to_string()]);
-            long.row(row);
+            let open = match found.high > found.length {
+                true => found.high.to_string(),
+                false => String::new(),
+            };
+            wide.row(vec![
+                label.clone(),
+                measure.clone(),
+                found.words(),
+                format!("{:.2}", found.multiple),
+                open,
+                found.holes(),
+                found.longest.to_string(),
+            ]);
+            long.row(vec![
+                label,
+                measure,
+                found.length.to_string(),
+                found.multiple.to_string(),
+                found.high.to_string(),
+                found.holes(),
+                found.longest.to_string(),
+                found.at_end.to_string(),
+                found.refused_beyond.to_string(),
+            ]);
         }
     }
     let caption = format!("{}: effective lengths in tokens", study.name);

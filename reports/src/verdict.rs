@@ -1,8 +1,8 @@
 //! What the numbers of a study support, in sentences.
 //!
-//! Every sentence rests on a test or an interval of the summary: "rises" needs a significant paired change, "better"
-//! a significant paired difference after correction, "keeps" only says that no rise was found and how large one could
-//! be. Labels come from the records; no scheme is known here.
+//! Every sentence rests on an interval or a test of the summary. Of a loss the first thing that is said is how much it
+//! may have risen, against the run's margin; whether a rise is significant comes second. "Better" needs a significant
+//! paired difference after correction. Labels come from the records; no scheme is known here.
 
 mod limits;
 mod search;
@@ -10,17 +10,17 @@ mod words;
 
 use crate::record::Stage;
 use crate::summary::{
-    Change, Curve, Difference, EffectiveLength, Estimate, Measure, Outcome, PasskeyPoint,
-    PerplexityPoint, Sentence, SentenceKind, StudySummary,
+    Change, Curve, Difference, EffectiveLength, Estimate, Measure, Outcome, PerplexityPoint,
+    Sentence, SentenceKind, Service, StudySummary,
 };
 use limits::{caveats, refusals};
 use words::{bracket, joined, number, percent, signed};
 
-/// The verdict of a study.
+/// The verdict of a study: `margin` in nats per token, `passkey_threshold` as a share.
 #[must_use]
-pub fn study(study: &StudySummary, passkey_threshold: f64) -> Vec<Sentence> {
+pub fn study(study: &StudySummary, margin: f64, passkey_threshold: f64) -> Vec<Sentence> {
     let mut said = Vec::new();
-    said.extend(perplexity(study).into_iter().map(finding));
+    said.extend(perplexity(study, margin).into_iter().map(finding));
     said.extend(fine_tuning(study).into_iter().map(finding));
     said.extend(search::outcomes(study).into_iter().map(finding));
     said.extend(
@@ -110,80 +110,98 @@ fn place(study: &StudySummary, length: usize) -> String {
 }
 
 /// How perplexity at the longest length compares with perplexity at the trained length.
-fn perplexity(study: &StudySummary) -> Vec<String> {
+fn perplexity(study: &StudySummary, margin: f64) -> Vec<String> {
     let Some(far) = longest(study) else {
         return Vec::new();
     };
     let all = ends(study, &study.curves, far);
-    if all.is_empty() {
-        return Vec::new();
-    }
     let at = place(study, far);
-    let held = |e: &&Ends<'_>| e.effective.is_some_and(|x| x.at_end);
-    let falls = |e: &&Ends<'_>| held(e) && e.change.nll.interval.is_some_and(|i| i.high < 0.0);
-    let rises = |e: &&Ends<'_>| e.change.rises == Some(true);
-    let mut said = Vec::new();
-    let change = |e: &Ends<'_>| {
-        let nats = e.change.nll;
-        format!(
-            "{} (change {}{} nats)",
-            e.label,
-            signed(nats.value),
-            bracket(nats.interval, signed)
-        )
+    let falls = |e: &Ends<'_>| e.change.nll.interval.is_some_and(|i| i.high < 0.0);
+    let listed = |wanted: &dyn Fn(&Ends<'_>) -> bool, words: &dyn Fn(&Ends<'_>) -> String| {
+        let items: Vec<String> = all.iter().filter(|e| wanted(e)).map(words).collect();
+        (!items.is_empty()).then(|| joined(&items))
     };
-    let better: Vec<String> = all.iter().filter(falls).map(change).collect();
-    if !better.is_empty() {
-        said.push(format!(
-            "At {at} the loss is below the loss at the trained length for {}.",
-            joined(&better)
-        ));
-    }
-    let kept: Vec<String> = all
-        .iter()
-        .filter(|e| held(e) && !falls(e))
-        .map(change)
-        .collect();
-    if !kept.is_empty() {
-        said.push(format!(
-            "No significant rise in loss was found at any evaluated length up to {at} for {}.",
-            joined(&kept)
-        ));
-    }
+    let mut said = Vec::new();
+    let below = listed(&|e| falls(e), &|e| change(e));
+    said.extend(
+        below.map(|who| {
+            format!("At {at} the loss is below the loss at the trained length for {who}.")
+        }),
+    );
+    let kept = listed(
+        &|e| e.change.service == Service::Served && !falls(e),
+        &|e| change(e),
+    );
+    said.extend(kept.map(|who| {
+        format!(
+            "At {at} a rise of the loss by {margin} nats per token or more is excluded for {who}."
+        )
+    }));
+    let open = listed(&|e| e.change.service == Service::NotShown, &|e| {
+        format!("{}{}", change(e), reached(e, margin))
+    });
+    said.extend(open.map(|who| {
+        format!(
+            "At {at} it is not shown whether the loss rises by {margin} nats per token or more for {who}."
+        )
+    }));
     let risen = |e: &Ends<'_>| {
         let (near, far) = (e.near.perplexity, e.far.perplexity);
-        let kept = match e.effective {
-            Some(x) if x.multiple > 1.0 => {
-                format!(", without a significant rise up to {} tokens", x.length)
-            }
-            _ => String::new(),
-        };
-        let times = factor(e.change.nll);
         format!(
-            "{} from {} to {}{times}{kept}",
+            "{} from {} to {}{}{}",
             e.label,
             number(near.value),
-            number(far.value)
+            number(far.value),
+            factor(e.change.nll),
+            reached(e, margin)
         )
     };
-    let worse: Vec<String> = all.iter().filter(rises).map(risen).collect();
+    let lost = |e: &&Ends<'_>| e.change.service == Service::NotServed;
+    let worse: Vec<String> = all.iter().filter(lost).map(risen).collect();
     if !worse.is_empty() {
         said.push(format!(
             "At {at} perplexity has risen for {}.",
             worse.join("; ")
         ));
     }
-    let between =
-        |e: &&Ends<'_>| e.effective.is_some_and(|x| !x.at_end) && e.change.rises == Some(false);
-    for e in all.iter().filter(between) {
-        let reach = e.effective.map_or(0, |x| x.length);
-        said.push(format!(
-            "{}'s loss has risen significantly at the evaluated length after {reach} tokens, but not significantly at \
-             {far}.",
-            e.label
-        ));
+    for curve in &study.curves {
+        let reach = curve.effective_perplexity.as_ref();
+        if let Some(reach) = reach.filter(|reach| !reach.gaps.is_empty()) {
+            said.push(format!(
+                "The loss of {} is served at {} tokens, though {}.",
+                curve.label,
+                reach.length,
+                reach.holes()
+            ));
+        }
     }
     said
+}
+
+/// `alibi (change +0.021 [+0.012, +0.030] nats, a significant rise)`.
+fn change(e: &Ends<'_>) -> String {
+    let nats = e.change.nll;
+    let significant = match e.change.rises {
+        Some(true) => ", a significant rise",
+        _ => "",
+    };
+    format!(
+        "{} (change {}{} nats{significant})",
+        e.label,
+        signed(nats.value),
+        bracket(nats.interval, signed)
+    )
+}
+
+/// How far a loss that is not served at the longest length is served.
+fn reached(e: &Ends<'_>, margin: f64) -> String {
+    match e.effective {
+        Some(x) if x.multiple > 1.0 => {
+            let to = if x.gaps.is_empty() { "up to" } else { "at" };
+            format!(", by less than {margin} nats {to} {} tokens", x.length)
+        }
+        _ => String::new(),
+    }
 }
 
 /// What fine-tuning did for a scheme that was also read without it; said only where the paired difference is
@@ -318,35 +336,25 @@ fn passkey(study: &StudySummary, threshold: f64) -> Vec<String> {
         return Vec::new();
     };
     let wanted = format!("{:.0}%", 100.0 * threshold);
-    let range = |e: &EffectiveLength| {
-        if e.low == e.high {
-            String::new()
-        } else {
-            format!(" (its intervals allow {} to {} tokens)", e.low, e.high)
-        }
+    let open = |e: &EffectiveLength| match e.high > e.length {
+        true => format!(" (up to {} tokens are not excluded)", e.high),
+        false => String::new(),
     };
+    let reaches: Vec<(&Curve, &EffectiveLength)> = study
+        .curves
+        .iter()
+        .filter_map(|c| Some((c, c.effective_passkey.as_ref()?)))
+        .collect();
     let mut said = Vec::new();
-    let mut lengths = info.lengths.clone();
-    lengths.reverse();
-    for &length in &lengths {
-        let reach = |curve: &&Curve| {
-            curve
-                .effective_passkey
-                .as_ref()
-                .is_some_and(|e| e.length == length)
-        };
-        let names: Vec<String> = study
-            .curves
+    for &length in info.lengths.iter().rev() {
+        let here = reaches
             .iter()
-            .filter(reach)
-            .filter_map(|c| {
-                c.effective_passkey
-                    .as_ref()
-                    .map(|e| format!("{}{}", c.label, range(e)))
-            })
+            .filter(|(_, e)| e.length == length && e.gaps.is_empty());
+        let names: Vec<String> = here
+            .map(|(c, e)| format!("{}{}", c.label, open(e)))
             .collect();
         if !names.is_empty() {
-            let end = if lengths.first() == Some(&length) {
+            let end = if info.lengths.last() == Some(&length) {
                 ", the longest evaluated"
             } else {
                 ""
@@ -359,50 +367,44 @@ fn passkey(study: &StudySummary, threshold: f64) -> Vec<String> {
             ));
         }
     }
-    let none = |curve: &&Curve| {
-        curve
-            .effective_passkey
-            .as_ref()
-            .is_some_and(|e| e.length == 0)
-    };
-    let first = |c: &Curve| {
-        c.passkey
-            .first()
-            .map(|p| format!("{} ({})", c.label, percent(p.accuracy)))
-    };
-    let failed: Vec<String> = study.curves.iter().filter(none).filter_map(first).collect();
-    if let (false, Some(&shortest)) = (failed.is_empty(), info.lengths.first()) {
+    for (curve, e) in reaches.iter().filter(|(_, e)| !e.gaps.is_empty()) {
         said.push(format!(
-            "Fewer than {wanted} of the keys are found already at {} by {}.",
-            place(study, shortest),
-            joined(&failed)
+            "{} finds at least {wanted} of the keys at {} tokens{}, though {}.",
+            curve.label,
+            e.length,
+            open(e),
+            e.holes()
         ));
     }
-    let later = |curve: &Curve| {
-        let reached = |p: &&PasskeyPoint| p.accuracy.interval.is_some_and(|i| i.low >= threshold);
-        let point = curve.passkey.iter().rev().find(reached)?;
-        let share = percent(point.accuracy);
-        Some(format!(
-            "{} finds {share} at {} tokens, though fewer at a shorter length.",
-            curve.label, point.length
-        ))
+    let none = |lost: bool| -> Vec<String> {
+        let here = reaches
+            .iter()
+            .filter(|(_, e)| e.length == 0 && (e.high == 0) == lost);
+        here.filter_map(|(c, _)| {
+            let p = c.passkey.first()?;
+            Some(format!("{} ({})", c.label, percent(p.accuracy)))
+        })
+        .collect()
     };
-    let behind_hole = |c: &&Curve| {
-        c.effective_passkey
-            .as_ref()
-            .is_some_and(|e| later_than(c, e, threshold))
+    let Some(&shortest) = info.lengths.first() else {
+        return said;
     };
-    said.extend(study.curves.iter().filter(behind_hole).filter_map(later));
+    let (lost, open) = (none(true), none(false));
+    if !lost.is_empty() {
+        said.push(format!(
+            "Fewer than {wanted} of the keys are found at every evaluated length, already at {}, by {}.",
+            place(study, shortest),
+            joined(&lost)
+        ));
+    }
+    if !open.is_empty() {
+        said.push(format!(
+            "That {wanted} of the keys are found is shown at no length (share at {}) for {}.",
+            place(study, shortest),
+            joined(&open)
+        ));
+    }
     said
-}
-
-/// Whether the threshold is reached for certain at a length past the effective one.
-fn later_than(curve: &Curve, effective: &EffectiveLength, threshold: f64) -> bool {
-    let certain = |p: &PasskeyPoint| p.accuracy.interval.is_some_and(|i| i.low >= threshold);
-    curve
-        .passkey
-        .iter()
-        .any(|p| p.length > effective.length && certain(p))
 }
 
 #[cfg(test)]

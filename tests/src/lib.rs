@@ -2,7 +2,9 @@
 #![expect(missing_docs, reason = "helpers of tests, named for what they do")]
 
 pub mod checkpoints;
+pub mod mutants;
 pub mod parity;
+pub mod spelling;
 pub mod tiny;
 
 use std::path::{Path, PathBuf};

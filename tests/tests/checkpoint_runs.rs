@@ -247,3 +247,31 @@ fn what_a_config_says_of_a_checkpoint_is_checked() {
         "{text}"
     );
 }
+
+/// A tokenizer may know more tokens than the model, as long as none of them occurs.
+#[test]
+fn ids_beyond_the_vocabulary_matter_where_they_occur() {
+    let place = Place::make();
+    let path = place.path("model/tokenizer.json");
+    let mut tokenizer: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&path).expect("a tokenizer")).expect("JSON");
+    tokenizer["model"]["vocab"]["ä"] = json!(70);
+    std::fs::write(&path, tokenizer.to_string()).expect("a file");
+    let config = r#"
+name = "more"
+model = { checkpoint = "model" }
+data = { files = ["text.txt"], test = 0.3 }
+evaluate.perplexity = { lengths = [32], segments = 2 }
+[schemes.rope.rope]
+"#;
+    std::fs::write(place.path("more.toml"), config).expect("a file");
+    let (code, text) = place.run(&["run", "more.toml", "--out", "fits"]);
+    assert_eq!(code, 0, "{text}");
+    let words = std::fs::read_to_string(place.path("text.txt")).expect("words");
+    std::fs::write(place.path("text.txt"), format!("{words} ä")).expect("a file");
+    let (code, text) = place.run(&["run", "more.toml", "--out", "does-not"]);
+    assert_eq!(code, 65, "{text}");
+    for words in ["test part", "\"ä\"", "id 70", "tokenizer.json", "below 64"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+}

@@ -5,6 +5,8 @@
 mod bias;
 #[path = "golden/blocks.rs"]
 mod blocks;
+#[path = "golden/cells.rs"]
+mod cells;
 #[path = "golden/content.rs"]
 mod content;
 #[path = "golden/contextual.rs"]
@@ -23,6 +25,10 @@ mod remaps;
 mod rotary;
 #[path = "golden/rotation.rs"]
 mod rotation;
+#[path = "golden/settings.rs"]
+mod settings;
+#[path = "golden/stacks.rs"]
+mod stacks;
 #[path = "golden/tensors.rs"]
 mod tensors;
 #[path = "golden/turning.rs"]

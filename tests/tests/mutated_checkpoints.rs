@@ -4,7 +4,7 @@
 mod entries;
 
 use farspan_acceptance::checkpoints;
-use farspan_datasets::rng::Stream;
+use farspan_acceptance::mutants::rounds;
 
 /// Pieces that mean something to the readers.
 const WORDS: [&[u8]; 24] = [
@@ -34,46 +34,6 @@ const WORDS: [&[u8]; 24] = [
     b",",
 ];
 
-/// `text` with some of its bytes changed, dropped, doubled or replaced by a word.
-fn mutated(text: &[u8], stream: &mut Stream) -> Vec<u8> {
-    let mut bytes = text.to_vec();
-    for _ in 0..1 + stream.below(4) {
-        let at = stream.below(bytes.len() as u64 + 1) as usize;
-        let end = (at + stream.below(12) as usize).min(bytes.len());
-        match stream.below(5) {
-            0 if at < bytes.len() => bytes[at] ^= 1 << stream.below(8),
-            1 => drop(bytes.drain(at..end)),
-            2 => {
-                let piece = bytes[at..end].to_vec();
-                bytes.splice(at..at, piece);
-            }
-            3 => bytes.truncate(at),
-            _ => {
-                let word = WORDS[stream.below(WORDS.len() as u64) as usize];
-                // Mostly in the place of a whole value.
-                let next = bytes[at..].iter().position(|b| b",}]".contains(b));
-                let start = bytes[..at].iter().rposition(|b| b":,[".contains(b));
-                let start = start.map_or(at, |start| start + 1);
-                bytes.splice(start..at + next.unwrap_or(0), word.iter().copied());
-            }
-        }
-    }
-    bytes
-}
-
-/// Runs `entry` over `rounds` mutants of the `seeds`, or over as many as `FARSPAN_MUTANTS` says.
-fn rounds(label: &str, seeds: &[Vec<u8>], rounds: usize, entry: fn(&[u8])) {
-    let asked = std::env::var("FARSPAN_MUTANTS");
-    let rounds = asked.map_or(rounds, |n| n.parse().expect("FARSPAN_MUTANTS is a number"));
-    let mut stream = Stream::new(1, label);
-    for seed in seeds {
-        entry(seed);
-        for _ in 0..rounds / seeds.len() {
-            entry(&mutated(seed, &mut stream));
-        }
-    }
-}
-
 fn golden(folder: &str, file: &str) -> Vec<u8> {
     let path = checkpoints::golden(folder).join(file);
     std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
@@ -87,7 +47,7 @@ fn headers() {
         let data = (file.len() - 8 - length) as u64;
         [&data.to_le_bytes()[..], &file[8..8 + length]].concat()
     });
-    rounds("headers", &seeds, 6000, entries::header);
+    rounds("headers", &seeds, &WORDS, 6000, entries::header);
 }
 
 #[test]
@@ -96,6 +56,7 @@ fn indices() {
     rounds(
         "indices",
         &[text.as_bytes().to_vec()],
+        &WORDS,
         20_000,
         entries::index,
     );
@@ -119,5 +80,5 @@ fn configs() {
         "falcon-alibi",
     ];
     let seeds = folders.map(|folder| golden(folder, "config.json"));
-    rounds("configs", &seeds, 13_000, entries::config);
+    rounds("configs", &seeds, &WORDS, 13_000, entries::config);
 }

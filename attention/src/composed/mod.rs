@@ -163,7 +163,7 @@ fn in_blocks(
 }
 
 /// Queries that fit a block, if the scores of one query take `row_bytes`.
-fn rows_per_block(row_bytes: usize) -> usize {
+pub fn rows_per_block(row_bytes: usize) -> usize {
     #[cfg(test)]
     if let Some(rows) = ROWS_PER_BLOCK.get() {
         return rows;

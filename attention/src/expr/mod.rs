@@ -12,6 +12,7 @@ mod grad;
 mod parse;
 mod print;
 mod simplify;
+mod size;
 
 pub use analysis::{Interval, Tile};
 pub use eval::{Env, ParamValues, TokenValues};

@@ -10,7 +10,8 @@
 //!         | function "(" sum ("," sum)* ")" | "select" "(" sum "<" sum "," sum "," sum ")"
 //! ```
 
-use super::{Binary, Expr, Side, Unary, select_less};
+use super::size::{too_deep, too_many};
+use super::{Binary, Expr, Side, Unary};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -28,15 +29,32 @@ pub struct ParseError {
 
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let before = self.text[..self.at].chars().count();
-        writeln!(f, "expression, column {}: {}", before + 1, self.why)?;
+        let (before, after) = self.text.split_at(self.at);
+        let column = before.chars().count() + 1;
+        writeln!(f, "expression, column {column}: {}", self.why)?;
         // One line, so that the caret stands under its character.
-        let line: String = self
-            .text
+        let mut line: String = match before.char_indices().rev().nth(SHOWN) {
+            Some((start, c)) => format!("…{}", &before[start + c.len_utf8()..]),
+            None => before.into(),
+        };
+        let caret = line.chars().count();
+        line.push_str(&shortened(after, SHOWN));
+        let line: String = line
             .chars()
             .map(|c| if c.is_control() { ' ' } else { c })
             .collect();
-        write!(f, "  {line}\n  {:before$}^", "")
+        write!(f, "  {line}\n  {:caret$}^", "")
+    }
+}
+
+/// Characters of the text that are shown on either side of the wrong spot.
+const SHOWN: usize = 100;
+
+/// The first `most` characters, and `…` for the rest.
+fn shortened(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.into(),
     }
 }
 
@@ -50,6 +68,8 @@ impl FromStr for Expr {
             text,
             at: 0,
             depth: 0,
+            height: 0,
+            parts: 0,
         };
         let expr = parser.sum()?;
         parser.skip_space();
@@ -60,13 +80,22 @@ impl FromStr for Expr {
     }
 }
 
-/// Deeper nesting than any formula needs; keeps hostile text from exhausting the stack.
+/// Deeper nesting than any formula needs; keeps hostile text from exhausting the stack. A scheme may put some more
+/// around it, up to [`Expr::MAX_DEPTH`].
 const MAX_DEPTH: usize = 200;
+
+/// Characters of a word that a message repeats.
+const WORD: usize = 40;
 
 struct Parser<'a> {
     text: &'a str,
     at: usize,
+    /// Factors that are open.
     depth: usize,
+    /// Depth of the expression that was read last.
+    height: usize,
+    /// Parts that were made so far.
+    parts: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -102,7 +131,7 @@ impl<'a> Parser<'a> {
             None => "the end".to_string(),
             Some(_) => match self.word_len() {
                 0 => format!("`{}`", self.rest().chars().next().unwrap_or(' ')),
-                len => format!("`{}`", &self.rest()[..len]),
+                len => format!("`{}`", shortened(&self.rest()[..len], WORD)),
             },
         };
         self.error(self.at, format!("expected {what}, found {found}"))
@@ -134,36 +163,50 @@ impl<'a> Parser<'a> {
         (len > 0).then_some(word)
     }
 
-    fn sum(&mut self) -> Result<Expr, ParseError> {
-        let mut left = self.product()?;
-        loop {
-            if self.takes('+') {
-                left = left + self.product()?;
-            } else if self.takes('-') {
-                left = left - self.product()?;
-            } else {
-                return Ok(left);
-            }
+    /// `expr`, whose deepest operand is `below` deep, if it is not too large.
+    fn made(&mut self, expr: Expr, below: usize) -> Result<Expr, ParseError> {
+        self.height = below + 1;
+        self.parts += 1;
+        if self.height > MAX_DEPTH {
+            return Err(self.error(self.at, too_deep(MAX_DEPTH)));
         }
+        if self.parts > Expr::MAX_PARTS {
+            return Err(self.error(self.at, too_many()));
+        }
+        Ok(expr)
+    }
+
+    fn sum(&mut self) -> Result<Expr, ParseError> {
+        self.chain([('+', Binary::Add), ('-', Binary::Sub)], Parser::product)
     }
 
     fn product(&mut self) -> Result<Expr, ParseError> {
-        let mut left = self.factor()?;
+        self.chain([('*', Binary::Mul), ('/', Binary::Div)], Parser::factor)
+    }
+
+    /// Operands joined by either of two operators, from the left.
+    fn chain(
+        &mut self,
+        operators: [(char, Binary); 2],
+        operand: impl Fn(&mut Self) -> Result<Expr, ParseError>,
+    ) -> Result<Expr, ParseError> {
+        let mut left = operand(self)?;
         loop {
-            if self.takes('*') {
-                left = left * self.factor()?;
-            } else if self.takes('/') {
-                left = left / self.factor()?;
-            } else {
+            let found = operators.iter().find(|(sign, _)| self.takes(*sign));
+            let Some((_, op)) = found else {
                 return Ok(left);
-            }
+            };
+            let height = self.height;
+            let right = operand(self)?;
+            let below = height.max(self.height);
+            left = self.made(left.binary(*op, right), below)?;
         }
     }
 
     fn factor(&mut self) -> Result<Expr, ParseError> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return Err(self.error(self.at, format!("nested more than {MAX_DEPTH} deep")));
+            return Err(self.error(self.at, too_deep(MAX_DEPTH)));
         }
         let factor = self.factor_at_depth();
         self.depth -= 1;
@@ -174,10 +217,11 @@ impl<'a> Parser<'a> {
         if self.takes('-') {
             self.skip_space();
             // A minus right before a literal belongs to it, so that negative numbers are read back as they were.
-            return Ok(match self.literal()? {
-                Some(x) => Expr::Number(-x),
-                None => -self.factor()?,
-            });
+            if let Some(x) = self.literal()? {
+                return self.made(Expr::Number(-x), 0);
+            }
+            let inner = -self.factor()?;
+            return self.made(inner, self.height);
         }
         if self.takes('(') {
             let inner = self.sum()?;
@@ -185,7 +229,7 @@ impl<'a> Parser<'a> {
             return Ok(inner);
         }
         if let Some(x) = self.literal()? {
-            return Ok(Expr::Number(x));
+            return self.made(Expr::Number(x), 0);
         }
         let start = self.at;
         match self.word() {
@@ -224,20 +268,33 @@ impl<'a> Parser<'a> {
             end = digits(end + 1 + sign);
         }
         let number = rest[..end].parse();
-        let number =
-            number.map_err(|_| self.error(self.at, format!("`{}` is no number", &rest[..end])))?;
+        let number = number.map_err(|_| {
+            let text = shortened(&rest[..end], WORD);
+            self.error(self.at, format!("`{text}` is no number"))
+        })?;
         self.at += end;
         Ok(Some(number))
     }
 
+    /// Fails at a word, which starts at `start`, that is too long for a name.
+    fn fits(&self, word: &str, start: usize) -> Result<(), ParseError> {
+        if word.len() <= MAX_NAME {
+            return Ok(());
+        }
+        let found = word.len();
+        let why = format!("a word of {found} characters; names have at most {MAX_NAME}");
+        Err(self.error(start, why))
+    }
+
     fn after_word(&mut self, word: &'a str, start: usize) -> Result<Expr, ParseError> {
+        self.fits(word, start)?;
         if self.takes('[') {
             return self.parameter(word.into());
         }
         if self.takes('@') {
             return match self.word() {
-                Some("q") => Ok(Expr::Token(word.into(), Side::Query)),
-                Some("k") => Ok(Expr::Token(word.into(), Side::Key)),
+                Some("q") => self.made(Expr::Token(word.into(), Side::Query), 0),
+                Some("k") => self.made(Expr::Token(word.into(), Side::Key), 0),
                 Some(other) => {
                     self.at -= other.len();
                     Err(self.expected("`q` or `k` after `@`"))
@@ -246,36 +303,46 @@ impl<'a> Parser<'a> {
             };
         }
         if word == "net" {
+            self.skip_space();
+            let start = self.at;
             let name = self
                 .word()
                 .ok_or_else(|| self.expected("the name of the network"))?;
-            let [input] = self.arguments()?;
-            return Ok(Expr::Net {
-                name: name.into(),
-                input,
-            });
+            self.fits(name, start)?;
+            let [input] = self.arguments([','; 0])?;
+            let name = name.into();
+            return self.made(Expr::Net { name, input }, self.height);
         }
         match word {
-            "q" => return Ok(Expr::Query),
-            "k" => return Ok(Expr::Key),
-            "n" => return Ok(Expr::Reach),
-            "raw" => return Ok(Expr::Raw(0)),
-            "select" => return self.select(),
+            "q" => return self.made(Expr::Query, 0),
+            "k" => return self.made(Expr::Key, 0),
+            "n" => return self.made(Expr::Reach, 0),
+            "raw" => return self.made(Expr::Raw(0), 0),
+            "select" => {
+                let [a, b, then, otherwise] = self.arguments(['<', ',', ','])?;
+                let select = Expr::Select {
+                    a,
+                    b,
+                    then,
+                    otherwise,
+                };
+                return self.made(select, self.height);
+            }
             _ => {}
         }
         if let Some(Ok(turn)) = word.strip_prefix("raw").map(str::parse::<u8>) {
-            return Ok(Expr::Raw(turn.into()));
+            return self.made(Expr::Raw(turn.into()), 0);
         }
         if let Some(op) = Unary::ALL.into_iter().find(|op| op.name() == word) {
-            let [x] = self.arguments()?;
-            return Ok(Expr::Unary(op, x));
+            let [x] = self.arguments([','; 0])?;
+            return self.made(Expr::Unary(op, x), self.height);
         }
         let pair = [Binary::Min, Binary::Max, Binary::Pow]
             .into_iter()
             .find(|op| op.name() == word);
         if let Some(op) = pair {
-            let [x, y] = self.arguments()?;
-            return Ok(Expr::Binary(op, x, y));
+            let [x, y] = self.arguments([','])?;
+            return self.made(Expr::Binary(op, x, y), self.height);
         }
         let why = format!(
             "unknown word `{word}`; a parameter is written `{word}[h]`, a table `{word}[h, …]` or `{word}[…]`, a \
@@ -289,55 +356,47 @@ impl<'a> Parser<'a> {
         let start = self.at;
         if self.word() == Some("h") {
             if self.takes(']') {
-                return Ok(Expr::Param(name));
+                return self.made(Expr::Param(name), 0);
             }
             if self.takes(',') {
-                let index = Arc::new(self.sum()?);
-                self.require(']')?;
-                return Ok(Expr::Lookup {
-                    table: name,
-                    per_head: true,
-                    index,
-                });
+                return self.lookup(name, true);
             }
         }
         self.at = start;
-        let index = Arc::new(self.sum()?);
-        self.require(']')?;
-        Ok(Expr::Lookup {
-            table: name,
-            per_head: false,
-            index,
-        })
+        self.lookup(name, false)
     }
 
-    fn arguments<const N: usize>(&mut self) -> Result<[Arc<Expr>; N], ParseError> {
+    /// The row of a table, up to `]`.
+    fn lookup(&mut self, table: Arc<str>, per_head: bool) -> Result<Expr, ParseError> {
+        let index = Arc::new(self.sum()?);
+        self.require(']')?;
+        let lookup = Expr::Lookup {
+            table,
+            per_head,
+            index,
+        };
+        self.made(lookup, self.height)
+    }
+
+    /// As many arguments as there are `between` them, and one; leaves the depth of the deepest.
+    fn arguments<const N: usize, const M: usize>(
+        &mut self,
+        between: [char; M],
+    ) -> Result<[Arc<Expr>; N], ParseError> {
         self.require('(')?;
-        let mut arguments = Vec::with_capacity(N);
-        for i in 0..N {
-            if i > 0 {
-                self.require(',')?;
-            }
+        let mut arguments = vec![Arc::new(self.sum()?)];
+        let mut deepest = self.height;
+        for symbol in between {
+            self.require(symbol)?;
             arguments.push(Arc::new(self.sum()?));
+            deepest = deepest.max(self.height);
         }
         self.require(')')?;
-        // The loop pushed exactly N.
+        self.height = deepest;
+        // Callers ask for M + 1.
         arguments
             .try_into()
             .map_err(|_| self.expected("another argument"))
-    }
-
-    fn select(&mut self) -> Result<Expr, ParseError> {
-        self.require('(')?;
-        let a = self.sum()?;
-        self.require('<')?;
-        let b = self.sum()?;
-        self.require(',')?;
-        let then = self.sum()?;
-        self.require(',')?;
-        let otherwise = self.sum()?;
-        self.require(')')?;
-        Ok(select_less(a, b, then, otherwise))
     }
 }
 
@@ -345,9 +404,14 @@ fn is_name_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '.'
 }
 
-/// Whether `name` can name a parameter or token vector: letters, digits, `_` and `.`, not starting with a digit.
+/// Characters of the longest name.
+const MAX_NAME: usize = 64;
+
+/// Whether `name` can name a parameter or token vector: at most 64 letters, digits, `_` and `.`, not starting with a
+/// digit.
 pub fn is_name(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+    name.len() <= MAX_NAME
+        && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(is_name_char)
 }
 

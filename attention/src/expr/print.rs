@@ -1,7 +1,7 @@
 //! `Expr` to text that parses back, and to LaTeX.
 
 use super::{Binary, Expr, Unary};
-use std::fmt::{self, Write};
+use std::fmt;
 
 impl Unary {
     /// All of them, in declaration order.
@@ -144,14 +144,16 @@ impl fmt::Display for Held<'_> {
 impl Expr {
     /// The formula in LaTeX (maths mode): i and j are the positions of query and key, s_{ij} is the raw score.
     pub fn latex(&self) -> String {
-        let mut out = String::new();
-        // Writing to a String cannot fail.
-        let _ = self.write_latex(&mut out);
-        out
+        Latex(self).to_string()
     }
+}
 
-    fn write_latex(&self, f: &mut String) -> fmt::Result {
-        match self {
+/// An expression that is written as LaTeX.
+struct Latex<'a>(&'a Expr);
+
+impl fmt::Display for Latex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
             Expr::Number(x) => f.write_str(&latex_number(*x)),
             Expr::Raw(0) => f.write_str("s_{ij}"),
             Expr::Raw(turn) => write!(f, "s^{{({turn})}}_{{ij}}"),
@@ -161,22 +163,12 @@ impl Expr {
             Expr::Param(name) => write!(f, "{}_{{h}}", latex_name(name)),
             Expr::Lookup {
                 table,
-                per_head: true,
+                per_head,
                 index,
             } => {
-                write!(
-                    f,
-                    "{}_{{h}}\\left[{}\\right]",
-                    latex_name(table),
-                    index.latex()
-                )
-            }
-            Expr::Lookup {
-                table,
-                per_head: false,
-                index,
-            } => {
-                write!(f, "{}\\left[{}\\right]", latex_name(table), index.latex())
+                let head = if *per_head { "_{h}" } else { "" };
+                let (table, index) = (latex_name(table), Latex(index));
+                write!(f, "{table}{head}\\left[{index}\\right]")
             }
             Expr::Token(name, side) => {
                 let at = if side == &super::Side::Query {
@@ -187,28 +179,23 @@ impl Expr {
                 write!(f, "{}_{{h,{at}}}", latex_name(name))
             }
             Expr::Net { name, input } => {
-                write!(
-                    f,
-                    "{}_{{h}}\\left({}\\right)",
-                    latex_name(name),
-                    input.latex()
-                )
+                let (name, input) = (latex_name(name), Latex(input));
+                write!(f, "{name}_{{h}}\\left({input}\\right)")
             }
-            Expr::Unary(op, x) => f.write_str(&latex_unary(*op, x)),
-            Expr::Binary(op, x, y) => f.write_str(&latex_binary(self, *op, x, y)),
+            Expr::Unary(op, x) => latex_unary(f, *op, x),
+            Expr::Binary(op, x, y) => latex_binary(f, strength(self.0), *op, (x, y)),
             Expr::Select {
                 a,
                 b,
                 then,
                 otherwise,
-            } => write!(
-                f,
-                "\\begin{{cases}} {} & \\text{{if }} {} < {} \\\\ {} & \\text{{otherwise}} \\end{{cases}}",
-                then.latex(),
-                a.latex(),
-                b.latex(),
-                otherwise.latex()
-            ),
+            } => {
+                let (a, b, then, otherwise) = (Latex(a), Latex(b), Latex(then), Latex(otherwise));
+                write!(
+                    f,
+                    "\\begin{{cases}} {then} & \\text{{if }} {a} < {b} \\\\ {otherwise} & \\text{{otherwise}} \\end{{cases}}"
+                )
+            }
         }
     }
 }
@@ -239,41 +226,52 @@ fn latex_name(name: &str) -> String {
     format!("\\mathrm{{{}}}", name.replace('_', "\\_"))
 }
 
-fn latex_held(expr: &Expr, least: u8) -> String {
-    if strength(expr) < least {
-        format!("\\left({}\\right)", expr.latex())
-    } else {
-        expr.latex()
+/// As [`Held`].
+struct LatexHeld<'a>(&'a Expr, u8);
+
+impl fmt::Display for LatexHeld<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = Latex(self.0);
+        if strength(self.0) < self.1 {
+            write!(f, "\\left({inner}\\right)")
+        } else {
+            inner.fmt(f)
+        }
     }
 }
 
-fn latex_unary(op: Unary, x: &Expr) -> String {
-    let inner = x.latex();
+fn latex_unary(f: &mut fmt::Formatter<'_>, op: Unary, x: &Expr) -> fmt::Result {
+    let inner = Latex(x);
     match op {
-        Unary::Neg => format!("-{}", latex_held(x, 3)),
-        Unary::Abs => format!("\\left|{inner}\\right|"),
-        Unary::Exp => format!("e^{{{inner}}}"),
-        Unary::Ln => format!("\\ln\\left({inner}\\right)"),
-        Unary::Log1p => format!("\\ln\\left(1 + {inner}\\right)"),
-        Unary::Sqrt => format!("\\sqrt{{{inner}}}"),
-        Unary::Tanh => format!("\\tanh\\left({inner}\\right)"),
-        Unary::Floor => format!("\\left\\lfloor {inner} \\right\\rfloor"),
-        Unary::Cos => format!("\\cos\\left({inner}\\right)"),
+        Unary::Neg => write!(f, "-{}", LatexHeld(x, 3)),
+        Unary::Abs => write!(f, "\\left|{inner}\\right|"),
+        Unary::Exp => write!(f, "e^{{{inner}}}"),
+        Unary::Ln => write!(f, "\\ln\\left({inner}\\right)"),
+        Unary::Log1p => write!(f, "\\ln\\left(1 + {inner}\\right)"),
+        Unary::Sqrt => write!(f, "\\sqrt{{{inner}}}"),
+        Unary::Tanh => write!(f, "\\tanh\\left({inner}\\right)"),
+        Unary::Floor => write!(f, "\\left\\lfloor {inner} \\right\\rfloor"),
+        Unary::Cos => write!(f, "\\cos\\left({inner}\\right)"),
     }
 }
 
-fn latex_binary(whole: &Expr, op: Binary, x: &Expr, y: &Expr) -> String {
-    let own = strength(whole);
-    let around = |sign: &str| format!("{} {sign} {}", latex_held(x, own), latex_held(y, own + 1));
-    match op {
-        Binary::Add => around("+"),
-        Binary::Sub => around("-"),
-        Binary::Mul => around("\\cdot"),
-        Binary::Div => format!("\\frac{{{}}}{{{}}}", x.latex(), y.latex()),
-        Binary::Min => format!("\\min\\left({}, {}\\right)", x.latex(), y.latex()),
-        Binary::Max => format!("\\max\\left({}, {}\\right)", x.latex(), y.latex()),
-        Binary::Pow => format!("{{{}}}^{{{}}}", latex_held(x, 4), y.latex()),
-    }
+fn latex_binary(
+    f: &mut fmt::Formatter<'_>,
+    own: u8,
+    op: Binary,
+    (x, y): (&Expr, &Expr),
+) -> fmt::Result {
+    let (first, second) = (Latex(x), Latex(y));
+    let sign = match op {
+        Binary::Add => "+",
+        Binary::Sub => "-",
+        Binary::Mul => "\\cdot",
+        Binary::Div => return write!(f, "\\frac{{{first}}}{{{second}}}"),
+        Binary::Min => return write!(f, "\\min\\left({first}, {second}\\right)"),
+        Binary::Max => return write!(f, "\\max\\left({first}, {second}\\right)"),
+        Binary::Pow => return write!(f, "{{{}}}^{{{second}}}", LatexHeld(x, 4)),
+    };
+    write!(f, "{} {sign} {}", LatexHeld(x, own), LatexHeld(y, own + 1))
 }
 
 #[cfg(test)]

@@ -50,9 +50,14 @@ impl FeedForward<'_> {
 
     /// `x + down · swiglu(gate_up · rms_norm(x))`, composed.
     pub(crate) fn composed(&self, x: &Tensor) -> Result<Tensor> {
+        x.add(&self.output(x)?)
+    }
+
+    /// `down · swiglu(gate_up · rms_norm(x))`, composed.
+    pub(crate) fn output(&self, x: &Tensor) -> Result<Tensor> {
         let h = rms_norm(x, self.norm, self.eps)?;
         let h = swiglu(&linear(&h, self.gate_up)?)?;
-        x.add(&linear(&h, self.down)?)
+        linear(&h, self.down)
     }
 
     /// The same as a part, if a kernel can run: the rows and, where `x` or a weight is `tracked`, the part.

@@ -1,14 +1,17 @@
 //! Checks that a plan is whole and fits a model, so that nothing fails later in the middle of a run.
 
+mod sizes;
 mod turns;
 
 use super::{Embed, Geometry, Init, ParamSpec, Plan};
 use crate::expr::{Expr, is_name};
 use crate::hook::Stage;
 use crate::{Error, Result};
+use sizes::check_sizes;
 use turns::check_turn;
 
-const NAME_RULE: &str = "a name has letters, digits, `_` and `.`, and starts with no digit";
+const NAME_RULE: &str =
+    "a name has at most 64 letters, digits, `_` and `.`, and starts with no digit";
 
 impl Plan {
     /// Whether the layer's own input must be given to attention.
@@ -16,9 +19,16 @@ impl Plan {
         !self.tokens.is_empty() || self.hooks.iter().any(|hook| hook.reads_input())
     }
 
+    /// Whether attention must be given what the feed-forward part of the layer before added.
+    pub fn reads_feed_forward(&self) -> bool {
+        self.hooks.iter().any(|hook| hook.reads_feed_forward())
+    }
+
     /// Whether the plan is whole and fits `geometry`. Implementations may rely on everything checked here.
     pub fn validate(&self, geometry: &Geometry) -> Result<()> {
         check_geometry(geometry)?;
+        // Before anything walks through them.
+        check_sizes(self)?;
         for (i, spec) in self.params.iter().enumerate() {
             check_param(spec)?;
             if self.params[..i].iter().any(|other| other.name == spec.name) {

@@ -3,10 +3,12 @@
 //!
 //! Which packages: the fixed list below. Which version: the one in the project's `Cargo.lock`, whose checksum each
 //! archive is held against, so that two machines read the same bytes. Which files: `.rs` and `.md` in UTF-8 that are
-//! not tables (see [`is_table`]), in the order of the list and then of their paths.
+//! not tables (see [`is_table`]), in the order of the list and then of their paths. Each package is a group: the files of
+//! one author about one matter are trained on together or not at all.
 
 use super::{Flow, Gather};
 use crate::error::DataError;
+use crate::foreign;
 use crate::parallel;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -50,6 +52,9 @@ const PACKAGES: [&str; 34] = [
     "tracing-subscriber",
     "winnow",
 ];
+
+/// Bytes of an archive beyond which it is taken for something else.
+const LARGEST: u64 = 64 << 20;
 
 /// The lock of the build that this code is part of.
 const LOCK: &str = include_str!("../../../Cargo.lock");
@@ -113,7 +118,8 @@ type Entry = (String, Vec<u8>);
 fn read_from(cache: &Path, packages: &[Locked], gather: &mut Gather) -> Result<(), DataError> {
     let registries = registries(cache);
     let unpacked = parallel::map(packages, |package| unpack(cache, &registries, package));
-    for entries in unpacked {
+    for (package, entries) in packages.iter().zip(unpacked) {
+        gather.begin_group(&package.name);
         for (name, bytes) in entries? {
             // Files that are no text are not a fault of the user's: they are fixtures of the packages.
             let Ok(text) = String::from_utf8(bytes) else {
@@ -177,11 +183,10 @@ fn archive(
     let mut found = "no such file".to_string();
     for folder in registries {
         let path = folder.join(format!("{name}-{version}.crate"));
-        let bytes = match std::fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(source) => return Err(DataError::Read { path, source }),
-        };
+        if !path.exists() {
+            continue;
+        }
+        let bytes = foreign::read(&path, "a package archive", LARGEST)?;
         let sha256: String = Sha256::digest(&bytes)
             .iter()
             .map(|b| format!("{b:02x}"))

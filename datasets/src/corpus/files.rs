@@ -2,8 +2,8 @@
 
 use super::{Flow, Gather};
 use crate::error::DataError;
+use crate::foreign;
 use std::collections::HashSet;
-use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -34,10 +34,6 @@ pub(super) fn find(
 
 fn matches(key: &'static str, pattern: &str, base: &Path) -> Result<Vec<PathBuf>, DataError> {
     let literal = base.join(pattern);
-    // A file whose name has glob characters in it is meant literally.
-    if literal.is_file() {
-        return Ok(vec![literal]);
-    }
     if literal.is_dir() {
         return Err(DataError::File {
             path: literal,
@@ -47,6 +43,10 @@ fn matches(key: &'static str, pattern: &str, base: &Path) -> Result<Vec<PathBuf>
                 pattern.trim_end_matches('/')
             ),
         });
+    }
+    // A file whose name has glob characters in it is meant literally. What it is, its reader will see.
+    if literal.exists() {
+        return Ok(vec![literal]);
     }
     let escaped = glob::Pattern::escape(&base.to_string_lossy());
     let full = if Path::new(pattern).is_absolute() {
@@ -149,22 +149,14 @@ pub(super) fn open(path: &Path) -> Result<Box<dyn Read>, DataError> {
         path: path.into(),
         source,
     };
-    let meta = path.metadata().map_err(read_error)?;
-    if !meta.is_file() {
-        return Err(DataError::File {
-            path: path.into(),
-            expected: "a regular file".into(),
-            found: "something else".into(),
-        });
-    }
-    let file = File::open(path).map_err(read_error)?;
+    let (file, size) = foreign::open(path)?;
     if path.extension().is_none_or(|e| e != "zst") {
         return Ok(Box::new(file));
     }
     let mut decoder =
         zstd::stream::read::Decoder::with_buffer(BufReader::new(file)).map_err(read_error)?;
     decoder.window_log_max(WINDOW_LOG_MAX).map_err(read_error)?;
-    let limit = FREE_GROWTH.max(meta.len().saturating_mul(MAX_RATIO));
+    let limit = FREE_GROWTH.max(size.saturating_mul(MAX_RATIO));
     Ok(Box::new(Bounded {
         inner: decoder,
         left: limit,

@@ -46,14 +46,19 @@ fn read_file(path: &Path, column: &str, gather: &mut Gather) -> Result<Flow, Dat
                 found,
             ))
         };
-        match text {
-            Ok(text) => {
+        let flow = match text {
+            Ok(None) => gather.missing(),
+            Ok(Some(text)) => {
                 let name = format!("{} line {number}", path.display());
-                if gather.push(path, name, text)? == Flow::Full {
-                    return Ok(Flow::Full);
-                }
+                gather.push(path, name, text)?
             }
-            Err(error) => gather.bad(error)?,
+            Err(error) => {
+                gather.bad(error)?;
+                Flow::More
+            }
+        };
+        if flow == Flow::Full {
+            return Ok(Flow::Full);
         }
     }
     Ok(Flow::More)
@@ -84,8 +89,13 @@ fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Line> 
     }
 }
 
-/// The text of one line.
-fn text_of(path: &Path, number: u64, line: &[u8], column: &str) -> Result<String, DataError> {
+/// The text of one line; none if it says that there is none (null, or NaN, which Python writes for it).
+fn text_of(
+    path: &Path,
+    number: u64,
+    line: &[u8],
+    column: &str,
+) -> Result<Option<String>, DataError> {
     let line = std::str::from_utf8(line).map_err(|e| {
         let found = format!("an invalid byte at offset {} of the line", e.valid_up_to());
         record(path, number, "UTF-8".into(), found)
@@ -95,6 +105,7 @@ fn text_of(path: &Path, number: u64, line: &[u8], column: &str) -> Result<String
         .filter(|_| number == 1)
         .unwrap_or(line);
     let value: Value = serde_json::from_str(line)
+        .or_else(|e| serde_json::from_str(&without_non_finite(line).ok_or(e)?))
         .map_err(|e| record(path, number, "one JSON object".into(), reason(&e)))?;
     let Value::Object(mut members) = value else {
         return Err(record(
@@ -105,7 +116,8 @@ fn text_of(path: &Path, number: u64, line: &[u8], column: &str) -> Result<String
         ));
     };
     match members.remove(column) {
-        Some(Value::String(text)) => Ok(text),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(Value::Null) => Ok(None),
         Some(other) => {
             let expected = format!("a string in column \"{column}\" (data.column)");
             Err(record(path, number, expected, kind(&other).into()))
@@ -117,6 +129,39 @@ fn text_of(path: &Path, number: u64, line: &[u8], column: &str) -> Result<String
             columns: members.keys().cloned().collect(),
         }),
     }
+}
+
+/// The line with null for the NaN and the infinities that Python writes as numbers and JSON does not have; none if there
+/// are none.
+fn without_non_finite(line: &str) -> Option<String> {
+    let mut out = String::with_capacity(line.len());
+    let mut rest = line;
+    let mut is_string = false;
+    let mut is_changed = false;
+    while let Some(first) = rest.chars().next() {
+        let word = ["NaN", "Infinity", "-Infinity"]
+            .into_iter()
+            .find(|word| !is_string && rest.starts_with(word));
+        let taken = match (word, first) {
+            (Some(word), _) => {
+                out.push_str("null");
+                is_changed = true;
+                word.len()
+            }
+            (None, '\\') if is_string => {
+                let taken = 1 + rest[1..].chars().next().map_or(0, char::len_utf8);
+                out.push_str(&rest[..taken]);
+                taken
+            }
+            (None, first) => {
+                is_string ^= first == '"';
+                out.push(first);
+                first.len_utf8()
+            }
+        };
+        rest = &rest[taken..];
+    }
+    is_changed.then_some(out)
 }
 
 /// The parser's message; its own line number is always 1 and would mislead.

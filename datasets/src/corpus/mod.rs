@@ -13,6 +13,9 @@ use std::path::Path;
 /// Text that is read without `data.max_bytes`.
 const DEFAULT_LIMIT: u64 = 1 << 30;
 
+/// Most documents that are held: each takes some hundred bytes beside its text.
+const MOST_DOCUMENTS: usize = 10_000_000;
+
 /// One text that is continuous in itself.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Document {
@@ -20,6 +23,8 @@ pub(crate) struct Document {
     pub(crate) name: String,
     /// Text without byte-order mark, lines ended by LF.
     pub(crate) text: String,
+    /// Group of the corpus that it belongs to; none is a group of its own.
+    pub(crate) group: Option<u32>,
 }
 
 /// All documents of a config, in a fixed order.
@@ -27,6 +32,8 @@ pub(crate) struct Document {
 pub(crate) struct Corpus {
     /// At least one document; none is empty, no two are equal.
     pub(crate) documents: Vec<Document>,
+    /// Names of the groups of documents that have more in common with each other than with the rest.
+    pub(crate) groups: Vec<String>,
     /// Source and what was left out, in words.
     pub(crate) description: String,
 }
@@ -83,6 +90,7 @@ enum Flow {
 #[derive(Debug)]
 struct Gather {
     documents: Vec<Document>,
+    groups: Vec<String>,
     seen: HashSet<[u8; 32]>,
     bytes: u64,
     limit: u64,
@@ -91,6 +99,7 @@ struct Gather {
     min_bytes: usize,
     allowed_bad: usize,
     bad: usize,
+    missing: usize,
     empty: usize,
     short: usize,
     copies: usize,
@@ -101,6 +110,7 @@ impl Gather {
     fn new(config: &DataConfig) -> Gather {
         Gather {
             documents: Vec::new(),
+            groups: Vec::new(),
             seen: HashSet::new(),
             bytes: 0,
             limit: config.max_bytes.unwrap_or(DEFAULT_LIMIT),
@@ -108,6 +118,7 @@ impl Gather {
             min_bytes: config.min_document_bytes(),
             allowed_bad: config.skip_bad.unwrap_or(0),
             bad: 0,
+            missing: 0,
             empty: 0,
             short: 0,
             copies: 0,
@@ -120,9 +131,16 @@ impl Gather {
         self.limit - self.bytes
     }
 
+    /// Puts the documents that follow into a group.
+    fn begin_group(&mut self, name: &str) {
+        self.groups.push(name.into());
+    }
+
     /// Takes a document, or counts why not. `path` is for the error.
     fn push(&mut self, path: &Path, name: String, text: String) -> Result<Flow, DataError> {
         let mut text = clean(text);
+        // There are fewer groups than files, hence a u32.
+        let group = self.groups.len().checked_sub(1).map(|last| last as u32);
         if text.trim().is_empty() {
             self.empty += 1;
             return Ok(Flow::More);
@@ -135,6 +153,12 @@ impl Gather {
             self.copies += 1;
             return Ok(Flow::More);
         }
+        if self.documents.len() == MOST_DOCUMENTS {
+            return Err(DataError::TooMany {
+                path: path.into(),
+                limit: MOST_DOCUMENTS,
+            });
+        }
         if text.len() as u64 > self.room() {
             if !self.cut {
                 return Err(self.too_large(path));
@@ -143,17 +167,23 @@ impl Gather {
             text.truncate(text.floor_char_boundary(self.room() as usize));
             self.bytes = self.limit;
             if text.len() >= self.min_bytes && !text.trim().is_empty() {
-                self.documents.push(Document { name, text });
+                self.documents.push(Document { name, text, group });
             }
             return Ok(Flow::Full);
         }
         self.bytes += text.len() as u64;
-        self.documents.push(Document { name, text });
+        self.documents.push(Document { name, text, group });
         Ok(if self.room() == 0 {
             Flow::Full
         } else {
             Flow::More
         })
+    }
+
+    /// Counts a record that says it has no text: a null, or the NaN that Python writes in its place.
+    fn missing(&mut self) -> Flow {
+        self.missing += 1;
+        Flow::More
     }
 
     /// Counts a record that cannot be used; an error when that is one too many.
@@ -181,6 +211,7 @@ impl Gather {
 
     fn finish(self, source: String) -> Result<Corpus, DataError> {
         let left_out: Vec<String> = [
+            (self.missing, "record without text"),
             (self.empty, "empty document"),
             (self.short, "document below min_document_bytes"),
             (self.copies, "copy"),
@@ -190,7 +221,7 @@ impl Gather {
         .into_iter()
         .filter(|(n, _)| *n > 0)
         .map(|(n, noun)| match noun.split_once(' ') {
-            Some(("document", rest)) => format!("{} {rest}", count(n, "document")),
+            Some((thing @ ("document" | "record"), rest)) => format!("{} {rest}", count(n, thing)),
             _ => count(n, noun),
         })
         .collect();
@@ -218,6 +249,7 @@ impl Gather {
         }
         Ok(Corpus {
             documents: self.documents,
+            groups: self.groups,
             description,
         })
     }

@@ -2,12 +2,13 @@
 
 use super::{Flow, Gather};
 use crate::error::DataError;
+use crate::foreign;
 use parquet::basic::{LogicalType, Type};
 use parquet::column::reader::ColumnReader;
+use parquet::data_type::ByteArray;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// Rows that are decoded at a time.
@@ -18,62 +19,53 @@ const MAX_GROUP: u64 = 1 << 30;
 /// Reads the column of every file.
 pub(super) fn read(paths: &[PathBuf], column: &str, gather: &mut Gather) -> Result<(), DataError> {
     for path in paths {
-        let limit = gather.room();
-        // The reader can panic on hostile files. It runs in a thread of its own, so that a panic ends there and this
-        // side, with all that it has gathered, stays whole.
-        let rows = std::thread::scope(|scope| {
-            scope
-                .spawn(|| read_rows(path, column, limit))
-                .join()
-                .unwrap_or_else(|_| {
-                    Err(broken(path, "a file that the reader cannot survive".into()))
-                })
-        })?;
-        for (number, row) in (1..).zip(rows) {
-            let flow = match row {
-                // A null is a document without text.
-                None => gather.push(path, String::new(), String::new())?,
-                Some(bytes) => match String::from_utf8(bytes) {
-                    Ok(text) => {
-                        gather.push(path, format!("{} row {number}", path.display()), text)?
-                    }
-                    Err(e) => {
-                        let offset = e.utf8_error().valid_up_to();
-                        gather.bad(DataError::Record {
-                            path: path.clone(),
-                            unit: "row",
-                            number,
-                            expected: "UTF-8".into(),
-                            found: format!("an invalid byte at offset {offset} of the text"),
-                        })?;
-                        Flow::More
-                    }
-                },
-            };
-            if flow == Flow::Full {
-                return Ok(());
-            }
+        // The reader can panic on hostile files; what was gathered until then goes with the error.
+        let flow = foreign::guarded(|| read_file(path, column, gather))
+            .map_err(|found| broken(path, found))??;
+        if flow == Flow::Full {
+            break;
         }
     }
     Ok(())
 }
 
-/// Values of the column in row order; null is none. Stops after the row that reaches `limit` bytes.
-fn read_rows(path: &Path, column: &str, limit: u64) -> Result<Vec<Option<Vec<u8>>>, DataError> {
-    let read_error = |source| DataError::Read {
-        path: path.into(),
-        source,
+/// Takes the text of one row; none is a null.
+fn push(
+    path: &Path,
+    number: u64,
+    row: Option<&[u8]>,
+    gather: &mut Gather,
+) -> Result<Flow, DataError> {
+    let Some(bytes) = row else {
+        return Ok(gather.missing());
     };
-    let wrong = |e: ParquetError| broken(path, e.to_string());
-    if !path.metadata().map_err(read_error)?.is_file() {
-        return Err(broken(path, "no regular file".into()));
+    match std::str::from_utf8(bytes) {
+        Ok(text) => gather.push(
+            path,
+            format!("{} row {number}", path.display()),
+            text.into(),
+        ),
+        Err(e) => {
+            gather.bad(DataError::Record {
+                path: path.into(),
+                unit: "row",
+                number,
+                expected: "UTF-8".into(),
+                found: format!("an invalid byte at offset {} of the text", e.valid_up_to()),
+            })?;
+            Ok(Flow::More)
+        }
     }
-    let file = File::open(path).map_err(read_error)?;
+}
+
+/// Reads the column of one file, row by row: a dictionary lets a small file hold one long text very often.
+fn read_file(path: &Path, column: &str, gather: &mut Gather) -> Result<Flow, DataError> {
+    let wrong = |e: ParquetError| broken(path, e.to_string());
+    let (file, _) = foreign::open(path)?;
     let reader = SerializedFileReader::new(file).map_err(wrong)?;
     let meta = reader.metadata();
     let leaf = find_column(path, meta.file_metadata().schema_descr(), column)?;
-    let mut rows = Vec::new();
-    let mut bytes = 0;
+    let mut number = 0;
     for index in 0..reader.num_row_groups() {
         let in_group = |e: ParquetError| broken(path, format!("row group {index}: {e}"));
         let size = meta.row_group(index).column(leaf).uncompressed_size();
@@ -109,24 +101,18 @@ fn read_rows(path: &Path, column: &str, limit: u64) -> Result<Vec<Option<Vec<u8>
             if records == 0 {
                 break;
             }
-            let mut values = values.into_iter();
+            let mut values = values.iter();
             for row in 0..records {
                 let is_null = levels.get(row).is_some_and(|level| *level == 0);
-                let value = if is_null {
-                    None
-                } else {
-                    values.next().map(|v| v.data().to_vec())
-                };
-                bytes += value.as_ref().map_or(0, Vec::len) as u64;
-                rows.push(value);
-                // Looked at after each row: a dictionary lets a small file hold one long text very often.
-                if bytes > limit {
-                    return Ok(rows);
+                let value = if is_null { None } else { values.next() };
+                number += 1;
+                if push(path, number, value.map(ByteArray::data), gather)? == Flow::Full {
+                    return Ok(Flow::Full);
                 }
             }
         }
     }
-    Ok(rows)
+    Ok(Flow::More)
 }
 
 /// Index of the leaf that is the string column at the top level of the schema.

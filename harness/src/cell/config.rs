@@ -50,6 +50,8 @@ pub struct CellConfig {
     pub train: TrainConfig,
     /// Steps of the base before this stage.
     pub base_steps: u64,
+    /// Batches that these steps read: this stage goes on with the next.
+    pub base_batches: u64,
     /// Measurements.
     pub evaluate: EvaluateConfig,
     /// Identity of the cell whose weights are taken.

@@ -1,6 +1,7 @@
 //! Where a cell's weights come from: a search, training, or the weights of its base.
 
-use super::{Finished, Running, STATUS_EVERY};
+use super::{Ended, Finished, Running, STATUS_EVERY, Weights};
+use crate::checkpoint::{Loaded, Owner, not_finite};
 use crate::config::types::TrainConfig;
 use crate::evaluate::windows_batch;
 use crate::model::{Decoder, Model, Pass, Values};
@@ -22,13 +23,27 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(20);
 
 impl Running<'_> {
     /// The base's weights, for an extension.
-    fn base(&self) -> Result<Option<(Values, Finished)>> {
+    pub(super) fn base(&self) -> Result<Option<Loaded<Finished>>> {
         if self.config.checkpoint.is_some() {
             return Ok(None);
         }
-        let path = |base: &String| self.dir.cell_dir(base).join("checkpoint.safetensors");
-        let base = self.config.base.as_ref();
-        base.map(|base| checkpoint::load(&path(base))).transpose()
+        let load = |base: &String| {
+            let path = self.dir.cell_dir(base).join("checkpoint.safetensors");
+            let owner = Owner {
+                cell: base.clone(),
+                base: None,
+            };
+            checkpoint::load(&path, &owner)
+        };
+        self.config.base.as_ref().map(load).transpose()
+    }
+
+    /// What this cell's own weights and trials belong to.
+    fn owner(&self, base: Option<&Loaded<Finished>>) -> Owner {
+        Owner {
+            cell: self.id.to_string(),
+            base: base.map(|base| base.weights.clone()),
+        }
     }
 
     /// The model under `scheme`, with `values` in place of what is drawn, or of what the checkpoint holds.
@@ -63,11 +78,11 @@ impl Running<'_> {
         &mut self,
         search: &Search,
         scheme: &dyn AnyScheme,
+        base: Option<&Loaded<Finished>>,
         source: &Source,
         device: &Device,
     ) -> Result<Option<Found>> {
         let config = self.config;
-        let base = self.base()?;
         if base.is_none() && config.checkpoint.is_none() {
             let name = &config.scheme.name;
             return Err(Error::Config(format!(
@@ -75,9 +90,9 @@ impl Running<'_> {
             )));
         }
         let plans = scheme.layer_plans(&config.shape.geometry, Len(config.train.length))?;
-        let values = base.as_ref().map(|(values, _)| values);
+        let values = base.map(|base| &base.values);
         let model = self.decoder(scheme, &plans, values, source, device)?;
-        let log = self.file("search.jsonl");
+        let (log, owner) = (self.file("search.jsonl"), self.owner(base));
         let searching = Searching {
             registry: self.registry,
             scheme,
@@ -86,6 +101,7 @@ impl Running<'_> {
             source,
             seed: config.seed,
             log: &log,
+            owner: &owner,
         };
         self.steps = search.trials() as u64;
         let found = searching.run(search, &mut |trials| {
@@ -101,16 +117,17 @@ impl Running<'_> {
         Ok(found)
     }
 
-    /// The weights to be measured: trained here, resumed, or taken over. `None` if training did not come to its end.
+    /// The weights to be measured: trained here, resumed, or taken over.
     pub(super) fn weights(
         &mut self,
         scheme: &dyn AnyScheme,
         recipe: &Recipe,
+        base: Option<&Loaded<Finished>>,
         source: &Source,
         device: &Device,
-    ) -> Result<Option<(Box<dyn Model>, Finished)>> {
+    ) -> Result<Weights> {
         let config = self.config;
-        let path = self.file("checkpoint.safetensors");
+        let (path, owner) = (self.file("checkpoint.safetensors"), self.owner(base));
         let geometry = &config.shape.geometry;
         let sampler = recipe.positions.or(config.train.positions);
         let plans_at = |length: usize| {
@@ -120,29 +137,31 @@ impl Running<'_> {
         let plans = plans_at(config.train.length)?;
         let decoder = |values| self.decoder(scheme, &plans, values, source, device);
         if path.exists() {
-            let (values, finished): (_, Finished) = checkpoint::load(&path)?;
-            return Ok(Some((decoder(Some(&values))?, finished)));
+            let learned: Loaded<Finished> = checkpoint::load(&path, &owner)?;
+            return Ok(Weights::There(
+                decoder(Some(&learned.values))?,
+                learned.meta,
+            ));
         }
-        let base = self.base()?;
-        let base_values = base.as_ref().map(|(values, _)| values);
+        let base_values = base.map(|base| &base.values);
         if config.train.steps == 0 {
             let model = decoder(base_values)?;
-            let implementation = match &base {
-                Some((_, finished)) => finished.implementation.clone(),
+            let implementation = match base {
+                Some(base) => base.meta.implementation.clone(),
                 None => implementation(model.as_ref(), &plans)?,
             };
             let finished = Finished {
                 progress: Progress::default(),
                 implementation,
             };
-            return Ok(Some((model, finished)));
+            return Ok(Weights::There(model, finished));
         }
         let state_path = self.file("state.safetensors");
         let state = match state_path.exists() {
-            true => Some(checkpoint::load::<Progress>(&state_path)?),
+            true => Some(checkpoint::load::<Progress>(&state_path, &owner)?),
             false => None,
         };
-        let start = state.as_ref().map(|(values, _)| values).or(base_values);
+        let start = state.as_ref().map(|state| &state.values).or(base_values);
         let model = decoder(start)?;
         let mut stages = Vec::new();
         for (until, length) in stages_of(recipe, &config.train) {
@@ -155,28 +174,36 @@ impl Running<'_> {
             recipe.only_scheme && (base_values.is_some() || config.checkpoint.is_some());
         let resumed = state
             .as_ref()
-            .map(|(values, progress)| (progress.clone(), values));
+            .map(|state| (state.meta.clone(), &state.values));
         let mut trainer = Trainer::new(model, stages, &config.train, only_scheme, resumed)?;
         let batches = CellBatches::new(source, config, recipe);
-        if !self.train(&mut trainer, &batches, &state_path)? {
-            return Ok(None);
+        if let Some(ended) = self.train(&mut trainer, &batches, (&state_path, &owner))? {
+            return Ok(Weights::NotYet(ended));
+        }
+        let values = trainer.model.values()?;
+        if let Some(what) = not_finite(&values) {
+            let step = trainer.progress.step;
+            let reason = format!("after step {step}: {what} (seed {})", config.seed);
+            self.report(State::Diverged, step, Some(reason))?;
+            return Ok(Weights::NotYet(Ended::Diverged));
         }
         let finished = Finished {
             progress: trainer.progress.clone(),
             implementation: trainer.implementation.to_string(),
         };
-        checkpoint::save(&path, &trainer.model.values()?, &finished)?;
+        checkpoint::save(&path, &owner, &values, &finished)?;
+        // One that stays is removed when the cell is looked through.
         let _ = std::fs::remove_file(&state_path);
-        Ok(Some((trainer.model, finished)))
+        Ok(Weights::There(trainer.model, finished))
     }
 
-    /// Trains to the end; `false` if the loss diverged or a stop was asked for.
+    /// Trains to the end; how it ended before, if the loss diverged or a stop was asked for.
     fn train(
         &mut self,
         trainer: &mut Trainer<'_>,
         batches: &CellBatches<'_>,
-        state: &Path,
-    ) -> Result<bool> {
+        (state, owner): (&Path, &Owner),
+    ) -> Result<Option<Ended>> {
         let mut saved = Instant::now();
         while !trainer.finished() {
             if let Step::Diverged { loss } = trainer.step(batches)? {
@@ -188,18 +215,18 @@ impl Running<'_> {
                     step + 1,
                     self.config.seed
                 );
-                checkpoint::save(state, &trainer.state()?, &trainer.progress)?;
+                keep(trainer, state, owner)?;
                 self.report(State::Diverged, step, Some(reason))?;
-                return Ok(false);
+                return Ok(Some(Ended::Diverged));
             }
             let stopping = (self.stop)() && !trainer.finished();
             if stopping || saved.elapsed() >= CHECKPOINT_EVERY {
-                checkpoint::save(state, &trainer.state()?, &trainer.progress)?;
+                keep(trainer, state, owner)?;
                 saved = Instant::now();
             }
             if stopping {
                 self.report(State::Interrupted, trainer.progress.step, None)?;
-                return Ok(false);
+                return Ok(Some(Ended::Interrupted));
             }
             if self.reported.is_none_or(|t| t.elapsed() >= STATUS_EVERY) {
                 let (step, loss) = trainer.progress.curve.last().copied().unwrap_or_default();
@@ -210,7 +237,16 @@ impl Running<'_> {
                 )?;
             }
         }
-        Ok(true)
+        Ok(None)
+    }
+}
+
+/// Saves the state of a training. Weights that are no numbers are not worth going on from, and would be refused.
+fn keep(trainer: &Trainer<'_>, path: &Path, owner: &Owner) -> Result<()> {
+    let values = trainer.state()?;
+    match not_finite(&values) {
+        None => checkpoint::save(path, owner, &values, &trainer.progress),
+        Some(_) => Ok(()),
     }
 }
 

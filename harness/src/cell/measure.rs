@@ -93,6 +93,7 @@ impl Running<'_> {
                 batch: config.train.batch,
                 steps: config.train.steps,
                 base_steps: config.base_steps,
+                base_weights: None,
                 lr: config.train.lr,
                 tokens,
                 curve: finished.progress.curve.clone(),
@@ -150,7 +151,7 @@ fn measure_all(
     if let (Some(wanted), Some(checkpoint), Source::Text(_)) =
         (&config.evaluate.passkey, &config.checkpoint, source)
     {
-        let task = TextPasskey::open(&checkpoint.dir)?;
+        let task = TextPasskey::open(&checkpoint.dir, config.shape.vocab)?;
         found.1 = passkey::measure(subject, wanted, &task, config.seed, tick)?;
         found.2.append(&mut found.1.samples);
     }

@@ -12,7 +12,7 @@ use super::weights::{Weights, load};
 use super::{config, scheme};
 use crate::model::{Hidden, Model, Pass, Ready, Slopes, Weight};
 use crate::{Error, Result};
-use farspan_attention::attend::{INPUT, Implementation, Mask, Params, attend};
+use farspan_attention::attend::{FEED_FORWARD, INPUT, Implementation, Mask, Params, attend};
 use farspan_attention::embed::embedding_at;
 use farspan_attention::ops::{self, TokenScore};
 use farspan_attention::plan::{Geometry, Plan};
@@ -228,7 +228,12 @@ impl Pretrained {
                 (out, carried) = self.attend_cached(qkv, layer, prepared, &params, cache)?;
                 Ok(out)
             };
-            x = forward.layer(&x, layer, &mut attend)?;
+            let added;
+            (x, added) = forward.layer(&x, layer, &mut attend)?;
+            let reads = |next: &Plan| next.reads_feed_forward();
+            if plans.get(layer + 1).is_some_and(reads) {
+                carried.insert(FEED_FORWARD.into(), added);
+            }
         }
         cache.ids.extend_from_slice(ids);
         cache.piece = cache.piece.max(new);

@@ -1,4 +1,4 @@
-//! Where a text ends: tokens that close one (EOS), and those that a tokenizer puts behind every text.
+//! Where a text ends: the tokens that close one (EOS).
 
 use super::files::{excerpt, regular};
 use super::text::{Tokenizer, utf8};
@@ -34,9 +34,10 @@ pub fn ends(dir: &Path, tokenizer: &Tokenizer) -> Result<Vec<u32>> {
     }
     let named = entry(&dir.join("tokenizer_config.json"), "eos_token")?;
     let text = named.as_str().or_else(|| named["content"].as_str());
-    let ids = text.map(|text| tokenizer.ids(text, false)).transpose()?;
-    // More than one would not be a token of this tokenizer.
-    Ok(ids.filter(|ids| ids.len() == 1).unwrap_or_default())
+    Ok(text
+        .and_then(|token| tokenizer.id(token))
+        .into_iter()
+        .collect())
 }
 
 /// A key of a JSON file; null if there is none.
@@ -48,16 +49,4 @@ fn entry(path: &Path, key: &str) -> Result<Value> {
     let table: Value = serde_json::from_str(&utf8(path)?)
         .map_err(|e| Error::Data(format!("{}: {e}", path.display())))?;
     Ok(table[key].clone())
-}
-
-/// `text` as a prompt: with what the tokenizer puts before a text, without what it puts behind one, as the text goes on.
-pub fn prompt(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>> {
-    const PROBE: &str = "a";
-    let (inside, whole) = (tokenizer.ids(PROBE, false)?, tokenizer.ids(PROBE, true)?);
-    let behind = (0..=whole.len().saturating_sub(inside.len()))
-        .find(|&before| whole[before..].starts_with(&inside))
-        .map_or(0, |before| whole.len() - before - inside.len());
-    let mut ids = tokenizer.ids(text, true)?;
-    ids.truncate(ids.len().saturating_sub(behind));
-    Ok(ids)
 }

@@ -3,6 +3,8 @@
 use super::config::Reading;
 use super::header::{Entry, Type, header, index};
 use crate::{Error, Result};
+use farspan_datasets::foreign;
+pub(super) use farspan_datasets::foreign::excerpt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -232,27 +234,7 @@ impl Files {
 
 /// The size of a regular file; links are followed, as caches of downloads consist of them.
 pub(super) fn regular(path: &Path) -> Result<u64> {
-    let lacks = |what: &str| Error::Data(format!("{}: {what}", path.display()));
-    match std::fs::metadata(path) {
-        Ok(about) if about.is_file() => Ok(about.len()),
-        Ok(_) => Err(lacks("expected a regular file")),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            Err(lacks("expected a file, found nothing there"))
-        }
-        Err(e) => Err(Error::io(format!("reading {}", path.display()), e)),
-    }
-}
-
-/// A text as messages quote it: whole if it is short, else its ends.
-pub(super) fn excerpt(text: &str) -> String {
-    const LONGEST: usize = 200;
-    let count = text.chars().count();
-    if count <= LONGEST {
-        return text.to_string();
-    }
-    let start: String = text.chars().take(LONGEST / 2).collect();
-    let end: String = text.chars().skip(count - LONGEST / 2).collect();
-    format!("{start} … ({} characters) … {end}", count - LONGEST)
+    Ok(foreign::open(path)?.1)
 }
 
 /// What a file is that is no safetensors file, going by its first bytes.
@@ -301,7 +283,7 @@ fn decode(kind: Type, bytes: &[u8]) -> Vec<f32> {
 }
 
 /// IEEE half precision: 1 sign, 5 exponent and 10 fraction bits.
-fn half(bits: u16) -> f32 {
+pub(crate) fn half(bits: u16) -> f32 {
     let sign = if bits & 0x8000 == 0 { 1.0 } else { -1.0 };
     let (exponent, fraction) = (i32::from(bits >> 10 & 0x1f), f32::from(bits & 0x3ff));
     match exponent {

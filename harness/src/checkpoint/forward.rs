@@ -74,36 +74,40 @@ impl Forward<'_> {
         }
     }
 
-    /// The residual stream (rows, len, width) behind one layer.
+    /// The residual stream (rows, len, width) behind one layer, and what its feed-forward part added to it.
     pub(super) fn layer(
         &self,
         x: &Tensor,
         layer: usize,
         attend: &mut Attend<'_>,
-    ) -> Result<Tensor> {
+    ) -> Result<(Tensor, Tensor)> {
         let at = |part: &str| format!("layers.{layer}.{part}");
         let (attention_norm, mlp_norm) = (at("attention_norm"), at("mlp_norm"));
         let h = self.norm(x, &attention_norm)?;
         let output = attend(&self.qkv(&h, layer)?, &h)?;
         let attention = self.linear(&output, &at("out"))?;
         let mlp = |h: &Tensor| self.mlp(h, layer);
-        Ok(match self.model.architecture.residual {
+        let (x, added) = match self.model.architecture.residual {
             Residual::Sequential => {
                 let x = x.add(&attention)?;
-                x.add(&mlp(&self.norm(&x, &mlp_norm)?)?)?
+                let added = mlp(&self.norm(&x, &mlp_norm)?)?;
+                (x, added)
             }
-            Residual::Parallel => x.add(&attention)?.add(&mlp(&self.norm(x, &mlp_norm)?)?)?,
-            Residual::ParallelShared => x.add(&attention)?.add(&mlp(&h)?)?,
+            Residual::Parallel => (x.add(&attention)?, mlp(&self.norm(x, &mlp_norm)?)?),
+            Residual::ParallelShared => (x.add(&attention)?, mlp(&h)?),
             Residual::Sandwich => {
                 let x = x.add(&self.norm(&attention, &at("attention_post_norm"))?)?;
                 let h = mlp(&self.norm(&x, &mlp_norm)?)?;
-                x.add(&self.norm(&h, &at("mlp_post_norm"))?)?
+                let added = self.norm(&h, &at("mlp_post_norm"))?;
+                (x, added)
             }
             Residual::FromNorm => {
                 let h = self.norm(&h.add(&attention)?, &mlp_norm)?;
-                h.add(&mlp(&h)?)?
+                let added = mlp(&h)?;
+                (h, added)
             }
-        })
+        };
+        Ok((x.add(&added)?, added))
     }
 
     /// Queries, keys and values of all heads, packed: (rows, len, (heads + 2 · kv_heads) · head_dim).

@@ -9,6 +9,7 @@ mod download;
 mod site;
 
 use crate::{Error, Result};
+use farspan_datasets::foreign;
 use std::path::{Path, PathBuf};
 
 /// The folder of everything that belongs to Hugging Face: `HF_HOME`, else `XDG_CACHE_HOME/huggingface`, else
@@ -147,8 +148,11 @@ impl<'a> Id<'a> {
             return Ok(direct);
         }
         let reference = folder.join("refs").join(self.revision);
-        let commit = std::fs::read_to_string(&reference)
-            .map_err(|_| format!("{} is not there", reference.display()))?;
+        if !reference.exists() {
+            return Err(format!("{} is not there", reference.display()));
+        }
+        let commit = foreign::read_text(&reference, "the name of a commit", 1 << 10)
+            .map_err(|e| e.to_string())?;
         let commit = commit.trim();
         let snapshot = folder.join("snapshots").join(commit);
         match plain(commit) && snapshot.is_dir() {

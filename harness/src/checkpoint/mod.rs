@@ -29,4 +29,4 @@ pub mod text;
 mod tune;
 pub mod weights;
 
-pub use state::{load, save};
+pub use state::{Loaded, MOMENTS, Owner, load, not_finite, save, tell};

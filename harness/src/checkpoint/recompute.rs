@@ -1,7 +1,7 @@
 //! Windows of one length that are read at once, layer by layer; and gradients that hold the activations of one layer only.
 
 use super::decoder::Pretrained;
-use crate::model::{Model, Pass, Ready, Slopes, Standing, Sums};
+use crate::model::{Model, Pass, Ready, Slopes, Standing, Sums, feed};
 use crate::{Error, Result};
 use farspan_attention::attend::Params;
 use farspan_attention::plan::Geometry;
@@ -73,7 +73,10 @@ impl<'a> Windows<'a> {
             implementation = ran;
             Ok(out)
         };
-        let out = forward.layer(x, layer, &mut attend)?;
+        let (out, added) = forward.layer(x, layer, &mut attend)?;
+        if self.ready.feeds(layer) {
+            feed(carried, &added)?;
+        }
         *x = out;
         Ok(implementation)
     }

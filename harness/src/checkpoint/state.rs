@@ -1,7 +1,7 @@
 //! Weights and training state on disk: safetensors with one JSON metadata entry.
 //!
 //! A training state is written whole and renamed into place, so that a killed process leaves either the old or the new
-//! one.
+//! one. Its metadata say which cell it belongs to and carry a hash of everything in the file that is read.
 
 use super::header::Type;
 use crate::model::Values;
@@ -10,7 +10,7 @@ use farspan_reports::store::write_atomic;
 use safetensors::tensor::{
     Dtype, SafeTensorError, SafeTensors, View, serialize, serialize_to_file,
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
@@ -21,8 +21,80 @@ const META: &str = "farspan";
 /// Infinity in half precision.
 const INFINITY: u16 = 0x7c00;
 
-/// Writes `values` with `meta` beside them.
-pub fn save(path: &Path, values: &Values, meta: &impl Serialize) -> Result<()> {
+/// What weights belong to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// Identity of the cell.
+    pub cell: String,
+    /// Hash of the weights of its base that they began with.
+    pub base: Option<String>,
+}
+
+/// The metadata entry.
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    #[serde(flatten)]
+    owner: Owner,
+    /// What the caller keeps beside the weights, as JSON.
+    meta: String,
+    /// See [`seal`].
+    blake3: String,
+}
+
+/// What [`load`] found.
+#[derive(Debug)]
+pub struct Loaded<M> {
+    /// Tensors by name.
+    pub values: Values,
+    /// What was kept beside them.
+    pub meta: M,
+    /// Hash of the tensors alone: equal weights have equal ones, however long it took to make them.
+    pub weights: String,
+}
+
+/// Begins the names of the optimizer's moments: they may overflow where weights must not.
+pub const MOMENTS: &str = "adam.";
+
+/// blake3 of every tensor with its name and shape.
+fn hash(values: &Values) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for (name, (shape, data)) in values {
+        add(&mut hasher, &format!("{name} {shape:?}"));
+        for part in data.chunks(1 << 14) {
+            hasher.update(&encode(Type::F32, part));
+        }
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+/// blake3 of everything in a file: whose it is, what is kept beside the weights, and the hash of the weights.
+fn seal(owner: &Owner, meta: &str, weights: &str) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let base = owner.base.as_deref().unwrap_or_default();
+    for text in [owner.cell.as_str(), base, meta, weights] {
+        add(&mut hasher, text);
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+fn add(hasher: &mut blake3::Hasher, text: &str) {
+    hasher.update(&(text.len() as u64).to_le_bytes());
+    hasher.update(text.as_bytes());
+}
+
+/// Writes `values` with `meta` beside them, for [`load`].
+pub fn save(path: &Path, owner: &Owner, values: &Values, meta: &impl Serialize) -> Result<()> {
+    let meta = serde_json::to_string(meta).map_err(|e| Error::Bug(e.to_string()))?;
+    let entry = Entry {
+        owner: owner.clone(),
+        blake3: seal(owner, &meta, &hash(values)),
+        meta,
+    };
+    tell(path, values, &entry)
+}
+
+/// Writes `values` with `meta` beside them, for other programs.
+pub fn tell(path: &Path, values: &Values, meta: &impl Serialize) -> Result<()> {
     let meta = serde_json::to_string(meta).map_err(|e| Error::Bug(e.to_string()))?;
     let meta = HashMap::from([(META.to_string(), meta)]);
     let file = serialize(views(path, values, Type::F32)?, Some(meta))
@@ -133,23 +205,27 @@ fn half(x: f32) -> Option<u16> {
     Some(sign | ((rounded >> 13) - (112 << 10)) as u16)
 }
 
-/// Reads a file written by [`save`].
-pub fn load<M: DeserializeOwned>(path: &Path) -> Result<(Values, M)> {
+/// Reads a file written by [`save`] for this owner; where the owner's base is not given, any will do. A file that is not
+/// what was written, belongs to something else, or holds a number that is not finite is [`Error::Data`].
+pub fn load<M: DeserializeOwned>(path: &Path, owner: &Owner) -> Result<Loaded<M>> {
     let bad = |what: String| Error::Data(format!("{}: {what}", path.display()));
-    let bytes =
-        std::fs::read(path).map_err(|e| Error::io(format!("reading {}", path.display()), e))?;
+    let io = |e| Error::io(format!("reading {}", path.display()), e);
+    if !std::fs::metadata(path).map_err(io)?.is_file() {
+        return Err(bad(
+            "expected a file, found a folder, a pipe or a device".into()
+        ));
+    }
+    let bytes = std::fs::read(path).map_err(io)?;
     let (_, header) = SafeTensors::read_metadata(&bytes)
-        .map_err(|e| bad(format!("not a safetensors file: {e}")))?;
-    let meta = header
-        .metadata()
-        .as_ref()
-        .and_then(|m| m.get(META))
-        .ok_or_else(|| {
-            bad(format!(
-                "no {META:?} entry in its metadata: not written by farspan"
-            ))
-        })?;
-    let meta = serde_json::from_str(meta).map_err(|e| bad(format!("metadata: {e}")))?;
+        .map_err(|e| bad(format!("not a whole safetensors file: {e}")))?;
+    let entry = header.metadata().as_ref().and_then(|m| m.get(META));
+    let entry = entry.ok_or_else(|| {
+        bad(format!(
+            "no {META:?} entry in its metadata: not written by farspan"
+        ))
+    })?;
+    let entry: Entry =
+        serde_json::from_str(entry).map_err(|e| bad(format!("its metadata: {e}")))?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|e| bad(e.to_string()))?;
     let mut values = Values::new();
     for (name, view) in tensors.tensors() {
@@ -166,7 +242,47 @@ pub fn load<M: DeserializeOwned>(path: &Path) -> Result<(Values, M)> {
             .collect();
         values.insert(name, (view.shape().to_vec(), data));
     }
-    Ok((values, meta))
+    let weights = hash(&values);
+    let found = seal(&entry.owner, &entry.meta, &weights);
+    if found != entry.blake3 {
+        return Err(bad(format!(
+            "its hash is of other numbers: expected {}, found {found}; the file is not what was written (changed by \
+             hand, or damaged)",
+            entry.blake3
+        )));
+    }
+    if entry.owner.cell != owner.cell {
+        return Err(bad(format!(
+            "expected the weights of cell {}, found those of cell {}",
+            owner.cell, entry.owner.cell
+        )));
+    }
+    if owner.base.is_some() && owner.base != entry.owner.base {
+        return Err(bad(
+            "the weights of its base that it began with are no longer there".into(),
+        ));
+    }
+    if let Some(what) = not_finite(&values) {
+        return Err(bad(what));
+    }
+    let meta = serde_json::from_str(&entry.meta).map_err(|e| bad(format!("its metadata: {e}")))?;
+    Ok(Loaded {
+        values,
+        meta,
+        weights,
+    })
+}
+
+/// Which weight is not finite, if one is.
+pub fn not_finite(values: &Values) -> Option<String> {
+    let mut weights = values.iter().filter(|(name, _)| !name.starts_with(MOMENTS));
+    weights.find_map(|(name, (_, data))| {
+        let at = data.iter().position(|x| !x.is_finite())?;
+        Some(format!(
+            "tensor {name}: expected finite numbers, found {} at {at}",
+            data[at]
+        ))
+    })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use crate::Result;
 use crate::config::{self, Loaded, MANY_CELLS, resolved_toml};
 use clap::Args;
 use farspan_pe::Registry;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// The config and what is laid over it.
@@ -67,7 +68,12 @@ impl Validate {
         let run = &loaded.run;
         let path = self.config.config.display();
         let (studies, schemes) = (run.studies.len(), run.schemes.len());
-        let (seeds, cells) = (run.seeds.len(), run.cells());
+        let seeds = run
+            .studies
+            .iter()
+            .flat_map(|(_, study)| run.seeds_of(study));
+        let seeds = seeds.collect::<BTreeSet<_>>().len();
+        let cells = run.cells();
         tell(&format!(
             "{path} is valid: studies {studies}, schemes {schemes}, seeds {seeds}, cells {cells}"
         ));

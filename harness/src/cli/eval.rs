@@ -107,6 +107,9 @@ impl Eval {
         let tokenizer = Tokenizer::open(&self.source.dir()?)?;
         let documents = self.documents(&tokenizer)?;
         let own = self.source.open(registry, None)?;
+        for document in &documents {
+            tokenizer.fits(&document.ids, own.architecture.vocab, &document.name)?;
+        }
         let mut rows = Vec::new();
         let mut told: Vec<String> = Vec::new();
         let default = [Positional::new(OWN, Default::default())];

@@ -4,7 +4,7 @@
 //! leaves a run folder with the losses before and after.
 
 use super::pretrained::{ConfigKeys, notes, tell_notes};
-use super::{CELLS_FAILED, Ended, Failure, print, tell};
+use super::{CELLS_FAILED, Ended, Failure, LATER, print, tell};
 use crate::checkpoint::config::{self as checkpoint, Positional, Reading};
 use crate::checkpoint::header::Type;
 use crate::checkpoint::hub;
@@ -174,11 +174,17 @@ impl Finetune {
         let outcome = grid::run(&loaded.run, &options, registry)?;
         if let Some(signal) = outcome.interrupted {
             tell("interrupted; the same command goes on from here");
-            return Ok(u8::try_from(128 + signal).unwrap_or(CELLS_FAILED));
+            return Ok(grid::exit_code(signal));
         }
         if let Some((label, why)) = outcome.failed.iter().chain(&outcome.diverged).next() {
             tell(&format!("{label}: {why}"));
             return Ok(CELLS_FAILED);
+        }
+        if let Some((label, why)) = outcome.unfinished.first() {
+            tell(&format!(
+                "{label}: {why}; the same command goes on from here"
+            ));
+            return Ok(LATER);
         }
         let dir_of_run = RunDir::open(&folder)?;
         let plan = dir_of_run.plan()?;

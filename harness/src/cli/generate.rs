@@ -4,7 +4,7 @@ use super::pretrained::{Source, at_least_one, notes, tell_notes};
 use super::{Ended, Failure, print};
 use crate::Error;
 use crate::checkpoint::config::Positional;
-use crate::checkpoint::ends::{ends, prompt};
+use crate::checkpoint::ends::ends;
 use crate::checkpoint::generate::{Choice, generate};
 use crate::checkpoint::text::Tokenizer;
 use clap::Args;
@@ -65,7 +65,7 @@ impl Generate {
         };
         let dir = self.source.dir()?;
         let tokenizer = Tokenizer::open(&dir)?;
-        let prompt = prompt(&tokenizer, &self.prompt)?;
+        let prompt = tokenizer.beginning("--prompt", &self.prompt)?.ids;
         let model = self.source.open(registry, self.scheme.as_ref())?;
         tell_notes(&notes(&model.architecture, model.scheme.as_ref()));
         let mut stops = self.stop.clone();

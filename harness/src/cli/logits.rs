@@ -4,10 +4,10 @@ use super::pretrained::{Source, notes, tell_notes};
 use super::{Ended, Failure};
 use crate::Error;
 use crate::checkpoint::config::Positional;
-use crate::checkpoint::save;
-use crate::checkpoint::text::utf8;
+use crate::checkpoint::tell;
 use crate::model::Values;
 use clap::Args;
+use farspan_datasets::foreign::{self, excerpt};
 use farspan_pe::Registry;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -29,6 +29,9 @@ pub(super) struct Logits {
     #[arg(long, value_name = "ID,KEY=VALUE,…")]
     scheme: Option<Positional>,
 }
+
+/// Bytes of the largest file of token ids.
+const LARGEST: u64 = 1 << 30;
 
 /// What stands beside the logits.
 #[derive(Serialize)]
@@ -59,19 +62,22 @@ impl Logits {
             tokens: ids.len(),
             notes: &notes,
         };
-        save(&self.out, &values, &meta)?;
+        tell(&self.out, &values, &meta)?;
         Ok(0)
     }
 }
 
 /// Token ids of a file: a JSON list, or numbers between white space.
 fn read_ids(path: &Path) -> Result<Vec<u32>, Failure> {
-    let text = utf8(path)?;
+    let text = foreign::read_text(path, "token ids", LARGEST).map_err(Error::from)?;
     let listed = match text.trim_start().starts_with('[') {
         true => serde_json::from_str(&text).map_err(|e| e.to_string()),
         false => text
             .split_whitespace()
-            .map(|word| word.parse().map_err(|e| format!("{word:?}: {e}")))
+            .map(|word| {
+                word.parse()
+                    .map_err(|e| format!("{:?}: {e}", excerpt(word)))
+            })
             .collect(),
     };
     let ids: Vec<u32> =

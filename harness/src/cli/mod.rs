@@ -23,8 +23,11 @@ mod run;
 mod status;
 mod table;
 
+pub(crate) use table::bytes;
+
 use crate::{Error, config, machine};
 use clap::{CommandFactory, Parser, Subcommand};
+use farspan_datasets::foreign;
 use farspan_pe::Registry;
 use farspan_reports::error::{CompareError, ExportError};
 use farspan_reports::page::PageError;
@@ -34,6 +37,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
+/// Characters of a line of a message.
+const LONGEST_LINE: usize = 4000;
 const CELLS_FAILED: u8 = 1;
 const USAGE: u8 = 2;
 const DATA: u8 = 65;
@@ -136,6 +141,7 @@ pub fn main_with(registry: Registry) -> ExitCode {
         }
     };
     log(cli.verbose, &cli.verb);
+    quiet_walls();
     let command = command_line(&arguments);
     let ended = catch_unwind(AssertUnwindSafe(|| dispatch(cli.verb, &registry, command)));
     let code = match ended {
@@ -152,6 +158,16 @@ pub fn main_with(registry: Registry) -> ExitCode {
         }
     };
     ExitCode::from(code)
+}
+
+/// A panic behind a wall becomes an error, which says all there is to say.
+fn quiet_walls() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !foreign::is_guarded() {
+            tell(panic);
+        }
+    }));
 }
 
 fn dispatch(verb: Verb, registry: &Registry, command: String) -> Ended {
@@ -242,8 +258,13 @@ fn tell(text: &str) {
         .chars()
         .map(|c| if odd(c) { '\u{fffd}' } else { c })
         .collect();
+    // Whatever a message quotes, a person has to find the message in it.
+    let lines: Vec<String> = text
+        .split('\n')
+        .map(|line| foreign::ends(line, LONGEST_LINE))
+        .collect();
     // Without a stderr there is nobody to tell.
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", lines.join("\n"));
 }
 
 /// Data, on stdout. A reader that has seen enough (`| head`) is no error.

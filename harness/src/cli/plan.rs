@@ -4,9 +4,8 @@ use super::configs::ConfigArgs;
 use super::run::Choice;
 use super::table::{Table, amount, bytes, duration};
 use super::{Ended, json, print};
-use crate::cell::CellConfig;
-use crate::config::types::{Run, Task};
-use crate::{Error, grid, machine};
+use crate::config::types::Run;
+use crate::{grid, machine};
 use clap::Args;
 use farspan_pe::Registry;
 use farspan_reports::record::{PlannedCell, RunPlan};
@@ -15,10 +14,6 @@ use std::collections::BTreeSet;
 
 /// Assumed speed of one core on small models, in floating-point operations per second.
 const FLOPS_PER_CORE: f64 = 20e9;
-/// Memory of the program itself.
-const PROGRAM_BYTES: f64 = 20e6;
-/// Memory of a corpus and its tokens.
-const TEXT_BYTES: f64 = 80e6;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -50,7 +45,10 @@ struct Row<'a> {
     parameters: u64,
     train_tokens: u64,
     flops: f64,
+    /// Peak, of training and of measuring.
     memory_bytes: f64,
+    /// Of the weights that stay.
+    disk_bytes: u64,
     seconds: f64,
 }
 
@@ -75,7 +73,7 @@ pub(super) fn show(run: &Run, choice: &Choice, registry: &Registry, as_json: boo
         .cells
         .iter()
         .filter(|cell| chosen.contains(cell.id.as_str()));
-    let cells = cells.map(row).collect::<Result<Vec<_>, Error>>()?;
+    let cells: Vec<Row<'_>> = cells.map(row).collect();
     let flops: f64 = cells.iter().map(|row| row.flops).sum();
     let cores = machine::cores();
     let longest = cells.iter().map(|row| row.seconds).fold(0.0, f64::max);
@@ -129,43 +127,18 @@ fn chosen<'a>(plan: &'a RunPlan, choice: &Choice) -> BTreeSet<&'a str> {
         .collect()
 }
 
-fn row(cell: &PlannedCell) -> Result<Row<'_>, Error> {
-    let config: CellConfig = serde_json::from_value(cell.config.clone())
-        .map_err(|e| Error::Bug(format!("cell {}: {e}", cell.label)))?;
-    Ok(Row {
+fn row(cell: &PlannedCell) -> Row<'_> {
+    Row {
         id: &cell.id,
         label: &cell.label,
         base: cell.base.as_deref(),
         parameters: cell.parameters,
         train_tokens: cell.train_tokens,
         flops: cell.flops,
-        memory_bytes: memory(cell, &config),
+        memory_bytes: cell.memory_bytes,
+        disk_bytes: cell.disk_bytes,
         seconds: cell.flops / FLOPS_PER_CORE,
-    })
-}
-
-/// Forecast of peak memory: the program with its text; weights, gradients and two moments; the activations of one
-/// training step and their gradients, where attention keeps no score matrices; all in f32.
-fn memory(cell: &PlannedCell, config: &CellConfig) -> f64 {
-    let shape = &config.shape;
-    let g = &shape.geometry;
-    let trained = config.train.steps > 0;
-    let weights = cell.parameters as f64 * if trained { 4.0 } else { 1.0 };
-    // Batches of an accumulated step are held one at a time.
-    let tokens = (config.train.batch * config.train.length) as f64;
-    let qkv = (2 * g.heads + 2 * g.kv_heads) * g.head_dim;
-    let per_token = g.layers * (8 * g.width + 2 * qkv + 4 * shape.hidden) + 3 * shape.vocab;
-    let activations = if trained {
-        tokens * per_token as f64
-    } else {
-        0.0
-    };
-    let data = if config.task == Task::Text {
-        TEXT_BYTES
-    } else {
-        0.0
-    };
-    PROGRAM_BYTES + data + 4.0 * (weights + activations)
+    }
 }
 
 fn text(forecast: &Forecast<'_>) -> String {
@@ -188,11 +161,13 @@ fn text(forecast: &Forecast<'_>) -> String {
         ]);
     }
     format!(
-        "{}\n{}: {} cells, {}FLOP; about {} on {} cores, if a core does {}FLOP/s (an assumption, not measured here)\n",
+        "{}\n{}: {} cells, {}FLOP, {} of weights to keep; about {} on {} cores, if a core does {}FLOP/s (an \
+         assumption, not measured here)\n",
         table.text(),
         forecast.name,
         forecast.cells.len(),
         unit(forecast.flops),
+        bytes(forecast.cells.iter().map(|row| row.disk_bytes as f64).sum()),
         duration(forecast.seconds),
         forecast.cores,
         unit(FLOPS_PER_CORE),

@@ -2,8 +2,9 @@
 
 use super::table::{Table, number};
 use super::{Ended, Failure, json, print};
+use crate::report::write_to;
 use clap::Args;
-use farspan_reports::page::{render, write_report};
+use farspan_reports::page::render;
 use farspan_reports::store::{LoadedRun, RunDir, write_atomic};
 use farspan_reports::summary::{self, Comparison, Difference, Measure, Outcome, summarise};
 use std::path::{Path, PathBuf};
@@ -51,7 +52,7 @@ impl Report {
     /// The page with figures and tables.
     fn folder(&self, out: &Path) -> Result<PathBuf, Failure> {
         let dirs: Vec<&Path> = self.dirs.iter().map(PathBuf::as_path).collect();
-        Ok(write_report(&dirs, out)?.page)
+        Ok(write_to(&dirs, out)?)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::configs::ConfigArgs;
 use super::filter::Filter;
-use super::{CELLS_FAILED, Ended, Failure, json, plan, print, tell};
+use super::{CELLS_FAILED, Ended, Failure, LATER, json, plan, print, tell};
 use crate::cell;
 use crate::config::resolved_toml;
 use crate::grid::{self, Options, Outcome};
@@ -18,7 +18,8 @@ use std::path::PathBuf;
     farspan run my.toml data.files='books/*.txt' seeds=[0,1,2] --out runs/books\n  \
     farspan run my.toml -k 'language and (yarn or rope)' --jobs 2\n  \
     farspan run my.toml --shard 0/4     # the first of four parts\n\n\
-    Stop it at any time (ctrl-C, kill); the same command goes on where it stopped.")]
+    Stop it at any time (ctrl-C, kill); the same command goes on where it stopped. SIGUSR2, by which \
+    schedulers take a machine back, ends it with exit code 75, and so does a cell that another process holds.")]
 pub(super) struct Run {
     #[command(flatten)]
     config: ConfigArgs,
@@ -112,7 +113,7 @@ impl Run {
 fn end(outcome: &Outcome, quiet: bool) -> u8 {
     if let Some(signal) = outcome.interrupted {
         tell("interrupted; the same command goes on from here");
-        return u8::try_from(128 + signal).unwrap_or(CELLS_FAILED);
+        return grid::exit_code(signal);
     }
     let (failed, diverged) = (outcome.failed.len(), outcome.diverged.len());
     if failed + diverged > 0 {
@@ -121,6 +122,13 @@ fn end(outcome: &Outcome, quiet: bool) -> u8 {
             outcome.done
         ));
         return CELLS_FAILED;
+    }
+    if let Some((label, why)) = outcome.unfinished.first() {
+        let (done, left) = (outcome.done, outcome.unfinished.len());
+        tell(&format!(
+            "{done} cells done, {left} not finished ({label}: {why}); the same command goes on from here"
+        ));
+        return LATER;
     }
     if !quiet {
         tell(&format!("{} cells done", outcome.done));
@@ -139,6 +147,7 @@ fn as_json(outcome: &Outcome) -> Value {
         "done": outcome.done,
         "failed": cells(&outcome.failed),
         "diverged": cells(&outcome.diverged),
+        "unfinished": cells(&outcome.unfinished),
         "interrupted": outcome.interrupted,
         "report": outcome.report,
     })

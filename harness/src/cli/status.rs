@@ -4,7 +4,7 @@ use super::table::{Table, duration};
 use super::{Ended, json, print};
 use clap::Args;
 use farspan_reports::record::{PlannedCell, RunPlan, State};
-use farspan_reports::store::{RunDir, StoreError};
+use farspan_reports::store::RunDir;
 use serde::Serialize;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -159,24 +159,25 @@ impl Progress {
 }
 
 fn read(dir: &RunDir, cell: &PlannedCell) -> CellProgress {
-    let done = dir.has_result(&cell.id);
-    let status = dir.status(&cell.id);
-    let unreadable = status.as_ref().err().map(StoreError::to_string);
-    let status = status.ok().flatten();
-    let cost = dir.cost(&cell.id).ok().flatten().filter(|_| done);
+    let loaded = dir.cell(cell);
+    let (state, status) = (loaded.state(), loaded.status);
+    let done = state == State::Done;
+    let cost = loaded.cost.filter(|_| done);
     CellProgress {
         id: cell.id.clone(),
         label: cell.label.clone(),
-        state: match &status {
-            _ if done => State::Done,
-            Some(status) => status.state,
-            None if unreadable.is_some() => State::Failed,
-            None => State::Waiting,
+        // Without a result, a file that cannot be read leaves it open how far the cell is.
+        state: match loaded.unreadable {
+            Some(_) => State::Failed,
+            None => state,
         },
         step: status.as_ref().map_or(0, |s| s.step),
         steps: status.as_ref().map_or(0, |s| s.steps),
         updated: status.as_ref().map(|s| s.updated.clone()),
-        reason: unreadable.or_else(|| status.and_then(|s| s.reason)),
+        reason: loaded
+            .unreadable
+            .map(|why| format!("{why}; the same run makes it again"))
+            .or_else(|| status.and_then(|s| s.reason)),
         seconds: cost.map(|c| c.train_seconds + c.evaluate_seconds),
         flops: cell.flops,
     }

@@ -130,10 +130,10 @@ pub(super) fn shown(text: &str) -> String {
         .collect()
 }
 
-/// Whether a terminal obeys `c` in place of showing it: control characters, and marks that turn the reading direction.
+/// Whether a terminal obeys `c` in place of showing it: control characters, marks that turn the reading direction, and
+/// what else is not seen.
 pub(super) fn commands(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    farspan_reports::figure::hides(c)
 }
 
 /// Breaks words into lines of at most `width` characters, if the words are that short.
@@ -183,7 +183,7 @@ pub(super) fn duration(seconds: f64) -> String {
 }
 
 /// `120 MiB`.
-pub(super) fn bytes(n: f64) -> String {
+pub(crate) fn bytes(n: f64) -> String {
     match n {
         n if n >= 1024.0 * 1024.0 * 1024.0 => format!("{:.1} GiB", n / (1024.0 * 1024.0 * 1024.0)),
         n => format!("{:.0} MiB", n / (1024.0 * 1024.0)),

@@ -7,6 +7,7 @@
 mod check;
 mod files;
 mod model;
+pub mod numbers;
 mod overrides;
 mod problem;
 mod read;
@@ -32,24 +33,30 @@ pub use types::*;
 
 use crate::{Error, Result};
 use farspan_attention::DeviceSpec;
+use farspan_datasets::foreign;
 use farspan_pe::Registry;
+use farspan_reports::record::RunPlan;
 use problem::{Problems, Source, join};
 use schemes::Ready;
 use serde::Deserialize;
+use std::collections::HashSet;
 use std::path::Path;
 use studies::Draft;
 use suggest::hint;
 use tree::{Mark, Node};
 
+/// Bytes of a file beyond which it is taken for something else.
+const LARGEST_FILE: u64 = 64 << 20;
 /// More cells than this need a word of consent.
 pub const MANY_CELLS: usize = 1000;
 
 /// Keys of a config, in the order in which they are documented.
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "name",
     "seeds",
     "reference",
     "confidence",
+    "margin",
     "device",
     "task",
     "data",
@@ -84,14 +91,8 @@ pub fn load(
     most_cells: usize,
 ) -> Result<Loaded> {
     let label = path.display().to_string();
-    let bytes = std::fs::read(path)
-        .map_err(|e| Error::Config(format!("{label}: the config cannot be read: {e}")))?;
-    let text = String::from_utf8(bytes).map_err(|e| {
-        let at = e.utf8_error().valid_up_to();
-        Error::Config(format!(
-            "{label}: expected UTF-8 text, found an invalid byte at offset {at}"
-        ))
-    })?;
+    let text = foreign::read_text(path, "a config", LARGEST_FILE)
+        .map_err(|e| Error::Config(e.to_string()))?;
     Ok(parse(&text, &label, arguments, registry, most_cells)?)
 }
 
@@ -103,10 +104,7 @@ pub fn parse(
     registry: &Registry,
     most_cells: usize,
 ) -> std::result::Result<Loaded, ConfigError> {
-    let source = Source {
-        label: label.to_string(),
-        text: text.to_string(),
-    };
+    let source = Source::new(label, text);
     let mut root = tree::parse(&source).map_err(|problem| ConfigError::one(&problem, &source))?;
     let mut problems = Problems::default();
     overrides::apply(&mut root, arguments, &mut problems);
@@ -165,6 +163,7 @@ struct Top {
     seeds: Vec<u64>,
     reference: Option<String>,
     confidence: f64,
+    margin: f64,
     device: String,
 }
 
@@ -175,6 +174,7 @@ impl Default for Top {
             seeds: vec![0],
             reference: None,
             confidence: 0.95,
+            margin: RunPlan::default_margin(),
             device: "cpu".into(),
         }
     }
@@ -206,6 +206,9 @@ impl Reader<'_> {
             root.get("schemes").map_or(0, |table| table.entries().len()) == schemes.len();
         let mut studies = Vec::new();
         for draft in drafts {
+            if self.problems.is_full() {
+                break;
+            }
             studies.extend(self.study(draft, &schemes, complete, root, &mut origins));
         }
         schemes
@@ -217,6 +220,7 @@ impl Reader<'_> {
             seeds: top.seeds,
             reference: top.reference,
             confidence: top.confidence,
+            margin: top.margin,
             device: top.device,
             schemes: schemes.into_iter().map(|scheme| scheme.config).collect(),
             studies,
@@ -240,12 +244,15 @@ impl Reader<'_> {
                 hint => format!("unknown key{hint} Known keys: {}", KEYS.join(", ")),
             };
             self.problems.add(&node.key, key.as_str(), what);
+            if self.problems.is_full() {
+                break;
+            }
         }
     }
 
     fn top(&mut self, root: &Node) -> Option<Top> {
         let mut node = Node::empty(Mark::Default);
-        for key in &KEYS[..5] {
+        for key in &KEYS[..6] {
             if let Some(value) = root.get(key) {
                 node.push(key, value.clone());
             }
@@ -266,15 +273,6 @@ impl Reader<'_> {
         let letters =
             "1 to 80 letters, digits or . _ + - (it names a folder), not beginning with . or -";
         rule("name", letters, format!("{name:?}"), fine);
-        let seeds = &top.seeds;
-        rule(
-            "seeds",
-            "at least one seed",
-            "an empty list".into(),
-            !seeds.is_empty(),
-        );
-        let twice = (1..seeds.len()).any(|i| seeds[..i].contains(&seeds[i]));
-        rule("seeds", "different seeds", format!("{seeds:?}"), !twice);
         let confidence = top.confidence;
         let fraction = confidence > 0.0 && confidence < 1.0;
         rule(
@@ -282,6 +280,12 @@ impl Reader<'_> {
             "a fraction above 0, below 1",
             confidence.to_string(),
             fraction,
+        );
+        rule(
+            "margin",
+            "a finite number of nats above 0",
+            top.margin.to_string(),
+            top.margin > 0.0 && top.margin.is_finite(),
         );
         let device = top.device.parse::<DeviceSpec>();
         let forms = "auto, cpu, cuda[:i], metal[:i] or wgpu[:i]";
@@ -302,6 +306,7 @@ impl Reader<'_> {
                 known,
             );
         }
+        studies::check_seeds(&top.seeds, root.get("seeds"), "seeds", problems);
         Some(top)
     }
 
@@ -320,20 +325,21 @@ impl Reader<'_> {
         draft.merged = rest;
         let shape = check::study(&mut study, &draft, &mut self.problems, &mut self.warnings);
         origins.note(self.source, &join("studies", &draft.name), &draft.merged);
-        let names: Vec<&str> = root
-            .get("schemes")
-            .into_iter()
-            .flat_map(Node::keys)
-            .collect();
+        if let Some(seeds) = &study.seeds {
+            let path = join(&draft.path, "seeds");
+            studies::check_seeds(seeds, draft.merged.get("seeds"), &path, &mut self.problems);
+        }
         if let Some(wanted) = &study.schemes {
+            let names: Vec<&str> = root
+                .get("schemes")
+                .into_iter()
+                .flat_map(Node::keys)
+                .collect();
             studies::check_schemes(wanted, &draft, &names, &mut self.problems);
         }
-        let here = |name: &String| {
-            study
-                .schemes
-                .as_ref()
-                .is_none_or(|wanted| wanted.contains(name))
-        };
+        let wanted = study.schemes.as_ref();
+        let wanted: Option<HashSet<&String>> = wanted.map(|names| names.iter().collect());
+        let here = |name: &String| wanted.as_ref().is_none_or(|wanted| wanted.contains(name));
         for scheme in schemes.iter().filter(|s| here(&s.config.name)) {
             if let Some(base) = scheme
                 .config
@@ -398,14 +404,17 @@ impl Run {
             .filter(move |scheme| wanted(&scheme.name))
     }
 
+    /// The seeds of a study.
+    pub fn seeds_of<'a>(&'a self, study: &'a StudyConfig) -> &'a [u64] {
+        study.seeds.as_ref().unwrap_or(&self.seeds)
+    }
+
     /// Number of cells: every study, scheme and seed, and once more for every fine-tuning.
     pub fn cells(&self) -> usize {
         let stages = |scheme: &SchemeConfig| 1 + usize::from(scheme.finetune.is_some());
-        let per_seed: usize = self
-            .studies
-            .iter()
-            .map(|(_, study)| self.schemes_of(study).map(stages).sum::<usize>())
-            .sum();
-        per_seed * self.seeds.len()
+        let of = |study: &StudyConfig| {
+            self.schemes_of(study).map(stages).sum::<usize>() * self.seeds_of(study).len()
+        };
+        self.studies.iter().map(|(_, study)| of(study)).sum()
     }
 }

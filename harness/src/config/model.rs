@@ -50,7 +50,7 @@ impl ModelConfig {
 
     pub(super) fn shape(&self, vocab: usize, trained_length: usize) -> Result<Shape, Broken> {
         if let Some(checkpoint) = &self.checkpoint {
-            return self.of_checkpoint(checkpoint, vocab);
+            return self.of_checkpoint(checkpoint);
         }
         for (key, set) in [
             ("ignore_keys", !self.ignore_keys.is_empty()),
@@ -105,8 +105,8 @@ impl ModelConfig {
         })
     }
 
-    /// The sizes of a checkpoint; `vocab` is the tokenizer's.
-    fn of_checkpoint(&self, checkpoint: &str, vocab: usize) -> Result<Shape, Broken> {
+    /// The sizes of a checkpoint.
+    fn of_checkpoint(&self, checkpoint: &str) -> Result<Shape, Broken> {
         let alone = ModelConfig {
             checkpoint: Some(checkpoint.to_string()),
             ignore_keys: self.ignore_keys.clone(),
@@ -122,13 +122,6 @@ impl ModelConfig {
             Ok(understood) => understood.architecture,
             Err(error) => return broken("checkpoint", error.to_string()),
         };
-        if vocab > architecture.vocab {
-            let what = format!(
-                "expected a tokenizer of at most {} ids, as the checkpoint has, found {vocab}",
-                architecture.vocab
-            );
-            return broken("checkpoint", what);
-        }
         Ok(Shape {
             geometry: architecture.geometry,
             hidden: architecture.hidden,

@@ -1,9 +1,19 @@
 //! What is wrong with a config, where it stands, and how that is shown.
 
 use super::tree::{Mark, Node};
+use farspan_datasets::foreign::{ends, excerpt};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
+
+/// Problems that are told; of more only the number is.
+const MOST: usize = 100;
+/// Characters of a line that are shown on either side of a place in it.
+const AROUND: usize = 100;
+/// Characters of what one problem says, beside where it stands.
+const LONGEST: usize = 2000;
+/// Bytes from one count of characters to the next.
+const BLOCK: usize = 1024;
 
 /// The file that a config was read from.
 #[derive(Clone, Debug)]
@@ -11,38 +21,64 @@ pub(super) struct Source {
     /// Its path as the user gave it.
     pub(super) label: String,
     pub(super) text: String,
+    /// The byte at which each line begins.
+    lines: Vec<usize>,
+    /// Characters before each block of bytes.
+    blocks: Vec<usize>,
 }
 
 impl Source {
-    /// Line and column of a byte, from 1; columns count characters.
-    fn position(&self, byte: usize) -> (usize, usize) {
-        let before = self
-            .text
-            .get(..byte.min(self.text.len()))
-            .unwrap_or(&self.text);
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        (
-            before.matches('\n').count() + 1,
-            before[line_start..].chars().count() + 1,
-        )
+    pub(super) fn new(label: &str, text: &str) -> Source {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let lines = std::iter::once(0).chain(ends.map(|(at, _)| at + 1));
+        let mut blocks = vec![0];
+        for block in text.as_bytes().chunks(BLOCK) {
+            blocks.push(blocks[blocks.len() - 1] + characters(block));
+        }
+        Source {
+            label: label.to_string(),
+            text: text.to_string(),
+            lines: lines.collect(),
+            blocks,
+        }
     }
 
-    /// The line of a span with carets under it.
+    /// Line and column of a byte, from 1; columns count characters.
+    fn position(&self, byte: usize) -> (usize, usize) {
+        let byte = self.text.floor_char_boundary(byte);
+        let line = self.lines.partition_point(|start| *start <= byte);
+        let before = |byte: usize| {
+            let block = byte / BLOCK;
+            self.blocks[block] + characters(&self.text.as_bytes()[block * BLOCK..byte])
+        };
+        (line, before(byte) - before(self.lines[line - 1]) + 1)
+    }
+
+    /// The line of a span, as far as it is near, with carets under the span.
     fn excerpt(&self, span: &Range<usize>) -> String {
-        let (line, column) = self.position(span.start);
-        let content = self.text.lines().nth(line - 1).unwrap_or_default();
+        let at = self.text.floor_char_boundary(span.start);
+        let (line, _) = self.position(at);
+        let end = self
+            .lines
+            .get(line)
+            .map_or(self.text.len(), |next| next - 1);
+        let (before, after) = (
+            &self.text[self.lines[line - 1]..at],
+            self.text[at..end.max(at)].trim_end_matches('\r'),
+        );
+        let start = before.char_indices().rev().nth(AROUND - 1);
+        let start = start.map_or(0, |(start, _)| start);
+        let stop = after.char_indices().nth(AROUND);
+        let stop = stop.map_or(after.len(), |(stop, _)| stop);
+        let dots = |is_cut: bool| if is_cut { "…" } else { "" };
+        let left = format!("{}{}", dots(start > 0), &before[start..]);
+        let right = format!("{}{}", &after[..stop], dots(stop < after.len()));
+        let inside = self.text.floor_char_boundary(span.end).clamp(at, at + stop) - at;
+        let carets = "^".repeat(after[..inside].chars().count().max(1));
+        let indent = " ".repeat(left.chars().count());
         let number = line.to_string();
         let gutter = " ".repeat(number.len());
-        let inside = self
-            .text
-            .get(span.clone())
-            .unwrap_or_default()
-            .lines()
-            .next()
-            .unwrap_or_default();
-        let carets = "^".repeat(inside.chars().count().max(1));
-        let indent = " ".repeat(column - 1);
-        format!("\n{gutter} |\n{number} | {content}\n{gutter} | {indent}{carets}")
+        format!("\n{gutter} |\n{number} | {left}{right}\n{gutter} | {indent}{carets}")
     }
 
     pub(super) fn origin(&self, mark: &Mark) -> Origin {
@@ -61,6 +97,11 @@ impl Source {
             }
         }
     }
+}
+
+/// Characters that begin in these bytes of UTF-8.
+fn characters(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
 }
 
 /// Where the value of a setting came from.
@@ -141,22 +182,22 @@ impl Problem {
         let key = if self.key.is_empty() {
             String::new()
         } else {
-            format!("{}: ", self.key)
+            format!("{}: ", excerpt(&self.key))
         };
+        let what = ends(&self.what, LONGEST);
         match &self.at {
             Mark::File(span) => {
                 let (line, column) = source.position(span.start);
-                let excerpt = source.excerpt(span);
-                format!(
-                    "{}:{line}:{column}: {key}{}{excerpt}",
-                    source.label, self.what
-                )
+                let lines = source.excerpt(span);
+                format!("{}:{line}:{column}: {key}{what}{lines}", source.label)
             }
             Mark::Argument(argument) => {
-                format!("command line, `{argument}`: {key}{}", self.what)
+                format!("command line, `{}`: {key}{what}", excerpt(argument))
             }
-            Mark::Swept(point) => format!("{}, sweep {point}: {key}{}", source.label, self.what),
-            Mark::Default | Mark::Base(_) => format!("{}: {key}{}", source.label, self.what),
+            Mark::Swept(point) => {
+                format!("{}, sweep {}: {key}{what}", source.label, excerpt(point))
+            }
+            Mark::Default | Mark::Base(_) => format!("{}: {key}{what}", source.label),
         }
     }
 }
@@ -181,9 +222,17 @@ impl Problems {
                 && p.at == problem.at
         };
         self.told += 1;
+        if self.is_full() {
+            return;
+        }
         if !self.list.iter().any(known) {
             self.list.push(problem);
         }
+    }
+
+    /// Whether more problems would not be told. What is wrong then is wrong; the rest need not be looked at.
+    pub(super) fn is_full(&self) -> bool {
+        self.list.len() >= MOST
     }
 
     /// How often something was found wrong, repetitions included.
@@ -220,9 +269,14 @@ impl Problems {
         };
         self.list.sort_by_key(place);
         self.list.dedup();
-        ConfigError {
-            problems: self.list.iter().map(|p| p.render(source)).collect(),
+        let mut problems: Vec<String> = self.list.iter().map(|p| p.render(source)).collect();
+        if self.is_full() {
+            problems.push(format!(
+                "{}: these are the first {MOST} problems",
+                source.label
+            ));
         }
+        ConfigError { problems }
     }
 }
 

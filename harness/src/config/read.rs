@@ -3,6 +3,7 @@
 use super::problem::{Problems, join};
 use super::suggest::hint;
 use super::tree::Node;
+use farspan_datasets::foreign::excerpt;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 
@@ -53,7 +54,7 @@ pub(super) fn salvage<T: DeserializeOwned>(
             .fold(path.to_string(), |path, step| join(&path, step));
         problems.add(mark, key, words(&message));
         wrong.extend(steps.last().cloned());
-        if steps.is_empty() || rest.take(&steps).is_none() {
+        if steps.is_empty() || problems.is_full() || rest.take(&steps).is_none() {
             return None;
         }
     }
@@ -98,7 +99,8 @@ pub(super) fn words(message: &str) -> String {
         let known: Vec<&str> = quoted(message).into_iter().skip(1).collect();
         let list: Vec<String> = known.iter().map(|k| format!("{k:?}")).collect();
         let hint = hint(&value, known.iter().copied());
-        return format!("expected {}, found {value:?}{hint}", list.join(" or "));
+        let found = excerpt(&format!("{value:?}"));
+        return format!("expected {}, found {found}{hint}", list.join(" or "));
     }
     if let Some(field) = quoted_after(message, "missing field ") {
         return format!("`{field}` is missing");
@@ -111,7 +113,7 @@ pub(super) fn words(message: &str) -> String {
             return format!(
                 "expected {}, found {}",
                 plain_expected(expected),
-                plain_found(found)
+                excerpt(&plain_found(found))
             );
         }
     }

@@ -19,6 +19,7 @@ pub fn resolved_toml(run: &Run, origins: &Origins) -> String {
     text.line("seeds", &json(&run.seeds), "seeds");
     text.line("reference", &json(&run.reference), "reference");
     text.line("confidence", &json(&run.confidence), "confidence");
+    text.line("margin", &json(&run.margin), "margin");
     text.line("device", &json(&run.device), "device");
     for (name, study) in &run.studies {
         let path = join("studies", name);
@@ -26,6 +27,7 @@ pub fn resolved_toml(run: &Run, origins: &Origins) -> String {
         text.header(&header);
         text.line("task", &json(&study.task), &join(&path, "task"));
         text.line("schemes", &json(&study.schemes), &join(&path, "schemes"));
+        text.line("seeds", &json(&study.seeds), &join(&path, "seeds"));
         let mut tables = vec![("model", json(&study.model)), ("train", json(&study.train))];
         match study.task {
             Task::Text => tables.push(("data", json(&study.data))),

@@ -25,6 +25,10 @@ pub fn schema(registry: &Registry) -> Value {
             "type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1, "default": 0.95,
             "description": "Confidence of every interval."
         },
+        "margin": {
+            "type": "number", "exclusiveMinimum": 0, "default": 0.05,
+            "description": "Rise of the loss over the trained length, in nats per token, below which a length counts as served."
+        },
         "device": {
             "type": "string", "pattern": "^(auto|cpu|(cuda|metal|wgpu)(:[0-9]+)?)$", "default": "cpu",
             "description": "auto, cpu, cuda[:i], metal[:i] or wgpu[:i]."

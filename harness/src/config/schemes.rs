@@ -10,6 +10,7 @@ use super::training;
 use super::tree::{Mark, Node, Value};
 use super::types::{FinetuneConfig, SchemeConfig};
 use farspan_pe::{AnyScheme, Needs, PlanError, Registry};
+use std::collections::{HashMap, HashSet};
 
 /// Keys of a scheme table that are ours, not the scheme's.
 const EXTENDS: &str = "extends";
@@ -59,34 +60,48 @@ pub(super) fn read_all(root: &Node, registry: &Registry, problems: &mut Problems
         .iter()
         .filter_map(|(name, node)| written(name, node, registry, problems))
         .collect();
-    let all: Vec<&str> = table.keys().collect();
-    let ids: Vec<(&str, &str)> = written.iter().map(|w| (w.name, w.id.as_str())).collect();
+    let names = Names {
+        all: table.keys().collect(),
+        ids: written.iter().map(|w| (w.name, w.id.as_str())).collect(),
+        id_of: written.iter().map(|w| (w.name, w.id.as_str())).collect(),
+    };
     let mut ready: Vec<(usize, Ready)> = Vec::new();
+    let mut place: HashMap<&str, usize> = HashMap::new();
+    let mut schemas = HashMap::new();
     // Bases first: extensions take settings over from them.
     for extensions in [false, true] {
         for (position, scheme) in written.iter().enumerate() {
+            if problems.is_full() {
+                break;
+            }
             let Ok(entry) = registry.get(&scheme.id) else {
                 continue;
             };
             match (entry.card.needs, extensions) {
                 (Needs::Scratch, false) => {
                     refuse_base(scheme, problems);
-                    ready.extend(parse(scheme, None, registry, problems).map(|r| (position, r)));
+                    if let Some(parsed) = parse(scheme, None, &mut schemas, registry, problems) {
+                        place.insert(scheme.name, ready.len());
+                        ready.push((position, parsed));
+                    }
                 }
                 (Needs::Base(family), true) => {
                     let family = family.to_string();
-                    if !base_fits(scheme, &family, &ids, &all, registry, problems) {
+                    if !base_fits(scheme, &family, &names, registry, problems) {
                         continue;
                     }
                     let base = scheme.base.as_ref().map(|(name, _)| name.as_str());
                     // A base that is wrong itself was reported already.
-                    let Some((_, base)) = ready
-                        .iter()
-                        .find(|(_, r)| Some(r.config.name.as_str()) == base)
-                    else {
+                    let Some(&base) = base.and_then(|name| place.get(name)) else {
                         continue;
                     };
-                    let parsed = parse(scheme, Some(base), registry, problems);
+                    let parsed = parse(
+                        scheme,
+                        Some(&ready[base].1),
+                        &mut schemas,
+                        registry,
+                        problems,
+                    );
                     ready.extend(parsed.map(|r| (position, r)));
                 }
                 _ => {}
@@ -95,6 +110,14 @@ pub(super) fn read_all(root: &Node, registry: &Registry, problems: &mut Problems
     }
     ready.sort_by_key(|(position, _)| *position);
     ready.into_iter().map(|(_, ready)| ready).collect()
+}
+
+/// What the schemes of a config are called.
+struct Names<'a> {
+    all: HashSet<&'a str>,
+    /// Names and ids of those that could be read, in the order of the file.
+    ids: Vec<(&'a str, &'a str)>,
+    id_of: HashMap<&'a str, &'a str>,
 }
 
 /// Splits one `[schemes.NAME]` into our keys and the scheme's.
@@ -203,8 +226,7 @@ fn refuse_base(scheme: &Written<'_>, problems: &mut Problems) {
 fn base_fits(
     scheme: &Written<'_>,
     family: &str,
-    ids: &[(&str, &str)],
-    all: &[&str],
+    names: &Names<'_>,
     registry: &Registry,
     problems: &mut Problems,
 ) -> bool {
@@ -212,36 +234,32 @@ fn base_fits(
     let fits = |id: &str| {
         card(id).is_some_and(|c| c.needs == Needs::Scratch && c.family.to_string() == family)
     };
-    let fitting: Vec<&str> = ids
-        .iter()
-        .filter(|(_, id)| fits(id))
-        .map(|(name, _)| *name)
-        .collect();
-    let choice = if fitting.is_empty() {
-        let able: Vec<&str> = registry.ids().filter(|id| fits(id)).collect();
-        format!(
-            "a scheme that this config lacks: add [schemes.NAME.ID] with ID {}",
-            able.join(" or ")
-        )
-    } else {
-        fitting
-            .iter()
-            .map(|name| format!("{name:?}"))
-            .collect::<Vec<_>>()
-            .join(" or ")
+    let choice = || {
+        let fitting = names.ids.iter().filter(|(_, id)| fits(id));
+        let fitting: Vec<_> = fitting.map(|(name, _)| format!("{name:?}")).collect();
+        if fitting.is_empty() {
+            let able: Vec<&str> = registry.ids().filter(|id| fits(id)).collect();
+            return format!(
+                "a scheme that this config lacks: add [schemes.NAME.ID] with ID {}",
+                able.join(" or ")
+            );
+        }
+        fitting.join(" or ")
     };
     let path = join(&scheme.path, "base");
     let Some((base, at)) = &scheme.base else {
         let what = format!(
-            "{} extends weights that were trained under another scheme: expected base = {choice}; \
+            "{} extends weights that were trained under another scheme: expected base = {}; \
              beside a numeric `base` the name goes to `extends`",
-            scheme.id
+            scheme.id,
+            choice()
         );
         problems.add(&scheme.at, path, what);
         return false;
     };
-    if !all.contains(&base.as_str()) {
-        let hint = hint(base, all.iter().copied());
+    if !names.all.contains(base.as_str()) {
+        let hint = hint(base, names.ids.iter().map(|(name, _)| *name));
+        let choice = choice();
         problems.add(
             at,
             path,
@@ -250,15 +268,20 @@ fn base_fits(
         return false;
     }
     // A base that could not be read was reported already.
-    let Some((_, id)) = ids.iter().find(|(name, _)| name == base) else {
+    let Some(id) = names.id_of.get(base.as_str()) else {
         return false;
     };
     let Some(found) = card(id) else { return false };
     let why = match found.needs {
-        Needs::Base(_) => format!("{base:?} ({id}) is an extension itself: expected {choice}"),
+        Needs::Base(_) => format!(
+            "{base:?} ({id}) is an extension itself: expected {}",
+            choice()
+        ),
         Needs::Scratch if found.family.to_string() != family => format!(
-            "{} extends the {family} family, {base:?} ({id}) is of the {} family: expected {choice}",
-            scheme.id, found.family
+            "{} extends the {family} family, {base:?} ({id}) is of the {} family: expected {}",
+            scheme.id,
+            found.family,
+            choice()
         ),
         Needs::Scratch => return true,
     };
@@ -269,13 +292,17 @@ fn base_fits(
 fn parse(
     scheme: &Written<'_>,
     base: Option<&Ready>,
+    schemas: &mut HashMap<String, serde_json::Value>,
     registry: &Registry,
     problems: &mut Problems,
 ) -> Option<Ready> {
     let entry = registry.get(&scheme.id).ok()?;
     let mut settings = scheme.settings.clone();
     if let Some(base) = base {
-        settings::take_over(&mut settings, &base.config, &entry.schema());
+        let schema = schemas
+            .entry(scheme.id.clone())
+            .or_insert_with(|| entry.schema());
+        settings::take_over(&mut settings, &base.config, schema);
     }
     let finetune = match &scheme.finetune {
         None => None,

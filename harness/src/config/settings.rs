@@ -3,6 +3,7 @@
 use super::problem::{Problems, join};
 use super::tree::{Mark, Node, Value};
 use super::types::SchemeConfig;
+use farspan_datasets::foreign::excerpt;
 use farspan_pe::{AnyScheme, PlanError, Registry};
 use serde_json::Value as Json;
 use std::sync::Arc;
@@ -74,6 +75,9 @@ pub(super) fn parse(
             PlanError::UnknownSetting { key, .. } | PlanError::Setting { key, .. } => key.clone(),
             _ => return None,
         };
+        if problems.is_full() {
+            return None;
+        }
         rest.take(&[key.split(['.', '[']).next().unwrap_or_default()])?;
     }
 }
@@ -109,7 +113,7 @@ pub(super) fn plain(error: &PlanError) -> String {
         } if rule.contains('\n') => format!("expected {rule}{hint}"),
         PlanError::Setting {
             value, rule, hint, ..
-        } => format!("expected {rule}, found {value}{hint}"),
+        } => format!("expected {rule}, found {}{hint}", excerpt(value)),
         other => other.to_string(),
     }
 }

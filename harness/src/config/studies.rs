@@ -4,6 +4,8 @@ use super::problem::{Problems, join};
 use super::suggest::hint;
 use super::tree::{Mark, Node, Value};
 use super::types::Task;
+use farspan_reports::figure::hides;
+use std::collections::HashSet;
 
 /// Tables that every study inherits.
 pub(super) const SHARED: [&str; 5] = ["data", "passkey", "model", "train", "evaluate"];
@@ -43,6 +45,9 @@ pub(super) fn drafts(root: &Node, problems: &mut Problems) -> Vec<Draft> {
     }
     let mut drafts = Vec::new();
     for (name, own) in studies.entries() {
+        if problems.is_full() {
+            break;
+        }
         let path = join("studies", name);
         check_name(name, &own.key, &path, problems);
         if !own.is_table() {
@@ -54,6 +59,10 @@ pub(super) fn drafts(root: &Node, problems: &mut Problems) -> Vec<Draft> {
             if let Some(table) = root.get(key) {
                 shared.push(key, table.clone());
             }
+        }
+        // Seeds of the command line win over a study's own.
+        if let (Some(_), Some(seeds)) = (own.get("seeds"), root.get("seeds")) {
+            shared.push("seeds", seeds.clone());
         }
         give_way(&mut shared, own);
         let merged = shared.merged(own);
@@ -103,11 +112,11 @@ fn task(study: &Node, path: &str, problems: &mut Problems) -> Option<Task> {
 
 /// Names stand in labels and in `-k` expressions.
 pub(super) fn check_name(name: &str, at: &Mark, path: &str, problems: &mut Problems) {
-    let odd = |c: char| c.is_whitespace() || c.is_control() || "()/\"'\\".contains(c);
+    let odd = |c: char| c.is_whitespace() || hides(c) || "()/\"'\\".contains(c);
     let fine = (1..=60).contains(&name.chars().count()) && !name.contains(odd);
     if !fine || ["and", "or", "not"].contains(&name) {
-        let rule = "expected a name of 1 to 60 characters without spaces, quotes, slashes and \
-                    parentheses that is not `and`, `or` or `not`";
+        let rule = "expected a name of 1 to 60 characters without spaces, quotes, slashes, \
+                    parentheses and invisible characters that is not `and`, `or` or `not`";
         problems.add(at, path, format!("{rule}, found {name:?}"));
     }
 }
@@ -207,11 +216,24 @@ fn arguments(node: &Node, path: &str) -> Vec<(String, Mark)> {
     }
 }
 
+/// A list of seeds: at least one, none twice. `node` is where it stands, if anywhere.
+pub(super) fn check_seeds(seeds: &[u64], node: Option<&Node>, path: &str, problems: &mut Problems) {
+    let at = node.map_or(&Mark::Default, |node| &node.at);
+    if seeds.is_empty() {
+        problems.add(at, path, "expected at least one seed, found an empty list");
+    }
+    let mut seen = HashSet::new();
+    if let Some(twice) = seeds.iter().find(|seed| !seen.insert(**seed)) {
+        let what = format!("expected different seeds, found {twice} twice");
+        problems.add(at, path, what);
+    }
+}
+
 /// The study's list of schemes, each of which must be there.
 pub(super) fn check_schemes(
     wanted: &[String],
     draft: &Draft,
-    known: &[&str],
+    names: &[&str],
     problems: &mut Problems,
 ) {
     let list = draft.merged.get("schemes");
@@ -224,18 +246,23 @@ pub(super) fn check_schemes(
             "expected at least one scheme, found an empty list",
         );
     }
+    let known: HashSet<&str> = names.iter().copied().collect();
+    let mut seen = HashSet::new();
     for (i, name) in wanted.iter().enumerate() {
+        if problems.is_full() {
+            break;
+        }
         let at = list
             .and_then(|l| l.find(&[i.to_string()]))
             .map_or(at, |node| &node.at);
-        if !known.contains(&name.as_str()) {
-            let hint = hint(name, known.iter().copied());
+        if !known.contains(name.as_str()) {
+            let hint = hint(name, names.iter().copied());
             let what = format!(
                 "expected names of [schemes.NAME] ({}), found {name:?}{hint}",
-                known.join(", ")
+                names.join(", ")
             );
             problems.add(at, &path, what);
-        } else if wanted[..i].contains(name) {
+        } else if !seen.insert(name) {
             problems.add(at, &path, format!("{name:?} is named twice"));
         }
     }

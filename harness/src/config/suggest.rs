@@ -1,7 +1,13 @@
 //! "Did you mean": the known word closest to a mistyped one.
 
+/// Bytes of a word beyond which it is no slip of a word that anybody knows.
+const LONGEST: usize = 200;
+
 /// The closest of `known`, if it is close enough to be meant.
 pub(crate) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if word.len() > LONGEST {
+        return None;
+    }
     let plain = |text: &str| text.to_lowercase().replace('-', "_");
     let word = plain(word);
     let near = known.into_iter().map(|candidate| {

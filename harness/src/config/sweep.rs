@@ -4,6 +4,7 @@ use super::problem::Problems;
 use super::studies::{Draft, SHARED, concerns};
 use super::suggest::hint;
 use super::tree::{Mark, Node, Value, parse_key};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// A key path and one value for it, as a point of the sweep has it.
@@ -260,6 +261,7 @@ fn touching(point: &Point, draft: &Draft) -> Point {
 
 fn variants(draft: Draft, points: &[Point], problems: &mut Problems) -> Vec<Draft> {
     let mut seen: Vec<Draft> = Vec::new();
+    let mut names = HashSet::new();
     for point in points {
         let touching = touching(point, &draft);
         if touching.is_empty() {
@@ -291,7 +293,7 @@ fn variants(draft: Draft, points: &[Point], problems: &mut Problems) -> Vec<Draf
                 );
             }
         }
-        if !seen.iter().any(|other| other.name == variant.name) {
+        if names.insert(variant.name.clone()) {
             seen.push(variant);
         }
     }

@@ -97,6 +97,35 @@ fn a_config_is_merged_filtered_and_counted() {
 }
 
 #[test]
+fn a_study_may_have_seeds_of_its_own() {
+    let text = GOOD.replace(
+        "task = \"passkey\"\n",
+        "task = \"passkey\"\nseeds = [4, 5, 6]\n",
+    );
+    let of = |arguments: &[&str], name: &str| {
+        let loaded = good(&text, arguments);
+        (
+            loaded.run.seeds_of(study(&loaded, name)).to_vec(),
+            loaded.run.cells(),
+        )
+    };
+    // Four cells a seed: two seeds of language, three of retrieval.
+    assert_eq!(of(&[], "language"), (vec![0, 1], 20));
+    assert_eq!(of(&[], "retrieval"), (vec![4, 5, 6], 20));
+    // The command line wins, for all or for one.
+    assert_eq!(of(&["seeds=[9]"], "retrieval"), (vec![9], 8));
+    assert_eq!(
+        of(&["studies.retrieval.seeds=[7]"], "retrieval"),
+        (vec![7], 12)
+    );
+    let again = text.replace("[4, 5, 6]", "[4, 4]");
+    assert_eq!(
+        bad(&again, &[]),
+        ["my.toml:29:9: studies.retrieval.seeds: expected different seeds, found [4, 4]"]
+    );
+}
+
+#[test]
 fn origins_name_the_place_of_every_value() {
     let loaded = good(GOOD, &["studies.retrieval.train.lr=1e-3", "seeds=[3]"]);
     let origin = |path: &str| loaded.origins.get(path).to_string();
@@ -266,7 +295,7 @@ partial = 2
          -, found \"a b\"",
         "my.toml:3:9: seeds: expected different seeds, found [1, 1]",
         "my.toml:4:1: confidense: unknown key; did you mean `confidence`? Known keys: name, seeds, reference, \
-         confidence, device, task, data, passkey, model, train, evaluate, studies, schemes, sweep",
+         confidence, margin, device, task, data, passkey, model, train, evaluate, studies, schemes, sweep",
         "my.toml:5:13: reference: expected a scheme of this config (rope), found \"rop\"; did you mean `rope`?",
         "my.toml:6:10: device: expected auto, cpu, cuda[:i], metal[:i] or wgpu[:i], found \"gpu\"",
         "my.toml:9:8: data.test: expected a number between 0 and 1, both excluded, found 1.5",
@@ -294,6 +323,54 @@ partial = 2
         "{}",
         found[14]
     );
+}
+
+/// What is not seen in a name could make two names look alike, or turn the reading of a page.
+#[test]
+fn names_hold_nothing_invisible() {
+    for hidden in [
+        "\\u202E",
+        "\\u200B",
+        "\\u2066",
+        "\\uFEFF",
+        "\\u00AD",
+        "\\u2028",
+        "\\u0007",
+        "\\U000E0041",
+    ] {
+        let found = bad(&small(&format!("[schemes.\"ro{hidden}pe\".rope]")), &[]);
+        assert!(
+            found
+                .iter()
+                .any(|line| line.contains("invisible characters")),
+            "{hidden}: {found:?}"
+        );
+    }
+    for name in ["旋转", "поворот", "rope-π", "ré", "סיבוב", "🧭"] {
+        let run = good(&small(&format!("[schemes.\"{name}\".rope]")), &[]);
+        assert_eq!(run.run.schemes[0].name, name);
+    }
+}
+
+/// The margin of a run that leaves it at its default is not part of the run's identity: older folders go on.
+#[test]
+fn the_margin_is_read_and_checked() {
+    let text = |margin: &str| small(&format!("{margin}\n[schemes.rope.rope]"));
+    let margin = |text: &str| good(text, &[]).run;
+    assert_eq!(margin(&text("")).margin, 0.05);
+    assert_eq!(margin(&text("margin = 0.1")).margin, 0.1);
+    let json = |text: &str| serde_json::to_string(&margin(text)).expect("JSON");
+    assert!(!json(&text("")).contains("margin"));
+    assert!(json(&text("margin = 0.1")).contains("\"margin\":0.1"));
+    for wrong in ["0", "-1.0", "inf", "nan"] {
+        let found = bad(&text(&format!("margin = {wrong}")), &[]);
+        assert!(
+            found
+                .iter()
+                .any(|line| line.contains("margin: expected a finite number")),
+            "{wrong}: {found:?}"
+        );
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use farspan_datasets::{DataConfig, tasks::passkey::PasskeyConfig};
 use farspan_pe::recipe::Sampler;
+use farspan_reports::record::RunPlan;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -97,6 +98,15 @@ pub struct TrainConfig {
 )]
 fn is_one(n: &u64) -> bool {
     *n == 1
+}
+
+/// As [`is_one`].
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands out references"
+)]
+fn is_default_margin(margin: &f64) -> bool {
+    *margin == RunPlan::default_margin()
 }
 
 impl Default for TrainConfig {
@@ -308,6 +318,9 @@ pub struct StudyConfig {
     /// Names of the schemes of this study. Default: all of the run's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schemes: Option<Vec<String>>,
+    /// Seeds of this study. Default: the run's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seeds: Option<Vec<u64>>,
     /// Text (task `text`).
     #[serde(default)]
     pub data: DataConfig,
@@ -357,6 +370,12 @@ pub struct Run {
     pub reference: Option<String>,
     /// Confidence of every interval.
     pub confidence: f64,
+    /// Rise of the loss over the trained length, in nats per token, below which a length counts as served.
+    #[serde(
+        default = "RunPlan::default_margin",
+        skip_serializing_if = "is_default_margin"
+    )]
+    pub margin: f64,
     /// Device (`cpu`, `cuda:0`, `auto`).
     pub device: String,
     /// Schemes in the order of the config.

@@ -111,11 +111,15 @@ pub fn measure(
 fn samples(task: &dyn Prompts, batch: &Batch, record: &PasskeyRecord) -> Vec<Value> {
     let window = |trial: usize| trial * batch.len..(trial + 1) * batch.len;
     let line = |trial: usize| {
-        let scored = window(trial).filter(|&i| batch.weights[i] > 0.0);
-        let key: Vec<u32> = scored.map(|i| batch.targets[i]).collect();
+        let scored = || window(trial).filter(|&i| batch.weights[i] > 0.0);
+        let key: Vec<u32> = scored().map(|i| batch.targets[i]).collect();
+        // What stands behind the key fills the row up.
+        let end = scored()
+            .next_back()
+            .map_or(window(trial).end, |last| last + 1);
         json!({
             "measure": "passkey", "length": record.length, "depth": record.depth, "trial": trial,
-            "prompt": task.render(&batch.tokens[window(trial)]), "key": task.render(&key),
+            "prompt": task.render(&batch.tokens[window(trial).start..end]), "key": task.render(&key),
             "hit": record.hits[trial], "symbols": record.symbols[trial],
         })
     };

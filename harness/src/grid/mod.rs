@@ -4,12 +4,19 @@
 //! the runner stops or dies, the pipe closes and the cell saves its state and leaves. So nothing runs on unseen, and
 //! `run` on the same folder goes on where each cell stopped.
 
+mod cause;
+mod forecast;
+mod open;
 mod plan;
+mod pool;
 mod progress;
 mod run;
+mod signal;
 
 pub use plan::plan;
 pub use run::{child, run, run_here};
+use run::{chosen, in_order};
+pub(crate) use signal::exit_code;
 
 use crate::cli::filter::Filter;
 use std::path::PathBuf;
@@ -50,6 +57,8 @@ pub struct Outcome {
     pub failed: Vec<(String, String)>,
     /// Cells that diverged, with reasons.
     pub diverged: Vec<(String, String)>,
+    /// Cells that were left as they are, with reasons: running again may finish them.
+    pub unfinished: Vec<(String, String)>,
     /// The signal that stopped the run, if one did.
     pub interrupted: Option<i32>,
     /// The page, if it was written.

@@ -1,5 +1,6 @@
 //! From a checked config to the frozen list of cells.
 
+use super::forecast;
 use crate::cell::{CellConfig, CheckpointConfig};
 use crate::checkpoint::config::{self, Architecture, Positional, Reading};
 use crate::checkpoint::files::Files;
@@ -48,6 +49,7 @@ pub fn plan(run: &Run, registry: &Registry) -> Result<RunPlan> {
         version: machine::version().to_string(),
         machine: machine::machine(),
         passkey_threshold: threshold,
+        margin: run.margin,
         confidence: run.confidence,
         reference: run.reference.clone(),
         cells,
@@ -94,6 +96,7 @@ impl<'a> Planner<'a> {
         }
         let shape = study.model.resolve(source.vocab(), study.train.length)?;
         if let Source::Text(text) = &source {
+            text.check_vocab(shape.vocab)?;
             for scheme in schemes {
                 if let Some(search) = search(scheme, &shape, registry)? {
                     text.check_validation(search.length).map_err(|e| {
@@ -118,7 +121,7 @@ impl<'a> Planner<'a> {
     fn cells(&self, schemes: &[&SchemeConfig], registry: &Registry) -> Result<Vec<PlannedCell>> {
         let mut ids = BTreeMap::new();
         let mut cells = Vec::new();
-        for &seed in &self.run.seeds {
+        for &seed in self.run.seeds_of(self.study) {
             // Bases first: an extension names the identity of its base.
             for scheme in schemes.iter().filter(|s| s.base.is_none()) {
                 let cell = self.cell(scheme, Stage::Trained, seed, None, registry)?;
@@ -219,6 +222,10 @@ impl<'a> Planner<'a> {
             data_root: self.root.to_path_buf(),
             passkey: (study.task == Task::Passkey).then(|| study.passkey.clone()),
             base_steps: if base.is_some() { study.train.steps } else { 0 },
+            base_batches: match base {
+                Some(_) => study.train.steps * study.train.accumulate,
+                None => 0,
+            },
             train,
             evaluate: study.evaluate.clone(),
             base: base.cloned(),
@@ -235,6 +242,7 @@ impl<'a> Planner<'a> {
                 Error::Config(format!("study {}, scheme {}: {e}", self.name, scheme.name))
             })?;
         let own = crate::model::scheme_parameters(&plans);
+        let parameters = self.shape.parameters() + own as u64;
         let train_tokens = config.train.steps * config.train.step_tokens() as u64;
         Ok(PlannedCell {
             id: config.id()?,
@@ -244,13 +252,15 @@ impl<'a> Planner<'a> {
             stage,
             seed,
             base: base.cloned(),
-            parameters: self.shape.parameters() + own as u64,
+            parameters,
             train_tokens,
             flops: self.flops(
                 &config,
                 parsed.recipe(&self.shape.geometry)?.search,
                 train_tokens,
             ),
+            memory_bytes: forecast::memory(&config, parameters, parsed.as_ref()),
+            disk_bytes: forecast::disk(&config, parameters),
             config: serde_json::to_value(&config).map_err(|e| Error::Bug(e.to_string()))?,
         })
     }

@@ -1,6 +1,5 @@
 //! What a person sees while cells run: one bar per cell and one for the grid, or plain lines off a terminal.
 
-use crate::Result;
 use farspan_reports::record::{PlannedCell, RunPlan};
 use farspan_reports::store::RunDir;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -52,9 +51,9 @@ impl Board {
         &mut self,
         dir: &RunDir,
         running: impl Iterator<Item = &'a PlannedCell>,
-    ) -> Result<()> {
+    ) {
         let Some(bars) = &self.bars else {
-            return Ok(());
+            return;
         };
         let mut work = self.done;
         for cell in running {
@@ -65,7 +64,8 @@ impl Board {
                 bar.set_prefix(cell.label.clone());
                 bar
             });
-            if let Some(status) = dir.status(&cell.id)? {
+            // One that cannot be read is replaced by the cell soon.
+            if let Ok(Some(status)) = dir.status(&cell.id) {
                 bar.set_length(status.steps);
                 bar.set_position(status.step);
                 bar.set_message(if status.step >= status.steps {
@@ -84,7 +84,6 @@ impl Board {
             self.count.1,
             self.eta(work)
         ));
-        Ok(())
     }
 
     /// Time left, from the forecast work done per second so far.
@@ -119,6 +118,15 @@ impl Board {
             "[{}/{}{eta}] {}: {how}",
             self.count.0, self.count.1, cell.label
         ));
+    }
+
+    /// One line that even a quiet run tells.
+    #[expect(clippy::print_stderr, reason = "warnings belong on stderr")]
+    pub(super) fn warn(&self, line: &str) {
+        match &self.bars {
+            Some(bars) => drop(bars.println(format!("warning: {line}"))),
+            None => eprintln!("warning: {line}"),
+        }
     }
 
     /// One line, above the bars where there are bars.

@@ -1,7 +1,9 @@
 //! Plans made ready for the windows of a batch, wherever their tokens stand.
 
 use crate::Result;
-use farspan_attention::attend::{Half, INPUT, Implementation, Mask, Params, attend_packed};
+use farspan_attention::attend::{
+    FEED_FORWARD, Half, INPUT, Implementation, Mask, Params, attend_packed,
+};
 use farspan_attention::embed::embedding_at;
 use farspan_attention::ops;
 use farspan_attention::plan::{Geometry, Place, Plan};
@@ -60,6 +62,24 @@ impl Ready {
     pub(crate) fn plan(&self, layer: usize) -> &Plan {
         self.prepared[self.of_layer[layer]].plan()
     }
+
+    /// Whether a layer behind `layer` reads what the feed-forward part of `layer` adds.
+    pub(crate) fn feeds(&self, layer: usize) -> bool {
+        layer + 1 < self.of_layer.len() && self.plan(layer + 1).reads_feed_forward()
+    }
+}
+
+/// Puts what a feed-forward part added, (windows, tokens, width), among what the next layer is given, by window.
+pub(crate) fn feed(carried: &mut [Params], added: &Tensor) -> Result<()> {
+    let windows = carried.len();
+    for (row, carried) in carried.iter_mut().enumerate() {
+        let added = match windows {
+            1 => added.clone(),
+            _ => added.narrow(0, row, 1)?,
+        };
+        carried.insert(FEED_FORWARD.into(), added);
+    }
+    Ok(())
 }
 
 /// Where the tokens of a batch stand.

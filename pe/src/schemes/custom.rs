@@ -14,7 +14,7 @@ use farspan_attention::expr::{Expr, distance, lookup, shared_lookup};
 use farspan_attention::plan::{Cache, Geometry, Init, Pairing, ParamSpec, Plan};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// In the order in which lists show them.
 pub(crate) const ENTRIES: &[Entry] = &[Entry::of::<Custom>(), Entry::of::<CustomExtension>()];
@@ -182,23 +182,18 @@ impl Custom {
         let query_scale = query_scale
             .map(|text| parsed("query_scale", text))
             .transpose()?;
-        let used = |name: &String| {
-            let in_scale = query_scale
-                .as_ref()
-                .map(Expr::param_names)
-                .unwrap_or_default();
-            score.param_names().contains(name) || in_scale.contains(name)
-        };
+        let mut used: BTreeSet<String> = score.param_names().into_iter().collect();
+        used.extend(query_scale.iter().flat_map(Expr::param_names));
         for name in self.params.keys() {
             let rule = "the name of a parameter that `score` or `query_scale` reads";
-            check(&format!("params.{name}"), name, rule, used(name))?;
+            check(&format!("params.{name}"), name, rule, used.contains(name))?;
         }
         let rule = "another name: `bias` is the table's";
         check(
             "score",
             &self.score,
             rule,
-            self.bias.is_empty() || !used(&BIAS.into()),
+            self.bias.is_empty() || !used.contains(BIAS),
         )?;
         Ok((score, query_scale))
     }

@@ -1,6 +1,6 @@
 //! One row per number that was measured, as CSV and as JSON lines.
 
-use super::ExportError;
+use crate::figure::csv_line;
 use crate::record::{CellRecord, State};
 use crate::store::{LoadedCell, LoadedRun};
 use crate::summary::label;
@@ -232,35 +232,20 @@ pub(super) fn all(run: &LoadedRun) -> impl Iterator<Item = (&LoadedCell, Row)> {
         .flat_map(|cell| rows(cell).into_iter().map(move |row| (cell, row)))
 }
 
-pub(super) fn csv(run: &LoadedRun) -> Result<Vec<u8>, ExportError> {
-    let failed = |e: &dyn std::fmt::Display| ExportError::Encode {
-        format: "csv",
-        what: e.to_string(),
-    };
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer
-        .write_record(COLUMNS.map(|c| c.0))
-        .map_err(|e| failed(&e))?;
+pub(super) fn csv(run: &LoadedRun) -> Vec<u8> {
+    let mut out = format!("{}\n", csv_line(&COLUMNS.map(|c| c.0)));
     for (cell, row) in all(run) {
         let items = COLUMNS.map(|(_, _, field)| match field(run, cell, &row) {
             Item::Nothing => String::new(),
-            Item::Text(x) => harmless(x),
+            Item::Text(x) => x,
             Item::Int(x) => x.to_string(),
             Item::Real(x) => x.to_string(),
             Item::Bool(x) => x.to_string(),
         });
-        writer.write_record(&items).map_err(|e| failed(&e))?;
+        out.push_str(&csv_line(&items));
+        out.push('\n');
     }
-    writer.into_inner().map_err(|e| failed(&e))
-}
-
-/// A spreadsheet takes text that begins so for a formula; an apostrophe in front keeps it text.
-fn harmless(text: String) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        format!("'{text}")
-    } else {
-        text
-    }
+    out.into_bytes()
 }
 
 pub(super) fn jsonl(run: &LoadedRun) -> Vec<u8> {

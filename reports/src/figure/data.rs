@@ -1,5 +1,7 @@
 //! The table behind a figure, and the ways to write it down.
 
+use super::text::{hides, joins};
+
 /// The table behind a figure: every cell as text, ready to be shown or exported.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Data {
@@ -35,11 +37,9 @@ impl Data {
             .iter()
             .map(|c| c.0.as_str())
             .collect::<Vec<_>>();
-        let mut out = csv_row(&head);
+        let mut out = format!("{}\r\n", csv_line(&head));
         for row in &self.rows {
-            out.push_str(&csv_row(
-                &row.iter().map(String::as_str).collect::<Vec<_>>(),
-            ));
+            out.push_str(&format!("{}\r\n", csv_line(row)));
         }
         out
     }
@@ -96,22 +96,29 @@ impl Data {
     }
 }
 
-fn csv_row(cells: &[&str]) -> String {
-    let cell = |text: &&str| {
-        let formula =
-            text.starts_with(['=', '+', '-', '@', '\t', '\r']) && text.parse::<f64>().is_err();
-        let text = if formula {
-            format!("'{text}")
-        } else {
-            (*text).to_owned()
-        };
-        match formula || text.contains(['"', ',', '\n', '\r']) {
-            true => format!("\"{}\"", text.replace('"', "\"\"")),
-            false => text,
+/// A line of CSV without its end. A cell that a spreadsheet would take for a formula gets an apostrophe in front, and one
+/// that it might cut, by whatever separator it reads with, is quoted.
+pub(crate) fn csv_line<S: AsRef<str>>(cells: &[S]) -> String {
+    let cell = |text: &S| {
+        let text = text.as_ref();
+        let apostrophe = if is_formula(text) { "'" } else { "" };
+        if apostrophe.is_empty() && !text.contains(['"', ',', ';', '\t', '\n', '\r']) {
+            return text.to_owned();
         }
+        format!("\"{apostrophe}{}\"", text.replace('"', "\"\""))
     };
-    let row: Vec<String> = cells.iter().map(cell).collect();
-    format!("{}\r\n", row.join(","))
+    cells.iter().map(cell).collect::<Vec<_>>().join(",")
+}
+
+/// Whether a spreadsheet would compute `text`: it begins, past blanks and what is not seen, with a sign of a formula, be
+/// it of full width or small, or it begins with a tab or an end of line. Numbers are no formulas.
+fn is_formula(text: &str) -> bool {
+    let blank = |c: char| c.is_whitespace() || hides(c) || joins(c);
+    let shown = text.trim_start_matches(blank);
+    let sign = shown.starts_with([
+        '=', '+', '-', '@', '＝', '＋', '－', '＠', '﹦', '﹢', '﹣', '﹫',
+    ]);
+    (sign || text.starts_with(['\t', '\r', '\n'])) && text.parse::<f64>().is_err()
 }
 
 fn latex_text(text: &str) -> String {
@@ -131,7 +138,7 @@ fn latex_text(text: &str) -> String {
             '≥' => out.push_str("$\\geq$"),
             '−' => out.push_str("$-$"),
             '–' => out.push_str("--"),
-            c if c.is_control() => out.push(' '),
+            c if hides(c) => out.push(' '),
             c => out.push(c),
         }
     }
@@ -156,7 +163,7 @@ fn markdown_text(text: &str) -> String {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '&' => out.push_str("&amp;"),
-            c if c.is_control() => out.push(' '),
+            c if hides(c) => out.push(' '),
             c => out.push(c),
         }
     }
@@ -195,6 +202,42 @@ mod tests {
         assert_eq!(rows.len(), 3);
         assert_eq!(&rows[1][0], "a,\"b\"\nc");
         assert!(rows.iter().flatten().all(|cell| !cell.starts_with('=')));
+    }
+
+    #[test]
+    fn no_way_to_begin_a_formula_is_left() {
+        for text in [
+            "=1+1",
+            "+1+1",
+            "-1+1",
+            "@SUM(1)",
+            "\t=1",
+            "\r=1",
+            "\n=1",
+            "\nx",
+            " =1+1",
+            "\u{a0}=1",
+            "＝1+1",
+            "＋1",
+            "－1",
+            "＠a",
+            "﹦1",
+            "\u{200b}=1",
+            "\u{feff}=1",
+            "\u{202e}=1",
+            "\u{200d}=1",
+            "\u{0}=1",
+        ] {
+            let line = csv_line(&["a", text]);
+            assert_eq!(line, format!("a,\"'{text}\""), "{text:?}");
+        }
+        for text in [
+            "-0.25", "+1e-3", "-inf", "NaN", "–", "a=b", "rope", "−0.5", "",
+        ] {
+            assert_eq!(csv_line(&[text]), text);
+        }
+        // Read with semicolons or tabs, what is not quoted would begin a new cell.
+        assert_eq!(csv_line(&["a;=1+1", "b\t=1"]), "\"a;=1+1\",\"b\t=1\"");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod chart;
 mod data;
 mod dots;
 mod drawing;
+mod glyphs;
 mod heat;
 mod marks;
 mod multiples;
@@ -23,8 +24,10 @@ pub use data::Data;
 pub use drawing::Drawing;
 pub use palette::Theme;
 pub use png::{Rasteriser, SCALE};
+pub use text::hides;
 
 pub(crate) use catalogue::state_word;
+pub(crate) use data::csv_line;
 pub(crate) use palette::variables;
 
 /// Why a figure could not be made into a file.

@@ -27,8 +27,11 @@ fn advance(c: char) -> f64 {
         '×' | '−' | '±' | '≥' | '≤' => 659.0,
         '–' => 500.0,
         '…' => 821.0,
-        '\u{a1}'..='\u{3ff}' => 700.0,
-        _ => 1000.0,
+        '\u{a1}'..='\u{3ff}' | '\u{1e00}'..='\u{1fff}' => 700.0,
+        // Cyrillic: the mean of its capitals.
+        '\u{400}'..='\u{52f}' => 740.0,
+        // An ideograph, or the code point that stands for a character without a glyph.
+        _ => 1100.0,
     }
 }
 
@@ -48,16 +51,36 @@ pub(crate) fn fit(text: &str, size: f64, room: f64) -> String {
     "…".to_owned()
 }
 
-/// `text` without characters that XML forbids or that would turn the reading direction: each becomes U+FFFD.
+/// `text` with every [hidden](hides) character as U+FFFD.
 pub(crate) fn clean(text: &str) -> String {
-    let forbidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-            || matches!(c, '\u{fffe}' | '\u{ffff}')
-    };
     text.chars()
-        .map(|c| if forbidden(c) { '\u{fffd}' } else { c })
+        .map(|c| if hides(c) { '\u{fffd}' } else { c })
         .collect()
+}
+
+/// Whether a character is not seen itself but changes how others are read, or cannot be written in XML: controls, marks of
+/// direction, line separators, invisible spaces and operators, tags. Names must not hold one; what else is shown has
+/// U+FFFD in its place.
+#[must_use]
+pub fn hides(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
+        )
+        || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+        || matches!(
+            c,
+            '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{3164}' | '\u{ffa0}'
+        )
+        || matches!(c, '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+        || u32::from(c) & 0xfffe == 0xfffe
+        || matches!(c, '\u{fdd0}'..='\u{fdef}')
+}
+
+/// Whether a character is not seen but joins, parts or varies its neighbours, as words of some scripts need it.
+pub(crate) fn joins(c: char) -> bool {
+    matches!(c, '\u{34f}' | '\u{200c}' | '\u{200d}' | '\u{180b}'..='\u{180d}' | '\u{fe00}'..='\u{fe0f}')
 }
 
 #[cfg(test)]
@@ -82,5 +105,14 @@ mod tests {
             clean("a\u{1b}[31mb\u{202e}c\n"),
             "a\u{fffd}[31mb\u{fffd}c\u{fffd}"
         );
+        for c in
+            "\u{0}\u{7f}\u{85}\u{200b}\u{200e}\u{2028}\u{2066}\u{2069}\u{feff}\u{fffe}\u{e0041}"
+                .chars()
+        {
+            assert!(hides(c), "{:x}", u32::from(c));
+        }
+        for c in "aé旋ع ‌‍\u{fe0f}\u{fffd}\u{a0}😀".chars() {
+            assert!(!hides(c), "{:x}", u32::from(c));
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::summary::{Curve, ProtocolInfo, RunInfo, StudySummary};
 pub(super) fn intro(study: &StudySummary) -> String {
     let mut measures = Vec::new();
     if study.headline.is_some() {
-        measures.push("perplexity on text that no model was trained on");
+        measures.push("perplexity on held-out text");
     }
     if study.curves.iter().any(|c| c.position.is_some()) {
         measures.push("loss by position in the window");
@@ -222,7 +222,8 @@ fn laid(info: &ProtocolInfo) -> String {
     let units = count(info.units, "test segment");
     match info.protocol {
         Protocol::NonOverlap => format!(
-            "Non-overlapping windows of {lengths} tokens: each token is scored given only its own window ({units})."
+            "Non-overlapping windows of {lengths} tokens: each token is scored given only its own window ({units}; a last \
+             window that would reach past its segment begins earlier and scores what is left)."
         ),
         Protocol::Sliding => format!(
             "Sliding windows of {lengths} tokens, each {strides} after the one before: a window scores the tokens that \

@@ -1,7 +1,7 @@
 //! The report: one HTML page that needs no network, and the figures and tables beside it.
 //!
 //! The page is made from [`Summary`] values alone. Everything that came from a user (names, settings, reasons) is
-//! escaped by the template; the page's own style sheet and script are allowed by their hashes and nothing else is, so
+//! escaped by the template, and what is not seen but turns or breaks what is (marks of direction, controls) is made visible; the page's own style sheet and script are allowed by their hashes and nothing else is, so
 //! that even a hole in the escaping could neither run code nor reach a network.
 
 mod assets;
@@ -10,8 +10,9 @@ mod view;
 mod write;
 
 use askama::Template;
+use std::borrow::Cow;
 
-use crate::figure::{Drawing, Figure, FigureError, figures};
+use crate::figure::{Drawing, Figure, FigureError, figures, hides};
 use crate::store::StoreError;
 use crate::summary::{StudySummary, Summary};
 use view::RunView;
@@ -39,6 +40,22 @@ pub enum PageError {
     /// No run was given.
     #[error("a report needs at least one run folder, found none")]
     Empty,
+}
+
+/// Escapes values for the template, which names it in `askama.toml`. Ends of lines and tabs stay: tables and configs
+/// have them.
+#[derive(Clone, Copy, Debug)]
+struct Visible;
+
+impl askama::filters::Escaper for Visible {
+    fn write_escaped_str<W: std::fmt::Write>(&self, to: W, text: &str) -> std::fmt::Result {
+        let odd = |c: char| hides(c) && !matches!(c, '\n' | '\r' | '\t');
+        let shown = match text.contains(odd) {
+            true => Cow::Owned(text.replace(odd, "\u{fffd}")),
+            false => Cow::Borrowed(text),
+        };
+        askama::filters::Html.write_escaped_str(to, &shown)
+    }
 }
 
 /// The page as the template sees it.

@@ -1,7 +1,7 @@
 //! The page from synthetic runs: what is on it, what can never be on it, and that every kind of run has one.
 
 use super::*;
-use crate::figure::{Rasteriser, Theme};
+use crate::figure::{Rasteriser, Theme, hides};
 use crate::fixture::{self, Options};
 use crate::store::LoadedRun;
 use crate::summary::{Options as SummaryOptions, summarise_with};
@@ -66,7 +66,7 @@ fn hostile_names_stay_text() {
     });
     run.plan.name = HOSTILE.into();
     run.plan.command = HOSTILE.into();
-    run.resolved = Some(HOSTILE.into());
+    run.resolved = Some(format!("{HOSTILE}\u{202e}\u{2028}\n"));
     for (i, cell) in run.cells.iter_mut().enumerate() {
         let name = format!(
             "=cmd{HOSTILE}\u{1b}\u{202e}{}{}",
@@ -88,7 +88,7 @@ fn hostile_names_stay_text() {
                 *text = HOSTILE.into();
             }
             result.scheme.settings = serde_json::json!({ HOSTILE: HOSTILE });
-            result.data.description = HOSTILE.into();
+            result.data.description = format!("{HOSTILE}\u{200b}\u{2067}\0");
         }
     }
     let summary = summary(&run);
@@ -105,6 +105,12 @@ fn hostile_names_stay_text() {
         );
     }
     assert!(!page.contains("<img"));
+    let hidden = |c: char| hides(c) && !matches!(c, '\n' | '\r' | '\t');
+    assert!(
+        !page.contains(hidden),
+        "what turns the reading reached the page"
+    );
+    assert!(page.contains('\u{fffd}'), "and is not left out in silence");
     assert!(
         page.contains("&#60;img") || page.contains("&lt;img"),
         "the name is shown as text"
@@ -124,6 +130,13 @@ fn hostile_names_stay_text() {
         maker
             .png(&svg)
             .expect("a figure with hostile names is valid SVG");
+        assert!(!svg.contains(hidden), "{}", named.slug);
+        for text in [
+            named.figure.data.markdown(),
+            named.figure.data.latex("", ""),
+        ] {
+            assert!(!text.contains(hidden), "{}: {text:?}", named.slug);
+        }
         assert!(
             named.figure.data.csv().lines().all(|l| !l.starts_with('=')),
             "{}",

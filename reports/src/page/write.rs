@@ -16,6 +16,8 @@ pub struct Written {
     pub figures: Vec<PathBuf>,
     /// `tables/*.csv`, `tables/*.tex` and `tables/*.md`.
     pub tables: Vec<PathBuf>,
+    /// What was drawn otherwise than on another machine, in sentences.
+    pub notes: Vec<String>,
 }
 
 /// Reads run folders and writes their report into the folder `out`, which is made if it is missing. Each file is
@@ -61,6 +63,7 @@ pub fn write_summaries(summaries: &[Summary], out: &Path) -> Result<Written, Pag
             table_files(named, &prefix, out, &mut written)?;
         }
     }
+    written.notes = maker.notes();
     // Last, so that a page never stands beside figures of another time.
     write_atomic(&written.page, page.as_bytes())?;
     Ok(written)

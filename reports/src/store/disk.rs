@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub trait Disk: std::fmt::Debug + Send + Sync {
     /// Makes a folder and its parents.
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
+    /// Makes a folder in one that is there.
+    fn create_dir(&self, path: &Path) -> io::Result<()>;
     /// Writes a new file from start to end.
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
     /// Forces the contents of a file or the entries of a folder to the disk.
@@ -27,6 +29,10 @@ pub struct RealDisk;
 impl Disk for RealDisk {
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         std::fs::create_dir_all(path)
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        std::fs::create_dir(path)
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -57,7 +63,8 @@ impl Disk for RealDisk {
 
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 
-/// What the name of a half-written file contains. Readers skip such files; the next holder of the folder removes them.
+/// What the name of a half-written file contains, before its writer's process and a number. Readers skip such files; the
+/// next holder of the folder removes them, and so does the next writer into a folder that nobody holds.
 pub(super) const HALF_WRITTEN: &str = ".half-written-";
 
 /// Replaces a file so that at every moment, and after a crash, it has either its old or its new contents.
@@ -67,7 +74,77 @@ pub(super) const HALF_WRITTEN: &str = ".half-written-";
 /// # Errors
 /// The system's refusal, with the path; the previous file is intact then.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    sweep_ended(folder_of(path));
     write_atomic_on(&RealDisk, path, bytes)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+/// Removes the half-written files of a folder that `left` is true for. Failing to is harmless: readers skip them.
+pub(super) fn sweep(folder: &Path, left: impl Fn(&Path) -> bool) {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let half = entry.file_name().to_string_lossy().contains(HALF_WRITTEN);
+        if half && left(&entry.path()) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Removes from a folder what writers that have ended left half-written.
+pub fn sweep_ended(folder: &Path) {
+    sweep(folder, is_over);
+}
+
+/// Whether the writer of a half-written file has ended: its process is gone, or, where that cannot be seen, the file is
+/// an hour old.
+fn is_over(half: &Path) -> bool {
+    /// No file takes longer to write.
+    const LONG: std::time::Duration = std::time::Duration::from_secs(3600);
+    let name = half.file_name().unwrap_or_default().to_string_lossy();
+    let writer = name
+        .rsplit_once(HALF_WRITTEN)
+        .and_then(|(_, end)| end.split_once('-'))
+        .and_then(|(process, _)| process.parse::<u32>().ok());
+    let age = std::fs::metadata(half)
+        .and_then(|meta| meta.modified())
+        .map(|time| time.elapsed().unwrap_or_default());
+    match writer {
+        Some(process) if Path::new("/proc/self").exists() => {
+            !Path::new("/proc").join(process.to_string()).exists()
+        }
+        _ => age.is_ok_and(|age| age > LONG),
+    }
+}
+
+/// Refuses a name that leads elsewhere or to no file: what is written in place would go there.
+///
+/// # Errors
+/// With the path and what is there.
+pub fn plain(path: &Path) -> Result<(), StoreError> {
+    let refused = |source| StoreError::Io {
+        action: "writing",
+        path: path.to_path_buf(),
+        source,
+    };
+    match path.symlink_metadata() {
+        Ok(meta) if meta.is_file() => Ok(()),
+        Ok(meta) => Err(refused(io::Error::other(format!(
+            "expected a plain file, found {}; remove it",
+            match meta.is_symlink() {
+                true => "a symbolic link",
+                false => "a folder, a pipe or a device",
+            }
+        )))),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(refused(e)),
+    }
 }
 
 pub(super) fn write_atomic_on(
@@ -83,10 +160,7 @@ pub(super) fn write_atomic_on(
     let name = path
         .file_name()
         .ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
-    let folder = path
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     let unique = COUNTER.fetch_add(1, Ordering::Relaxed);
     let half = format!(
         ".{}{HALF_WRITTEN}{}-{unique}",
@@ -113,6 +187,7 @@ pub(super) fn append_line(disk: &dyn Disk, path: &Path, line: &str) -> Result<()
         path: path.to_path_buf(),
         source,
     };
+    plain(path)?;
     cut_torn_line(path).map_err(failed)?;
     disk.append(path, format!("{line}\n").as_bytes())
         .map_err(failed)
@@ -183,6 +258,11 @@ impl Disk for FaultyDisk {
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         self.step()?;
         RealDisk.create_dir_all(path)
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.step()?;
+        RealDisk.create_dir(path)
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {

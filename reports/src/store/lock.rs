@@ -1,10 +1,15 @@
 //! One writer per folder: an advisory lock that the system releases when its process ends, however it ends.
 
 use super::StoreError;
-use super::disk::HALF_WRITTEN;
+use super::disk::{plain, sweep};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
+
+/// How the words of every holder begin.
+const FIRST_WORD: &str = "process ";
+/// Longer than any holder's words.
+const LONGEST: u64 = 1000;
 
 /// The right to write a folder, until dropped.
 #[derive(Debug)]
@@ -21,6 +26,7 @@ impl Held {
             path: path.clone(),
             source,
         };
+        plain(&path)?;
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -28,15 +34,25 @@ impl Held {
             .truncate(false)
             .open(&path)
             .map_err(failed)?;
+        let mut bytes = Vec::new();
+        // Without its words the holder is still a holder.
+        let _ = Read::by_ref(&mut file)
+            .take(LONGEST)
+            .read_to_end(&mut bytes);
+        let words = String::from_utf8_lossy(&bytes);
+        let ours = words.starts_with(FIRST_WORD) || FIRST_WORD.starts_with(&*words);
         match file.try_lock() {
+            // It may be another name of a file that somebody needs.
+            Ok(()) if !ours => {
+                return Err(failed(std::io::Error::other(
+                    "it holds something that no run wrote; remove it",
+                )));
+            }
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                // Without its words the holder is still a holder.
-                let _ = file.read_to_string(&mut holder);
-                let holder = match holder.trim() {
+                let holder = match words.trim() {
                     "" => "another process, which has not written its name yet".to_string(),
-                    named => named.to_string(),
+                    named => format!("{named}{}", stopped(named)),
                 };
                 return Err(StoreError::Held {
                     path: folder.to_path_buf(),
@@ -49,7 +65,7 @@ impl Held {
             .round(jiff::Unit::Second)
             .unwrap_or_default();
         let words = format!(
-            "process {} on {} since {since}\n",
+            "{FIRST_WORD}{} on {} since {since}\n",
             std::process::id(),
             host()
         );
@@ -57,20 +73,28 @@ impl Held {
             .and_then(|()| file.seek(SeekFrom::Start(0)))
             .and_then(|_| file.write_all(words.as_bytes()))
             .map_err(failed)?;
-        sweep(folder);
+        // What killed writers left: nobody else may write here now.
+        sweep(folder, |_| true);
         Ok(Held { _file: file })
     }
 }
 
-/// Removes what killed writers left half-written. Failing to is harmless: readers skip such files.
-fn sweep(folder: &Path) {
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return;
+/// What to do about a holder that neither works nor ends, where that can be seen.
+fn stopped(holder: &str) -> String {
+    let words: Vec<&str> = holder.split_whitespace().collect();
+    let ["process", process, "on", machine, ..] = words.as_slice() else {
+        return String::new();
     };
-    for entry in entries.flatten() {
-        if entry.file_name().to_string_lossy().contains(HALF_WRITTEN) {
-            let _ = std::fs::remove_file(entry.path());
-        }
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // The name of the program, in parentheses, may hold anything.
+    let state = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    if *machine == host() && state.starts_with(['T', 't']) {
+        format!(
+            ", which was stopped by a signal: `kill -CONT {process}` lets it save its state and end, \
+             `kill -KILL {process}` ends it at once"
+        )
+    } else {
+        String::new()
     }
 }
 

@@ -1,16 +1,26 @@
 //! Reading files of a run folder with errors that say where.
 
 use super::StoreError;
-use crate::record::SCHEMA_VERSION;
+use super::seal::{self, Seal};
+use crate::record::{FIRST_SEALED, SCHEMA_VERSION};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::io;
 use std::path::Path;
 
-/// The bytes of a file; `None` if there is no such file.
+/// The bytes of a file; `None` if there is no such file. Pipes and devices are not read: they may never end.
 pub(super) fn bytes(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
-    match std::fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
+    let read = std::fs::metadata(path).and_then(|meta| match meta.is_file() {
+        true => std::fs::read(path).map(Some),
+        false => Ok(None),
+    });
+    match read {
+        Ok(Some(bytes)) => Ok(Some(bytes)),
+        Ok(None) => Err(StoreError::Malformed {
+            path: path.to_path_buf(),
+            line: None,
+            what: "expected a file, found a folder, a pipe or a device".into(),
+        }),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(StoreError::Io {
             action: "reading",
@@ -34,46 +44,64 @@ pub(super) fn text(path: &Path) -> Result<Option<String>, StoreError> {
         })
 }
 
-/// A JSON file without a version; `None` if there is no such file.
-pub(super) fn json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StoreError> {
-    let Some(bytes) = bytes(path)? else {
-        return Ok(None);
-    };
-    parse(path, &bytes).map(Some)
+/// What a table says of its version, whatever else a newer schema may hold.
+#[derive(serde::Deserialize)]
+struct Version {
+    schema_version: Option<u64>,
 }
 
-/// A JSON file with a `schema_version`, which is looked at before anything else; `None` if there is no such file.
+/// A JSON file with a `schema_version`, which is looked at before anything else, and with its hash; `None` if there is
+/// no such file. Files of versions before [`FIRST_SEALED`] have no hash.
 pub(super) fn versioned<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StoreError> {
-    /// Only the version, whatever else a newer schema may hold.
-    #[derive(serde::Deserialize)]
-    struct Version {
-        schema_version: Option<u64>,
-    }
+    table(path, None)
+}
+
+/// As [`versioned`]; a file without a version and without a hash is of version `unversioned`.
+pub(super) fn table<T: DeserializeOwned>(
+    path: &Path,
+    unversioned: Option<u64>,
+) -> Result<Option<T>, StoreError> {
     let Some(bytes) = bytes(path)? else {
         return Ok(None);
     };
-    match parse::<Version>(path, &bytes)?.schema_version {
+    let seal = seal::look(&bytes);
+    let malformed = |what: String| StoreError::Malformed {
+        path: path.to_path_buf(),
+        line: None,
+        what,
+    };
+    if seal == Seal::Broken {
+        return Err(malformed(CHANGED.into()));
+    }
+    let version = parse::<Version>(path, &bytes)?.schema_version;
+    match version.or(unversioned.filter(|_| seal == Seal::Absent)) {
         Some(found) if found > u64::from(SCHEMA_VERSION) => Err(StoreError::Newer {
             path: path.to_path_buf(),
             found,
             known: SCHEMA_VERSION,
         }),
+        Some(found) if found >= u64::from(FIRST_SEALED) && seal == Seal::Absent => Err(malformed(
+            "expected a hash at its end, found none: cut off or changed since it was written"
+                .into(),
+        )),
         Some(_) => parse(path, &bytes).map(Some),
-        None => Err(StoreError::Malformed {
-            path: path.to_path_buf(),
-            line: None,
-            what: "expected a schema_version, found none: not written by Farspan".into(),
-        }),
+        None => Err(malformed(
+            "expected a schema_version, found none: not written by Farspan".into(),
+        )),
     }
 }
+
+/// What is wrong with a file whose hash is of other bytes.
+pub(super) const CHANGED: &str =
+    "its hash is of other bytes: the file is not what was written (changed by hand, or damaged)";
 
 fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, StoreError> {
     serde_json::from_slice(bytes).map_err(|e| StoreError::Malformed {
         path: path.to_path_buf(),
         line: (e.line() > 0).then_some(e.line()),
         what: match e.is_eof() {
-            true => format!("cut off: {e}"),
-            false => e.to_string(),
+            true => format!("cut off: {}", shorten(&e.to_string())),
+            false => shorten(&e.to_string()),
         },
     })
 }
@@ -112,10 +140,10 @@ pub(super) fn lines(path: &Path, text: &str) -> Result<Events, StoreError> {
     Ok(events)
 }
 
-fn shorten(line: &str) -> String {
-    if line.chars().count() <= 60 {
-        line.to_string()
-    } else {
-        line.chars().take(60).chain(['…']).collect()
+/// The beginning of a text that may be of any length.
+fn shorten(text: &str) -> String {
+    match text.char_indices().nth(160) {
+        None => text.to_string(),
+        Some((end, _)) => format!("{}…", &text[..end]),
     }
 }

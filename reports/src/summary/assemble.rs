@@ -81,6 +81,7 @@ fn info(run: &LoadedRun) -> RunInfo {
         config_hash: plan.config_hash.clone(),
         confidence: plan.confidence,
         passkey_threshold: plan.passkey_threshold,
+        margin: plan.margin,
         resolved: run.resolved.clone(),
         counts: Counts {
             planned: run.cells.len(),
@@ -134,7 +135,7 @@ fn study(
     difference::correct(&mut fine_tuning, plan.confidence);
     let mut curves: Vec<Curve> = present
         .iter()
-        .filter_map(|g| curve(g, plan, protocol, options))
+        .filter_map(|g| curve(g, plan, protocol))
         .collect();
     costs::relate(&mut curves, baseline.map(|b| b.label.as_str()));
     let planned = run.plan.cells.iter().filter(|c| c.study == name);
@@ -176,7 +177,7 @@ fn study(
         engines,
         curves,
     };
-    summary.verdict = verdict::study(&summary, plan.passkey_threshold);
+    summary.verdict = verdict::study(&summary, plan.margin, plan.passkey_threshold);
     summary
 }
 
@@ -239,11 +240,13 @@ fn curve(
     group: &Group<'_>,
     plan: &RunPlan,
     protocol: Option<crate::record::Protocol>,
-    options: &Options,
 ) -> Option<Curve> {
     let confidence = plan.confidence;
     let first = group.records().next()?;
-    let points = passkey::points(group, confidence);
+    let points = passkey::points(group, confidence, plan.passkey_threshold);
+    let changes = protocol.map_or_else(Vec::new, |p| {
+        effective::changes(group, p, confidence, plan.margin)
+    });
     let mut refused: Vec<RefusedLength> = Vec::new();
     for r in group.records().flat_map(|r| &r.refused) {
         let entry = RefusedLength {
@@ -272,13 +275,14 @@ fn curve(
         },
         seeds: group.seeds(),
         perplexity: perplexity::curves(group, confidence),
-        changes: protocol.map_or_else(Vec::new, |p| effective::changes(group, p, confidence)),
         position: perplexity::position(group, confidence),
         passkey_grid: passkey::grid(group, confidence),
         k_max: passkey::k_max(group, plan.passkey_threshold, confidence),
-        effective_perplexity: protocol
-            .and_then(|protocol| effective::perplexity(group, protocol, confidence, options)),
-        effective_passkey: effective::passkey(group, &points, plan.passkey_threshold),
+        effective_perplexity: protocol.and_then(|protocol| {
+            effective::perplexity(group, protocol, &changes, confidence, plan.margin)
+        }),
+        changes,
+        effective_passkey: effective::passkey(group, &points, confidence, plan.passkey_threshold),
         passkey: points,
         training: costs::training(group),
         cost: costs::cost(group),

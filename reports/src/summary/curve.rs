@@ -107,8 +107,23 @@ pub struct Change {
     pub multiple: f64,
     /// Loss here minus loss at the trained length, in nats per token.
     pub nll: Estimate,
-    /// Whether it is significantly above 0 (one-sided); unknown with a single unit and a single seed.
+    /// Whether it is significantly above 0: its interval lies above; unknown with a single unit and a single seed.
     pub rises: Option<bool>,
+    /// Whether the rise is shown to stay below the run's margin.
+    pub service: Service,
+}
+
+/// What an interval shows of a length, held against a bound: the most that a loss may rise, the least that an accuracy
+/// must reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Service {
+    /// The whole interval lies inside the bound.
+    Served,
+    /// The interval holds the bound, or there is none: too few units to say.
+    NotShown,
+    /// The whole interval lies outside, or the loss is not finite.
+    NotServed,
 }
 
 /// Loss by position in the window.
@@ -172,6 +187,8 @@ pub struct PasskeyPoint {
     pub log_prob: f64,
     /// Seeds behind the value.
     pub seeds: usize,
+    /// Whether the accuracy is shown to reach the run's threshold.
+    pub service: Service,
 }
 
 /// The largest distance k such that retrieval succeeds at it and at every shorter tested distance (Chen et al. 2023,
@@ -190,17 +207,17 @@ pub struct KMax {
     pub at_end: bool,
 }
 
-/// The longest evaluated length that is still served, by a stated rule.
+/// The longest evaluated length that is shown to be served, by a stated rule.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EffectiveLength {
-    /// In tokens; 0 if no evaluated length is served.
+    /// In tokens; 0 if no evaluated length is shown to be served.
     pub length: usize,
     /// Length over the trained length.
     pub multiple: f64,
-    /// Shortest length that the data cannot exclude, in tokens.
-    pub low: usize,
-    /// Longest length that the data cannot exclude, in tokens.
+    /// The longest evaluated length that is not shown to be lost either: beyond `length` where intervals are too wide.
     pub high: usize,
+    /// Shorter lengths that are not served, or not shown to be.
+    pub gaps: Vec<(usize, Service)>,
     /// Whether `length` is the longest evaluated one, so that the true one may be larger.
     pub at_end: bool,
     /// The longest evaluated length that the rule looked at.
@@ -209,6 +226,39 @@ pub struct EffectiveLength {
     pub refused_beyond: bool,
     /// The rule in words.
     pub rule: String,
+}
+
+impl EffectiveLength {
+    /// The length as tables and figures show it: `512`, `≥1024` where the longest evaluated one is served, and for none
+    /// `none` or, where one is not excluded, `not shown`.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self.length {
+            0 if self.high == 0 => "none".into(),
+            0 => "not shown".into(),
+            length if self.at_end && !self.refused_beyond => format!("≥{length}"),
+            length => length.to_string(),
+        }
+    }
+
+    /// Shorter lengths that are not served, in words: `not at 256`, `not at 256, not shown at 512`; empty if there are none.
+    #[must_use]
+    pub fn holes(&self) -> String {
+        let of = |wanted: Service, words: &str| {
+            let gaps = self.gaps.iter().filter(|(_, s)| *s == wanted);
+            let lengths: Vec<String> = gaps.map(|(length, _)| length.to_string()).collect();
+            match lengths.as_slice() {
+                [] => None,
+                [one] => Some(format!("{words} {one}")),
+                [most @ .., last] => Some(format!("{words} {} and {last}", most.join(", "))),
+            }
+        };
+        let parts = [
+            of(Service::NotServed, "not at"),
+            of(Service::NotShown, "not shown at"),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// Loss while training.

@@ -1,84 +1,101 @@
 //! Effective lengths: how far a curve is still served, by a stated rule.
+//!
+//! A length counts where the data *show* that it is served: the whole interval of what was measured there lies on the good
+//! side of a bound. So few units never lengthen a reach, they only leave more lengths open; and many never shorten the
+//! reach of a curve that stays inside the bound, however significant its rise becomes.
 
 use super::group::{Group, Per};
-use super::{Change, EffectiveLength, Options, PasskeyPoint};
+use super::{Change, EffectiveLength, PasskeyPoint, Service};
 use crate::record::Protocol;
-use crate::stats::{Contrast, Panel};
+use crate::stats::{Contrast, Estimate, Interval, Panel};
 
-/// The longest evaluated length up to which the loss is not significantly above the loss at the trained length.
+/// Whether a loss that changes by `rise` nats per token from the trained length on has kept below `margin`.
+pub(super) fn kept(rise: Estimate, margin: f64) -> Service {
+    held(rise.interval, |x| x < margin)
+}
+
+/// Whether a share of keys reaches `threshold`.
+pub(super) fn found(accuracy: Estimate, threshold: f64) -> Service {
+    held(accuracy.interval, |x| x >= threshold)
+}
+
+/// What an interval says when its ends are asked: both, none or one of them hold.
+fn held(interval: Option<Interval>, holds: impl Fn(f64) -> bool) -> Service {
+    match interval.map(|i| (holds(i.low), holds(i.high))) {
+        Some((true, true)) => Service::Served,
+        Some((false, false)) => Service::NotServed,
+        _ => Service::NotShown,
+    }
+}
+
+/// The longest length that is served, and what is open or lost below and beyond it. `least` is served without saying.
+fn reach(
+    asked: &[(usize, Service)],
+    least: usize,
+    trained: usize,
+    refused: &[usize],
+    rule: String,
+) -> EffectiveLength {
+    let last = |wanted: &dyn Fn(Service) -> bool| {
+        let found = asked.iter().rev().find(|(_, service)| wanted(*service));
+        found.map_or(least, |(length, _)| *length)
+    };
+    let length = last(&|s| s == Service::Served);
+    let longest = last(&|_| true);
+    let shorter = asked.iter().filter(|(l, _)| *l < length);
+    EffectiveLength {
+        length,
+        multiple: length as f64 / trained as f64,
+        high: last(&|s| s != Service::NotServed).max(length),
+        gaps: shorter
+            .filter(|(_, s)| *s != Service::Served)
+            .copied()
+            .collect(),
+        at_end: length == longest,
+        longest,
+        refused_beyond: length == longest && refused.iter().any(|&r| r > longest),
+        rule,
+    }
+}
+
+/// The longest evaluated length whose loss is shown to be less than `margin` above the loss at the trained length.
 ///
-/// Its interval asks how far the data speak for themselves. Lower end: the longest length up to which every rise of
-/// more than [`Options::notable`] is excluded. Upper end: the longest length up to which no rise is significant when the
-/// test is corrected for the number of lengths (Bonferroni). `None` if the trained length was not evaluated, or if there
-/// is a single unit and a single seed.
+/// `None` if the trained length was not evaluated, if its loss is not finite, or if there is a single unit and a single
+/// seed.
 pub(super) fn perplexity(
     group: &Group<'_>,
     protocol: Protocol,
+    changes: &[Change],
     confidence: f64,
-    options: &Options,
+    margin: f64,
 ) -> Option<EffectiveLength> {
     let trained = group.trained_length()?;
     let seeds = group.seeds_at(protocol, trained);
     let base = group.panel(protocol, trained, Per::Token, &seeds)?;
-    base.contrast().one_sided_margin(confidence)?;
-    let lengths: Vec<usize> = group
-        .lengths(protocol)
-        .into_iter()
-        .filter(|&l| l > trained)
-        .collect();
-    let corrected = 1.0 - (1.0 - confidence) / lengths.len().max(1) as f64;
-    let steps: Vec<(usize, Contrast)> = lengths
-        .iter()
-        .map(|&length| excess(group, protocol, length, &seeds, &base).map(|c| (length, c)))
-        .collect::<Option<_>>()?;
-    let reach = |kept: &dyn Fn(&Contrast) -> bool| {
-        steps
-            .iter()
-            .take_while(|(_, c)| kept(c))
-            .last()
-            .map_or(trained, |step| step.0)
-    };
-    // A loss that is not finite is never kept.
-    let not_above = |c: &Contrast, level| {
-        c.value().is_finite() && c.exceeds(options.tolerance, level) == Some(false)
-    };
-    let notable = options.notable.max(options.tolerance);
-    let excluded = |c: &Contrast| {
-        let margin = c.one_sided_margin(confidence);
-        margin.is_some_and(|margin| c.value() + margin < notable)
-    };
-    let length = reach(&|c| not_above(c, confidence));
-    let longest = lengths.last().copied().unwrap_or(trained);
+    base.estimate(confidence).interval?;
+    let beyond = changes.iter().filter(|c| c.length > trained);
+    let asked: Vec<(usize, Service)> = beyond.map(|c| (c.length, c.service)).collect();
     let over = match seeds.len() {
         1 => format!("{} test segments", base.units()),
         n => format!("{n} seeds and {} test segments", base.units()),
     };
-    Some(EffectiveLength {
-        length,
-        multiple: length as f64 / trained as f64,
-        low: reach(&excluded).min(length),
-        high: reach(&|c| not_above(c, corrected)).max(length),
-        at_end: length == longest,
-        longest,
-        refused_beyond: length == longest
-            && group.refused("perplexity").iter().any(|&r| r > longest),
-        rule: format!(
-            "the longest evaluated length up to which no length has a loss significantly above the loss at the trained \
-             length{} (one-sided paired test at {}%, over {over}); lower end of its interval: up to there every rise of \
-             more than {notable} nats is excluded; upper end: no rise is significant after correction for the number of \
-             lengths",
-            if options.tolerance > 0.0 {
-                format!(" by more than {} nats", options.tolerance)
-            } else {
-                String::new()
-            },
-            100.0 * confidence
-        ),
-    })
+    let rule = format!(
+        "the longest evaluated length at which the loss is shown to rise by less than {margin} nats per token over the loss \
+         at the trained length: the whole {}% interval of the paired difference, over {over}, lies below. A length that is \
+         served counts even where a shorter one is not, and where the interval holds {margin} nothing is shown",
+        100.0 * confidence
+    );
+    let refused = group.refused("perplexity");
+    Some(reach(&asked, trained, trained, &refused, rule))
 }
 
 /// How the loss changes from the trained length to every other evaluated one, paired over units and seeds.
-pub(super) fn changes(group: &Group<'_>, protocol: Protocol, confidence: f64) -> Vec<Change> {
+pub(super) fn changes(
+    group: &Group<'_>,
+    protocol: Protocol,
+    confidence: f64,
+    margin: f64,
+) -> Vec<Change> {
     let Some(trained) = group.trained_length() else {
         return Vec::new();
     };
@@ -87,18 +104,18 @@ pub(super) fn changes(group: &Group<'_>, protocol: Protocol, confidence: f64) ->
         return Vec::new();
     };
     let change = |length: usize| {
-        let contrast = excess(group, protocol, length, &seeds, &base)?;
-        let rises = match contrast.value() {
-            value if value.is_finite() => contrast.exceeds(0.0, confidence),
-            f64::NEG_INFINITY => Some(false),
-            _ => Some(true),
-        };
-        let multiple = length as f64 / trained as f64;
+        let nll = excess(group, protocol, length, &seeds, &base)?.estimate(confidence);
+        // A loss that became infinite, or no number, has no interval, yet has risen.
+        let lost = base.value().is_finite() && !nll.value.is_finite();
         Some(Change {
             length,
-            multiple,
-            nll: contrast.estimate(confidence),
-            rises,
+            multiple: length as f64 / trained as f64,
+            nll,
+            rises: nll.interval.map(|i| i.low > 0.0).or(lost.then_some(true)),
+            service: match lost {
+                true => Service::NotServed,
+                false => kept(nll, margin),
+            },
         })
     };
     group
@@ -121,36 +138,26 @@ fn excess(
     panel.contrast().minus(&base.contrast())
 }
 
-/// The longest evaluated length such that it and every shorter one reach the threshold. The interval asks the same of
-/// the lower and of the upper ends of the accuracies' intervals.
+/// The longest evaluated length at which the share of keys found is shown to reach the threshold.
 pub(super) fn passkey(
     group: &Group<'_>,
     points: &[PasskeyPoint],
+    confidence: f64,
     threshold: f64,
 ) -> Option<EffectiveLength> {
-    let (trained, longest) = (group.trained_length()?, points.last()?.length);
-    let reach = |passes: &dyn Fn(&PasskeyPoint) -> bool| {
-        points
-            .iter()
-            .take_while(|p| passes(p))
-            .last()
-            .map_or(0, |p| p.length)
-    };
-    let length = reach(&|p| p.accuracy.value >= threshold);
-    let low = reach(&|p| p.accuracy.interval.is_some_and(|i| i.low >= threshold));
-    let high = reach(&|p| p.accuracy.interval.is_none_or(|i| i.high >= threshold));
-    Some(EffectiveLength {
-        length,
-        multiple: length as f64 / trained as f64,
-        low: low.min(length),
-        high: high.max(length),
-        at_end: length == longest,
-        longest,
-        refused_beyond: length == longest && group.refused("passkey").iter().any(|&r| r > longest),
-        rule: format!(
-            "the longest evaluated length such that at it and at every shorter one at least {}% of the keys are found; \
-             its interval asks the same of the ends of the accuracies' intervals",
-            100.0 * threshold
-        ),
-    })
+    let trained = group.trained_length()?;
+    points.last()?;
+    let asked: Vec<(usize, Service)> = points.iter().map(|p| (p.length, p.service)).collect();
+    let rule = format!(
+        "the longest evaluated length at which at least {}% of the keys are shown to be found: the whole {}% interval of the \
+         accuracy lies there. A length that is served counts even where a shorter one is not, and where the interval holds \
+         the threshold nothing is shown",
+        100.0 * threshold,
+        100.0 * confidence
+    );
+    let refused = group.refused("passkey");
+    Some(reach(&asked, 0, trained, &refused, rule))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Passkey retrieval by length, depth and distance.
 
 use super::group::Group;
-use super::{KMax, PasskeyCell, PasskeyInfo, PasskeyPoint};
+use super::{KMax, PasskeyCell, PasskeyInfo, PasskeyPoint, effective};
 use crate::record::PasskeyRecord;
 use crate::stats::{Estimate, mean, share};
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,7 +89,7 @@ fn depths(seeds: &[Trials<'_>]) -> Vec<f64> {
 }
 
 /// Accuracy by length, all depths together.
-pub(super) fn points(group: &Group<'_>, confidence: f64) -> Vec<PasskeyPoint> {
+pub(super) fn points(group: &Group<'_>, confidence: f64, threshold: f64) -> Vec<PasskeyPoint> {
     let Some(trained) = group.trained_length() else {
         return Vec::new();
     };
@@ -104,6 +104,7 @@ pub(super) fn points(group: &Group<'_>, confidence: f64) -> Vec<PasskeyPoint> {
             trials: pooled.trials,
             log_prob: pooled.log_prob,
             seeds: seeds.len(),
+            service: effective::found(pooled.accuracy, threshold),
         }
     };
     group.passkey_lengths().into_iter().map(point).collect()

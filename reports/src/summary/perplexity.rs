@@ -3,7 +3,7 @@
 use super::group::{Group, Per};
 use super::{PerplexityCurve, PerplexityPoint, PositionBucket, PositionCurve, ProtocolInfo};
 use crate::record::Protocol;
-use crate::stats::{Panel, mean};
+use crate::stats::Panel;
 use std::collections::BTreeSet;
 use std::f64::consts::LN_2;
 
@@ -81,20 +81,20 @@ pub(super) fn position(group: &Group<'_>, confidence: f64) -> Option<PositionCur
     };
     let ranges = first.starts.iter().copied().zip(ends).enumerate();
     let buckets: Vec<PositionBucket> = ranges.filter_map(bucket).collect();
-    let inside: Vec<f64> = buckets
+    // Buckets differ in width: the mean is over positions.
+    let inside = buckets
         .iter()
         .filter(|b| b.start >= trained / 2 && b.end <= trained)
-        .map(|b| b.nll.value)
-        .collect();
+        .map(|b| (b.nll.value, (b.end - b.start) as f64));
+    let (sum, width) = inside.fold((0.0, 0.0), |(s, w), (x, n)| (s + x * n, w + n));
     let failed = |b: &&PositionBucket| {
         // NaN counts as failed.
-        let kept = b.nll.value <= mean(&inside) + FAILURE;
+        let kept = b.nll.value <= sum / width + FAILURE;
         b.start >= trained && !kept
     };
-    let first_failure = if inside.is_empty() {
-        None
-    } else {
-        buckets.iter().find(failed).map(|b| b.start)
+    let first_failure = match width > 0.0 {
+        true => buckets.iter().find(failed).map(|b| b.start),
+        false => None,
     };
     Some(PositionCurve {
         length: first.length,

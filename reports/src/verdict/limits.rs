@@ -53,7 +53,7 @@ pub(super) fn caveats(study: &StudySummary) -> Vec<String> {
     {
         let word = if units == 1 { "segment" } else { "segments" };
         said.push(format!(
-            "Only {units} test {word}: small changes of loss could not have been seen."
+            "Only {units} test {word}: small changes of loss can neither be shown nor excluded."
         ));
     }
     let trials = study

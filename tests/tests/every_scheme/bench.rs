@@ -1,7 +1,7 @@
 //! A fixed set of tensors to run plans on: one attention layer whose queries, keys and values carry whatever the plan
 //! adds to the embeddings.
 
-use farspan_attention::attend::{INPUT, Implementation, Mask, Params, attend};
+use farspan_attention::attend::{FEED_FORWARD, INPUT, Implementation, Mask, Params, attend};
 use farspan_attention::hook::Stage;
 use farspan_attention::plan::{Geometry, ParamSpec, Place, Plan};
 use farspan_attention::prepared::Prepared;
@@ -26,11 +26,11 @@ pub(crate) struct Bench {
     q: Vec<f64>,
     k: Vec<f64>,
     v: Vec<f64>,
-    /// The layer's input, for plans that read it.
+    /// The layer's input, and what the feed-forward part before it added, for plans that read them.
     input: Vec<f64>,
 }
 
-/// Trainable inputs of a call: q, k, v, the learned parameters, and the layer's input where it is read.
+/// Trainable inputs of a call: q, k, v, the learned parameters, and what else is read by token.
 type Leaves = BTreeMap<String, Var>;
 
 /// Numbers in (−1, 1) that look like chance and are the same everywhere.
@@ -185,9 +185,14 @@ impl Bench {
         let mut leaves: Leaves = learned
             .map(|spec| (spec.name.clone(), leaf(values(spec), &spec.shape, dtype)))
             .collect();
-        if plan.reads_input() {
-            let dims = [self.batch, self.length, MODEL.width];
-            leaves.insert(INPUT.into(), leaf(self.input.clone(), &dims, dtype));
+        for (name, reads) in [
+            (INPUT, plan.reads_input()),
+            (FEED_FORWARD, plan.reads_feed_forward()),
+        ] {
+            if reads {
+                let dims = [self.batch, self.length, MODEL.width];
+                leaves.insert(name.into(), leaf(self.input.clone(), &dims, dtype));
+            }
         }
         for (name, values, heads) in [
             ("q", &self.q, MODEL.heads),

@@ -3,7 +3,9 @@
 use super::tensors::{f64s as tensor, flat};
 use super::turning::{model, param, rows, scores};
 use super::{close, golden, list, numbers, plan, size};
-use farspan_attention::attend::{Attended, INPUT, Implementation, Mask, Params, attend};
+use farspan_attention::attend::{
+    Attended, FEED_FORWARD, INPUT, Implementation, Mask, Params, attend,
+};
 use farspan_attention::plan::{Geometry, Plan};
 use farspan_attention::prepared::Prepared;
 use farspan_attention::{Device, Tensor};
@@ -450,7 +452,7 @@ fn tape() {
         param("tape.down", &file["pe_down_w"]),
         param("tape.content", &file["pe_x_w"]),
         (
-            INPUT.into(),
+            FEED_FORWARD.into(),
             tensor(
                 flat(&file["mlp_out_fed_to_pe_layer"]),
                 &[1, tokens, heads * d],

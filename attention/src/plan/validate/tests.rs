@@ -84,7 +84,7 @@ fn broken_plans_are_refused_with_the_place() {
     );
     refused(
         with_score("raw", &[spec("a b", &[4])]),
-        "a name has letters",
+        "a name has at most 64 letters",
     );
     refused(
         with_turn(|turn| turn.query.inv_freq = vec![1.0; 3]),
@@ -142,4 +142,17 @@ fn broken_plans_are_refused_with_the_place() {
         },
         "[16, 8]",
     );
+}
+
+/// A scheme in Rust may build what no text could: it is refused before anything walks through it.
+#[test]
+fn expressions_that_are_too_deep_are_refused_with_the_place() {
+    let deep = |terms: usize| (1..terms).fold(Expr::Raw(0), |sum, _| sum + Expr::Raw(0));
+    let plan = |terms| Plan {
+        score: deep(terms),
+        ..Plan::default()
+    };
+    plan(Expr::MAX_DEPTH).validate(&GEOMETRY).unwrap();
+    let message = plan(2000).validate(&GEOMETRY).unwrap_err().to_string();
+    assert!(message.contains("score: more than 256 deep"), "{message}");
 }

@@ -51,11 +51,7 @@ fn check_rotation(rotation: &Rotation, side: Side, heads: usize, place: &str) ->
         Side::Query => ("q and n", Expr::Key),
         Side::Key => ("k and n", Expr::Query),
     };
-    let positions = match &rotation.position {
-        Positions::All(position) => std::slice::from_ref(position),
-        Positions::PerHead(positions) | Positions::PerPair(positions) => positions,
-    };
-    positions.iter().try_for_each(|position| {
+    rotation.position.all().iter().try_for_each(|position| {
         forbid(
             position,
             &format!("{place}.position"),

@@ -6,10 +6,11 @@
 //! Papers: Zheng et al. 2024, arXiv 2405.14722, section 3 (V1); arXiv 2410.04798, section 3 (V2).
 //!
 //! Code: as in the authors' code: 32 hidden units, slope 0.01, starting values uniform in ±fan_in^(−1/2), a network per
-//! layer; `kernel = 1` is V1, 3 is V2. The base bias B is KERPLE (the paper's best; shared by all layers and clamped as
-//! in KERPLE's code), ALiBi, or none: then the network sees S alone, as in the variant for RoPE (`rope_base`), whose
-//! released V2 class does not run because its channels do not match; here it is what its V1 and the paper say. V2's
-//! hidden layer also stands on the key right after the query, whose own scores are hidden, where the call has such a key.
+//! layer; `kernel = 1` is V1, 3 is V2. The base bias B is KERPLE (the paper's best; clamped as in KERPLE's code, but
+//! one per layer, since each attention layer of the authors makes its own), ALiBi, or none: then the network sees S
+//! alone, as in the variant for RoPE (`rope_base`), whose released V2 class does not run because its channels do not
+//! match; here it is what its V1 and the paper say. V2's hidden layer also stands on the key right after the query,
+//! whose own scores are hidden, where the call has such a key.
 //!
 //! Memory: hidden · queries · keys numbers beside the scores.
 
@@ -120,21 +121,20 @@ impl Scheme for Dape {
 
 impl Dape {
     fn base_params(&self, model: &Geometry) -> Vec<ParamSpec> {
-        let shared = |name, init, learns, clamp| ParamSpec {
-            learned: learns,
-            per_layer: false,
-            clamp,
-            ..learned(name, &[model.heads], init)
+        let of_head = |name, init| learned(name, &[model.heads], init);
+        let positive = |name, below| ParamSpec {
+            clamp: Some((0.01, f64::INFINITY)),
+            ..of_head(name, Init::Uniform(0.0, below))
         };
-        let clamp = Some((0.01, f64::INFINITY));
         match self.base {
-            Base::Kerple => vec![
-                shared("p", Init::Uniform(0.0, 2.0), true, clamp),
-                shared("a", Init::Uniform(0.0, 1.0), true, clamp),
-            ],
+            Base::Kerple => vec![positive("p", 2.0), positive("a", 1.0)],
             Base::Alibi => {
                 let slopes = alibi::slopes(model.heads, 8.0);
-                vec![shared("slope", Init::Values(slopes), false, None)]
+                vec![ParamSpec {
+                    learned: false,
+                    per_layer: false,
+                    ..of_head("slope", Init::Values(slopes))
+                }]
             }
             Base::None => Vec::new(),
         }

@@ -1,17 +1,17 @@
 //! GRAPE makes position a one-parameter group of rotations whose speeds are learned, and lets content set the pace.
 //!
-//! q′_i = exp(Φ_i·L)·q_i,  k′_j = exp(Φ_j·L)·k_j, with L a generator: planes (p, p + d/2) at learned speeds e^{λ_p/κ};
+//! q′_i = exp(Φ_i·L)·q_i,  k′_j = exp(Φ_j·L)·k_j, with L a generator: planes (p, p + d/2) at learned speeds;
 //! Φ_i = i, or Φ_i = Σ_{τ < i} ω_τ with ω_t = σ((w·x_t + β)/κ) from the layer's input (`contextual`)
 //!
 //! Paper: Zhang et al. 2025, arXiv 2512.07805, sections 2 and 3 (multiplicative part).
 //!
-//! Code: speeds start at RoPE's and are stored as κ·ln θ, κ = 16, which slows their learning; one set serves all heads
-//! of a layer (`per_head` otherwise). Turns run clockwise, opposite to RoPE: the same model for weights
-//! that give the second half of the channels the other sign. Of the contextual
-//! form the paper has ω = softplus(w·x + β) with β set for ω = 0.001 at first; the code keeps that β but has come to
-//! use σ(·/16), where ω starts near 0.39. Both are here (`pace`), the code's is the default. The normalisation of
-//! turned q and k in the authors' decoder is no part of the encoding and left out. Per-head speeds and paces belong to
-//! key heads and serve all queries that read them. Attention stays fused.
+//! Code: speeds start at RoPE's and are stored as κ·ln θ, κ = 16, which slows their learning, but as ln θ in the
+//! contextual form, where κ divides the pace; one set serves all heads of a layer (`per_head` otherwise). Turns run
+//! clockwise, opposite to RoPE: the same model for weights that give the second half of the channels the other sign. Of
+//! the contextual form the paper has ω = softplus(w·x + β) with β set for ω = 0.001 at first; the code, where w starts
+//! at 0, keeps that β but has come to use σ(·/16), where ω starts near 0.39. Both are here (`pace`), the code's is the
+//! default. The normalisation of turned q and k in the authors' decoder is no part of the encoding and left out.
+//! Per-head speeds and paces belong to key heads and serve all queries that read them. Attention stays fused.
 
 use super::ops::learned;
 use super::turning::{Angles, sigmoid, softplus, split, summed, whole_text};
@@ -32,7 +32,8 @@ pub struct Grape {
     /// Base b of the frequencies that the speeds start at.
     #[schemars(extend("exclusiveMinimum" = 1))]
     pub base: f64,
-    /// What logarithms of speeds are multiplied with where they are stored, and paces of content divided by.
+    /// What logarithms of speeds are multiplied with where they are stored; if `contextual`, what the pace's argument
+    /// is divided by instead.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub kappa: f64,
     /// Whether each key head has its own speeds, and its own pace if `contextual`.
@@ -77,7 +78,7 @@ impl Grape {
         let sets = if self.per_head { model.kv_heads } else { 1 };
         let speeds: Vec<f64> = inv_freq(self.base, 2 * pairs)
             .iter()
-            .map(|theta| self.kappa * theta.ln())
+            .map(|theta| self.stored() * theta.ln())
             .collect();
         let mut params = vec![learned(
             SPEED,
@@ -85,17 +86,18 @@ impl Grape {
             Init::Values(speeds.repeat(sets)),
         )];
         if self.contextual {
-            // softplus(β) = FIRST_PACE; matrices are drawn with half of 1/√width.
+            // softplus(β) = FIRST_PACE.
             let bias = FIRST_PACE.exp_m1().ln();
-            let std = 0.5 / (model.width as f64).sqrt();
-            params.push(learned(
-                WEIGHT,
-                &[sets, model.width],
-                Init::Normal(0.0, std),
-            ));
+            let weight = [sets, model.width];
+            params.push(learned(WEIGHT, &weight, Init::Constant(0.0)));
             params.push(learned(BIAS, &[sets], Init::Constant(bias)));
         }
         params
+    }
+
+    /// What logarithms of speeds are multiplied with where they are stored.
+    fn stored(&self) -> f64 {
+        if self.contextual { 1.0 } else { self.kappa }
     }
 }
 
@@ -134,6 +136,7 @@ impl Scheme for Grape {
         let params = self.specs(model, pairs);
         let hook = Group {
             kappa: self.kappa,
+            stored: self.stored(),
             pace: self.contextual.then_some(self.pace),
         };
         Ok(Plan {
@@ -147,6 +150,8 @@ impl Scheme for Grape {
 #[derive(Debug)]
 struct Group {
     kappa: f64,
+    /// What logarithms of speeds are multiplied with where they are stored.
+    stored: f64,
     /// `None`: positions count one by one.
     pace: Option<Pace>,
 }
@@ -181,7 +186,12 @@ impl Hook for Group {
     }
 
     fn describe(&self) -> String {
-        format!("grape: kappa {}, pace {:?}", self.kappa, self.pace)
+        let Group {
+            kappa,
+            stored,
+            pace,
+        } = self;
+        format!("grape: kappa {kappa}, speeds stored times {stored}, pace {pace:?}")
     }
 
     fn params(&self) -> Vec<String> {
@@ -199,7 +209,7 @@ impl Hook for Group {
     fn inputs(&self, scope: &Scope<'_>, qkv: Qkv) -> Result<Qkv> {
         // (sets, pairs), in f64: the rounding of a speed grows with the position.
         let speeds = scope.param(SPEED)?.to_dtype(DType::F64)?;
-        let speeds = speeds.affine(1.0 / self.kappa, 0.0)?.exp()?;
+        let speeds = speeds.affine(1.0 / self.stored, 0.0)?.exp()?;
         let (at_queries, at_keys) = match self.pace {
             Some(pace) => {
                 let phases = self.phases(scope, pace)?;

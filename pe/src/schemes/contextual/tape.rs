@@ -6,10 +6,10 @@
 //! Paper: Zhu et al. 2025, arXiv 2501.00712, section 3.
 //!
 //! Code: the update by attention sums the rows of Wp instead of mixing heads by it; `mix_heads` mixes. Wp and Up start
-//! at zero, so training starts at RoPE. The second update reads the output y of the layer's feed-forward part, which
-//! attention does not see; here it is made at the start of the next layer, from that layer's normed input, to which y
-//! has been added. The random shift of positions that the authors train with changes nothing, for scores do not see
-//! it. State belongs to query heads. Memory is quadratic in the length.
+//! at zero, so training starts at RoPE. The second update reads the output y of the layer's feed-forward part, before
+//! it is added to the residual stream; here it is made at the start of the next layer, which is handed y and owns the
+//! update's weights, since the last layer's update has no reader. The random shift of positions that the authors train
+//! with changes nothing, for scores do not see it. State belongs to query heads. Memory is quadratic in the length.
 
 use super::ops::learned;
 use super::turning::{Angles, halves};
@@ -123,7 +123,7 @@ impl Scheme for Tape {
 struct State {
     inv_freq: Vec<f64>,
     mix_heads: bool,
-    /// Whether the layer's input updates the state first.
+    /// Whether the feed-forward part of the layer before updates the state first.
     by_content: bool,
     /// Whether a layer follows.
     leaves: bool,
@@ -153,7 +153,7 @@ impl State {
     /// x + Dn·(u ⊙ (Up·x)) for one half of the state.
     fn with_content(&self, scope: &Scope<'_>, x: &Tensor) -> Result<Tensor> {
         // (batch, tokens, position_size) to (batch, position_size, tokens, 1).
-        let u = ops::linear(scope.input()?, &scope.param(CONTENT)?)?.silu()?;
+        let u = ops::linear(scope.feed_forward()?, &scope.param(CONTENT)?)?.silu()?;
         let u = u.transpose(1, 2)?.contiguous()?.unsqueeze(3)?;
         let inner = mixed(x, &scope.param(UP)?)?.broadcast_mul(&u)?;
         x.add(&mixed(&inner, &scope.param(DOWN)?)?)
@@ -210,7 +210,7 @@ impl Hook for State {
         all.map(|name| name.to_string()).collect()
     }
 
-    fn reads_input(&self) -> bool {
+    fn reads_feed_forward(&self) -> bool {
         self.by_content
     }
 

@@ -95,41 +95,55 @@ fn ticks(longest: f64) -> Vec<(f64, String)> {
 }
 
 fn dot(curve: &Curve, found: &EffectiveLength) -> Dot {
-    let more = found.at_end && !found.refused_beyond;
-    let sign = if more { "≥ " } else { "" };
-    let words = format!(
-        "{}: {sign}{} tokens, between {} and {}. {}",
-        curve.label, found.length, found.low, found.high, found.rule
+    let holes = match found.holes() {
+        holes if holes.is_empty() => holes,
+        holes => format!(", {holes}"),
+    };
+    let open = match found.high > found.length {
+        true => format!(", up to {} not excluded", found.high),
+        false => String::new(),
+    };
+    let words = found.words();
+    let tip = format!(
+        "{}: {words} tokens{holes}{open}. {}",
+        curve.label, found.rule
     );
     if found.length == 0 {
         let note = match found.high {
             0 => "none of the lengths is served".to_owned(),
-            high => format!("none (up to {high} not excluded)"),
+            high => format!("not shown (up to {high} not excluded)"),
         };
         return Dot {
             note,
-            tip: words,
+            tip,
             ..Dot::default()
         };
     }
+    // A star stands for the shorter lengths that are not served; which they are is in the table and in the tip.
+    let star = if found.gaps.is_empty() { "" } else { "*" };
     Dot {
         value: Some(found.multiple),
-        interval: (found.low != found.high)
-            .then(|| (times(curve, found.low), times(curve, found.high))),
-        more,
+        interval: (found.high > found.length).then(|| (found.multiple, times(curve, found.high))),
+        more: found.at_end && !found.refused_beyond,
         less: false,
         hollow: false,
-        note: format!("{sign}{}", found.length),
-        tip: words,
+        note: format!("{words}{star}"),
+        tip,
     }
 }
 
 fn caption(context: Context<'_>, used: &[(&str, Pick)]) -> String {
     let mut words = String::from(
-        "The longest evaluated length that is still served; at the right, in tokens. Lines: lengths that the data cannot \
-         exclude. Arrow to the right: the longest evaluated length is served, so the limit lies beyond it; to the left: \
-         it is not certain that any length is served.",
+        "The longest evaluated length that is shown to be served; at the right, in tokens. Lines: longer lengths that are \
+         not excluded. Arrow: the longest evaluated length is served, so the limit lies beyond it.",
     );
+    let starred = |c: &Curve| {
+        used.iter()
+            .any(|(_, pick)| pick(c).is_some_and(|e| !e.gaps.is_empty()))
+    };
+    if context.study.curves.iter().any(starred) {
+        words.push_str(" Star: a shorter length is not served, or not shown to be.");
+    }
     for (title, pick) in used {
         if let Some(found) = context.study.curves.iter().find_map(pick) {
             let head = if used.len() > 1 {
@@ -149,8 +163,8 @@ fn table(context: Context<'_>, used: &[(&str, Pick)]) -> Data {
         "measure",
         "#effective length",
         "#× trained",
-        "#low",
-        "#high",
+        "#not excluded up to",
+        "shorter lengths",
         "#longest evaluated",
         "note",
     ]);
@@ -159,16 +173,21 @@ fn table(context: Context<'_>, used: &[(&str, Pick)]) -> Data {
             let Some(found) = pick(curve) else { continue };
             let note = match (found.at_end, found.refused_beyond) {
                 (_, true) => "longer lengths are refused by the scheme",
-                (true, false) => "at least; the longest evaluated length is served",
-                (false, false) => "",
+                (true, false) if found.length > 0 => {
+                    "at least; the longest evaluated length is served"
+                }
+                _ => "",
             };
             data.row(vec![
                 curve.label.clone(),
                 (*title).to_owned(),
-                found.length.to_string(),
+                match found.length {
+                    0 => found.words(),
+                    length => length.to_string(),
+                },
                 number(found.multiple, 2),
-                found.low.to_string(),
                 found.high.to_string(),
+                found.holes(),
                 found.longest.to_string(),
                 note.to_owned(),
             ]);

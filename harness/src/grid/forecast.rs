@@ -1,0 +1,114 @@
+//! Forecasts: what a cell will take, from its config alone.
+
+use crate::cell::CellConfig;
+use crate::config::types::Task;
+use crate::evaluate::rows_per_pass;
+use farspan_attention::attend::rows_per_block;
+use farspan_attention::plan::Plan;
+use farspan_attention::{Device, fused, hook};
+use farspan_pe::{AnyScheme, Len};
+use farspan_reports::record::Stage;
+
+/// Memory of the program itself.
+const PROGRAM_BYTES: f64 = 50e6;
+/// Memory of a corpus and its tokens.
+const TEXT_BYTES: f64 = 80e6;
+/// Bytes of a number.
+const NUMBER: f64 = 4.0;
+
+/// Peak memory in bytes: the program with its text, and the larger of what training takes and what measuring takes.
+pub(super) fn memory(config: &CellConfig, parameters: u64, scheme: &dyn AnyScheme) -> f64 {
+    let data = match config.task {
+        Task::Text => TEXT_BYTES,
+        Task::Passkey => 0.0,
+    };
+    let parameters = parameters as f64;
+    let numbers = training(config, parameters, scheme).max(measuring(config, parameters, scheme));
+    PROGRAM_BYTES + data + NUMBER * numbers
+}
+
+/// Bytes of the weights that a cell keeps; its training state is three times as much. With adapters, less than can be
+/// told here.
+pub(super) fn disk(config: &CellConfig, parameters: u64) -> u64 {
+    let full = config.lora.is_none();
+    let own = config.checkpoint.is_none() || config.stage == Stage::FineTuned;
+    match config.train.steps > 0 && full && own {
+        true => parameters.saturating_mul(NUMBER as u64),
+        false => 0,
+    }
+}
+
+/// Weights, gradients and two moments; the activations of one step and their gradients; scores, where they are kept.
+fn training(config: &CellConfig, parameters: f64, scheme: &dyn AnyScheme) -> f64 {
+    if config.train.steps == 0 {
+        return 0.0;
+    }
+    let shape = &config.shape;
+    let g = &shape.geometry;
+    let (rows, length) = (config.train.batch, config.train.length);
+    let qkv = (2 * g.heads + 2 * g.kv_heads) * g.head_dim;
+    let per_token = g.layers * (8 * g.width + 2 * qkv + 4 * shape.hidden) + 3 * shape.vocab;
+    let plans = scheme.layer_plans(g, Len(length)).unwrap_or_default();
+    let kept: f64 = plans
+        .iter()
+        .map(|plan| kept_scores(plan, rows * g.heads, length))
+        .sum();
+    4.0 * parameters + (rows * length * per_token) as f64 + kept
+}
+
+/// The weights, beside those of a base while they are taken over; one layer's activations of the longest pass; the scores
+/// that are alive at once, where attention makes them.
+fn measuring(config: &CellConfig, parameters: f64, scheme: &dyn AnyScheme) -> f64 {
+    let shape = &config.shape;
+    let g = &shape.geometry;
+    let per_token = 4 * g.width + 2 * (g.heads + 2 * g.kv_heads) * g.head_dim + 3 * shape.hidden;
+    let text = config.evaluate.perplexity.iter();
+    let text = text.flat_map(|p| p.lengths.iter().map(|&length| (length, usize::MAX)));
+    let passkey = config.evaluate.passkey.iter();
+    let passkey = passkey.flat_map(|p| p.lengths.iter().map(|&length| (length, p.trials)));
+    let pass = |(length, windows): (usize, usize)| {
+        let rows = rows_per_pass(length).min(windows);
+        // A length that is not served is not measured.
+        let plans = scheme.layer_plans(g, Len(length)).unwrap_or_default();
+        let scores = plans
+            .iter()
+            .map(|plan| block_scores(plan, rows * g.heads, length));
+        (rows * length * per_token) as f64 + scores.fold(0.0, f64::max)
+    };
+    2.0 * parameters + text.chain(passkey).map(pass).fold(0.0, f64::max)
+}
+
+/// Numbers of scores that one block of queries takes, where no fused kernel does without them.
+fn block_scores(plan: &Plan, heads: usize, length: usize) -> f64 {
+    if fused::supports(plan, &Device::cpu()).is_ok() {
+        return 0.0;
+    }
+    let mut hooks = plan.hooks.iter();
+    let all = hooks.any(|hook| hook.needs_all_queries() || hook.stage() == hook::Stage::Attention);
+    let (queries, alive) = match all {
+        true => (length, ALIVE),
+        false => {
+            let queries = rows_per_block(heads * length * NUMBER as usize);
+            (queries.min(length), ALIVE_IN_BLOCK)
+        }
+    };
+    alive * (queries * heads * length) as f64
+}
+
+/// The same for training, whose history keeps the scores of all queries.
+fn kept_scores(plan: &Plan, heads: usize, length: usize) -> f64 {
+    match fused::supports(plan, &Device::cpu()) {
+        Ok(()) => 0.0,
+        Err(_) => KEPT * (heads * length * length) as f64,
+    }
+}
+
+// Tensors of the size of the scores, measured on the schemes whose hooks change them, at 512 to 8192 tokens. They differ by
+// scheme; the largest is taken, as a forecast that is too low costs more than one that is too high.
+
+/// Alive at once in a block of queries (CoPE: 14.5).
+const ALIVE_IN_BLOCK: f64 = 15.0;
+/// Alive at once where all queries are needed together (TAPE 4.2, PaTH 4.9, Shaw 5.5, stick-breaking 8.5).
+const ALIVE: f64 = 8.5;
+/// Kept of a layer by a training step (TAPE 9.5, Shaw 12, PaTH 15, stick-breaking 42, CoPE 45).
+const KEPT: f64 = 45.0;
