@@ -215,6 +215,14 @@ fn defaults_that_follow_the_trained_length() {
             4096,
             json!({ "segment": 128, "window": 512, "fast": 0.5 }),
         ),
+        // Cohere2: windows of 4096 in a model of 8192; Llama 4: chunks and floor_scale of 8192.
+        ("rnope-swa", 8192, json!({ "interval": 4, "window": 4096 })),
+        ("swan", 8192, json!({ "interval": 4, "window": 4096 })),
+        (
+            "irope",
+            8192,
+            json!({ "interval": 4, "chunk": 8192, "floor": 8192, "growth": 0.1 }),
+        ),
         // One row more than the block, since a count may be 0.
         ("cope", 64, json!({ "rows": 65 })),
         ("huang-m1", 64, json!({ "rows": 64 })),
@@ -225,9 +233,13 @@ fn defaults_that_follow_the_trained_length() {
         for length in [trained, 2 * trained] {
             let plan = |settings: Value| {
                 let scheme = Registry::builtin().parse(id, settings).unwrap();
+                let model = Geometry {
+                    layers: 4,
+                    ..model(head_dim, trained)
+                };
                 // A table serves no more distances than it has.
                 scheme
-                    .plan(&model(head_dim, trained), Len(length))
+                    .layer_plans(&model, Len(length))
                     .map_err(|e| e.to_string())
             };
             assert_eq!(
@@ -240,4 +252,33 @@ fn defaults_that_follow_the_trained_length() {
     // The authors ran a third as 0.33 (README of STRING): 43253 of 131072.
     let run = (0.33f64 * 131_072.0).floor();
     assert!((43_690.0 - run) / run < 0.011);
+}
+
+/// A trained length that is not set is the model's, whatever the scheme does with it.
+#[test]
+fn the_models_trained_length_is_the_default() {
+    let geometry = Geometry {
+        layers: 4,
+        ..model(32, 64)
+    };
+    let mut tried = 0;
+    for entry in Registry::builtin().entries() {
+        let plans = |settings: Value| {
+            let scheme = entry.parse(settings).ok()?;
+            Some(
+                scheme
+                    .layer_plans(&geometry, Len(200))
+                    .map_err(|e| e.to_string()),
+            )
+        };
+        let Some(set) = plans(json!({ "trained_length": 64 })) else {
+            continue;
+        };
+        assert_eq!(Some(set), plans(json!({})), "{}", entry.id);
+        tried += 1;
+    }
+    assert!(
+        tried > 12,
+        "{tried} schemes have a trained length of their own"
+    );
 }
