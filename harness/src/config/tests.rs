@@ -121,7 +121,7 @@ fn a_study_may_have_seeds_of_its_own() {
     let again = text.replace("[4, 5, 6]", "[4, 4]");
     assert_eq!(
         bad(&again, &[]),
-        ["my.toml:29:9: studies.retrieval.seeds: expected different seeds, found [4, 4]"]
+        ["my.toml:29:9: studies.retrieval.seeds: expected different seeds, found 4 twice"]
     );
 }
 
@@ -293,7 +293,7 @@ partial = 2
     let expected = [
         "my.toml:2:8: name: expected 1 to 80 letters, digits or . _ + - (it names a folder), not beginning with . or \
          -, found \"a b\"",
-        "my.toml:3:9: seeds: expected different seeds, found [1, 1]",
+        "my.toml:3:9: seeds: expected different seeds, found 1 twice",
         "my.toml:4:1: confidense: unknown key; did you mean `confidence`? Known keys: name, seeds, reference, \
          confidence, margin, device, task, data, passkey, model, train, evaluate, studies, schemes, sweep",
         "my.toml:5:13: reference: expected a scheme of this config (rope), found \"rop\"; did you mean `rope`?",

@@ -57,16 +57,23 @@ def write_tokenizer(train):
     tokenizer.save(str(HERE / "tokenizer.json"), pretty=False)
 
 
-def cut(text):
-    """A single document is cut: training, then test; at whole characters."""
-    data = text.encode()
-    at = int(len(data) * (1.0 - TEST))
+def seam(data, fraction):
+    """Behind the last end of a line, else the last blank, of the bytes that lie near before the place; else at a character."""
+    at = int(len(data) * fraction)
     while data[at] & 0xC0 == 0x80:
         at -= 1
-    held = int(len(data) * (1.0 - TEST - 0.1))
-    while data[held] & 0xC0 == 0x80:
-        held -= 1
-    return data[:held].decode(), data[at:].decode()
+    near = data[at - min(len(data) // 64, 256):at]
+    for blanks in (b"\n", b" \t\n\r\f"):
+        last = max(near.rfind(bytes([blank])) for blank in blanks)
+        if last >= 0:
+            return at - len(near) + last + 1
+    return at
+
+
+def cut(text):
+    """A single document is cut: training, then validation, then test."""
+    data = text.encode()
+    return data[:seam(data, 1.0 - TEST - 0.1)].decode(), data[seam(data, 1.0 - TEST):].decode()
 
 
 def tokens(kind, text):
