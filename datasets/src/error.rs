@@ -124,15 +124,15 @@ pub enum DataError {
     )]
     Archive {
         /// Package.
-        name: String,
+        name: Box<str>,
         /// Locked version.
-        version: String,
+        version: Box<str>,
         /// Locked checksum.
-        sha256: String,
+        sha256: Box<str>,
         /// Folder pattern that was searched.
         looked: PathBuf,
         /// What was there instead.
-        found: String,
+        found: Box<str>,
     },
     /// Text that is too short for what is asked.
     #[error("{part} part: expected {needed}, found {found}; {hint}")]

@@ -1,8 +1,4 @@
 //! Pretrained checkpoints against the reference library's logits. `tests/golden/checkpoints/make.py` made the numbers.
-#![expect(
-    clippy::result_large_err,
-    reason = "closures that a model calls return its errors, which name both sides"
-)]
 
 use farspan::checkpoint::config::Positional;
 use farspan::checkpoint::decoder::{Cache, Pretrained};

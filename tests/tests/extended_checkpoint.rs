@@ -1,8 +1,4 @@
 //! Checkpoints that learn: gradients of every family, adapters, and what is saved and loaded again.
-#![expect(
-    clippy::result_large_err,
-    reason = "closures that a model calls return its errors, which name both sides"
-)]
 
 use farspan::checkpoint::decoder::Pretrained;
 use farspan::checkpoint::files::Files;

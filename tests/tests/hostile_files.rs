@@ -1,11 +1,6 @@
 //! Checkpoints whose files are not what their names say: links, pipes, devices, lengths that look like something else,
 //! broken tokenizers, numbers that are none.
 
-#![expect(
-    clippy::result_large_err,
-    reason = "closures that a model calls return its errors, which name both sides"
-)]
-
 use farspan::checkpoint::config;
 use farspan::checkpoint::decoder::Pretrained;
 use farspan::checkpoint::files::Files;

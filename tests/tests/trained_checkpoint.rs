@@ -1,9 +1,5 @@
 //! A real trained Llama of 260,032 parameters against what the reference library computes with it. The files are data of
 //! the project that no repository holds; where they are not there, the tests say so and end.
-#![expect(
-    clippy::result_large_err,
-    reason = "closures that a model calls return its errors, which name both sides"
-)]
 
 use farspan::checkpoint::decoder::Pretrained;
 use farspan::checkpoint::generate::{Choice, generate};

@@ -4,8 +4,6 @@
 //! Without an adapter these tests fail; `FARSPAN_NO_GPU=1` tells `test.sh` to leave them out. By hand: `FARSPAN_SEED=7`
 //! draws other sizes.
 
-#![expect(clippy::result_large_err, reason = "tests print an error once")]
-
 use farspan::model::{Model, Shape};
 use farspan_acceptance::parity::{
     GRADIENTS, Sizes, adapter, batch, decoder, distance, flat, norm, plans, schemes, shape, sizes,

@@ -197,11 +197,11 @@ fn archive(
         found = format!("{} with sha256 {sha256}", path.display());
     }
     Err(DataError::Archive {
-        name: name.clone(),
-        version: version.clone(),
+        name: name.as_str().into(),
+        version: version.as_str().into(),
         sha256: wanted.into(),
         looked: cache.join("*"),
-        found,
+        found: found.into(),
     })
 }
 

@@ -187,8 +187,14 @@ impl<'a> Planner<'a> {
         let settings = match &self.checkpoint {
             Some((_, architecture)) => {
                 let asked = chosen(scheme, registry);
-                let found = resolve(registry, architecture, Some(&asked))
-                    .map_err(|e| Error::Config(format!("scheme {}: {e}", scheme.name)))?;
+                let found = resolve(registry, architecture, Some(&asked)).map_err(|e| {
+                    let text = format!("scheme {}: {e}", scheme.name);
+                    // What the checkpoint itself cannot do is no fault of the config.
+                    match e {
+                        Error::Data(_) => Error::Data(text),
+                        _ => Error::Config(text),
+                    }
+                })?;
                 if let (Some(checkpoint), Some(doubt)) = (
                     &mut checkpoint,
                     inherits_doubt(architecture, found.as_ref()),

@@ -3,6 +3,7 @@
 use super::points;
 use super::words::joined;
 use crate::summary::{Curve, StudySummary};
+use std::collections::BTreeSet;
 
 /// Fewer test segments than this get a caveat.
 const FEW_UNITS: usize = 20;
@@ -78,6 +79,15 @@ pub(super) fn caveats(study: &StudySummary) -> Vec<String> {
         })
         .map(|c| c.label.clone())
         .collect();
+    // What a checkpoint's config leaves open holds for all that read it; a scheme's own note names the scheme.
+    let mut notes: Vec<&String> = study.curves.iter().flat_map(|c| &c.model.notes).collect();
+    let mut seen = BTreeSet::new();
+    notes.retain(|note| seen.insert(*note));
+    said.extend(
+        notes
+            .iter()
+            .map(|note| format!("Of the checkpoint: {}.", note.trim_end_matches('.'))),
+    );
     if !lost.is_empty() {
         said.push(format!(
             "Perplexity at the trained length was not measured for {}: nothing can be said about what they keep.",

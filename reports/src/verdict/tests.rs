@@ -248,6 +248,21 @@ fn one_seed_and_few_units_are_said() {
 }
 
 #[test]
+fn doubts_about_a_checkpoint_are_said_once() {
+    let mut run = fixture::run(&Options::default());
+    for record in run.cells.iter_mut().filter_map(|c| c.result.as_mut()) {
+        record.model.notes = vec!["the config leaves L open".into()];
+    }
+    let text = |study: &StudySummary| {
+        let all: Vec<&str> = study.verdict.iter().map(|s| s.text.as_str()).collect();
+        all.join(" ")
+    };
+    let said = text(&summary(&run).studies[0]);
+    let sentence = "Of the checkpoint: the config leaves L open.";
+    assert_eq!(said.matches(sentence).count(), 1, "{said}");
+}
+
+#[test]
 fn retrieval_is_said_by_reach() {
     let summary = summary(&fixture::run(&Options::default()));
     let study = &summary.studies[1];
