@@ -67,6 +67,70 @@ fn wilson_intervals() {
     }
 }
 
+/// Over three seeds that differ by more than chance: Wilson's interval with the effective number of trials, written out
+/// in Python with the closed form of t with two degrees of freedom.
+#[test]
+fn a_share_over_seeds_counts_its_seeds() {
+    let found = share(&[(18, 20), (11, 20), (15, 25)], 0.95);
+    let interval = found.interval.expect("trials");
+    close(found.value, 44.0 / 65.0, 1e-12);
+    close(interval.low, 0.24465923300174774, 1e-8);
+    close(interval.high, 0.9312875080640944, 1e-8);
+    // A seed without trials says nothing, and seeds that agree leave the trials as they are.
+    assert_eq!(share(&[(18, 20), (0, 0)], 0.95), share(&[(18, 20)], 0.95));
+    let alike = share(&[(9, 20), (9, 20), (9, 20)], 0.95);
+    assert_eq!(alike.interval, Some(wilson(27.0, 60.0, 0.95)));
+}
+
+/// Written out in Python: Agresti and Min's centre and width within, the variation between seeds beside it, p by bisection.
+#[test]
+fn paired_shares_with_their_interval_and_p() {
+    let one = vec![1, 1, 0, 1, -1, 0, 1, 0];
+    let three = [
+        vec![1, 0, 0, -1, 1, 1],
+        vec![0, 1, 0, 0, 0, 0],
+        vec![1, 1, 0, 0, 1, -1],
+    ];
+    for (rows, value, low, high, p) in [
+        (
+            &[one][..],
+            0.375,
+            -0.14262218635694296,
+            0.7426221863569429,
+            0.1840386271964254,
+        ),
+        (
+            &three,
+            5.0 / 18.0,
+            -0.12572629215799708,
+            0.6257262921579971,
+            0.14698471140576108,
+        ),
+    ] {
+        let (found, p_value) = paired_shares(rows, 0.95);
+        let interval = found.interval.expect("trials");
+        close(found.value, value, 1e-12);
+        close(interval.low, low, 1e-8);
+        close(interval.high, high, 1e-8);
+        close(p_value.expect("trials"), p, 1e-8);
+    }
+}
+
+/// With equal weights and one seed it is the standard error of a mean.
+#[test]
+fn standard_error_of_a_mean() {
+    let row = [1.0, 2.0, 4.0, 3.5, 1.5].map(|x| (x, 1.0)).to_vec();
+    let error = Panel::new(vec![row]).and_then(|p| p.contrast().standard_error());
+    close(error.expect("five units"), 0.5787918451395112, 1e-10);
+    let single = Panel::new(vec![vec![(1.0, 1.0)]]).expect("a unit");
+    assert_eq!(single.contrast().standard_error(), None);
+    assert_eq!(Panel::new(vec![vec![(1.0, 0.0)]]), None);
+    assert_eq!(
+        Panel::new(vec![vec![(1.0, 1.0)], vec![(1.0, 1.0), (2.0, 1.0)]]),
+        None
+    );
+}
+
 #[test]
 fn a_ratio_of_sums_with_its_cluster_robust_interval() {
     let found = panel(&[A]).estimate(0.95);
