@@ -132,6 +132,36 @@ fn standard_error_of_a_mean() {
 }
 
 #[test]
+fn edges_of_panels() {
+    let of = |xs: &[f64]| {
+        let row = xs.iter().map(|&x| (x, 1.0)).collect();
+        Panel::new(vec![row]).expect("units")
+    };
+    // Two units are enough for a standard error; one is not, nor for a bootstrap.
+    let two = of(&[1.0, 3.0]);
+    close(
+        two.contrast().standard_error().expect("two units"),
+        1.0,
+        1e-12,
+    );
+    assert_eq!(
+        paired_bootstrap(&of(&[1.0]), &of(&[2.0]), 0.95, 100, 0),
+        None
+    );
+    let none = two.contrast().minus(&two.contrast());
+    assert_eq!(none.and_then(|c| c.p()), Some(1.0));
+    // Neither side may be infinite, and both have the same shape.
+    let infinite = of(&[1.0, f64::INFINITY]);
+    assert_eq!(paired_bootstrap(&two, &infinite, 0.95, 100, 0), None);
+    assert_eq!(paired_bootstrap(&infinite, &two, 0.95, 100, 0), None);
+    assert_eq!(
+        paired_bootstrap(&two, &of(&[1.0, 2.0, 3.0]), 0.95, 100, 0),
+        None
+    );
+    assert!(paired_bootstrap(&two, &of(&[1.0, 2.0]), 0.95, 100, 0).is_some());
+}
+
+#[test]
 fn a_ratio_of_sums_with_its_cluster_robust_interval() {
     let found = panel(&[A]).estimate(0.95);
     let interval = found.interval.expect("eight units");
