@@ -8,7 +8,8 @@ pub mod spelling;
 pub mod tiny;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
+use std::time::{Duration, Instant};
 
 /// The `farspan` program beside the test executables. `cargo build` of the same profile makes it.
 pub fn program() -> PathBuf {
@@ -34,6 +35,23 @@ pub fn farspan(args: &[&str]) -> Command {
 
 pub fn run(args: &[&str]) -> Output {
     farspan(args).output().expect("the program starts")
+}
+
+/// The process of the first cell that a running `farspan run` has started.
+pub fn cell_of(run: &Child) -> u32 {
+    let started = Instant::now();
+    loop {
+        let found = Command::new("pgrep")
+            .args(["-P", &run.id().to_string()])
+            .output()
+            .expect("pgrep starts");
+        if let Ok(pid) = text(&found.stdout).trim().parse() {
+            return pid;
+        }
+        let waited = started.elapsed();
+        assert!(waited < Duration::from_secs(60), "no cell process appeared");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 pub fn text(bytes: &[u8]) -> String {

@@ -2,7 +2,7 @@
 //! processes that hang.
 #![cfg(unix)]
 
-use farspan_acceptance::{TINY, farspan, results, text, write_config};
+use farspan_acceptance::{TINY, cell_of, farspan, results, text, write_config};
 use farspan_reports::store::RunDir;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -173,21 +173,7 @@ fn a_cell_that_is_interrupted_alone_is_left_for_the_next_run() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let started = Instant::now();
-    let pid = loop {
-        let found = Command::new("pgrep")
-            .args(["-P", &child.id().to_string()])
-            .output()
-            .unwrap();
-        if let Ok(pid) = text(&found.stdout).trim().parse() {
-            break pid;
-        }
-        assert!(
-            started.elapsed() < Duration::from_secs(60),
-            "no cell process"
-        );
-        std::thread::sleep(Duration::from_millis(20));
-    };
+    let pid = cell_of(&child);
     // Long enough that it listens.
     std::thread::sleep(Duration::from_millis(1500));
     signal(pid, "INT");

@@ -1,6 +1,6 @@
 //! Runs survive: signals, kill -9 at any moment, several jobs. The bytes of every result stay the same.
 
-use farspan_acceptance::{TINY, farspan, results, text, write_config};
+use farspan_acceptance::{TINY, cell_of, farspan, results, text, write_config};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -134,21 +134,7 @@ fn a_cell_killed_from_outside_is_a_failure_with_a_reason_and_the_rest_goes_on() 
         "alibi",
     ];
     let child = farspan(&args).stderr(Stdio::piped()).spawn().unwrap();
-    let started = Instant::now();
-    let pid = loop {
-        let found = Command::new("pgrep")
-            .args(["-P", &child.id().to_string()])
-            .output()
-            .unwrap();
-        if let Ok(pid) = text(&found.stdout).trim().parse() {
-            break pid;
-        }
-        assert!(
-            started.elapsed() < Duration::from_secs(60),
-            "no cell process appeared"
-        );
-        std::thread::sleep(Duration::from_millis(20));
-    };
+    let pid = cell_of(&child);
     signal(pid, "KILL");
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
