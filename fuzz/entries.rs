@@ -5,13 +5,14 @@
 #![allow(dead_code, reason = "a fuzz target uses one of them")]
 
 use farspan::attention::expr::Expr;
-use farspan::checkpoint::{config, header, scheme};
+use farspan::checkpoint::{config, header};
 use farspan::config::{self as run_config, numbers};
 use farspan::datasets::foreign::is_guarded;
 use farspan::datasets::{Around, DataConfig, TextData, TokenizerFile};
 use farspan::reports::record::CellRecord;
 use farspan::reports::store::RunDir;
 use farspan::reports::{fixture, page, summary};
+use farspan::scheme;
 use farspan_pe::Registry;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Once;

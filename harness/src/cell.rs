@@ -8,19 +8,17 @@ mod inspect;
 mod learn;
 mod measure;
 
-use crate::checkpoint::decoder::Pretrained;
-use crate::checkpoint::{Loaded, Owner};
 use crate::evaluate::Subject;
-use crate::model::Model;
-use crate::source::Source;
+use crate::model::Decoder;
 use crate::train::Progress;
 use crate::{Error, Result, checkpoint, machine};
 use farspan_attention::Device;
-use farspan_pe::{Len, Registry};
-use farspan_reports::record::{Cost, PlannedCell, RunPlan, SCHEMA_VERSION, Stage, State, Status};
+use farspan_pe::{AnyScheme, Len, Registry};
+use farspan_reports::record::{Cost, PlannedCell, RunPlan, SCHEMA_VERSION, State, Status};
 use farspan_reports::store::{Held, RunDir};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use config::{CellConfig, CheckpointConfig};
@@ -76,30 +74,43 @@ pub fn run(dir: &RunDir, id: &str, registry: &Registry, stop: StopFlag<'_>) -> R
     }
 }
 
-/// The model that a finished cell of a checkpoint was measured with.
-pub(crate) fn pretrained(dir: &RunDir, id: &str, registry: &Registry) -> Result<Pretrained> {
+/// The model that a finished cell was measured with.
+pub(crate) fn open(
+    dir: &RunDir,
+    id: &str,
+    registry: &Registry,
+    device: &Device,
+) -> Result<(Decoder, CellConfig)> {
     let plan = dir.plan()?;
-    let config = config_of(planned(&plan, dir, id)?)?;
-    let Some(checkpoint) = &config.checkpoint else {
+    let planned = planned(&plan, dir, id)?;
+    let config = config_of(planned)?;
+    let Some(record) = dir.result_of(planned)? else {
+        let place = dir.path().display();
         return Err(Error::Data(format!(
-            "cell {id} is not made from a checkpoint"
+            "{place}: cell {} is not finished",
+            planned.label
         )));
     };
-    let device = Device::cpu();
-    let scheme = registry.parse(&config.scheme.id, config.scheme.settings.clone())?;
-    let model = checkpoint.open(registry, scheme.as_ref(), &device)?;
-    if config.stage != Stage::FineTuned {
-        return Ok(model);
-    }
-    let plans = scheme.layer_plans(&config.shape.geometry, Len(config.train.length))?;
-    let path = dir.cell_dir(id).join("checkpoint.safetensors");
-    let owner = Owner {
-        cell: id.to_string(),
-        base: None,
+    // A search may have found other settings than the config has.
+    let scheme = registry.parse(&record.scheme.id, record.scheme.settings)?;
+    let own = dir.cell_dir(id).join("checkpoint.safetensors");
+    let base = learn::base(dir, &config)?;
+    let owner = learn::owner(id, base.as_ref());
+    let own = match own.exists() {
+        true => Some(checkpoint::load::<Finished>(&own, &owner)?),
+        false => None,
     };
-    let learned: Loaded<Finished> = checkpoint::load(&path, &owner)?;
-    let lora = config.lora.as_ref();
-    model.tune(&plans, lora, config.seed, Some(&learned.values))
+    let source = || learn::source(&config);
+    let model = learn::Making {
+        config: &config,
+        registry,
+        base: base.as_ref().map(|base| &base.values),
+        texts: &|| Ok(source()?.token_texts().into()),
+        device,
+    };
+    let own = own.as_ref().map(|own| &own.values);
+    let decoder = model.decoder(Arc::from(scheme), own)?;
+    Ok((decoder, config))
 }
 
 fn planned<'p>(plan: &'p RunPlan, dir: &RunDir, id: &str) -> Result<&'p PlannedCell> {
@@ -158,7 +169,7 @@ struct Finished {
 
 /// The weights to be measured, or how the cell ended without them.
 enum Weights {
-    There(Box<dyn Model>, Finished),
+    There(Box<Decoder>, Finished),
     NotYet(Ended),
 }
 
@@ -195,30 +206,40 @@ impl Running<'_> {
 
     fn go(&mut self) -> Result<Ended> {
         let (config, registry) = (self.config, self.registry);
-        let base = self.base()?;
+        let base = learn::base(self.dir, config)?;
         let base = base.as_ref();
         let device = Device::open(&config.device)?;
-        let mut scheme = registry
+        let scheme = registry
             .parse(&config.scheme.id, config.scheme.settings.clone())
             .map_err(|e| Error::Config(format!("scheme {}: {e}", config.scheme.name)))?;
-        let source = self.open_source()?;
+        let mut scheme: Arc<dyn AnyScheme> = Arc::from(scheme);
+        let source = learn::source(config)?;
+        let making = learn::Making {
+            config,
+            registry,
+            base: base.map(|base| &base.values),
+            texts: &|| Ok(source.token_texts().into()),
+            device: &device,
+        };
         let mut recipe = scheme.recipe(&config.shape.geometry)?;
         let mut searched = None;
         if let Some(search) = recipe.search.take() {
-            let Some(found) = self.search(&search, scheme.as_ref(), base, &source, &device)? else {
+            let Some(found) = self.search(&search, &making, scheme, base, &source)? else {
                 return Ok(Ended::Interrupted);
             };
             (scheme, searched) = (found.scheme, Some(found.record));
         }
-        let weights = self.weights(scheme.as_ref(), &recipe, base, &source, &device)?;
+        let weights = self.weights(scheme, &making, &recipe, base, &source)?;
         let (model, finished) = match weights {
             Weights::There(model, finished) => (model, finished),
             Weights::NotYet(ended) => return Ok(ended),
         };
-        let plans = scheme.layer_plans(&config.shape.geometry, Len(config.train.length))?;
+        let geometry = &config.shape.geometry;
+        let plans = model
+            .scheme
+            .layer_plans(geometry, Len(config.train.length))?;
         let subject = Subject {
-            model: model.as_ref(),
-            scheme: scheme.as_ref(),
+            model: &model,
             recipe: &recipe,
             seed: config.seed,
         };
@@ -246,24 +267,5 @@ impl Running<'_> {
             tracing::warn!("done, but its status could not be written: {e}");
         }
         Ok(Ended::Done)
-    }
-
-    fn open_source(&self) -> Result<Source> {
-        let config = self.config;
-        let source = Source::open(
-            config.task,
-            config.data.as_ref(),
-            config.passkey.as_ref(),
-            &config.data_root,
-        )?;
-        let (data, tokenizer) = source.hashes();
-        if (&data, &tokenizer) != (&config.data_hash, &config.tokenizer_hash) {
-            return Err(Error::Data(format!(
-                "the data of study {} changed since this run was planned: expected hash {}, found {data}; \
-                 restore it or start a new run folder",
-                config.study, config.data_hash
-            )));
-        }
-        Ok(source)
     }
 }

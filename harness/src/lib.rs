@@ -14,6 +14,7 @@ pub mod grid;
 pub mod machine;
 pub mod model;
 pub mod report;
+pub mod scheme;
 pub mod search;
 pub mod source;
 pub mod train;

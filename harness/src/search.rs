@@ -4,7 +4,7 @@
 //! depends on the trials before and on the seed alone.
 
 use crate::checkpoint::Owner;
-use crate::model::Model;
+use crate::model::Decoder;
 use crate::source::Source;
 use crate::{Error, Result};
 use farspan_datasets::{Batch, rng::Stream};
@@ -17,14 +17,14 @@ use serde_json::Value;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Whose weights, on what, and where trials are written down.
 pub(crate) struct Searching<'a> {
     pub(crate) registry: &'a Registry,
-    /// The scheme that searches.
-    pub(crate) scheme: &'a dyn AnyScheme,
     pub(crate) id: &'a str,
-    pub(crate) model: &'a dyn Model,
+    /// The base's weights, under the scheme that searches.
+    pub(crate) model: &'a Decoder,
     pub(crate) source: &'a Source,
     pub(crate) seed: u64,
     /// One trial to a line.
@@ -35,7 +35,7 @@ pub(crate) struct Searching<'a> {
 
 /// The scheme with what was found, and how it was found.
 pub(crate) struct Found {
-    pub(crate) scheme: Box<dyn AnyScheme>,
+    pub(crate) scheme: Arc<dyn AnyScheme>,
     pub(crate) record: SearchRecord,
 }
 
@@ -71,7 +71,7 @@ impl Searching<'_> {
                 break;
             };
             let scheme = self.settled(search, &genes)?;
-            let loss = self.loss(scheme.as_ref(), &windows)?;
+            let loss = self.loss(&scheme, &windows)?;
             let line = Line {
                 divisors: genes.divisors.clone(),
                 first_tokens: genes.first_tokens,
@@ -90,11 +90,11 @@ impl Searching<'_> {
         let best =
             search::best(&trials).ok_or_else(|| Error::Bug("a search without trials".into()))?;
         let rivals = search.rivals.iter().map(|(id, settings)| {
-            let scheme = self.registry.parse(id, settings.clone())?;
+            let scheme: Arc<dyn AnyScheme> = Arc::from(self.registry.parse(id, settings.clone())?);
             Ok(RivalRecord {
                 id: (*id).to_string(),
                 title: scheme.card().title.to_string(),
-                nll: self.loss(scheme.as_ref(), &windows)?,
+                nll: self.loss(&scheme, &windows)?,
             })
         });
         let record = SearchRecord {
@@ -126,8 +126,8 @@ impl Searching<'_> {
     }
 
     /// The scheme with these genes, and without its search.
-    fn settled(&self, search: &Search, genes: &Genes) -> Result<Box<dyn AnyScheme>> {
-        let mut settings = self.scheme.settings();
+    fn settled(&self, search: &Search, genes: &Genes) -> Result<Arc<dyn AnyScheme>> {
+        let mut settings = self.model.scheme.settings();
         let Value::Object(table) = &mut settings else {
             return Err(Error::Bug("settings are no table".into()));
         };
@@ -137,17 +137,17 @@ impl Searching<'_> {
                 value => table.insert(key, value),
             };
         }
-        Ok(self.registry.parse(self.id, settings)?)
+        Ok(Arc::from(self.registry.parse(self.id, settings)?))
     }
 
     /// Mean loss in nats per scored token.
-    fn loss(&self, scheme: &dyn AnyScheme, windows: &[Batch]) -> Result<f64> {
+    fn loss(&self, scheme: &Arc<dyn AnyScheme>, windows: &[Batch]) -> Result<f64> {
         let length = windows.first().map_or(0, |window| window.len);
-        let plans = scheme.layer_plans(self.model.geometry(), Len(length))?;
-        let ready = self.model.ready(&plans, length)?;
+        let model = self.model.with_scheme(Arc::clone(scheme));
+        let ready = model.ready(Len(length), length)?;
         let (mut sum, mut weight) = (0.0, 0.0);
         for window in windows {
-            let scores = self.model.scores(window, &ready)?;
+            let scores = model.scores(window, &ready)?;
             for (score, &w) in scores.iter().zip(&window.weights) {
                 if w > 0.0 {
                     sum += f64::from(w) * f64::from(score.nll);

@@ -5,7 +5,7 @@
 
 use crate::checkpoint::MOMENTS;
 use crate::config::types::TrainConfig;
-use crate::model::{Model, Ready, Slopes, Sums, Values};
+use crate::model::{Decoder, Ready, Slopes, Sums, Values};
 use crate::{Error, Result};
 use farspan_attention::Gradients;
 use farspan_attention::optim::{AdamW, AdamWConfig, Moments};
@@ -59,7 +59,7 @@ pub enum Step {
 #[derive(Debug)]
 pub struct Trainer<'a> {
     /// The model.
-    pub model: Box<dyn Model>,
+    pub model: Decoder,
     /// Where it has got to.
     pub progress: Progress,
     /// Attention implementation of the last step.
@@ -74,7 +74,7 @@ impl<'a> Trainer<'a> {
     /// Starts at step 0, or goes on from `state`. `stages` is not empty and ends with the full length; `only_scheme`
     /// leaves all weights alone but the scheme's own parameters.
     pub fn new(
-        model: Box<dyn Model>,
+        model: Decoder,
         stages: Vec<(u64, Ready)>,
         config: &'a TrainConfig,
         only_scheme: bool,

@@ -1,8 +1,9 @@
 //! Random models of every family, committed beside the tests (`golden/checkpoints`), and what runs need beside them.
 
 use crate::farspan;
-use farspan::checkpoint::config::Positional;
-use farspan::checkpoint::decoder::Pretrained;
+use farspan::checkpoint::files::Files;
+use farspan::model::Decoder;
+use farspan::scheme::Positional;
 use farspan_attention::Device;
 use farspan_datasets::rng::Stream;
 use farspan_pe::Registry;
@@ -19,10 +20,16 @@ pub fn golden(name: &str) -> PathBuf {
         .join(name)
 }
 
+/// The weights of a folder.
+pub fn files(dir: &Path) -> Files {
+    Files::open(dir).expect("weights")
+}
+
 /// A model under `scheme`, or under its own.
-pub fn open(dir: &Path, scheme: Option<&str>) -> Pretrained {
+pub fn open(dir: &Path, scheme: Option<&str>) -> Decoder {
     let asked: Option<Positional> = scheme.map(|text| text.parse().expect("a scheme"));
-    Pretrained::open(dir, &Registry::builtin(), asked.as_ref(), &Device::cpu()).expect("a model")
+    farspan::checkpoint::open(dir, &Registry::builtin(), asked.as_ref(), &Device::cpu())
+        .expect("a model")
 }
 
 /// Ids of the golden checkpoints: as many characters, the first for all others.

@@ -1,11 +1,12 @@
 //! What two devices are compared at: sizes, plans, windows, and distances.
 
-use farspan::model::{Decoder, Shape};
+use farspan::model::{Architecture, Decoder, Shape};
 use farspan_attention::plan::{Geometry, Plan};
 use farspan_attention::{Device, Tensor};
 use farspan_datasets::{Batch, rng::Stream};
 use farspan_pe::{AnyScheme, Len, PlanError, Registry};
 use serde_json::json;
+use std::sync::Arc;
 
 /// What the tests run at.
 #[derive(Clone, Copy, Debug)]
@@ -147,12 +148,15 @@ pub fn batch(
     batch
 }
 
-pub fn decoder(shape: Shape, plans: &[Plan], device: &Device) -> Decoder {
-    let mut decoder = Decoder::new(shape, plans, 3, None, device).expect("a decoder");
+pub fn decoder(shape: &Shape, scheme: &dyn AnyScheme, len: usize, device: &Device) -> Decoder {
+    let scheme = Registry::builtin().parse(scheme.id(), scheme.settings());
+    let scheme = Arc::from(scheme.expect("a scheme"));
+    let architecture = Architecture::plain(shape);
+    let decoder = Decoder::drawn(architecture, scheme, Len(len), 3, None, device);
     // Places by segments close at a full stop.
     let text = |id: usize| if id.is_multiple_of(7) { "." } else { "a" };
-    decoder.set_texts((0..VOCAB).map(|id| text(id).to_string()).collect());
-    decoder
+    let texts = (0..VOCAB).map(|id| text(id).to_string()).collect();
+    decoder.expect("a decoder").with_texts(texts)
 }
 
 pub fn flat(tensor: &Tensor) -> Vec<f64> {

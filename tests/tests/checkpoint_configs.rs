@@ -1,10 +1,12 @@
 //! Configs as the reference library reads them: what its classes take for keys that are absent or null, how they spell the
 //! rotary keys, which scalings a family loads (`tests/golden/checkpoints/defaults.py`); and the one rule for all other keys.
 
-use farspan::checkpoint::config::{self, Architecture, Positional, Reading};
-use farspan::checkpoint::decoder::{Cache, Pretrained};
+use farspan::checkpoint::config::{self, Reading};
 use farspan::checkpoint::save::{Form, save_pretrained};
-use farspan_acceptance::checkpoints::{golden, open};
+use farspan::model::Architecture;
+use farspan::model::{Cache, Decoder};
+use farspan::scheme::Positional;
+use farspan_acceptance::checkpoints::{files, golden, open};
 use farspan_acceptance::tiny::{file, folder, llama, tensors};
 use farspan_attention::Device;
 use farspan_pe::Registry;
@@ -137,12 +139,19 @@ fn phi3s_length_before_extension_stands_at_the_top_level() {
 }
 
 /// The golden model of a family, its scheme replaced and saved.
-fn saved(from: &str, scheme: &str) -> Result<(Pretrained, TempDir), String> {
+fn saved(from: &str, scheme: &str) -> Result<(Decoder, TempDir), String> {
     let registry = Registry::builtin();
     let model = open(&golden(from), Some(scheme));
     let out = TempDir::new().expect("a folder");
     let form = Form::default();
-    let saved = save_pretrained(&model, &golden(from), 128, &registry, form, out.path());
+    let saved = save_pretrained(
+        &model,
+        &files(&golden(from)),
+        128,
+        &registry,
+        form,
+        out.path(),
+    );
     saved.map(|()| (model, out)).map_err(|e| {
         assert_eq!(e.exit_code(), 2, "{e}");
         e.to_string()
@@ -257,7 +266,7 @@ fn phi3_gets_other_scalings_as_the_librarys_own_divisors() {
         let again = open(out.path(), None);
         for len in [20, 32, 33, 100] {
             let ids: Vec<u32> = (0..len).map(|i| (i * 7 % 64) as u32).collect();
-            let run = |model: &Pretrained| {
+            let run = |model: &Decoder| {
                 let hidden = model
                     .read(&ids, &mut Cache::default(), len)
                     .expect("a text");
@@ -302,9 +311,9 @@ fn a_linear_scaling_leaves_the_trained_length_open() {
     let registry = Registry::builtin();
     let doubt = |scheme: &str| {
         let asked: Positional = scheme.parse().expect("a scheme");
-        let scheme = farspan::checkpoint::scheme::resolve(&registry, &found, Some(&asked));
+        let scheme = farspan::scheme::resolve(&registry, &found, Some(&asked));
         let scheme = scheme.expect("a scheme");
-        farspan::checkpoint::scheme::inherits_doubt(&found, scheme.as_ref()).is_some()
+        farspan::scheme::inherits_doubt(&found, scheme.as_ref()).is_some()
     };
     assert!(doubt("yarn,factor=4") && doubt("dynamic-ntk") && doubt("dca"));
     assert!(!doubt("own") && !doubt("pi,factor=8") && !doubt("ntk,factor=4"));
@@ -473,17 +482,10 @@ fn a_refused_key_can_be_left_out_of_account_and_that_is_told() {
     };
     let files = files.with_reading(reading);
     let registry = Registry::builtin();
-    let model = Pretrained::from_files(&files, &registry, None, &Device::cpu()).expect("a model");
+    let model =
+        farspan::checkpoint::of_files(&files, &registry, None, &Device::cpu()).expect("a model");
     let out = TempDir::new().expect("a folder");
-    save_pretrained(
-        &model,
-        dir.path(),
-        32,
-        &registry,
-        Form::default(),
-        out.path(),
-    )
-    .expect("saved");
+    save_pretrained(&model, &files, 32, &registry, Form::default(), out.path()).expect("saved");
     let again = open_architecture(out.path());
     assert_eq!(bare(again).positional, model.architecture.positional);
 }
@@ -515,7 +517,7 @@ fn tied_weights_may_be_stored_under_either_name() {
     assert_eq!(logits(folder(&llama(), &file(&bare)).path()), expected);
     let mut untied = llama();
     untied["tie_word_embeddings"] = json!(false);
-    let refused = Pretrained::open(
+    let refused = farspan::checkpoint::open(
         folder(&untied, &file(&bare)).path(),
         &Registry::builtin(),
         None,
@@ -533,7 +535,8 @@ fn faults_of_a_checkpoint_are_faults_of_data_and_quoted_in_part() {
     let registry = Registry::builtin();
     let open = |dir: &Path, scheme: Option<&str>| {
         let asked: Option<Positional> = scheme.map(|text| text.parse().expect("a scheme"));
-        Pretrained::open(dir, &registry, asked.as_ref(), &Device::cpu()).expect_err("a fault")
+        farspan::checkpoint::open(dir, &registry, asked.as_ref(), &Device::cpu())
+            .expect_err("a fault")
     };
     let dir = folder(&llama(), &file(&tensors()));
     std::fs::remove_file(dir.path().join("config.json")).expect("removal");

@@ -1,10 +1,9 @@
 //! Checkpoints that are trained further: what `finetune` saves, and gradients that are summed over batches.
 
-use farspan::checkpoint::decoder::Pretrained;
 use farspan::checkpoint::perplexity::{Extent, Protocol, score, summary};
 use farspan::checkpoint::text::Document;
 use farspan::config::types::TrainConfig;
-use farspan::model::Model;
+use farspan::model::Decoder;
 use farspan::train::{Batches, Step, Trainer};
 use farspan_acceptance::checkpoints::{LETTERS, Place, open};
 use farspan_datasets::{Batch, rng::Stream};
@@ -48,7 +47,7 @@ fn finetune_saves_a_checkpoint_that_loads_and_has_learned() {
         .take(129)
         .map(|c| LETTERS.find(c).expect("a letter") as u32)
         .collect();
-    let loss = |model: &Pretrained| {
+    let loss = |model: &Decoder| {
         let document = Document {
             name: "text".into(),
             bytes: vec![1; ids.len()],
@@ -112,13 +111,10 @@ fn accumulated_gradients_of_equal_batches_are_those_of_one() {
             ..TrainConfig::default()
         };
         let model = open(&place.path("model"), None);
-        let geometry = model.architecture.geometry;
-        let plans = model.scheme.layer_plans(&geometry, Len(32)).expect("plans");
-        let model = model.tune(&plans, None, 0, None).expect("a model");
-        let ready = model.ready(&plans, 32).expect("plans");
+        let model = model.tune(Len(32), None, 0, None).expect("a model");
+        let ready = model.ready(Len(32), 32).expect("plans");
         let stages = vec![(u64::MAX, ready)];
-        let mut trainer =
-            Trainer::new(Box::new(model), stages, &config, false, None).expect("a trainer");
+        let mut trainer = Trainer::new(model, stages, &config, false, None).expect("a trainer");
         for _ in 0..3 {
             assert_eq!(
                 trainer.step(&Same(batch.clone())).expect("a step"),

@@ -4,8 +4,7 @@ use farspan::checkpoint::files::Files;
 use farspan::checkpoint::header::Type;
 use farspan::checkpoint::save::{Form, save_pretrained};
 use farspan::config::types::LoraConfig;
-use farspan::model::Model;
-use farspan_acceptance::checkpoints::{golden, open};
+use farspan_acceptance::checkpoints::{files, golden, open};
 use farspan_datasets::{Batch, rng::Stream};
 use farspan_pe::{Len, Registry};
 use serde_json::Value;
@@ -45,15 +44,13 @@ fn slopes(
     twice: bool,
 ) -> Found {
     let model = open(dir, scheme);
-    let geometry = model.architecture.geometry;
-    let plans = model.scheme.layer_plans(&geometry, Len(12)).expect("plans");
-    let model = model.tune(&plans, lora, 3, None).expect("a model");
+    let model = model.tune(Len(12), lora, 3, None).expect("a model");
     let model = model.recomputing(twice);
     let batch = batch(
         model.architecture.vocab as u64,
         positions.map(<[f64]>::to_vec),
     );
-    let ready = model.ready(&plans, 12).expect("plans");
+    let ready = model.ready(Len(12), 12).expect("plans");
     let found = model.slopes(&batch, &ready).expect("gradients");
     let gradients = found.gradients.expect("gradients");
     let flat = |(name, weight): (&String, &farspan::model::Weight)| {
@@ -139,7 +136,15 @@ fn saved(name: &str, kind: Option<Type>, shard: u64) -> TempDir {
 fn saved_from(from: &Path, kind: Option<Type>, shard: u64) -> TempDir {
     let out = TempDir::new().expect("a folder");
     let (model, form) = (open(from, None), Form { kind, shard });
-    save_pretrained(&model, from, 32, &Registry::builtin(), form, out.path()).expect("a folder");
+    save_pretrained(
+        &model,
+        &files(from),
+        32,
+        &Registry::builtin(),
+        form,
+        out.path(),
+    )
+    .expect("a folder");
     out
 }
 
@@ -215,7 +220,7 @@ fn numbers_too_large_for_half_precision_are_refused_by_name() {
     };
     let out = TempDir::new().expect("a folder");
     let registry = Registry::builtin();
-    let error = save_pretrained(&model, from.path(), 32, &registry, form, out.path());
+    let error = save_pretrained(&model, &files(from.path()), 32, &registry, form, out.path());
     let error = error.expect_err("too large").to_string();
     assert!(error.contains("65536 is beyond float16"), "{error}");
     assert!(!out.path().join("config.json").exists());

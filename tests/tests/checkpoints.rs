@@ -1,8 +1,8 @@
-//! Pretrained checkpoints against the reference library's logits. `tests/golden/checkpoints/make.py` made the numbers.
+//! Decoder checkpoints against the reference library's logits. `tests/golden/checkpoints/make.py` made the numbers.
 
-use farspan::checkpoint::config::Positional;
-use farspan::checkpoint::decoder::{Cache, Pretrained};
-use farspan::checkpoint::generate::{Choice, generate};
+use farspan::model::generate::{Choice, generate};
+use farspan::model::{Cache, Decoder};
+use farspan::scheme::Positional;
 use farspan_acceptance::checkpoints::golden;
 use farspan_attention::Device;
 use farspan_pe::{Len, Registry};
@@ -30,7 +30,7 @@ fn cases() -> Vec<String> {
 }
 
 /// The model of a case; scalings share the weights of their family's default.
-fn open(case: &str) -> Pretrained {
+fn open(case: &str) -> Decoder {
     let source = folder().join(case);
     let family = case.split('-').next().expect("a first part");
     let own = source.join("model.safetensors");
@@ -41,7 +41,7 @@ fn open(case: &str) -> Pretrained {
     let dir = tempfile::tempdir().expect("a temporary folder");
     std::fs::copy(source.join("config.json"), dir.path().join("config.json")).expect("a config");
     std::fs::copy(weights, dir.path().join("model.safetensors")).expect("weights");
-    Pretrained::open(dir.path(), &Registry::builtin(), None, &Device::cpu())
+    farspan::checkpoint::open(dir.path(), &Registry::builtin(), None, &Device::cpu())
         .unwrap_or_else(|e| panic!("{case}: {e}"))
 }
 
@@ -59,7 +59,7 @@ fn expected(case: &str) -> Vec<(Vec<u32>, Value)> {
 }
 
 /// All logits, run in pieces of `chunk` tokens.
-fn logits(model: &Pretrained, ids: &[u32], chunk: usize) -> Vec<f32> {
+fn logits(model: &Decoder, ids: &[u32], chunk: usize) -> Vec<f32> {
     let mut logits = Vec::new();
     model
         .run(ids, chunk, |_, hidden| {
@@ -213,11 +213,12 @@ fn a_text_goes_on_across_the_trained_length_as_in_the_reference_library() {
 }
 
 /// A scheme over the plain Llama, if it reads it: fine-tuning would have to learn what some of them need.
-fn under(id: &str, settings: &Value) -> Option<Pretrained> {
+fn under(id: &str, settings: &Value) -> Option<Decoder> {
     let settings = settings.as_object().expect("settings").clone();
     let asked = Positional::new(id, settings);
     let from = folder().join("llama-default");
-    let model = Pretrained::open(&from, &Registry::builtin(), Some(&asked), &Device::cpu());
+    let model =
+        farspan::checkpoint::open(&from, &Registry::builtin(), Some(&asked), &Device::cpu());
     let model = model.ok()?;
     model
         .run(&[1, 2, 3], 8, |_, _| Ok(()))

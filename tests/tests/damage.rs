@@ -379,10 +379,11 @@ fn a_damaged_training_state_is_set_aside_and_training_begins_again() {
 /// last, computed here from the pieces.
 #[test]
 fn fine_tuning_goes_on_after_the_batches_of_its_base() {
-    use farspan::model::{Decoder, Model};
+    use farspan::model::{Architecture, Decoder};
     use farspan_attention::Device;
     use farspan_datasets::tasks::passkey::Passkey;
     use farspan_pe::{Len, Registry};
+    use std::sync::Arc;
 
     let folder = tempfile::tempdir().unwrap();
     let text = TINY
@@ -420,12 +421,10 @@ fn fine_tuning_goes_on_after_the_batches_of_its_base() {
         .unwrap();
     let length = config.train.length;
     assert_eq!(length, 64);
-    let plans = scheme
-        .layer_plans(&config.shape.geometry, Len(length))
-        .unwrap();
-    let device = Device::cpu();
-    let model = Decoder::new(config.shape, &plans, 0, Some(&base.values), &device).unwrap();
-    let ready = model.ready(&plans, length).unwrap();
+    let (architecture, device) = (Architecture::plain(&config.shape), Device::cpu());
+    let (reach, values) = (Len(length), Some(&base.values));
+    let model = Decoder::drawn(architecture, Arc::from(scheme), reach, 0, values, &device).unwrap();
+    let ready = model.ready(reach, length).unwrap();
     let task = Passkey::new(config.passkey.as_ref().unwrap()).unwrap();
     let loss = |number: u64| {
         let batch = task.train_batch(config.seed, number, config.train.batch, length);

@@ -1,11 +1,11 @@
 //! Checkpoints that learn: gradients of every family, adapters, and what is saved and loaded again.
 
-use farspan::checkpoint::decoder::Pretrained;
 use farspan::checkpoint::files::Files;
 use farspan::checkpoint::save::{Form, save_pretrained};
 use farspan::config::types::LoraConfig;
-use farspan::model::{Model, Pass};
-use farspan_acceptance::checkpoints::{golden, open};
+use farspan::model::Decoder;
+use farspan::model::Pass;
+use farspan_acceptance::checkpoints::{files, golden, open};
 use farspan_attention::{Device, Tensor};
 use farspan_datasets::{Batch, rng::Stream};
 use farspan_pe::{Len, Registry};
@@ -47,27 +47,19 @@ fn batch(rows: usize, len: usize, vocab: u64) -> Batch {
     }
 }
 
-fn tuned(dir: &Path, scheme: Option<&str>, len: usize, lora: Option<&LoraConfig>) -> Pretrained {
+fn tuned(dir: &Path, scheme: Option<&str>, len: usize, lora: Option<&LoraConfig>) -> Decoder {
     let model = open(dir, scheme);
-    let plans = model
-        .scheme
-        .layer_plans(&model.architecture.geometry, Len(len))
-        .expect("plans");
-    model.tune(&plans, lora, 3, None).expect("a model")
+    model.tune(Len(len), lora, 3, None).expect("a model")
 }
 
-fn loss(model: &Pretrained, batch: &Batch) -> f64 {
-    let plans = model
-        .scheme
-        .layer_plans(&model.architecture.geometry, Len(batch.len))
-        .expect("plans");
-    let ready = model.ready(&plans, batch.len).expect("plans");
+fn loss(model: &Decoder, batch: &Batch) -> f64 {
+    let ready = model.ready(Len(batch.len), batch.len).expect("plans");
     let scores = model.scores(batch, &ready).expect("scores");
     scores.iter().map(|s| f64::from(s.nll)).sum::<f64>() / scores.len() as f64
 }
 
 /// Moves all weights that learn by `by` times `direction`, one value for each.
-fn shift(model: &Pretrained, directions: &[Vec<f32>], by: f32) {
+fn shift(model: &Decoder, directions: &[Vec<f32>], by: f32) {
     for (weight, direction) in model.weights().values().zip(directions) {
         let tensor = weight.var.tensor();
         let values: Vec<f32> = tensor.to_flat::<f32>().expect("values");
@@ -86,9 +78,7 @@ fn windows_of_a_batch_give_the_logits_of_a_text_in_pieces() {
     for name in FAMILIES {
         let model = open(&golden(name), None);
         let batch = batch(2, 20, model.architecture.vocab as u64);
-        let geometry = &model.architecture.geometry;
-        let plans = model.scheme.layer_plans(geometry, Len(20)).expect("plans");
-        let ready = model.ready(&plans, 20).expect("plans");
+        let ready = model.ready(Len(20), 20).expect("plans");
         let hidden = model.hidden(&batch, &ready, Pass::Evaluate).expect("rows");
         let rows: Vec<Vec<f32>> = hidden.rows.to_vec2().expect("rows");
         for window in 0..2 {
@@ -115,9 +105,7 @@ fn gradients_of_every_family_agree_with_differences_of_the_loss() {
         for lora in [None, Some(LoraConfig::default())] {
             let model = tuned(&golden(name), None, 16, lora.as_ref());
             let batch = batch(2, 16, model.architecture.vocab as u64);
-            let geometry = &model.architecture.geometry;
-            let plans = model.scheme.layer_plans(geometry, Len(16)).expect("plans");
-            let ready = model.ready(&plans, 16).expect("plans");
+            let ready = model.ready(Len(16), 16).expect("plans");
             // Away from the start of adapters, where half of the gradients are 0.
             let mut stream = Stream::new(9, "start");
             let noise = |scale: f64, stream: &mut Stream| -> Vec<Vec<f32>> {
@@ -193,7 +181,7 @@ fn adapters_are_the_same_model_when_they_are_merged_and_saved() {
     assert!((expected - with_pi).abs() > 1e-2, "{expected}, {with_pi}");
     save_pretrained(
         &model,
-        &from,
+        &files(&from),
         128,
         &Registry::builtin(),
         Form::default(),
@@ -210,9 +198,9 @@ fn adapters_are_the_same_model_when_they_are_merged_and_saved() {
 }
 
 /// What a projection has gained in the saved model, against 7/3 · B A.
-fn adapter_is_alpha_over_rank_times_its_product(model: &Pretrained, from: &Path, saved: &Path) {
+fn adapter_is_alpha_over_rank_times_its_product(model: &Decoder, from: &Path, saved: &Path) {
     let values = |part: &str| {
-        let weight = &model.weights()[&format!("layers.1.down.{part}")];
+        let weight = &model.weights()[&format!("model.layers.1.mlp.down_proj.{part}")];
         let rows = weight.var.tensor().to_vec2::<f32>();
         rows.expect("a matrix")
     };
@@ -276,7 +264,7 @@ fn every_family_is_saved_as_it_was_loaded() {
             let model = open(&from, scheme);
             let saved = save_pretrained(
                 &model,
-                &from,
+                &files(&from),
                 64,
                 &Registry::builtin(),
                 Form::default(),
@@ -286,7 +274,7 @@ fn every_family_is_saved_as_it_was_loaded() {
             let again = open(folder.path(), None);
             for len in [20, 80] {
                 let ids: Vec<u32> = (0..len).map(|i| (i * 7 % 64) as u32).collect();
-                let logits = |model: &Pretrained| {
+                let logits = |model: &Decoder| {
                     let mut all = Vec::new();
                     let run = model.run(&ids, 100, |_, hidden| {
                         all.extend(model.logits(hidden)?.to_flat::<f32>()?);
@@ -312,7 +300,7 @@ fn a_scheme_without_a_form_in_a_config_is_refused_before_anything_is_written() {
     let model = open(&from, Some("rerope"));
     let error = save_pretrained(
         &model,
-        &from,
+        &files(&from),
         64,
         &Registry::builtin(),
         Form::default(),
@@ -323,7 +311,7 @@ fn a_scheme_without_a_form_in_a_config_is_refused_before_anything_is_written() {
     assert!(!out.exists());
     save_pretrained(
         &open(&from, None),
-        &from,
+        &files(&from),
         64,
         &Registry::builtin(),
         Form::default(),
@@ -332,7 +320,7 @@ fn a_scheme_without_a_form_in_a_config_is_refused_before_anything_is_written() {
     .expect("a folder");
     let error = save_pretrained(
         &open(&from, None),
-        &from,
+        &files(&from),
         64,
         &Registry::builtin(),
         Form::default(),

@@ -1,8 +1,8 @@
 //! Checkpoints that are broken, contradictory or malicious: each gets a message that says what was expected and found.
 
 use farspan::checkpoint::config;
-use farspan::checkpoint::decoder::Pretrained;
 use farspan::checkpoint::header::{header, index};
+use farspan::model::Decoder;
 use farspan_acceptance::tiny::{file, folder, framed, llama, tensors, write};
 use farspan_attention::Device;
 use farspan_pe::Registry;
@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use std::path::Path;
 use tempfile::TempDir;
 
-fn open(dir: &Path) -> Result<Pretrained, String> {
-    let opened = Pretrained::open(dir, &Registry::builtin(), None, &Device::cpu());
+fn open(dir: &Path) -> Result<Decoder, String> {
+    let opened = farspan::checkpoint::open(dir, &Registry::builtin(), None, &Device::cpu());
     opened.map_err(|e| {
         assert!([2, 65, 74].contains(&e.exit_code()), "{e}");
         e.to_string()

@@ -2,9 +2,9 @@
 //! broken tokenizers, numbers that are none.
 
 use farspan::checkpoint::config;
-use farspan::checkpoint::decoder::Pretrained;
 use farspan::checkpoint::files::Files;
 use farspan::checkpoint::text::Tokenizer;
+use farspan::model::Decoder;
 use farspan_acceptance::farspan;
 use farspan_acceptance::tiny::{file, folder, framed, llama, tensors, write};
 use farspan_attention::Device;
@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 use std::path::Path;
 use tempfile::TempDir;
 
-fn open(dir: &Path) -> Result<Pretrained, String> {
-    Pretrained::open(dir, &Registry::builtin(), None, &Device::cpu()).map_err(|e| e.to_string())
+fn open(dir: &Path) -> Result<Decoder, String> {
+    farspan::checkpoint::open(dir, &Registry::builtin(), None, &Device::cpu())
+        .map_err(|e| e.to_string())
 }
 
 fn refused(dir: &TempDir, words: &[&str]) {
@@ -134,7 +135,7 @@ fn numbers_that_are_none_are_read_only_where_that_was_asked_for() {
     let files = Files::open(dir.path())
         .expect("headers")
         .with_non_finite(true);
-    let model = Pretrained::from_files(&files, &Registry::builtin(), None, &Device::cpu());
+    let model = farspan::checkpoint::of_files(&files, &Registry::builtin(), None, &Device::cpu());
     model.expect("a checkpoint as it is");
     write(&dir, "ids.json", b"[0, 1, 2]");
     let run = |more: &[&str]| {
@@ -228,7 +229,7 @@ fn keys_of_published_configs_are_understood_and_their_other_values_refused() {
     config["rope_scaling"] = lists["rope_scaling"].clone();
     write(&dir, "config.json", config.to_string().as_bytes());
     let error = open(dir.path()).err();
-    let reach = |model: &Pretrained| model.run(&[0, 1, 2], 8, |_, _| Ok(())).err();
+    let reach = |model: &Decoder| model.run(&[0, 1, 2], 8, |_, _| Ok(())).err();
     let error = error.or_else(|| {
         let model = open(dir.path()).expect("a model");
         reach(&model).map(|e| e.to_string())
@@ -305,7 +306,8 @@ fn settings_that_a_scheme_refuses_are_faults_of_the_config() {
             config[key] = value.clone();
         }
         let dir = folder(&config, &file(&tensors()));
-        let opened = Pretrained::open(dir.path(), &Registry::builtin(), None, &Device::cpu());
+        let opened =
+            farspan::checkpoint::open(dir.path(), &Registry::builtin(), None, &Device::cpu());
         let error = opened.expect_err("settings that are refused");
         assert_eq!(error.exit_code(), 65, "{error}");
         let text = error.to_string();

@@ -1,10 +1,10 @@
 //! What is saved, against configs and logits that the reference library made itself (`tests/golden/checkpoints/make.py`):
 //! an extension of the plain checkpoint must be saved as the library writes the same extension, and compute its logits.
 
-use farspan::checkpoint::config::Positional;
-use farspan::checkpoint::decoder::{Cache, Pretrained};
 use farspan::checkpoint::save::{Form, save_pretrained};
-use farspan_acceptance::checkpoints::golden;
+use farspan::model::{Cache, Decoder};
+use farspan::scheme::Positional;
+use farspan_acceptance::checkpoints::{files, golden};
 use farspan_attention::Device;
 use farspan_pe::Registry;
 use serde_json::Value;
@@ -45,7 +45,7 @@ fn alike(a: &Value, b: &Value) -> bool {
     }
 }
 
-fn logits(model: &Pretrained, ids: &[u32]) -> Vec<Vec<f32>> {
+fn logits(model: &Decoder, ids: &[u32]) -> Vec<Vec<f32>> {
     let hidden = model.read(ids, &mut Cache::default(), ids.len());
     let logits = model.logits(&hidden.expect("a text"));
     logits.expect("logits").to_vec2().expect("rows")
@@ -57,11 +57,18 @@ fn an_extension_is_saved_as_the_reference_library_writes_it() {
     for (kind, scheme) in CASES {
         let asked: Positional = scheme.parse().expect("a scheme");
         let from = golden("llama-default");
-        let model = Pretrained::open(&from, &registry, Some(&asked), &Device::cpu());
+        let model = farspan::checkpoint::open(&from, &registry, Some(&asked), &Device::cpu());
         let folder = TempDir::new().expect("a folder");
         let model = model.expect("a model");
-        save_pretrained(&model, &from, 32, &registry, Form::default(), folder.path())
-            .unwrap_or_else(|e| panic!("{kind}: {e}"));
+        save_pretrained(
+            &model,
+            &files(&from),
+            32,
+            &registry,
+            Form::default(),
+            folder.path(),
+        )
+        .unwrap_or_else(|e| panic!("{kind}: {e}"));
         let saved = json(&folder.path().join("config.json"));
         let theirs = json(&golden(&format!("llama-{kind}")).join("config.json"));
         let block = theirs["rope_parameters"].as_object().expect("a table");
@@ -72,7 +79,7 @@ fn an_extension_is_saved_as_the_reference_library_writes_it() {
         // The twin for version 4.
         assert_eq!(saved["rope_scaling"], saved["rope_parameters"], "{kind}");
         assert!(alike(&saved["rope_theta"], &block["rope_theta"]), "{kind}");
-        let again = Pretrained::open(folder.path(), &registry, None, &Device::cpu());
+        let again = farspan::checkpoint::open(folder.path(), &registry, None, &Device::cpu());
         let again = again.expect("a checkpoint");
         let expected = json(&golden(&format!("llama-{kind}")).join("expected.json"));
         for text in expected["texts"].as_array().expect("texts") {

@@ -1,9 +1,10 @@
 //! A real trained Llama of 260,032 parameters against what the reference library computes with it. The files are data of
 //! the project that no repository holds; where they are not there, the tests say so and end.
 
-use farspan::checkpoint::decoder::Pretrained;
-use farspan::checkpoint::generate::{Choice, generate};
 use farspan::checkpoint::text::Tokenizer;
+use farspan::model::Decoder;
+use farspan::model::generate::{Choice, generate};
+use farspan::scheme::resolve;
 use farspan_attention::Device;
 use farspan_pe::Registry;
 use serde_json::Value;
@@ -40,9 +41,10 @@ fn ids(value: &Value) -> Vec<u32> {
 }
 
 impl Trained {
-    fn open(&self, kind: &str) -> Pretrained {
+    fn open(&self, kind: &str) -> Decoder {
         let dir = self.dir.join(kind);
-        Pretrained::open(&dir, &Registry::builtin(), None, &Device::cpu()).expect("the checkpoint")
+        farspan::checkpoint::open(&dir, &Registry::builtin(), None, &Device::cpu())
+            .expect("the checkpoint")
     }
 
     fn losses(&self, kind: &str) -> Vec<f64> {
@@ -133,9 +135,8 @@ fn schemes_for_long_texts_lower_the_loss_past_the_trained_length() {
     let story = ids(&trained.expected["story_ids"]);
     let past = |scheme: Option<&str>| {
         let asked = scheme.map(|text| text.parse().expect("a scheme"));
-        let model = plain
-            .with_scheme(&Registry::builtin(), asked.as_ref())
-            .expect("a model");
+        let scheme = resolve(&Registry::builtin(), &plain.architecture, asked.as_ref());
+        let model = plain.with_scheme(scheme.expect("a scheme"));
         let mut losses = Vec::new();
         let run = model.run(&story[..story.len() - 1], 256, |first, hidden| {
             let scores = model.row_scores(hidden, &story[first + 1..first + 1 + hidden.dim(0)?])?;

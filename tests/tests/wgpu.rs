@@ -4,7 +4,7 @@
 //! Without an adapter these tests fail; `FARSPAN_NO_GPU=1` tells `test.sh` to leave them out. By hand: `FARSPAN_SEED=7`
 //! draws other sizes.
 
-use farspan::model::{Model, Shape};
+use farspan::model::Shape;
 use farspan_acceptance::parity::{
     GRADIENTS, Sizes, adapter, batch, decoder, distance, flat, norm, plans, schemes, shape, sizes,
 };
@@ -26,13 +26,13 @@ mod training;
 type Found = (f64, &'static str, Vec<(String, Vec<f64>)>);
 
 fn loss_and_gradients(
-    shape: Shape,
-    plans: &[Plan],
+    shape: &Shape,
+    scheme: &dyn AnyScheme,
     batch: &Batch,
     device: &Device,
 ) -> farspan::Result<Found> {
-    let decoder = decoder(shape, plans, device);
-    let ready = decoder.ready(plans, batch.len)?;
+    let decoder = decoder(shape, scheme, batch.len, device);
+    let ready = decoder.ready(Len(batch.len), batch.len)?;
     let (loss, implementation) = decoder.loss(batch, &ready)?;
     let gradients = loss.backward()?;
     let found = decoder.weights().iter().map(|(name, weight)| {
@@ -55,14 +55,14 @@ fn compare(id: &str, scheme: &dyn AnyScheme, device: &Device) -> farspan::Result
         len,
         seed,
     } = sizes();
-    let Some((plans, len)) = plans(id, scheme, &shape.geometry, len) else {
+    let Some((_, len)) = plans(id, scheme, &shape.geometry, len) else {
         let drawn = std::env::var_os("FARSPAN_SEED").is_some();
         assert!(drawn, "{id} refuses the sizes of this test");
         return Ok(Vec::new());
     };
     let batch = batch(scheme, &shape.geometry, (rows, len), seed);
-    let (loss, ran, gradients) = loss_and_gradients(shape, &plans, &batch, device)?;
-    let (expected, usual, exact) = loss_and_gradients(shape, &plans, &batch, &Device::cpu())?;
+    let (loss, ran, gradients) = loss_and_gradients(&shape, scheme, &batch, device)?;
+    let (expected, usual, exact) = loss_and_gradients(&shape, scheme, &batch, &Device::cpu())?;
     let mut wrong = Vec::new();
     if ran != usual {
         wrong.push(format!("{id}: ran {ran}, on the processor {usual}"));

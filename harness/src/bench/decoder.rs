@@ -4,12 +4,13 @@ use super::Pass;
 use super::peer::Case;
 use crate::Result;
 use crate::config::types::TrainConfig;
-use crate::model::{self, Decoder, Model, Ready, Shape};
+use crate::model::{self, Architecture, Decoder, Ready, Shape};
 use crate::train::{Batches, Step, Trainer};
 use farspan_attention::Device;
-use farspan_attention::plan::Plan;
 use farspan_datasets::{Batch, rng::Stream};
+use farspan_pe::{AnyScheme, Len};
 use serde_json::{Map, json};
+use std::sync::Arc;
 
 /// Random tokens: the work does not depend on what they say.
 #[derive(Debug)]
@@ -47,11 +48,21 @@ impl Batches for Noise {
     }
 }
 
+/// A decoder whose weights are drawn for windows of `len` tokens.
+fn drawn(
+    shape: &Shape,
+    scheme: &Arc<dyn AnyScheme>,
+    len: usize,
+    device: &Device,
+) -> Result<Decoder> {
+    let architecture = Architecture::plain(shape);
+    Decoder::drawn(architecture, Arc::clone(scheme), Len(len), 0, None, device)
+}
+
 /// A decoder in training on noise.
 #[derive(Debug)]
 pub struct Training<'a> {
     trainer: Trainer<'a>,
-    shape: Shape,
     noise: Noise,
     device: Device,
 }
@@ -68,26 +79,19 @@ pub fn train_config() -> TrainConfig {
 }
 
 impl<'a> Training<'a> {
-    /// `rows` windows of `len` tokens per step; layers follow `plans`.
+    /// `rows` windows of `len` tokens per step.
     pub fn new(
-        shape: Shape,
-        plans: &[Plan],
+        shape: &Shape,
+        scheme: &Arc<dyn AnyScheme>,
         (rows, len): (usize, usize),
         config: &'a TrainConfig,
         device: &Device,
     ) -> Result<Training<'a>> {
-        let model = Decoder::new(shape, plans, 0, None, device)?;
-        let ready = model.ready(plans, len)?;
+        let model = drawn(shape, scheme, len, device)?;
+        let ready = model.ready(Len(len), len)?;
         Ok(Training {
-            shape,
             noise: Noise::new(shape.vocab, rows, len),
-            trainer: Trainer::new(
-                Box::new(model),
-                vec![(u64::MAX, ready)],
-                config,
-                false,
-                None,
-            )?,
+            trainer: Trainer::new(model, vec![(u64::MAX, ready)], config, false, None)?,
             device: device.clone(),
         })
     }
@@ -109,7 +113,7 @@ impl<'a> Training<'a> {
     /// Floating-point operations of a step: three times those of the forward pass.
     pub fn flops(&self) -> f64 {
         let (rows, len) = (self.noise.batch.rows, self.noise.batch.len);
-        3.0 * rows as f64 * self.shape.forward_flops(len)
+        3.0 * rows as f64 * self.trainer.model.architecture.forward_flops(len)
     }
 }
 
@@ -122,16 +126,16 @@ pub struct Evaluating {
 }
 
 impl Evaluating {
-    /// `rows` windows of `len` tokens at once; layers follow `plans`.
+    /// `rows` windows of `len` tokens at once.
     pub fn new(
-        shape: Shape,
-        plans: &[Plan],
+        shape: &Shape,
+        scheme: &Arc<dyn AnyScheme>,
         (rows, len): (usize, usize),
         device: &Device,
     ) -> Result<Evaluating> {
-        let model = Decoder::new(shape, plans, 0, None, device)?;
+        let model = drawn(shape, scheme, len, device)?;
         Ok(Evaluating {
-            ready: model.ready(plans, len)?,
+            ready: model.ready(Len(len), len)?,
             noise: Noise::new(shape.vocab, rows, len),
             model,
         })
@@ -143,14 +147,14 @@ impl Evaluating {
         let hidden = self
             .model
             .hidden(batch, &self.ready, model::Pass::Evaluate)?;
-        self.model.scores_of(&hidden, batch)?;
+        self.model.row_scores(&hidden.rows, &batch.targets)?;
         Ok(hidden.implementation)
     }
 
     /// Floating-point operations of a pass.
     pub fn flops(&self) -> f64 {
         let (rows, len) = (self.noise.batch.rows, self.noise.batch.len);
-        rows as f64 * self.model.shape.forward_flops(len)
+        rows as f64 * self.model.architecture.forward_flops(len)
     }
 }
 

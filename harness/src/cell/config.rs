@@ -1,10 +1,11 @@
 //! What a cell is: its settings, and the identity that they make.
 
-use crate::checkpoint::config::{Positional, Reading};
-use crate::checkpoint::decoder::Pretrained;
+use crate::checkpoint::config::Reading;
 use crate::checkpoint::files::Files;
+use crate::checkpoint::of_files;
 use crate::config::types::{EvaluateConfig, LoraConfig, SchemeConfig, Task, TrainConfig};
-use crate::model::Shape;
+use crate::model::{Decoder, Shape};
+use crate::scheme::Positional;
 use crate::{Error, Result};
 use farspan_attention::Device;
 use farspan_datasets::DataConfig;
@@ -86,10 +87,10 @@ impl CheckpointConfig {
         registry: &Registry,
         scheme: &dyn AnyScheme,
         device: &Device,
-    ) -> Result<Pretrained> {
+    ) -> Result<Decoder> {
         let files = Files::open(&self.dir)?.with_reading(self.reading.clone());
         let asked = Positional::of(scheme);
-        Pretrained::from_files(&files, registry, Some(&asked), device)
+        of_files(&files, registry, Some(&asked), device)
     }
 }
 

@@ -1,103 +1,159 @@
 //! Where a cell's weights come from: a search, training, or the weights of its base.
 
-use super::{Ended, Finished, Running, STATUS_EVERY, Weights};
+use super::{CellConfig, Ended, Finished, Running, STATUS_EVERY, Weights};
 use crate::checkpoint::{Loaded, Owner, not_finite};
 use crate::config::types::TrainConfig;
 use crate::evaluate::windows_batch;
-use crate::model::{Decoder, Model, Pass, Values};
+use crate::model::{Architecture, Decoder, Pass, Values};
 use crate::search::{Found, Searching};
 use crate::source::{CellBatches, Source};
 use crate::train::{Progress, Step, Trainer};
 use crate::{Error, Result, checkpoint};
 use farspan_attention::Device;
-use farspan_attention::plan::{Place, Plan};
+use farspan_attention::plan::Place;
 use farspan_pe::recipe::{LengthStage, Recipe};
 use farspan_pe::search::Search;
-use farspan_pe::{AnyScheme, Len};
+use farspan_pe::{AnyScheme, Len, Registry};
 use farspan_reports::record::{Stage, State};
+use farspan_reports::store::RunDir;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Time between checkpoints.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(20);
 
-impl Running<'_> {
-    /// The base's weights, for an extension.
-    pub(super) fn base(&self) -> Result<Option<Loaded<Finished>>> {
-        if self.config.checkpoint.is_some() {
-            return Ok(None);
-        }
-        let load = |base: &String| {
-            let path = self.dir.cell_dir(base).join("checkpoint.safetensors");
-            let owner = Owner {
-                cell: base.clone(),
-                base: None,
-            };
-            checkpoint::load(&path, &owner)
-        };
-        self.config.base.as_ref().map(load).transpose()
+/// The data of a cell.
+pub(super) fn source(config: &CellConfig) -> Result<Source> {
+    let source = Source::open(
+        config.task,
+        config.data.as_ref(),
+        config.passkey.as_ref(),
+        &config.data_root,
+    )?;
+    let (data, tokenizer) = source.hashes();
+    if (&data, &tokenizer) != (&config.data_hash, &config.tokenizer_hash) {
+        return Err(Error::Data(format!(
+            "the data of study {} changed since this run was planned: expected hash {}, found {data}; \
+             restore it or start a new run folder",
+            config.study, config.data_hash
+        )));
     }
+    Ok(source)
+}
 
-    /// What this cell's own weights and trials belong to.
-    fn owner(&self, base: Option<&Loaded<Finished>>) -> Owner {
-        Owner {
-            cell: self.id.to_string(),
-            base: base.map(|base| base.weights.clone()),
-        }
+/// The weights of a cell's base, for an extension.
+pub(super) fn base(dir: &RunDir, config: &CellConfig) -> Result<Option<Loaded<Finished>>> {
+    if config.checkpoint.is_some() {
+        return Ok(None);
     }
+    let load = |base: &String| {
+        let path = dir.cell_dir(base).join("checkpoint.safetensors");
+        checkpoint::load(&path, &owner(base, None))
+    };
+    config.base.as_ref().map(load).transpose()
+}
 
-    /// The model under `scheme`, with `values` in place of what is drawn, or of what the checkpoint holds.
-    fn decoder(
+/// The positions that are in use when windows of `length` tokens are trained on.
+fn reach(config: &CellConfig, recipe: &Recipe, length: usize) -> Len {
+    let sampler = recipe.positions.or(config.train.positions);
+    Len(sampler.map_or(length, |sampler| sampler.reach(length).max(length)))
+}
+
+/// What a cell's own weights and trials belong to.
+pub(super) fn owner(id: &str, base: Option<&Loaded<Finished>>) -> Owner {
+    Owner {
+        cell: id.to_string(),
+        base: base.map(|base| base.weights.clone()),
+    }
+}
+
+/// What the model of a cell is made of.
+pub(super) struct Making<'m> {
+    pub(super) config: &'m CellConfig,
+    pub(super) registry: &'m Registry,
+    /// Weights of the cell's base.
+    pub(super) base: Option<&'m Values>,
+    /// Text of each token.
+    pub(super) texts: &'m dyn Fn() -> Result<Arc<[String]>>,
+    pub(super) device: &'m Device,
+}
+
+impl Making<'_> {
+    /// The model under `scheme`, with `own`, what it has learned so far.
+    pub(super) fn decoder(
         &self,
-        scheme: &dyn AnyScheme,
-        plans: &[Plan],
-        values: Option<&Values>,
-        source: &Source,
-        device: &Device,
-    ) -> Result<Box<dyn Model>> {
+        scheme: Arc<dyn AnyScheme>,
+        own: Option<&Values>,
+    ) -> Result<Decoder> {
+        let config = self.config;
+        let reach = reach(
+            config,
+            &scheme.recipe(&config.shape.geometry)?,
+            config.train.length,
+        );
+        let (device, seed) = (self.device, config.seed);
+        let decoder = match self.start(&scheme)? {
+            // What a checkpoint's scheme lacks is not made up where nothing is to be learned.
+            Some(start) if config.checkpoint.is_some() && config.stage != Stage::FineTuned => start,
+            Some(start) => start.tune(reach, config.lora.as_ref(), seed, own)?,
+            None => {
+                let architecture = Architecture::plain(&config.shape);
+                Decoder::drawn(architecture, scheme, reach, seed, own, device)?
+            }
+        };
+        let decoder = decoder.recomputing(config.checkpointing);
+        let plan = decoder.scheme.plan(&config.shape.geometry, reach)?;
+        Ok(match plan.place != Place::Index {
+            true => decoder.with_texts((self.texts)()?),
+            false => decoder,
+        })
+    }
+
+    /// The weights that this cell starts from, if there are any, as they are.
+    fn start(&self, scheme: &Arc<dyn AnyScheme>) -> Result<Option<Decoder>> {
         let config = self.config;
         if let Some(checkpoint) = &config.checkpoint {
-            let model = checkpoint.open(self.registry, scheme, device)?;
-            return Ok(match config.stage {
-                Stage::FineTuned => {
-                    let model = model.tune(plans, config.lora.as_ref(), config.seed, values)?;
-                    Box::new(model.recomputing(config.checkpointing))
-                }
-                _ => Box::new(model),
-            });
+            let opened = checkpoint.open(self.registry, scheme.as_ref(), self.device)?;
+            return Ok(Some(opened));
         }
-        let mut decoder = Decoder::new(config.shape, plans, config.seed, values, device)?;
-        if plans[0].place != Place::Index {
-            decoder.set_texts(source.token_texts());
-        }
-        Ok(Box::new(decoder))
+        let Some(base) = self.base else {
+            return Ok(None);
+        };
+        let architecture = Architecture::plain(&config.shape);
+        let weights = crate::model::weights_of(base, self.device)?;
+        let scheme = Arc::clone(scheme);
+        Ok(Some(Decoder::new(
+            architecture,
+            scheme,
+            weights,
+            self.device,
+        )))
     }
+}
 
+impl Running<'_> {
     /// The scheme with what its search finds on the base's weights; `None` if a stop was asked for.
     pub(super) fn search(
         &mut self,
         search: &Search,
-        scheme: &dyn AnyScheme,
+        making: &Making<'_>,
+        scheme: Arc<dyn AnyScheme>,
         base: Option<&Loaded<Finished>>,
         source: &Source,
-        device: &Device,
     ) -> Result<Option<Found>> {
         let config = self.config;
-        if base.is_none() && config.checkpoint.is_none() {
+        let Some(model) = making.start(&scheme)? else {
             let name = &config.scheme.name;
             return Err(Error::Config(format!(
                 "scheme {name}: a search needs the weights of a trained base"
             )));
-        }
-        let plans = scheme.layer_plans(&config.shape.geometry, Len(config.train.length))?;
-        let values = base.map(|base| &base.values);
-        let model = self.decoder(scheme, &plans, values, source, device)?;
-        let (log, owner) = (self.file("search.jsonl"), self.owner(base));
+        };
+        let (log, owner) = (self.file("search.jsonl"), owner(self.id, base));
         let searching = Searching {
             registry: self.registry,
-            scheme,
             id: &config.scheme.id,
-            model: model.as_ref(),
+            model: &model,
             source,
             seed: config.seed,
             log: &log,
@@ -120,35 +176,26 @@ impl Running<'_> {
     /// The weights to be measured: trained here, resumed, or taken over.
     pub(super) fn weights(
         &mut self,
-        scheme: &dyn AnyScheme,
+        scheme: Arc<dyn AnyScheme>,
+        making: &Making<'_>,
         recipe: &Recipe,
         base: Option<&Loaded<Finished>>,
         source: &Source,
-        device: &Device,
     ) -> Result<Weights> {
         let config = self.config;
-        let (path, owner) = (self.file("checkpoint.safetensors"), self.owner(base));
-        let geometry = &config.shape.geometry;
-        let sampler = recipe.positions.or(config.train.positions);
-        let plans_at = |length: usize| {
-            let reach = sampler.map_or(length, |sampler| sampler.reach(length).max(length));
-            scheme.layer_plans(geometry, Len(reach))
-        };
-        let plans = plans_at(config.train.length)?;
-        let decoder = |values| self.decoder(scheme, &plans, values, source, device);
+        let (path, owner) = (self.file("checkpoint.safetensors"), owner(self.id, base));
+        let reach = |length: usize| reach(config, recipe, length);
+        let decoder = |own| making.decoder(Arc::clone(&scheme), own);
         if path.exists() {
             let learned: Loaded<Finished> = checkpoint::load(&path, &owner)?;
-            return Ok(Weights::There(
-                decoder(Some(&learned.values))?,
-                learned.meta,
-            ));
+            let model = Box::new(decoder(Some(&learned.values))?);
+            return Ok(Weights::There(model, learned.meta));
         }
-        let base_values = base.map(|base| &base.values);
         if config.train.steps == 0 {
-            let model = decoder(base_values)?;
+            let model = Box::new(decoder(None)?);
             let implementation = match base {
                 Some(base) => base.meta.implementation.clone(),
-                None => implementation(model.as_ref(), &plans)?,
+                None => implementation(&model, reach(config.train.length))?,
             };
             let finished = Finished {
                 progress: Progress::default(),
@@ -161,17 +208,15 @@ impl Running<'_> {
             true => Some(checkpoint::load::<Progress>(&state_path, &owner)?),
             false => None,
         };
-        let start = state.as_ref().map(|state| &state.values).or(base_values);
-        let model = decoder(start)?;
+        let model = decoder(state.as_ref().map(|state| &state.values))?;
         let mut stages = Vec::new();
         for (until, length) in stages_of(recipe, &config.train) {
-            if let Some(sampler) = &sampler {
+            if let Some(sampler) = recipe.positions.or(config.train.positions) {
                 sampler.check_length(length)?;
             }
-            stages.push((until, model.ready(&plans_at(length)?, length)?));
+            stages.push((until, model.ready(reach(length), length)?));
         }
-        let only_scheme =
-            recipe.only_scheme && (base_values.is_some() || config.checkpoint.is_some());
+        let only_scheme = recipe.only_scheme && (base.is_some() || config.checkpoint.is_some());
         let resumed = state
             .as_ref()
             .map(|state| (state.meta.clone(), &state.values));
@@ -194,7 +239,7 @@ impl Running<'_> {
         checkpoint::save(&path, &owner, &values, &finished)?;
         // One that stays is removed when the cell is looked through.
         let _ = std::fs::remove_file(&state_path);
-        Ok(Weights::There(trainer.model, finished))
+        Ok(Weights::There(Box::new(trainer.model), finished))
     }
 
     /// Trains to the end; how it ended before, if the loss diverged or a stop was asked for.
@@ -269,9 +314,9 @@ fn stages_of(recipe: &Recipe, train: &TrainConfig) -> Vec<(u64, usize)> {
     stages
 }
 
-/// Name of the implementation of attention that runs under `plans`.
-fn implementation(model: &dyn Model, plans: &[Plan]) -> Result<String> {
+/// Name of the implementation of attention that runs under the plans for `reach`.
+fn implementation(model: &Decoder, reach: Len) -> Result<String> {
     let batch = windows_batch(&[&[0, 0, 0]], 2);
-    let hidden = model.hidden(&batch, &model.ready(plans, 2)?, Pass::Evaluate)?;
+    let hidden = model.hidden(&batch, &model.ready(reach, 2)?, Pass::Evaluate)?;
     Ok(hidden.implementation.to_string())
 }

@@ -3,7 +3,7 @@
 use super::{CellConfig, Finished, Running};
 use crate::checkpoint::passkey::TextPasskey;
 use crate::evaluate::{Subject, passkey, perplexity};
-use crate::model::Model;
+use crate::model::Decoder;
 use crate::source::Source;
 use crate::{Error, Result, machine};
 use farspan_attention::plan::Plan;
@@ -23,7 +23,8 @@ impl Running<'_> {
     ) -> Result<Option<CellRecord>> {
         let config = self.config;
         let started = Instant::now();
-        let Subject { model, scheme, .. } = *subject;
+        let model = subject.model;
+        let scheme = &model.scheme;
         let mut stopped = false;
         let stop = self.stop;
         let mut tick = |_tokens: usize| {
@@ -159,7 +160,7 @@ fn measure_all(
 }
 
 /// The scheme's parameters after training.
-fn learned(model: &dyn Model) -> Result<Vec<(String, Vec<f64>)>> {
+fn learned(model: &Decoder) -> Result<Vec<(String, Vec<f64>)>> {
     let scheme = model.weights().iter().filter(|(_, weight)| weight.scheme);
     scheme
         .map(|(name, weight)| {

@@ -8,12 +8,11 @@ use super::reading::{object, text};
 use super::restated::restated;
 use super::rope::Rotary;
 use crate::config::suggest;
+use crate::model::{Activation, Architecture};
 use crate::{Error, Result};
 use farspan_attention::plan::Geometry;
-use farspan_pe::AnyScheme;
 use serde::Serialize;
-use serde_json::{Map, Value};
-use std::fmt;
+use serde_json::Value;
 use std::path::Path;
 
 /// Learned numbers beyond which a config is taken for a mistake.
@@ -27,125 +26,6 @@ const MOST_CHANNELS: usize = 65_536;
 
 /// How the note of an open trained length begins.
 const DOUBT: &str = "the trained length is not certain";
-
-/// A decoder of a published family, as plain data.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Architecture {
-    /// Family (`model_type`).
-    pub family: String,
-    /// Sizes that a scheme sees; the trained length is that before any extension.
-    pub geometry: Geometry,
-    /// Hidden width of the block after attention.
-    pub hidden: usize,
-    /// Vocabulary size.
-    pub vocab: usize,
-    /// The positional encoding that the weights were trained or extended with.
-    pub positional: Positional,
-    /// Kind of all norms of the residual stream.
-    pub norm: Norm,
-    /// Added to the variance in norms.
-    pub norm_eps: f64,
-    /// Activation of the block after attention.
-    pub activation: Activation,
-    /// Whether the activation gates a second projection (SwiGLU, GeGLU).
-    pub gated: bool,
-    /// How the two halves of a layer join the residual stream.
-    pub residual: Residual,
-    /// Which projections add a bias.
-    pub bias: Biases,
-    /// Whether queries and keys are normalised per head.
-    pub query_key_norm: bool,
-    /// Multiplies the token embeddings.
-    pub embed_scale: f64,
-    /// Whether the embeddings are normalised.
-    pub embed_norm: bool,
-    /// Whether the head is the transposed embedding.
-    pub tied: bool,
-    /// Multiplies scores beside 1/√head_dim.
-    pub score_scale: f64,
-    /// Whether the scores of layer l, counted from 0, are divided by l + 1 as well.
-    pub score_by_layer: bool,
-    /// Whether ALiBi's slopes, positions and their products are rounded to bfloat16, as the reference does for Falcon.
-    pub rounded_bias: bool,
-    /// Scores s become c·tanh(s/c).
-    pub score_cap: Option<f64>,
-    /// Logits z become c·tanh(z/c).
-    pub logit_cap: Option<f64>,
-    /// Multiplies the logits.
-    pub logit_scale: f64,
-    /// Queries, keys and values are clipped to ± this.
-    pub clip: Option<f64>,
-    /// Keys at least this many tokens back are hidden, per layer.
-    pub windows: Vec<Option<usize>>,
-    /// A second length that the weights may have been trained with, as far as the config tells.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub other_length: Option<usize>,
-    /// What a reader of numbers should know: what was doubtful, and what was read against advice.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub notes: Vec<String>,
-}
-
-/// A scheme by its id, with settings.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Positional {
-    /// Id in the registry.
-    pub id: String,
-    /// Settings that differ from, or confirm, its defaults.
-    pub settings: Map<String, Value>,
-}
-
-impl Positional {
-    /// The scheme `id` with `settings`.
-    pub fn new(id: &str, settings: Map<String, Value>) -> Positional {
-        Positional {
-            id: id.to_string(),
-            settings,
-        }
-    }
-
-    /// `scheme` with all of its settings.
-    pub fn of(scheme: &dyn AnyScheme) -> Positional {
-        match scheme.settings() {
-            Value::Object(settings) => Positional::new(scheme.id(), settings),
-            _ => Positional::new(scheme.id(), Map::new()),
-        }
-    }
-}
-
-impl fmt::Display for Positional {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.id)?;
-        self.settings
-            .iter()
-            .try_for_each(|(key, value)| write!(f, ",{key}={value}"))
-    }
-}
-
-/// Kind of norm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Norm {
-    /// x / rms(x) · w
-    Rms,
-    /// x / rms(x) · (1 + w): Gemma. The 1 is added when the weights are loaded.
-    RmsOffset,
-    /// (x − mean) / std · w + b, the bias where there is one.
-    Layer,
-}
-
-/// Elementwise function of the block after attention.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Activation {
-    /// x · sigmoid(x)
-    Silu,
-    /// x · Φ(x), by the error function.
-    Gelu,
-    /// The tanh form of GELU.
-    GeluTanh,
-    /// max(x, 0)
-    Relu,
-}
 
 impl Activation {
     /// The function that the reference library calls `name`.
@@ -164,72 +44,7 @@ impl Activation {
     }
 }
 
-/// How attention (A) and the block after it (M) join the residual stream x.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Residual {
-    /// x += A(n₁(x)); x += M(n₂(x))
-    Sequential,
-    /// x += A(n₁(x)) + M(n₂(x))
-    Parallel,
-    /// x += A(n(x)) + M(n(x)), one norm for both
-    ParallelShared,
-    /// x += p₁(A(n₁(x))); x += p₂(M(n₂(x))), norms behind both as well
-    Sandwich,
-    /// h = n₁(x); x = h + A(h); h = n₂(x); x = h + M(h): the stream is the norm's output
-    FromNorm,
-}
-
-/// Which projections add a bias.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Biases {
-    /// Queries, keys and values.
-    pub qkv: bool,
-    /// Output of attention.
-    pub out: bool,
-    /// The block after attention.
-    pub mlp: bool,
-    /// LayerNorms.
-    pub norm: bool,
-}
-
 impl Architecture {
-    /// A plain Llama of these sizes; a family changes what differs.
-    pub(super) fn llama_like(
-        family: &str,
-        geometry: Geometry,
-        hidden: usize,
-        vocab: usize,
-    ) -> Self {
-        Architecture {
-            family: family.to_string(),
-            geometry,
-            hidden,
-            vocab,
-            positional: Positional::new("nope", Map::new()),
-            norm: Norm::Rms,
-            norm_eps: 1e-6,
-            activation: Activation::Silu,
-            gated: true,
-            residual: Residual::Sequential,
-            bias: Biases::default(),
-            query_key_norm: false,
-            embed_scale: 1.0,
-            embed_norm: false,
-            tied: false,
-            score_scale: 1.0,
-            score_by_layer: false,
-            rounded_bias: false,
-            score_cap: None,
-            logit_cap: None,
-            logit_scale: 1.0,
-            clip: None,
-            windows: vec![None; geometry.layers],
-            other_length: None,
-            notes: Vec::new(),
-        }
-    }
-
     /// Lets the trained length be `length`, as whoever reads says. The scheme of the config computes as before.
     fn trained_with(&mut self, length: usize) -> Result<()> {
         if self.positional.id == "learned" || length == 0 {
@@ -264,16 +79,16 @@ impl Architecture {
             "{DOUBT}: {here} is taken, {there} is possible ({why}); --trained-length (model.trained_length in a run) sets it"
         ));
     }
+}
 
-    /// Learned numbers by the sizes alone, in f64 so that nothing overflows.
-    fn parameters(&self) -> f64 {
-        let g = &self.geometry;
-        let (width, hidden) = (g.width as f64, self.hidden as f64);
-        let heads = g.heads as f64 + g.kv_heads as f64;
-        let attention = width * 2.0 * heads * g.head_dim as f64;
-        let mlp = width * hidden * if self.gated { 3.0 } else { 2.0 };
-        g.layers as f64 * (attention + mlp) + width * self.vocab as f64
-    }
+/// Learned numbers by the sizes alone, in f64 so that nothing overflows.
+fn parameters(architecture: &Architecture) -> f64 {
+    let g = &architecture.geometry;
+    let (width, hidden) = (g.width as f64, architecture.hidden as f64);
+    let heads = g.heads as f64 + g.kv_heads as f64;
+    let attention = width * 2.0 * heads * g.head_dim as f64;
+    let mlp = width * hidden * if architecture.gated { 3.0 } else { 2.0 };
+    g.layers as f64 * (attention + mlp) + width * architecture.vocab as f64
 }
 
 /// Sizes of attention in a checked relation: heads divide by key/value heads, the width by heads unless `head_dim` is
@@ -350,7 +165,7 @@ pub fn parse_as(file: &Path, text: &[u8], reading: &Reading) -> Result<Understoo
         return Err(keys.wrong("model_type", &expected, format!("{found}{hint}")));
     };
     let mut architecture = (found.read)(&mut keys)?;
-    let parameters = architecture.parameters();
+    let parameters = parameters(&architecture);
     if parameters > MOST_PARAMETERS {
         let text = format!(
             "{}: these sizes make {parameters:.1e} parameters; at most {MOST_PARAMETERS:.0e} are taken for meant",

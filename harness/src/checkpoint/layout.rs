@@ -1,6 +1,7 @@
 //! Where a checkpoint keeps each tensor of the shared decoder, and in which order of rows.
 
-use super::config::{Architecture, Residual};
+use crate::model::parts::{Part, Spec, specs};
+use crate::model::{Architecture, Norm};
 
 /// One tensor of the decoder and the tensors of the checkpoint that it is made of.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,191 +99,117 @@ impl Names {
     };
 }
 
-/// All slots of `architecture`; `prefixed` tells whether the checkpoint's names start with the family's prefix.
+/// All slots of `architecture`, the embedding's first; `prefixed` tells whether the checkpoint's names start with the
+/// family's prefix.
 pub(super) fn slots(architecture: &Architecture, names: &Names, prefixed: bool) -> Vec<Slot> {
-    let mut list = List {
+    let prefix = if prefixed { names.prefix } else { "" };
+    let layout = Layout {
         architecture,
         names,
-        prefix: if prefixed { names.prefix } else { "" },
-        slots: Vec::new(),
+        prefix,
     };
-    let (width, vocab) = (architecture.geometry.width, architecture.vocab);
-    list.one(
-        "embed.weight",
-        names.embed,
-        "weight",
-        vec![vocab, width],
-        Arrange::AsIs,
-    );
+    let mut slots: Vec<Slot> = specs(architecture).iter().map(|s| layout.slot(s)).collect();
     if let Some(table) = names.positions {
-        let rows = architecture.geometry.trained_length;
-        list.one(
-            "scheme.wpe",
-            table,
-            "weight",
-            vec![rows, width],
-            Arrange::AsIs,
-        );
-    }
-    if architecture.embed_norm {
-        list.norm(
-            "embed_norm",
-            names.embed_norm,
-            width,
-            architecture.bias.norm,
-        );
-    }
-    for layer in 0..architecture.geometry.layers {
-        list.layer(layer);
-    }
-    list.norm("norm", names.norm, width, architecture.bias.norm);
-    if !architecture.tied {
-        list.slots.push(Slot {
-            name: "head.weight".into(),
-            shape: vec![vocab, width],
-            parts: vec![(format!("{}.weight", names.head), vec![vocab, width])],
+        let g = &architecture.geometry;
+        let shape = vec![g.trained_length, g.width];
+        slots.push(Slot {
+            name: "scheme.wpe".into(),
+            parts: vec![(format!("{prefix}{table}.weight"), shape.clone())],
+            shape,
             arrange: Arrange::AsIs,
         });
     }
-    list.slots
+    slots
 }
 
-struct List<'a> {
+struct Layout<'a> {
     architecture: &'a Architecture,
     names: &'a Names,
     prefix: &'static str,
-    slots: Vec<Slot>,
 }
 
-impl List<'_> {
-    fn one(&mut self, ours: &str, theirs: &str, end: &str, shape: Vec<usize>, arrange: Arrange) {
-        let stored = match (arrange, shape.as_slice()) {
-            (Arrange::Transposed, &[out, inner]) => vec![inner, out],
-            _ => shape.clone(),
+impl Layout<'_> {
+    /// Where a weight lies.
+    fn slot(&self, spec: &Spec) -> Slot {
+        let (rows, tail) = (spec.shape[0], &spec.shape[1..]);
+        let arrange = self.arrange(spec);
+        let end = if spec.bias { "bias" } else { "weight" };
+        let part = |(name, rows): (&str, usize)| {
+            let shape = match arrange {
+                Arrange::Transposed => [tail, &[rows]].concat(),
+                _ => [&[rows], tail].concat(),
+            };
+            let name = match spec.spot.layer {
+                _ if spec.spot.part == Part::Head => format!("{name}.{end}"),
+                None => format!("{}{name}.{end}", self.prefix),
+                Some(layer) => {
+                    format!("{}{}.{layer}.{name}.{end}", self.prefix, self.names.layers)
+                }
+            };
+            (name, shape)
         };
-        self.slots.push(Slot {
-            name: ours.to_string(),
-            shape,
-            parts: vec![(format!("{}{theirs}.{end}", self.prefix), stored)],
+        Slot {
+            name: spec.name(),
+            shape: spec.shape.clone(),
+            parts: self
+                .stored(spec.spot.part, rows)
+                .into_iter()
+                .map(part)
+                .collect(),
             arrange,
-        });
+        }
     }
 
-    fn norm(&mut self, ours: &str, theirs: &str, width: usize, bias: bool) {
-        let arrange = match self.architecture.norm {
-            super::config::Norm::RmsOffset => Arrange::PlusOne,
+    /// The family's names of a part with so many rows, and how many of these each of them holds.
+    fn stored(&self, part: Part, rows: usize) -> Vec<(&'static str, usize)> {
+        let (names, architecture) = (self.names, self.architecture);
+        let g = &architecture.geometry;
+        let one = |name: &'static str| vec![(name, rows)];
+        match part {
+            Part::Embed => one(names.embed),
+            Part::EmbedNorm => one(names.embed_norm),
+            Part::AttentionNorm => one(names.attention_norm),
+            Part::QueryNorm => one("self_attn.q_norm"),
+            Part::KeyNorm => one("self_attn.k_norm"),
+            Part::Qkv => match names.qkv {
+                Qkv::Separate([q, k, v]) => {
+                    let keys = g.kv_heads * g.head_dim;
+                    vec![(q, g.heads * g.head_dim), (k, keys), (v, keys)]
+                }
+                Qkv::Fused(name) | Qkv::Grouped(name) => one(name),
+            },
+            Part::Out => one(names.out),
+            Part::AttentionPostNorm => one(names.attention_post_norm),
+            Part::MlpNorm => one(names.mlp_norm),
+            Part::Up => match (names.up, architecture.gated) {
+                ([fused], true) => one(fused),
+                (parts, _) => parts
+                    .iter()
+                    .map(|part| (*part, architecture.hidden))
+                    .collect(),
+            },
+            Part::Down => one(names.down),
+            Part::MlpPostNorm => one(names.mlp_post_norm),
+            Part::Norm => one(names.norm),
+            Part::Head => one(names.head),
+        }
+    }
+
+    fn arrange(&self, spec: &Spec) -> Arrange {
+        let part = spec.spot.part;
+        let g = &self.architecture.geometry;
+        let grouped = matches!(self.names.qkv, Qkv::Grouped(_)) && part == Part::Qkv;
+        match self.architecture.norm {
+            _ if grouped => Arrange::Grouped {
+                groups: g.kv_heads,
+                queries: g.heads / g.kv_heads,
+                head_dim: g.head_dim,
+            },
+            Norm::RmsOffset if part.is_norm() => Arrange::PlusOne,
+            _ if self.names.transposed && spec.spot.layer.is_some() && spec.shape.len() == 2 => {
+                Arrange::Transposed
+            }
             _ => Arrange::AsIs,
-        };
-        self.one(
-            &format!("{ours}.weight"),
-            theirs,
-            "weight",
-            vec![width],
-            arrange,
-        );
-        if bias {
-            self.one(
-                &format!("{ours}.bias"),
-                theirs,
-                "bias",
-                vec![width],
-                Arrange::AsIs,
-            );
         }
-    }
-
-    /// A projection from `inner` channels to those of all `parts`, each (name, channels).
-    fn linear(
-        &mut self,
-        ours: &str,
-        parts: &[(String, usize)],
-        inner: usize,
-        bias: bool,
-        arrange: Arrange,
-    ) {
-        let out: usize = parts.iter().map(|(_, n)| n).sum();
-        let mut push = |end: &str, tail: &[usize], arrange: Arrange| {
-            let stored = |n: usize| match arrange {
-                Arrange::Transposed => [tail, &[n]].concat(),
-                _ => [&[n], tail].concat(),
-            };
-            let part = |(theirs, n): &(String, usize)| {
-                (format!("{}{theirs}.{end}", self.prefix), stored(*n))
-            };
-            self.slots.push(Slot {
-                name: format!("{ours}.{end}"),
-                shape: [&[out], tail].concat(),
-                parts: parts.iter().map(part).collect(),
-                arrange,
-            });
-        };
-        push("weight", &[inner], arrange);
-        if bias {
-            let grouped = matches!(arrange, Arrange::Grouped { .. });
-            push("bias", &[], if grouped { arrange } else { Arrange::AsIs });
-        }
-    }
-
-    fn layer(&mut self, layer: usize) {
-        let (architecture, names) = (self.architecture, self.names);
-        let (g, bias) = (&architecture.geometry, architecture.bias);
-        let ours = |part: &str| format!("layers.{layer}.{part}");
-        let theirs = |part: &str| format!("{}.{layer}.{part}", names.layers);
-        let plain = match names.transposed {
-            true => Arrange::Transposed,
-            false => Arrange::AsIs,
-        };
-        let mut norms = vec![("attention_norm", names.attention_norm)];
-        if architecture.residual != Residual::ParallelShared {
-            norms.push(("mlp_norm", names.mlp_norm));
-        }
-        if architecture.residual == Residual::Sandwich {
-            norms.push(("attention_post_norm", names.attention_post_norm));
-            norms.push(("mlp_post_norm", names.mlp_post_norm));
-        }
-        for (name, stored) in norms {
-            self.norm(&ours(name), &theirs(stored), g.width, bias.norm);
-        }
-        if architecture.query_key_norm {
-            self.norm(
-                &ours("query_norm"),
-                &theirs("self_attn.q_norm"),
-                g.head_dim,
-                false,
-            );
-            self.norm(
-                &ours("key_norm"),
-                &theirs("self_attn.k_norm"),
-                g.head_dim,
-                false,
-            );
-        }
-        let (queries, keys) = (g.heads * g.head_dim, g.kv_heads * g.head_dim);
-        let (parts, arrange) = match names.qkv {
-            Qkv::Separate([q, k, v]) => {
-                let parts = vec![(theirs(q), queries), (theirs(k), keys), (theirs(v), keys)];
-                (parts, plain)
-            }
-            Qkv::Fused(name) => (vec![(theirs(name), queries + 2 * keys)], plain),
-            Qkv::Grouped(name) => {
-                let arrange = Arrange::Grouped {
-                    groups: g.kv_heads,
-                    queries: g.heads / g.kv_heads,
-                    head_dim: g.head_dim,
-                };
-                (vec![(theirs(name), queries + 2 * keys)], arrange)
-            }
-        };
-        self.linear(&ours("qkv"), &parts, g.width, bias.qkv, arrange);
-        let out = [(theirs(names.out), g.width)];
-        self.linear(&ours("out"), &out, queries, bias.out, plain);
-        let hidden = architecture.hidden;
-        let up: Vec<_> = match (names.up, architecture.gated) {
-            ([fused], true) => vec![(theirs(fused), 2 * hidden)],
-            (parts, _) => parts.iter().map(|part| (theirs(part), hidden)).collect(),
-        };
-        self.linear(&ours("up"), &up, g.width, bias.mlp, plain);
-        let down = [(theirs(names.down), g.width)];
-        self.linear(&ours("down"), &down, hidden, bias.mlp, plain);
     }
 }

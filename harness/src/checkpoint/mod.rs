@@ -2,12 +2,8 @@
 
 mod arch;
 pub mod config;
-pub mod decoder;
 pub mod ends;
 pub mod files;
-mod forward;
-mod frozen;
-pub mod generate;
 pub mod header;
 pub mod hub;
 pub mod keys;
@@ -16,17 +12,44 @@ pub mod layout;
 pub mod passkey;
 pub mod perplexity;
 mod reading;
-mod recompute;
 mod restated;
 mod rope;
 mod rope_block;
 pub mod save;
-pub mod scheme;
-mod scores;
 mod state;
 mod strict;
 pub mod text;
-mod tune;
 pub mod weights;
 
+use crate::Result;
+use crate::model::Decoder;
+use crate::scheme::{Positional, resolve};
+use farspan_attention::Device;
+use farspan_pe::Registry;
+use std::path::Path;
+
 pub use state::{Loaded, MOMENTS, Owner, load, not_finite, save, tell};
+
+/// The checkpoint folder `dir` under `asked`, or under the scheme of its config. What `asked` leaves open is taken over
+/// from the config where the scheme has the setting too.
+pub fn open(
+    dir: &Path,
+    registry: &Registry,
+    asked: Option<&Positional>,
+    device: &Device,
+) -> Result<Decoder> {
+    of_files(&files::Files::open(dir)?, registry, asked, device)
+}
+
+/// As [`open`], with the weights of `files`.
+pub fn of_files(
+    files: &files::Files,
+    registry: &Registry,
+    asked: Option<&Positional>,
+    device: &Device,
+) -> Result<Decoder> {
+    let architecture = config::read(files.dir(), files.reading())?.architecture;
+    let scheme = resolve(registry, &architecture, asked)?;
+    let weights = weights::load(files, &architecture, device)?;
+    Ok(Decoder::new(architecture, scheme, weights, device))
+}

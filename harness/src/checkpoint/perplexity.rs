@@ -6,9 +6,9 @@
 //! The targets that are scored are the same at every length of a comparison: only documents are read that hold the
 //! longest length, and a last window that would pass the end of what is scored ends there.
 
-use super::decoder::Pretrained;
 use super::text::Document;
 use crate::evaluate::perplexity::{Window as Tile, tiles};
+use crate::model::Decoder;
 use crate::{Error, Result};
 use serde::Serialize;
 use std::ops::Range;
@@ -164,7 +164,7 @@ pub struct Scored {
 
 /// Scores the windows that are laid over all documents.
 pub fn score(
-    model: &Pretrained,
+    model: &Decoder,
     documents: &[Document],
     protocol: Protocol,
     extent: Extent,

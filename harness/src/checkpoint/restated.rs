@@ -1,7 +1,7 @@
 //! What an architecture computes, in the words of keys that other families, older versions and tools have for it. A key
 //! that its own family does not read may say the same; it may not say anything else.
 
-use super::config::{Activation, Architecture, Residual};
+use crate::model::{Activation, Architecture, QueryKeyNorm, Residual};
 use serde_json::{Value, json};
 
 /// What a key that was not read would have to say; nothing for keys that are not known at all.
@@ -58,7 +58,7 @@ pub(super) fn restated(architecture: &Architecture, key: &str) -> Option<Value> 
             json!(a.windows.iter().map(kind).collect::<Vec<_>>())
         }
         "qk_norm" | "use_qk_norm" | "qk_layernorm" | "use_qk_layernorm" | "qk_ln" => {
-            json!(a.query_key_norm)
+            json!(a.query_key_norm != QueryKeyNorm::None)
         }
         "alibi" | "use_alibi" => json!(a.positional.id == "alibi"),
         "rotary" | "use_rope" | "use_rotary" | "use_rotary_position_embeddings" => json!(turns),

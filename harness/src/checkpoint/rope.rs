@@ -2,9 +2,9 @@
 //!
 //! The rules are those of the reference library (transformers 5.23, `modeling_rope_utils`).
 
-use super::config::Positional;
 use super::keys::Keys;
 use crate::Result;
+use crate::scheme::Positional;
 use serde_json::{Map, Value, json};
 
 /// What a family says about its rotary keys.

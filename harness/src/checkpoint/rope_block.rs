@@ -1,7 +1,7 @@
 //! A scheme as the rope block of a `config.json`, the way back of [`rope`](super::rope).
 
-use super::config::Architecture;
 use super::weights::family;
+use crate::model::Architecture;
 use crate::{Error, Result};
 use farspan_attention::plan::{Plan, Turn};
 use farspan_pe::angles::inv_freq;

@@ -4,17 +4,16 @@
 //! (`rope_parameters`) and of version 4 (`rope_scaling`, `rope_theta`). Weights are written in float32, as they learned, or
 //! rounded to half precision, in one file or in shards.
 
-use super::config::{self, Architecture, Reading};
-use super::decoder::Pretrained;
+use super::config::{self, Reading};
 use super::files::Files;
 use super::header::Type;
 use super::layout::{Arrange, Slot};
 use super::reading::table;
 use super::rope_block::{Saved, forms, no_form, same};
-use super::scheme::resolve;
 use super::state::write;
 use super::weights::{names, wanted};
-use crate::model::Values;
+use crate::model::{Architecture, Decoder, Values};
+use crate::scheme::resolve;
 use crate::{Error, Result};
 use farspan_attention::plan::Plan;
 use farspan_pe::{AnyScheme, Len, Registry};
@@ -58,11 +57,11 @@ impl Default for Form {
     }
 }
 
-/// Writes `model`, which was made from the checkpoint in `from`, into the folder `out`, for texts of up to `positions`
+/// Writes `model`, which was made from the checkpoint `from`, into the folder `out`, for texts of up to `positions`
 /// tokens. Fails before anything is written if its scheme has no form in a config.
 pub fn save_pretrained(
-    model: &Pretrained,
-    from: &Path,
+    model: &Decoder,
+    from: &Files,
     positions: usize,
     registry: &Registry,
     form: Form,
@@ -77,11 +76,17 @@ pub fn save_pretrained(
         return Err(Error::Config(text));
     }
     let scheme = model.scheme.as_ref();
-    let (architecture, reading) = (&model.architecture, &model.reading);
-    let mut config = extended(from, scheme, architecture, positions, (registry, reading))?;
+    let (architecture, reading) = (&model.architecture, from.reading());
+    let mut config = extended(
+        from.dir(),
+        scheme,
+        architecture,
+        positions,
+        (registry, reading),
+    )?;
     let kind = match form.kind {
         Some(kind) => kind,
-        None => Files::open(from)?.kind(),
+        None => from.kind(),
     };
     for key in ["torch_dtype", "dtype"] {
         config.insert(key.into(), json!(kind.name()));
@@ -90,7 +95,7 @@ pub fn save_pretrained(
     let writing = |e| Error::io(format!("writing {}", out.display()), e);
     std::fs::create_dir_all(out).map_err(writing)?;
     for name in COPIED {
-        let file = from.join(name);
+        let file = from.dir().join(name);
         if file.exists() {
             std::fs::copy(file, out.join(name)).map_err(writing)?;
         }
@@ -236,10 +241,10 @@ fn plans(scheme: &dyn AnyScheme, architecture: &Architecture, reach: usize) -> R
     }
 }
 
-/// The model's weights by the names and in the layout of the checkpoint in `from`.
-fn stored(model: &Pretrained, from: &Path) -> Result<Values> {
+/// The model's weights by the names and in the layout of the checkpoint `from`.
+fn stored(model: &Decoder, from: &Files) -> Result<Values> {
     let (architecture, mut merged) = (&model.architecture, model.merged()?);
-    let slots = wanted(&Files::open(from)?, architecture, &names(architecture)?)?;
+    let slots = wanted(from, architecture, &names(architecture)?)?;
     if let Some(own) = merged
         .keys()
         .find(|name| !slots.iter().any(|slot| slot.name == **name))

@@ -1,16 +1,13 @@
 //! The tensors of a checkpoint in the decoder's layout.
 
 use super::arch::{FAMILIES, Family};
-use super::config::Architecture;
 use super::files::{Files, refuse};
 use super::header::{Entry, Type};
 use super::layout::{Arrange, Names, Slot, slots};
+use crate::model::{Architecture, Weights};
 use crate::{Error, Result};
 use farspan_attention::{DType, Device, Tensor};
-use std::collections::{BTreeMap, BTreeSet};
-
-/// Tensors of the shared decoder by our names.
-pub type Weights = BTreeMap<String, Tensor>;
+use std::collections::BTreeSet;
 
 /// Learned numbers that `architecture` takes from `files`, if these hold exactly its tensors; reads headers only.
 pub fn check(files: &Files, architecture: &Architecture) -> Result<u64> {

@@ -15,11 +15,11 @@ use clap::{Args, Subcommand};
 use decoder::DecoderBench;
 use farspan_attention::bench::{Rates, rates};
 use farspan_attention::ops;
-use farspan_attention::plan::{Geometry, Plan};
 use farspan_attention::{Device, Traffic};
-use farspan_pe::{Len, Registry};
+use farspan_pe::{AnyScheme, Registry};
 use serde::Serialize;
 use std::cell::{Cell, OnceCell, RefCell};
+use std::sync::Arc;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -139,19 +139,13 @@ impl Bench {
     }
 }
 
-/// The plans of all layers under a scheme written as `id KEY=VALUE …`.
-fn plans(
-    registry: &Registry,
-    scheme: &str,
-    geometry: &Geometry,
-    length: usize,
-) -> crate::Result<Vec<Plan>> {
+/// A scheme written as `id KEY=VALUE …`.
+fn parsed(registry: &Registry, scheme: &str) -> crate::Result<Arc<dyn AnyScheme>> {
     let mut words = scheme.split_whitespace().map(String::from);
     let id = words.next().unwrap_or_default();
     let settings: Vec<String> = words.collect();
     let settings = config::settings(&settings).map_err(crate::Error::Config)?;
-    let scheme = registry.parse(&id, settings)?;
-    Ok(scheme.layer_plans(geometry, Len(length))?)
+    Ok(Arc::from(registry.parse(&id, settings)?))
 }
 
 impl Common {

@@ -3,11 +3,11 @@
 use super::pretrained::{ConfigKeys, notes};
 use super::table::Table;
 use super::{Ended, Failure, json, print, tell};
-use crate::checkpoint::config::{self, Positional, Understood};
+use crate::checkpoint::config::{self, Understood};
 use crate::checkpoint::files::Files;
 use crate::checkpoint::hub;
-use crate::checkpoint::scheme;
 use crate::checkpoint::weights;
+use crate::scheme::{Positional, resolve};
 use clap::Args;
 use farspan_pe::{Len, Registry};
 use serde::Serialize;
@@ -52,7 +52,7 @@ impl Check {
         let dir = hub::folder(&self.model)?;
         let understood = config::read(&dir, &self.keys.reading())?;
         let architecture = &understood.architecture;
-        let scheme = scheme::resolve(registry, architecture, self.scheme.as_ref())?;
+        let scheme = resolve(registry, architecture, self.scheme.as_ref())?;
         let reach = Len(architecture.geometry.trained_length);
         let plan = scheme.plan(&architecture.geometry, reach)?;
         let weights = Files::open(&dir).and_then(|files| {

@@ -4,11 +4,10 @@ use super::pretrained::{Source, at_least_one, notes, tell_notes};
 use super::table::Table;
 use super::{Ended, Failure, json, print};
 use crate::Error;
-use crate::checkpoint::config::Positional;
-use crate::checkpoint::decoder::Pretrained;
 use crate::checkpoint::perplexity::{Extent, Protocol, Scored, Summary, curve, score, summary};
-use crate::checkpoint::scheme::OWN;
 use crate::checkpoint::text::{Document, Tokenizer, utf8};
+use crate::model::Decoder;
+use crate::scheme::{OWN, Positional, resolve};
 use clap::{Args, ValueEnum};
 use farspan_pe::{PlanError, Registry};
 use serde::Serialize;
@@ -119,7 +118,7 @@ impl Eval {
             &self.scheme
         };
         for asked in schemes {
-            let model = own.with_scheme(registry, Some(asked))?;
+            let model = own.with_scheme(resolve(registry, &own.architecture, Some(asked))?);
             for note in notes(&model.architecture, model.scheme.as_ref()) {
                 if !told.contains(&note) {
                     tell_notes([&note]);
@@ -193,7 +192,7 @@ impl Eval {
 
     fn row(
         &self,
-        model: &Pretrained,
+        model: &Decoder,
         documents: &[Document],
         asked: &Positional,
         length: usize,

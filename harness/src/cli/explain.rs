@@ -4,8 +4,8 @@ mod device;
 mod text;
 
 use super::{Ended, Failure, json, print, tell};
-use crate::checkpoint::config::Positional;
 use crate::config::LONGEST;
+use crate::scheme::Positional;
 use clap::Args;
 use device::{OnDevice, Place};
 use farspan_attention::Device;

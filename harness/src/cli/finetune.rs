@@ -5,13 +5,14 @@
 
 use super::pretrained::{ConfigKeys, notes, tell_notes};
 use super::{CELLS_FAILED, Ended, Failure, LATER, print, tell};
-use crate::checkpoint::config::{self as checkpoint, Positional, Reading};
+use crate::checkpoint::config::{self as checkpoint, Reading};
+use crate::checkpoint::files::Files;
 use crate::checkpoint::header::Type;
 use crate::checkpoint::hub;
 use crate::checkpoint::save::{Form, extended, save_pretrained};
-use crate::checkpoint::scheme::resolve;
 use crate::config::{self, resolved_toml};
 use crate::grid::{self, Options};
+use crate::scheme::{Positional, resolve};
 use crate::{Error, cell};
 use clap::{Args, ValueEnum};
 use farspan_attention::Device;
@@ -190,12 +191,13 @@ impl Finetune {
         let plan = dir_of_run.plan()?;
         let cell = plan.cells.iter().find(|c| c.stage == Stage::FineTuned);
         let cell = cell.ok_or_else(|| Error::Bug("a run without its fine-tuning".into()))?;
-        let model = cell::pretrained(&dir_of_run, &cell.id, registry)?;
+        let files = Files::open(&dir)?.with_reading(reading);
+        let model = cell::open(&dir_of_run, &cell.id, registry, &Device::cpu())?.0;
         let form = Form {
             kind: self.dtype.kind(),
             shard: self.shard,
         };
-        save_pretrained(&model, &dir, reach, registry, form, &self.out)?;
+        save_pretrained(&model, &files, reach, registry, form, &self.out)?;
         print(&format!("{}\n", self.out.display()))
     }
 

@@ -3,10 +3,10 @@
 use super::pretrained::{Source, at_least_one, notes, tell_notes};
 use super::{Ended, Failure, print};
 use crate::Error;
-use crate::checkpoint::config::Positional;
 use crate::checkpoint::ends::ends;
-use crate::checkpoint::generate::{Choice, generate};
 use crate::checkpoint::text::Tokenizer;
+use crate::model::generate::{Choice, generate};
+use crate::scheme::Positional;
 use clap::Args;
 use farspan_pe::Registry;
 

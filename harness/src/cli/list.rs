@@ -152,16 +152,16 @@ fn presets() -> crate::Result<(Vec<Value>, Table)> {
     let mut table = Table::new(&columns);
     let mut rows = Vec::new();
     for n in 1..=LARGEST {
-        let shape = ModelConfig::preset(n).resolve(BYTES, BYTES)?;
-        let g = shape.geometry;
+        let decoder = ModelConfig::preset(n).resolve(BYTES, BYTES)?;
+        let g = decoder.geometry;
         table.row([
             format!("d{n}"),
             g.layers.to_string(),
             g.width.to_string(),
             g.heads.to_string(),
             g.head_dim.to_string(),
-            shape.hidden.to_string(),
-            amount(shape.parameters() as f64),
+            decoder.hidden.to_string(),
+            amount(decoder.parameters() as f64),
         ]);
         rows.push(json!({
             "preset": format!("d{n}"),
@@ -169,8 +169,8 @@ fn presets() -> crate::Result<(Vec<Value>, Table)> {
             "width": g.width,
             "heads": g.heads,
             "head_dim": g.head_dim,
-            "hidden": shape.hidden,
-            "parameters_with_byte_tokens": shape.parameters(),
+            "hidden": decoder.hidden,
+            "parameters_with_byte_tokens": decoder.parameters(),
         }));
     }
     Ok((rows, table))

@@ -3,9 +3,9 @@
 use super::pretrained::{Source, notes, tell_notes};
 use super::{Ended, Failure};
 use crate::Error;
-use crate::checkpoint::config::Positional;
 use crate::checkpoint::tell;
 use crate::model::Values;
+use crate::scheme::Positional;
 use clap::Args;
 use farspan_datasets::foreign::{self, excerpt};
 use farspan_pe::Registry;

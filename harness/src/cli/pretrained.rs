@@ -1,11 +1,11 @@
 //! Arguments of all commands that run a checkpoint.
 
 use super::{Failure, tell};
-use crate::checkpoint::config::{Architecture, Positional, Reading};
-use crate::checkpoint::decoder::Pretrained;
+use crate::checkpoint::config::Reading;
 use crate::checkpoint::files::Files;
-use crate::checkpoint::hub;
-use crate::checkpoint::scheme::inherits_doubt;
+use crate::checkpoint::{hub, of_files};
+use crate::model::{Architecture, Decoder};
+use crate::scheme::{Positional, inherits_doubt};
 use clap::Args;
 use farspan_attention::Device;
 use farspan_pe::{AnyScheme, Registry};
@@ -61,12 +61,12 @@ impl Source {
         &self,
         registry: &Registry,
         scheme: Option<&Positional>,
-    ) -> Result<Pretrained, Failure> {
+    ) -> Result<Decoder, Failure> {
         let device = Device::open(&self.device).map_err(|e| Failure::usage(e.to_string()))?;
         let files = Files::open(&self.dir()?)?
             .with_non_finite(self.allow_non_finite)
             .with_reading(self.keys.reading());
-        Ok(Pretrained::from_files(&files, registry, scheme, &device)?)
+        Ok(of_files(&files, registry, scheme, &device)?)
     }
 }
 

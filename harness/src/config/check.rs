@@ -6,7 +6,7 @@ use super::tree::{Mark, Node};
 use super::types::{PasskeyGridConfig, PerplexityConfig, StudyConfig, Task, TrainConfig};
 use crate::checkpoint::config::read;
 use crate::checkpoint::hub;
-use crate::model::Shape;
+use crate::model::Architecture;
 use farspan_datasets::tasks::passkey::Passkey;
 use farspan_datasets::{DataError, TokenizerConfig};
 use std::fmt::Display;
@@ -99,7 +99,7 @@ pub(super) fn study(
     draft: &Draft,
     problems: &mut Problems,
     warnings: &mut Vec<String>,
-) -> Option<Shape> {
+) -> Option<Architecture> {
     checkpoint(study, &draft.merged);
     fill(study, &draft.merged);
     let mut rules = Rules {
@@ -114,8 +114,8 @@ pub(super) fn study(
         Task::Passkey => passkey(study, &mut rules),
     }
     warn(study, &draft.name, warnings);
-    match study.model.shape(1, study.train.length) {
-        Ok(shape) => Some(shape),
+    match study.model.architecture(1, study.train.length) {
+        Ok(architecture) => Some(architecture),
         Err(broken) => {
             let key = if broken.key.is_empty() {
                 "model".to_string()
@@ -147,8 +147,8 @@ fn checkpoint(study: &mut StudyConfig, node: &Node) {
         let file = dir.join("tokenizer.json");
         study.data.tokenizer = TokenizerConfig::File(file.display().to_string());
     }
-    if let (true, Ok(shape)) = (absent("train.length"), study.model.shape(1, 0)) {
-        study.train.length = shape.geometry.trained_length;
+    if let (true, Ok(architecture)) = (absent("train.length"), study.model.architecture(1, 0)) {
+        study.train.length = architecture.geometry.trained_length;
     }
 }
 
@@ -164,8 +164,8 @@ fn steps(study: &StudyConfig, rules: &mut Rules<'_>) {
     rules.rule("model.checkpoint", task, "task \"passkey\"", text);
     let why = "0, as the checkpoint is trained (`finetune` of a scheme trains it further)";
     rules.rule("train.steps", why, steps, steps == 0);
-    if let Ok(shape) = study.model.shape(1, 0) {
-        let trained = shape.geometry.trained_length;
+    if let Ok(architecture) = study.model.architecture(1, 0) {
+        let trained = architecture.geometry.trained_length;
         let rule = format!("{trained} tokens, the checkpoint's trained length");
         rules.rule("train.length", &rule, length, length == trained);
     }

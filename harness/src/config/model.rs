@@ -4,7 +4,7 @@ use super::types::ModelConfig;
 use crate::Error;
 use crate::checkpoint::config::{self, Reading};
 use crate::checkpoint::hub;
-use crate::model::Shape;
+use crate::model::{Architecture, Shape};
 use farspan_attention::plan::Geometry;
 
 /// Largest preset.
@@ -39,16 +39,20 @@ impl ModelConfig {
         }
     }
 
-    /// All sizes of the decoder: the preset's, then every field that is set. `vocab` comes from the data,
+    /// The decoder: the preset's sizes, then every field that is set. `vocab` comes from the data,
     /// `trained_length` (tokens) from the training.
-    pub fn resolve(&self, vocab: usize, trained_length: usize) -> crate::Result<Shape> {
-        self.shape(vocab, trained_length).map_err(|broken| {
+    pub fn resolve(&self, vocab: usize, trained_length: usize) -> crate::Result<Architecture> {
+        self.architecture(vocab, trained_length).map_err(|broken| {
             let dot = if broken.key.is_empty() { "" } else { "." };
             Error::Config(format!("model{dot}{}: {}", broken.key, broken.what))
         })
     }
 
-    pub(super) fn shape(&self, vocab: usize, trained_length: usize) -> Result<Shape, Broken> {
+    pub(super) fn architecture(
+        &self,
+        vocab: usize,
+        trained_length: usize,
+    ) -> Result<Architecture, Broken> {
         if let Some(checkpoint) = &self.checkpoint {
             return self.of_checkpoint(checkpoint);
         }
@@ -98,15 +102,15 @@ impl ModelConfig {
             head_dim,
             trained_length,
         };
-        Ok(Shape {
+        Ok(Architecture::plain(&Shape {
             geometry,
             hidden,
             vocab,
-        })
+        }))
     }
 
-    /// The sizes of a checkpoint.
-    fn of_checkpoint(&self, checkpoint: &str) -> Result<Shape, Broken> {
+    /// That of a checkpoint.
+    fn of_checkpoint(&self, checkpoint: &str) -> Result<Architecture, Broken> {
         let alone = ModelConfig {
             checkpoint: Some(checkpoint.to_string()),
             ignore_keys: self.ignore_keys.clone(),
@@ -118,15 +122,10 @@ impl ModelConfig {
             return broken("checkpoint", what.into());
         }
         let read = hub::folder(checkpoint).and_then(|dir| config::read(&dir, &self.reading()));
-        let architecture = match read {
-            Ok(understood) => understood.architecture,
-            Err(error) => return broken("checkpoint", error.to_string()),
-        };
-        Ok(Shape {
-            geometry: architecture.geometry,
-            hidden: architecture.hidden,
-            vocab: architecture.vocab,
-        })
+        match read {
+            Ok(understood) => Ok(understood.architecture),
+            Err(error) => broken("checkpoint", error.to_string()),
+        }
     }
 
     fn dial(&self) -> Result<Option<usize>, Broken> {

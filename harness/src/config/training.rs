@@ -5,7 +5,7 @@ use super::problem::{Problems, join};
 use super::schemes::Ready;
 use super::tree::{Mark, Node};
 use super::types::{FinetuneConfig, StudyConfig, Task};
-use crate::model::Shape;
+use crate::model::Architecture;
 use farspan_datasets::tasks::passkey::Passkey;
 use farspan_pe::Len;
 
@@ -83,7 +83,7 @@ pub(super) fn scheme(
     scheme: &Ready,
     study: &StudyConfig,
     name: &str,
-    shape: &Shape,
+    architecture: &Architecture,
     problems: &mut Problems,
 ) {
     let trained = study.train.length;
@@ -140,7 +140,10 @@ pub(super) fn scheme(
         .into_iter()
         .chain(finetune.map(|f| f.window(trained)))
     {
-        if let Err(error) = scheme.parsed.layer_plans(&shape.geometry, Len(length)) {
+        if let Err(error) = scheme
+            .parsed
+            .layer_plans(&architecture.geometry, Len(length))
+        {
             let (path, at, what) = scheme.complaint(&error);
             problems.add(
                 &at,
@@ -149,7 +152,7 @@ pub(super) fn scheme(
             );
         }
     }
-    positions(scheme, study, name, shape, problems);
+    positions(scheme, study, name, architecture, problems);
 }
 
 /// Checks that the windows of a scheme can be drawn: those of training, or for an extension those of fine-tuning.
@@ -157,10 +160,10 @@ fn positions(
     scheme: &Ready,
     study: &StudyConfig,
     name: &str,
-    shape: &Shape,
+    architecture: &Architecture,
     problems: &mut Problems,
 ) {
-    let Ok(recipe) = scheme.parsed.recipe(&shape.geometry) else {
+    let Ok(recipe) = scheme.parsed.recipe(&architecture.geometry) else {
         return;
     };
     let trained = study.train.length;

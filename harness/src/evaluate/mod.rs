@@ -6,13 +6,13 @@
 pub mod passkey;
 pub mod perplexity;
 
+use crate::Error;
 use crate::Result;
-use crate::model::{Model, Ready};
+use crate::model::{Decoder, Ready};
 use crate::source::draw_positions;
-use farspan_attention::plan::Geometry;
 use farspan_datasets::{Batch, rng::Stream};
 use farspan_pe::recipe::{Recipe, Sampler};
-use farspan_pe::{AnyScheme, Len, PlanError};
+use farspan_pe::{Len, PlanError};
 use farspan_reports::record::Refusal;
 
 /// Tokens that one forward pass is given, so that memory stays level over lengths.
@@ -21,11 +21,9 @@ const TOKENS_PER_PASS: usize = 4096;
 /// A model under a scheme, to be read at any length.
 #[derive(Debug)]
 pub struct Subject<'a> {
-    /// The weights.
-    pub model: &'a dyn Model,
-    /// The scheme that reads them.
-    pub scheme: &'a dyn AnyScheme,
-    /// What it does besides its plan.
+    /// The weights, under their scheme.
+    pub model: &'a Decoder,
+    /// What the scheme does besides its plan.
     pub recipe: &'a Recipe,
     /// Seed of everything that is drawn while measuring.
     pub seed: u64,
@@ -34,7 +32,6 @@ pub struct Subject<'a> {
 impl Subject<'_> {
     /// The plan at `length`, ready to run; the scheme's own words if it cannot serve it.
     pub fn at(&self, measure: &str, length: usize) -> Result<std::result::Result<Ready, Refusal>> {
-        let geometry: &Geometry = self.model.geometry();
         let refusal = |reason: String| Refusal {
             measure: measure.into(),
             length,
@@ -47,10 +44,9 @@ impl Subject<'_> {
             }
             reach = sampler.reach(length).max(length);
         }
-        match self.scheme.layer_plans(geometry, Len(reach)) {
-            Ok(plans) => Ok(Ok(self.model.ready(&plans, length)?)),
-            Err(e @ PlanError::NotServed { .. }) => Ok(Err(refusal(e.to_string()))),
-            Err(e) => Err(e.into()),
+        match self.model.ready(Len(reach), length) {
+            Err(Error::Plan(e @ PlanError::NotServed { .. })) => Ok(Err(refusal(e.to_string()))),
+            ready => ready.map(Ok),
         }
     }
 

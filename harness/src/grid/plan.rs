@@ -2,13 +2,13 @@
 
 use super::forecast;
 use crate::cell::{CellConfig, CheckpointConfig};
-use crate::checkpoint::config::{self, Architecture, Positional, Reading};
+use crate::checkpoint::config::Reading;
 use crate::checkpoint::files::Files;
 use crate::checkpoint::hub;
-use crate::checkpoint::scheme::{inherits_doubt, resolve};
 use crate::checkpoint::weights;
 use crate::config::types::{FinetuneConfig, Run, SchemeConfig, StudyConfig, Task, TrainConfig};
-use crate::model::Shape;
+use crate::model::Architecture;
+use crate::scheme::{Positional, inherits_doubt, resolve};
 use crate::source::Source;
 use crate::{Error, Result, machine};
 use farspan_pe::search::Search;
@@ -67,9 +67,9 @@ struct Planner<'a> {
     name: &'a str,
     study: &'a StudyConfig,
     root: &'a Path,
-    shape: Shape,
+    architecture: Architecture,
     hashes: (String, String),
-    checkpoint: Option<(CheckpointConfig, Architecture)>,
+    checkpoint: Option<CheckpointConfig>,
 }
 
 impl<'a> Planner<'a> {
@@ -94,11 +94,11 @@ impl<'a> Planner<'a> {
             let longest = wanted.lengths.iter().copied().max().unwrap_or(0);
             text.check(longest_training, longest + 1, wanted.segments)?;
         }
-        let shape = study.model.resolve(source.vocab(), study.train.length)?;
+        let architecture = study.model.resolve(source.vocab(), study.train.length)?;
         if let Source::Text(text) = &source {
-            text.check_vocab(shape.vocab)?;
+            text.check_vocab(architecture.vocab)?;
             for scheme in schemes {
-                if let Some(search) = search(scheme, &shape, registry)? {
+                if let Some(search) = search(scheme, &architecture, registry)? {
                     text.check_validation(search.length).map_err(|e| {
                         Error::Data(format!("scheme {}, its search: {e}", scheme.name))
                     })?;
@@ -106,14 +106,15 @@ impl<'a> Planner<'a> {
             }
         }
         let checkpoint = study.model.checkpoint.as_deref();
-        let checkpoint = checkpoint.map(|name| pretrained(name, study.model.reading()));
+        let checkpoint =
+            checkpoint.map(|name| pretrained(name, study.model.reading(), &architecture));
         Ok(Planner {
             checkpoint: checkpoint.transpose()?,
             run,
             name,
             study,
             root,
-            shape,
+            architecture,
             hashes: source.hashes(),
         })
     }
@@ -183,9 +184,10 @@ impl<'a> Planner<'a> {
             (Stage::FineTuned, Some(finetune)) => finetune.lora.clone(),
             _ => None,
         };
-        let mut checkpoint = self.checkpoint.as_ref().map(|(found, _)| found.clone());
-        let settings = match &self.checkpoint {
-            Some((_, architecture)) => {
+        let architecture = &self.architecture;
+        let mut checkpoint = self.checkpoint.clone();
+        let settings = match &mut checkpoint {
+            Some(checkpoint) => {
                 let asked = chosen(scheme, registry);
                 let found = resolve(registry, architecture, Some(&asked)).map_err(|e| {
                     let text = format!("scheme {}: {e}", scheme.name);
@@ -195,12 +197,8 @@ impl<'a> Planner<'a> {
                         _ => Error::Config(text),
                     }
                 })?;
-                if let (Some(checkpoint), Some(doubt)) = (
-                    &mut checkpoint,
-                    inherits_doubt(architecture, found.as_ref()),
-                ) {
-                    checkpoint.notes.push(doubt);
-                }
+                let doubt = inherits_doubt(architecture, found.as_ref());
+                checkpoint.notes.extend(doubt);
                 found.settings()
             }
             None => scheme.settings.clone(),
@@ -223,7 +221,7 @@ impl<'a> Planner<'a> {
             lora,
             checkpointing: stage == Stage::FineTuned
                 && scheme.finetune.as_ref().is_some_and(|f| f.checkpointing),
-            shape: self.shape,
+            shape: architecture.shape(),
             data: (study.task == Task::Text).then(|| study.data.clone()),
             data_root: self.root.to_path_buf(),
             passkey: (study.task == Task::Passkey).then(|| study.passkey.clone()),
@@ -243,12 +241,12 @@ impl<'a> Planner<'a> {
             .parse(&scheme.id, settings)
             .map_err(|e| Error::Config(format!("scheme {}: {e}", scheme.name)))?;
         let plans = parsed
-            .layer_plans(&self.shape.geometry, Len(config.train.length))
+            .layer_plans(&architecture.geometry, Len(config.train.length))
             .map_err(|e| {
                 Error::Config(format!("study {}, scheme {}: {e}", self.name, scheme.name))
             })?;
         let own = crate::model::scheme_parameters(&plans);
-        let parameters = self.shape.parameters() + own as u64;
+        let parameters = architecture.parameters() + own as u64;
         let train_tokens = config.train.steps * config.train.step_tokens() as u64;
         Ok(PlannedCell {
             id: config.id()?,
@@ -262,7 +260,7 @@ impl<'a> Planner<'a> {
             train_tokens,
             flops: self.flops(
                 &config,
-                parsed.recipe(&self.shape.geometry)?.search,
+                parsed.recipe(&architecture.geometry)?.search,
                 train_tokens,
             ),
             memory_bytes: forecast::memory(&config, parameters, parsed.as_ref()),
@@ -273,7 +271,7 @@ impl<'a> Planner<'a> {
 
     /// Forecast: a training step is three forward passes.
     fn flops(&self, config: &CellConfig, search: Option<Search>, train_tokens: u64) -> f64 {
-        let per_token = |length: usize| self.shape.forward_flops(length) / length as f64;
+        let per_token = |length: usize| self.architecture.forward_flops(length) / length as f64;
         let train = 3.0 * train_tokens as f64 * per_token(config.train.length);
         let text = config.evaluate.perplexity.iter().flat_map(|p| {
             let span = p.lengths.iter().copied().max().unwrap_or(0) as f64;
@@ -295,12 +293,16 @@ impl<'a> Planner<'a> {
 }
 
 /// What a scheme finds by search, if anything.
-fn search(scheme: &SchemeConfig, shape: &Shape, registry: &Registry) -> Result<Option<Search>> {
+fn search(
+    scheme: &SchemeConfig,
+    architecture: &Architecture,
+    registry: &Registry,
+) -> Result<Option<Search>> {
     let wrong = |e| Error::Config(format!("scheme {}: {e}", scheme.name));
     let parsed = registry
         .parse(&scheme.id, scheme.settings.clone())
         .map_err(wrong)?;
-    Ok(parsed.recipe(&shape.geometry).map_err(wrong)?.search)
+    Ok(parsed.recipe(&architecture.geometry).map_err(wrong)?.search)
 }
 
 fn position(schemes: &[&SchemeConfig], scheme: &SchemeConfig) -> usize {
@@ -320,23 +322,25 @@ fn chosen(scheme: &SchemeConfig, registry: &Registry) -> Positional {
     Positional::new(&scheme.id, settings)
 }
 
-/// A checkpoint of the config: where it is, what it holds.
-fn pretrained(name: &str, reading: Reading) -> Result<(CheckpointConfig, Architecture)> {
+/// A checkpoint of the config: where it is, if it holds what `architecture` says.
+fn pretrained(
+    name: &str,
+    reading: Reading,
+    architecture: &Architecture,
+) -> Result<CheckpointConfig> {
     let dir = hub::folder(name)?;
     let dir = std::path::absolute(&dir)
         .map_err(|e| Error::io(format!("finding {}", dir.display()), e))?;
-    let architecture = config::read(&dir, &reading)?.architecture;
     let files = Files::open(&dir)?;
-    weights::check(&files, &architecture)?;
+    weights::check(&files, architecture)?;
     let hash = files.hash()?;
     let notes = architecture.notes.clone();
-    let found = CheckpointConfig {
+    Ok(CheckpointConfig {
         dir,
         hash,
         reading,
         notes,
-    };
-    Ok((found, architecture))
+    })
 }
 
 /// The training of a fine-tuning stage: the base's recipe at the new length, with as many tokens per step.

@@ -1,9 +1,9 @@
 //! Plans made ready for the windows of a batch, wherever their tokens stand.
 
+use super::Decoder;
+use super::forward::At;
 use crate::Result;
-use farspan_attention::attend::{
-    FEED_FORWARD, Half, INPUT, Implementation, Mask, Params, attend_packed,
-};
+use farspan_attention::attend::{Half, INPUT, Implementation, Params, attend_packed};
 use farspan_attention::embed::embedding_at;
 use farspan_attention::ops;
 use farspan_attention::plan::{Geometry, Place, Plan};
@@ -24,7 +24,7 @@ pub struct Ready {
 
 impl Ready {
     /// `plans`, one per layer, for windows of `len` tokens starting at position 0.
-    pub(crate) fn new(
+    pub(super) fn new(
         geometry: &Geometry,
         plans: &[Plan],
         len: usize,
@@ -34,15 +34,9 @@ impl Ready {
             let text = format!("{} plans for {} layers", plans.len(), geometry.layers);
             return Err(crate::Error::Bug(text));
         }
-        let mut prepared: Vec<Prepared> = Vec::new();
-        let mut of_layer = Vec::new();
-        for plan in plans {
-            let known = prepared.iter().position(|known| known.plan() == plan);
-            of_layer.push(known.unwrap_or(prepared.len()));
-            if known.is_none() {
-                prepared.push(Prepared::new(plan, geometry, 0..len, 0..len, device)?);
-            }
-        }
+        let (prepared, of_layer) = distinct(plans, |plan| {
+            Ok(Prepared::new(plan, geometry, 0..len, 0..len, device)?)
+        })?;
         Ok(Ready {
             prepared,
             of_layer,
@@ -59,32 +53,36 @@ impl Ready {
         self.len
     }
 
-    pub(crate) fn plan(&self, layer: usize) -> &Plan {
+    pub(super) fn plan(&self, layer: usize) -> &Plan {
         self.prepared[self.of_layer[layer]].plan()
     }
 
     /// Whether a layer behind `layer` reads what the feed-forward part of `layer` adds.
-    pub(crate) fn feeds(&self, layer: usize) -> bool {
+    pub(super) fn feeds(&self, layer: usize) -> bool {
         layer + 1 < self.of_layer.len() && self.plan(layer + 1).reads_feed_forward()
     }
 }
 
-/// Puts what a feed-forward part added, (windows, tokens, width), among what the next layer is given, by window.
-pub(crate) fn feed(carried: &mut [Params], added: &Tensor) -> Result<()> {
-    let windows = carried.len();
-    for (row, carried) in carried.iter_mut().enumerate() {
-        let added = match windows {
-            1 => added.clone(),
-            _ => added.narrow(0, row, 1)?,
-        };
-        carried.insert(FEED_FORWARD.into(), added);
+/// The plans that differ, made ready, and which of them each layer follows.
+pub(super) fn distinct(
+    plans: &[Plan],
+    ready: impl Fn(&Plan) -> Result<Prepared>,
+) -> Result<(Vec<Prepared>, Vec<usize>)> {
+    let mut prepared: Vec<Prepared> = Vec::new();
+    let mut of_layer = Vec::new();
+    for plan in plans {
+        let known = prepared.iter().position(|known| known.plan() == plan);
+        of_layer.push(known.unwrap_or(prepared.len()));
+        if known.is_none() {
+            prepared.push(ready(plan)?);
+        }
     }
-    Ok(())
+    Ok((prepared, of_layer))
 }
 
 /// Where the tokens of a batch stand.
-pub(crate) struct Standing<'a> {
-    ready: &'a Ready,
+pub(super) struct Standing<'a> {
+    pub(super) ready: &'a Ready,
     /// Position inside of the embedding, one list for all windows or one each.
     embed: Vec<Vec<f64>>,
     /// Plans at other positions than the tokens' indices, by window; empty: all stand at their indices.
@@ -92,15 +90,9 @@ pub(crate) struct Standing<'a> {
 }
 
 impl<'a> Standing<'a> {
-    /// `texts` gives the text of each token id, for places that depend on it.
-    pub(crate) fn new(
-        geometry: &Geometry,
-        texts: &[String],
-        batch: &Batch,
-        ready: &'a Ready,
-        device: &Device,
-    ) -> Result<Standing<'a>> {
-        let plan = ready.plan(0);
+    pub(super) fn new(decoder: &Decoder, batch: &Batch, ready: &'a Ready) -> Result<Standing<'a>> {
+        let geometry = &decoder.architecture.geometry;
+        let (plan, device) = (ready.plan(0), &decoder.device);
         let indices: Vec<f64> = (0..ready.len).map(|t| t as f64).collect();
         let (scores, embed): (Vec<Vec<f64>>, Vec<Vec<f64>>) = match (&plan.place, &batch.positions)
         {
@@ -110,10 +102,7 @@ impl<'a> Standing<'a> {
                 (rows.clone(), rows)
             }
             (Place::Segments { separators, places }, None) => {
-                let closes = |id: &u32| {
-                    let text = texts.get(*id as usize);
-                    text.is_some_and(|text| separators.contains(text))
-                };
+                let closes = |id: &u32| decoder.closes(*id, separators);
                 let windows = batch.tokens.chunks(ready.len);
                 windows
                     .map(|window| Place::segments(window.iter().map(closes), *places))
@@ -141,7 +130,7 @@ impl<'a> Standing<'a> {
     }
 
     /// Windows that have plans of their own; 1 where all share them.
-    pub(crate) fn rows(&self) -> usize {
+    pub(super) fn rows(&self) -> usize {
         self.own.len().max(1)
     }
 
@@ -155,7 +144,7 @@ impl<'a> Standing<'a> {
     }
 
     /// What the plan adds to embeddings `dims` (windows, tokens, width).
-    pub(crate) fn added(
+    pub(super) fn added(
         &self,
         dims: &[usize],
         params: &Params,
@@ -177,27 +166,25 @@ impl<'a> Standing<'a> {
     }
 
     /// The attention half of one layer; returns the implementation that ran.
-    pub(crate) fn attend_half(
+    pub(super) fn attend_half(
         &self,
-        layer: usize,
-        stream: &mut Residual,
+        at: &At,
         half: &Half<'_>,
-        params: &Params,
-        mask: &Mask,
+        stream: &mut Residual,
         carried: &mut [Params],
     ) -> Result<&'static str> {
         if self.own.len() > 1 {
             let x = stream.rows()?;
             let qkv = ops::norm_linear(&x, half.norm, half.qkv, half.eps)?;
-            let (output, ran) = self.attend(layer, (&qkv, None), params, mask, carried)?;
+            let (output, ran) = self.attend(at, (&qkv, None), carried)?;
             *stream = Residual::new(ops::linear_add(&x, &output, half.out)?);
             return Ok(ran);
         }
-        let mut params = params.clone();
+        let mut params = at.params.clone();
         params.append(&mut carried[0]);
-        let prepared = self.layer(layer, 0);
+        let prepared = self.layer(at.layer, 0);
         let which = Implementation::Auto;
-        let done = stream.attend(half, prepared, &params, mask, which)?;
+        let done = stream.attend(half, prepared, &params, &at.mask, which)?;
         carried[0] = done.carried;
         Ok(done.implementation)
     }
@@ -205,22 +192,20 @@ impl<'a> Standing<'a> {
     /// Attention of one layer over all windows at once, or window by window where each has its own positions. `qkv` is
     /// packed; `input` is the layer's, for plans that read it; `carried` has one entry for each of
     /// [`rows`](Standing::rows).
-    pub(crate) fn attend(
+    pub(super) fn attend(
         &self,
-        layer: usize,
+        at: &At,
         (qkv, input): (&Tensor, Option<&Tensor>),
-        params: &Params,
-        mask: &Mask,
         carried: &mut [Params],
     ) -> Result<(Tensor, &'static str)> {
         let mut attend = |row: usize, qkv: &Tensor, input: Option<&Tensor>| {
-            let prepared = self.layer(layer, row);
-            let mut params = params.clone();
+            let prepared = self.layer(at.layer, row);
+            let mut params = at.params.clone();
             params.append(&mut carried[row]);
             if let Some(input) = input {
                 params.insert(INPUT.into(), input.clone());
             }
-            let out = attend_packed(qkv, prepared, &params, mask, Implementation::Auto)?;
+            let out = attend_packed(qkv, prepared, &params, &at.mask, Implementation::Auto)?;
             carried[row] = out.carried;
             Ok::<_, crate::Error>((out.output, out.implementation))
         };

@@ -1,9 +1,13 @@
 use super::*;
 use farspan_attention::Result as AttentionResult;
 use farspan_attention::attend::{Implementation, attend_packed};
+use farspan_attention::attend::{Mask, Params};
+use farspan_attention::ops::{self, FeedForward};
+use farspan_attention::plan::{Geometry, Plan};
 use farspan_attention::prepared::Prepared;
+use farspan_attention::residual::Residual as Stream;
 use farspan_datasets::Batch;
-use farspan_pe::{Len, Registry};
+use farspan_pe::Registry;
 use serde_json::json;
 
 const SHAPE: Shape = Shape {
@@ -19,9 +23,11 @@ const SHAPE: Shape = Shape {
     vocab: 11,
 };
 
-fn plans(id: &str) -> Vec<Plan> {
+fn decoder(id: &str, values: Option<&Values>) -> Decoder {
     let scheme = Registry::builtin().parse(id, json!({})).unwrap();
-    scheme.layer_plans(&SHAPE.geometry, Len(8)).unwrap()
+    let architecture = Architecture::plain(&SHAPE);
+    let device = Device::cpu();
+    Decoder::drawn(architecture, Arc::from(scheme), Len(8), 3, values, &device).unwrap()
 }
 
 fn batch() -> Batch {
@@ -37,16 +43,14 @@ fn batch() -> Batch {
 }
 
 fn hidden(id: &str, values: &Values) -> Vec<f32> {
-    let plans = plans(id);
-    let decoder = Decoder::new(SHAPE, &plans, 3, Some(values), &Device::cpu()).unwrap();
-    let ready = decoder.ready(&plans, 8).unwrap();
+    let decoder = decoder(id, Some(values));
+    let ready = decoder.ready(Len(8), 8).unwrap();
     let hidden = decoder.hidden(&batch(), &ready, Pass::Train).unwrap();
     hidden.rows.to_flat::<f32>().unwrap()
 }
 
 fn values() -> Values {
-    let decoder = Decoder::new(SHAPE, &plans("nope"), 3, None, &Device::cpu()).unwrap();
-    decoder.values().unwrap()
+    decoder("nope", None).values().unwrap()
 }
 
 fn close(a: &[f32], b: &[f32]) -> bool {
@@ -73,13 +77,12 @@ fn infused_positions_reach_queries_and_keys_only() {
 #[test]
 fn infused_layers_equal_their_composition() -> AttentionResult<()> {
     let values = values();
-    let plans = plans("shortformer");
-    let decoder = Decoder::new(SHAPE, &plans, 3, Some(&values), &Device::cpu()).unwrap();
-    let ready = decoder.ready(&plans, 8).unwrap();
-    let at = |name: &str| decoder.weight(name, Pass::Evaluate);
+    let decoder = decoder("shortformer", Some(&values));
+    let ready = decoder.ready(Len(8), 8).unwrap();
+    let at = |name: &str| decoder.learned[name].var.tensor().detach();
     let x =
         ops::embed(&at("model.embed_tokens.weight"), &batch().tokens, &[2, 8])?.affine(4.0, 0.0)?;
-    let h = ops::rms_norm(&x, &at("model.layers.0.input_layernorm.weight"), NORM_EPS)?;
+    let h = ops::rms_norm(&x, &at("model.layers.0.input_layernorm.weight"), 1e-5)?;
     // fairseq: all sines, then all cosines, of p · 10000^(-m/7).
     let channel = |p: usize, c: usize| {
         let angle = p as f64 * 10000f64.powf(-((c % 8) as f64) / 7.0);
@@ -105,15 +108,15 @@ fn infused_layers_equal_their_composition() -> AttentionResult<()> {
         &out.output,
         &at("model.layers.0.self_attn.o_proj.weight"),
     )?;
-    let mut stream = Residual::new(x);
+    let mut stream = Stream::new(x);
     stream.feed_forward(&FeedForward {
         norm: &at("model.layers.0.post_attention_layernorm.weight"),
         gate_up: &at("model.layers.0.mlp.gate_up_proj.weight"),
         down: &at("model.layers.0.mlp.down_proj.weight"),
-        eps: NORM_EPS,
+        eps: 1e-5,
     })?;
     let x = stream.rows()?;
-    let expected = ops::rms_norm(&x, &at("model.norm.weight"), NORM_EPS)?.to_flat::<f32>()?;
+    let expected = ops::rms_norm(&x, &at("model.norm.weight"), 1e-5)?.to_flat::<f32>()?;
     let found = decoder.hidden(&batch(), &ready, Pass::Evaluate).unwrap();
     assert!(close(&found.rows.to_flat::<f32>()?, &expected));
     Ok(())

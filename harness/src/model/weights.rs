@@ -1,76 +1,38 @@
 //! What a decoder learns: names, shapes and initial values.
 
-use super::Shape;
+use super::parts::{self, Spec};
 use crate::Result;
-use farspan_attention::Var;
-use farspan_attention::plan::{Geometry, Init, ParamSpec, Plan};
+use farspan_attention::plan::{Init, ParamSpec, Plan};
+use farspan_attention::{DType, Device, Tensor, Var};
 use farspan_datasets::rng::Stream;
 use std::collections::BTreeMap;
 
-/// Standard deviation of initial weights (GPT-2); output projections are divided by √(2·layers).
-const INIT_STD: f64 = 0.02;
+/// Plain values by name: what a checkpoint holds.
+pub type Values = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
-/// Name, shape and initial spread of one weight of the decoder proper.
-pub(super) struct WeightSpec {
-    pub(super) name: String,
-    pub(super) shape: Vec<usize>,
-    pub(super) init: WeightInit,
+/// Tensors by name.
+pub type Weights = BTreeMap<String, Tensor>;
+
+/// `values` as tensors.
+pub(crate) fn tensors(values: &Values, device: &Device) -> Result<Weights> {
+    let tensor = |(name, (shape, data)): (&String, &(Vec<usize>, Vec<f32>))| {
+        let tensor = Tensor::from_vec(data.clone(), shape.clone(), device)?;
+        Ok((name.clone(), tensor))
+    };
+    values.iter().map(tensor).collect()
 }
 
-#[derive(Clone, Copy)]
-pub(super) enum WeightInit {
-    Ones,
-    Normal(f64),
-}
-
-/// The decoder's weights, in a fixed order. Names follow the Phi-3 layout of Hugging Face (fused qkv and gate-up).
-pub(super) fn weight_specs(shape: &Shape) -> Vec<WeightSpec> {
-    let Geometry {
-        layers,
-        width,
-        heads,
-        kv_heads,
-        head_dim,
-        ..
-    } = shape.geometry;
-    let normal = |name: String, shape: Vec<usize>, std| WeightSpec {
-        name,
-        shape,
-        init: WeightInit::Normal(std),
-    };
-    let ones = |name: String| WeightSpec {
-        name,
-        shape: vec![width],
-        init: WeightInit::Ones,
-    };
-    let out_std = INIT_STD / (2.0 * layers as f64).sqrt();
-    let mut specs = vec![normal(
-        "model.embed_tokens.weight".into(),
-        vec![shape.vocab, width],
-        INIT_STD,
-    )];
-    for i in 0..layers {
-        let at = |part: &str| format!("model.layers.{i}.{part}.weight");
-        let qkv = (heads + 2 * kv_heads) * head_dim;
-        specs.extend([
-            ones(at("input_layernorm")),
-            normal(at("self_attn.qkv_proj"), vec![qkv, width], INIT_STD),
-            normal(
-                at("self_attn.o_proj"),
-                vec![width, heads * head_dim],
-                out_std,
-            ),
-            ones(at("post_attention_layernorm")),
-            normal(
-                at("mlp.gate_up_proj"),
-                vec![2 * shape.hidden, width],
-                INIT_STD,
-            ),
-            normal(at("mlp.down_proj"), vec![width, shape.hidden], out_std),
-        ]);
+/// Initial values of a weight of the decoder proper, from the weight's own stream.
+pub(super) fn initial(spec: &Spec, seed: u64) -> Vec<f32> {
+    let n = spec.shape.iter().product();
+    match spec.init {
+        parts::Init::Zeros => vec![0.0; n],
+        parts::Init::Ones => vec![1.0; n],
+        parts::Init::Normal(std) => {
+            let mut stream = Stream::new(seed, &format!("init/{}", spec.name()));
+            (0..n).map(|_| (std * stream.normal()) as f32).collect()
+        }
     }
-    specs.push(ones("model.norm.weight".into()));
-    specs
 }
 
 /// Checkpoint name of a scheme's parameter.
@@ -82,13 +44,21 @@ pub(crate) fn scheme_name(spec: &ParamSpec, layer: usize) -> String {
     }
 }
 
-/// Learned numbers of a scheme whose layers follow `plans`.
-pub fn scheme_parameters(plans: &[Plan]) -> usize {
+/// Parameters that a scheme learns, by name.
+pub(super) type Specs<'p> = BTreeMap<String, &'p ParamSpec>;
+
+/// Parameters that a scheme learns whose layers follow `plans`.
+pub(super) fn scheme_specs(plans: &[Plan]) -> Specs<'_> {
     let learned = plans.iter().enumerate().flat_map(|(layer, plan)| {
         let learned = plan.params.iter().filter(|spec| spec.learned);
-        learned.map(move |spec| (scheme_name(spec, layer), spec.len()))
+        learned.map(move |spec| (scheme_name(spec, layer), spec))
     });
-    learned.collect::<BTreeMap<_, _>>().values().sum()
+    learned.collect()
+}
+
+/// Learned numbers of a scheme whose layers follow `plans`.
+pub fn scheme_parameters(plans: &[Plan]) -> usize {
+    scheme_specs(plans).values().map(|spec| spec.len()).sum()
 }
 
 /// Initial values of a scheme's parameter, from the scheme's own stream.
@@ -127,8 +97,27 @@ pub struct Weight {
     pub clamp: Option<(f64, f64)>,
 }
 
-/// Plain values by name: what a checkpoint holds.
-pub type Values = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+impl Weight {
+    /// One of the decoder proper.
+    pub(super) fn proper(tensor: &Tensor) -> Result<Weight> {
+        Ok(Weight {
+            decay: tensor.rank() > 1,
+            var: Var::new(tensor.to_dtype(DType::F32)?)?,
+            scheme: false,
+            clamp: None,
+        })
+    }
+
+    /// A scheme's.
+    pub(super) fn of_scheme(spec: &ParamSpec, tensor: &Tensor) -> Result<Weight> {
+        Ok(Weight {
+            var: Var::new(tensor.to_dtype(DType::F32)?)?,
+            decay: false,
+            scheme: true,
+            clamp: spec.clamp,
+        })
+    }
+}
 
 /// A weight out of a checkpoint, with its shape checked.
 pub(crate) fn taken(values: &Values, name: &str, shape: &[usize]) -> Result<Vec<f32>> {

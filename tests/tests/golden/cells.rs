@@ -3,7 +3,7 @@
 use super::{golden, list, number, numbers, size};
 use farspan::config::types::{PasskeyGridConfig, PerplexityConfig};
 use farspan::evaluate::{Subject, passkey, perplexity};
-use farspan::model::{Decoder, Shape, Values};
+use farspan::model::{Architecture, Decoder, Shape, Values};
 use farspan_attention::Device;
 use farspan_attention::plan::Geometry;
 use farspan_datasets::tasks::passkey::Cell;
@@ -14,6 +14,7 @@ use farspan_reports::record::{PerplexityRecord, Protocol};
 use farspan_reports::summary::summarise;
 use serde_json::{Value, json};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// f32 sums of up to 128 losses against f64.
 const LOSS: f64 = 2e-5;
@@ -121,15 +122,13 @@ impl Case {
         let scheme = Registry::builtin()
             .parse(self.scheme, self.settings.clone())
             .expect("a scheme");
-        let plans = scheme
-            .layer_plans(&geometry, Len(geometry.trained_length))
-            .expect("plans");
-        let decoder =
-            Decoder::new(shape, &plans, 0, Some(&given), &Device::cpu()).expect("a decoder");
         let recipe = scheme.recipe(&geometry).expect("a recipe");
+        let (reach, given) = (Len(geometry.trained_length), Some(&given));
+        let (architecture, device) = (Architecture::plain(&shape), Device::cpu());
+        let decoder = Decoder::drawn(architecture, Arc::from(scheme), reach, 0, given, &device);
+        let decoder = decoder.expect("a decoder");
         read(&Subject {
             model: &decoder,
-            scheme: scheme.as_ref(),
             recipe: &recipe,
             seed: 0,
         })

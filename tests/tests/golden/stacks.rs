@@ -3,9 +3,8 @@
 
 use super::tensors::flat;
 use super::{close, golden, list, number, numbers, size};
-use farspan::checkpoint::config::Positional;
-use farspan::checkpoint::decoder::Pretrained;
-use farspan::model::{Decoder, Model, Pass, Shape, Values};
+use farspan::model::{Architecture, Decoder, Pass, Shape, Values};
+use farspan::scheme::Positional;
 use farspan_attention::Device;
 use farspan_attention::plan::{Geometry, Plan};
 use farspan_datasets::Batch;
@@ -13,6 +12,7 @@ use farspan_pe::{AnyScheme, Len, Registry};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Numbers in (−1, 1) that look like chance and are the same in every language.
 fn noise(seed: u64, index: u64) -> f64 {
@@ -68,8 +68,8 @@ fn shape(file: &Value, case: &Value) -> Shape {
 }
 
 /// The decoder's weights as the file's rules fill them. Its names and shapes must be those of the file.
-fn values(name: &str, file: &Value, case: &Value, shape: Shape, plans: &[Plan]) -> Values {
-    let drawn = Decoder::new(shape, plans, 0, None, &Device::cpu()).unwrap();
+fn values(name: &str, file: &Value, case: &Value, stack: &Stack<'_>) -> Values {
+    let drawn = stack.decoder(None);
     let mut scheme = scheme_parameters(case);
     let rules = file["weights"].as_object().expect("rules by name");
     let of = |(weight, (shape, _)): (String, (Vec<usize>, _))| {
@@ -107,14 +107,14 @@ fn batch(file: &Value) -> Batch {
 }
 
 /// The stream behind the last norm against the file's.
-fn holds(name: &str, model: &dyn Model, plans: &[Plan], batch: &Batch, case: &Value) {
-    let ready = model.ready(plans, batch.len).unwrap();
+fn holds(name: &str, model: &Decoder, batch: &Batch, case: &Value) {
+    let ready = model.ready(Len(batch.len), batch.len).unwrap();
     let expected: Vec<Vec<f64>> = list(&case["hidden"]).iter().map(flat).collect();
     for pass in [Pass::Evaluate, Pass::Train] {
         let found = model.hidden(batch, &ready, pass).unwrap();
         let found: Vec<f32> = found.rows.to_flat().unwrap();
         let found: Vec<f64> = found.into_iter().map(f64::from).collect();
-        let window = batch.len * model.geometry().width;
+        let window = batch.len * model.architecture.geometry.width;
         for (found, expected) in found.chunks(window).zip(&expected) {
             // Of the second window the last token was kept.
             let found = &found[found.len() - expected.len()..];
@@ -128,10 +128,18 @@ fn holds(name: &str, model: &dyn Model, plans: &[Plan], batch: &Batch, case: &Va
 struct Stack<'a> {
     name: &'a str,
     case: &'a Value,
-    scheme: Box<dyn AnyScheme>,
+    scheme: Arc<dyn AnyScheme>,
     shape: Shape,
-    plans: Vec<Plan>,
+    len: usize,
     values: Values,
+}
+
+impl Stack<'_> {
+    fn decoder(&self, values: Option<&Values>) -> Decoder {
+        let architecture = Architecture::plain(&self.shape);
+        let (scheme, reach) = (Arc::clone(&self.scheme), Len(self.len));
+        Decoder::drawn(architecture, scheme, reach, 0, values, &Device::cpu()).unwrap()
+    }
 }
 
 fn stacks(file: &Value) -> Vec<Stack<'_>> {
@@ -141,18 +149,16 @@ fn stacks(file: &Value) -> Vec<Stack<'_>> {
         let id = case["id"].as_str().expect("an id");
         let scheme = Registry::builtin().parse(id, case["settings"].clone());
         let scheme = scheme.unwrap_or_else(|e| panic!("{name}: {e}"));
-        let shape = shape(file, case);
-        let len = batch(file).len;
-        let plans = scheme.layer_plans(&shape.geometry, Len(len)).unwrap();
-        let values = values(name, file, case, shape, &plans);
-        Stack {
+        let mut stack = Stack {
             name,
             case,
-            scheme,
-            shape,
-            plans,
-            values,
-        }
+            scheme: Arc::from(scheme),
+            shape: shape(file, case),
+            len: batch(file).len,
+            values: Values::new(),
+        };
+        stack.values = values(name, file, case, &stack);
+        stack
     };
     cases.iter().map(of).collect()
 }
@@ -161,9 +167,8 @@ fn stacks(file: &Value) -> Vec<Stack<'_>> {
 fn layers_give_what_the_authors_layers_give() {
     let file = golden("stacks");
     for stack in stacks(&file) {
-        let (plans, values) = (&stack.plans, Some(&stack.values));
-        let decoder = Decoder::new(stack.shape, plans, 0, values, &Device::cpu()).unwrap();
-        holds(stack.name, &decoder, plans, &batch(&file), stack.case);
+        let decoder = stack.decoder(Some(&stack.values));
+        holds(stack.name, &decoder, &batch(&file), stack.case);
     }
 }
 
@@ -176,40 +181,21 @@ fn checkpoints_layers_do_too() {
         write_checkpoint(folder.path(), stack.shape);
         let asked = Positional::of(&*stack.scheme);
         let registry = Registry::builtin();
-        let model = Pretrained::open(folder.path(), &registry, Some(&asked), &Device::cpu());
+        let model =
+            farspan::checkpoint::open(folder.path(), &registry, Some(&asked), &Device::cpu());
         let model = model.unwrap_or_else(|e| panic!("{}: {e}", stack.name));
-        let values = renamed(&stack.values, stack.shape.geometry.width);
-        let model = model.tune(&stack.plans, None, 0, Some(&values)).unwrap();
-        holds(stack.name, &model, &stack.plans, &batch(&file), stack.case);
+        let mut values = stack.values.clone();
+        // Checkpoints do not scale embeddings.
+        let scale = (stack.shape.geometry.width as f64).sqrt();
+        let table = values.get_mut("model.embed_tokens.weight").unwrap();
+        table
+            .1
+            .iter_mut()
+            .for_each(|x| *x = (f64::from(*x) * scale) as f32);
+        let reach = Len(stack.len);
+        let model = model.tune(reach, None, 0, Some(&values)).unwrap();
+        holds(stack.name, &model, &batch(&file), stack.case);
     }
-}
-
-/// The decoder's values by the names that a checkpoint's decoder has, which does not scale embeddings.
-fn renamed(values: &Values, width: usize) -> Values {
-    let of = |(name, (shape, values)): (&String, &(Vec<usize>, Vec<f32>))| {
-        let scale = match name.contains("embed_tokens") {
-            true => (width as f64).sqrt(),
-            false => 1.0,
-        };
-        let values = values.iter().map(|x| (f64::from(*x) * scale) as f32);
-        let mut name = name.clone();
-        if !name.contains("scheme.") {
-            name = name.replacen("model.", "", 1);
-            for (ours, theirs) in [
-                ("embed_tokens", "embed"),
-                ("input_layernorm", "attention_norm"),
-                ("post_attention_layernorm", "mlp_norm"),
-                ("self_attn.qkv_proj", "qkv"),
-                ("self_attn.o_proj", "out"),
-                ("mlp.gate_up_proj", "up"),
-                ("mlp.down_proj", "down"),
-            ] {
-                name = name.replace(ours, theirs);
-            }
-        }
-        (name, (shape.clone(), values.collect()))
-    };
-    values.iter().map(of).collect()
 }
 
 /// A folder with a Phi-3 of this shape whose weights are 0.

@@ -1,12 +1,12 @@
 //! A training run and perplexity far past the trained length, on both devices.
 
 use farspan::config::TrainConfig;
-use farspan::model::{Model, Ready, Shape};
+use farspan::model::Shape;
 use farspan::train::{Batches, Step, Trainer};
 use farspan_acceptance::parity::{adapter, batch, decoder, plans, schemes, shape};
 use farspan_attention::Device;
 use farspan_datasets::Batch;
-use farspan_pe::AnyScheme;
+use farspan_pe::{AnyScheme, Len};
 
 /// A model that trains in a second on a processor.
 fn small() -> Shape {
@@ -45,16 +45,10 @@ fn train(
         ..TrainConfig::default()
     };
     let model = small().geometry;
-    let (plans, len) = plans(id, scheme, &model, model.trained_length).expect("sizes for all");
-    let decoder = decoder(small(), &plans, device);
-    let ready: Ready = decoder.ready(&plans, len)?;
-    let mut trainer = Trainer::new(
-        Box::new(decoder),
-        vec![(u64::MAX, ready)],
-        &config,
-        false,
-        None,
-    )?;
+    let (_, len) = plans(id, scheme, &model, model.trained_length).expect("sizes for all");
+    let decoder = decoder(&small(), scheme, len, device);
+    let stages = vec![(u64::MAX, decoder.ready(Len(len), len)?)];
+    let mut trainer = Trainer::new(decoder, stages, &config, false, None)?;
     // The last step would validate.
     for _ in 1..config.steps {
         let ended = trainer.step(&Pattern(scheme))?;
@@ -63,8 +57,8 @@ fn train(
     let curve = trainer.progress.curve.iter();
     let losses = curve.map(|(_, loss)| *loss).collect();
     let far = 4 * model.trained_length;
-    let (plans, len) = self::plans(id, scheme, &model, far).expect("sizes for all");
-    let ready = trainer.model.ready(&plans, len)?;
+    let (_, len) = plans(id, scheme, &model, far).expect("sizes for all");
+    let ready = trainer.model.ready(Len(len), len)?;
     let mut held = batch(scheme, &model, (1, len), 1000);
     held.positions = None;
     let scores = trainer.model.scores(&held, &ready)?;

@@ -1,10 +1,11 @@
 //! BLOOM: ALiBi, a norm behind the embedding.
 
-use super::super::config::{Activation, Architecture, Norm, Residual, geometry};
+use super::super::config::geometry;
 use super::super::keys::Keys;
 use super::super::layout::{Names, Qkv};
 use super::{ALL_BIASES, alibi};
 use crate::Result;
+use crate::model::{Activation, Architecture, Norm, Residual};
 
 /// Tokens that BLOOM was trained with, where no key says it.
 const TRAINED_LENGTH: usize = 2048;

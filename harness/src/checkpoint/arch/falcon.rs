@@ -1,11 +1,12 @@
 //! Falcon: RoPE, or ALiBi added before the division by √head_dim; one, few or all key/value heads.
 
-use super::super::config::{Activation, Architecture, Norm, Residual, geometry};
+use super::super::config::geometry;
 use super::super::keys::Keys;
 use super::super::layout::{Names, Qkv};
 use super::super::rope::{self, USUAL};
 use super::alibi;
 use crate::Result;
+use crate::model::{Activation, Architecture, Norm, Residual};
 
 pub(super) fn names(architecture: &Architecture) -> Names {
     let two_norms = architecture.residual == Residual::Parallel;

@@ -1,11 +1,11 @@
 //! Gemma 2: norms on both sides of each half, soft caps, windows in every other layer.
 
-use super::super::config::{Activation, Architecture, Norm, Residual};
 use super::super::keys::Keys;
 use super::super::layout::Names;
 use super::llama::{Defaults, LLAMA, common};
 use super::windows;
 use crate::Result;
+use crate::model::{Activation, Architecture, Norm, Residual};
 use serde_json::json;
 
 pub(super) fn names(_: &Architecture) -> Names {

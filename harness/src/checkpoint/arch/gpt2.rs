@@ -1,10 +1,12 @@
 //! GPT-2: learned positions.
 
-use super::super::config::{Activation, Architecture, Norm, Positional, geometry};
+use super::super::config::geometry;
 use super::super::keys::Keys;
 use super::super::layout::{Names, Qkv};
 use super::ALL_BIASES;
 use crate::Result;
+use crate::model::{Activation, Architecture, Norm};
+use crate::scheme::Positional;
 use serde_json::{Map, json};
 
 pub(super) fn names(_: &Architecture) -> Names {

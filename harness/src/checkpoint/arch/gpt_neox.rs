@@ -1,11 +1,12 @@
 //! GPT-NeoX and Pythia: partial rotation, attention and the block after it side by side.
 
-use super::super::config::{Activation, Architecture, Norm, Residual, geometry};
+use super::super::config::geometry;
 use super::super::keys::Keys;
 use super::super::layout::{Names, Qkv};
 use super::super::rope::{self, USUAL};
 use super::ALL_BIASES;
 use crate::Result;
+use crate::model::{Activation, Architecture, Norm, Residual};
 
 pub(super) fn names(_: &Architecture) -> Names {
     Names {

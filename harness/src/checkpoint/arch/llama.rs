@@ -1,11 +1,12 @@
 //! Llama 1 to 3, Mistral, Qwen2 (biases on queries, keys and values) and Qwen3 (norms on queries and keys).
 
-use super::super::config::{Activation, Architecture, geometry};
+use super::super::config::geometry;
 use super::super::keys::Keys;
 use super::super::layout::Names;
 use super::super::rope::{self, USUAL};
 use super::windows;
 use crate::Result;
+use crate::model::{Activation, Architecture, QueryKeyNorm};
 use serde_json::json;
 
 pub(super) fn names(_: &Architecture) -> Names {
@@ -53,7 +54,7 @@ pub(super) fn qwen3(keys: &mut Keys) -> Result<Architecture> {
     let mut architecture = common(keys, "qwen3", defaults)?;
     let bias = keys.switch("attention_bias", false, "biases in attention")?;
     (architecture.bias.qkv, architecture.bias.out) = (bias, bias);
-    architecture.query_key_norm = true;
+    architecture.query_key_norm = QueryKeyNorm::Head;
     qwen_windows(keys, &mut architecture)?;
     Ok(architecture)
 }

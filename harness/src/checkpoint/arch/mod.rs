@@ -9,10 +9,11 @@ mod llama;
 mod mpt;
 mod phi3;
 
-use super::config::{Architecture, Biases, Positional};
 use super::keys::Keys;
 use super::layout::Names;
 use crate::Result;
+use crate::model::{Architecture, Biases};
+use crate::scheme::Positional;
 use serde_json::{Map, Value, json};
 
 /// A family of decoders.

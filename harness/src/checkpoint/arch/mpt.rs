@@ -1,10 +1,11 @@
 //! MPT: ALiBi with a range of its own, no biases at all.
 
-use super::super::config::{Activation, Architecture, Norm, geometry};
+use super::super::config::geometry;
 use super::super::keys::Keys;
 use super::super::layout::{Names, Qkv};
 use super::alibi;
 use crate::Result;
+use crate::model::{Activation, Architecture, Norm};
 use serde_json::json;
 
 pub(super) fn names(_: &Architecture) -> Names {

@@ -1,11 +1,11 @@
 //! Phi-3: Llama with fused projections; its long variants use LongRoPE.
 
-use super::super::config::Architecture;
 use super::super::keys::Keys;
 use super::super::layout::{Names, Qkv};
 use super::super::rope::{self, USUAL};
 use super::llama::{Defaults, LLAMA, common};
 use crate::Result;
+use crate::model::Architecture;
 use serde_json::json;
 
 pub(super) fn names(_: &Architecture) -> Names {

@@ -1,13 +1,13 @@
 //! `bench attention`: one call, forward and with gradients.
 
-use super::{Common, Contestant, plans};
+use super::{Common, Contestant, parsed};
 use crate::bench::attention::{self, Attention};
 use crate::bench::{Pass, memory};
 use crate::cli::{Ended, Failure, print};
 use clap::Args;
 use farspan_attention::attend::Implementation;
 use farspan_attention::plan::Geometry;
-use farspan_pe::Registry;
+use farspan_pe::{Len, Registry};
 
 #[derive(Debug, Args)]
 pub(super) struct AttentionBench {
@@ -105,7 +105,8 @@ impl AttentionBench {
 
     fn case(&self, registry: &Registry, scheme: &str, length: usize) -> Result<Attention, Failure> {
         let geometry = self.geometry();
-        let plan = plans(registry, scheme, &geometry, length)?.swap_remove(0);
+        let scheme = parsed(registry, scheme)?;
+        let plan = scheme.layer_plans(&geometry, Len(length))?.swap_remove(0);
         let size = (self.batch, length);
         let device = self.common.open()?;
         Ok(Attention::new(

@@ -1,6 +1,6 @@
 //! `bench train` and `bench eval`: a whole decoder.
 
-use super::{Common, Contestant, plans};
+use super::{Common, Contestant, parsed};
 use crate::bench::decoder::{self, Evaluating, Training, train_config};
 use crate::bench::{Pass, memory};
 use crate::cli::{Ended, print};
@@ -83,15 +83,15 @@ impl DecoderBench {
         config: &'a TrainConfig,
     ) -> crate::Result<(Box<dyn FnMut() -> crate::Result<&'static str> + 'a>, f64)> {
         let shape = self.shape();
-        let plans = plans(registry, scheme, &shape.geometry, length)?;
+        let scheme = parsed(registry, scheme)?;
         let size = (self.batch, length);
         let device = Device::open(&self.common.device)?;
         Ok(if pass == Pass::Train {
-            let mut training = Training::new(shape, &plans, size, config, &device)?;
+            let mut training = Training::new(&shape, &scheme, size, config, &device)?;
             let flops = training.flops();
             (Box::new(move || training.run()), flops)
         } else {
-            let evaluating = Evaluating::new(shape, &plans, size, &device)?;
+            let evaluating = Evaluating::new(&shape, &scheme, size, &device)?;
             let flops = evaluating.flops();
             (Box::new(move || evaluating.run()), flops)
         })

@@ -1,6 +1,6 @@
 //! Text that goes on, token by token.
 
-use super::decoder::{Cache, Pretrained};
+use super::{Cache, Decoder};
 use crate::{Error, Result};
 use farspan_datasets::rng::Stream;
 
@@ -21,7 +21,7 @@ pub enum Choice {
 /// Runs `prompt` in pieces of `chunk` tokens and appends `tokens` more; `each` is told of every new one, and ends the
 /// text with `false`. Every step gives what a reading of the whole text so far would give (see [`Cache`]).
 pub fn generate(
-    model: &Pretrained,
+    model: &Decoder,
     prompt: &[u32],
     tokens: usize,
     choice: Choice,

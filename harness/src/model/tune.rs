@@ -1,37 +1,46 @@
-//! Which weights of a checkpoint learn: all of them, or adapters of low rank beside them.
+//! Which weights of a decoder learn: all of them, or adapters of low rank beside them.
 
-use super::decoder::Pretrained;
-use super::weights::Weights;
+use super::weights::{Specs, Weights, draw, scheme_specs, taken};
+use super::{Decoder, Values, Weight};
 use crate::config::types::LoraConfig;
-use crate::model::{Model, Values, Weight, draw, scheme_name, taken};
 use crate::{Error, Result};
-use farspan_attention::ops;
-use farspan_attention::plan::Plan;
-use farspan_attention::{DType, Tensor, Var};
+use farspan_attention::{DType, Tensor, Var, ops};
 use farspan_datasets::rng::Stream;
+use farspan_pe::Len;
 
 /// Ends of the names of an adapter's two matrices: (rank, in) and (out, rank).
 const ADAPTER: [&str; 2] = ["lora_a", "lora_b"];
 
-impl Pretrained {
+impl Decoder {
     /// Lets weights learn: all, or with `lora` adapters alone (Hu et al. 2021, arXiv 2106.09685, section 4.1: x gets
-    /// W x + (alpha / rank) · B A x; A is drawn, B starts at 0). `plans` tell which parameters of its own the scheme
-    /// learns. Values in `given`, those of an earlier [`values`](Model::values), are taken over.
+    /// W x + (alpha / rank) · B A x; A is drawn, B starts at 0). The scheme learns the
+    /// parameters that it has for `reach` positions. Values in `given`, those of an earlier [`values`](Model::values), are taken over.
     pub fn tune(
         mut self,
-        plans: &[Plan],
+        reach: Len,
         lora: Option<&LoraConfig>,
         seed: u64,
         given: Option<&Values>,
-    ) -> Result<Pretrained> {
-        self.scheme_weights(plans, seed)?;
+    ) -> Result<Decoder> {
+        let plans = self
+            .scheme
+            .layer_plans(&self.architecture.geometry, reach)?;
+        let own = scheme_specs(&plans);
         match lora {
-            None => self.learn(|_| true)?,
+            None => self.learn(&own, |_| true)?,
             Some(lora) => {
                 self.adapters(lora, seed)?;
                 if lora.embeddings_and_norms {
-                    self.learn(|name| name.contains("norm") || name.starts_with("embed."))?;
+                    self.learn(&own, |name| name.contains("norm") || name.contains("embed"))?;
                 }
+            }
+        }
+        for (name, spec) in &own {
+            if !self.frozen.contains_key(name) && !self.learned.contains_key(name) {
+                let values = draw(spec, name, seed);
+                let tensor = Tensor::from_vec(values, spec.shape.clone(), &self.device)?;
+                let weight = Weight::of_scheme(spec, &tensor)?;
+                self.learned.insert(name.clone(), weight);
             }
         }
         if let Some(given) = given {
@@ -46,40 +55,16 @@ impl Pretrained {
         Ok(self)
     }
 
-    /// The scheme's own parameters that the checkpoint lacks, drawn.
-    fn scheme_weights(&mut self, plans: &[Plan], seed: u64) -> Result<()> {
-        for (layer, plan) in plans.iter().enumerate() {
-            for spec in plan.params.iter().filter(|spec| spec.learned) {
-                let name = scheme_name(spec, layer);
-                if self.weights.contains_key(&name) || self.learned.contains_key(&name) {
-                    continue;
-                }
-                let values = draw(spec, &name, seed);
-                let var = Var::new(Tensor::from_vec(values, spec.shape.clone(), &self.device)?)?;
-                let weight = Weight {
-                    var,
-                    decay: false,
-                    scheme: true,
-                    clamp: spec.clamp,
-                };
-                self.learned.insert(name, weight);
-            }
-        }
-        Ok(())
-    }
-
-    /// Moves the weights whose name is `chosen` to those that learn, in single precision.
-    fn learn(&mut self, chosen: impl Fn(&str) -> bool) -> Result<()> {
-        let (learning, staying): (Weights, Weights) = std::mem::take(&mut self.weights)
+    /// Moves the weights whose name is `chosen` to those that learn, in single precision. `own` are the scheme's.
+    fn learn(&mut self, own: &Specs<'_>, chosen: impl Fn(&str) -> bool) -> Result<()> {
+        let (learning, staying): (Weights, Weights) = std::mem::take(&mut self.frozen)
             .into_iter()
             .partition(|(name, _)| chosen(name));
-        self.weights = staying;
+        self.frozen = staying;
         for (name, tensor) in learning {
-            let weight = Weight {
-                decay: tensor.rank() > 1,
-                var: Var::new(tensor.to_dtype(DType::F32)?)?,
-                scheme: false,
-                clamp: None,
+            let weight = match own.get(&name) {
+                Some(spec) => Weight::of_scheme(spec, &tensor)?,
+                None => Weight::proper(&tensor)?,
             };
             self.learned.insert(name, weight);
         }
@@ -113,8 +98,8 @@ impl Pretrained {
 
     /// Names of the projections inside the layers, with their channels out and in.
     fn projections(&self) -> Result<Vec<(String, usize, usize)>> {
-        let inside = self.weights.iter().filter(|(name, tensor)| {
-            name.starts_with("layers.") && name.ends_with(".weight") && tensor.rank() == 2
+        let inside = self.frozen.iter().filter(|(name, tensor)| {
+            name.starts_with("model.layers.") && name.ends_with(".weight") && tensor.rank() == 2
         });
         inside
             .map(|(name, tensor)| {
@@ -127,10 +112,10 @@ impl Pretrained {
     /// All weights as one model without adapters, by the decoder's names, in single precision.
     pub fn merged(&self) -> Result<Weights> {
         let mut merged = Weights::new();
-        for (name, tensor) in &self.weights {
+        for (name, tensor) in &self.frozen {
             merged.insert(name.clone(), tensor.to_dtype(DType::F32)?);
         }
-        for (name, weight) in self.weights() {
+        for (name, weight) in &self.learned {
             if !ADAPTER.iter().any(|end| name.ends_with(end)) {
                 merged.insert(name.clone(), weight.var.tensor().detach());
             }

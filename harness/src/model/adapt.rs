@@ -1,32 +1,36 @@
 //! What a family's scores have beside the scheme: scales, caps, and the rounding of Falcon's ALiBi.
 
-use super::decoder::Pretrained;
-use crate::model::scheme_name;
+use super::{Decoder, scheme_name};
 use crate::{Error, Result};
 use farspan_attention::expr::{Expr, Unary, distance, lookup, number, param, raw, select_less};
 use farspan_attention::plan::{Init, ParamSpec, Place, Plan};
 use farspan_pe::Len;
 use serde_json::Value;
 
-impl Pretrained {
-    /// The plans of all layers when `reach` positions are in use, with the scale and the cap of this family's scores.
-    pub(super) fn plans(&self, reach: usize) -> Result<Vec<Plan>> {
-        let plans = self
-            .scheme
-            .layer_plans(&self.architecture.geometry, Len(reach))?;
-        self.adapted(plans, reach)
+impl Decoder {
+    /// The plans of all layers when `reach` positions are in use: the scheme's, with the scale, the cap and the rounding
+    /// of this architecture's scores. Fails if the scheme does not serve this reach, or these weights cannot be read with
+    /// it.
+    pub fn plans(&self, reach: Len) -> Result<Vec<Plan>> {
+        self.adapted(self.planned(reach)?, reach)
     }
 
-    /// `plans` with the scale, the cap and the rounding of this family's scores, for `reach` positions. Refuses what these
-    /// weights cannot be read with.
-    pub(super) fn adapted(&self, mut plans: Vec<Plan>, reach: usize) -> Result<Vec<Plan>> {
+    /// What the scheme alone plans for all layers.
+    pub(super) fn planned(&self, reach: Len) -> Result<Vec<Plan>> {
+        let geometry = &self.architecture.geometry;
+        Ok(self.scheme.layer_plans(geometry, reach)?)
+    }
+
+    /// `plans` with what these scores have beside the scheme.
+    pub(super) fn adapted(&self, mut plans: Vec<Plan>, reach: Len) -> Result<Vec<Plan>> {
+        let geometry = &self.architecture.geometry;
         for (layer, plan) in plans.iter_mut().enumerate() {
             plan.softmax_scale *= self.architecture.score_scale;
             if self.architecture.score_by_layer {
                 plan.softmax_scale /= (layer + 1) as f64;
             }
             if self.architecture.rounded_bias && self.under_its_own() {
-                rounded_bias(plan, self.architecture.geometry.head_dim, reach);
+                rounded_bias(plan, geometry.head_dim, reach.0);
             }
             if let Some(cap) = self.architecture.score_cap {
                 let score = plan.score.clone() * number(1.0 / cap);
@@ -36,19 +40,18 @@ impl Pretrained {
         let id = self.scheme.id();
         let lacks = |why: &str| {
             Err(Error::Data(format!(
-                "scheme {id} cannot read this checkpoint: {why}"
+                "scheme {id} cannot read these weights: {why}"
             )))
         };
-        if plans.iter().any(|plan| plan.place != Place::Index) {
-            return lacks("its places follow the text, which is not built for checkpoints");
-        }
-        if plans.iter().any(|plan| plan.infused) {
-            return lacks("positions in queries and keys alone are not built for checkpoints");
+        if plans.iter().any(|plan| plan.place != Place::Index) && self.texts.is_empty() {
+            return lacks(
+                "its places follow the text, and the texts of its tokens are not known here",
+            );
         }
         for (layer, plan) in plans.iter().enumerate() {
             for spec in plan.params.iter().filter(|spec| spec.learned) {
                 let name = scheme_name(spec, layer);
-                if !self.weights.contains_key(&name) && !self.learned.contains_key(&name) {
+                if !self.frozen.contains_key(&name) && !self.learned.contains_key(&name) {
                     return lacks(&format!(
                         "its learned parameter {} is not among the weights; fine-tuning would learn it",
                         spec.name

@@ -1,11 +1,15 @@
-//! A checkpoint's scheme: that of its config, or another one that takes over what it leaves open.
+//! A scheme by its id and settings, and the scheme that given weights are read with: that of their config, or another one
+//! that takes over what it leaves open.
 
-use super::config::{Architecture, Positional};
+use crate::model::Architecture;
 use crate::{Error, Result, config};
-use farspan_attention::plan::{Geometry, Plan};
+use farspan_attention::plan::Geometry;
 use farspan_pe::{AnyScheme, Len, PlanError, Registry};
+use serde::Serialize;
 use serde_json::{Map, Value};
+use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// Settings that say how the weights were trained, whatever scheme reads them.
 const OF_THE_WEIGHTS: [&str; 3] = ["base", "partial", "pairing"];
@@ -32,6 +36,42 @@ const KEYS: [(&str, &str); 5] = [
 fn ours<'w>(words: &[(&'static str, &'static str)], word: &'w str) -> &'w str {
     let known = words.iter().find(|(theirs, _)| *theirs == word);
     known.map_or(word, |(_, ours)| ours)
+}
+
+/// A scheme by its id, with settings.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Positional {
+    /// Id in the registry.
+    pub id: String,
+    /// Settings that differ from, or confirm, its defaults.
+    pub settings: Map<String, Value>,
+}
+
+impl Positional {
+    /// The scheme `id` with `settings`.
+    pub fn new(id: &str, settings: Map<String, Value>) -> Positional {
+        Positional {
+            id: id.to_string(),
+            settings,
+        }
+    }
+
+    /// `scheme` with all of its settings.
+    pub fn of(scheme: &dyn AnyScheme) -> Positional {
+        match scheme.settings() {
+            Value::Object(settings) => Positional::new(scheme.id(), settings),
+            _ => Positional::new(scheme.id(), Map::new()),
+        }
+    }
+}
+
+impl fmt::Display for Positional {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.id)?;
+        self.settings
+            .iter()
+            .try_for_each(|(key, value)| write!(f, ",{key}={value}"))
+    }
 }
 
 /// `yarn,factor=4`: an id and settings, in our words or in those of the reference library; `own` for the config's.
@@ -102,7 +142,7 @@ pub fn resolve(
     registry: &Registry,
     architecture: &Architecture,
     asked: Option<&Positional>,
-) -> Result<Box<dyn AnyScheme>> {
+) -> Result<Arc<dyn AnyScheme>> {
     let own = &architecture.positional;
     let fits = |scheme: &dyn AnyScheme| {
         let reach = Len(architecture.geometry.trained_length);
@@ -117,6 +157,7 @@ pub fn resolve(
         let scheme = scheme.and_then(|scheme| fits(scheme.as_ref()).map(|()| scheme));
         // What the keys ask for is a fault of the checkpoint, not of who reads it.
         return scheme
+            .map(Arc::from)
             .map_err(|e| Error::Data(format!("config.json, read as scheme {}: {e}", own.id)));
     };
     let schema = registry.get(&asked.id)?.schema();
@@ -129,9 +170,9 @@ pub fn resolve(
     }
     let scheme = registry.parse(&asked.id, Value::Object(settings))?;
     match fits(scheme.as_ref()) {
-        Ok(()) => Ok(scheme),
+        Ok(()) => Ok(Arc::from(scheme)),
         Err(error @ PlanError::Model { .. }) => Err(Error::Data(format!(
-            "scheme {} cannot read this checkpoint: {error}",
+            "scheme {} cannot read these weights: {error}",
             asked.id
         ))),
         Err(error) => Err(error.into()),
@@ -159,14 +200,6 @@ pub fn inherits_doubt(architecture: &Architecture, scheme: &dyn AnyScheme) -> Op
             scheme.id()
         )
     })
-}
-
-/// Whether a text must be read at once under `plan`: its scores read the number of positions in use, or a hook looks at
-/// all tokens together.
-pub(super) fn reads_whole(plan: &Plan) -> bool {
-    let text = plan.to_string();
-    let mut words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
-    !plan.hooks.is_empty() || words.any(|word| word == "n")
 }
 
 #[cfg(test)]

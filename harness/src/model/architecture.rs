@@ -1,0 +1,252 @@
+//! What a decoder is beside its weights and its scheme: sizes, norms, orders, scales.
+
+use crate::scheme::Positional;
+use farspan_attention::plan::Geometry;
+use serde::{Deserialize, Serialize};
+use serde_json::Map;
+
+/// All sizes of a decoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shape {
+    /// What a scheme sees of it.
+    #[serde(flatten)]
+    pub geometry: Geometry,
+    /// Hidden width of the block after attention.
+    pub hidden: usize,
+    /// Vocabulary size.
+    pub vocab: usize,
+}
+
+/// A decoder as plain data.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Architecture {
+    /// Family (`model_type`).
+    pub family: String,
+    /// Sizes that a scheme sees; the trained length is that before any extension.
+    pub geometry: Geometry,
+    /// Hidden width of the block after attention.
+    pub hidden: usize,
+    /// Vocabulary size.
+    pub vocab: usize,
+    /// The positional encoding that the weights were trained or extended with.
+    pub positional: Positional,
+    /// Layers that keep a scheme of their own, whatever scheme the others are given; empty: none does.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub apart: Vec<Option<Positional>>,
+    /// Kind of all norms of the residual stream.
+    pub norm: Norm,
+    /// Added to the variance in norms.
+    pub norm_eps: f64,
+    /// Activation of the block after attention.
+    pub activation: Activation,
+    /// Whether the activation gates a second projection (SwiGLU, GeGLU).
+    pub gated: bool,
+    /// How the two halves of a layer join the residual stream.
+    pub residual: Residual,
+    /// Multiplies what a half adds to the residual stream.
+    pub residual_scale: f64,
+    /// Which projections add a bias.
+    pub bias: Biases,
+    /// How queries and keys are normalised.
+    pub query_key_norm: QueryKeyNorm,
+    /// Multiplies the token embeddings.
+    pub embed_scale: f64,
+    /// Whether the embeddings are normalised.
+    pub embed_norm: bool,
+    /// Whether the head is the transposed embedding.
+    pub tied: bool,
+    /// Multiplies scores beside 1/√head_dim.
+    pub score_scale: f64,
+    /// Whether the scores of layer l, counted from 0, are divided by l + 1 as well.
+    pub score_by_layer: bool,
+    /// Whether ALiBi's slopes, positions and their products are rounded to bfloat16, as the reference does for Falcon.
+    pub rounded_bias: bool,
+    /// Scores s become c·tanh(s/c).
+    pub score_cap: Option<f64>,
+    /// Logits z become c·tanh(z/c).
+    pub logit_cap: Option<f64>,
+    /// Multiplies the logits.
+    pub logit_scale: f64,
+    /// Queries, keys and values are clipped to ± this.
+    pub clip: Option<f64>,
+    /// Keys at least this many tokens back are hidden, per layer.
+    pub windows: Vec<Option<usize>>,
+    /// A second length that the weights may have been trained with, as far as the config tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other_length: Option<usize>,
+    /// What a reader of numbers should know: what was doubtful, and what was read against advice.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// Kind of norm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Norm {
+    /// x / rms(x) · w
+    Rms,
+    /// x / rms(x) · (1 + w): Gemma. The 1 is added when the weights are loaded.
+    RmsOffset,
+    /// (x − mean) / std · w + b, the bias where there is one.
+    Layer,
+}
+
+/// Norms of queries and keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum QueryKeyNorm {
+    /// None.
+    #[default]
+    None,
+    /// Each head by itself, with one weight per channel of a head.
+    Head,
+}
+
+/// Elementwise function of the block after attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Activation {
+    /// x · sigmoid(x)
+    Silu,
+    /// x · Φ(x), by the error function.
+    Gelu,
+    /// The tanh form of GELU.
+    GeluTanh,
+    /// max(x, 0)
+    Relu,
+}
+
+/// How attention (A) and the block after it (M) join the residual stream x.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Residual {
+    /// x += A(n₁(x)); x += M(n₂(x))
+    Sequential,
+    /// x += A(n₁(x)) + M(n₂(x))
+    Parallel,
+    /// x += A(n(x)) + M(n(x)), one norm for both
+    ParallelShared,
+    /// x += p₁(A(n₁(x))); x += p₂(M(n₂(x))), norms behind both as well
+    Sandwich,
+    /// h = n₁(x); x = h + A(h); h = n₂(x); x = h + M(h): the stream is the norm's output
+    FromNorm,
+}
+
+/// Which projections add a bias.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Biases {
+    /// Queries, keys and values.
+    pub qkv: bool,
+    /// Output of attention.
+    pub out: bool,
+    /// The block after attention.
+    pub mlp: bool,
+    /// LayerNorms.
+    pub norm: bool,
+}
+
+impl Architecture {
+    /// A plain Llama of these sizes; a family changes what differs.
+    pub(crate) fn llama_like(
+        family: &str,
+        geometry: Geometry,
+        hidden: usize,
+        vocab: usize,
+    ) -> Self {
+        Architecture {
+            family: family.to_string(),
+            geometry,
+            hidden,
+            vocab,
+            positional: Positional::new("nope", Map::new()),
+            apart: Vec::new(),
+            norm: Norm::Rms,
+            norm_eps: 1e-6,
+            activation: Activation::Silu,
+            gated: true,
+            residual: Residual::Sequential,
+            residual_scale: 1.0,
+            bias: Biases::default(),
+            query_key_norm: QueryKeyNorm::None,
+            embed_scale: 1.0,
+            embed_norm: false,
+            tied: false,
+            score_scale: 1.0,
+            score_by_layer: false,
+            rounded_bias: false,
+            score_cap: None,
+            logit_cap: None,
+            logit_scale: 1.0,
+            clip: None,
+            windows: vec![None; geometry.layers],
+            other_length: None,
+            notes: Vec::new(),
+        }
+    }
+
+    /// The decoder that is trained from scratch where nothing else is asked for: a Llama with tied, scaled embeddings.
+    pub fn plain(shape: &Shape) -> Architecture {
+        Architecture {
+            norm_eps: 1e-5,
+            embed_scale: (shape.geometry.width as f64).sqrt(),
+            tied: true,
+            ..Architecture::llama_like("farspan", shape.geometry, shape.hidden, shape.vocab)
+        }
+    }
+
+    /// Its sizes.
+    pub fn shape(&self) -> Shape {
+        Shape {
+            geometry: self.geometry,
+            hidden: self.hidden,
+            vocab: self.vocab,
+        }
+    }
+
+    /// Whether the attention half of a layer is a norm, a packed projection and a projection back, and nothing else.
+    pub(super) fn plain_attention(&self) -> bool {
+        self.plain_halves()
+            && !self.bias.qkv
+            && !self.bias.out
+            && self.query_key_norm == QueryKeyNorm::None
+            && self.clip.is_none()
+    }
+
+    /// Whether the half after attention is a norm and a SwiGLU block, and nothing else.
+    pub(super) fn plain_mlp(&self) -> bool {
+        self.plain_halves() && !self.bias.mlp && self.gated && self.activation == Activation::Silu
+    }
+
+    fn plain_halves(&self) -> bool {
+        self.residual == Residual::Sequential
+            && self.residual_scale == 1.0
+            && matches!(self.norm, Norm::Rms | Norm::RmsOffset)
+    }
+
+    /// Learned numbers, without the scheme's.
+    pub fn parameters(&self) -> u64 {
+        let specs = super::parts::specs(self);
+        let numbers = |shape: &Vec<usize>| shape.iter().product::<usize>() as u64;
+        specs.iter().map(|spec| numbers(&spec.shape)).sum()
+    }
+
+    /// Floating-point operations of one forward pass over `len` tokens (multiply and add counted apart, causal
+    /// attention at half the square).
+    pub fn forward_flops(&self, len: usize) -> f64 {
+        let Geometry {
+            layers,
+            width,
+            heads,
+            kv_heads,
+            head_dim,
+            ..
+        } = self.geometry;
+        let (n, w) = (len as f64, width as f64);
+        let projections =
+            w * ((heads + 2 * kv_heads) * head_dim) as f64 + (heads * head_dim) as f64 * w;
+        let matrices = if self.gated { 3.0 } else { 2.0 };
+        let mlp = matrices * w * self.hidden as f64;
+        let attention = (heads * head_dim) as f64 * n;
+        2.0 * n * (layers as f64 * (projections + mlp + attention) + w * self.vocab as f64)
+    }
+}

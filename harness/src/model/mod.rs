@@ -1,0 +1,243 @@
+//! The decoder of all architectures under any scheme, whether its weights were drawn here or read from files.
+//!
+//! Texts are read in two ways. Windows of one length at once ([`Decoder::hidden`]), which is how models are trained and
+//! measured; and one text at a time, in pieces ([`Decoder::read`]), with a cache of keys and values.
+
+mod adapt;
+mod architecture;
+mod forward;
+mod frozen;
+pub mod generate;
+pub(crate) mod parts;
+mod reading;
+mod slopes;
+mod standing;
+mod tune;
+mod weights;
+mod windows;
+
+pub use architecture::{Activation, Architecture, Biases, Norm, QueryKeyNorm, Residual, Shape};
+pub use reading::Cache;
+pub use slopes::Slopes;
+pub(crate) use slopes::Sums;
+pub use standing::Ready;
+pub(crate) use weights::scheme_name;
+pub use weights::{Values, Weight, Weights, scheme_parameters};
+pub(crate) use weights::{draw, tensors as weights_of};
+
+use crate::Result;
+use farspan_attention::ops::TokenScore;
+use farspan_attention::{Device, Tensor};
+use farspan_datasets::Batch;
+use farspan_pe::{AnyScheme, Len};
+use forward::Forward;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use weights::{initial, scheme_specs, taken};
+use windows::Windows;
+
+/// A decoder with its weights, under a scheme.
+#[derive(Debug)]
+pub struct Decoder {
+    /// What it is.
+    pub architecture: Architecture,
+    /// The scheme that places its tokens.
+    pub scheme: Arc<dyn AnyScheme>,
+    device: Device,
+    /// Weights that stay as they are.
+    frozen: Weights,
+    /// Those that learn.
+    learned: BTreeMap<String, Weight>,
+    /// What adapters multiply their product by: alpha / rank.
+    adapter_scale: f64,
+    /// Whether activations are computed again on the way back, layer by layer, in place of being held.
+    recompute: bool,
+    /// Text of each token, for places that depend on it.
+    texts: Arc<[String]>,
+}
+
+/// Whether a pass is recorded for gradients. Without, activations are freed as soon as they are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// Recorded.
+    Train,
+    /// Not recorded.
+    Evaluate,
+}
+
+/// The residual stream after the last norm, one row per token.
+#[derive(Debug)]
+pub struct Hidden {
+    /// (batch · len, width)
+    pub rows: Tensor,
+    /// Attention implementation that ran.
+    pub implementation: &'static str,
+}
+
+impl Decoder {
+    /// A decoder whose weights stay as they are.
+    pub fn new(
+        architecture: Architecture,
+        scheme: Arc<dyn AnyScheme>,
+        weights: Weights,
+        device: &Device,
+    ) -> Decoder {
+        Decoder {
+            architecture,
+            scheme,
+            device: device.clone(),
+            frozen: weights,
+            learned: BTreeMap::new(),
+            adapter_scale: 0.0,
+            recompute: false,
+            texts: Arc::default(),
+        }
+    }
+
+    /// A decoder whose weights all learn, with the parameters that its scheme learns for `reach`
+    /// positions. Weights are taken from `given` (an
+    /// earlier [`values`](Decoder::values)) where it is there; parameters of the scheme that it lacks, and all weights
+    /// without it, are drawn.
+    pub fn drawn(
+        architecture: Architecture,
+        scheme: Arc<dyn AnyScheme>,
+        reach: Len,
+        seed: u64,
+        given: Option<&Values>,
+        device: &Device,
+    ) -> Result<Decoder> {
+        let mut weights = Weights::new();
+        for spec in parts::specs(&architecture) {
+            let name = spec.name();
+            let values = match given {
+                Some(values) => taken(values, &name, &spec.shape)?,
+                None => initial(&spec, seed),
+            };
+            weights.insert(name, Tensor::from_vec(values, spec.shape, device)?);
+        }
+        let plans = scheme.layer_plans(&architecture.geometry, reach)?;
+        for (name, spec) in scheme_specs(&plans) {
+            if let Some(values) = given.filter(|values| values.contains_key(&name)) {
+                let values = taken(values, &name, &spec.shape)?;
+                weights.insert(name, Tensor::from_vec(values, spec.shape.clone(), device)?);
+            }
+        }
+        Decoder::new(architecture, scheme, weights, device).tune(reach, None, seed, None)
+    }
+
+    /// The same weights under another scheme; what has learned is left behind.
+    pub fn with_scheme(&self, scheme: Arc<dyn AnyScheme>) -> Decoder {
+        let weights = self.frozen.clone();
+        let decoder = Decoder::new(self.architecture.clone(), scheme, weights, &self.device);
+        decoder.with_texts(self.texts.clone())
+    }
+
+    /// Tells the text of each token id, which plans need whose places depend on the text.
+    pub fn with_texts(mut self, texts: Arc<[String]>) -> Decoder {
+        self.texts = texts;
+        self
+    }
+
+    /// Whether the text of token `id` is one of `separators`.
+    fn closes(&self, id: u32, separators: &[String]) -> bool {
+        let text = self.texts.get(id as usize);
+        text.is_some_and(|text| separators.contains(text))
+    }
+
+    /// Lets [`slopes`](Decoder::slopes) hold the input of each layer, and the activations of one layer at a time, which are
+    /// computed a second time (Chen et al. 2016, arXiv 1604.06174, section 4).
+    pub fn recomputing(mut self, on: bool) -> Decoder {
+        self.recompute = on;
+        self
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The weights that can learn, by name.
+    pub fn weights(&self) -> &BTreeMap<String, Weight> {
+        &self.learned
+    }
+
+    /// Copies out all weights that can learn.
+    pub fn values(&self) -> Result<Values> {
+        let copy = |(name, weight): (&String, &Weight)| {
+            let tensor = weight.var.tensor();
+            let values = (tensor.dims().to_vec(), tensor.to_flat::<f32>()?);
+            Ok((name.clone(), values))
+        };
+        self.learned.iter().map(copy).collect()
+    }
+
+    /// Learned numbers, (all, the scheme's).
+    pub fn parameters(&self) -> (u64, u64) {
+        let frozen: u64 = self.frozen.values().map(|t| t.elem_count() as u64).sum();
+        let count = |w: &Weight| w.var.tensor().elem_count() as u64;
+        let weights = self.learned.values();
+        let scheme = weights.clone().filter(|w| w.scheme).map(count).sum();
+        (frozen + weights.map(count).sum::<u64>(), scheme)
+    }
+
+    /// Makes the plans for `reach` positions ready for windows of `len` tokens starting at position 0.
+    pub fn ready(&self, reach: Len, len: usize) -> Result<Ready> {
+        let plans = self.plans(reach)?;
+        Ready::new(&self.architecture.geometry, &plans, len, &self.device)
+    }
+
+    /// Runs the stack over the windows of `batch`, of `ready`'s length.
+    pub fn hidden(&self, batch: &Batch, ready: &Ready, pass: Pass) -> Result<Hidden> {
+        let mut windows = Windows::new(self, batch, ready)?;
+        let mut state = windows.start(pass)?;
+        for layer in 0..self.architecture.geometry.layers {
+            windows.step(&mut state, layer, pass)?;
+        }
+        Ok(Hidden {
+            rows: windows.end(&state.x()?, pass)?,
+            implementation: windows.implementation,
+        })
+    }
+
+    /// Mean loss of a batch in nats per scored token, as a scalar that can be differentiated.
+    pub fn loss(&self, batch: &Batch, ready: &Ready) -> Result<(Tensor, &'static str)> {
+        let hidden = self.hidden(batch, ready, Pass::Train)?;
+        let loss = self.forward(Pass::Train).loss(&hidden.rows, batch)?;
+        Ok((loss, hidden.implementation))
+    }
+
+    /// Loss and gradients of a batch.
+    pub fn slopes(&self, batch: &Batch, ready: &Ready) -> Result<Slopes> {
+        match self.recompute {
+            true => self.recomputed(batch, ready),
+            false => Slopes::of(self.loss(batch, ready)?),
+        }
+    }
+
+    /// Negative log-likelihood and arg-max of every target of a batch, without gradients.
+    pub fn scores(&self, batch: &Batch, ready: &Ready) -> Result<Vec<TokenScore>> {
+        let hidden = self.hidden(batch, ready, Pass::Evaluate)?;
+        self.row_scores(&hidden.rows, &batch.targets)
+    }
+
+    /// Negative log-likelihood of `targets` and the most likely token, row by row of `hidden` (tokens, width), the
+    /// residual stream after the last norm.
+    pub fn row_scores(&self, hidden: &Tensor, targets: &[u32]) -> Result<Vec<TokenScore>> {
+        self.forward(Pass::Evaluate).scores(hidden, targets)
+    }
+
+    /// Logits of rows of the residual stream: (tokens, width) -> (tokens, vocab).
+    pub fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
+        self.forward(Pass::Evaluate).logits(hidden)
+    }
+
+    fn forward(&self, pass: Pass) -> Forward<'_> {
+        Forward {
+            decoder: self,
+            pass,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
