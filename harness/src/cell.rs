@@ -103,7 +103,6 @@ pub(crate) fn open(
     let source = || learn::source(&config);
     let model = learn::Making {
         config: &config,
-        registry,
         base: base.as_ref().map(|base| &base.values),
         texts: &|| Ok(source()?.token_texts().into()),
         device,
@@ -162,7 +161,7 @@ fn hold(dir: &RunDir, id: &str) -> Result<Held> {
 
 /// What a checkpoint of a finished training says about itself.
 #[derive(Debug, Serialize, Deserialize)]
-struct Finished {
+pub(crate) struct Finished {
     progress: Progress,
     implementation: String,
 }
@@ -216,12 +215,11 @@ impl Running<'_> {
         let source = learn::source(config)?;
         let making = learn::Making {
             config,
-            registry,
             base: base.map(|base| &base.values),
             texts: &|| Ok(source.token_texts().into()),
             device: &device,
         };
-        let mut recipe = scheme.recipe(&config.shape.geometry)?;
+        let mut recipe = scheme.recipe(&config.architecture.geometry)?;
         let mut searched = None;
         if let Some(search) = recipe.search.take() {
             let Some(found) = self.search(&search, &making, scheme, base, &source)? else {
@@ -234,7 +232,7 @@ impl Running<'_> {
             Weights::There(model, finished) => (model, finished),
             Weights::NotYet(ended) => return Ok(ended),
         };
-        let geometry = &config.shape.geometry;
+        let geometry = &config.architecture.geometry;
         let plans = model
             .scheme
             .layer_plans(geometry, Len(config.train.length))?;

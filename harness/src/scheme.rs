@@ -5,7 +5,7 @@ use crate::model::Architecture;
 use crate::{Error, Result, config};
 use farspan_attention::plan::Geometry;
 use farspan_pe::{AnyScheme, Len, PlanError, Registry};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::fmt;
 use std::str::FromStr;
@@ -39,7 +39,7 @@ fn ours<'w>(words: &[(&'static str, &'static str)], word: &'w str) -> &'w str {
 }
 
 /// A scheme by its id, with settings.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Positional {
     /// Id in the registry.
     pub id: String,

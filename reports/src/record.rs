@@ -150,6 +150,24 @@ pub enum Protocol {
     FixedTarget,
 }
 
+impl Protocol {
+    /// All of them.
+    pub const ALL: [Protocol; 3] = [
+        Protocol::NonOverlap,
+        Protocol::Sliding,
+        Protocol::FixedTarget,
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Protocol::NonOverlap => "non-overlap",
+            Protocol::Sliding => "sliding",
+            Protocol::FixedTarget => "fixed-target",
+        }
+    }
+}
+
 /// Perplexity at one length under one protocol. The unit of resampling is the *unit*: one test segment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PerplexityRecord {

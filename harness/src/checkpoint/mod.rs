@@ -2,6 +2,7 @@
 
 mod arch;
 pub mod config;
+mod convert;
 pub mod ends;
 pub mod files;
 pub mod header;
@@ -10,7 +11,6 @@ pub mod keys;
 mod known_keys;
 pub mod layout;
 pub mod passkey;
-pub mod perplexity;
 mod reading;
 mod restated;
 mod rope;

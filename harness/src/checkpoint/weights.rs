@@ -76,6 +76,11 @@ pub(super) fn wanted(
         None => files.entry(&embed).is_none() && files.names().any(|n| n.starts_with(names.prefix)),
     };
     let mut slots = slots(architecture, names, prefixed);
+    if names.own {
+        let scheme = files.names().filter(|name| name.contains("scheme."));
+        let entries = scheme.filter_map(|name| Some((name, files.entry(name)?)));
+        slots.extend(entries.map(|(name, e)| Slot::own(name.to_string(), e.shape.clone())));
+    }
     let table = &mut slots[0].parts[0].0;
     if architecture.tied && files.entry(table).is_none() && files.entry(&head).is_some() {
         table.clone_from(&head);

@@ -20,8 +20,10 @@ mod plan;
 mod pretrained;
 mod report;
 mod run;
+mod save;
 mod status;
 mod table;
+mod written;
 
 pub(crate) use table::bytes;
 
@@ -95,6 +97,8 @@ enum Verb {
     Eval(eval::Eval),
     /// Make a checkpoint serve longer texts by training it further, and save it as a checkpoint
     Finetune(finetune::Finetune),
+    /// Save a model, or a finished cell of a run, as a checkpoint folder
+    Save(save::Save),
     /// Go on with a text, token by token
     Generate(generate::Generate),
     /// Print the JSON Schema of a config, for editors
@@ -184,7 +188,8 @@ fn dispatch(verb: Verb, registry: &Registry, command: String) -> Ended {
         Verb::Validate(validate) => validate.run(registry),
         Verb::Check(check) => check.run(registry),
         Verb::Logits(logits) => logits.run(registry),
-        Verb::Eval(eval) => eval.run(registry),
+        Verb::Eval(eval) => eval.run(registry, command),
+        Verb::Save(save) => save.run(registry),
         Verb::Finetune(finetune) => finetune.run(registry, command),
         Verb::Generate(generate) => generate.run(registry),
         Verb::Schema => json(&config::schema(registry)),

@@ -3,10 +3,10 @@
 use super::problem::{Problems, join};
 use super::studies::Draft;
 use super::tree::{Mark, Node};
-use super::types::{PasskeyGridConfig, PerplexityConfig, StudyConfig, Task, TrainConfig};
+use super::types::{PasskeyGridConfig, PerplexityConfig, Stride, StudyConfig, Task, TrainConfig};
 use crate::checkpoint::config::read;
-use crate::checkpoint::hub;
 use crate::model::Architecture;
+use crate::origin;
 use farspan_datasets::tasks::passkey::Passkey;
 use farspan_datasets::{DataError, TokenizerConfig};
 use std::fmt::Display;
@@ -142,10 +142,15 @@ fn checkpoint(study: &mut StudyConfig, node: &Node) {
         study.train.steps = 0;
     }
     // What is wrong with the folder is told with the sizes.
-    let Ok(dir) = hub::folder(name) else { return };
+    let Ok(dir) = origin::folder(name) else {
+        return;
+    };
     if absent("data.tokenizer") {
         let file = dir.join("tokenizer.json");
         study.data.tokenizer = TokenizerConfig::File(file.display().to_string());
+        if absent("data.bos") {
+            study.data.bos = true;
+        }
     }
     if let (true, Ok(architecture)) = (absent("train.length"), study.model.architecture(1, 0)) {
         study.train.length = architecture.geometry.trained_length;
@@ -273,6 +278,9 @@ fn text(study: &StudyConfig, rules: &mut Rules<'_>) {
         segments,
         stride,
         target,
+        protocols,
+        unit: _,
+        bos: _,
     } = perplexity;
     let key = "evaluate.perplexity";
     rules.lengths(
@@ -284,18 +292,40 @@ fn text(study: &StudyConfig, rules: &mut Rules<'_>) {
     rules.rule(
         &format!("{key}.segments"),
         "1 to 1000000",
-        segments,
-        (1..=1_000_000).contains(segments),
+        segments.count().unwrap_or_default(),
+        segments
+            .count()
+            .is_none_or(|count| (1..=1_000_000).contains(&count)),
     );
-    let fraction = *stride > 0.0 && *stride <= 1.0;
+    let mut named = protocols.clone();
+    named.sort();
+    named.dedup();
     rules.rule(
-        &format!("{key}.stride"),
-        "a fraction above 0, at most 1",
-        stride,
-        fraction,
+        &format!("{key}.protocols"),
+        "some of non-overlap, sliding and fixed-target, each once",
+        protocols
+            .iter()
+            .map(|p| p.name())
+            .collect::<Vec<_>>()
+            .join(", "),
+        named.len() == protocols.len() && !protocols.is_empty(),
     );
     let shortest = lengths.iter().copied().min().unwrap_or(usize::MAX);
     let rule = format!("1 to the shortest length, {shortest}");
+    match *stride {
+        Stride::Fraction(share) => rules.rule(
+            &format!("{key}.stride"),
+            "a fraction above 0, at most 1, or { tokens = N }",
+            share,
+            share > 0.0 && share <= 1.0,
+        ),
+        Stride::Fixed { tokens } => rules.rule(
+            &format!("{key}.stride.tokens"),
+            &rule,
+            tokens,
+            (1..=shortest).contains(&tokens),
+        ),
+    }
     rules.rule(
         &format!("{key}.target"),
         &rule,
@@ -374,7 +404,7 @@ fn warn(study: &StudyConfig, name: &str, warnings: &mut Vec<String>) {
         ));
     }
     if let Some(checkpoint) = &study.model.checkpoint {
-        let read = hub::folder(checkpoint).and_then(|dir| read(&dir, &study.model.reading()));
+        let read = origin::folder(checkpoint).and_then(|dir| read(&dir, &study.model.reading()));
         // What is wrong with it is told with the sizes.
         for note in read.into_iter().flat_map(|found| found.architecture.notes) {
             warnings.push(format!("study {name}, {checkpoint}: {note}"));

@@ -3,8 +3,8 @@
 use super::types::ModelConfig;
 use crate::Error;
 use crate::checkpoint::config::{self, Reading};
-use crate::checkpoint::hub;
 use crate::model::{Architecture, Shape};
+use crate::origin;
 use farspan_attention::plan::Geometry;
 
 /// Largest preset.
@@ -121,7 +121,7 @@ impl ModelConfig {
             let what = "a checkpoint gives all sizes: leave out what is no `ignore_keys` or `trained_length`";
             return broken("checkpoint", what.into());
         }
-        let read = hub::folder(checkpoint).and_then(|dir| config::read(&dir, &self.reading()));
+        let read = origin::folder(checkpoint).and_then(|dir| config::read(&dir, &self.reading()));
         match read {
             Ok(understood) => Ok(understood.architecture),
             Err(error) => broken("checkpoint", error.to_string()),

@@ -18,7 +18,7 @@ pub struct Shape {
 }
 
 /// A decoder as plain data.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Architecture {
     /// Family (`model_type`).
     pub family: String,
@@ -31,7 +31,7 @@ pub struct Architecture {
     /// The positional encoding that the weights were trained or extended with.
     pub positional: Positional,
     /// Layers that keep a scheme of their own, whatever scheme the others are given; empty: none does.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub apart: Vec<Option<Positional>>,
     /// Kind of all norms of the residual stream.
     pub norm: Norm,
@@ -72,15 +72,15 @@ pub struct Architecture {
     /// Keys at least this many tokens back are hidden, per layer.
     pub windows: Vec<Option<usize>>,
     /// A second length that the weights may have been trained with, as far as the config tells.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub other_length: Option<usize>,
     /// What a reader of numbers should know: what was doubtful, and what was read against advice.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
 
 /// Kind of norm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Norm {
     /// x / rms(x) · w
@@ -103,7 +103,7 @@ pub enum QueryKeyNorm {
 }
 
 /// Elementwise function of the block after attention.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Activation {
     /// x · sigmoid(x)
@@ -117,7 +117,7 @@ pub enum Activation {
 }
 
 /// How attention (A) and the block after it (M) join the residual stream x.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Residual {
     /// x += A(n₁(x)); x += M(n₂(x))
@@ -133,7 +133,7 @@ pub enum Residual {
 }
 
 /// Which projections add a bias.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Biases {
     /// Queries, keys and values.
     pub qkv: bool,

@@ -21,12 +21,14 @@ pub use reading::Cache;
 pub use slopes::Slopes;
 pub(crate) use slopes::Sums;
 pub use standing::Ready;
+pub(crate) use tune::merged;
 pub(crate) use weights::scheme_name;
 pub use weights::{Values, Weight, Weights, scheme_parameters};
 pub(crate) use weights::{draw, tensors as weights_of};
 
 use crate::Result;
 use farspan_attention::ops::TokenScore;
+use farspan_attention::plan::Place;
 use farspan_attention::{Device, Tensor};
 use farspan_datasets::Batch;
 use farspan_pe::{AnyScheme, Len};
@@ -130,6 +132,13 @@ impl Decoder {
         let weights = self.frozen.clone();
         let decoder = Decoder::new(self.architecture.clone(), scheme, weights, &self.device);
         decoder.with_texts(self.texts.clone())
+    }
+
+    /// Whether places depend on the texts of tokens.
+    pub fn reads_texts(&self) -> Result<bool> {
+        let geometry = &self.architecture.geometry;
+        let plan = self.scheme.plan(geometry, Len(geometry.trained_length))?;
+        Ok(plan.place != Place::Index)
     }
 
     /// Tells the text of each token id, which plans need whose places depend on the text.

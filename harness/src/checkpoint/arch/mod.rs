@@ -2,6 +2,7 @@
 
 mod bloom;
 mod falcon;
+pub(super) mod farspan;
 mod gemma2;
 mod gpt2;
 mod gpt_neox;
@@ -34,6 +35,12 @@ const ALL: &[&str] = &["default", "linear", "dynamic", "yarn", "longrope", "llam
 
 /// All families.
 pub(super) const FAMILIES: &[Family] = &[
+    Family {
+        name: farspan::FAMILY,
+        read: farspan::read,
+        names: farspan::names,
+        scalings: &[],
+    },
     Family {
         name: "llama",
         read: llama::llama,
