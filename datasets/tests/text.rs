@@ -51,8 +51,8 @@ fn windows_lie_inside_documents() {
     }
     // Exactly the whole document, and not one token more.
     text.train_batch(0, 0, 1, 199);
-    assert!(text.check(199, 200, 6).is_ok());
-    assert!(text.check(200, 200, 6).is_err());
+    assert!(text.check_training(199).is_ok());
+    assert!(text.check_training(200).is_err());
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn packed_windows_cross_documents_and_show_the_separator() {
     let batch = text.train_batch(0, 0, 1, train.tokens - 1);
     assert_eq!(33, batch.tokens.iter().filter(|t| **t == 256).count());
     assert!(text.decode(&batch.tokens).contains("<sep>"));
-    let segments = text.test_segments(test.tokens, 1).unwrap();
+    let segments = text.test_segments(test.tokens, Some(1)).unwrap();
     assert_eq!(200, segments[0].bytes.iter().sum::<u32>());
     assert!(
         segments[0]
@@ -175,7 +175,7 @@ fn packed_windows_cross_documents_and_show_the_separator() {
 fn segments_are_disjoint_pieces_of_test_documents() {
     let folder = letters(&[1000; 40]);
     let text = open(&files(&["*.txt"]), folder.path()).unwrap();
-    let segments = text.test_segments(300, 12).unwrap();
+    let segments = text.test_segments(300, Some(12)).unwrap();
     assert_eq!(12, segments.len());
     for (i, segment) in segments.iter().enumerate() {
         assert_eq!(
@@ -188,20 +188,20 @@ fn segments_are_disjoint_pieces_of_test_documents() {
             (segment.document, segment.offset)
         );
     }
-    assert_eq!(segments, text.test_segments(300, 12).unwrap());
-    let error = text.test_segments(300, 13).unwrap_err().to_string();
+    assert_eq!(segments, text.test_segments(300, Some(12)).unwrap());
+    let error = text.test_segments(300, Some(13)).unwrap_err().to_string();
     assert!(
         error.contains("expected 13 stretches of 300 tokens"),
         "{error}"
     );
     assert!(error.contains("room for 12 in 4 documents"), "{error}");
     assert!(
-        text.check(64, 1001, 1)
+        text.test_segments(1001, Some(1))
             .unwrap_err()
             .to_string()
             .contains("evaluate.perplexity")
     );
-    let error = text.check(1000, 300, 1).unwrap_err().to_string();
+    let error = text.check_training(1000).unwrap_err().to_string();
     assert!(
         error.contains("training part: expected a document of at least 1001 tokens")
             && error.contains("34 documents, the longest of 1000 tokens")
@@ -262,7 +262,7 @@ fn near_copies_of_training_are_left_out_and_counted() {
     );
     // Each test document gets a fifth of a training document, one of them a third.
     let test: Vec<String> = (0..4)
-        .map(|i| text.decode(&text.test_segments(1000, 4).unwrap()[i].tokens))
+        .map(|i| text.decode(&text.test_segments(1000, Some(4)).unwrap()[i].tokens))
         .collect();
     let trained = text.decode(&text.train_batch(0, 0, 1, 999).tokens);
     for i in 0..40 {
@@ -403,7 +403,7 @@ fn byte_pairs_cover_the_text_and_are_kept() {
         "{} tokens",
         test.tokens
     );
-    for segment in text.test_segments(60, 20).unwrap() {
+    for segment in text.test_segments(60, Some(20)).unwrap() {
         let decoded = text.decode(&segment.tokens);
         let is_whole = !decoded.contains('\u{fffd}');
         assert!(!is_whole || decoded.len() as u32 == segment.bytes.iter().sum::<u32>());
@@ -493,7 +493,8 @@ fn the_cargo_corpus_is_there() {
         "{}",
         text.description()
     );
-    text.check(512, 16_385, 32).unwrap();
+    text.check_training(512).unwrap();
+    text.test_segments(16_385, Some(32)).unwrap();
     // Measured outside (sets of all 48-byte strings, in Python).
     for words in ["by whole packages", "5.0 % of test stand in training"] {
         assert!(text.description().contains(words), "{}", text.description());

@@ -12,7 +12,7 @@ use crate::scheme::Positional;
 use crate::source::Source;
 use crate::{Error, Result, machine};
 use farspan_attention::Device;
-use farspan_reports::record::{PlannedCell, Stage};
+use farspan_reports::record::{PlannedCell, SCHEMA_VERSION, Stage};
 use farspan_reports::store::RunDir;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -29,6 +29,12 @@ pub fn folder(model: &str) -> Result<PathBuf> {
 fn of_cell(run: &str, name: &str) -> Result<PathBuf> {
     let dir = RunDir::open(Path::new(run))?;
     let plan = dir.plan()?;
+    if plan.schema_version < SCHEMA_VERSION {
+        return Err(Error::Config(format!(
+            "{run}: a run of version {} of the files, whose cells cannot be opened as models (version {SCHEMA_VERSION} can)",
+            plan.schema_version
+        )));
+    }
     let named = |cell: &&PlannedCell| cell.label == name || cell.id == name;
     let Some(planned) = plan.cells.iter().find(named) else {
         let labels: Vec<&str> = plan.cells.iter().map(|cell| cell.label.as_str()).collect();

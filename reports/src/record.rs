@@ -14,8 +14,9 @@ use serde_json::Value;
 /// Version of every file in a run folder. Readers refuse a newer one by name. A part of every cell's identity: a run is
 /// gone on with under the version that it was begun under.
 ///
-/// 2: every file that a number is read from carries its hash. Runs of version 1 can be read, as they are.
-pub const SCHEMA_VERSION: u32 = 2;
+/// 2: every file that a number is read from carries its hash. 3: a cell's config holds its whole decoder and what it reads.
+/// Runs of earlier versions can be read, as they are.
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// The first version whose files carry their hash.
 pub const FIRST_SEALED: u32 = 2;

@@ -426,8 +426,8 @@ fn fine_tuning_goes_on_after_the_batches_of_its_base() {
     let model = Decoder::drawn(architecture, Arc::from(scheme), reach, 0, values, &device).unwrap();
     let ready = model.ready(reach, length).unwrap();
     let task = Passkey::new(match &config.reads {
-        Reads::Passkey(passkey) => passkey,
-        Reads::Text(_) => unreachable!(),
+        farspan::config::Reads::Passkey(passkey) => passkey,
+        farspan::config::Reads::Text(_) => unreachable!(),
     })
     .unwrap();
     let loss = |number: u64| {

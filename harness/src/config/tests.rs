@@ -304,7 +304,7 @@ partial = 2
         "my.toml:15:9: train.steps: expected at least 1, found 0",
         "my.toml:16:9: train.batch: expected a whole number, 0 or more, found -1",
         "my.toml:19:11: evaluate.perplexity.lengths: expected lengths in increasing order, none twice, found [64, 32]",
-        "my.toml:20:10: evaluate.perplexity.stride: expected a fraction above 0, at most 1, found 0",
+        "my.toml:20:10: evaluate.perplexity.stride: expected a fraction above 0, at most 1, or { tokens = N }, found 0",
         "my.toml:21:10: evaluate.perplexity.target: expected 1 to the shortest length, 32, found 65",
         "my.toml:23:1: schemes.rope.rope.bas: unknown key; did you mean \"base\"? settings of rope: base, pairing, \
          partial",

@@ -1,5 +1,6 @@
 //! The config as plain structs: what a study may say, with every default. Parsing, merging and checking live beside.
 
+use crate::model::{Activation, Norm, QueryKeyNorm, Residual};
 use farspan_datasets::{DataConfig, tasks::passkey::PasskeyConfig};
 use farspan_pe::recipe::Sampler;
 use farspan_reports::record::{Protocol, RunPlan};
@@ -50,9 +51,64 @@ pub struct ModelConfig {
     /// Channels of a head. Default: width / heads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head_dim: Option<usize>,
-    /// Hidden width of the SwiGLU block.
+    /// Hidden width of the block after attention.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hidden: Option<usize>,
+    /// A family of checkpoints (`gemma2`, `qwen3`, …) whose choices are taken, all but its sizes and its scheme; what is set
+    /// beside it wins. Layers that see a window there have one here: `window` tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub like: Option<String>,
+    /// Kind of norm. Default: `rms`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub norm: Option<Norm>,
+    /// How queries and keys are normalised. Default: `none`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query_key_norm: Option<QueryKeyNorm>,
+    /// How the halves of a layer join the residual stream. Default: `sequential`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block: Option<Residual>,
+    /// Activation of the block after attention. Default: `silu`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activation: Option<Activation>,
+    /// Whether the activation gates a second projection. Default: true.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gated: Option<bool>,
+    /// Whether projections and LayerNorms add biases. Default: false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub biases: Option<bool>,
+    /// Scores s become c·tanh(s/c).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub score_cap: Option<f64>,
+    /// Logits z become c·tanh(z/c).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub logit_cap: Option<f64>,
+    /// Multiplies scores beside 1/√head_dim. Default: 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub score_scale: Option<f64>,
+    /// Multiplies the token embeddings. Default: √width.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub embed_scale: Option<f64>,
+    /// Multiplies what a half of a layer adds. Default: 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub residual_scale: Option<f64>,
+    /// Multiplies the logits. Default: 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub logit_scale: Option<f64>,
+    /// Whether the head is the transposed embedding. Default: true.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tied: Option<bool>,
+    /// Tokens that a token sees in layers with a window. Default: half of the trained length.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<usize>,
+    /// Which layers have a window, as a pattern that repeats: `[true, false]` is every other one, from the first on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub windowed: Option<Vec<bool>>,
 }
 
 /// Training from scratch. The same for every scheme.
@@ -137,7 +193,7 @@ impl TrainConfig {
     }
 }
 
-/// Adapters of low rank beside the projections of a checkpoint's layers (LoRA, Hu et al. 2021, arXiv 2106.09685).
+/// Adapters of low rank beside the projections of the layers (LoRA, Hu et al. 2021, arXiv 2106.09685).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LoraConfig {
@@ -187,10 +243,10 @@ pub struct FinetuneConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accumulate: Option<u64>,
     /// Activations are computed again on the way back, layer by layer, in place of being held: less memory, a third more
-    /// time; for a `model.checkpoint`.
+    /// time.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub checkpointing: bool,
-    /// Adapters learn in place of all weights; for a `model.checkpoint`.
+    /// Adapters learn in place of all weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lora: Option<LoraConfig>,
     /// Where the tokens of a window stand, if not at their places: `{ skip = { target = 1024 } }` is PoSE. Default: as

@@ -2,6 +2,7 @@
 
 use crate::scheme::Positional;
 use farspan_attention::plan::Geometry;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
@@ -80,7 +81,7 @@ pub struct Architecture {
 }
 
 /// Kind of norm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Norm {
     /// x / rms(x) · w
@@ -92,7 +93,7 @@ pub enum Norm {
 }
 
 /// Norms of queries and keys.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum QueryKeyNorm {
     /// None.
@@ -103,7 +104,7 @@ pub enum QueryKeyNorm {
 }
 
 /// Elementwise function of the block after attention.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Activation {
     /// x · sigmoid(x)
@@ -117,7 +118,7 @@ pub enum Activation {
 }
 
 /// How attention (A) and the block after it (M) join the residual stream x.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Residual {
     /// x += A(n₁(x)); x += M(n₂(x))
@@ -191,6 +192,38 @@ impl Architecture {
             embed_scale: (shape.geometry.width as f64).sqrt(),
             tied: true,
             ..Architecture::llama_like("farspan", shape.geometry, shape.hidden, shape.vocab)
+        }
+    }
+
+    /// The same choices at other sizes: a decoder to be trained from scratch, under a scheme of its own in every layer.
+    pub fn at(self, shape: &Shape) -> Architecture {
+        let g = shape.geometry;
+        let width = |width: usize| (width as f64).sqrt();
+        let scaled = self.embed_scale == width(self.geometry.width);
+        let windows = self
+            .windows
+            .iter()
+            .copied()
+            .cycle()
+            .take(g.layers)
+            .collect();
+        Architecture {
+            geometry: g,
+            hidden: shape.hidden,
+            vocab: shape.vocab,
+            embed_scale: if scaled {
+                width(g.width)
+            } else {
+                self.embed_scale
+            },
+            windows,
+            apart: Vec::new(),
+            positional: Positional::new("nope", Map::new()),
+            rounded_bias: false,
+            other_length: None,
+            notes: Vec::new(),
+            family: "farspan".into(),
+            ..self
         }
     }
 
