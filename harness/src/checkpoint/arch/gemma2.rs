@@ -5,7 +5,7 @@ use super::super::layout::Names;
 use super::llama::{Defaults, LLAMA, common};
 use super::windows;
 use crate::Result;
-use crate::model::{Activation, Architecture, Norm, Residual};
+use crate::model::{Architecture, Norm, Residual};
 use serde_json::json;
 
 pub(super) fn names(_: &Architecture) -> Names {
@@ -27,13 +27,14 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
         layers: 26,
         heads: 8,
         positions: 8192,
+        activation: ("hidden_activation", "gelu_pytorch_tanh"),
+        tied: true,
         ..LLAMA
     };
     let mut architecture = common(keys, "gemma2", defaults)?;
     let sizes = architecture.geometry;
     architecture.norm = Norm::RmsOffset;
     architecture.residual = Residual::Sandwich;
-    architecture.activation = Activation::named(keys, "hidden_activation", "gelu_pytorch_tanh")?;
     keys.idle(&["hidden_act"], "not read: hidden_activation is");
     architecture.embed_scale = (sizes.width as f64).sqrt();
     let scalar = keys.positive_or(
@@ -42,12 +43,7 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
         "scores are divided by its root",
     )?;
     architecture.score_scale = (sizes.head_dim as f64 / scalar).sqrt();
-    let cap = |keys: &mut Keys, key, default: f64, meaning| match keys.is_null(key) {
-        true => keys.nullable(key, None, meaning).map(|_| None),
-        false => keys.positive_or(key, default, meaning).map(Some),
-    };
-    architecture.score_cap = cap(keys, "attn_logit_softcapping", 50.0, "soft cap of scores")?;
-    architecture.logit_cap = cap(keys, "final_logit_softcapping", 30.0, "soft cap of logits")?;
+    caps(keys, &mut architecture, Some(50.0), Some(30.0))?;
     let window = keys.nullable(
         "sliding_window",
         Some(4096),
@@ -63,4 +59,27 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     )?;
     keys.idle(&["sliding_window_size"], "not read: sliding_window is");
     Ok(architecture)
+}
+
+/// Soft caps of scores and of logits; null is none.
+pub(super) fn caps(
+    keys: &mut Keys,
+    architecture: &mut Architecture,
+    scores: Option<f64>,
+    logits: Option<f64>,
+) -> Result<()> {
+    let cap =
+        |keys: &mut Keys, key, default: Option<f64>, meaning| match (keys.is_null(key), default) {
+            (true, _) => keys.nullable(key, None, meaning).map(|_| None),
+            (false, None) => keys.positive(key, meaning),
+            (false, Some(default)) => keys.positive_or(key, default, meaning).map(Some),
+        };
+    architecture.score_cap = cap(keys, "attn_logit_softcapping", scores, "soft cap of scores")?;
+    architecture.logit_cap = cap(
+        keys,
+        "final_logit_softcapping",
+        logits,
+        "soft cap of logits",
+    )?;
+    Ok(())
 }
