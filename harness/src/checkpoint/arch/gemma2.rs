@@ -8,6 +8,9 @@ use crate::Result;
 use crate::model::{Architecture, Norm, Residual};
 use serde_json::json;
 
+/// What a cap of logits means.
+pub(super) const LOGITS: &str = "soft cap of logits";
+
 pub(super) fn names(_: &Architecture) -> Names {
     Names {
         attention_post_norm: "post_attention_layernorm",
@@ -43,7 +46,13 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
         "scores are divided by its root",
     )?;
     architecture.score_scale = (sizes.head_dim as f64 / scalar).sqrt();
-    caps(keys, &mut architecture, Some(50.0), Some(30.0))?;
+    architecture.score_cap = cap(
+        keys,
+        "attn_logit_softcapping",
+        Some(50.0),
+        "soft cap of scores",
+    )?;
+    architecture.logit_cap = cap(keys, "final_logit_softcapping", Some(30.0), LOGITS)?;
     let window = keys.nullable(
         "sliding_window",
         Some(4096),
@@ -61,25 +70,15 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     Ok(architecture)
 }
 
-/// Soft caps of scores and of logits; null is none.
-pub(super) fn caps(
+/// A soft cap; null is none.
+pub(super) fn cap(
     keys: &mut Keys,
-    architecture: &mut Architecture,
-    scores: Option<f64>,
-    logits: Option<f64>,
-) -> Result<()> {
-    let cap =
-        |keys: &mut Keys, key, default: Option<f64>, meaning| match (keys.is_null(key), default) {
-            (true, _) => keys.nullable(key, None, meaning).map(|_| None),
-            (false, None) => keys.positive(key, meaning),
-            (false, Some(default)) => keys.positive_or(key, default, meaning).map(Some),
-        };
-    architecture.score_cap = cap(keys, "attn_logit_softcapping", scores, "soft cap of scores")?;
-    architecture.logit_cap = cap(
-        keys,
-        "final_logit_softcapping",
-        logits,
-        "soft cap of logits",
-    )?;
-    Ok(())
+    key: &'static str,
+    default: Option<f64>,
+    meaning: &str,
+) -> Result<Option<f64>> {
+    match default {
+        Some(default) if !keys.is_null(key) => keys.positive_or(key, default, meaning).map(Some),
+        _ => keys.positive(key, meaning),
+    }
 }

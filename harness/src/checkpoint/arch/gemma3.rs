@@ -4,7 +4,7 @@
 use super::super::keys::Keys;
 use super::super::rope::{self, USUAL};
 use super::super::rope_layers::Sliding;
-use super::gemma2::caps;
+use super::gemma2::{LOGITS, cap};
 use super::llama::{Defaults, LLAMA, common};
 use super::{pattern, sliding};
 use crate::Result;
@@ -45,7 +45,14 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
         "scores are divided by its root",
     )?;
     architecture.score_scale = (sizes.head_dim as f64 / scalar).sqrt();
-    caps(keys, &mut architecture, None, None)?;
+    architecture.logit_cap = cap(keys, "final_logit_softcapping", None, LOGITS)?;
+    const SCORES: &str = "attn_logit_softcapping";
+    if keys.has(SCORES) {
+        keys.warn(format!(
+            "key `{SCORES}` is set; this family's reference does not cap scores, nor does this"
+        ));
+    }
+    keys.idle(&[SCORES], "not read by the reference");
     let window = keys.nullable(
         "sliding_window",
         Some(4096),
