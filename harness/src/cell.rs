@@ -10,6 +10,7 @@ mod measure;
 
 use crate::evaluate::Subject;
 use crate::model::Decoder;
+use crate::scheme::apart;
 use crate::train::Progress;
 use crate::{Error, Result, checkpoint, machine};
 use farspan_attention::Device;
@@ -103,6 +104,7 @@ pub(crate) fn open(
     let source = || learn::source(&config);
     let model = learn::Making {
         config: &config,
+        apart: apart(registry, &config.architecture)?,
         base: base.as_ref().map(|base| &base.values),
         texts: &|| Ok(source()?.token_texts().into()),
         device,
@@ -215,6 +217,7 @@ impl Running<'_> {
         let source = learn::source(config)?;
         let making = learn::Making {
             config,
+            apart: apart(registry, &config.architecture)?,
             base: base.map(|base| &base.values),
             texts: &|| Ok(source.token_texts().into()),
             device: &device,
@@ -232,10 +235,7 @@ impl Running<'_> {
             Weights::There(model, finished) => (model, finished),
             Weights::NotYet(ended) => return Ok(ended),
         };
-        let geometry = &config.architecture.geometry;
-        let plans = model
-            .scheme
-            .layer_plans(geometry, Len(config.train.length))?;
+        let plans = model.planned(Len(config.train.length))?;
         let subject = Subject {
             model: &model,
             recipe: &recipe,

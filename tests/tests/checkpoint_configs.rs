@@ -82,10 +82,14 @@ fn what_a_config_leaves_out_is_what_the_reference_classes_take() {
             let broken = ["activation", "layer_norm_epsilon"]
                 .iter()
                 .any(|key| theirs.get(*key).is_some_and(Value::is_null));
+            // The library writes what it does not read into the blocks of layers, and heads without channels.
+            let odd = !full["rope_parameters"]["full_attention"].is_null()
+                || theirs.get("head_dim") == Some(&json!(0));
             let theirs = read(&with(full, theirs, absent));
             match (ours, theirs) {
                 (Ok(ours), Ok(theirs)) if bare(ours.clone()) == bare(theirs.clone()) => held += 1,
                 (Err(_), _) if extra || part || broken => {}
+                (Err(_), Err(_)) if odd => held += 1,
                 // Both ways of writing it are refused alike.
                 (Err(ours), Err(theirs)) if ours == theirs => held += 1,
                 (ours, theirs) => {
@@ -192,8 +196,14 @@ fn what_is_saved_is_what_the_familys_reference_loads() {
             match saved(&from, scheme) {
                 Ok((_, out)) => {
                     let (found, _) = block(&out);
+                    // Of layers without a window, where the others have a block of their own.
+                    let found = match found.get("full_attention") {
+                        Some(full) => full.clone(),
+                        None => found,
+                    };
                     // Two frequencies are those of a plain base as well.
-                    let free = scheme.starts_with("ntk-by-parts") && family == "gpt_neox";
+                    let two = ["gpt_neox", "phi", "stablelm", "nemotron", "glm", "glm4"];
+                    let free = scheme.starts_with("ntk-by-parts") && two.contains(&family.as_str());
                     let written = found["rope_type"].as_str().expect("a kind");
                     assert!(
                         loaded(written),

@@ -5,6 +5,7 @@ use crate::checkpoint::{Loaded, Owner, not_finite};
 use crate::config::types::TrainConfig;
 use crate::evaluate::windows_batch;
 use crate::model::{Decoder, Pass, Values};
+use crate::scheme::Apart;
 use crate::search::{Found, Searching};
 use crate::source::{CellBatches, Source};
 use crate::train::{Progress, Step, Trainer};
@@ -65,6 +66,8 @@ pub(super) fn owner(id: &str, base: Option<&Loaded<Finished>>) -> Owner {
 /// What the model of a cell is made of.
 pub(super) struct Making<'m> {
     pub(super) config: &'m CellConfig,
+    /// Schemes of the layers that keep one of their own.
+    pub(super) apart: Apart,
     /// Weights of the cell's base.
     pub(super) base: Option<&'m Values>,
     /// Text of each token.
@@ -93,6 +96,7 @@ impl Making<'_> {
             None => {
                 let architecture = config.architecture.clone();
                 Decoder::drawn(architecture, scheme, reach, seed, own, device)?
+                    .with_apart(self.apart.clone())
             }
         };
         let decoder = decoder.recomputing(config.checkpointing);
@@ -112,7 +116,7 @@ impl Making<'_> {
         };
         let scheme = Arc::clone(scheme);
         let start = Decoder::new(architecture, scheme, weights, self.device);
-        Ok(Some(start))
+        Ok(Some(start.with_apart(self.apart.clone())))
     }
 }
 

@@ -53,6 +53,7 @@ pub(super) fn llama_config(llama: &Architecture) -> Map<String, Value> {
         Activation::Gelu => "gelu",
         Activation::GeluTanh => "gelu_pytorch_tanh",
         Activation::Relu => "relu",
+        Activation::SquaredRelu => "relu2",
     };
     let config = json!({
         "architectures": ["LlamaForCausalLM"],

@@ -23,7 +23,12 @@ pub(super) struct Family {
     pub(super) original: Option<usize>,
     /// What the family's reference takes `rope_type` "yarn" for.
     pub(super) yarn: &'static str,
+    /// Which channels make a pair, where they are neighbours.
+    pub(super) pairing: Option<&'static str>,
 }
+
+/// Pairs of neighbouring channels.
+pub(super) const NEIGHBOURS: Option<&str> = Some("interleaved");
 
 /// The keys that nearly all families have.
 pub(super) const USUAL: Family = Family {
@@ -33,6 +38,7 @@ pub(super) const USUAL: Family = Family {
     partial: 1.0,
     original: None,
     yarn: "yarn",
+    pairing: None,
 };
 
 /// A scheme and the length that the weights were trained with.
@@ -45,12 +51,12 @@ pub(super) struct Rotary {
 }
 
 /// Values from the top level that a rope block may lean on.
-struct Outer {
-    theta: Option<f64>,
-    partial: Option<f64>,
-    positions: usize,
-    original: Option<usize>,
-    family: Family,
+pub(super) struct Outer {
+    pub(super) theta: Option<f64>,
+    pub(super) partial: Option<f64>,
+    pub(super) positions: usize,
+    pub(super) original: Option<usize>,
+    pub(super) family: Family,
 }
 
 /// Reads all rotary keys; `positions` is `max_position_embeddings`.
@@ -81,27 +87,16 @@ pub(super) fn read(keys: &mut Keys, family: Family, positions: usize) -> Result<
             ))
         }
         (Some(rotary), _) | (None, Some(rotary)) => Ok(rotary),
-        (None, None) => Ok(Rotary {
-            positional: Positional::new("rope", outer.common(None, None)),
-            trained_length: positions,
-            other_length: None,
-        }),
-    }
-}
-
-/// Refuses a share of rotated channels in a family whose reference turns whole heads whatever the key says.
-pub(super) fn whole_heads(keys: &Keys, rotary: &Rotary) -> Result<()> {
-    match rotary.positional.settings.get("partial") {
-        Some(share) if *share != json!(1.0) => {
-            let rule = "1, as this family turns whole heads";
-            Err(keys.contradicts("partial_rotary_factor", rule, share))
-        }
-        _ => Ok(()),
+        (None, None) => Ok(outer.plain()),
     }
 }
 
 /// The one value of several keys of the same meaning.
-fn agreed(keys: &mut Keys, names: &[&'static str], meaning: &str) -> Result<Option<f64>> {
+pub(super) fn agreed(
+    keys: &mut Keys,
+    names: &[&'static str],
+    meaning: &str,
+) -> Result<Option<f64>> {
     let mut known: Option<(f64, &str)> = None;
     for name in names {
         match (keys.positive(name, meaning)?, known) {
@@ -116,10 +111,23 @@ fn agreed(keys: &mut Keys, names: &[&'static str], meaning: &str) -> Result<Opti
     Ok(known.map(|(x, _)| x))
 }
 
-fn block(keys: &mut Keys, key: &'static str, outer: &mut Outer) -> Result<Option<Rotary>> {
-    let Some(mut block) = keys.object(key)? else {
-        return Ok(None);
-    };
+pub(super) fn block(
+    keys: &mut Keys,
+    key: &'static str,
+    outer: &mut Outer,
+) -> Result<Option<Rotary>> {
+    match keys.object(key)? {
+        Some(block) => of_object(keys, block, outer),
+        None => Ok(None),
+    }
+}
+
+/// The scheme of a block, which lies inside of `keys`.
+pub(super) fn of_object(
+    keys: &mut Keys,
+    mut block: Keys,
+    outer: &mut Outer,
+) -> Result<Option<Rotary>> {
     if block.is_empty() {
         return Ok(None);
     }
@@ -363,6 +371,15 @@ fn llama3(block: &mut Keys, settings: &mut Map<String, Value>) -> Result<()> {
 }
 
 impl Outer {
+    /// RoPE, where there is no block.
+    pub(super) fn plain(&self) -> Rotary {
+        Rotary {
+            positional: Positional::new("rope", self.common(None, None)),
+            trained_length: self.positions,
+            other_length: None,
+        }
+    }
+
     /// Settings that all rotary schemes have.
     fn common(&self, theta: Option<f64>, partial: Option<f64>) -> Map<String, Value> {
         let theta = theta.or(self.theta).unwrap_or(self.family.theta);
@@ -370,6 +387,9 @@ impl Outer {
         let mut settings = Map::new();
         settings.insert("base".into(), json!(theta));
         settings.insert("partial".into(), json!(partial));
+        if let Some(pairing) = self.family.pairing {
+            settings.insert("pairing".into(), json!(pairing));
+        }
         settings
     }
 }

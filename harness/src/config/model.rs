@@ -133,6 +133,7 @@ impl ModelConfig {
                 out: on,
                 mlp: on,
                 norm,
+                head: false,
             };
         }
         for (key, set, slot) in [

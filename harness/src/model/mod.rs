@@ -8,6 +8,8 @@ mod architecture;
 mod forward;
 mod frozen;
 pub mod generate;
+mod head;
+mod norms;
 pub(crate) mod parts;
 mod reading;
 mod slopes;
@@ -27,6 +29,7 @@ pub use weights::{Values, Weight, Weights, scheme_parameters};
 pub(crate) use weights::{draw, tensors as weights_of};
 
 use crate::Result;
+use crate::scheme::Apart;
 use farspan_attention::ops::TokenScore;
 use farspan_attention::plan::Place;
 use farspan_attention::{Device, Tensor};
@@ -45,6 +48,8 @@ pub struct Decoder {
     pub architecture: Architecture,
     /// The scheme that places its tokens.
     pub scheme: Arc<dyn AnyScheme>,
+    /// Those of the layers that keep one of their own.
+    apart: Apart,
     device: Device,
     /// Weights that stay as they are.
     frozen: Weights,
@@ -87,6 +92,7 @@ impl Decoder {
         Decoder {
             architecture,
             scheme,
+            apart: Apart::new(),
             device: device.clone(),
             frozen: weights,
             learned: BTreeMap::new(),
@@ -131,6 +137,7 @@ impl Decoder {
     pub fn with_scheme(&self, scheme: Arc<dyn AnyScheme>) -> Decoder {
         let weights = self.frozen.clone();
         let decoder = Decoder::new(self.architecture.clone(), scheme, weights, &self.device);
+        let decoder = decoder.with_apart(self.apart.clone());
         decoder.with_texts(self.texts.clone())
     }
 
@@ -139,6 +146,12 @@ impl Decoder {
         let geometry = &self.architecture.geometry;
         let plan = self.scheme.plan(geometry, Len(geometry.trained_length))?;
         Ok(plan.place != Place::Index)
+    }
+
+    /// Lets the layers that `architecture` says follow schemes of their own.
+    pub fn with_apart(mut self, apart: Apart) -> Decoder {
+        self.apart = apart;
+        self
     }
 
     /// Tells the text of each token id, which plans need whose places depend on the text.
