@@ -184,7 +184,9 @@ fn tokenizers_that_cannot_be_read_or_do_not_fit_are_refused() {
     }
     // As long as no such token occurs, they do not matter.
     write(&dir, "text.txt", b"a a a a");
-    let output = farspan(&["eval", "--lengths", "1", "--model"])
+    let output = farspan(&["eval", "--lengths", "2", "--out"])
+        .arg(dir.path().join("run"))
+        .arg("--model")
         .arg(dir.path())
         .arg(dir.path().join("text.txt"))
         .output()

@@ -112,6 +112,12 @@ pub fn config_for(
     }
 }
 
+/// The `rope_type` of a config for `scheme`, where that is a way to write any fixed frequencies and not the scheme's own.
+pub fn other_word<'c>(config: &'c Map<String, Value>, scheme: &dyn AnyScheme) -> Option<&'c str> {
+    let kind = config.get("rope_parameters")?["rope_type"].as_str();
+    kind.filter(|kind| *kind == "longrope" && *kind != scheme.id())
+}
+
 /// Writes `model`, which was made from the checkpoint `from`, into the folder `out`, for texts of up to `positions`
 /// tokens, for the reference library or, where that is its own form, for Farspan. Fails before anything is written if its
 /// scheme has no form in a config.

@@ -5,7 +5,7 @@ use super::{Ended, Failure, print, tell};
 use crate::checkpoint::files::Files;
 use crate::checkpoint::header::Type;
 use crate::checkpoint::of_files;
-use crate::checkpoint::save::{Form, Format, config_for, save_as};
+use crate::checkpoint::save::{Form, Format, config_for, other_word, save_as};
 use crate::model::Decoder;
 use crate::origin;
 use crate::scheme::Positional;
@@ -122,13 +122,10 @@ impl Saving {
 
 /// Tells where a config has another word for a scheme.
 pub(super) fn tell_form(config: &Map<String, Value>, scheme: &dyn AnyScheme) {
-    let kind = config
-        .get("rope_parameters")
-        .map(|block| &block["rope_type"]);
-    if kind.is_some_and(|kind| kind == "longrope") && scheme.id() != "longrope" {
+    if let Some(kind) = other_word(config, scheme) {
+        let id = scheme.id();
         tell(&format!(
-            "note: {} is saved as longrope, with factors that give the same frequencies",
-            scheme.id()
+            "note: {id} is saved as {kind}, with factors that give the same frequencies"
         ));
     }
 }

@@ -8,7 +8,7 @@ use crate::config::{self, resolved_toml};
 use crate::grid::{self, Options};
 use crate::scheme::Positional;
 use farspan_attention::Device;
-use farspan_pe::{Needs, Registry};
+use farspan_pe::Registry;
 use farspan_reports::store::RunDir;
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -97,20 +97,13 @@ pub(super) fn add_scheme(
     (own_name, own): (&str, &Positional),
     registry: &Registry,
 ) -> Result<(), Failure> {
-    let extends = |id: &str| -> Result<bool, Failure> {
-        let entry = registry.get(id).map_err(Error::from)?;
-        Ok(matches!(entry.card.needs, Needs::Base(_)))
-    };
     let mut settings = asked.settings.clone();
     settings.extend(more);
-    if extends(&asked.id)? {
-        let (mut base, mut base_name) = (own.clone(), own_name);
-        if extends(&own.id)? {
-            base_name = BASE;
-            base.id = "rope".into();
-            let known = ["base", "partial", "pairing"];
-            base.settings.retain(|key, _| known.contains(&key.as_str()));
-        }
+    if asked.extended(registry)?.is_some() {
+        let (base, base_name) = match own.extended(registry)? {
+            Some(base) => (base, BASE),
+            None => (own.clone(), own_name),
+        };
         schemes
             .entry(base_name)
             .or_insert_with(|| json!({ base.id: base.settings }));

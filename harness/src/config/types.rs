@@ -1,9 +1,16 @@
 //! The config as plain structs: what a study may say, with every default. Parsing, merging and checking live beside.
 
-use crate::model::{Activation, Norm, QueryKeyNorm, Residual};
+mod evaluate;
+mod model;
+
+pub use evaluate::{
+    All, Bos, EvaluateConfig, PasskeyGridConfig, PerplexityConfig, Segments, Stride, Unit,
+};
+pub use model::ModelConfig;
+
 use farspan_datasets::{DataConfig, tasks::passkey::PasskeyConfig};
 use farspan_pe::recipe::Sampler;
-use farspan_reports::record::{Protocol, RunPlan};
+use farspan_reports::record::RunPlan;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,100 +22,6 @@ pub enum Task {
     Text,
     /// The passkey task itself, with loss on the key only; retrieval is measured.
     Passkey,
-}
-
-/// The decoder. `size` is the one dial; any field set beside it wins.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct ModelConfig {
-    /// A checkpoint in place of a decoder of our own: its folder (relative to where the program runs), or its id in the
-    /// Hugging Face cache. It gives all sizes, the trained length and the tokenizer; its weights are not trained from
-    /// scratch, so `train.steps` is 0, and schemes take over what belongs to the weights (`base`, `partial`, `pairing`) where they leave it at its default.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub checkpoint: Option<String>,
-    /// Keys of the checkpoint's config that are read as if they were not there, though they may change the computation;
-    /// results tell of it.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub ignore_keys: Vec<String>,
-    /// Length that the checkpoint's weights were trained with, where its config does not tell.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub trained_length: Option<usize>,
-    /// Preset `dN`: N layers, width 32·N, max(4, N) heads, SwiGLU hidden width 8/3 of the width.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub size: Option<String>,
-    /// Layers.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub layers: Option<usize>,
-    /// Width of the residual stream.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub width: Option<usize>,
-    /// Query heads.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub heads: Option<usize>,
-    /// Key/value heads (grouped-query attention); divides `heads`. Default: `heads`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kv_heads: Option<usize>,
-    /// Channels of a head. Default: width / heads.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub head_dim: Option<usize>,
-    /// Hidden width of the block after attention.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hidden: Option<usize>,
-    /// A family of checkpoints (`gemma2`, `qwen3`, …) whose choices are taken, all but its sizes and its scheme; what is set
-    /// beside it wins. Layers that see a window there have one here: `window` tokens.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub like: Option<String>,
-    /// Kind of norm. Default: `rms`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub norm: Option<Norm>,
-    /// How queries and keys are normalised. Default: `none`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub query_key_norm: Option<QueryKeyNorm>,
-    /// How the halves of a layer join the residual stream. Default: `sequential`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub block: Option<Residual>,
-    /// Activation of the block after attention. Default: `silu`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub activation: Option<Activation>,
-    /// Whether the activation gates a second projection. Default: true.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub gated: Option<bool>,
-    /// Whether projections and LayerNorms add biases. Default: false.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub biases: Option<bool>,
-    /// Scores s become c·tanh(s/c).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("exclusiveMinimum" = 0))]
-    pub score_cap: Option<f64>,
-    /// Logits z become c·tanh(z/c).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("exclusiveMinimum" = 0))]
-    pub logit_cap: Option<f64>,
-    /// Multiplies scores beside 1/√head_dim. Default: 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("exclusiveMinimum" = 0))]
-    pub score_scale: Option<f64>,
-    /// Multiplies the token embeddings. Default: √width.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("exclusiveMinimum" = 0))]
-    pub embed_scale: Option<f64>,
-    /// Multiplies what a half of a layer adds. Default: 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("exclusiveMinimum" = 0))]
-    pub residual_scale: Option<f64>,
-    /// Multiplies the logits. Default: 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("exclusiveMinimum" = 0))]
-    pub logit_scale: Option<f64>,
-    /// Whether the head is the transposed embedding. Default: true.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tied: Option<bool>,
-    /// Tokens that a token sees in layers with a window. Default: half of the trained length.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub window: Option<usize>,
-    /// Which layers have a window, as a pattern that repeats: `[true, false]` is every other one, from the first on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub windowed: Option<Vec<bool>>,
 }
 
 /// Training from scratch. The same for every scheme.
@@ -266,214 +179,6 @@ impl FinetuneConfig {
     }
 }
 
-/// What is measured.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct EvaluateConfig {
-    /// Perplexity on held-out text (task `text`).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub perplexity: Option<PerplexityConfig>,
-    /// Passkey retrieval (task `passkey`).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub passkey: Option<PasskeyGridConfig>,
-}
-
-/// Perplexity: which lengths, and how windows are laid. The unit of every interval is one test segment of the
-/// longest length; the same segments serve every scheme, seed and length.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PerplexityConfig {
-    /// Lengths in tokens, increasing. Default: 1, 2, 4 and 8 times the trained length.
-    #[serde(default)]
-    pub lengths: Vec<usize>,
-    /// Test segments: how many, or `"all"` that there is room for.
-    #[serde(default = "PerplexityConfig::segments")]
-    pub segments: Segments,
-    /// What a segment is.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub unit: Unit,
-    /// How windows are laid: all of `non-overlap`, `sliding` and `fixed-target`, or some of them.
-    #[serde(
-        default = "PerplexityConfig::protocols",
-        skip_serializing_if = "are_all"
-    )]
-    #[schemars(schema_with = "protocols_schema")]
-    pub protocols: Vec<Protocol>,
-    /// Stride of the sliding protocol: a fraction of each length, or `{ tokens = N }`.
-    #[serde(default = "PerplexityConfig::stride")]
-    pub stride: Stride,
-    /// Tokens at the end of each segment that the fixed-target protocol scores at every length. Default: 64, or the
-    /// shortest length if that is less.
-    #[serde(default = "PerplexityConfig::target")]
-    pub target: usize,
-    /// What the first token of a window is.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub bos: Bos,
-}
-
-/// How many test segments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Segments {
-    /// So many.
-    Count(usize),
-    /// All that there is room for.
-    All(All),
-}
-
-/// The word `all`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum All {
-    /// All.
-    All,
-}
-
-impl Segments {
-    /// Their number; `None` for all.
-    pub fn count(self) -> Option<usize> {
-        match self {
-            Segments::Count(count) => Some(count),
-            Segments::All(All::All) => None,
-        }
-    }
-}
-
-/// What a test segment is: the unit of resampling.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Unit {
-    /// A stretch with as many targets as the longest length, inside one document.
-    #[default]
-    Stretch,
-    /// A whole document that holds the longest length.
-    Document,
-}
-
-/// Distance between the starts of sliding windows.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Stride {
-    /// A fraction of the length, above 0, at most 1.
-    Fraction(f64),
-    /// The same at every length.
-    #[serde(rename_all = "kebab-case")]
-    Fixed {
-        /// Tokens; at most the shortest length.
-        tokens: usize,
-    },
-}
-
-impl Stride {
-    /// In tokens, at a length of `length` tokens.
-    pub fn at(self, length: usize) -> usize {
-        match self {
-            Stride::Fraction(share) => ((length as f64 * share).round() as usize).max(1),
-            Stride::Fixed { tokens } => tokens,
-        }
-    }
-}
-
-/// The first token of a window.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Bos {
-    /// As it stands in the text (`data.bos` puts BOS before documents).
-    #[default]
-    Text,
-    /// BOS in its place, as lm-evaluation-harness begins its windows. The targets are the same.
-    Window,
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
-
-fn are_all(protocols: &[Protocol]) -> bool {
-    protocols == Protocol::ALL
-}
-
-fn protocols_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({
-        "type": "array",
-        "items": { "enum": Protocol::ALL },
-        "minItems": 1,
-        "uniqueItems": true,
-    })
-}
-
-impl Default for PerplexityConfig {
-    /// No lengths yet: they follow from the trained length.
-    fn default() -> PerplexityConfig {
-        PerplexityConfig {
-            lengths: Vec::new(),
-            segments: PerplexityConfig::segments(),
-            unit: Unit::default(),
-            protocols: PerplexityConfig::protocols(),
-            stride: PerplexityConfig::stride(),
-            target: PerplexityConfig::target(),
-            bos: Bos::default(),
-        }
-    }
-}
-
-impl PerplexityConfig {
-    fn segments() -> Segments {
-        Segments::Count(32)
-    }
-    fn protocols() -> Vec<Protocol> {
-        Protocol::ALL.to_vec()
-    }
-    fn stride() -> Stride {
-        Stride::Fraction(0.5)
-    }
-    fn target() -> usize {
-        64
-    }
-}
-
-/// The passkey grid.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PasskeyGridConfig {
-    /// Lengths in tokens, increasing. Default: 1, 2, 4 and 8 times the trained length.
-    #[serde(default)]
-    pub lengths: Vec<usize>,
-    /// Depths, evenly spaced from start to end.
-    #[serde(default = "PasskeyGridConfig::depths")]
-    pub depths: usize,
-    /// Prompts per (length, depth).
-    #[serde(default = "PasskeyGridConfig::trials")]
-    pub trials: usize,
-    /// Accuracy at or above which a length counts as served.
-    #[serde(default = "PasskeyGridConfig::threshold")]
-    pub threshold: f64,
-}
-
-impl Default for PasskeyGridConfig {
-    /// No lengths yet: they follow from the trained length.
-    fn default() -> PasskeyGridConfig {
-        PasskeyGridConfig {
-            lengths: Vec::new(),
-            depths: PasskeyGridConfig::depths(),
-            trials: PasskeyGridConfig::trials(),
-            threshold: PasskeyGridConfig::threshold(),
-        }
-    }
-}
-
-impl PasskeyGridConfig {
-    fn depths() -> usize {
-        11
-    }
-    fn trials() -> usize {
-        20
-    }
-    fn threshold() -> f64 {
-        0.8
-    }
-}
-
 /// One study: a task, a model, a training and a measurement, over the run's schemes and seeds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -566,4 +271,36 @@ pub struct Run {
     pub schemes: Vec<SchemeConfig>,
     /// Studies by name, in the order of the config.
     pub studies: Vec<(String, StudyConfig)>,
+}
+
+impl Run {
+    /// The schemes of a study, in the order of the config.
+    pub fn schemes_of<'a>(
+        &'a self,
+        study: &'a StudyConfig,
+    ) -> impl Iterator<Item = &'a SchemeConfig> {
+        let wanted = |name: &String| {
+            study
+                .schemes
+                .as_ref()
+                .is_none_or(|list| list.contains(name))
+        };
+        self.schemes
+            .iter()
+            .filter(move |scheme| wanted(&scheme.name))
+    }
+
+    /// The seeds of a study.
+    pub fn seeds_of<'a>(&'a self, study: &'a StudyConfig) -> &'a [u64] {
+        study.seeds.as_ref().unwrap_or(&self.seeds)
+    }
+
+    /// Number of cells: every study, scheme and seed, and once more for every fine-tuning.
+    pub fn cells(&self) -> usize {
+        let stages = |scheme: &SchemeConfig| 1 + usize::from(scheme.finetune.is_some());
+        let of = |study: &StudyConfig| {
+            self.schemes_of(study).map(stages).sum::<usize>() * self.seeds_of(study).len()
+        };
+        self.studies.iter().map(|(_, study)| of(study)).sum()
+    }
 }

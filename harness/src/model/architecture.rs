@@ -4,7 +4,6 @@ use crate::scheme::Positional;
 use farspan_attention::plan::Geometry;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Map;
 
 /// All sizes of a decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,7 +184,7 @@ impl Architecture {
             geometry,
             hidden,
             vocab,
-            positional: Positional::new("nope", Map::new()),
+            positional: Positional::none(),
             apart: Vec::new(),
             offers: None,
             norm: Norm::Rms,
@@ -248,7 +247,7 @@ impl Architecture {
             },
             windows,
             apart: Vec::new(),
-            positional: Positional::new("nope", Map::new()),
+            positional: Positional::none(),
             rounded_bias: false,
             other_length: None,
             notes: Vec::new(),
