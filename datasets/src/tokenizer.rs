@@ -183,7 +183,10 @@ impl Tokenizer {
         let Kind::File(file) = &self.kind else {
             return Ok(Vec::new());
         };
-        Ok(file.encode("nothing", "", Around::Before)?.ids)
+        // Around an empty text there is no telling what stands before it.
+        let tokens = file.encode("a letter", "a", Around::Before)?;
+        let before = tokens.bytes.iter().take_while(|bytes| **bytes == 0);
+        Ok(tokens.ids[..before.count()].to_vec())
     }
 
     /// Whether encoding costs so much that its result is worth a file.

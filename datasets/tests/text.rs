@@ -505,3 +505,97 @@ fn the_cargo_corpus_is_there() {
         started.elapsed()
     );
 }
+
+/// A tokenizer of single letters that puts `<s>` before a text.
+fn with_bos(folder: &Path) {
+    let json = r#"{
+        "version": "1.0", "added_tokens": [{
+            "id": 0, "content": "<s>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
+            "special": true
+        }],
+        "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "."}, "behavior": "Isolated", "invert": false},
+        "post_processor": {
+            "type": "TemplateProcessing", "special_tokens": {"<s>": {"id": "<s>", "ids": [0], "tokens": ["<s>"]}},
+            "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}]
+        },
+        "model": {"type": "WordLevel", "vocab": {"<s>": 0, "a": 1, "b": 2, "?": 3}, "unk_token": "?"}
+    }"#;
+    std::fs::write(folder.join("tokenizer.json"), json).unwrap();
+}
+
+#[test]
+fn documents_begin_with_bos_where_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    with_bos(folder.path());
+    for (name, text) in [("1.txt", "abab"), ("2.txt", "bb"), ("3.txt", "aba")] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let config = |bos: bool| DataConfig {
+        tokenizer: TokenizerConfig::File("tokenizer.json".into()),
+        validation: 0.0,
+        test: 1.0,
+        bos,
+        ..files(&["*.txt"])
+    };
+    let text = open(&config(true), folder.path()).unwrap();
+    assert_eq!(text.bos().unwrap(), [0]);
+    // All of it is measured on, the first documents that are long enough.
+    let found = text.test_documents(4, None).unwrap();
+    let tokens: Vec<_> = found.iter().map(|s| s.tokens.clone()).collect();
+    assert_eq!(tokens, [vec![0, 1, 2, 1, 2], vec![0, 1, 2, 1]]);
+    assert_eq!(found[1].bytes, [0, 1, 1, 1]);
+    assert_eq!(text.test_documents(4, Some(1)).unwrap().len(), 1);
+    let error = text.test_documents(4, Some(3)).unwrap_err().to_string();
+    assert!(
+        error.contains("3 documents of at least 4 tokens"),
+        "{error}"
+    );
+    let plain = open(&config(false), folder.path()).unwrap();
+    assert_eq!(plain.test_documents(4, None).unwrap().len(), 1);
+    assert_ne!(plain.tokenizer_hash(), text.tokenizer_hash());
+    let bytes = DataConfig {
+        tokenizer: TokenizerConfig::Byte,
+        ..config(true)
+    };
+    let error = bytes.validate().unwrap_err().to_string();
+    assert!(error.contains("data.bos"), "{error}");
+}
+
+#[test]
+fn every_tokenizer_can_be_written_down() {
+    let folder = letters(&[400, 300, 200]);
+    for tokenizer in [TokenizerConfig::Byte, TokenizerConfig::Bpe(260)] {
+        let config = DataConfig {
+            tokenizer,
+            ..files(&["*.txt"])
+        };
+        let text = open(&config, folder.path()).unwrap();
+        let json = text.tokenizer_json().unwrap();
+        std::fs::write(folder.path().join("tokenizer.json"), json).unwrap();
+        let again = DataConfig {
+            tokenizer: TokenizerConfig::File("tokenizer.json".into()),
+            ..config
+        };
+        let again = open(&again, folder.path()).unwrap();
+        assert_eq!(again.vocab(), text.vocab());
+        let (ours, theirs) = (text.test_segments(8, None), again.test_segments(8, None));
+        assert_eq!(ours.unwrap(), theirs.unwrap());
+    }
+    // Bytes that no letter shows, too.
+    std::fs::write(folder.path().join("odd.txt"), "é\0\n 世 \u{7f}\u{ad}").unwrap();
+    let file = farspan_datasets::TokenizerFile::open(&folder.path().join("tokenizer.json"));
+    let bytes = open(&files(&["odd.txt"]), folder.path())
+        .unwrap()
+        .tokenizer_json();
+    std::fs::write(folder.path().join("bytes.json"), bytes.unwrap()).unwrap();
+    let bytes = farspan_datasets::TokenizerFile::open(&folder.path().join("bytes.json")).unwrap();
+    assert!(file.is_ok());
+    let odd = "é\0\n 世 \u{7f}\u{ad}";
+    let tokens = bytes
+        .encode("odd", odd, farspan_datasets::Around::All)
+        .unwrap();
+    let expected: Vec<u32> = odd.bytes().map(u32::from).collect();
+    assert_eq!(tokens.ids, expected);
+    assert_eq!(bytes.decode(&tokens.ids, true).unwrap(), odd);
+}

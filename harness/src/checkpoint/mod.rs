@@ -5,6 +5,7 @@ pub mod config;
 mod convert;
 pub mod ends;
 pub mod files;
+mod folder;
 pub mod header;
 pub mod hub;
 pub mod keys;

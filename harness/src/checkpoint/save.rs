@@ -8,11 +8,11 @@ use super::arch::farspan::{self, FAMILY};
 use super::config::{self, Reading};
 use super::convert::{EMBED, HEAD, as_llama, llama_config};
 use super::files::Files;
-use super::header::Type;
+pub use super::folder::{Beside, Form};
+use super::folder::{fresh, write_folder};
 use super::layout::{Arrange, Names, Slot, slots};
 use super::reading::table;
 use super::rope_block::{Saved, forms, no_form, same};
-use super::state::write;
 use super::weights::{names, wanted};
 use crate::model::{Architecture, Decoder, Values, Weights};
 use crate::scheme::{Positional, apart, layer_plans, resolve};
@@ -20,54 +20,11 @@ use crate::{Error, Result};
 use farspan_attention::plan::Plan;
 use farspan_attention::{DType, Tensor};
 use farspan_pe::{AnyScheme, Len, Registry};
-use farspan_reports::store::write_atomic;
 use serde_json::{Map, Value, json};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// Files of a checkpoint folder that go along as they are.
-const COPIED: [&str; 9] = [
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "tokenizer.model",
-    "chat_template.jinja",
-    "generation_config.json",
-];
 /// Top-level keys that hold the base of the frequencies.
 const THETA: [&str; 2] = ["rope_theta", "rotary_emb_base"];
-
-/// A tensor's name, shape and numbers.
-type Entry<'v> = (&'v String, &'v (Vec<usize>, Vec<f32>));
-
-/// How weights are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Form {
-    /// Type of the numbers; nothing means that of the checkpoint that the model was made from.
-    pub kind: Option<Type>,
-    /// Bytes of a file above which weights are split over several, with an index.
-    pub shard: u64,
-}
-
-impl Default for Form {
-    fn default() -> Form {
-        Form {
-            kind: Some(Type::F32),
-            shard: 5_000_000_000,
-        }
-    }
-}
-
-/// What goes along with the weights.
-#[derive(Clone, Debug)]
-pub enum Beside {
-    /// The tokenizer and its like of a checkpoint folder.
-    Folder(PathBuf),
-    /// A `tokenizer.json`, if there is one.
-    Tokenizer(Option<Vec<u8>>),
-}
 
 /// Who is to load what is saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,94 +170,6 @@ pub fn write_own(model: Plain<'_>, beside: &Beside, form: Form, out: &Path) -> R
     let values: Values = model.weights.into_iter().map(flat).collect::<Result<_>>()?;
     let config = farspan::config(model.architecture);
     write_folder(config, &values, beside, form, out)
-}
-
-/// Refuses a folder that has a checkpoint.
-fn fresh(out: &Path) -> Result<()> {
-    if out.join("config.json").exists() {
-        let text = format!(
-            "{}: expected a new folder, this one has a checkpoint",
-            out.display()
-        );
-        return Err(Error::Config(text));
-    }
-    Ok(())
-}
-
-fn write_folder(
-    mut config: Map<String, Value>,
-    values: &Values,
-    beside: &Beside,
-    form: Form,
-    out: &Path,
-) -> Result<()> {
-    let kind = form.kind.unwrap_or(Type::F32);
-    for key in ["torch_dtype", "dtype"] {
-        config.insert(key.into(), json!(kind.name()));
-    }
-    let writing = |e| Error::io(format!("writing {}", out.display()), e);
-    std::fs::create_dir_all(out).map_err(writing)?;
-    match beside {
-        Beside::Folder(from) => {
-            for name in COPIED {
-                let file = from.join(name);
-                if file.exists() {
-                    std::fs::copy(file, out.join(name)).map_err(writing)?;
-                }
-            }
-        }
-        Beside::Tokenizer(None) => {}
-        Beside::Tokenizer(Some(json)) => {
-            write_atomic(&out.join("tokenizer.json"), json)?;
-            let class = json!({ "tokenizer_class": "PreTrainedTokenizerFast" });
-            let class = format!("{class}\n");
-            write_atomic(&out.join("tokenizer_config.json"), class.as_bytes())?;
-        }
-    }
-    write_weights(values, kind, form.shard, out)?;
-    let text = serde_json::to_string_pretty(&config).map_err(|e| Error::Bug(e.to_string()))?;
-    let file = out.join("config.json");
-    Ok(write_atomic(&file, format!("{text}\n").as_bytes())?)
-}
-
-/// Writes `values` into one file, or into shards of at most `limit` bytes (or one tensor) with their index.
-fn write_weights(values: &Values, kind: Type, limit: u64, out: &Path) -> Result<()> {
-    let size = |data: &Vec<f32>| (data.len() * kind.size()) as u64;
-    let mut shards: Vec<(u64, Vec<Entry<'_>>)> = Vec::new();
-    for entry in values {
-        let more = size(&entry.1.1);
-        match shards.last_mut() {
-            Some((held, entries)) if *held + more <= limit => {
-                *held += more;
-                entries.push(entry);
-            }
-            _ => shards.push((more, vec![entry])),
-        }
-    }
-    let format = || ("format", "pt".to_string());
-    if let [(_, entries)] = shards.as_slice() {
-        return write(
-            &out.join("model.safetensors"),
-            entries.iter().copied(),
-            kind,
-            format(),
-        );
-    }
-    let mut map = Map::new();
-    let mut total = 0;
-    let count = shards.len();
-    for (number, (held, entries)) in shards.into_iter().enumerate() {
-        let name = format!("model-{:05}-of-{count:05}.safetensors", number + 1);
-        total += held;
-        for (tensor, _) in &entries {
-            map.insert((*tensor).clone(), json!(name));
-        }
-        write(&out.join(&name), entries, kind, format())?;
-    }
-    let index = json!({ "metadata": { "total_size": total }, "weight_map": map });
-    let text = serde_json::to_string_pretty(&index).map_err(|e| Error::Bug(e.to_string()))?;
-    let path = out.join("model.safetensors.index.json");
-    Ok(write_atomic(&path, format!("{text}\n").as_bytes())?)
 }
 
 /// The config of the checkpoint in `from`, read as `reading` says, with `scheme` in the place of its own, for texts of up
