@@ -96,6 +96,7 @@ impl Running<'_> {
             engine: EngineRecord {
                 device: model.device().described(),
                 attention: finished.implementation.clone(),
+                fused_halves: model.fused_halves().to_string(),
                 version: machine::version().to_string(),
             },
         }))

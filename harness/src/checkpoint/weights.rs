@@ -7,13 +7,22 @@ use super::layout::{Arrange, Names, Slot, slots};
 use crate::model::{Architecture, Weights};
 use crate::{Error, Result};
 use farspan_attention::{DType, Device, Tensor};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Learned numbers that `architecture` takes from `files`, if these hold exactly its tensors; reads headers only.
 pub fn check(files: &Files, architecture: &Architecture) -> Result<u64> {
+    let held = held(files, architecture)?;
+    let numbers = |shape: &Vec<usize>| shape.iter().product::<usize>() as u64;
+    Ok(held.values().map(numbers).sum())
+}
+
+/// Shapes of the decoder's weights by name, if `files` hold exactly those of `architecture`; reads headers only.
+pub fn held(files: &Files, architecture: &Architecture) -> Result<BTreeMap<String, Vec<usize>>> {
     let slots = wanted(files, architecture, &names(architecture)?)?;
-    let numbers = |slot: &Slot| slot.shape.iter().product::<usize>() as u64;
-    Ok(slots.iter().map(numbers).sum())
+    Ok(slots
+        .into_iter()
+        .map(|slot| (slot.name, slot.shape))
+        .collect())
 }
 
 /// All tensors of the decoder, in its layout; matrices stay in the precision that they are stored in. Every difference

@@ -7,7 +7,7 @@ use crate::checkpoint::files::Files;
 use crate::checkpoint::weights;
 use crate::config::types::{FinetuneConfig, Run, SchemeConfig, StudyConfig, TrainConfig};
 use crate::evaluate::perplexity;
-use crate::model::Architecture;
+use crate::model::{Architecture, has_parameters};
 use crate::origin;
 use crate::scheme::{Positional, apart, inherits_doubt, layer_plans, resolve};
 use crate::source::Source;
@@ -73,6 +73,8 @@ struct Planner<'a> {
     /// Targets that perplexity is measured on.
     targets: usize,
     checkpoint: Option<CheckpointConfig>,
+    /// Shapes of its weights.
+    held: BTreeMap<String, Vec<usize>>,
 }
 
 impl<'a> Planner<'a> {
@@ -116,12 +118,13 @@ impl<'a> Planner<'a> {
         let checkpoint = study.model.checkpoint.as_deref();
         let checkpoint =
             checkpoint.map(|name| pretrained(name, study.model.reading(), &architecture));
-        let checkpoint = checkpoint.transpose()?;
+        let (checkpoint, held) = checkpoint.transpose()?.unzip();
         if let (Source::Text(text), Some(wanted)) = (&source, &study.evaluate.perplexity) {
             perplexity::bos(wanted, text, checkpoint.as_ref().map(|c| c.dir.as_path()))?;
         }
         Ok(Planner {
             checkpoint,
+            held: held.unwrap_or_default(),
             run,
             name,
             study,
@@ -260,6 +263,9 @@ impl<'a> Planner<'a> {
             layer_plans(parsed.as_ref(), &apart, &architecture.geometry, reach).map_err(|e| {
                 Error::Config(format!("study {}, scheme {}: {e}", self.name, scheme.name))
             })?;
+        if config.checkpoint.is_some() && stage != Stage::FineTuned {
+            has_parameters(&scheme.id, &plans, |name| self.held.contains_key(name))?;
+        }
         let own = crate::model::scheme_parameters(&plans);
         let parameters = architecture.parameters() + own as u64;
         let train_tokens = config.train.steps * config.train.step_tokens() as u64;
@@ -346,14 +352,14 @@ fn pretrained(
     name: &str,
     reading: Reading,
     architecture: &Architecture,
-) -> Result<CheckpointConfig> {
+) -> Result<(CheckpointConfig, BTreeMap<String, Vec<usize>>)> {
     let dir = origin::folder(name)?;
     let dir = std::path::absolute(&dir)
         .map_err(|e| Error::io(format!("finding {}", dir.display()), e))?;
     let files = Files::open(&dir)?;
-    weights::check(&files, architecture)?;
+    let held = weights::held(&files, architecture)?;
     let hash = files.hash()?;
-    Ok(CheckpointConfig { dir, hash, reading })
+    Ok((CheckpointConfig { dir, hash, reading }, held))
 }
 
 /// The training of a fine-tuning stage: the base's recipe at the new length, with as many tokens per step.

@@ -18,6 +18,7 @@ mod tune;
 mod weights;
 mod windows;
 
+pub(crate) use adapt::has_parameters;
 pub use architecture::{Activation, Architecture, Biases, Norm, QueryKeyNorm, Residual, Shape};
 pub use reading::Cache;
 pub use slopes::Slopes;
@@ -176,6 +177,21 @@ impl Decoder {
     /// Where it computes.
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// Which halves of a layer run as one operation each, as far as the architecture decides it.
+    pub fn fused_halves(&self) -> &'static str {
+        let halves = (
+            self.architecture.plain_attention(),
+            self.architecture.plain_mlp(),
+        );
+        match halves {
+            _ if !self.device.is_cpu() => "none",
+            (true, true) => "both",
+            (true, false) => "attention",
+            (false, true) => "feed-forward",
+            (false, false) => "none",
+        }
     }
 
     /// The weights that can learn, by name.
