@@ -1,7 +1,9 @@
 //! Where a checkpoint keeps each tensor of the shared decoder, and in which order of rows.
 
+use super::experts::{ExpertNames, Stacked};
 use crate::model::parts::{Part, Spec, specs};
 use crate::model::{Architecture, Norm};
+use std::borrow::Cow;
 
 /// One tensor of the decoder and the tensors of the checkpoint that it is made of.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +37,8 @@ pub enum Arrange {
     },
     /// 1 is added to each value: Gemma's norms.
     PlusOne,
+    /// A slice of one tensor.
+    Stacked(Stacked),
 }
 
 /// The names of a family.
@@ -57,6 +61,7 @@ pub(super) struct Names {
     /// One projection, or those of the gate and of what is gated.
     pub(super) up: &'static [&'static str],
     pub(super) down: &'static str,
+    pub(super) experts: ExpertNames,
     pub(super) norm: &'static str,
     pub(super) head: &'static str,
     /// Whether matrices are stored (in, out).
@@ -92,6 +97,7 @@ impl Names {
         out: "self_attn.o_proj",
         up: &["mlp.gate_proj", "mlp.up_proj"],
         down: "mlp.down_proj",
+        experts: ExpertNames::QWEN,
         norm: "norm",
         head: "lm_head",
         transposed: false,
@@ -133,17 +139,24 @@ impl Layout<'_> {
     fn slot(&self, spec: &Spec) -> Slot {
         let (rows, tail) = (spec.shape[0], &spec.shape[1..]);
         let arrange = self.arrange(spec);
-        let end = if spec.bias { "bias" } else { "weight" };
-        let part = |(name, rows): (&str, usize)| {
+        let end = match (arrange, spec.bias) {
+            (Arrange::Stacked(_), true) => "_bias",
+            (Arrange::Stacked(_), false) => "",
+            _ if spec.spot.part == Part::Correction => "",
+            (_, true) => ".bias",
+            (_, false) => ".weight",
+        };
+        let part = |(name, rows): (Cow<'static, str>, usize)| {
             let shape = match arrange {
                 Arrange::Transposed => [tail, &[rows]].concat(),
+                Arrange::Stacked(stacked) => stacked.whole(&spec.shape),
                 _ => [&[rows], tail].concat(),
             };
             let name = match spec.spot.layer {
-                _ if spec.spot.part == Part::Head => format!("{name}.{end}"),
-                None => format!("{}{name}.{end}", self.prefix),
+                _ if spec.spot.part == Part::Head => format!("{name}{end}"),
+                None => format!("{}{name}{end}", self.prefix),
                 Some(layer) => {
-                    format!("{}{}.{layer}.{name}.{end}", self.prefix, self.names.layers)
+                    format!("{}{}.{layer}.{name}{end}", self.prefix, self.names.layers)
                 }
             };
             (name, shape)
@@ -161,10 +174,10 @@ impl Layout<'_> {
     }
 
     /// The family's names of a part with so many rows, and how many of these each of them holds.
-    fn stored(&self, part: Part, rows: usize) -> Vec<(&'static str, usize)> {
+    fn stored(&self, part: Part, rows: usize) -> Vec<(Cow<'static, str>, usize)> {
         let (names, architecture) = (self.names, self.architecture);
         let g = &architecture.geometry;
-        let one = |name: &'static str| vec![(name, rows)];
+        let one = |name: &'static str| vec![(Cow::Borrowed(name), rows)];
         match part {
             Part::Embed => one(names.embed),
             Part::EmbedNorm => one(names.embed_norm),
@@ -174,7 +187,8 @@ impl Layout<'_> {
             Part::Qkv => match names.qkv {
                 Qkv::Separate([q, k, v]) => {
                     let keys = g.kv_heads * g.head_dim;
-                    vec![(q, g.heads * g.head_dim), (k, keys), (v, keys)]
+                    let parts = [(q, g.heads * g.head_dim), (k, keys), (v, keys)];
+                    parts.map(|(name, rows)| (name.into(), rows)).to_vec()
                 }
                 Qkv::Fused(name) | Qkv::Grouped(name) => one(name),
             },
@@ -185,10 +199,17 @@ impl Layout<'_> {
                 ([fused], true) => one(fused),
                 (parts, _) => parts
                     .iter()
-                    .map(|part| (*part, architecture.hidden))
+                    .map(|part| (Cow::Borrowed(*part), architecture.hidden))
                     .collect(),
             },
             Part::Down => one(names.down),
+            Part::Router
+            | Part::Correction
+            | Part::ExpertUp(_)
+            | Part::ExpertDown(_)
+            | Part::SharedUp
+            | Part::SharedDown
+            | Part::SharedGate => names.experts.stored(part, rows),
             Part::MlpPostNorm => one(names.mlp_post_norm),
             Part::Norm => one(names.norm),
             Part::Head => one(names.head),
@@ -198,6 +219,9 @@ impl Layout<'_> {
     fn arrange(&self, spec: &Spec) -> Arrange {
         let part = spec.spot.part;
         let g = &self.architecture.geometry;
+        if let Some(slice) = (self.names.experts).slice(part, self.architecture.experts.as_ref()) {
+            return Arrange::Stacked(slice);
+        }
         let grouped = matches!(self.names.qkv, Qkv::Grouped(_)) && part == Part::Qkv;
         match self.architecture.norm {
             _ if grouped => Arrange::Grouped {

@@ -3,6 +3,7 @@
 mod arch;
 pub mod config;
 pub mod ends;
+mod experts;
 pub mod files;
 pub mod header;
 pub mod hub;

@@ -24,11 +24,11 @@ pub fn load(files: &Files, architecture: &Architecture, device: &Device) -> Resu
     let wanted = wanted(files, architecture, &names)?;
     let mut weights = Weights::new();
     for slot in wanted {
-        let parts: Vec<Vec<f32>> = slot
-            .parts
-            .iter()
-            .map(|(name, _)| files.read(name))
-            .collect::<Result<_>>()?;
+        let read = |(name, _): &(String, Vec<usize>)| match slot.arrange {
+            Arrange::Stacked(stacked) => files.read_part(name, stacked.range(&slot.shape)),
+            _ => files.read(name),
+        };
+        let parts: Vec<Vec<f32>> = slot.parts.iter().map(read).collect::<Result<_>>()?;
         let values = arranged(&slot, parts.concat());
         let kept = kept(files, &slot);
         let tensor = Tensor::from_vec(values, slot.shape, device)?;
@@ -128,6 +128,7 @@ fn arranged(slot: &Slot, values: Vec<f32>) -> Vec<f32> {
     match slot.arrange {
         Arrange::AsIs => values,
         Arrange::PlusOne => values.into_iter().map(|x| 1.0 + x).collect(),
+        Arrange::Stacked(stacked) => stacked.ours(&slot.shape, &values),
         Arrange::Transposed => {
             let (out, inner) = (slot.shape[0], slot.shape[1]);
             (0..out)

@@ -1,5 +1,6 @@
 //! What a decoder is beside its weights and its scheme: sizes, norms, orders, scales.
 
+use super::experts::Experts;
 use crate::scheme::Positional;
 use farspan_attention::plan::Geometry;
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,12 @@ pub struct Architecture {
     pub activation: Activation,
     /// Whether the activation gates a second projection (SwiGLU, GeGLU).
     pub gated: bool,
+    /// Whether the gate is clipped and sharpened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clamped: Option<Clamped>,
+    /// Blocks of which each token sees a few, in the place of the block after attention.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub experts: Option<Experts>,
     /// How the two halves of a layer join the residual stream.
     pub residual: Residual,
     /// Multiplies what a half adds to the residual stream.
@@ -116,6 +123,15 @@ pub enum Activation {
     Relu,
 }
 
+/// The gate of GPT-OSS: (u + 1) · g · σ(α·g), with g clipped from above and u on both sides.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Clamped {
+    /// α
+    pub sharpness: f64,
+    /// Where both are clipped.
+    pub limit: f64,
+}
+
 /// How attention (A) and the block after it (M) join the residual stream x.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -164,6 +180,8 @@ impl Architecture {
             norm_eps: 1e-6,
             activation: Activation::Silu,
             gated: true,
+            clamped: None,
+            experts: None,
             residual: Residual::Sequential,
             residual_scale: 1.0,
             bias: Biases::default(),
@@ -213,8 +231,10 @@ impl Architecture {
     }
 
     /// Whether the half after attention is a norm and a SwiGLU block, and nothing else.
-    pub(super) fn plain_mlp(&self) -> bool {
-        self.plain_halves() && !self.bias.mlp && self.gated && self.activation == Activation::Silu
+    pub(super) fn plain_mlp(&self, layer: usize) -> bool {
+        let one = self.experts.as_ref().is_none_or(|e| !e.layers[layer]);
+        let swiglu = self.gated && self.activation == Activation::Silu && self.clamped.is_none();
+        self.plain_halves() && one && swiglu && !self.bias.mlp
     }
 
     fn plain_halves(&self) -> bool {
@@ -245,8 +265,18 @@ impl Architecture {
         let projections =
             w * ((heads + 2 * kv_heads) * head_dim) as f64 + (heads * head_dim) as f64 * w;
         let matrices = if self.gated { 3.0 } else { 2.0 };
-        let mlp = matrices * w * self.hidden as f64;
+        let block = |hidden: usize| matrices * w * hidden as f64;
         let attention = (heads * head_dim) as f64 * n;
-        2.0 * n * (layers as f64 * (projections + mlp + attention) + w * self.vocab as f64)
+        let with_experts = |experts: &Experts| {
+            let router = w * experts.count as f64;
+            let chosen = experts.chosen as f64 * block(experts.hidden);
+            router + chosen + experts.shared.map_or(0.0, block)
+        };
+        let of_layer = |layer: usize| match &self.experts {
+            Some(experts) if experts.layers[layer] => with_experts(experts),
+            _ => block(self.hidden),
+        };
+        let mlps: f64 = (0..layers).map(of_layer).sum();
+        2.0 * n * (layers as f64 * (projections + attention) + mlps + w * self.vocab as f64)
     }
 }

@@ -1,6 +1,6 @@
 //! One pass through the layers, with the norms, activations and orders of any architecture.
 
-use super::architecture::{Activation, Norm, QueryKeyNorm, Residual};
+use super::architecture::{Activation, Clamped, Norm, QueryKeyNorm, Residual};
 use super::frozen::{self, single};
 use super::parts::{Part, Spot};
 use super::{Decoder, Pass, scheme_name};
@@ -76,7 +76,7 @@ impl Forward<'_> {
     }
 
     /// A weight in single precision; one that is kept in half precision is converted for this use alone.
-    fn weight(&self, spot: Spot) -> Result<Tensor> {
+    pub(super) fn weight(&self, spot: Spot) -> Result<Tensor> {
         single(&self.stored(&format!("{}.weight", spot.name()))?)
     }
 
@@ -200,7 +200,7 @@ impl Forward<'_> {
     ) -> Result<()> {
         let at = |part| Spot::of(layer, part);
         let [norm, up, down] = [Part::MlpNorm, Part::Up, Part::Down].map(at);
-        let plain = self.decoder.architecture.plain_mlp();
+        let plain = self.decoder.architecture.plain_mlp(layer);
         if plain && self.is_plain(up)? && self.is_plain(down)? {
             let weights = FeedForward {
                 norm: &self.weight(norm)?,
@@ -289,18 +289,27 @@ impl Forward<'_> {
 
     fn mlp(&self, h: &Tensor, layer: usize) -> Result<Tensor> {
         let at = |part| Spot::of(layer, part);
-        let up = self.linear(h, at(Part::Up))?;
+        match self.decoder.experts(layer) {
+            Some(experts) => self.experts(h, layer, experts),
+            None => self.block(h, at(Part::Up), at(Part::Down)),
+        }
+    }
+
+    /// A feed-forward block.
+    pub(super) fn block(&self, h: &Tensor, up: Spot, down: Spot) -> Result<Tensor> {
+        let up = self.linear(h, up)?;
         let architecture = &self.decoder.architecture;
-        let hidden = architecture.hidden;
+        let (axis, hidden) = (up.rank() - 1, up.dim(up.rank() - 1)? / 2);
+        let half = |start| up.narrow(axis, start, hidden)?.contiguous();
         let active = match (architecture.gated, architecture.activation) {
-            (true, Activation::Silu) => ops::swiglu(&up)?,
-            (true, activation) => {
-                let gate = apply(activation, &up.narrow(2, 0, hidden)?.contiguous()?)?;
-                gate.mul(&up.narrow(2, hidden, hidden)?.contiguous()?)?
+            (true, _) if let Some(clamped) = architecture.clamped => {
+                clamped.apply(&half(0)?, &half(hidden)?)?
             }
+            (true, Activation::Silu) => ops::swiglu(&up)?,
+            (true, activation) => apply(activation, &half(0)?)?.mul(&half(hidden)?)?,
             (false, activation) => apply(activation, &up)?,
         };
-        self.linear(&active, at(Part::Down))
+        self.linear(&active, down)
     }
 
     /// Whether a projection is its matrix in single precision alone, or needs no gradients.
@@ -312,7 +321,7 @@ impl Forward<'_> {
     }
 
     /// A projection with its bias and its adapter, where there are any.
-    fn linear(&self, x: &Tensor, spot: Spot) -> Result<Tensor> {
+    pub(super) fn linear(&self, x: &Tensor, spot: Spot) -> Result<Tensor> {
         self.rows_of(x, spot, None)
     }
 
@@ -447,6 +456,17 @@ fn cross_entropy(logits: &Tensor, batch: &Batch) -> Result<Tensor> {
     Ok(losses
         .mul(&Tensor::from_vec(shares, (n, 1), &device)?)?
         .sum_all()?)
+}
+
+impl Clamped {
+    fn apply(&self, gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+        let gate = gate.minimum(self.limit)?;
+        let up = up.maximum(-self.limit)?.minimum(self.limit)?;
+        // silu(α·g) is α·g · σ(α·g).
+        let gate = gate.affine(self.sharpness, 0.0)?.silu()?;
+        let gate = gate.affine(1.0 / self.sharpness, 0.0)?;
+        Ok(up.affine(1.0, 1.0)?.mul(&gate)?)
+    }
 }
 
 fn apply(activation: Activation, x: &Tensor) -> Result<Tensor> {

@@ -5,6 +5,7 @@
 
 mod adapt;
 mod architecture;
+mod experts;
 mod forward;
 mod frozen;
 pub mod generate;
@@ -17,6 +18,7 @@ mod weights;
 mod windows;
 
 pub use architecture::{Activation, Architecture, Biases, Norm, QueryKeyNorm, Residual, Shape};
+pub use experts::{Experts, Groups, Routing, Scores};
 pub use reading::Cache;
 pub use slopes::Slopes;
 pub(crate) use slopes::Sums;

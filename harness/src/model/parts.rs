@@ -3,10 +3,20 @@
 //! Names follow the Phi-3 layout of Hugging Face (fused qkv and gate-up).
 
 use super::architecture::{Architecture, QueryKeyNorm, Residual};
+use super::experts::Experts;
 use farspan_attention::plan::Geometry;
+use std::borrow::Cow;
 
 /// Standard deviation of initial weights (GPT-2); output projections are divided by √(2·layers).
 const INIT_STD: f64 = 0.02;
+
+/// The part that no gradient moves.
+const CORRECTION: &str = "mlp.router.correction";
+
+/// Whether gradients move the weight of this name.
+pub(super) fn learns(name: &str) -> bool {
+    !name.contains(CORRECTION)
+}
 
 /// What a weight is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +32,16 @@ pub(crate) enum Part {
     MlpNorm,
     Up,
     Down,
+    /// Scores experts.
+    Router,
+    /// Is added to these scores for the choice.
+    Correction,
+    /// Of the expert of this number.
+    ExpertUp(usize),
+    ExpertDown(usize),
+    SharedUp,
+    SharedDown,
+    SharedGate,
     MlpPostNorm,
     Norm,
     Head,
@@ -29,8 +49,8 @@ pub(crate) enum Part {
 
 impl Part {
     /// Its name, without layer and ending.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
+    pub(crate) fn name(self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
             Part::Embed => "model.embed_tokens",
             Part::EmbedNorm => "model.embed_norm",
             Part::AttentionNorm => "input_layernorm",
@@ -42,10 +62,17 @@ impl Part {
             Part::MlpNorm => "post_attention_layernorm",
             Part::Up => "mlp.gate_up_proj",
             Part::Down => "mlp.down_proj",
+            Part::Router => "mlp.router",
+            Part::Correction => CORRECTION,
+            Part::ExpertUp(n) => return format!("mlp.experts.{n}.gate_up_proj").into(),
+            Part::ExpertDown(n) => return format!("mlp.experts.{n}.down_proj").into(),
+            Part::SharedUp => "mlp.shared.gate_up_proj",
+            Part::SharedDown => "mlp.shared.down_proj",
+            Part::SharedGate => "mlp.shared.gate",
             Part::MlpPostNorm => "mlp.post_norm",
             Part::Norm => "model.norm",
             Part::Head => "lm_head",
-        }
+        })
     }
 
     /// Whether it is a norm of the residual stream, or of what is added to it.
@@ -93,7 +120,7 @@ impl Spot {
     pub(crate) fn name(self) -> String {
         match self.layer {
             Some(layer) => format!("model.layers.{layer}.{}", self.part.name()),
-            None => self.part.name().to_string(),
+            None => self.part.name().into_owned(),
         }
     }
 }
@@ -184,6 +211,7 @@ impl List<'_> {
 
     fn of_layer(&mut self) {
         let Architecture { bias, hidden, .. } = *self.architecture;
+        let layer = self.layer.unwrap_or_default();
         let Geometry {
             layers,
             width,
@@ -209,12 +237,40 @@ impl List<'_> {
             self.norm(Part::AttentionPostNorm, width);
             self.norm(Part::MlpPostNorm, width);
         }
-        let up = if self.architecture.gated {
+        match &self.architecture.experts {
+            Some(experts) if experts.layers[layer] => self.of_experts(experts, out_std),
+            _ => self.block([Part::Up, Part::Down], hidden, bias.mlp, out_std),
+        }
+    }
+
+    /// A feed-forward block.
+    fn block(&mut self, [up, down]: [Part; 2], hidden: usize, bias: bool, out_std: f64) {
+        let width = self.architecture.geometry.width;
+        let rows = if self.architecture.gated {
             2 * hidden
         } else {
             hidden
         };
-        self.matrix(Part::Up, up, width, bias.mlp, INIT_STD);
-        self.matrix(Part::Down, width, hidden, bias.mlp, out_std);
+        self.matrix(up, rows, width, bias, INIT_STD);
+        self.matrix(down, width, hidden, bias, out_std);
+    }
+
+    fn of_experts(&mut self, experts: &Experts, out_std: f64) {
+        let (width, bias) = (self.architecture.geometry.width, self.architecture.bias.mlp);
+        let Experts { count, hidden, .. } = *experts;
+        self.matrix(Part::Router, count, width, experts.router_bias, INIT_STD);
+        if experts.routing.correction {
+            self.push(Part::Correction, false, vec![count], Init::Zeros);
+        }
+        for number in 0..count {
+            let parts = [Part::ExpertUp(number), Part::ExpertDown(number)];
+            self.block(parts, hidden, bias, out_std);
+        }
+        if let Some(hidden) = experts.shared {
+            self.block([Part::SharedUp, Part::SharedDown], hidden, bias, out_std);
+        }
+        if experts.shared_gate {
+            self.matrix(Part::SharedGate, 1, width, false, INIT_STD);
+        }
     }
 }

@@ -67,9 +67,18 @@ FAMILIES = {
     "mistral": llama_like(tf.MistralConfig, sliding_window=24, head_dim=8),
     "qwen2": llama_like(tf.Qwen2Config, tie_word_embeddings=True),
     "qwen3": llama_like(tf.Qwen3Config, head_dim=8),
+    "mixtral": llama_like(tf.MixtralConfig, head_dim=8, intermediate_size=16, sliding_window=24, num_local_experts=4),
+    "qwen2_moe": llama_like(
+        tf.Qwen2MoeConfig, moe_intermediate_size=16, shared_expert_intermediate_size=20, num_experts=5, num_experts_per_tok=2,
+        use_sliding_window=True, sliding_window=24, max_window_layers=3),
+    "qwen3_moe": llama_like(
+        tf.Qwen3MoeConfig, head_dim=12, moe_intermediate_size=12, num_experts=6, num_experts_per_tok=3, num_hidden_layers=3,
+        mlp_only_layers=[1], norm_topk_prob=True),
 }
 
 CASES = {f"{family}-{kind}": (make, scaling) for family, make in FAMILIES.items() for kind, scaling in SCALINGS.items()}
+SIX_PAIRS = dict(short_factor=[1.0, 1.1, 1.2, 1.3, 1.4, 1.5], long_factor=[1.5, 2.5, 3.5, 4.0, 4.5, 5.0])
+CASES["qwen3_moe-longrope"] = (FAMILIES["qwen3_moe"], {**SCALINGS["longrope"], **SIX_PAIRS})
 
 SMALL = dict(bos_token_id=None, eos_token_id=None, pad_token_id=None, vocab_size=VOCAB)
 
@@ -195,6 +204,9 @@ def make(name, config):
             shift = 1.0 if tensor.dim() == 1 and key.endswith("weight") and "gemma" not in name else 0.0
             tensor.copy_(torch.randn_like(tensor) * spread + shift)
             tensor.copy_(tensor.bfloat16().float())
+        for key, tensor in model.named_buffers():
+            if key.endswith("e_score_correction_bias"):
+                tensor.copy_((torch.randn_like(tensor) * 0.3).bfloat16().float())
     folder = HERE / name
     shutil.rmtree(folder, ignore_errors=True)
     expected = {"reference": f"transformers {tf.__version__}, torch {torch.__version__}", "texts": []}

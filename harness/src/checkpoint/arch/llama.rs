@@ -118,7 +118,7 @@ pub(super) const LLAMA: Defaults = Defaults {
     rope: USUAL,
 };
 
-const QWEN: Defaults = Defaults {
+pub(super) const QWEN: Defaults = Defaults {
     kv_heads: Some(32),
     vocab: 151_936,
     hidden: 22_016,

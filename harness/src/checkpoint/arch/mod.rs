@@ -6,8 +6,10 @@ mod gemma2;
 mod gpt2;
 mod gpt_neox;
 mod llama;
+mod mixtral;
 mod mpt;
 mod phi3;
+mod qwen_moe;
 
 use super::keys::Keys;
 use super::layout::Names;
@@ -98,6 +100,24 @@ pub(super) const FAMILIES: &[Family] = &[
         name: "falcon",
         read: falcon::read,
         names: falcon::names,
+        scalings: ALL,
+    },
+    Family {
+        name: "mixtral",
+        read: mixtral::read,
+        names: mixtral::names,
+        scalings: ALL,
+    },
+    Family {
+        name: "qwen2_moe",
+        read: qwen_moe::qwen2,
+        names: llama::names,
+        scalings: ALL,
+    },
+    Family {
+        name: "qwen3_moe",
+        read: qwen_moe::qwen3,
+        names: llama::names,
         scalings: ALL,
     },
 ];
