@@ -119,6 +119,18 @@ impl Keys {
         Some(value)
     }
 
+    /// Puts `block` in the place of a rope block where neither name of one is there; `says` is what it is.
+    pub fn stand_in(&mut self, names: [&'static str; 2], block: Value, says: &str) {
+        let given = |name: &&str| match self.left.get(*name) {
+            Some(Value::Object(inner)) => *name == names[0] || !inner.is_empty(),
+            found => found.is_some_and(|value| !value.is_null()),
+        };
+        if !names.iter().any(given) {
+            self.note(names[0], None, &format!("rotary keys: {says} by default"));
+            self.left.insert(names[0].to_string(), block);
+        }
+    }
+
     /// Whether all keys have been read.
     pub fn is_empty(&self) -> bool {
         self.left.is_empty()

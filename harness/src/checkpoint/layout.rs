@@ -66,6 +66,8 @@ pub(super) struct Names {
     pub(super) head: &'static str,
     /// Whether matrices are stored (in, out).
     pub(super) transposed: bool,
+    /// Whether there may be layers behind the last that do something else, and are not read.
+    pub(super) more_layers: bool,
     /// Ends of the names of buffers that hold nothing learned.
     pub(super) buffers: &'static [&'static str],
 }
@@ -101,6 +103,7 @@ impl Names {
         norm: "norm",
         head: "lm_head",
         transposed: false,
+        more_layers: false,
         buffers: &["rotary_emb.inv_freq"],
     };
 }
@@ -142,7 +145,7 @@ impl Layout<'_> {
         let end = match (arrange, spec.bias) {
             (Arrange::Stacked(_), true) => "_bias",
             (Arrange::Stacked(_), false) => "",
-            _ if spec.spot.part == Part::Correction => "",
+            _ if [Part::Correction, Part::Sinks].contains(&spec.spot.part) => "",
             (_, true) => ".bias",
             (_, false) => ".weight",
         };
@@ -192,6 +195,16 @@ impl Layout<'_> {
                 }
                 Qkv::Fused(name) | Qkv::Grouped(name) => one(name),
             },
+            Part::QueryUp if architecture.latent.is_some_and(|l| l.query_rank.is_none()) => {
+                one("self_attn.q_proj")
+            }
+            Part::QueryDown
+            | Part::QueryDownNorm
+            | Part::QueryUp
+            | Part::LatentDown
+            | Part::LatentNorm
+            | Part::LatentUp => vec![(part.name(), rows)],
+            Part::Sinks => one("self_attn.sinks"),
             Part::Out => one(names.out),
             Part::AttentionPostNorm => one(names.attention_post_norm),
             Part::MlpNorm => one(names.mlp_norm),

@@ -23,6 +23,8 @@ pub(super) struct Family {
     pub(super) original: Option<usize>,
     /// What the family's reference takes `rope_type` "yarn" for.
     pub(super) yarn: &'static str,
+    /// Whether the softmax follows `mscale_all_dim`, as DeepSeek's does.
+    pub(super) scales_softmax: bool,
 }
 
 /// The keys that nearly all families have.
@@ -33,6 +35,7 @@ pub(super) const USUAL: Family = Family {
     partial: 1.0,
     original: None,
     yarn: "yarn",
+    scales_softmax: false,
 };
 
 /// A scheme and the length that the weights were trained with.
@@ -124,6 +127,10 @@ fn block(keys: &mut Keys, key: &'static str, outer: &mut Outer) -> Result<Option
         return Ok(None);
     }
     let kind = kind(&mut block, &outer.family)?;
+    if outer.family.scales_softmax && !["default", "yarn"].contains(&kind.as_str()) {
+        let why = "the reference scales the softmax by it, under any kind of scaling";
+        block.only("mscale_all_dim", &json!(0), why)?;
+    }
     let rotary = of_block(&mut block, &kind, outer)?;
     block.other_scalings(&kind);
     keys.absorb(block, |key| match key {
@@ -316,6 +323,13 @@ fn yarn(
             settings.insert("mscale_all_dim".into(), json!(below));
         }
         _ => {}
+    }
+    if let Some(below) = scales
+        .1
+        .filter(|x| outer.family.scales_softmax && *x != 0.0)
+    {
+        settings.insert("mscale_all_dim".into(), json!(below));
+        settings.insert("scale_softmax".into(), json!(true));
     }
     Ok(())
 }

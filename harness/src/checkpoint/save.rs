@@ -199,7 +199,11 @@ fn with_form(
     let mut block = form.block;
     let plain = block["rope_type"] == "default";
     block.insert("rope_theta".into(), json!(form.theta));
-    let partial = architecture.positional.settings.get("partial");
+    // Where only a part of each head may turn, other keys say which.
+    let settings = &architecture.positional.settings;
+    let partial = settings
+        .get("partial")
+        .filter(|_| architecture.latent.is_none());
     if let Some(partial) = partial.filter(|share| **share != json!(1.0)) {
         block.insert("partial_rotary_factor".into(), partial.clone());
     }

@@ -104,7 +104,7 @@ pub(super) fn wanted(
     }
     for name in files.names().filter(|name| !asked.contains(name)) {
         let buffer = names.buffers.iter().any(|end| name.ends_with(end));
-        if buffer {
+        if buffer || names.more_layers && behind(name, architecture, names) {
             continue;
         }
         if name == head {
@@ -121,6 +121,16 @@ pub(super) fn wanted(
     }
     refuse(files.dir(), "weights and config.json disagree", differences)?;
     Ok(slots)
+}
+
+/// Whether a tensor belongs to a layer behind the last.
+fn behind(name: &str, architecture: &Architecture, names: &Names) -> bool {
+    let inside = name.strip_prefix(names.prefix).unwrap_or(name);
+    let inside = inside
+        .strip_prefix(names.layers)
+        .and_then(|rest| rest.strip_prefix('.'));
+    let number = inside.and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
+    number.is_some_and(|number| number >= architecture.geometry.layers)
 }
 
 /// The numbers of a slot in our order.

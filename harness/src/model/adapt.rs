@@ -1,6 +1,6 @@
 //! What a family's scores have beside the scheme: scales, caps, and the rounding of Falcon's ALiBi.
 
-use super::{Decoder, scheme_name};
+use super::{Decoder, scheme_name, sinks};
 use crate::{Error, Result};
 use farspan_attention::expr::{Expr, Unary, distance, lookup, number, param, raw, select_less};
 use farspan_attention::plan::{Init, ParamSpec, Place, Plan};
@@ -57,6 +57,20 @@ impl Decoder {
                         spec.name
                     ));
                 }
+            }
+        }
+        if self.architecture.latent.is_some() && plans.iter().any(|plan| plan.infused) {
+            return lacks(
+                "queries, keys and values of latent attention come from the same numbers",
+            );
+        }
+        if self.architecture.sinks {
+            let tensors = |plan: &Plan| !plan.hooks.is_empty() || !plan.tokens.is_empty();
+            if plans.iter().any(tensors) {
+                return lacks("what it computes from whole tensors has no place for learned sinks");
+            }
+            for plan in &mut plans {
+                sinks::add(plan, geometry.heads);
             }
         }
         Ok(plans)

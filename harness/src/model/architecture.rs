@@ -1,6 +1,7 @@
 //! What a decoder is beside its weights and its scheme: sizes, norms, orders, scales.
 
 use super::experts::Experts;
+use super::latent::Latent;
 use crate::scheme::Positional;
 use farspan_attention::plan::Geometry;
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,11 @@ pub struct Architecture {
     pub bias: Biases,
     /// How queries and keys are normalised.
     pub query_key_norm: QueryKeyNorm,
+    /// Keys and values out of one short vector per token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latent: Option<Latent>,
+    /// Whether each head has a learned logit that takes part in every softmax and adds nothing.
+    pub sinks: bool,
     /// Multiplies the token embeddings.
     pub embed_scale: f64,
     /// Whether the embeddings are normalised.
@@ -186,6 +192,8 @@ impl Architecture {
             residual_scale: 1.0,
             bias: Biases::default(),
             query_key_norm: QueryKeyNorm::None,
+            latent: None,
+            sinks: false,
             embed_scale: 1.0,
             embed_norm: false,
             tied: false,
@@ -227,6 +235,8 @@ impl Architecture {
             && !self.bias.qkv
             && !self.bias.out
             && self.query_key_norm == QueryKeyNorm::None
+            && self.latent.is_none()
+            && !self.sinks
             && self.clip.is_none()
     }
 
@@ -262,8 +272,10 @@ impl Architecture {
             ..
         } = self.geometry;
         let (n, w) = (len as f64, width as f64);
-        let projections =
-            w * ((heads + 2 * kv_heads) * head_dim) as f64 + (heads * head_dim) as f64 * w;
+        let projections = match &self.latent {
+            Some(latent) => latent.numbers(width, heads),
+            None => width * (2 * heads + 2 * kv_heads) * head_dim,
+        } as f64;
         let matrices = if self.gated { 3.0 } else { 2.0 };
         let block = |hidden: usize| matrices * w * hidden as f64;
         let attention = (heads * head_dim) as f64 * n;

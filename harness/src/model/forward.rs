@@ -3,7 +3,7 @@
 use super::architecture::{Activation, Clamped, Norm, QueryKeyNorm, Residual};
 use super::frozen::{self, single};
 use super::parts::{Part, Spot};
-use super::{Decoder, Pass, scheme_name};
+use super::{Decoder, Pass, scheme_name, sinks};
 use crate::{Error, Result};
 use farspan_attention::attend::{Half, Mask, Params};
 use farspan_attention::ops::{self, FeedForward, Gelu, TokenScore};
@@ -226,17 +226,29 @@ impl Forward<'_> {
     fn attend(&self, h: &Tensor, layer: usize, attending: &mut dyn Attending) -> Result<Tensor> {
         let qkv = self.qkv(h, layer, attending.infused(layer))?;
         let at = self.at(layer, attending)?;
-        attending.attend(&at, &qkv, h)
+        let output = attending.attend(&at, &qkv, h)?;
+        let architecture = &self.decoder.architecture;
+        match &architecture.latent {
+            Some(latent) => latent.values(output, &architecture.geometry),
+            None => Ok(output),
+        }
     }
 
     fn at(&self, layer: usize, attending: &dyn Attending) -> Result<At> {
+        let architecture = &self.decoder.architecture;
+        let mut params = self.scheme_params(attending.plan(layer), layer)?;
+        if architecture.sinks {
+            let logits = self.weight(Spot::of(layer, Part::Sinks))?;
+            params.insert(sinks::NAME.into(), logits);
+        }
         Ok(At {
             layer,
-            params: self.scheme_params(attending.plan(layer), layer)?,
+            params,
             mask: Mask {
                 causal: true,
-                window: self.decoder.architecture.windows[layer],
-                ..Mask::default()
+                window: architecture.windows[layer],
+                sinks: usize::from(architecture.sinks),
+                documents: None,
             },
         })
     }
@@ -254,6 +266,9 @@ impl Forward<'_> {
     fn qkv(&self, h: &Tensor, layer: usize, infused: Option<&Tensor>) -> Result<Tensor> {
         let at = |part| Spot::of(layer, part);
         let architecture = &self.decoder.architecture;
+        if let Some(latent) = &architecture.latent {
+            return self.unfolded(h, layer, latent);
+        }
         let g = &architecture.geometry;
         let (placed, plain) = ((g.heads + g.kv_heads) * g.head_dim, g.kv_heads * g.head_dim);
         let mut qkv = match infused {

@@ -9,16 +9,21 @@ mod experts;
 mod forward;
 mod frozen;
 pub mod generate;
+mod latent;
 pub(crate) mod parts;
 mod reading;
+mod sinks;
 mod slopes;
 mod standing;
 mod tune;
 mod weights;
 mod windows;
 
-pub use architecture::{Activation, Architecture, Biases, Norm, QueryKeyNorm, Residual, Shape};
+pub use architecture::{
+    Activation, Architecture, Biases, Clamped, Norm, QueryKeyNorm, Residual, Shape,
+};
 pub use experts::{Experts, Groups, Routing, Scores};
+pub use latent::Latent;
 pub use reading::Cache;
 pub use slopes::Slopes;
 pub(crate) use slopes::Sums;

@@ -4,6 +4,7 @@
 
 use super::architecture::{Architecture, QueryKeyNorm, Residual};
 use super::experts::Experts;
+use super::latent::Latent;
 use farspan_attention::plan::Geometry;
 use std::borrow::Cow;
 
@@ -27,6 +28,15 @@ pub(crate) enum Part {
     QueryNorm,
     KeyNorm,
     Qkv,
+    /// To the vector that queries come from.
+    QueryDown,
+    QueryDownNorm,
+    QueryUp,
+    /// To the vector that keys and values come from, and to the channels of keys that turn.
+    LatentDown,
+    LatentNorm,
+    LatentUp,
+    Sinks,
     Out,
     AttentionPostNorm,
     MlpNorm,
@@ -57,6 +67,13 @@ impl Part {
             Part::QueryNorm => "self_attn.q_norm",
             Part::KeyNorm => "self_attn.k_norm",
             Part::Qkv => "self_attn.qkv_proj",
+            Part::QueryDown => "self_attn.q_a_proj",
+            Part::QueryDownNorm => "self_attn.q_a_layernorm",
+            Part::QueryUp => "self_attn.q_b_proj",
+            Part::LatentDown => "self_attn.kv_a_proj_with_mqa",
+            Part::LatentNorm => "self_attn.kv_a_layernorm",
+            Part::LatentUp => "self_attn.kv_b_proj",
+            Part::Sinks => "self_attn.sinks",
             Part::Out => "self_attn.o_proj",
             Part::AttentionPostNorm => "self_attn.post_norm",
             Part::MlpNorm => "post_attention_layernorm",
@@ -227,9 +244,18 @@ impl List<'_> {
             self.push(Part::QueryNorm, false, vec![head_dim], Init::Ones);
             self.push(Part::KeyNorm, false, vec![head_dim], Init::Ones);
         }
-        let qkv = (heads + 2 * kv_heads) * head_dim;
-        self.matrix(Part::Qkv, qkv, width, bias.qkv, INIT_STD);
-        self.matrix(Part::Out, width, heads * head_dim, bias.out, out_std);
+        let mut value = head_dim;
+        if let Some(latent) = self.architecture.latent {
+            self.of_latent(&latent);
+            value = latent.value;
+        } else {
+            let qkv = (heads + 2 * kv_heads) * head_dim;
+            self.matrix(Part::Qkv, qkv, width, bias.qkv, INIT_STD);
+        }
+        if self.architecture.sinks {
+            self.push(Part::Sinks, false, vec![heads], Init::Zeros);
+        }
+        self.matrix(Part::Out, width, heads * value, bias.out, out_std);
         if residual != Residual::ParallelShared {
             self.norm(Part::MlpNorm, width);
         }
@@ -241,6 +267,25 @@ impl List<'_> {
             Some(experts) if experts.layers[layer] => self.of_experts(experts, out_std),
             _ => self.block([Part::Up, Part::Down], hidden, bias.mlp, out_std),
         }
+    }
+
+    /// Queries, keys and values of latent attention.
+    fn of_latent(&mut self, latent: &Latent) {
+        let Geometry { width, heads, .. } = self.architecture.geometry;
+        let bias = self.architecture.bias.qkv;
+        let mut from = width;
+        if let Some(rank) = latent.query_rank {
+            self.matrix(Part::QueryDown, rank, width, bias, INIT_STD);
+            self.push(Part::QueryDownNorm, false, vec![rank], Init::Ones);
+            from = rank;
+        }
+        let queries = heads * latent.score();
+        self.matrix(Part::QueryUp, queries, from, false, INIT_STD);
+        let short = latent.rank + latent.rotary;
+        self.matrix(Part::LatentDown, short, width, bias, INIT_STD);
+        self.push(Part::LatentNorm, false, vec![latent.rank], Init::Ones);
+        let both = heads * (latent.plain + latent.value);
+        self.matrix(Part::LatentUp, both, latent.rank, false, INIT_STD);
     }
 
     /// A feed-forward block.

@@ -74,6 +74,9 @@ FAMILIES = {
     "qwen3_moe": llama_like(
         tf.Qwen3MoeConfig, head_dim=12, moe_intermediate_size=12, num_experts=6, num_experts_per_tok=3, num_hidden_layers=3,
         mlp_only_layers=[1], norm_topk_prob=True),
+    "gpt_oss": llama_like(
+        tf.GptOssConfig, head_dim=8, intermediate_size=12, sliding_window=9, num_local_experts=4, num_experts_per_tok=2,
+        swiglu_limit=0.8, num_hidden_layers=3),
 }
 
 CASES = {f"{family}-{kind}": (make, scaling) for family, make in FAMILIES.items() for kind, scaling in SCALINGS.items()}
@@ -115,6 +118,35 @@ CASES["qwen2-windows"] = (
 CASES["gemma2"] = (
     llama_like(tf.Gemma2Config, head_dim=8, query_pre_attn_scalar=12, sliding_window=11, attn_logit_softcapping=2.0,
                final_logit_softcapping=5.0, attn_implementation="eager"), SCALINGS["default"])
+# The scaling that its checkpoints have, with eight pairs of which three are in the ramp.
+CASES["gpt_oss-untruncated"] = (
+    lambda scaling: tf.GptOssConfig(**{
+        **LLAMA, "head_dim": 16, "intermediate_size": 12, "num_local_experts": 4, "num_experts_per_tok": 2,
+        "sliding_window": 40, "attention_bias": False, "rope_parameters": dict(scaling)}),
+    {**SCALINGS["yarn"], "rope_theta": 100.0, "beta_fast": 4.0, "truncate": False})
+
+
+# Heads of twelve channels for scores, eight of which turn, and of ten for values, or of thirteen.
+def deepseek(config, layers=2, **more):
+    return lambda scaling: config(**{
+        **LLAMA, "num_key_value_heads": HEADS, "num_hidden_layers": layers, "moe_intermediate_size": 12, "n_routed_experts": 8,
+        "num_experts_per_tok": 3, "n_group": 4, "topk_group": 2, "q_lora_rank": 14, "kv_lora_rank": 10, "qk_nope_head_dim": 4,
+        "qk_rope_head_dim": 8, "v_head_dim": 10, "first_k_dense_replace": 1, "routed_scaling_factor": 1.7,
+        "rope_parameters": dict(scaling), **more})
+
+
+for kind in SCALINGS:
+    CASES[f"deepseek_v3-{kind}"] = (deepseek(tf.DeepseekV3Config, n_shared_experts=2), SCALINGS[kind])
+    CASES[f"deepseek_v2-{kind}"] = (
+        deepseek(tf.DeepseekV2Config, topk_method="group_limited_greedy", n_shared_experts=1), SCALINGS[kind])
+CASES["deepseek_v3-mscale"] = (
+    deepseek(tf.DeepseekV3Config, q_lora_rank=None, v_head_dim=13, rope_interleave=False, attention_bias=True, layers=1,
+             first_k_dense_replace=0),
+    {**SCALINGS["yarn"], "mscale": 1.0, "mscale_all_dim": 0.7})
+CASES["deepseek_v2-greedy"] = (
+    deepseek(tf.DeepseekV2Config, q_lora_rank=None, topk_method="greedy", n_group=None, topk_group=None, layers=1,
+             first_k_dense_replace=0),
+    {**SCALINGS["yarn"], "mscale_all_dim": 0.7})
 # What the defaults of the other cases would hide.
 CASES["llama-eps"] = (llama_like(tf.LlamaConfig, rms_norm_eps=0.1), SCALINGS["default"])
 CASES["bloom-eps"] = (lambda _: tf.BloomConfig(

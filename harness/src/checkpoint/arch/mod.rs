@@ -1,10 +1,12 @@
 //! The published families, one file each: which keys they have, and how they name their tensors.
 
 mod bloom;
+mod deepseek;
 mod falcon;
 mod gemma2;
 mod gpt2;
 mod gpt_neox;
+mod gpt_oss;
 mod llama;
 mod mixtral;
 mod mpt;
@@ -118,6 +120,24 @@ pub(super) const FAMILIES: &[Family] = &[
         name: "qwen3_moe",
         read: qwen_moe::qwen3,
         names: llama::names,
+        scalings: ALL,
+    },
+    Family {
+        name: "gpt_oss",
+        read: gpt_oss::read,
+        names: gpt_oss::names,
+        scalings: ALL,
+    },
+    Family {
+        name: "deepseek_v2",
+        read: deepseek::v2,
+        names: deepseek::names,
+        scalings: ALL,
+    },
+    Family {
+        name: "deepseek_v3",
+        read: deepseek::v3,
+        names: deepseek::names,
         scalings: ALL,
     },
 ];
