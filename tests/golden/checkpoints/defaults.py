@@ -53,6 +53,28 @@ FAMILIES = {
     "falcon": dict(SMALL, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_kv_heads=4,
                    max_position_embeddings=128, layer_norm_epsilon=1e-4, activation="relu", bias=True, parallel_attn=False,
                    multi_query=False, ffn_hidden_size=48, tie_word_embeddings=False, rope_parameters=ROPE),
+    "mixtral": dict(LLAMA, rms_norm_eps=1e-4, hidden_act="gelu", head_dim=12, sliding_window=24, tie_word_embeddings=True,
+                    num_local_experts=6, num_experts_per_tok=3, rope_parameters=ROPE),
+    "qwen2_moe": dict(LLAMA, rms_norm_eps=1e-4, hidden_act="gelu", use_sliding_window=True, sliding_window=24,
+                      max_window_layers=1, tie_word_embeddings=True, qkv_bias=False, decoder_sparse_step=2,
+                      moe_intermediate_size=20, shared_expert_intermediate_size=28, num_experts=6, num_experts_per_tok=3,
+                      norm_topk_prob=True, mlp_only_layers=[0], rope_parameters=ROPE),
+    "qwen3_moe": dict(LLAMA, rms_norm_eps=1e-4, hidden_act="gelu", head_dim=12, attention_bias=True, use_sliding_window=True,
+                      sliding_window=24, tie_word_embeddings=True, decoder_sparse_step=2, moe_intermediate_size=20,
+                      num_experts=9, num_experts_per_tok=3, norm_topk_prob=True, mlp_only_layers=[0], rope_parameters=ROPE),
+    # Another activation is read and not used.
+    "gpt_oss": dict(LLAMA, rms_norm_eps=1e-4, head_dim=12, sliding_window=24, tie_word_embeddings=True, num_local_experts=6,
+                    num_experts_per_tok=3, swiglu_alpha=1.5, swiglu_limit=5.0, attention_bias=False, rope_parameters=ROPE),
+    "deepseek_v2": dict(LLAMA, num_key_value_heads=4, rms_norm_eps=1e-4, hidden_act="gelu", attention_bias=True,
+                        tie_word_embeddings=True, first_k_dense_replace=1, kv_lora_rank=10, q_lora_rank=14, n_group=3,
+                        n_routed_experts=6, n_shared_experts=3, qk_nope_head_dim=10, qk_rope_head_dim=12,
+                        routed_scaling_factor=1.5, topk_group=2, topk_method="group_limited_greedy", v_head_dim=14,
+                        num_experts_per_tok=2, moe_intermediate_size=20, rope_parameters=ROPE),
+    "deepseek_v3": dict(LLAMA, num_key_value_heads=4, rms_norm_eps=1e-4, hidden_act="gelu", attention_bias=True,
+                        tie_word_embeddings=True, first_k_dense_replace=1, kv_lora_rank=10, q_lora_rank=14, n_group=16,
+                        n_routed_experts=32, n_shared_experts=3, qk_nope_head_dim=10, qk_rope_head_dim=12,
+                        routed_scaling_factor=1.5, topk_group=5, norm_topk_prob=False, rope_interleave=False, v_head_dim=14,
+                        num_experts_per_tok=2, moe_intermediate_size=20, num_mtp_layers=2, rope_parameters=ROPE),
 }
 # Keys of the classes that change no logit; they are left out of the fixture.
 IDLE = {
@@ -62,7 +84,7 @@ IDLE = {
     "resid_pdrop", "return_dict", "transformers_version", "use_cache", "num_labels", "emb_pdrop", "init_device", "verbose",
     "summary_activation", "summary_first_dropout", "summary_proj_to_labels", "summary_type", "summary_use_proj",
     "reorder_and_upcast_attn", "pretraining_tp", "slow_but_exact", "norm_type", "is_decoder", "add_cross_attention",
-    "learned_pos_emb",
+    "learned_pos_emb", "output_router_logits", "router_aux_loss_coef", "router_jitter_noise",
 }
 # What no single key shows.
 MORE = {
@@ -88,10 +110,20 @@ MORE = {
         {"attn_config": {"clip_qkv": 0.5}},
     ],
     "qwen2": [{"use_sliding_window": False}, {"max_window_layers": 0}, {"layer_types": None, "max_window_layers": 2}],
+    "qwen2_moe": [{"use_sliding_window": False}, {"max_window_layers": 0}, {"layer_types": None, "max_window_layers": 2},
+                  {"num_local_experts": 7}],
+    "qwen3_moe": [{"use_sliding_window": False}, {"decoder_sparse_step": 1, "mlp_only_layers": []}],
+    "gpt_oss": [{"rope_parameters": None, "rope_scaling": {"type": "linear", "factor": 4.0}},
+                {"rope_parameters": ABSENT, "rope_scaling": {}}, {"layer_types": ["full_attention", "sliding_attention"]}],
+    "deepseek_v2": [{"topk_method": "greedy", "n_group": None, "topk_group": None}, {"q_lora_rank": None},
+                    {"first_k_dense_replace": 0, "head_dim": 7}],
+    "deepseek_v3": [{"num_attention_heads": 128, "num_key_value_heads": ABSENT}, {"q_lora_rank": None},
+                    {"n_group": 8, "topk_group": 4}, {"first_k_dense_replace": 9, "head_dim": 7}],
     "mistral": [{"sliding_window": None}, {"num_key_value_heads": 8, "num_attention_heads": 8}],
 }
 # Pairs of channels that turn: as `FAMILIES` says, and where nothing is said of them.
-PAIRS = {"llama": 6, "mistral": 6, "qwen2": 4, "qwen3": 6, "phi3": 2, "gemma2": 6, "gpt_neox": 2, "falcon": 4}
+PAIRS = {"llama": 6, "mistral": 6, "qwen2": 4, "qwen3": 6, "phi3": 2, "gemma2": 6, "gpt_neox": 2, "falcon": 4,
+         "mixtral": 6, "qwen2_moe": 4, "qwen3_moe": 6, "gpt_oss": 6, "deepseek_v2": 6, "deepseek_v3": 6}
 PLAIN_PAIRS = {**PAIRS, "phi3": 4, "gpt_neox": 1}
 
 

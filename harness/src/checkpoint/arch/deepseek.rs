@@ -35,7 +35,10 @@ pub(super) fn v2(keys: &mut Keys) -> Result<Architecture> {
     };
     let mut architecture = latent(keys, "deepseek_v2", defaults)?;
     interleaved(&mut architecture, true);
-    keys.only("mlp_bias", &json!(false), "experts have no biases")?;
+    if keys.switch("mlp_bias", false, "biases after attention")? {
+        let rule = "false, as experts have no biases";
+        return Err(keys.contradicts("mlp_bias", rule, true));
+    }
     keys.only(
         "norm_topk_prob",
         &json!(false),

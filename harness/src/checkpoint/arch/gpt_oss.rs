@@ -9,7 +9,7 @@ use super::llama::{Defaults, common};
 use super::mixtral::checked;
 use super::windows;
 use crate::Result;
-use crate::model::{Architecture, Clamped, Experts, Routing};
+use crate::model::{Activation, Architecture, Clamped, Experts, Routing};
 use serde_json::json;
 
 pub(super) fn names(_: &Architecture) -> Names {
@@ -41,13 +41,16 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
             ..USUAL
         },
     };
-    keys.only("hidden_act", &json!("silu"), "the gate is a clipped SwiGLU")?;
     let yarn = json!({
         "rope_type": "yarn", "factor": 32.0, "beta_fast": 32.0, "beta_slow": 1.0, "truncate": false,
         "original_max_position_embeddings": 4096,
     });
     keys.stand_in(["rope_parameters", "rope_scaling"], yarn, "YaRN");
     let mut architecture = common(keys, "gpt_oss", defaults)?;
+    if architecture.activation != Activation::Silu {
+        let rule = "\"silu\", as the reference has nothing else";
+        return Err(keys.contradicts("hidden_act", rule, "another"));
+    }
     let layers = architecture.geometry.layers;
     let bias = keys.switch("attention_bias", true, "biases in attention")?;
     (architecture.bias.qkv, architecture.bias.out) = (bias, bias);

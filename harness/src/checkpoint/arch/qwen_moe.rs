@@ -8,6 +8,8 @@ use crate::Result;
 use crate::model::{Architecture, Experts, QueryKeyNorm, Routing};
 use serde_json::Value;
 
+const WINDOW: &str = "sliding_window";
+const WITHIN: &str = "tokens that a token sees there";
 /// Names of the number of experts.
 const COUNT: [&str; 2] = ["num_experts", "num_local_experts"];
 
@@ -23,11 +25,14 @@ pub(super) fn qwen2(keys: &mut Keys) -> Result<Architecture> {
     let mut architecture = common(keys, "qwen2_moe", defaults)?;
     architecture.bias.qkv = keys.switch("qkv_bias", true, "biases of queries, keys and values")?;
     let slides = slides(keys)?;
-    let window = keys.nullable(
-        "sliding_window",
-        Some(4096),
-        "tokens that a token sees there",
-    )?;
+    let window = match keys.is_null(WINDOW) {
+        true => keys.nullable(WINDOW, None, WITHIN)?,
+        false => Some(keys.number_of(WINDOW, 4096, WITHIN)?),
+    };
+    // The class itself writes 0 where no layer has a window.
+    if slides && window == Some(0) {
+        return Err(keys.wrong(WINDOW, "a number of at least 1", 0));
+    }
     let first = keys.number_of("max_window_layers", 28, "first layer without a window")?;
     // Every other of the first layers, as the reference has it for this family alone.
     let layers = architecture.geometry.layers;
