@@ -234,10 +234,7 @@ impl Running<'_> {
             Weights::There(model, finished) => (model, finished),
             Weights::NotYet(ended) => return Ok(ended),
         };
-        let geometry = &config.shape.geometry;
-        let plans = model
-            .scheme
-            .layer_plans(geometry, Len(config.train.length))?;
+        let plans = model.planned(Len(config.train.length))?;
         let subject = Subject {
             model: &model,
             recipe: &recipe,

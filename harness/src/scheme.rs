@@ -3,7 +3,7 @@
 
 use crate::model::Architecture;
 use crate::{Error, Result, config};
-use farspan_attention::plan::Geometry;
+use farspan_attention::plan::{Geometry, Place, Plan};
 use farspan_pe::{AnyScheme, Len, PlanError, Registry};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -168,6 +168,12 @@ pub fn resolve(
             settings.entry(key).or_insert_with(|| value.clone());
         }
     }
+    let offers = architecture.offers.as_ref();
+    if let Some(offered) = offers.filter(|offered| offered.id == asked.id) {
+        for (key, value) in &offered.settings {
+            settings.entry(key).or_insert_with(|| value.clone());
+        }
+    }
     let scheme = registry.parse(&asked.id, Value::Object(settings))?;
     match fits(scheme.as_ref()) {
         Ok(()) => Ok(Arc::from(scheme)),
@@ -177,6 +183,49 @@ pub fn resolve(
         ))),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Schemes of the layers that keep one of their own; empty: none does.
+pub type Apart = Vec<Option<Arc<dyn AnyScheme>>>;
+
+/// Those of `architecture`.
+pub fn apart(registry: &Registry, architecture: &Architecture) -> Result<Apart> {
+    let parsed = |own: &Option<Positional>| {
+        let Some(own) = own else { return Ok(None) };
+        let scheme = registry.parse(&own.id, Value::Object(own.settings.clone()));
+        let fault = |e| Error::Data(format!("config.json, read as scheme {}: {e}", own.id));
+        scheme.map(|scheme| Some(Arc::from(scheme))).map_err(fault)
+    };
+    architecture.apart.iter().map(parsed).collect()
+}
+
+/// What all layers follow when `reach` positions are in use: `scheme`, but for those that stand `apart`. What `scheme`
+/// adds to the embeddings comes before all layers, whichever is the first.
+pub fn layer_plans(
+    scheme: &dyn AnyScheme,
+    apart: &Apart,
+    geometry: &Geometry,
+    reach: Len,
+) -> std::result::Result<Vec<Plan>, PlanError> {
+    let mut plans = scheme.layer_plans(geometry, reach)?;
+    for (layer, own) in apart.iter().enumerate() {
+        let Some(own) = own else { continue };
+        let main = &plans[layer];
+        if main.infused || main.place != Place::Index {
+            return Err(PlanError::Model {
+                what: "layers",
+                value: format!("{layer} with a scheme of its own"),
+                rule: format!(
+                    "all under {}, which places tokens for the whole decoder",
+                    scheme.id()
+                ),
+            });
+        }
+        let embed = main.embed.clone();
+        let own = own.layer_plans(geometry, reach)?.swap_remove(layer);
+        plans[layer] = Plan { embed, ..own };
+    }
+    Ok(plans)
 }
 
 /// The warning that `scheme` takes the trained length from a config that leaves it open, if it does.

@@ -36,8 +36,9 @@ impl Activation {
             "gelu" => Ok(Activation::Gelu),
             "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" => Ok(Activation::GeluTanh),
             "relu" => Ok(Activation::Relu),
+            "relu2" => Ok(Activation::SquaredRelu),
             _ => {
-                let known = "silu, gelu, gelu_new, gelu_fast, gelu_pytorch_tanh or relu";
+                let known = "silu, gelu, gelu_new, gelu_fast, gelu_pytorch_tanh, relu or relu2";
                 Err(keys.wrong(key, known, format!("{name:?}")))
             }
         }
@@ -69,6 +70,14 @@ impl Architecture {
         self.positional = rotary.positional;
         if let Some((there, why)) = rotary.other_length {
             self.doubt(rotary.trained_length, there, why);
+        }
+    }
+
+    /// Gives layers that slide their window; the others lose what was set apart for those with one.
+    pub(super) fn slides(&mut self, sliding: &[bool], window: Option<usize>) {
+        for (layer, &slides) in sliding.iter().enumerate() {
+            self.windows[layer] = window.filter(|_| slides);
+            self.apart[layer] = self.apart[layer].take().filter(|_| slides);
         }
     }
 

@@ -48,6 +48,7 @@ pub(super) const WITHOUT_EFFECT: &[&str] = &[
     "early_stopping",
     "emb_dropout",
     "embd_dropout",
+    "embed_dropout",
     "emb_pdrop",
     "embd_pdrop",
     "embedding_dropout",

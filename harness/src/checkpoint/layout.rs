@@ -2,7 +2,7 @@
 
 use super::experts::{ExpertNames, Stacked};
 use crate::model::parts::{Part, Spec, specs};
-use crate::model::{Architecture, Norm};
+use crate::model::{Architecture, Norm, QueryKeyNorm};
 use std::borrow::Cow;
 
 /// One tensor of the decoder and the tensors of the checkpoint that it is made of.
@@ -25,31 +25,41 @@ pub enum Arrange {
     AsIs,
     /// Stored (in, out), as GPT-2 does.
     Transposed,
-    /// Rows come in groups of some query heads, a key head and a value head; ours are all queries, all keys, all
-    /// values.
+    /// Rows come in groups of some query heads, some key heads and as many value heads; ours are all queries, all keys,
+    /// all values.
     Grouped {
-        /// Groups: key/value heads.
+        /// Groups.
         groups: usize,
         /// Query heads of a group.
         queries: usize,
-        /// Channels of a head.
-        head_dim: usize,
+        /// Key heads of a group.
+        keys: usize,
+        /// Whether a group's values stand before its keys.
+        values_first: bool,
     },
-    /// 1 is added to each value: Gemma's norms.
+    /// 1 is added to each value: the norms of Gemma and Nemotron.
     PlusOne,
     /// A slice of one tensor.
     Stacked(Stacked),
+    /// So many rows in front are for tokens that are no part of a text.
+    Behind(usize),
 }
 
 /// The names of a family.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Names {
-    /// Stands before all names but the head's; a checkpoint of the bare model lacks it.
+    /// Stands before all names but the head's.
     pub(super) prefix: &'static str,
+    /// Stands there in a checkpoint of the bare model.
+    pub(super) bare_prefix: &'static str,
     pub(super) embed: &'static str,
     pub(super) embed_norm: &'static str,
+    /// Projections of embeddings to the stream, and back.
+    pub(super) project: [&'static str; 2],
     /// Learned positions.
     pub(super) positions: Option<&'static str>,
+    /// Rows of their table before that of the first token.
+    pub(super) rows_before: usize,
     /// Stands before the number of a layer.
     pub(super) layers: &'static str,
     pub(super) attention_norm: &'static str,
@@ -57,6 +67,8 @@ pub(super) struct Names {
     pub(super) mlp_norm: &'static str,
     pub(super) mlp_post_norm: &'static str,
     pub(super) qkv: Qkv,
+    /// Norms of queries and of keys. `#` stands for the number of a head, where each has a tensor of its own.
+    pub(super) query_key_norms: [&'static str; 2],
     pub(super) out: &'static str,
     /// One projection, or those of the gate and of what is gated.
     pub(super) up: &'static [&'static str],
@@ -79,23 +91,29 @@ pub(super) enum Qkv {
     Separate([&'static str; 3]),
     /// One, in our order.
     Fused(&'static str),
-    /// One, in groups ([`Arrange::Grouped`]).
+    /// One, in groups of a key/value head each ([`Arrange::Grouped`]).
     Grouped(&'static str),
+    /// One, in so many groups of equal size, values before keys: CodeGen, trained on as many processors.
+    Shared(&'static str, usize),
 }
 
 impl Names {
     /// Llama's, which most families share.
     pub(super) const LLAMA: Names = Names {
         prefix: "model.",
+        bare_prefix: "",
         embed: "embed_tokens",
         embed_norm: "",
+        project: ["", ""],
         positions: None,
+        rows_before: 0,
         layers: "layers",
         attention_norm: "input_layernorm",
         attention_post_norm: "",
         mlp_norm: "post_attention_layernorm",
         mlp_post_norm: "",
         qkv: Qkv::Separate(["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]),
+        query_key_norms: ["self_attn.q_norm", "self_attn.k_norm"],
         out: "self_attn.o_proj",
         up: &["mlp.gate_proj", "mlp.up_proj"],
         down: "mlp.down_proj",
@@ -111,7 +129,10 @@ impl Names {
 /// All slots of `architecture`, the embedding's first; `prefixed` tells whether the checkpoint's names start with the
 /// family's prefix.
 pub(super) fn slots(architecture: &Architecture, names: &Names, prefixed: bool) -> Vec<Slot> {
-    let prefix = if prefixed { names.prefix } else { "" };
+    let prefix = match prefixed {
+        true => names.prefix,
+        false => names.bare_prefix,
+    };
     let layout = Layout {
         architecture,
         names,
@@ -120,12 +141,16 @@ pub(super) fn slots(architecture: &Architecture, names: &Names, prefixed: bool) 
     let mut slots: Vec<Slot> = specs(architecture).iter().map(|s| layout.slot(s)).collect();
     if let Some(table) = names.positions {
         let g = &architecture.geometry;
-        let shape = vec![g.trained_length, g.width];
+        let rows = |before: usize| vec![before + g.trained_length, g.width];
+        let stored = rows(names.rows_before);
         slots.push(Slot {
             name: "scheme.wpe".into(),
-            parts: vec![(format!("{prefix}{table}.weight"), shape.clone())],
-            shape,
-            arrange: Arrange::AsIs,
+            parts: vec![(format!("{prefix}{table}.weight"), stored)],
+            shape: rows(0),
+            arrange: match names.rows_before {
+                0 => Arrange::AsIs,
+                before => Arrange::Behind(before),
+            },
         });
     }
     slots
@@ -142,38 +167,60 @@ impl Layout<'_> {
     fn slot(&self, spec: &Spec) -> Slot {
         let (rows, tail) = (spec.shape[0], &spec.shape[1..]);
         let arrange = self.arrange(spec);
-        let end = match (arrange, spec.bias) {
-            (Arrange::Stacked(_), true) => "_bias",
-            (Arrange::Stacked(_), false) => "",
-            _ if [Part::Correction, Part::Sinks].contains(&spec.spot.part) => "",
-            (_, true) => ".bias",
-            (_, false) => ".weight",
-        };
         let part = |(name, rows): (Cow<'static, str>, usize)| {
             let shape = match arrange {
                 Arrange::Transposed => [tail, &[rows]].concat(),
                 Arrange::Stacked(stacked) => stacked.whole(&spec.shape),
                 _ => [&[rows], tail].concat(),
             };
-            let name = match spec.spot.layer {
-                _ if spec.spot.part == Part::Head => format!("{name}{end}"),
-                None => format!("{}{name}{end}", self.prefix),
-                Some(layer) => {
-                    format!("{}{}.{layer}.{name}{end}", self.prefix, self.names.layers)
-                }
-            };
-            (name, shape)
+            (self.named(spec, &name), shape)
         };
+        let parts = self.heads(spec).unwrap_or_else(|| {
+            let stored = self.stored(spec.spot.part, rows).into_iter();
+            stored.map(part).collect()
+        });
         Slot {
             name: spec.name(),
             shape: spec.shape.clone(),
-            parts: self
-                .stored(spec.spot.part, rows)
-                .into_iter()
-                .map(part)
-                .collect(),
+            parts,
             arrange,
         }
+    }
+
+    /// The whole name of a tensor that the family calls `name`.
+    fn named(&self, spec: &Spec, name: &str) -> String {
+        let end = match (self.arrange(spec), spec.bias) {
+            (Arrange::Stacked(_), true) => "_bias",
+            (Arrange::Stacked(_), false) => "",
+            _ if [Part::Correction, Part::Sinks].contains(&spec.spot.part) => "",
+            (_, true) => ".bias",
+            (_, false) => ".weight",
+        };
+        match spec.spot.layer {
+            _ if spec.spot.part == Part::Head => format!("{name}{end}"),
+            None => format!("{}{name}{end}", self.prefix),
+            Some(layer) => format!("{}{}.{layer}.{name}{end}", self.prefix, self.names.layers),
+        }
+    }
+
+    /// Tensors of a norm whose heads have weights of their own: one for each head, or one with a row for each.
+    fn heads(&self, spec: &Spec) -> Option<Vec<(String, Vec<usize>)>> {
+        let [queries, keys] = self.names.query_key_norms;
+        let name = match spec.spot.part {
+            Part::QueryNorm => queries,
+            Part::KeyNorm => keys,
+            _ => return None,
+        };
+        if self.architecture.query_key_norm != QueryKeyNorm::EachHead {
+            return None;
+        }
+        let head_dim = self.architecture.geometry.head_dim;
+        let heads = spec.shape[0] / head_dim;
+        if !name.contains('#') {
+            return Some(vec![(self.named(spec, name), vec![heads, head_dim])]);
+        }
+        let head = |head: usize| self.named(spec, &name.replace('#', &head.to_string()));
+        Some((0..heads).map(|n| (head(n), vec![head_dim])).collect())
     }
 
     /// The family's names of a part with so many rows, and how many of these each of them holds.
@@ -183,17 +230,19 @@ impl Layout<'_> {
         let one = |name: &'static str| vec![(Cow::Borrowed(name), rows)];
         match part {
             Part::Embed => one(names.embed),
+            Part::ProjectIn => one(names.project[0]),
+            Part::ProjectOut => one(names.project[1]),
             Part::EmbedNorm => one(names.embed_norm),
             Part::AttentionNorm => one(names.attention_norm),
-            Part::QueryNorm => one("self_attn.q_norm"),
-            Part::KeyNorm => one("self_attn.k_norm"),
+            Part::QueryNorm => one(names.query_key_norms[0]),
+            Part::KeyNorm => one(names.query_key_norms[1]),
             Part::Qkv => match names.qkv {
                 Qkv::Separate([q, k, v]) => {
                     let keys = g.kv_heads * g.head_dim;
                     let parts = [(q, g.heads * g.head_dim), (k, keys), (v, keys)];
                     parts.map(|(name, rows)| (name.into(), rows)).to_vec()
                 }
-                Qkv::Fused(name) | Qkv::Grouped(name) => one(name),
+                Qkv::Fused(name) | Qkv::Grouped(name) | Qkv::Shared(name, _) => one(name),
             },
             Part::QueryUp if architecture.latent.is_some_and(|l| l.query_rank.is_none()) => {
                 one("self_attn.q_proj")
@@ -235,14 +284,21 @@ impl Layout<'_> {
         if let Some(slice) = (self.names.experts).slice(part, self.architecture.experts.as_ref()) {
             return Arrange::Stacked(slice);
         }
-        let grouped = matches!(self.names.qkv, Qkv::Grouped(_)) && part == Part::Qkv;
-        match self.architecture.norm {
-            _ if grouped => Arrange::Grouped {
+        let offset = [Norm::RmsOffset, Norm::LayerOffset].contains(&self.architecture.norm);
+        match self.names.qkv {
+            Qkv::Grouped(_) if part == Part::Qkv => Arrange::Grouped {
                 groups: g.kv_heads,
                 queries: g.heads / g.kv_heads,
-                head_dim: g.head_dim,
+                keys: 1,
+                values_first: false,
             },
-            Norm::RmsOffset if part.is_norm() => Arrange::PlusOne,
+            Qkv::Shared(_, groups) if part == Part::Qkv => Arrange::Grouped {
+                groups,
+                queries: g.heads / groups,
+                keys: g.kv_heads / groups,
+                values_first: true,
+            },
+            _ if offset && part.is_norm() && !spec.bias => Arrange::PlusOne,
             _ if self.names.transposed && spec.spot.layer.is_some() && spec.shape.len() == 2 => {
                 Arrange::Transposed
             }

@@ -16,6 +16,7 @@ mod reading;
 mod restated;
 mod rope;
 mod rope_block;
+mod rope_layers;
 pub mod save;
 mod state;
 mod strict;
@@ -24,7 +25,7 @@ pub mod weights;
 
 use crate::Result;
 use crate::model::Decoder;
-use crate::scheme::{Positional, resolve};
+use crate::scheme::{Positional, apart, resolve};
 use farspan_attention::Device;
 use farspan_pe::Registry;
 use std::path::Path;
@@ -51,6 +52,7 @@ pub fn of_files(
 ) -> Result<Decoder> {
     let architecture = config::read(files.dir(), files.reading())?.architecture;
     let scheme = resolve(registry, &architecture, asked)?;
+    let apart = apart(registry, &architecture)?;
     let weights = weights::load(files, &architecture, device)?;
-    Ok(Decoder::new(architecture, scheme, weights, device))
+    Ok(Decoder::new(architecture, scheme, weights, device).with_apart(apart))
 }

@@ -39,7 +39,7 @@ pub(super) fn restated(architecture: &Architecture, key: &str) -> Option<Value> 
         "mlp_bias" => json!(a.bias.mlp),
         "bias" | "use_bias" | "add_bias_linear" => json!(all_biases?),
         "no_bias" => json!(!all_biases?),
-        "lm_head_bias" | "head_bias" => json!(false),
+        "lm_head_bias" | "head_bias" => json!(a.bias.head),
         "tie_word_embeddings" => json!(a.tied),
         "parallel_attn" | "use_parallel_residual" | "parallel_residual" => json!(parallel),
         "apply_residual_connection_post_layernorm" => json!(a.residual == Residual::FromNorm),
@@ -64,7 +64,10 @@ pub(super) fn restated(architecture: &Architecture, key: &str) -> Option<Value> 
         "rotary" | "use_rope" | "use_rotary" | "use_rotary_position_embeddings" => json!(turns),
         "rope_theta" | "rotary_emb_base" | "rotary_base" => rotary("base")?,
         "partial_rotary_factor" | "rotary_pct" | "rotary_percent" => rotary("partial")?,
-        "rope_interleaved" | "rotary_emb_interleaved" | "use_mrope" => json!(false),
+        "rope_interleaved" | "rotary_emb_interleaved" => {
+            json!(rotary("pairing") == Some(json!("interleaved")))
+        }
+        "use_mrope" => json!(false),
         "rms_norm_eps" | "layer_norm_eps" | "layer_norm_epsilon" | "layernorm_epsilon"
         | "norm_eps" | "norm_epsilon" => json!(a.norm_eps),
         "hidden_act" | "hidden_activation" | "activation_function" | "activation" => {
@@ -73,13 +76,16 @@ pub(super) fn restated(architecture: &Architecture, key: &str) -> Option<Value> 
                 Activation::Gelu => "gelu",
                 Activation::GeluTanh => "gelu_pytorch_tanh",
                 Activation::Relu => "relu",
+                Activation::SquaredRelu => "relu2",
             })
         }
         "attn_logit_softcapping" => json!(a.score_cap),
         "final_logit_softcapping" => json!(a.logit_cap),
-        "logit_scale" | "logits_scaling" => json!(a.logit_scale),
+        "logit_scale" => json!(a.logit_scale),
+        "logits_scaling" => json!(1.0 / a.logit_scale),
         "embedding_multiplier" | "scale_emb" => json!(a.embed_scale),
-        "residual_multiplier" => json!(1),
+        "residual_multiplier" => json!(a.residual_scale),
+        "attention_multiplier" => json!(a.score_scale / (g.head_dim as f64).sqrt()),
         "clip_qkv" => json!(a.clip),
         "scale_attn_weights" => json!(true),
         "scale_attn_by_inverse_layer_idx" => json!(a.score_by_layer),

@@ -25,7 +25,12 @@ pub(super) struct Family {
     pub(super) yarn: &'static str,
     /// Whether the softmax follows `mscale_all_dim`, as DeepSeek's does.
     pub(super) scales_softmax: bool,
+    /// Which channels make a pair, where they are neighbours.
+    pub(super) pairing: Option<&'static str>,
 }
+
+/// Pairs of neighbouring channels.
+pub(super) const NEIGHBOURS: Option<&str> = Some("interleaved");
 
 /// The keys that nearly all families have.
 pub(super) const USUAL: Family = Family {
@@ -36,6 +41,7 @@ pub(super) const USUAL: Family = Family {
     original: None,
     yarn: "yarn",
     scales_softmax: false,
+    pairing: None,
 };
 
 /// A scheme and the length that the weights were trained with.
@@ -48,12 +54,12 @@ pub(super) struct Rotary {
 }
 
 /// Values from the top level that a rope block may lean on.
-struct Outer {
-    theta: Option<f64>,
-    partial: Option<f64>,
-    positions: usize,
-    original: Option<usize>,
-    family: Family,
+pub(super) struct Outer {
+    pub(super) theta: Option<f64>,
+    pub(super) partial: Option<f64>,
+    pub(super) positions: usize,
+    pub(super) original: Option<usize>,
+    pub(super) family: Family,
 }
 
 /// Reads all rotary keys; `positions` is `max_position_embeddings`.
@@ -84,11 +90,7 @@ pub(super) fn read(keys: &mut Keys, family: Family, positions: usize) -> Result<
             ))
         }
         (Some(rotary), _) | (None, Some(rotary)) => Ok(rotary),
-        (None, None) => Ok(Rotary {
-            positional: Positional::new("rope", outer.common(None, None)),
-            trained_length: positions,
-            other_length: None,
-        }),
+        (None, None) => Ok(outer.plain()),
     }
 }
 
@@ -104,7 +106,11 @@ pub(super) fn whole_heads(keys: &Keys, rotary: &Rotary) -> Result<()> {
 }
 
 /// The one value of several keys of the same meaning.
-fn agreed(keys: &mut Keys, names: &[&'static str], meaning: &str) -> Result<Option<f64>> {
+pub(super) fn agreed(
+    keys: &mut Keys,
+    names: &[&'static str],
+    meaning: &str,
+) -> Result<Option<f64>> {
     let mut known: Option<(f64, &str)> = None;
     for name in names {
         match (keys.positive(name, meaning)?, known) {
@@ -119,7 +125,11 @@ fn agreed(keys: &mut Keys, names: &[&'static str], meaning: &str) -> Result<Opti
     Ok(known.map(|(x, _)| x))
 }
 
-fn block(keys: &mut Keys, key: &'static str, outer: &mut Outer) -> Result<Option<Rotary>> {
+pub(super) fn block(
+    keys: &mut Keys,
+    key: &'static str,
+    outer: &mut Outer,
+) -> Result<Option<Rotary>> {
     let Some(mut block) = keys.object(key)? else {
         return Ok(None);
     };
@@ -377,6 +387,15 @@ fn llama3(block: &mut Keys, settings: &mut Map<String, Value>) -> Result<()> {
 }
 
 impl Outer {
+    /// RoPE, where there is no block.
+    pub(super) fn plain(&self) -> Rotary {
+        Rotary {
+            positional: Positional::new("rope", self.common(None, None)),
+            trained_length: self.positions,
+            other_length: None,
+        }
+    }
+
     /// Settings that all rotary schemes have.
     fn common(&self, theta: Option<f64>, partial: Option<f64>) -> Map<String, Value> {
         let theta = theta.or(self.theta).unwrap_or(self.family.theta);
@@ -384,6 +403,9 @@ impl Outer {
         let mut settings = Map::new();
         settings.insert("base".into(), json!(theta));
         settings.insert("partial".into(), json!(partial));
+        if let Some(pairing) = self.family.pairing {
+            settings.insert("pairing".into(), json!(pairing));
+        }
         settings
     }
 }

@@ -13,7 +13,7 @@ use super::rope_block::{Saved, forms, no_form, same};
 use super::state::write;
 use super::weights::{names, wanted};
 use crate::model::{Architecture, Decoder, Values};
-use crate::scheme::resolve;
+use crate::scheme::{apart, layer_plans, resolve};
 use crate::{Error, Result};
 use farspan_attention::plan::Plan;
 use farspan_pe::{AnyScheme, Len, Registry};
@@ -167,8 +167,8 @@ pub fn extended(
             2 * positions,
         ] {
             let (ours, theirs) = (
-                plans(scheme, architecture, reach)?,
-                plans(again.as_ref(), &read, reach)?,
+                plans(registry, scheme, architecture, reach)?,
+                plans(registry, again.as_ref(), &read, reach)?,
             );
             let all = ours.iter().zip(&theirs).all(|(a, b)| same(a, b));
             if ours.len() != theirs.len() || !all {
@@ -199,13 +199,15 @@ fn with_form(
     let mut block = form.block;
     let plain = block["rope_type"] == "default";
     block.insert("rope_theta".into(), json!(form.theta));
-    // Where only a part of each head may turn, other keys say which.
-    let settings = &architecture.positional.settings;
-    let partial = settings
-        .get("partial")
-        .filter(|_| architecture.latent.is_none());
-    if let Some(partial) = partial.filter(|share| **share != json!(1.0)) {
-        block.insert("partial_rotary_factor".into(), partial.clone());
+    const PARTIAL: &str = "partial_rotary_factor";
+    let said = config
+        .get("rope_parameters")
+        .is_some_and(|block| !block[PARTIAL].is_null());
+    let partial = architecture.positional.settings.get("partial");
+    // Other keys say which channels turn in latent attention.
+    let partial = partial.filter(|_| architecture.latent.is_none());
+    if let Some(partial) = partial.filter(|share| said || **share != json!(1.0)) {
+        block.insert(PARTIAL.into(), partial.clone());
     }
     let theta = match architecture.family.as_str() {
         "gpt_neox" => "rotary_emb_base",
@@ -232,16 +234,40 @@ fn with_form(
         Value::Object(block.clone())
     };
     config.insert("rope_scaling".into(), twin);
-    config.insert("rope_parameters".into(), Value::Object(block));
+    let block = match by_layer(&config, architecture) {
+        Some(sliding) => json!({"full_attention": block, "sliding_attention": sliding}),
+        None => Value::Object(block),
+    };
+    config.insert("rope_parameters".into(), block);
     config
 }
 
+/// The block of layers with a window, in families that turn these by rules of their own.
+fn by_layer(config: &Map<String, Value>, architecture: &Architecture) -> Option<Value> {
+    let mut own = architecture.apart.iter().flatten();
+    let base = own.find_map(|own| own.settings.get("base"))?;
+    let kept = config
+        .get("rope_parameters")
+        .map(|block| &block["sliding_attention"]);
+    match kept.filter(|block| block.is_object()) {
+        Some(block) => Some(block.clone()),
+        None => Some(json!({"rope_type": "default", "rope_theta": base})),
+    }
+}
+
 /// The plans at `reach`, or at the longest length below it that a table of learned positions serves.
-fn plans(scheme: &dyn AnyScheme, architecture: &Architecture, reach: usize) -> Result<Vec<Plan>> {
+fn plans(
+    registry: &Registry,
+    scheme: &dyn AnyScheme,
+    architecture: &Architecture,
+    reach: usize,
+) -> Result<Vec<Plan>> {
     let geometry = &architecture.geometry;
-    match scheme.layer_plans(geometry, Len(reach)) {
+    let apart = apart(registry, architecture)?;
+    let planned = |reach| layer_plans(scheme, &apart, geometry, Len(reach));
+    match planned(reach) {
         Ok(plans) => Ok(plans),
-        Err(_) => Ok(scheme.layer_plans(geometry, Len(geometry.trained_length.min(reach)))?),
+        Err(_) => Ok(planned(geometry.trained_length.min(reach))?),
     }
 }
 
@@ -297,21 +323,24 @@ fn arranged_back(slot: &Slot, values: Vec<f32>) -> Vec<f32> {
         Arrange::Grouped {
             groups,
             queries,
-            head_dim,
+            keys,
+            values_first,
         } => {
             // A head's rows with all their columns; a bias has one.
-            let head = head_dim * values.len() / (groups * (queries + 2) * head_dim);
+            let head = values.len() / (groups * (queries + 2 * keys));
             let heads = |first: usize, n: usize| &values[first * head..(first + n) * head];
             let group = |group: usize| {
-                let (keys, all) = (groups * queries, groups * (queries + 1));
-                [
-                    heads(group * queries, queries),
-                    heads(keys + group, 1),
-                    heads(all + group, 1),
-                ]
-                .concat()
+                let key = heads(groups * queries + group * keys, keys);
+                let value = heads(groups * (queries + keys) + group * keys, keys);
+                let (first, second) = match values_first {
+                    true => (value, key),
+                    false => (key, value),
+                };
+                [heads(group * queries, queries), first, second].concat()
             };
             (0..groups).flat_map(group).collect()
         }
+        // Places of padding, which no token of a text sees.
+        Arrange::Behind(rows) => [vec![0.0; rows * slot.shape[1]], values].concat(),
     }
 }

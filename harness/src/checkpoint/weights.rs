@@ -70,10 +70,11 @@ pub(super) fn wanted(
 ) -> Result<Vec<Slot>> {
     let embed = format!("{}.weight", names.embed);
     let head = format!("{}.weight", names.head);
+    let bare = format!("{}{embed}", names.bare_prefix);
     let prefixed = match files.entry(&format!("{}{embed}", names.prefix)) {
         Some(_) => true,
         // Without a table of embeddings the other names tell.
-        None => files.entry(&embed).is_none() && files.names().any(|n| n.starts_with(names.prefix)),
+        None => files.entry(&bare).is_none() && files.names().any(|n| n.starts_with(names.prefix)),
     };
     let mut slots = slots(architecture, names, prefixed);
     let table = &mut slots[0].parts[0].0;
@@ -149,21 +150,27 @@ fn arranged(slot: &Slot, values: Vec<f32>) -> Vec<f32> {
         Arrange::Grouped {
             groups,
             queries,
-            head_dim,
+            keys,
+            values_first,
         } => {
             // A head's rows with all their columns; a bias has one.
-            let head = head_dim * values.len() / (groups * (queries + 2) * head_dim);
-            let part = |group: usize, kind: usize, heads: usize| {
-                let start = (group * (queries + 2) + kind) * head;
-                &values[start..start + heads * head]
+            let heads = queries + 2 * keys;
+            let head = values.len() / (groups * heads);
+            let part = |group: usize, first: usize, n: usize| {
+                let start = (group * heads + first) * head;
+                &values[start..start + n * head]
             };
-            let all = |kind: usize, heads: usize| {
-                (0..groups).flat_map(move |group| part(group, kind, heads))
+            let all =
+                |first: usize, n: usize| (0..groups).flat_map(move |group| part(group, first, n));
+            let (key, value) = match values_first {
+                true => (queries + keys, queries),
+                false => (queries, queries + keys),
             };
             let ours = all(0, queries)
-                .chain(all(queries, 1))
-                .chain(all(queries + 1, 1));
+                .chain(all(key, keys))
+                .chain(all(value, keys));
             ours.copied().collect()
         }
+        Arrange::Behind(rows) => values[rows * slot.shape[1]..].to_vec(),
     }
 }

@@ -8,7 +8,7 @@ use crate::checkpoint::hub;
 use crate::checkpoint::weights;
 use crate::config::types::{FinetuneConfig, Run, SchemeConfig, StudyConfig, Task, TrainConfig};
 use crate::model::Architecture;
-use crate::scheme::{Positional, inherits_doubt, resolve};
+use crate::scheme::{Positional, apart, inherits_doubt, layer_plans, resolve};
 use crate::source::Source;
 use crate::{Error, Result, machine};
 use farspan_pe::search::Search;
@@ -240,9 +240,10 @@ impl<'a> Planner<'a> {
         let parsed = registry
             .parse(&scheme.id, settings)
             .map_err(|e| Error::Config(format!("scheme {}: {e}", scheme.name)))?;
-        let plans = parsed
-            .layer_plans(&architecture.geometry, Len(config.train.length))
-            .map_err(|e| {
+        let apart = apart(registry, architecture)?;
+        let reach = Len(config.train.length);
+        let plans =
+            layer_plans(parsed.as_ref(), &apart, &architecture.geometry, reach).map_err(|e| {
                 Error::Config(format!("study {}, scheme {}: {e}", self.name, scheme.name))
             })?;
         let own = crate::model::scheme_parameters(&plans);

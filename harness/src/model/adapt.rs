@@ -1,6 +1,7 @@
 //! What a family's scores have beside the scheme: scales, caps, and the rounding of Falcon's ALiBi.
 
 use super::{Decoder, scheme_name, sinks};
+use crate::scheme::layer_plans;
 use crate::{Error, Result};
 use farspan_attention::expr::{Expr, Unary, distance, lookup, number, param, raw, select_less};
 use farspan_attention::plan::{Init, ParamSpec, Place, Plan};
@@ -15,10 +16,15 @@ impl Decoder {
         self.adapted(self.planned(reach)?, reach)
     }
 
-    /// What the scheme alone plans for all layers.
-    pub(super) fn planned(&self, reach: Len) -> Result<Vec<Plan>> {
+    /// What the schemes alone plan for all layers.
+    pub fn planned(&self, reach: Len) -> Result<Vec<Plan>> {
         let geometry = &self.architecture.geometry;
-        Ok(self.scheme.layer_plans(geometry, reach)?)
+        Ok(layer_plans(
+            self.scheme.as_ref(),
+            &self.apart,
+            geometry,
+            reach,
+        )?)
     }
 
     /// `plans` with what these scores have beside the scheme.

@@ -35,6 +35,9 @@ pub struct Architecture {
     /// Layers that keep a scheme of their own, whatever scheme the others are given; empty: none does.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub apart: Vec<Option<Positional>>,
+    /// A scheme that the config has settings for, beside its own: whoever asks for it gets them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offers: Option<Positional>,
     /// Kind of all norms of the residual stream.
     pub norm: Norm,
     /// Added to the variance in norms.
@@ -66,8 +69,15 @@ pub struct Architecture {
     pub embed_scale: f64,
     /// Whether the embeddings are normalised.
     pub embed_norm: bool,
+    /// Width of the embeddings where it is not that of the residual stream: they are projected on the way in, and the
+    /// stream is on the way out.
+    pub embed_width: Option<usize>,
+    /// Whether the stream is normalised behind the last layer.
+    pub final_norm: bool,
     /// Whether the head is the transposed embedding.
     pub tied: bool,
+    /// Whether each row of the head is divided by its length (Baichuan 2, arXiv 2309.10305, section 2.5).
+    pub unit_head: bool,
     /// Multiplies scores beside 1/√head_dim.
     pub score_scale: f64,
     /// Whether the scores of layer l, counted from 0, are divided by l + 1 as well.
@@ -102,9 +112,13 @@ pub enum Norm {
     RmsOffset,
     /// (x − mean) / std · w + b, the bias where there is one.
     Layer,
+    /// (x − mean) / std · (1 + w) + b: Nemotron. The 1 is added when the weights are loaded.
+    LayerOffset,
+    /// (x − mean) / std, nothing learned: OLMo.
+    LayerBare,
 }
 
-/// Norms of queries and keys.
+/// Norms of queries and keys, of the kind of the others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum QueryKeyNorm {
@@ -113,6 +127,10 @@ pub enum QueryKeyNorm {
     None,
     /// Each head by itself, with one weight per channel of a head.
     Head,
+    /// Each head by itself, with weights of its own and no bias.
+    EachHead,
+    /// All heads together, with one weight per channel.
+    Whole,
 }
 
 /// Elementwise function of the block after attention.
@@ -127,6 +145,8 @@ pub enum Activation {
     GeluTanh,
     /// max(x, 0)
     Relu,
+    /// max(x, 0)² (So et al. 2021, arXiv 2109.08668, section 4).
+    SquaredRelu,
 }
 
 /// The gate of GPT-OSS: (u + 1) · g · σ(α·g), with g clipped from above and u on both sides.
@@ -150,6 +170,10 @@ pub enum Residual {
     ParallelShared,
     /// x += p₁(A(n₁(x))); x += p₂(M(n₂(x))), norms behind both as well
     Sandwich,
+    /// x += p₁(A(x)); x += p₂(M(x)), norms behind the halves only
+    Behind,
+    /// x = p₁(x + A(x)); x = p₂(x + M(x)), the stream itself is normalised: the layers of the first Transformers
+    Post,
     /// h = n₁(x); x = h + A(h); h = n₂(x); x = h + M(h): the stream is the norm's output
     FromNorm,
 }
@@ -165,6 +189,8 @@ pub struct Biases {
     pub mlp: bool,
     /// LayerNorms.
     pub norm: bool,
+    /// Logits.
+    pub head: bool,
 }
 
 impl Architecture {
@@ -182,6 +208,7 @@ impl Architecture {
             vocab,
             positional: Positional::new("nope", Map::new()),
             apart: Vec::new(),
+            offers: None,
             norm: Norm::Rms,
             norm_eps: 1e-6,
             activation: Activation::Silu,
@@ -196,7 +223,10 @@ impl Architecture {
             sinks: false,
             embed_scale: 1.0,
             embed_norm: false,
+            embed_width: None,
+            final_norm: true,
             tied: false,
+            unit_head: false,
             score_scale: 1.0,
             score_by_layer: false,
             rounded_bias: false,

@@ -1,19 +1,15 @@
 //! One pass through the layers, with the norms, activations and orders of any architecture.
 
-use super::architecture::{Activation, Clamped, Norm, QueryKeyNorm, Residual};
+use super::architecture::{Activation, Clamped, Residual};
 use super::frozen::{self, single};
 use super::parts::{Part, Spot};
 use super::{Decoder, Pass, scheme_name, sinks};
 use crate::{Error, Result};
 use farspan_attention::attend::{Half, Mask, Params};
-use farspan_attention::ops::{self, FeedForward, Gelu, TokenScore};
+use farspan_attention::ops::{self, FeedForward, Gelu};
 use farspan_attention::plan::Plan;
 use farspan_attention::residual::Residual as Stream;
 use farspan_attention::{DType, Tensor};
-use farspan_datasets::Batch;
-
-/// Rows of logits that are held at once.
-const ROWS: usize = 64;
 
 /// How the tokens of a pass attend to each other: windows at once, or a text in pieces.
 pub(super) trait Attending {
@@ -60,7 +56,7 @@ pub(super) struct Forward<'a> {
 }
 
 impl Forward<'_> {
-    fn find(&self, name: &str) -> Option<Tensor> {
+    pub(super) fn find(&self, name: &str) -> Option<Tensor> {
         match self.decoder.learned.get(name) {
             Some(weight) => Some(match self.pass {
                 Pass::Train => weight.var.tensor().clone(),
@@ -70,7 +66,7 @@ impl Forward<'_> {
         }
     }
 
-    fn stored(&self, name: &str) -> Result<Tensor> {
+    pub(super) fn stored(&self, name: &str) -> Result<Tensor> {
         self.find(name)
             .ok_or_else(|| Error::Bug(format!("the decoder has no weight {name}")))
     }
@@ -99,10 +95,14 @@ impl Forward<'_> {
         }
         let table = self.stored(&format!("{}.weight", Part::Embed.name()))?;
         let x = single(&ops::embed(&table, ids, shape)?)?;
-        Ok(match self.decoder.architecture.embed_scale {
+        let x = match self.decoder.architecture.embed_scale {
             1.0 => x,
             scale => x.affine(scale, 0.0)?,
-        })
+        };
+        match self.decoder.architecture.embed_width {
+            None => Ok(x),
+            Some(_) => self.linear(&x, Spot::whole(Part::ProjectIn)),
+        }
     }
 
     /// The norm behind the embeddings, where there is one.
@@ -127,7 +127,10 @@ impl Forward<'_> {
         }
         let at = |part| Spot::of(layer, part);
         let x = stream.rows()?;
-        let h = self.norm(&x, at(Part::AttentionNorm))?;
+        let h = match architecture.residual {
+            Residual::Behind | Residual::Post => x.clone(),
+            _ => self.norm(&x, at(Part::AttentionNorm))?,
+        };
         let attention = self.linear(&self.attend(&h, layer, attending)?, at(Part::Out))?;
         let attention = self.scaled(attention)?;
         let mlp = |h: &Tensor| self.scaled(self.mlp(h, layer)?);
@@ -143,13 +146,27 @@ impl Forward<'_> {
                 let added = norm(&added, Part::MlpPostNorm)?;
                 (x, added)
             }
+            Residual::Behind => {
+                let x = x.add(&norm(&attention, Part::AttentionPostNorm)?)?;
+                let added = norm(&mlp(&x)?, Part::MlpPostNorm)?;
+                (x, added)
+            }
+            Residual::Post => {
+                let x = norm(&x.add(&attention)?, Part::AttentionPostNorm)?;
+                let added = mlp(&x)?;
+                (x, added)
+            }
             Residual::FromNorm => {
                 let h = norm(&h.add(&attention)?, Part::MlpNorm)?;
                 let added = mlp(&h)?;
                 (h, added)
             }
         };
-        *stream = Stream::new(x.add(&added)?);
+        let sum = x.add(&added)?;
+        *stream = Stream::new(match architecture.residual {
+            Residual::Post => norm(&sum, Part::MlpPostNorm)?,
+            _ => sum,
+        });
         if attending.feeds(layer) {
             attending.feed(&added)?;
         }
@@ -283,23 +300,7 @@ impl Forward<'_> {
         if let Some(clip) = architecture.clip {
             qkv = qkv.maximum(-clip)?.minimum(clip)?;
         }
-        if architecture.query_key_norm == QueryKeyNorm::None {
-            return Ok(qkv);
-        }
-        let (rows, len, _) = qkv.dims3()?;
-        let part = |first: usize, heads: usize| {
-            qkv.narrow(2, first * g.head_dim, heads * g.head_dim)?
-                .contiguous()
-        };
-        let normed = |first: usize, heads: usize, norm| {
-            let part = part(first, heads)?.reshape((rows, len, heads, g.head_dim))?;
-            let part = ops::rms_norm(&part, &self.weight(at(norm))?, architecture.norm_eps)?;
-            Ok::<_, Error>(part.reshape((rows, len, heads * g.head_dim))?)
-        };
-        let q = normed(0, g.heads, Part::QueryNorm)?;
-        let k = normed(g.heads, g.kv_heads, Part::KeyNorm)?;
-        let v = part(g.heads + g.kv_heads, g.kv_heads)?;
-        Ok(Tensor::cat(&[&q, &k, &v], 2)?)
+        self.query_key_norm(qkv, layer)
     }
 
     fn mlp(&self, h: &Tensor, layer: usize) -> Result<Tensor> {
@@ -358,119 +359,6 @@ impl Forward<'_> {
         }
         Ok(y)
     }
-
-    fn norm(&self, x: &Tensor, spot: Spot) -> Result<Tensor> {
-        let weight = self.weight(spot)?;
-        let eps = self.decoder.architecture.norm_eps;
-        match self.decoder.architecture.norm {
-            Norm::Rms | Norm::RmsOffset => Ok(ops::rms_norm(x, &weight, eps)?),
-            Norm::Layer => {
-                let bias = match self.find(&format!("{}.bias", spot.name())) {
-                    Some(bias) => single(&bias)?,
-                    None => weight.zeros_like()?,
-                };
-                Ok(ops::layer_norm(x, &weight, &bias, eps)?)
-            }
-        }
-    }
-
-    /// The norm behind the last layer, and its rows (tokens, width).
-    pub(super) fn end(&self, x: &Tensor) -> Result<Tensor> {
-        let width = self.decoder.architecture.geometry.width;
-        let rows = x.elem_count() / width;
-        Ok(self
-            .norm(x, Spot::whole(Part::Norm))?
-            .reshape((rows, width))?)
-    }
-
-    /// The matrix that logits are made with, (vocab, width).
-    fn head(&self) -> Result<Tensor> {
-        self.weight(Spot::whole(match self.decoder.architecture.tied {
-            true => Part::Embed,
-            false => Part::Head,
-        }))
-    }
-
-    /// Mean loss of a batch in nats per scored token, from rows of the residual stream behind the last norm.
-    pub(super) fn loss(&self, rows: &Tensor, batch: &Batch) -> Result<Tensor> {
-        let architecture = &self.decoder.architecture;
-        if architecture.logit_cap.is_some() {
-            return cross_entropy(&self.logits(rows)?, batch);
-        }
-        // A scale of logits is a scale of the rows that they are made of.
-        let scaled = match architecture.logit_scale {
-            1.0 => rows.clone(),
-            scale => rows.affine(scale, 0.0)?,
-        };
-        let head = self.head()?;
-        Ok(ops::cross_entropy(
-            &scaled,
-            &head,
-            &batch.targets,
-            &batch.weights,
-        )?)
-    }
-
-    /// Logits of rows of the residual stream: (tokens, width) -> (tokens, vocab).
-    pub(super) fn logits(&self, rows: &Tensor) -> Result<Tensor> {
-        let architecture = &self.decoder.architecture;
-        let mut logits = ops::linear(rows, &self.head()?)?;
-        if architecture.logit_scale != 1.0 {
-            logits = logits.affine(architecture.logit_scale, 0.0)?;
-        }
-        if let Some(cap) = architecture.logit_cap {
-            logits = logits.affine(1.0 / cap, 0.0)?.tanh()?.affine(cap, 0.0)?;
-        }
-        Ok(logits)
-    }
-
-    /// Negative log-likelihood of `targets` and the most likely token, row by row.
-    pub(super) fn scores(&self, rows: &Tensor, targets: &[u32]) -> Result<Vec<TokenScore>> {
-        let architecture = &self.decoder.architecture;
-        if architecture.logit_cap.is_none() && architecture.logit_scale == 1.0 {
-            return Ok(ops::token_scores(rows, &self.head()?, targets)?);
-        }
-        let mut scores = Vec::with_capacity(targets.len());
-        for (start, targets) in (0..).step_by(ROWS).zip(targets.chunks(ROWS)) {
-            let logits = self.logits(&rows.narrow(0, start, targets.len())?)?;
-            let logits = logits.to_vec2::<f32>()?;
-            let of = |(row, &target): (&Vec<f32>, &u32)| score(row, target);
-            scores.extend(logits.iter().zip(targets).map(of));
-        }
-        Ok(scores)
-    }
-}
-
-fn score(row: &[f32], target: u32) -> TokenScore {
-    let best = row
-        .iter()
-        .enumerate()
-        .fold(0, |best, (i, x)| if *x > row[best] { i } else { best });
-    let top = f64::from(row[best]);
-    let sum: f64 = row.iter().map(|&x| (f64::from(x) - top).exp()).sum();
-    TokenScore {
-        nll: (top + sum.ln() - f64::from(row[target as usize])) as f32,
-        argmax: best as u32,
-    }
-}
-
-/// Mean negative log-likelihood of the targets by the scores `logits`, (tokens, vocab); tokens weigh as `batch` says.
-fn cross_entropy(logits: &Tensor, batch: &Batch) -> Result<Tensor> {
-    let total: f64 = batch.weights.iter().map(|w| f64::from(*w)).sum();
-    let shares: Vec<f32> = batch
-        .weights
-        .iter()
-        .map(|w| (f64::from(*w) / total) as f32)
-        .collect();
-    let n = batch.targets.len();
-    let device = logits.device();
-    let targets = Tensor::from_vec(batch.targets.clone(), (n, 1), &device)?;
-    let shifted = logits.broadcast_sub(&logits.detach().max_keepdim(1)?)?;
-    let normaliser = shifted.exp()?.sum_keepdim(1)?.log()?;
-    let losses = normaliser.sub(&shifted.gather(&targets, 1)?)?;
-    Ok(losses
-        .mul(&Tensor::from_vec(shares, (n, 1), &device)?)?
-        .sum_all()?)
 }
 
 impl Clamped {
@@ -488,6 +376,10 @@ fn apply(activation: Activation, x: &Tensor) -> Result<Tensor> {
     Ok(match activation {
         Activation::Silu => x.silu()?,
         Activation::Relu => x.relu()?,
+        Activation::SquaredRelu => {
+            let x = x.relu()?;
+            x.mul(&x)?
+        }
         Activation::GeluTanh => ops::gelu(x, Gelu::Tanh)?,
         Activation::Gelu => ops::gelu(x, Gelu::Exact)?,
     })

@@ -9,7 +9,9 @@ mod experts;
 mod forward;
 mod frozen;
 pub mod generate;
+mod head;
 mod latent;
+mod norms;
 pub(crate) mod parts;
 mod reading;
 mod sinks;
@@ -33,6 +35,7 @@ pub use weights::{Values, Weight, Weights, scheme_parameters};
 pub(crate) use weights::{draw, tensors as weights_of};
 
 use crate::Result;
+use crate::scheme::Apart;
 use farspan_attention::ops::TokenScore;
 use farspan_attention::{Device, Tensor};
 use farspan_datasets::Batch;
@@ -50,6 +53,8 @@ pub struct Decoder {
     pub architecture: Architecture,
     /// The scheme that places its tokens.
     pub scheme: Arc<dyn AnyScheme>,
+    /// Those of the layers that keep one of their own.
+    apart: Apart,
     device: Device,
     /// Weights that stay as they are.
     frozen: Weights,
@@ -92,6 +97,7 @@ impl Decoder {
         Decoder {
             architecture,
             scheme,
+            apart: Apart::new(),
             device: device.clone(),
             frozen: weights,
             learned: BTreeMap::new(),
@@ -136,7 +142,14 @@ impl Decoder {
     pub fn with_scheme(&self, scheme: Arc<dyn AnyScheme>) -> Decoder {
         let weights = self.frozen.clone();
         let decoder = Decoder::new(self.architecture.clone(), scheme, weights, &self.device);
+        let decoder = decoder.with_apart(self.apart.clone());
         decoder.with_texts(self.texts.clone())
+    }
+
+    /// Lets the layers that `architecture` says follow schemes of their own.
+    pub fn with_apart(mut self, apart: Apart) -> Decoder {
+        self.apart = apart;
+        self
     }
 
     /// Tells the text of each token id, which plans need whose places depend on the text.

@@ -2,7 +2,7 @@
 //!
 //! Names follow the Phi-3 layout of Hugging Face (fused qkv and gate-up).
 
-use super::architecture::{Architecture, QueryKeyNorm, Residual};
+use super::architecture::{Architecture, Norm, QueryKeyNorm, Residual};
 use super::experts::Experts;
 use super::latent::Latent;
 use farspan_attention::plan::Geometry;
@@ -23,6 +23,7 @@ pub(super) fn learns(name: &str) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
     Embed,
+    ProjectIn,
     EmbedNorm,
     AttentionNorm,
     QueryNorm,
@@ -54,6 +55,7 @@ pub(crate) enum Part {
     SharedGate,
     MlpPostNorm,
     Norm,
+    ProjectOut,
     Head,
 }
 
@@ -62,6 +64,7 @@ impl Part {
     pub(crate) fn name(self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
             Part::Embed => "model.embed_tokens",
+            Part::ProjectIn => "model.project_in",
             Part::EmbedNorm => "model.embed_norm",
             Part::AttentionNorm => "input_layernorm",
             Part::QueryNorm => "self_attn.q_norm",
@@ -88,6 +91,7 @@ impl Part {
             Part::SharedGate => "mlp.shared.gate",
             Part::MlpPostNorm => "mlp.post_norm",
             Part::Norm => "model.norm",
+            Part::ProjectOut => "model.project_out",
             Part::Head => "lm_head",
         })
     }
@@ -176,7 +180,12 @@ pub(crate) fn specs(architecture: &Architecture) -> Vec<Spec> {
         specs: Vec::new(),
     };
     let (width, vocab) = (architecture.geometry.width, architecture.vocab);
-    list.matrix(Part::Embed, vocab, width, false, INIT_STD);
+    let embed = architecture.embed_width.unwrap_or(width);
+    let projected = architecture.embed_width.is_some();
+    list.matrix(Part::Embed, vocab, embed, false, INIT_STD);
+    if projected {
+        list.matrix(Part::ProjectIn, width, embed, false, INIT_STD);
+    }
     if architecture.embed_norm {
         list.norm(Part::EmbedNorm, width);
     }
@@ -185,9 +194,17 @@ pub(crate) fn specs(architecture: &Architecture) -> Vec<Spec> {
         list.of_layer();
     }
     list.layer = None;
-    list.norm(Part::Norm, width);
+    if architecture.final_norm {
+        list.norm(Part::Norm, width);
+    }
+    if projected {
+        list.matrix(Part::ProjectOut, embed, width, false, INIT_STD);
+    }
     if !architecture.tied {
-        list.matrix(Part::Head, vocab, width, false, INIT_STD);
+        list.matrix(Part::Head, vocab, embed, false, INIT_STD);
+    }
+    if architecture.bias.head {
+        list.push(Part::Head, true, vec![vocab], Init::Zeros);
     }
     list.specs
 }
@@ -220,6 +237,9 @@ impl List<'_> {
     }
 
     fn norm(&mut self, part: Part, width: usize) {
+        if self.architecture.norm == Norm::LayerBare {
+            return;
+        }
         self.push(part, false, vec![width], Init::Ones);
         if self.architecture.bias.norm {
             self.push(part, true, vec![width], Init::Zeros);
@@ -238,11 +258,20 @@ impl List<'_> {
             ..
         } = self.architecture.geometry;
         let residual = self.architecture.residual;
+        let behind_only = [Residual::Behind, Residual::Post].contains(&residual);
         let out_std = INIT_STD / (2.0 * layers as f64).sqrt();
-        self.norm(Part::AttentionNorm, width);
-        if self.architecture.query_key_norm == QueryKeyNorm::Head {
-            self.push(Part::QueryNorm, false, vec![head_dim], Init::Ones);
-            self.push(Part::KeyNorm, false, vec![head_dim], Init::Ones);
+        if !behind_only {
+            self.norm(Part::AttentionNorm, width);
+        }
+        for (part, heads) in [(Part::QueryNorm, heads), (Part::KeyNorm, kv_heads)] {
+            match self.architecture.query_key_norm {
+                QueryKeyNorm::None => {}
+                QueryKeyNorm::Head => self.norm(part, head_dim),
+                QueryKeyNorm::EachHead => {
+                    self.push(part, false, vec![heads * head_dim], Init::Ones);
+                }
+                QueryKeyNorm::Whole => self.norm(part, heads * head_dim),
+            }
         }
         let mut value = head_dim;
         if let Some(latent) = self.architecture.latent {
@@ -256,10 +285,10 @@ impl List<'_> {
             self.push(Part::Sinks, false, vec![heads], Init::Zeros);
         }
         self.matrix(Part::Out, width, heads * value, bias.out, out_std);
-        if residual != Residual::ParallelShared {
+        if residual != Residual::ParallelShared && !behind_only {
             self.norm(Part::MlpNorm, width);
         }
-        if residual == Residual::Sandwich {
+        if residual == Residual::Sandwich || behind_only {
             self.norm(Part::AttentionPostNorm, width);
             self.norm(Part::MlpPostNorm, width);
         }

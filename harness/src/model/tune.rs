@@ -23,9 +23,7 @@ impl Decoder {
         seed: u64,
         given: Option<&Values>,
     ) -> Result<Decoder> {
-        let plans = self
-            .scheme
-            .layer_plans(&self.architecture.geometry, reach)?;
+        let plans = self.planned(reach)?;
         let own = scheme_specs(&plans);
         match lora {
             None => self.learn(&own, learns)?,

@@ -16,8 +16,11 @@ import shutil
 import sys
 import zlib
 
+import dense
+import remote
 import torch
 import transformers as tf
+from safetensors.torch import save_file
 
 HERE = pathlib.Path(__file__).parent
 VOCAB, WIDTH, LAYERS, HEADS, TRAINED = 64, 32, 2, 4, 32
@@ -206,6 +209,10 @@ def phi3_across(_):
 
 
 CASES["phi3-across"] = (phi3_across, None)
+CASES |= dense.cases(SCALINGS)
+DENSE = {name.partition("-")[0] for name in dense.cases(SCALINGS)}
+# Their norms are stored less 1.
+LESS_ONE = {"gemma", "gemma2", "gemma3_text", "nemotron"}
 
 
 def grown(model, config, ids):
@@ -225,6 +232,39 @@ def grown(model, config, ids):
     return {"prompt": PROMPT, "ids": ids, "rows": rows}
 
 
+def text(ids, logits, rows):
+    return {
+        "ids": ids,
+        "rows": {str(row): [round(x, 7) for x in logits[row].tolist()] for row in sorted(rows)},
+        "norm": logits.norm().item(),
+    }
+
+
+def make_remote(name, config):
+    """The same for code beside the weights, which `remote` has written down a second time."""
+    family, _, kind = name.partition("-")
+    shared = kind in remote.SCALINGS
+    torch.manual_seed(zlib.crc32((f"{family}-default" if shared else name).encode()))
+    tensors = {}
+    for key, shape in remote.shapes(config).items():
+        spread, shift = (0.3, 0.0) if len(shape) > 1 else (0.2, float(key.endswith("weight")))
+        tensors[key] = (torch.randn(shape) * spread + shift).bfloat16()
+    folder = HERE / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    ids = torch.randint(0, config["vocab_size"], (max(dense.LENGTHS),)).tolist()
+    single = {key: tensor.float() for key, tensor in tensors.items()}
+    texts = []
+    for length in dense.LENGTHS:
+        logits = remote.logits(config, single, ids[:length]).double()
+        texts.append(text(ids[:length], logits, {length // 2, length - 1}))
+    expected = {"reference": f"remote.py, torch {torch.__version__}", "texts": texts}
+    (folder / "expected.json").write_text(json.dumps(expected) + "\n")
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    if not shared:
+        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
 def make(name, config):
     family, _, kind = name.partition("-")
     shared = kind in SCALINGS and kind != "default"
@@ -233,7 +273,7 @@ def make(name, config):
     with torch.no_grad():
         for key, tensor in model.named_parameters():
             spread = 0.3 if tensor.dim() > 1 else 0.2
-            shift = 1.0 if tensor.dim() == 1 and key.endswith("weight") and "gemma" not in name else 0.0
+            shift = 1.0 if tensor.dim() == 1 and key.endswith("weight") and family not in LESS_ONE else 0.0
             tensor.copy_(torch.randn_like(tensor) * spread + shift)
             tensor.copy_(tensor.bfloat16().float())
         for key, tensor in model.named_buffers():
@@ -242,7 +282,7 @@ def make(name, config):
     folder = HERE / name
     shutil.rmtree(folder, ignore_errors=True)
     expected = {"reference": f"transformers {tf.__version__}, torch {torch.__version__}", "texts": []}
-    lengths = FAR.get(name, LENGTHS)
+    lengths = FAR.get(name, dense.LENGTHS if family in DENSE else LENGTHS)
     ids = torch.randint(0, VOCAB, (max(lengths),))
     for length in lengths:
         # A model of its own per length: the reference remembers the longest text for dynamic scaling.
@@ -250,12 +290,8 @@ def make(name, config):
         fresh.load_state_dict(model.state_dict())
         with torch.no_grad():
             logits = fresh(ids[:length][None], use_cache=False).logits[0].double()
-        rows = sorted({0, length // 2, length - 1})
-        expected["texts"].append({
-            "ids": ids[:length].tolist(),
-            "rows": {str(row): [round(x, 7) for x in logits[row].tolist()] for row in rows},
-            "norm": logits.norm().item(),
-        })
+        rows = {length // 2, length - 1} if family in DENSE else {0, length // 2, length - 1}
+        expected["texts"].append(text(ids[:length].tolist(), logits, rows))
     goes_on = grown(model, config, ids[:PROMPT].tolist()) if name in GROWN else None
     model.bfloat16().save_pretrained(folder)
     if goes_on:
@@ -270,4 +306,9 @@ for name, (config, scaling) in CASES.items():
     if sys.argv[1:] and name not in sys.argv[1:]:
         continue
     make(name, config(scaling))
+    print(name)
+for name, config in remote.cases().items():
+    if sys.argv[1:] and name not in sys.argv[1:]:
+        continue
+    make_remote(name, config)
     print(name)

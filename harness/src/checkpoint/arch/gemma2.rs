@@ -5,8 +5,11 @@ use super::super::layout::Names;
 use super::llama::{Defaults, LLAMA, common};
 use super::windows;
 use crate::Result;
-use crate::model::{Activation, Architecture, Norm, Residual};
+use crate::model::{Architecture, Norm, Residual};
 use serde_json::json;
+
+/// What a cap of logits means.
+pub(super) const LOGITS: &str = "soft cap of logits";
 
 pub(super) fn names(_: &Architecture) -> Names {
     Names {
@@ -27,13 +30,14 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
         layers: 26,
         heads: 8,
         positions: 8192,
+        activation: ("hidden_activation", "gelu_pytorch_tanh"),
+        tied: true,
         ..LLAMA
     };
     let mut architecture = common(keys, "gemma2", defaults)?;
     let sizes = architecture.geometry;
     architecture.norm = Norm::RmsOffset;
     architecture.residual = Residual::Sandwich;
-    architecture.activation = Activation::named(keys, "hidden_activation", "gelu_pytorch_tanh")?;
     keys.idle(&["hidden_act"], "not read: hidden_activation is");
     architecture.embed_scale = (sizes.width as f64).sqrt();
     let scalar = keys.positive_or(
@@ -42,12 +46,13 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
         "scores are divided by its root",
     )?;
     architecture.score_scale = (sizes.head_dim as f64 / scalar).sqrt();
-    let cap = |keys: &mut Keys, key, default: f64, meaning| match keys.is_null(key) {
-        true => keys.nullable(key, None, meaning).map(|_| None),
-        false => keys.positive_or(key, default, meaning).map(Some),
-    };
-    architecture.score_cap = cap(keys, "attn_logit_softcapping", 50.0, "soft cap of scores")?;
-    architecture.logit_cap = cap(keys, "final_logit_softcapping", 30.0, "soft cap of logits")?;
+    architecture.score_cap = cap(
+        keys,
+        "attn_logit_softcapping",
+        Some(50.0),
+        "soft cap of scores",
+    )?;
+    architecture.logit_cap = cap(keys, "final_logit_softcapping", Some(30.0), LOGITS)?;
     let window = keys.nullable(
         "sliding_window",
         Some(4096),
@@ -63,4 +68,17 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     )?;
     keys.idle(&["sliding_window_size"], "not read: sliding_window is");
     Ok(architecture)
+}
+
+/// A soft cap; null is none.
+pub(super) fn cap(
+    keys: &mut Keys,
+    key: &'static str,
+    default: Option<f64>,
+    meaning: &str,
+) -> Result<Option<f64>> {
+    match default {
+        Some(default) if !keys.is_null(key) => keys.positive_or(key, default, meaning).map(Some),
+        _ => keys.positive(key, meaning),
+    }
 }

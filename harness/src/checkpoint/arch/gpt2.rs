@@ -3,11 +3,9 @@
 use super::super::config::geometry;
 use super::super::keys::Keys;
 use super::super::layout::{Names, Qkv};
-use super::ALL_BIASES;
+use super::{ALL_BIASES, learned};
 use crate::Result;
 use crate::model::{Activation, Architecture, Norm};
-use crate::scheme::Positional;
-use serde_json::{Map, json};
 
 pub(super) fn names(_: &Architecture) -> Names {
     Names {
@@ -46,9 +44,7 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     )?;
     let sizes = geometry(keys, (layers, width), (heads, heads), None, rows)?;
     let mut architecture = Architecture::llama_like("gpt2", sizes, hidden, vocab);
-    let mut settings = Map::new();
-    settings.insert("rows".into(), json!(rows));
-    architecture.positional = Positional::new("learned", settings);
+    architecture.positional = learned(rows);
     architecture.norm = Norm::Layer;
     architecture.norm_eps = keys.positive_or("layer_norm_epsilon", 1e-5, "added in norms")?;
     architecture.activation = Activation::named(keys, "activation_function", "gelu_new")?;

@@ -5,7 +5,7 @@ use super::super::experts::ExpertNames;
 use super::super::keys::Keys;
 use super::super::layout::Names;
 use super::super::rope::{self, USUAL};
-use super::llama::{Defaults, common};
+use super::llama::{Defaults, LLAMA, common};
 use super::mixtral::checked;
 use super::windows;
 use crate::Result;
@@ -40,6 +40,7 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
             theta: 150_000.0,
             ..USUAL
         },
+        ..LLAMA
     };
     let yarn = json!({
         "rope_type": "yarn", "factor": 32.0, "beta_fast": 32.0, "beta_slow": 1.0, "truncate": false,

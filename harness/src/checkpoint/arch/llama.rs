@@ -4,6 +4,7 @@ use super::super::config::geometry;
 use super::super::keys::Keys;
 use super::super::layout::Names;
 use super::super::rope::{self, USUAL};
+use super::super::rope_layers::{self, Sliding};
 use super::windows;
 use crate::Result;
 use crate::model::{Activation, Architecture, QueryKeyNorm};
@@ -102,6 +103,16 @@ pub(super) struct Defaults {
     pub(super) positions: usize,
     /// Rotary keys.
     pub(super) rope: rope::Family,
+    /// What layers with a window have of their own among them, where they have.
+    pub(super) sliding: Option<Sliding>,
+    /// Whether heads may be turned in part.
+    pub(super) in_part: bool,
+    /// Key of what is added in norms, where there is one.
+    pub(super) eps_key: Option<&'static str>,
+    /// Key of the activation, and its name where the key is absent.
+    pub(super) activation: (&'static str, &'static str),
+    /// Whether the head is the embedding.
+    pub(super) tied: bool,
 }
 
 /// Llama's.
@@ -116,6 +127,11 @@ pub(super) const LLAMA: Defaults = Defaults {
     heads: 32,
     positions: 2048,
     rope: USUAL,
+    sliding: None,
+    in_part: false,
+    eps_key: Some("rms_norm_eps"),
+    activation: ("hidden_act", "silu"),
+    tied: false,
 };
 
 pub(super) const QWEN: Defaults = Defaults {
@@ -126,7 +142,8 @@ pub(super) const QWEN: Defaults = Defaults {
     ..LLAMA
 };
 
-/// What all of them, Phi-3 and Gemma 2 have in common.
+/// What all of them have in common with most other families. Where layers with a window are turned by rules of their own,
+/// all layers are given these: the family takes them back from those without.
 pub(super) fn common(keys: &mut Keys, family: &str, defaults: Defaults) -> Result<Architecture> {
     let width = keys.count_or(
         "hidden_size",
@@ -157,9 +174,17 @@ pub(super) fn common(keys: &mut Keys, family: &str, defaults: Defaults) -> Resul
         defaults.positions,
         "longest text that the model is for",
     )?;
-    let rotary = rope::read(keys, defaults.rope, positions)?;
-    if family != "phi3" {
-        rope::whole_heads(keys, &rotary)?;
+    let (rotary, windowed) = match defaults.sliding {
+        None => (rope::read(keys, defaults.rope, positions)?, None),
+        Some(sliding) => {
+            let (full, own) = rope_layers::read(keys, defaults.rope, sliding, positions)?;
+            (full, Some(own))
+        }
+    };
+    for rotary in [Some(&rotary), windowed.as_ref()].into_iter().flatten() {
+        if !defaults.in_part {
+            rope::whole_heads(keys, rotary)?;
+        }
     }
     let sizes = geometry(
         keys,
@@ -170,13 +195,16 @@ pub(super) fn common(keys: &mut Keys, family: &str, defaults: Defaults) -> Resul
     )?;
     let mut architecture = Architecture::llama_like(family, sizes, hidden, vocab);
     architecture.rotates(rotary);
-    architecture.norm_eps =
-        keys.positive_or("rms_norm_eps", defaults.norm_eps, "added in norms")?;
-    let tied = family == "gemma2";
-    architecture.tied = keys.switch("tie_word_embeddings", tied, "head is the embedding")?;
-    // Gemma 2 has a key of its own for it.
-    if family != "gemma2" {
-        architecture.activation = Activation::named(keys, "hidden_act", "silu")?;
+    if let Some(windowed) = windowed {
+        architecture.apart = vec![Some(windowed.positional); layers];
     }
+    architecture.norm_eps = match defaults.eps_key {
+        Some(key) => keys.positive_or(key, defaults.norm_eps, "added in norms")?,
+        None => defaults.norm_eps,
+    };
+    let tied = defaults.tied;
+    architecture.tied = keys.switch("tie_word_embeddings", tied, "head is the embedding")?;
+    let (key, default) = defaults.activation;
+    architecture.activation = Activation::named(keys, key, default)?;
     Ok(architecture)
 }

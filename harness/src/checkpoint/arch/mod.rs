@@ -1,17 +1,38 @@
 //! The published families, one file each: which keys they have, and how they name their tensors.
 
+mod baichuan;
 mod bloom;
+mod cohere;
 mod deepseek;
+mod exaone4;
 mod falcon;
+mod gemma;
 mod gemma2;
+mod gemma3;
+mod glm;
 mod gpt2;
+mod gpt_neo;
 mod gpt_neox;
 mod gpt_oss;
+mod gptj;
+mod granite;
+mod helium;
+mod internlm2;
 mod llama;
+mod minicpm;
 mod mixtral;
 mod mpt;
+mod nemotron;
+mod olmo;
+mod opt;
+mod phi;
 mod phi3;
 mod qwen_moe;
+mod seed_oss;
+mod smollm3;
+mod stablelm;
+mod starcoder2;
+mod xverse;
 
 use super::keys::Keys;
 use super::layout::Names;
@@ -105,6 +126,168 @@ pub(super) const FAMILIES: &[Family] = &[
         scalings: ALL,
     },
     Family {
+        name: "gemma",
+        read: gemma::read,
+        names: llama::names,
+        scalings: ALL,
+    },
+    Family {
+        name: "gemma3_text",
+        read: gemma3::read,
+        names: gemma2::names,
+        scalings: ALL,
+    },
+    Family {
+        name: "olmo",
+        read: olmo::olmo,
+        names: llama::names,
+        scalings: ALL,
+    },
+    Family {
+        name: "olmo2",
+        read: olmo::olmo2,
+        names: olmo::names,
+        scalings: ALL,
+    },
+    Family {
+        name: "olmo3",
+        read: olmo::olmo3,
+        names: olmo::names,
+        scalings: ALL,
+    },
+    Family {
+        name: "smollm3",
+        read: smollm3::read,
+        names: llama::names,
+        scalings: ALL,
+    },
+    Family {
+        name: "phi",
+        read: phi::read,
+        names: phi::names,
+        scalings: ALL,
+    },
+    Family {
+        name: "stablelm",
+        read: stablelm::read,
+        names: stablelm::names,
+        scalings: ALL,
+    },
+    Family {
+        name: "cohere",
+        read: cohere::cohere,
+        names: llama::names,
+        scalings: ALL,
+    },
+    Family {
+        name: "cohere2",
+        read: cohere::cohere2,
+        names: llama::names,
+        scalings: ALL,
+    },
+    Family {
+        name: "granite",
+        read: granite::read,
+        names: llama::names,
+        scalings: ALL,
+    },
+    Family {
+        name: "starcoder2",
+        read: starcoder2::read,
+        names: starcoder2::names,
+        scalings: ALL,
+    },
+    Family {
+        name: "nemotron",
+        read: nemotron::nemotron,
+        names: nemotron::names,
+        scalings: ALL,
+    },
+    Family {
+        name: "arcee",
+        read: nemotron::arcee,
+        names: nemotron::names,
+        scalings: ALL,
+    },
+    Family {
+        name: "glm",
+        read: glm::glm,
+        names: glm::names,
+        scalings: ALL,
+    },
+    Family {
+        name: "glm4",
+        read: glm::glm4,
+        names: glm::names,
+        scalings: ALL,
+    },
+    Family {
+        name: "exaone4",
+        read: exaone4::read,
+        names: exaone4::names,
+        scalings: ALL,
+    },
+    Family {
+        name: "seed_oss",
+        read: seed_oss::read,
+        names: llama::names,
+        scalings: ALL,
+    },
+    Family {
+        name: "helium",
+        read: helium::read,
+        names: llama::names,
+        scalings: ALL,
+    },
+    Family {
+        name: "minicpm",
+        read: minicpm::read,
+        names: llama::names,
+        scalings: &["default", "linear", "dynamic"],
+    },
+    Family {
+        name: "internlm2",
+        read: internlm2::read,
+        names: internlm2::names,
+        scalings: &["default", "linear", "dynamic"],
+    },
+    Family {
+        name: "gptj",
+        read: gptj::gptj,
+        names: gptj::gptj_names,
+        scalings: &[],
+    },
+    Family {
+        name: "codegen",
+        read: gptj::codegen,
+        names: gptj::codegen_names,
+        scalings: &[],
+    },
+    Family {
+        name: "opt",
+        read: opt::read,
+        names: opt::names,
+        scalings: &[],
+    },
+    Family {
+        name: "gpt_neo",
+        read: gpt_neo::read,
+        names: gpt_neo::names,
+        scalings: &[],
+    },
+    Family {
+        name: "baichuan",
+        read: baichuan::read,
+        names: baichuan::names,
+        scalings: &[],
+    },
+    Family {
+        name: "xverse",
+        read: xverse::read,
+        names: llama::names,
+        scalings: &[],
+    },
+    Family {
         name: "mixtral",
         read: mixtral::read,
         names: mixtral::names,
@@ -148,7 +331,47 @@ const ALL_BIASES: Biases = Biases {
     out: true,
     mlp: true,
     norm: true,
+    head: false,
 };
+
+/// Every so many layers there is one without a window, where `layer_types` do not say it.
+fn pattern(keys: &mut Keys, default: usize) -> Result<usize> {
+    const KEY: &str = "sliding_window_pattern";
+    if keys.has("layer_types") {
+        keys.idle(&[KEY], "not read beside layer_types");
+        return Ok(default);
+    }
+    keys.count_or(KEY, default, "one layer in so many has no window")
+}
+
+/// Refuses heads that are not the whole width together, where the reference has no other.
+fn whole_width(keys: &Keys, architecture: &Architecture) -> Result<()> {
+    let g = &architecture.geometry;
+    match g.heads * g.head_dim == g.width {
+        true => Ok(()),
+        false => {
+            let rule = format!("{}, the width divided by the heads", g.width / g.heads);
+            Err(keys.contradicts("head_dim", &rule, g.head_dim))
+        }
+    }
+}
+
+/// No positions at all.
+fn nope() -> Option<Positional> {
+    Some(Positional::new("nope", Map::new()))
+}
+
+/// A table of learned positions.
+fn learned(rows: usize) -> Positional {
+    let mut settings = Map::new();
+    settings.insert("rows".into(), json!(rows));
+    Positional::new("learned", settings)
+}
+
+/// The base of a rotary scheme.
+fn base(positional: &Positional) -> Option<f64> {
+    positional.settings.get("base").and_then(Value::as_f64)
+}
 
 /// ALiBi in one of its forms.
 fn alibi(bias_max: f64, placement: &str) -> Positional {
@@ -165,14 +388,22 @@ fn windows(
     window: Option<usize>,
     slides: impl Fn(usize) -> bool,
 ) -> Result<Vec<Option<usize>>> {
+    let sliding = sliding(keys, layers, slides)?;
+    Ok(sliding
+        .into_iter()
+        .map(|yes| window.filter(|_| yes))
+        .collect())
+}
+
+/// Whether each layer is one of those with a window.
+fn sliding(keys: &mut Keys, layers: usize, slides: impl Fn(usize) -> bool) -> Result<Vec<bool>> {
     const KEY: &str = "layer_types";
     let Some(types) = keys.take(KEY, "which layers see a window only") else {
-        let of = |layer| window.filter(|_| slides(layer));
-        return Ok((0..layers).map(of).collect());
+        return Ok((0..layers).map(slides).collect());
     };
     let kind = |value: &Value| match value.as_str() {
-        Some("full_attention") => Some(None),
-        Some("sliding_attention") => Some(window),
+        Some("full_attention") => Some(false),
+        Some("sliding_attention") => Some(true),
         _ => None,
     };
     let list = types.as_array().filter(|list| list.len() == layers);

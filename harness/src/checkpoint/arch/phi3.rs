@@ -28,6 +28,7 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
             yarn: "longrope",
             ..USUAL
         },
+        in_part: true,
         ..LLAMA
     };
     let mut architecture = common(keys, "phi3", defaults)?;

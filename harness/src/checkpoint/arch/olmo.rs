@@ -1,0 +1,94 @@
+//! OLMo 1 (norms without weights), OLMo 2 (norms behind the halves and of whole queries and keys) and OLMo 3 (windows in
+//! three of four layers, whose rotation no scaling changes).
+
+use super::super::keys::Keys;
+use super::super::layout::Names;
+use super::super::rope::{self, USUAL};
+use super::super::rope_layers::Sliding;
+use super::llama::{Defaults, LLAMA, common};
+use super::sliding;
+use crate::Result;
+use crate::model::{Architecture, Norm, QueryKeyNorm, Residual};
+
+const OLMO: Defaults = Defaults {
+    norm_eps: 1e-5,
+    vocab: 50_304,
+    ..LLAMA
+};
+/// Base of OLMo 3.
+const THETA: f64 = 500_000.0;
+
+pub(super) fn names(_: &Architecture) -> Names {
+    Names {
+        attention_post_norm: "post_attention_layernorm",
+        mlp_post_norm: "post_feedforward_layernorm",
+        ..Names::LLAMA
+    }
+}
+
+pub(super) fn olmo(keys: &mut Keys) -> Result<Architecture> {
+    let defaults = Defaults {
+        eps_key: None,
+        ..OLMO
+    };
+    let mut architecture = common(keys, "olmo", defaults)?;
+    architecture.norm = Norm::LayerBare;
+    architecture.clip = keys.positive("clip_qkv", "queries, keys and values are clipped to ±")?;
+    biases(keys, &mut architecture)?;
+    Ok(architecture)
+}
+
+pub(super) fn olmo2(keys: &mut Keys) -> Result<Architecture> {
+    let mut architecture = common(keys, "olmo2", OLMO)?;
+    norms(&mut architecture);
+    biases(keys, &mut architecture)?;
+    Ok(architecture)
+}
+
+pub(super) fn olmo3(keys: &mut Keys) -> Result<Architecture> {
+    let defaults = Defaults {
+        rope: rope::Family {
+            theta: THETA,
+            ..USUAL
+        },
+        sliding: Some(Sliding {
+            theta_keys: &[],
+            theta: THETA,
+        }),
+        ..OLMO
+    };
+    let mut architecture = common(keys, "olmo3", defaults)?;
+    norms(&mut architecture);
+    biases(keys, &mut architecture)?;
+    let window = keys.nullable(
+        "sliding_window",
+        Some(4096),
+        "tokens that a token sees there",
+    )?;
+    let layers = architecture.geometry.layers;
+    let sliding = sliding(keys, layers, |layer| (layer + 1) % 4 != 0)?;
+    architecture.slides(&sliding, window);
+    let base = |own: &Option<_>| own.as_ref().map(super::base);
+    let local = architecture.apart.iter().find_map(base).flatten();
+    let main = super::base(&architecture.positional);
+    if let (Some(local), Some(main)) = (local, main)
+        && local != main
+    {
+        keys.warn(format!(
+            "layers with a window turn by the base {local}, the others by {main}; a rope_theta at the top level is for the \
+             others alone, as in the reference"
+        ));
+    }
+    Ok(architecture)
+}
+
+fn norms(architecture: &mut Architecture) {
+    architecture.residual = Residual::Behind;
+    architecture.query_key_norm = QueryKeyNorm::Whole;
+}
+
+fn biases(keys: &mut Keys, architecture: &mut Architecture) -> Result<()> {
+    let bias = keys.switch("attention_bias", false, "biases in attention")?;
+    (architecture.bias.qkv, architecture.bias.out) = (bias, bias);
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! Phi-1 and Phi-2: partial rotation, attention and the block after it side by side, biases everywhere.
+
+use super::super::keys::Keys;
+use super::super::layout::Names;
+use super::super::rope::{self, USUAL};
+use super::llama::{Defaults, LLAMA, common};
+use super::{ALL_BIASES, whole_width};
+use crate::Result;
+use crate::model::{Architecture, Biases, Norm, QueryKeyNorm, Residual};
+
+pub(super) fn names(_: &Architecture) -> Names {
+    Names {
+        out: "self_attn.dense",
+        query_key_norms: ["self_attn.q_layernorm", "self_attn.k_layernorm"],
+        up: &["mlp.fc1"],
+        down: "mlp.fc2",
+        norm: "final_layernorm",
+        ..Names::LLAMA
+    }
+}
+
+pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
+    let defaults = Defaults {
+        vocab: 51_200,
+        width: 2048,
+        hidden: 8192,
+        layers: 24,
+        rope: rope::Family {
+            partial: 0.5,
+            ..USUAL
+        },
+        in_part: true,
+        norm_eps: 1e-5,
+        eps_key: Some("layer_norm_eps"),
+        activation: ("hidden_act", "gelu_new"),
+        ..LLAMA
+    };
+    let mut architecture = common(keys, "phi", defaults)?;
+    whole_width(keys, &architecture)?;
+    architecture.norm = Norm::Layer;
+    architecture.gated = false;
+    architecture.residual = Residual::ParallelShared;
+    architecture.bias = Biases {
+        head: true,
+        ..ALL_BIASES
+    };
+    if keys.switch("qk_layernorm", false, "norms of queries and keys")? {
+        architecture.query_key_norm = QueryKeyNorm::Head;
+    }
+    Ok(architecture)
+}

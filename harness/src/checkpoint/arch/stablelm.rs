@@ -1,0 +1,54 @@
+//! StableLM: Llama with LayerNorms and partial rotation.
+
+use super::super::keys::Keys;
+use super::super::layout::Names;
+use super::super::rope::{self, USUAL};
+use super::llama::{Defaults, LLAMA, common};
+use super::whole_width;
+use crate::Result;
+use crate::model::{Architecture, Norm, QueryKeyNorm, Residual};
+
+pub(super) fn names(_: &Architecture) -> Names {
+    Names {
+        query_key_norms: [
+            "self_attn.q_layernorm.norms.#",
+            "self_attn.k_layernorm.norms.#",
+        ],
+        ..Names::LLAMA
+    }
+}
+
+pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
+    let defaults = Defaults {
+        kv_heads: Some(32),
+        vocab: 50_304,
+        width: 2560,
+        hidden: 6912,
+        positions: 4096,
+        rope: rope::Family {
+            partial: 0.25,
+            ..USUAL
+        },
+        in_part: true,
+        norm_eps: 1e-5,
+        eps_key: Some("layer_norm_eps"),
+        ..LLAMA
+    };
+    let mut architecture = common(keys, "stablelm", defaults)?;
+    whole_width(keys, &architecture)?;
+    architecture.norm = Norm::Layer;
+    architecture.bias.norm = true;
+    architecture.bias.qkv =
+        keys.switch("use_qkv_bias", false, "biases of queries, keys and values")?;
+    if keys.switch("qk_layernorm", false, "norms of queries and keys")? {
+        architecture.query_key_norm = QueryKeyNorm::EachHead;
+    }
+    if keys.switch(
+        "use_parallel_residual",
+        false,
+        "both halves of a layer read the same input",
+    )? {
+        architecture.residual = Residual::ParallelShared;
+    }
+    Ok(architecture)
+}
