@@ -12,7 +12,7 @@ use farspan_pe::{Len, Registry};
 use std::path::Path;
 use tempfile::TempDir;
 
-const FAMILIES: [&str; 24] = [
+const FAMILIES: [&str; 26] = [
     "llama-default",
     "llama-biases",
     "mistral-default",
@@ -37,6 +37,8 @@ const FAMILIES: [&str; 24] = [
     "deepseek_v2-greedy",
     "deepseek_v3-default",
     "deepseek_v3-mscale",
+    "llama4_text-default",
+    "llama4_text-two",
 ];
 
 fn batch(rows: usize, len: usize, vocab: u64) -> Batch {
@@ -283,6 +285,11 @@ fn every_family_is_saved_as_it_was_loaded() {
             ],
         ),
         ("deepseek_v3-mscale", vec![]),
+        (
+            "llama4_text-default",
+            vec!["yarn,factor=4", "dynamic-ntk,factor=2"],
+        ),
+        ("llama4_text-two", vec!["pi,factor=2"]),
         ("falcon-alibi", vec![]),
         ("falcon-groups", vec!["pi,factor=2"]),
         ("falcon-one-head", vec!["ntk,factor=2"]),

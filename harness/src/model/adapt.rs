@@ -1,10 +1,10 @@
 //! What a family's scores have beside the scheme: scales, caps, and the rounding of Falcon's ALiBi.
 
-use super::{Decoder, scheme_name, sinks};
+use super::{Decoder, QueryKeyNorm, scheme_name, sinks};
 use crate::scheme::layer_plans;
 use crate::{Error, Result};
 use farspan_attention::expr::{Expr, Unary, distance, lookup, number, param, raw, select_less};
-use farspan_attention::plan::{Init, ParamSpec, Place, Plan};
+use farspan_attention::plan::{Init, ParamSpec, Place, Plan, Rotation, Waves};
 use farspan_pe::Len;
 use serde_json::Value;
 
@@ -65,6 +65,13 @@ impl Decoder {
                 }
             }
         }
+        if self.architecture.query_key_norm == QueryKeyNorm::Turned
+            && !plans
+                .iter()
+                .all(|plan| keeps_lengths(plan, geometry.head_dim))
+        {
+            return lacks("it does more than turn what is normalised behind the turn");
+        }
         if self.architecture.latent.is_some() && plans.iter().any(|plan| plan.infused) {
             return lacks(
                 "queries, keys and values of latent attention come from the same numbers",
@@ -89,6 +96,17 @@ impl Decoder {
         let same = |(key, value): (&String, &Value)| found[key.as_str()] == *value;
         self.scheme.id() == own.id && own.settings.iter().all(same)
     }
+}
+
+/// Whether a plan leaves each head of queries and keys as long as it is, but for one amplitude of whole heads, so that a
+/// norm may come before the turn as well as behind it.
+fn keeps_lengths(plan: &Plan, head_dim: usize) -> bool {
+    let amplitude = plan.turns.first().map_or(1.0, |turn| turn.query.amplitude);
+    let whole = |side: &Rotation| amplitude == 1.0 || 2 * side.pairs() == head_dim;
+    let plain =
+        |side: &Rotation| side.waves == Waves::Plain && side.amplitude == amplitude && whole(side);
+    let turns = plan.turns.iter();
+    turns.flat_map(|t| [&t.query, &t.key]).all(plain) && plan.hooks.is_empty()
 }
 
 /// ALiBi as Falcon has it: slope · position of the key, with all three in bfloat16. Far tokens so get the bias of a step

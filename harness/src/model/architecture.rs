@@ -94,6 +94,9 @@ pub struct Architecture {
     pub clip: Option<f64>,
     /// Keys at least this many tokens back are hidden, per layer.
     pub windows: Vec<Option<usize>>,
+    /// Tokens of the chunks of a text that see nothing of each other, per layer; empty: no layer has any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub chunks: Vec<Option<usize>>,
     /// A second length that the weights may have been trained with, as far as the config tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub other_length: Option<usize>,
@@ -131,6 +134,8 @@ pub enum QueryKeyNorm {
     EachHead,
     /// All heads together, with one weight per channel.
     Whole,
+    /// Each head by itself, behind its rotation and with nothing learned, in layers without a scheme of their own.
+    Turned,
 }
 
 /// Elementwise function of the block after attention.
@@ -235,6 +240,7 @@ impl Architecture {
             logit_scale: 1.0,
             clip: None,
             windows: vec![None; geometry.layers],
+            chunks: Vec::new(),
             other_length: None,
             notes: Vec::new(),
         }
@@ -257,6 +263,11 @@ impl Architecture {
             hidden: self.hidden,
             vocab: self.vocab,
         }
+    }
+
+    /// Whether a layer keeps a scheme of its own.
+    pub(super) fn stands_apart(&self, layer: usize) -> bool {
+        self.apart.get(layer).is_some_and(Option::is_some)
     }
 
     /// Whether the attention half of a layer is a norm, a packed projection and a projection back, and nothing else.

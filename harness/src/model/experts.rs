@@ -45,9 +45,6 @@ pub struct Routing {
     /// Choice within the best groups only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub groups: Option<Groups>,
-    /// Whether a number per expert, which no gradient moves, is added to the scores for the choice alone (DeepSeek-V3,
-    /// arXiv 2412.19437, section 2.1.2).
-    pub correction: bool,
     /// Whether the weight multiplies what an expert reads, and not what it gives.
     pub on_input: bool,
 }
@@ -60,6 +57,9 @@ pub enum Scores {
     Softmax,
     /// Sigmoid of each.
     Sigmoid,
+    /// The same, to which for the choice alone a number per expert is added that no gradient moves (DeepSeek-V3,
+    /// arXiv 2412.19437, section 2.1.2).
+    Corrected,
 }
 
 /// Neighbouring experts as groups, of which the best are looked at (DeepSeek-V2, arXiv 2405.04434, section 2.2.2).
@@ -81,21 +81,20 @@ impl Routing {
             normalised,
             scale: 1.0,
             groups: None,
-            correction: false,
             on_input: false,
         }
     }
 
-    /// The `n` experts that a token with these `logits` goes to, the best first.
-    fn choice(&self, logits: &[f32], correction: Option<&[f32]>, n: usize) -> Vec<u32> {
-        // Softmax keeps the order of logits.
-        let mut scores: Vec<f32> = match self.scores {
-            Scores::Softmax => logits.to_vec(),
-            Scores::Sigmoid => logits.iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect(),
+    /// The `n` experts that a token with these `logits` goes to, the best first; `correction` is there if it is needed.
+    fn choice(&self, logits: &[f32], correction: &[f32], n: usize) -> Vec<u32> {
+        let scores: Vec<f32> = match self.scores {
+            // Both functions keep the order of logits, which have more digits where a sigmoid saturates.
+            Scores::Softmax | Scores::Sigmoid => logits.to_vec(),
+            Scores::Corrected => {
+                let pairs = logits.iter().zip(correction);
+                pairs.map(|(x, by)| 1.0 / (1.0 + (-x).exp()) + by).collect()
+            }
         };
-        for (score, by) in scores.iter_mut().zip(correction.unwrap_or_default()) {
-            *score += by;
-        }
         let all = 0..scores.len();
         let Some(groups) = self.groups else {
             return best(all, &scores, n);
@@ -119,8 +118,8 @@ impl Routing {
             // The sum over the others cancels.
             (Scores::Softmax, true) => logits.gather(chosen, 1)?.softmax(1)?,
             (Scores::Softmax, false) => logits.softmax(1)?.gather(chosen, 1)?,
-            (Scores::Sigmoid, false) => sigmoid(&logits.gather(chosen, 1)?)?,
-            (Scores::Sigmoid, true) => {
+            (Scores::Sigmoid | Scores::Corrected, false) => sigmoid(&logits.gather(chosen, 1)?)?,
+            (Scores::Sigmoid | Scores::Corrected, true) => {
                 let scores = sigmoid(&logits.gather(chosen, 1)?)?;
                 scores.broadcast_div(&scores.sum_keepdim(1)?.affine(1.0, 1e-20)?)?
             }
@@ -162,15 +161,12 @@ impl Forward<'_> {
         let tokens = h.elem_count() / width;
         let x = h.reshape((tokens, width))?;
         let logits = self.linear(&x, at(Part::Router))?;
-        let correction = match experts.routing.correction {
-            true => Some(self.weight(at(Part::Correction))?.to_vec1::<f32>()?),
-            false => None,
+        let correction = match experts.routing.scores {
+            Scores::Corrected => self.weight(at(Part::Correction))?.to_vec1::<f32>()?,
+            Scores::Softmax | Scores::Sigmoid => Vec::new(),
         };
         let rows = logits.detach().to_vec2::<f32>()?;
-        let choice = |row: &Vec<f32>| {
-            let routing = &experts.routing;
-            routing.choice(row, correction.as_deref(), experts.chosen)
-        };
+        let choice = |row: &Vec<f32>| experts.routing.choice(row, &correction, experts.chosen);
         let chosen: Vec<u32> = rows.iter().flat_map(choice).collect();
         let shape = (tokens, experts.chosen);
         let ids = Tensor::from_vec(chosen.clone(), shape, &x.device())?;
@@ -226,14 +222,19 @@ mod tests {
     #[test]
     fn the_best_experts_of_the_best_groups_are_chosen() {
         let logits = [3.0, -9.0, 2.0, 2.5, 1.0, 0.0];
-        let by = |groups, correction| {
+        let by = |groups, correction: &[f32]| {
+            let scores = match correction {
+                [] => Scores::Softmax,
+                _ => Scores::Corrected,
+            };
             let routing = Routing {
+                scores,
                 groups,
                 ..Routing::softmax(false)
             };
             routing.choice(&logits, correction, 2)
         };
-        assert_eq!(by(None, None), [0, 3]);
+        assert_eq!(by(None, &[]), [0, 3]);
         let groups = |by| {
             Some(Groups {
                 count: 3,
@@ -242,9 +243,9 @@ mod tests {
             })
         };
         // The best single one is in the first group, the best two are the second.
-        assert_eq!(by(groups(1), None), [0, 1]);
-        assert_eq!(by(groups(2), None), [3, 2]);
+        assert_eq!(by(groups(1), &[]), [0, 1]);
+        assert_eq!(by(groups(2), &[]), [3, 2]);
         let correction = [0.0, 0.0, 0.0, 0.0, 9.0, 9.0];
-        assert_eq!(by(None, Some(&correction)), [4, 5]);
+        assert_eq!(by(None, &correction), [4, 5]);
     }
 }

@@ -19,6 +19,9 @@ pub(super) trait Attending {
     /// What is added to what queries and keys are projected from, (rows, tokens, width).
     fn infused(&self, layer: usize) -> Option<&Tensor>;
 
+    /// Tokens of the text so far, or of a window.
+    fn tokens(&self) -> usize;
+
     /// Whether the layer behind `layer` reads what the feed-forward part of `layer` adds.
     fn feeds(&self, layer: usize) -> bool;
 
@@ -241,7 +244,7 @@ impl Forward<'_> {
 
     /// Attention over the normed input of a layer, before the output projection.
     fn attend(&self, h: &Tensor, layer: usize, attending: &mut dyn Attending) -> Result<Tensor> {
-        let qkv = self.qkv(h, layer, attending.infused(layer))?;
+        let qkv = self.qkv(h, layer, attending)?;
         let at = self.at(layer, attending)?;
         let output = attending.attend(&at, &qkv, h)?;
         let architecture = &self.decoder.architecture;
@@ -253,6 +256,7 @@ impl Forward<'_> {
 
     fn at(&self, layer: usize, attending: &dyn Attending) -> Result<At> {
         let architecture = &self.decoder.architecture;
+        let chunk = architecture.chunks.get(layer).copied().flatten();
         let mut params = self.scheme_params(attending.plan(layer), layer)?;
         if architecture.sinks {
             let logits = self.weight(Spot::of(layer, Part::Sinks))?;
@@ -265,7 +269,7 @@ impl Forward<'_> {
                 causal: true,
                 window: architecture.windows[layer],
                 sinks: usize::from(architecture.sinks),
-                documents: None,
+                documents: chunk.map(|chunk| documents(attending.tokens(), chunk)),
             },
         })
     }
@@ -280,7 +284,7 @@ impl Forward<'_> {
 
     /// Queries, keys and values of all heads, packed: (rows, len, (heads + 2 · kv_heads) · head_dim). Queries and keys are
     /// those of `h + infused`.
-    fn qkv(&self, h: &Tensor, layer: usize, infused: Option<&Tensor>) -> Result<Tensor> {
+    fn qkv(&self, h: &Tensor, layer: usize, attending: &dyn Attending) -> Result<Tensor> {
         let at = |part| Spot::of(layer, part);
         let architecture = &self.decoder.architecture;
         if let Some(latent) = &architecture.latent {
@@ -288,7 +292,7 @@ impl Forward<'_> {
         }
         let g = &architecture.geometry;
         let (placed, plain) = ((g.heads + g.kv_heads) * g.head_dim, g.kv_heads * g.head_dim);
-        let mut qkv = match infused {
+        let mut qkv = match attending.infused(layer) {
             None => self.linear(h, at(Part::Qkv))?,
             Some(added) => {
                 let of = |x: &Tensor, rows| self.rows_of(x, at(Part::Qkv), Some(rows));
@@ -300,7 +304,7 @@ impl Forward<'_> {
         if let Some(clip) = architecture.clip {
             qkv = qkv.maximum(-clip)?.minimum(clip)?;
         }
-        self.query_key_norm(qkv, layer)
+        self.query_key_norm(qkv, attending.plan(layer), layer)
     }
 
     fn mlp(&self, h: &Tensor, layer: usize) -> Result<Tensor> {
@@ -359,6 +363,11 @@ impl Forward<'_> {
         }
         Ok(y)
     }
+}
+
+/// The chunk of each of `tokens`.
+fn documents(tokens: usize, chunk: usize) -> Vec<u32> {
+    (0..tokens).map(|token| (token / chunk) as u32).collect()
 }
 
 impl Clamped {

@@ -3,7 +3,7 @@
 //! Names follow the Phi-3 layout of Hugging Face (fused qkv and gate-up).
 
 use super::architecture::{Architecture, Norm, QueryKeyNorm, Residual};
-use super::experts::Experts;
+use super::experts::{Experts, Scores};
 use super::latent::Latent;
 use farspan_attention::plan::Geometry;
 use std::borrow::Cow;
@@ -265,7 +265,7 @@ impl List<'_> {
         }
         for (part, heads) in [(Part::QueryNorm, heads), (Part::KeyNorm, kv_heads)] {
             match self.architecture.query_key_norm {
-                QueryKeyNorm::None => {}
+                QueryKeyNorm::None | QueryKeyNorm::Turned => {}
                 QueryKeyNorm::Head => self.norm(part, head_dim),
                 QueryKeyNorm::EachHead => {
                     self.push(part, false, vec![heads * head_dim], Init::Ones);
@@ -333,7 +333,7 @@ impl List<'_> {
         let (width, bias) = (self.architecture.geometry.width, self.architecture.bias.mlp);
         let Experts { count, hidden, .. } = *experts;
         self.matrix(Part::Router, count, width, experts.router_bias, INIT_STD);
-        if experts.routing.correction {
+        if experts.routing.scores == Scores::Corrected {
             self.push(Part::Correction, false, vec![count], Init::Zeros);
         }
         for number in 0..count {

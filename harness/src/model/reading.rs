@@ -191,6 +191,10 @@ impl Attending for Piece<'_> {
         self.infused.as_ref().filter(|_| self.plans[layer].infused)
     }
 
+    fn tokens(&self) -> usize {
+        self.prepared[0].tokens()
+    }
+
     fn feeds(&self, layer: usize) -> bool {
         let next = self.plans.get(layer + 1);
         next.is_some_and(Plan::reads_feed_forward)

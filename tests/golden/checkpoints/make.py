@@ -121,6 +121,20 @@ CASES["qwen2-windows"] = (
 CASES["gemma2"] = (
     llama_like(tf.Gemma2Config, head_dim=8, query_pre_attn_scalar=12, sliding_window=11, attn_logit_softcapping=2.0,
                final_logit_softcapping=5.0, attn_implementation="eager"), SCALINGS["default"])
+
+
+def llama4(layers=3, **more):
+    return lambda scaling: tf.Llama4TextConfig(**{
+        **LLAMA, "head_dim": 8, "intermediate_size": 12, "intermediate_size_mlp": 20, "num_hidden_layers": layers,
+        "num_local_experts": 3, "no_rope_layers": [1, 0, 1][:layers], "moe_layers": [1, 2], "attention_chunk_size": 24,
+        "floor_scale": 7, "attn_scale": 0.3, "rms_norm_eps": 0.01, "rope_parameters": dict(scaling), **more})
+
+
+for kind in SCALINGS:
+    CASES[f"llama4_text-{kind}"] = (llama4(), SCALINGS[kind])
+CASES["llama4_text-two"] = (
+    llama4(layers=2, num_experts_per_tok=2, use_qk_norm=False, attn_temperature_tuning=False, attention_bias=True,
+           layer_types=["chunked_attention", "chunked_attention"], attention_chunk_size=9), SCALINGS["default"])
 # The scaling that its checkpoints have, with eight pairs of which three are in the ramp.
 CASES["gpt_oss-untruncated"] = (
     lambda scaling: tf.GptOssConfig(**{

@@ -229,7 +229,7 @@ def deepseek(draw, trained, config):
     open_groups = draw.randint(1, groups)
     more |= dict(
         hidden_act=draw.choice(ACTIVATIONS), num_key_value_heads=s["heads"], qk_rope_head_dim=rotary,
-        qk_nope_head_dim=draw.choice([2, 5, 12]), v_head_dim=draw.choice([4, 9, 21]), kv_lora_rank=draw.choice([6, 14]),
+        qk_nope_head_dim=draw.choice([2, 5, 12] if new else [2, 6, 12]), v_head_dim=draw.choice([4, 9, 21]), kv_lora_rank=draw.choice([6, 14]),
         q_lora_rank=draw.choice([None, 11]), attention_bias=draw.random() < 0.3, n_routed_experts=groups * each,
         num_experts_per_tok=draw.randint(1, open_groups * each), moe_intermediate_size=draw.randint(5, 30),
         n_shared_experts=draw.choice([1, 2]), first_k_dense_replace=draw.choice([0, 1, 2]), n_group=groups,

@@ -113,11 +113,10 @@ pub(super) fn v3(keys: &mut Keys) -> Result<Architecture> {
         dense: keys.number_of("first_k_dense_replace", 3, DENSE)?,
     };
     let routing = Routing {
-        scores: Scores::Sigmoid,
+        scores: Scores::Corrected,
         normalised: keys.loose_switch("norm_topk_prob", true, "weights add up to 1")?,
         scale: keys.positive_or("routed_scaling_factor", 2.5, "multiplies the weights")?,
         groups: Some(groups(keys, &counts, 2, [Some(8), Some(4)])?),
-        correction: true,
         on_input: false,
     };
     with_experts(keys, architecture, &counts, routing)

@@ -19,6 +19,7 @@ mod granite;
 mod helium;
 mod internlm2;
 mod llama;
+mod llama4;
 mod minicpm;
 mod mixtral;
 mod mpt;
@@ -321,6 +322,12 @@ pub(super) const FAMILIES: &[Family] = &[
         name: "deepseek_v3",
         read: deepseek::v3,
         names: deepseek::names,
+        scalings: ALL,
+    },
+    Family {
+        name: "llama4_text",
+        read: llama4::read,
+        names: llama4::names,
         scalings: ALL,
     },
 ];
