@@ -12,7 +12,7 @@ use farspan_pe::{Len, Registry};
 use std::path::Path;
 use tempfile::TempDir;
 
-const FAMILIES: [&str; 26] = [
+const FAMILIES: [&str; 27] = [
     "llama-default",
     "llama-biases",
     "mistral-default",
@@ -39,6 +39,7 @@ const FAMILIES: [&str; 26] = [
     "deepseek_v3-mscale",
     "llama4_text-default",
     "llama4_text-two",
+    "olmoe-default",
 ];
 
 fn batch(rows: usize, len: usize, vocab: u64) -> Batch {

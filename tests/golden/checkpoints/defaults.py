@@ -62,6 +62,14 @@ FAMILIES = {
     "qwen3_moe": dict(LLAMA, rms_norm_eps=1e-4, hidden_act="gelu", head_dim=12, attention_bias=True, use_sliding_window=True,
                       sliding_window=24, tie_word_embeddings=True, decoder_sparse_step=2, moe_intermediate_size=20,
                       num_experts=9, num_experts_per_tok=3, norm_topk_prob=True, mlp_only_layers=[0], rope_parameters=ROPE),
+    "olmoe": dict(LLAMA, rms_norm_eps=1e-4, hidden_act="gelu", tie_word_embeddings=True, attention_bias=True, num_experts=9,
+                  num_experts_per_tok=3, norm_topk_prob=True, rope_parameters=ROPE),
+    "llama4_text": dict(LLAMA, intermediate_size_mlp=56, rms_norm_eps=1e-4, hidden_act="gelu", head_dim=12,
+                        tie_word_embeddings=True, num_experts_per_tok=2, num_local_experts=6, moe_layers=[0],
+                        interleave_moe_layer_step=2, use_qk_norm=False, no_rope_layers=[0, 1], no_rope_layer_interval=2,
+                        attention_chunk_size=24, layer_types=["chunked_attention", "full_attention"],
+                        attn_temperature_tuning=False, floor_scale=40, attn_scale=0.2, attention_bias=True,
+                        rope_parameters=ROPE),
     # Another activation is read and not used.
     "gpt_oss": dict(LLAMA, rms_norm_eps=1e-4, head_dim=12, sliding_window=24, tie_word_embeddings=True, num_local_experts=6,
                     num_experts_per_tok=3, swiglu_alpha=1.5, swiglu_limit=5.0, attention_bias=False, rope_parameters=ROPE),
@@ -113,6 +121,8 @@ MORE = {
     "qwen2_moe": [{"use_sliding_window": False}, {"max_window_layers": 0}, {"layer_types": None, "max_window_layers": 2},
                   {"num_local_experts": 7}],
     "qwen3_moe": [{"use_sliding_window": False}, {"decoder_sparse_step": 1, "mlp_only_layers": []}],
+    "llama4_text": [{"attn_temperature_tuning": True}, {"moe_layers": None}, {"no_rope_layers": None, "layer_types": None},
+                    {"no_rope_layers": [], "layer_types": ABSENT}, {"no_rope_layers": [1, 1, 1]}],
     "gpt_oss": [{"rope_parameters": None, "rope_scaling": {"type": "linear", "factor": 4.0}},
                 {"rope_parameters": ABSENT, "rope_scaling": {}}, {"layer_types": ["full_attention", "sliding_attention"]}],
     "deepseek_v2": [{"topk_method": "greedy", "n_group": None, "topk_group": None}, {"q_lora_rank": None},
@@ -123,7 +133,7 @@ MORE = {
 }
 # Pairs of channels that turn: as `FAMILIES` says, and where nothing is said of them.
 PAIRS = {"llama": 6, "mistral": 6, "qwen2": 4, "qwen3": 6, "phi3": 2, "gemma2": 6, "gpt_neox": 2, "falcon": 4,
-         "mixtral": 6, "qwen2_moe": 4, "qwen3_moe": 6, "gpt_oss": 6, "deepseek_v2": 6, "deepseek_v3": 6}
+         "mixtral": 6, "qwen2_moe": 4, "qwen3_moe": 6, "gpt_oss": 6, "deepseek_v2": 6, "deepseek_v3": 6, "olmoe": 4, "llama4_text": 6}
 PLAIN_PAIRS = {**PAIRS, "phi3": 4, "gpt_neox": 1}
 
 

@@ -77,6 +77,7 @@ FAMILIES = {
     "qwen3_moe": llama_like(
         tf.Qwen3MoeConfig, head_dim=12, moe_intermediate_size=12, num_experts=6, num_experts_per_tok=3, num_hidden_layers=3,
         mlp_only_layers=[1], norm_topk_prob=True),
+    "olmoe": llama_like(tf.OlmoeConfig, intermediate_size=12, num_experts=5, num_experts_per_tok=2),
     "gpt_oss": llama_like(
         tf.GptOssConfig, head_dim=8, intermediate_size=12, sliding_window=9, num_local_experts=4, num_experts_per_tok=2,
         swiglu_limit=0.8, num_hidden_layers=3),

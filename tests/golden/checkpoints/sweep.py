@@ -221,6 +221,27 @@ def gpt_oss(draw, trained):
         **maybe(draw, dict(layer_types=kinds), 0.4))
 
 
+def olmoe(draw, trained):
+    s, more, _ = with_experts(draw, trained, False)
+    count = draw.randint(1, 7)
+    return tf.OlmoeConfig(**more, hidden_act=draw.choice(ACTIVATIONS), num_experts=count,
+                          num_experts_per_tok=draw.randint(1, count), norm_topk_prob=draw.random() < 0.5,
+                          attention_bias=draw.random() < 0.5)
+
+
+def llama4(draw, trained):
+    s, more, window = with_experts(draw, trained, True)
+    count = draw.randint(1, 5)
+    turns = [draw.choice([0, 1]) for _ in range(s["layers"])]
+    kinds = [draw.choice(["full_attention", "chunked_attention"]) for _ in range(s["layers"])]
+    return tf.Llama4TextConfig(
+        **more, intermediate_size_mlp=draw.randint(5, 40), num_local_experts=count, hidden_act=draw.choice(ACTIVATIONS),
+        num_experts_per_tok=draw.randint(1, count), interleave_moe_layer_step=draw.choice([1, 2]),
+        use_qk_norm=draw.random() < 0.7, no_rope_layer_interval=draw.choice([2, 4]), attention_chunk_size=window,
+        attn_temperature_tuning=draw.random() < 0.7, floor_scale=draw.choice([3, 20]), attn_scale=draw.choice([0.1, 0.4]),
+        attention_bias=draw.random() < 0.5, **maybe(draw, dict(no_rope_layers=turns)), **maybe(draw, dict(layer_types=kinds), 0.3))
+
+
 def deepseek(draw, trained, config):
     new = config is tf.DeepseekV3Config
     s, more, _ = with_experts(draw, trained, False)
@@ -245,6 +266,7 @@ ALIBI_HEADS = (1, 2, 3, 6, 11, 12)
 LLAMAS = ["llama", "llama", "mistral", "qwen2", "qwen3", "phi3", "gemma2"]
 OTHERS = dict(
     gpt_neox=gpt_neox, falcon=falcon, gpt2=gpt2, bloom=bloom, mpt=mpt, mixtral=mixtral, gpt_oss=gpt_oss,
+    olmoe=olmoe, llama4_text=llama4,
     qwen2_moe=lambda draw, trained: qwen_moe(draw, trained, tf.Qwen2MoeConfig),
     qwen3_moe=lambda draw, trained: qwen_moe(draw, trained, tf.Qwen3MoeConfig),
     deepseek_v2=lambda draw, trained: deepseek(draw, trained, tf.DeepseekV2Config),

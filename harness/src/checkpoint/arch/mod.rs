@@ -25,6 +25,7 @@ mod mixtral;
 mod mpt;
 mod nemotron;
 mod olmo;
+mod olmoe;
 mod opt;
 mod phi;
 mod phi3;
@@ -303,6 +304,12 @@ pub(super) const FAMILIES: &[Family] = &[
     Family {
         name: "qwen3_moe",
         read: qwen_moe::qwen3,
+        names: llama::names,
+        scalings: ALL,
+    },
+    Family {
+        name: "olmoe",
+        read: olmoe::read,
         names: llama::names,
         scalings: ALL,
     },
