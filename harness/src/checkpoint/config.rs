@@ -186,7 +186,8 @@ pub fn parse_as(file: &Path, text: &[u8], reading: &Reading) -> Result<Understoo
     let Some(found) = known.iter().find(|known| known.name == family) else {
         let mut names: Vec<_> = known.iter().map(|known| known.name).collect();
         names.sort_unstable();
-        let hint = suggest::hint(&family, names.iter().copied());
+        let meant = suggest::spelt(&family, names.iter().copied());
+        let hint = meant.map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
         let expected = format!("one of {}", names.join(", "));
         let found = excerpt(&format!("{family:?}"));
         return Err(keys.wrong("model_type", &expected, format!("{found}{hint}")));

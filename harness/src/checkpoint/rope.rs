@@ -94,17 +94,6 @@ pub(super) fn read(keys: &mut Keys, family: Family, positions: usize) -> Result<
     }
 }
 
-/// Refuses a share of rotated channels in a family whose reference turns whole heads whatever the key says.
-pub(super) fn whole_heads(keys: &Keys, rotary: &Rotary) -> Result<()> {
-    match rotary.positional.settings.get("partial") {
-        Some(share) if *share != json!(1.0) => {
-            let rule = "1, as this family turns whole heads";
-            Err(keys.contradicts("partial_rotary_factor", rule, share))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// The one value of several keys of the same meaning.
 pub(super) fn agreed(
     keys: &mut Keys,
@@ -130,9 +119,18 @@ pub(super) fn block(
     key: &'static str,
     outer: &mut Outer,
 ) -> Result<Option<Rotary>> {
-    let Some(mut block) = keys.object(key)? else {
-        return Ok(None);
-    };
+    match keys.object(key)? {
+        Some(block) => of_object(keys, block, outer),
+        None => Ok(None),
+    }
+}
+
+/// The scheme of a block, which lies inside of `keys`.
+pub(super) fn of_object(
+    keys: &mut Keys,
+    mut block: Keys,
+    outer: &mut Outer,
+) -> Result<Option<Rotary>> {
     if block.is_empty() {
         return Ok(None);
     }

@@ -3,7 +3,7 @@
 //! without a window (transformers 5.23, `convert_rope_params_to_dict` of the family).
 
 use super::keys::Keys;
-use super::rope::{Family, Outer, Rotary, agreed, block};
+use super::rope::{Family, Outer, Rotary, agreed, block, of_object};
 use crate::Result;
 
 /// What layers with a window have of their own.
@@ -46,7 +46,14 @@ pub(super) fn read(
         windowed = block(&mut both, "sliding_attention", &mut local)?;
         keys.absorb(both, |_| None)?;
     }
-    let old = block(keys, "rope_scaling", &mut full)?;
+    let old = match keys.object("rope_scaling")? {
+        Some(old) if old.has("type") && !old.has("rope_type") => {
+            let rule = "rope_type: this family's reference does not read the older name, and computes without scaling";
+            return Err(old.contradicts("type", rule, "type alone"));
+        }
+        Some(old) => of_object(keys, old, &mut full)?,
+        None => None,
+    };
     let mut full = match (new, old) {
         (Some(new), Some(old)) if new != old => {
             let (new, old) = (new.positional, old.positional);

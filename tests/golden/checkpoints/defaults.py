@@ -84,6 +84,62 @@ FAMILIES = {
                         routed_scaling_factor=1.5, topk_group=5, norm_topk_prob=False, rope_interleave=False, v_head_dim=14,
                         num_experts_per_tok=2, moe_intermediate_size=20, num_mtp_layers=2, rope_parameters=ROPE),
 }
+KINDS = ["full_attention", "sliding_attention", "full_attention", "sliding_attention"]
+FOUR = dict(LLAMA, num_hidden_layers=4, layer_types=KINDS, sliding_window=24)
+BY_LAYER = dict(full_attention=ROPE, sliding_attention=dict(rope_type="default", rope_theta=700.0))
+PART = dict(ROPE, partial_rotary_factor=0.75)
+TABLE = dict(SMALL, n_positions=128, n_embd=32, n_layer=2, n_head=4, rotary_dim=6, n_inner=48, activation_function="relu",
+             layer_norm_epsilon=1e-4, tie_word_embeddings=True)
+FAMILIES |= {
+    "gemma": dict(LLAMA, rms_norm_eps=1e-4, hidden_act="relu", head_dim=12, attention_bias=True, tie_word_embeddings=False,
+                  rope_parameters=ROPE),
+    "gemma3_text": dict(FOUR, rms_norm_eps=1e-4, hidden_activation="gelu", head_dim=12, attention_bias=True,
+                        query_pre_attn_scalar=24, final_logit_softcapping=4.0, tie_word_embeddings=False,
+                        rope_parameters=BY_LAYER),
+    "olmo": dict(LLAMA, hidden_act="gelu", attention_bias=True, clip_qkv=0.5, tie_word_embeddings=True, rope_parameters=ROPE),
+    "olmo2": dict(LLAMA, rms_norm_eps=1e-4, hidden_act="gelu", attention_bias=True, tie_word_embeddings=True,
+                  rope_parameters=ROPE),
+    "olmo3": dict(FOUR, rms_norm_eps=1e-4, hidden_act="gelu", attention_bias=True, tie_word_embeddings=True,
+                  rope_parameters=BY_LAYER),
+    "smollm3": dict(FOUR, rms_norm_eps=1e-4, hidden_act="gelu", attention_bias=True, mlp_bias=True, use_sliding_window=True,
+                    no_rope_layers=[1, 1, 0, 1], no_rope_layer_interval=2, tie_word_embeddings=False, rope_parameters=ROPE),
+    "phi": dict(LLAMA, layer_norm_eps=1e-4, hidden_act="relu", qk_layernorm=True, tie_word_embeddings=True,
+                rope_parameters=PART),
+    "stablelm": dict(LLAMA, layer_norm_eps=1e-4, hidden_act="relu", qk_layernorm=True, use_qkv_bias=True,
+                     use_parallel_residual=True, tie_word_embeddings=True, rope_parameters=PART),
+    "cohere": dict(LLAMA, layer_norm_eps=1e-4, hidden_act="relu", use_qk_norm=True, attention_bias=True, logit_scale=0.5,
+                   tie_word_embeddings=False, rope_parameters=ROPE),
+    "cohere2": dict(FOUR, layer_norm_eps=1e-4, hidden_act="relu", attention_bias=True, logit_scale=0.5,
+                    tie_word_embeddings=False, rope_parameters=ROPE),
+    "granite": dict(LLAMA, rms_norm_eps=1e-4, hidden_act="gelu", attention_bias=True, mlp_bias=True, embedding_multiplier=3.0,
+                    logits_scaling=2.0, residual_multiplier=0.5, attention_multiplier=0.25, tie_word_embeddings=True,
+                    rope_parameters=ROPE),
+    "starcoder2": dict(LLAMA, norm_epsilon=1e-4, hidden_act="relu", use_bias=False, sliding_window=24,
+                       tie_word_embeddings=False, rope_parameters=ROPE),
+    "nemotron": dict(LLAMA, norm_eps=1e-4, hidden_act="gelu", head_dim=16, attention_bias=True, mlp_bias=True,
+                     tie_word_embeddings=True, rope_parameters=PART),
+    "arcee": dict(LLAMA, rms_norm_eps=1e-4, hidden_act="gelu", head_dim=12, attention_bias=True, mlp_bias=True,
+                  tie_word_embeddings=True, rope_parameters=ROPE),
+    "glm": dict(LLAMA, rms_norm_eps=1e-4, hidden_act="gelu", head_dim=16, attention_bias=False, tie_word_embeddings=True,
+                rope_parameters=PART),
+    "glm4": dict(LLAMA, rms_norm_eps=1e-4, hidden_act="gelu", head_dim=16, attention_bias=False, tie_word_embeddings=True,
+                 rope_parameters=PART),
+    "exaone4": dict(FOUR, rms_norm_eps=1e-4, hidden_act="gelu", sliding_window_pattern=3, tie_word_embeddings=True,
+                    rope_parameters=ROPE),
+    "seed_oss": dict(LLAMA, rms_norm_eps=1e-4, hidden_act="gelu", head_dim=12, attention_bias=False, attention_out_bias=True,
+                     mlp_bias=True, tie_word_embeddings=True, rope_parameters=ROPE),
+    "helium": dict(LLAMA, rms_norm_eps=1e-4, hidden_act="gelu", head_dim=8, attention_bias=True, mlp_bias=True,
+                   tie_word_embeddings=True, rope_parameters=ROPE),
+    "gptj": TABLE,
+    "codegen": TABLE,
+    "opt": dict(SMALL, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, ffn_dim=48, max_position_embeddings=128,
+                do_layer_norm_before=False, _remove_final_layer_norm=True, word_embed_proj_dim=16,
+                activation_function="gelu", enable_bias=False, layer_norm_elementwise_affine=False,
+                tie_word_embeddings=False),
+    "gpt_neo": dict(SMALL, hidden_size=32, num_layers=3, num_heads=4, intermediate_size=48, max_position_embeddings=128,
+                    attention_types=[[["local"], 2], [["global"], 1]], window_size=24, activation_function="relu",
+                    layer_norm_epsilon=1e-4, tie_word_embeddings=False),
+}
 # Keys of the classes that change no logit; they are left out of the fixture.
 IDLE = {
     "_name_or_path", "architectures", "attention_dropout", "attn_pdrop", "bos_token_id", "chunk_size_feed_forward",
@@ -93,6 +149,8 @@ IDLE = {
     "summary_activation", "summary_first_dropout", "summary_proj_to_labels", "summary_type", "summary_use_proj",
     "reorder_and_upcast_attn", "pretraining_tp", "slow_but_exact", "norm_type", "is_decoder", "add_cross_attention",
     "learned_pos_emb", "output_router_logits", "router_aux_loss_coef", "router_jitter_noise",
+    "residual_dropout", "embedding_dropout", "embed_dropout", "resid_dropout", "dropout", "layerdrop",
+    "init_std", "n_ctx", "attention_layers", "_sliding_window_pattern", "output_projection",
 }
 # What no single key shows.
 MORE = {
@@ -131,10 +189,46 @@ MORE = {
                     {"n_group": 8, "topk_group": 4}, {"first_k_dense_replace": 9, "head_dim": 7}],
     "mistral": [{"sliding_window": None}, {"num_key_value_heads": 8, "num_attention_heads": 8}],
 }
+UNTYPED = {"layer_types": ABSENT}
+OLD = {"rope_parameters": ABSENT, "rope_theta": 7000.0}
+MORE |= {
+    "gemma": [{"hidden_act": "gelu"}, {"use_bidirectional_attention": False}],
+    "gemma3_text": [
+        UNTYPED, {**UNTYPED, "sliding_window_pattern": 2}, {"sliding_window_pattern": 2}, {"layer_types": None},
+        {**OLD, "rope_local_base_freq": 70.0},
+        {**OLD, "rope_local_base_freq": 70.0, "rope_scaling": {"rope_type": "linear", "factor": 8.0}},
+        {"rope_parameters": ABSENT, "rope_local_base_freq": 70.0},
+        {"rope_parameters": {"full_attention": ROPE}}, {"rope_parameters": {"sliding_attention": ROPE}},
+        {"attn_logit_softcapping": 3.0},
+    ],
+    "olmo3": [UNTYPED, {"layer_types": None}, {"rope_parameters": {"full_attention": ROPE}}],
+    "smollm3": [
+        UNTYPED, {**UNTYPED, "no_rope_layers": ABSENT}, {**UNTYPED, "use_sliding_window": False},
+        {**UNTYPED, "sliding_window": None}, {"no_rope_layers": ABSENT}, {"no_rope_layers": [0, 0, 0, 0]},
+    ],
+    "cohere2": [UNTYPED, {**UNTYPED, "sliding_window_pattern": 2}, {"sliding_window_pattern": 2}],
+    "exaone4": [
+        UNTYPED, {**UNTYPED, "sliding_window_pattern": 2}, {**UNTYPED, "sliding_window_pattern": ABSENT},
+        {"sliding_window": None}, {"sliding_window": None, "sliding_window_pattern": None}, {"sliding_window_pattern": "LLLG"},
+    ],
+    "opt": [{"word_embed_proj_dim": 32}, {"do_layer_norm_before": True, "_remove_final_layer_norm": False}],
+    "gpt_neo": [
+        {"num_layers": 2, "attention_types": [[["global", "local"], 1]]}, {"attention_types": [[["local"], 2]]},
+        {"num_layers": 24, "attention_types": ABSENT},
+    ],
+}
 # Pairs of channels that turn: as `FAMILIES` says, and where nothing is said of them.
-PAIRS = {"llama": 6, "mistral": 6, "qwen2": 4, "qwen3": 6, "phi3": 2, "gemma2": 6, "gpt_neox": 2, "falcon": 4,
-         "mixtral": 6, "qwen2_moe": 4, "qwen3_moe": 6, "gpt_oss": 6, "deepseek_v2": 6, "deepseek_v3": 6, "olmoe": 4, "llama4_text": 6}
-PLAIN_PAIRS = {**PAIRS, "phi3": 4, "gpt_neox": 1}
+PAIRS = {"llama": 6, "mistral": 6, "qwen2": 4, "qwen3": 6, "phi3": 2, "gemma2": 6, "gpt_neox": 2, "falcon": 4}
+PAIRS |= {
+    "gemma": 6, "gemma3_text": 6, "olmo": 4, "olmo2": 4, "olmo3": 4, "smollm3": 4, "phi": 3, "stablelm": 3, "cohere": 4,
+    "cohere2": 4, "granite": 4, "starcoder2": 4, "nemotron": 6, "arcee": 6, "glm": 6, "glm4": 6, "exaone4": 4, "seed_oss": 6,
+    "helium": 4,
+}
+PAIRS |= {
+    "mixtral": 6, "qwen2_moe": 4, "qwen3_moe": 6, "gpt_oss": 6, "deepseek_v2": 6, "deepseek_v3": 6, "olmoe": 4,
+    "llama4_text": 6,
+}
+PLAIN_PAIRS = {**PAIRS, "phi3": 4, "gpt_neox": 1, "phi": 2, "stablelm": 1, "nemotron": 4, "glm": 4, "glm4": 4}
 
 
 def scaling(kind, pairs):
@@ -223,6 +317,8 @@ def runs(family, kind, base, pairs):
     changes = dict(base, rope_parameters=block, original_max_position_embeddings=32)
     if "partial_rotary_factor" in base["rope_parameters"]:
         block["partial_rotary_factor"] = base["rope_parameters"]["partial_rotary_factor"]
+    if "full_attention" in base["rope_parameters"]:
+        changes["rope_parameters"] = dict(base["rope_parameters"], full_attention=block)
     try:
         model = tf.AutoModelForCausalLM.from_config(tf.AutoConfig.for_model(family, **changes)).eval()
         with torch.no_grad():

@@ -23,54 +23,14 @@ import subprocess
 import sys
 import tempfile
 
+import dense_sweep
+import remote
 import torch
 import transformers as tf
-from safetensors.torch import load_file
+from draws import ACTIVATIONS, KINDS, NOTHING, maybe, scaling, sizes
+from safetensors.torch import load_file, save_file
 
 TOLERANCE = 1e-4
-NOTHING = dict(bos_token_id=None, eos_token_id=None, pad_token_id=None)
-ACTIVATIONS = ["silu", "silu", "gelu", "gelu_new", "gelu_pytorch_tanh", "relu"]
-KINDS = ["default", "linear", "dynamic", "yarn", "yarn", "longrope", "llama3"]
-
-
-def maybe(draw, value, share=0.5):
-    """One key with `value`, or none."""
-    return value if draw.random() < share else {}
-
-
-def scaling(draw, kind, pairs, trained):
-    """A rope block in the form of version 5."""
-    block = dict(rope_type=kind, rope_theta=draw.choice([100.0, 1e4, 5e5, 1e6]))
-    factor = draw.choice([1.0, 2.0, 3.7, 8.0])
-    if kind in ("linear", "dynamic", "yarn", "llama3"):
-        block["factor"] = factor
-    if kind in ("yarn", "longrope", "llama3"):
-        block["original_max_position_embeddings"] = trained
-    if kind == "yarn":
-        block |= maybe(draw, dict(beta_fast=draw.choice([4.0, 16.0, 32])))
-        block |= maybe(draw, dict(beta_slow=draw.choice([0.5, 1, 2.0])))
-        block |= maybe(draw, dict(truncate=draw.random() < 0.5))
-        block |= maybe(draw, dict(attention_factor=draw.choice([0.7, 1.0, 1.3])), 0.3)
-        block |= maybe(draw, dict(mscale=draw.choice([0.5, 1.0, 0])), 0.4)
-        block |= maybe(draw, dict(mscale_all_dim=draw.choice([0.8, 1.0])), 0.4)
-    if kind == "longrope":
-        block |= maybe(draw, dict(factor=factor))
-        block |= maybe(draw, dict(attention_factor=draw.choice([0.9, 1.2])), 0.3)
-        block["short_factor"] = [round(1 + draw.random(), 3) for _ in range(pairs)]
-        block["long_factor"] = [round(1 + 6 * draw.random(), 3) for _ in range(pairs)]
-    if kind == "llama3":
-        block["low_freq_factor"] = draw.choice([1.0, 2])
-        block["high_freq_factor"] = draw.choice([4.0, 8.0])
-    return block
-
-
-def sizes(draw, free_heads=True, heads=(1, 2, 3, 4, 6)):
-    """Layers, heads, key/value heads, channels of a head, width."""
-    heads = draw.choice(heads)
-    kv_heads = draw.choice([n for n in range(1, heads + 1) if heads % n == 0])
-    head_dim = draw.choice([4, 6, 10, 16, 18])
-    width = heads * (head_dim if not free_heads or draw.random() < 0.5 else draw.choice([6, 8, 14]))
-    return dict(layers=draw.choice([1, 2, 3]), heads=heads, kv_heads=kv_heads, head_dim=head_dim, width=width)
 
 
 def llama_like(draw, family, trained):
@@ -272,18 +232,22 @@ OTHERS = dict(
     deepseek_v2=lambda draw, trained: deepseek(draw, trained, tf.DeepseekV2Config),
     deepseek_v3=lambda draw, trained: deepseek(draw, trained, tf.DeepseekV3Config))
 FAMILIES = LLAMAS + ["gpt_neox", "falcon", *OTHERS]
+OTHERS |= dense_sweep.FAMILIES
+FAMILIES += [*dense_sweep.FAMILIES, *dense_sweep.REMOTE]
+# Those with a table for the longest text.
+SHORT = {"gpt2", "gptj", "codegen", "opt", "gpt_neo"}
 
 
 def fill(model, generator):
     """Weights that make attention sharp and gradients of rounding errors small."""
-    gemma = model.config.model_type == "gemma2"
+    less_one = model.config.model_type in ("gemma", "gemma2", "gemma3_text", "nemotron")
     with torch.no_grad():
         for key, tensor in model.named_parameters():
             drawn = torch.randn(tensor.shape, generator=generator)
             if tensor.dim() > 1:
                 tensor.copy_(drawn * 1.2 / max(tensor.shape) ** 0.5)
             else:
-                tensor.copy_(drawn * 0.2 + (key.endswith("weight") and not gemma))
+                tensor.copy_(drawn * 0.2 + (key.endswith("weight") and not less_one))
         for key, tensor in model.named_buffers():
             if key.endswith("e_score_correction_bias"):
                 tensor.copy_(torch.randn(tensor.shape, generator=generator) * 0.2)
@@ -295,8 +259,14 @@ def respell(draw, folder):
     config = json.loads(path.read_text())
     block = config.get("rope_parameters")
     spelling = draw.choice(["v5", "v4", "v4 type", "both"])
+    layers = block is not None and "full_attention" in block
+    # There the older name of a kind is not read, and the layers with a window have plain RoPE of the default base.
+    if layers and (spelling == "v4 type" or block["sliding_attention"] != dense_sweep.SLIDING[config["model_type"]]):
+        spelling = "v5"
     if block is None or spelling == "v5":
         return "v5"
+    if layers:
+        block = block["full_attention"]
     config["torch_dtype"] = config.pop("dtype", "float32")
     neox = config["model_type"] == "gpt_neox"
     old = dict(block)
@@ -318,6 +288,9 @@ def respell(draw, folder):
 def reference(folder, ids):
     """Logits of the reference library, by a model that has read nothing else."""
     config = json.loads((folder / "config.json").read_text())
+    if config["model_type"] in remote.FAMILIES:
+        tensors = {key: tensor.float() for key, tensor in load_file(folder / "model.safetensors").items()}
+        return remote.logits(config, tensors, ids)
     family = config["model_type"]
     # The eager form alone caps the scores of Gemma 2; that of Falcon adds ALiBi twice.
     form = "sdpa" if family == "falcon" else "eager"
@@ -342,6 +315,8 @@ def case(program, number, seed, folder, scratch):
     draw = random.Random(f"{seed}/{number}")
     family = FAMILIES[number % len(FAMILIES)]
     trained = draw.choice([12, 16, 23])
+    if family in dense_sweep.REMOTE:
+        return remote_case(program, number, draw, trained, (family, folder, scratch))
     config = OTHERS[family](draw, trained) if family in OTHERS else llama_like(draw, family, trained)
     model = tf.AutoModelForCausalLM.from_config(config).float()
     fill(model, torch.Generator().manual_seed(draw.getrandbits(32)))
@@ -349,18 +324,45 @@ def case(program, number, seed, folder, scratch):
     shards = draw.random() < 0.3
     model.to(storage).save_pretrained(folder, max_shard_size="8KB" if shards else "5GB")
     spelling = respell(draw, folder)
-    lengths = [trained // 2, trained, trained + 1, 2 * trained, *([] if family == "gpt2" else [4 * trained + 1, 600])]
+    lengths = [trained // 2, trained, trained + 1, 2 * trained, *([] if family in SHORT else [4 * trained + 1, 600])]
     ids = [draw.randrange(config.vocab_size) for _ in range(max(lengths))]
     kind = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "")
     title = f"{number:3} {family:11} {kind:8} {spelling:7} {str(storage)[6:]:8} {'shards' if shards else '':6}"
+    return family, title, *compared(program, folder, scratch, draw, ids, lengths)
+
+
+def remote_case(program, number, draw, trained, places):
+    """The same for families whose reference is no part of the library."""
+    family, folder, scratch = places
+    config = dense_sweep.REMOTE[family](draw, trained)
+    generator = torch.Generator().manual_seed(draw.getrandbits(32))
+    storage = draw.choice([torch.float32, torch.bfloat16, torch.float16])
+    tensors = {}
+    for key, shape in remote.shapes(config).items():
+        drawn = torch.randn(shape, generator=generator)
+        # As in `fill`; the head of many words is as wide as the stream.
+        drawn = drawn * 1.2 / min(max(shape), 100) ** 0.5 if len(shape) > 1 else drawn * 0.2 + key.endswith("weight")
+        tensors[key] = drawn.to(storage)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config, indent=2))
+    save_file(tensors, folder / "model.safetensors")
+    lengths = [trained // 2, trained, trained + 1, 2 * trained, 4 * trained + 1]
+    ids = [draw.randrange(config["vocab_size"]) for _ in range(max(lengths))]
+    kind = (config.get("rope_scaling") or {}).get("type", "")
+    title = f"{number:3} {family:11} {kind:8} {'remote':7} {str(storage)[6:]:8} {'':6}"
+    return family, title, *compared(program, folder, scratch, draw, ids, lengths)
+
+
+def compared(program, folder, scratch, draw, ids, lengths):
+    """The worst relative error over texts of `lengths`, or nothing; and a note."""
     errors = []
     for length in lengths:
         expected = reference(folder, ids[:length])
         found, refusal = ours(program, folder, ids[:length], scratch, draw.choice([5, 512]))
         if refusal:
-            return family, title, None, refusal
+            return None, refusal
         errors.append(((found - expected).abs().max() / expected.abs().max()).item())
-    return family, title, max(errors), " ".join(f"{length}:{error:.0e}" for length, error in zip(lengths, errors))
+    return max(errors), " ".join(f"{length}:{error:.0e}" for length, error in zip(lengths, errors))
 
 
 def main():
@@ -369,15 +371,16 @@ def main():
     options.add_argument("--count", type=int, default=60)
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--case", type=int)
-    options.add_argument("--only", help="families, by commas")
+    options.add_argument("--families", help="cases of these alone, separated by commas")
     options.add_argument("--keep", type=pathlib.Path, help="folder where the checkpoints stay")
     options = options.parse_args()
     tf.utils.logging.set_verbosity_error()
     tf.utils.logging.disable_progress_bar()
     worst, bad = collections.defaultdict(float), 0
     numbers = range(options.count) if options.case is None else [options.case]
-    if options.only:
-        numbers = [n for n in numbers if FAMILIES[n % len(FAMILIES)] in options.only.split(",")]
+    if options.families:
+        asked = options.families.split(",")
+        numbers = [n for n in range(options.count * len(FAMILIES)) if FAMILIES[n % len(FAMILIES)] in asked][:options.count]
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
         for number in numbers:
@@ -388,7 +391,7 @@ def main():
             worst[family] = max(worst[family], error or 0.0)
             print("  " if fine else "! ", title, note if error is not None else f"REFUSED: {note}", flush=True)
     for family, error in sorted(worst.items()):
-        print(f"{family:11} {error:.1e}")
+        print(f"{family:12} {error:.1e}")
     print(f"{len(numbers)} cases, {bad} differ or are refused")
     sys.exit(bad > 0)
 

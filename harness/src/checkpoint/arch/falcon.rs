@@ -4,7 +4,7 @@ use super::super::config::geometry;
 use super::super::keys::Keys;
 use super::super::layout::{Names, Qkv};
 use super::super::rope::{self, USUAL};
-use super::alibi;
+use super::{alibi, whole_heads};
 use crate::Result;
 use crate::model::{Activation, Architecture, Norm, Residual};
 
@@ -65,7 +65,7 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
         (false, false, _) => heads,
     };
     let rotary = rope::read(keys, USUAL, positions)?;
-    rope::whole_heads(keys, &rotary)?;
+    whole_heads(keys, &rotary)?;
     let sizes = geometry(
         keys,
         (layers, width),

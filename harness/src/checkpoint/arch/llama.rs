@@ -5,7 +5,7 @@ use super::super::keys::Keys;
 use super::super::layout::Names;
 use super::super::rope::{self, USUAL};
 use super::super::rope_layers::{self, Sliding};
-use super::windows;
+use super::{dual_chunk, whole_heads, windows};
 use crate::Result;
 use crate::model::{Activation, Architecture, QueryKeyNorm};
 use serde_json::json;
@@ -73,6 +73,7 @@ fn qwen_windows(keys: &mut Keys, architecture: &mut Architecture) -> Result<()> 
     )?;
     let first = keys.number_of("max_window_layers", 28, "first layer with a window")?;
     keys.only("use_mrope", &json!(false), "one position per token")?;
+    dual_chunk::read(keys, architecture)?;
     let window = window.filter(|_| slides);
     architecture.windows = windows(keys, architecture.geometry.layers, window, |layer| {
         layer >= first
@@ -183,7 +184,7 @@ pub(super) fn common(keys: &mut Keys, family: &str, defaults: Defaults) -> Resul
     };
     for rotary in [Some(&rotary), windowed.as_ref()].into_iter().flatten() {
         if !defaults.in_part {
-            rope::whole_heads(keys, rotary)?;
+            whole_heads(keys, rotary)?;
         }
     }
     let sizes = geometry(

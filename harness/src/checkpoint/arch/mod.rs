@@ -4,6 +4,7 @@ mod baichuan;
 mod bloom;
 mod cohere;
 mod deepseek;
+mod dual_chunk;
 mod exaone4;
 mod falcon;
 mod gemma;
@@ -38,6 +39,7 @@ mod xverse;
 
 use super::keys::Keys;
 use super::layout::Names;
+use super::rope::Rotary;
 use crate::Result;
 use crate::model::{Architecture, Biases};
 use crate::scheme::Positional;
@@ -367,6 +369,17 @@ fn whole_width(keys: &Keys, architecture: &Architecture) -> Result<()> {
             let rule = format!("{}, the width divided by the heads", g.width / g.heads);
             Err(keys.contradicts("head_dim", &rule, g.head_dim))
         }
+    }
+}
+
+/// Refuses a share of rotated channels in a family whose reference turns whole heads whatever the key says.
+fn whole_heads(keys: &Keys, rotary: &Rotary) -> Result<()> {
+    match rotary.positional.settings.get("partial") {
+        Some(share) if *share != json!(1.0) => {
+            let rule = "1, as this family turns whole heads";
+            Err(keys.contradicts("partial_rotary_factor", rule, share))
+        }
+        _ => Ok(()),
     }
 }
 
