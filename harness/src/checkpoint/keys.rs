@@ -2,9 +2,10 @@
 //! followed is refused; one that cannot, or that says what is computed anyway, is listed. Whoever knows better names a key
 //! that is to be read as if it were not there ([`Reading`](super::config::Reading)).
 
+mod rest;
+
 use super::files::excerpt;
-use super::known_keys::{OF_OTHER_SCALINGS, OF_TOOLS, WITHOUT_EFFECT};
-use crate::config::suggest;
+use super::known_keys::OF_OTHER_SCALINGS;
 use crate::{Error, Result};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -348,51 +349,6 @@ impl Keys {
         for &key in keys {
             let _ = self.take(key, why);
         }
-    }
-
-    /// Lists keys that nobody asked for and that cannot change the computation, or say what is computed anyway, which
-    /// `says` tells for each key. Refuses all others together.
-    fn nothing_left(&mut self, says: impl Fn(&str) -> Option<Value>) -> Result<()> {
-        let mut refused = Vec::new();
-        for (key, value) in std::mem::take(&mut self.left) {
-            let of_tools = OF_TOOLS.iter().any(|start| key.starts_with(start));
-            if WITHOUT_EFFECT.contains(&key.as_str()) || of_tools || value.is_null() {
-                self.note(&key, Some(value), "no effect on the computation");
-                continue;
-            }
-            let said = says(&key);
-            if said.as_ref().is_some_and(|said| alike(&value, said)) {
-                self.note(&key, Some(value), "says what is computed anyway");
-                continue;
-            }
-            let hint = suggest::hint(&key, self.asked.iter().copied());
-            let path = excerpt(&format!("{}{key}", self.prefix));
-            let value = excerpt(&value.to_string());
-            refused.push(match said {
-                Some(said) => format!(
-                    "key `{path}` = {value}: this family computes with {}, whatever the key says",
-                    excerpt(&said.to_string())
-                ),
-                None => format!(
-                    "key `{path}` = {value} is unknown and may change the computation{hint}"
-                ),
-            });
-        }
-        if refused.is_empty() {
-            return Ok(());
-        }
-        const LISTED: usize = 20;
-        let more = refused.len().saturating_sub(LISTED);
-        refused.truncate(LISTED);
-        let more = match more {
-            0 => String::new(),
-            more => format!("; and {more} more"),
-        };
-        Err(Error::Data(format!(
-            "{}: {}{more} (to leave a key out of account: {WAY_PAST})",
-            self.file.display(),
-            refused.join("; ")
-        )))
     }
 
     /// Ends the reading of a whole config; `says` tells what is computed, in the words of other families' keys. Returns
