@@ -238,7 +238,7 @@ fn with_experts(
         hidden: counts.hidden,
         routing,
         router_bias: false,
-        shared: Some(counts.shared * counts.hidden),
+        shared: Some(counts.shared.saturating_mul(counts.hidden)),
         shared_gate: false,
     });
     checked(keys, architecture)
