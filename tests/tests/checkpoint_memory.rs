@@ -86,6 +86,13 @@ fn gradients_do_not_depend_on_computing_activations_twice() {
         (("mpt", None), None, None),
         (("falcon-alibi", None), None, None),
         (("gemma2", None), None, None),
+        (("mixtral-default", None), Some(&lora), None),
+        (("qwen2_moe-default", None), None, None),
+        (("gpt_oss-default", None), None, Some(positions.as_slice())),
+        (("gpt_oss-default", Some("fire")), None, None),
+        (("deepseek_v3-default", None), None, None),
+        (("deepseek_v2-default", None), Some(&lora), None),
+        (("llama4_text-default", None), None, None),
     ] {
         let (name, scheme) = case;
         let of = |twice| slopes((&golden(name), scheme), lora, positions, twice);
@@ -110,7 +117,15 @@ fn same(case: &str, (loss, expected): &Found, (again, found): &Found, share: f32
 #[test]
 fn adapters_learn_the_same_beside_weights_in_half_precision() {
     let lora = LoraConfig::default();
-    for name in ["llama-default", "qwen2-default", "gpt2", "falcon-alibi"] {
+    for name in [
+        "llama-default",
+        "qwen2-default",
+        "gpt2",
+        "falcon-alibi",
+        "mixtral-default",
+        "gpt_oss-default",
+        "deepseek_v3-default",
+    ] {
         // Stored in bfloat16, which float16 and float32 copies of it say exactly or nearly so.
         for kind in [Type::BF16, Type::F16] {
             let half = saved(name, Some(kind), u64::MAX);

@@ -96,7 +96,12 @@ fn parameters(architecture: &Architecture) -> f64 {
     let (width, hidden) = (g.width as f64, architecture.hidden as f64);
     let heads = g.heads as f64 + g.kv_heads as f64;
     let attention = width * 2.0 * heads * g.head_dim as f64;
-    let mlp = width * hidden * if architecture.gated { 3.0 } else { 2.0 };
+    let block = width * if architecture.gated { 3.0 } else { 2.0 };
+    let experts = match &architecture.experts {
+        Some(e) => e.count as f64 * e.hidden as f64 + e.shared.map_or(0.0, |n| n as f64),
+        None => 0.0,
+    };
+    let mlp = block * hidden.max(experts);
     g.layers as f64 * (attention + mlp) + width * architecture.vocab as f64
 }
 
@@ -140,6 +145,17 @@ pub(super) fn geometry(
     })
 }
 
+/// Refuses weights that are stored as anything but floating-point numbers.
+fn not_quantized(keys: &mut Keys) -> Result<()> {
+    const KEY: &str = "quantization_config";
+    let Some(found) = keys.take(KEY, "how the weights are stored") else {
+        return Ok(());
+    };
+    let method = found["quant_method"].as_str().unwrap_or("another form");
+    let expected = "weights stored in float32, float16 or bfloat16";
+    Err(keys.contradicts(KEY, expected, format!("{method}: {found}")))
+}
+
 /// A config that was understood whole.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Understood {
@@ -159,7 +175,13 @@ pub fn like(name: &str) -> Result<Architecture> {
     }
     let text = serde_json::json!({ "model_type": name }).to_string();
     let file = Path::new("the defaults of the family");
-    Ok(parse(file, text.as_bytes())?.architecture)
+    let architecture = parse(file, text.as_bytes())?.architecture;
+    if architecture.experts.is_some() || architecture.latent.is_some() {
+        let text =
+            format!("{name} has experts or latent attention, whose sizes `[model]` cannot say");
+        return Err(Error::Config(text));
+    }
+    Ok(architecture)
 }
 
 /// Reads `config.json` of `dir`.
@@ -177,11 +199,14 @@ pub fn parse(file: &Path, text: &[u8]) -> Result<Understood> {
 pub fn parse_as(file: &Path, text: &[u8], reading: &Reading) -> Result<Understood> {
     let (object, mut ignored) = object(file, text, reading)?;
     let mut keys = Keys::new(file, "", object);
+    not_quantized(&mut keys)?;
     let family = keys.text("model_type", "", "family")?;
     let known = arch::FAMILIES;
     let Some(found) = known.iter().find(|known| known.name == family) else {
-        let names: Vec<_> = known.iter().map(|known| known.name).collect();
-        let hint = suggest::hint(&family, names.iter().copied());
+        let mut names: Vec<_> = known.iter().map(|known| known.name).collect();
+        names.sort_unstable();
+        let meant = suggest::spelt(&family, names.iter().copied());
+        let hint = meant.map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
         let expected = format!("one of {}", names.join(", "));
         let found = excerpt(&format!("{family:?}"));
         return Err(keys.wrong("model_type", &expected, format!("{found}{hint}")));

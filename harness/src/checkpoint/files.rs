@@ -8,6 +8,7 @@ pub(super) use farspan_datasets::foreign::excerpt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Header bytes beyond which a file is refused: the format's own limit.
@@ -204,6 +205,11 @@ impl Files {
 
     /// The numbers of a tensor, row-major. NaN and infinities are refused unless they were allowed.
     pub fn read(&self, name: &str) -> Result<Vec<f32>> {
+        self.read_part(name, 0..usize::MAX)
+    }
+
+    /// Those of its numbers, in their order, that lie in `part`.
+    pub(super) fn read_part(&self, name: &str, part: Range<usize>) -> Result<Vec<f32>> {
         let Some((number, entry)) = self.tensors.get(name) else {
             return Err(Error::Bug(format!(
                 "no tensor {name:?} in {}",
@@ -219,14 +225,20 @@ impl Files {
             .clone()
             .map_err(|found| bad(format!("expected F32, F16 or BF16, found {found}")))?;
         // The header's ranges lie within the file, whose size bounds this.
-        let mut bytes = vec![0; (entry.bytes.end - entry.bytes.start) as usize];
+        let all = (entry.bytes.end - entry.bytes.start) as usize / kind.size();
+        let part = part.start.min(all)..part.end.min(all);
+        let mut bytes = vec![0; part.len() * kind.size()];
         let mut file = File::open(path).map_err(reading)?;
-        file.seek(SeekFrom::Start(base + entry.bytes.start))
-            .map_err(reading)?;
+        let start = base + entry.bytes.start + (part.start * kind.size()) as u64;
+        file.seek(SeekFrom::Start(start)).map_err(reading)?;
         file.read_exact(&mut bytes).map_err(reading)?;
         let numbers = decode(kind, &bytes);
         match numbers.iter().position(|x| !x.is_finite()) {
-            Some(at) if !self.non_finite => Err(bad(format!("number {at} is {}", numbers[at]))),
+            Some(at) if !self.non_finite => Err(bad(format!(
+                "number {} is {}",
+                part.start + at,
+                numbers[at]
+            ))),
             _ => Ok(numbers),
         }
     }

@@ -2,9 +2,10 @@
 //! followed is refused; one that cannot, or that says what is computed anyway, is listed. Whoever knows better names a key
 //! that is to be read as if it were not there ([`Reading`](super::config::Reading)).
 
+mod rest;
+
 use super::files::excerpt;
-use super::known_keys::{OF_OTHER_SCALINGS, OF_TOOLS, WITHOUT_EFFECT};
-use crate::config::suggest;
+use super::known_keys::OF_OTHER_SCALINGS;
 use crate::{Error, Result};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -117,6 +118,18 @@ impl Keys {
         let value = self.left.shift_remove(key).filter(|v| !v.is_null())?;
         self.note(key, Some(value.clone()), meaning);
         Some(value)
+    }
+
+    /// Puts `block` in the place of a rope block where neither name of one is there; `says` is what it is.
+    pub fn stand_in(&mut self, names: [&'static str; 2], block: Value, says: &str) {
+        let given = |name: &&str| match self.left.get(*name) {
+            Some(Value::Object(inner)) => *name == names[0] || !inner.is_empty(),
+            found => found.is_some_and(|value| !value.is_null()),
+        };
+        if !names.iter().any(given) {
+            self.note(names[0], None, &format!("rotary keys: {says} by default"));
+            self.left.insert(names[0].to_string(), block);
+        }
     }
 
     /// Whether all keys have been read.
@@ -336,51 +349,6 @@ impl Keys {
         for &key in keys {
             let _ = self.take(key, why);
         }
-    }
-
-    /// Lists keys that nobody asked for and that cannot change the computation, or say what is computed anyway, which
-    /// `says` tells for each key. Refuses all others together.
-    fn nothing_left(&mut self, says: impl Fn(&str) -> Option<Value>) -> Result<()> {
-        let mut refused = Vec::new();
-        for (key, value) in std::mem::take(&mut self.left) {
-            let of_tools = OF_TOOLS.iter().any(|start| key.starts_with(start));
-            if WITHOUT_EFFECT.contains(&key.as_str()) || of_tools || value.is_null() {
-                self.note(&key, Some(value), "no effect on the computation");
-                continue;
-            }
-            let said = says(&key);
-            if said.as_ref().is_some_and(|said| alike(&value, said)) {
-                self.note(&key, Some(value), "says what is computed anyway");
-                continue;
-            }
-            let hint = suggest::hint(&key, self.asked.iter().copied());
-            let path = excerpt(&format!("{}{key}", self.prefix));
-            let value = excerpt(&value.to_string());
-            refused.push(match said {
-                Some(said) => format!(
-                    "key `{path}` = {value}: this family computes with {}, whatever the key says",
-                    excerpt(&said.to_string())
-                ),
-                None => format!(
-                    "key `{path}` = {value} is unknown and may change the computation{hint}"
-                ),
-            });
-        }
-        if refused.is_empty() {
-            return Ok(());
-        }
-        const LISTED: usize = 20;
-        let more = refused.len().saturating_sub(LISTED);
-        refused.truncate(LISTED);
-        let more = match more {
-            0 => String::new(),
-            more => format!("; and {more} more"),
-        };
-        Err(Error::Data(format!(
-            "{}: {}{more} (to leave a key out of account: {WAY_PAST})",
-            self.file.display(),
-            refused.join("; ")
-        )))
     }
 
     /// Ends the reading of a whole config; `says` tells what is computed, in the words of other families' keys. Returns

@@ -1,7 +1,9 @@
 //! Where a checkpoint keeps each tensor of the shared decoder, and in which order of rows.
 
+use super::experts::{ExpertNames, Stacked};
 use crate::model::parts::{Part, Spec, specs};
 use crate::model::{Architecture, Norm, QueryKeyNorm};
+use std::borrow::Cow;
 
 /// One tensor of the decoder and the tensors of the checkpoint that it is made of.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,6 +51,8 @@ pub enum Arrange {
     },
     /// 1 is added to each value: the norms of Gemma and Nemotron.
     PlusOne,
+    /// A slice of one tensor.
+    Stacked(Stacked),
     /// So many rows in front are for tokens that are no part of a text.
     Behind(usize),
 }
@@ -81,10 +85,13 @@ pub(super) struct Names {
     /// One projection, or those of the gate and of what is gated.
     pub(super) up: &'static [&'static str],
     pub(super) down: &'static str,
+    pub(super) experts: ExpertNames,
     pub(super) norm: &'static str,
     pub(super) head: &'static str,
     /// Whether matrices are stored (in, out).
     pub(super) transposed: bool,
+    /// Whether there may be layers behind the last that do something else, and are not read.
+    pub(super) more_layers: bool,
     /// Ends of the names of buffers that hold nothing learned.
     pub(super) buffers: &'static [&'static str],
     /// Whether all names and numbers are the decoder's own, its scheme's parameters among them.
@@ -133,9 +140,11 @@ impl Names {
         out: "self_attn.o_proj",
         up: &["mlp.gate_proj", "mlp.up_proj"],
         down: "mlp.down_proj",
+        experts: ExpertNames::QWEN,
         norm: "norm",
         head: "lm_head",
         transposed: false,
+        more_layers: false,
         buffers: &["rotary_emb.inv_freq"],
         own: false,
     };
@@ -185,12 +194,13 @@ impl Layout<'_> {
         }
         let (rows, tail) = (spec.shape[0], &spec.shape[1..]);
         let arrange = self.arrange(spec);
-        let part = |(name, rows): (&str, usize)| {
+        let part = |(name, rows): (Cow<'static, str>, usize)| {
             let shape = match arrange {
                 Arrange::Transposed => [tail, &[rows]].concat(),
+                Arrange::Stacked(stacked) => stacked.whole(&spec.shape),
                 _ => [&[rows], tail].concat(),
             };
-            (self.named(spec, name), shape)
+            (self.named(spec, &name), shape)
         };
         let parts = self.heads(spec).unwrap_or_else(|| {
             let stored = self.stored(spec.spot.part, rows).into_iter();
@@ -206,11 +216,17 @@ impl Layout<'_> {
 
     /// The whole name of a tensor that the family calls `name`.
     fn named(&self, spec: &Spec, name: &str) -> String {
-        let end = if spec.bias { "bias" } else { "weight" };
+        let end = match (self.arrange(spec), spec.bias) {
+            (Arrange::Stacked(_), true) => "_bias",
+            (Arrange::Stacked(_), false) => "",
+            _ if [Part::Correction, Part::Sinks].contains(&spec.spot.part) => "",
+            (_, true) => ".bias",
+            (_, false) => ".weight",
+        };
         match spec.spot.layer {
-            _ if spec.spot.part == Part::Head => format!("{name}.{end}"),
-            None => format!("{}{name}.{end}", self.prefix),
-            Some(layer) => format!("{}{}.{layer}.{name}.{end}", self.prefix, self.names.layers),
+            _ if spec.spot.part == Part::Head => format!("{name}{end}"),
+            None => format!("{}{name}{end}", self.prefix),
+            Some(layer) => format!("{}{}.{layer}.{name}{end}", self.prefix, self.names.layers),
         }
     }
 
@@ -235,10 +251,10 @@ impl Layout<'_> {
     }
 
     /// The family's names of a part with so many rows, and how many of these each of them holds.
-    fn stored(&self, part: Part, rows: usize) -> Vec<(&'static str, usize)> {
+    fn stored(&self, part: Part, rows: usize) -> Vec<(Cow<'static, str>, usize)> {
         let (names, architecture) = (self.names, self.architecture);
         let g = &architecture.geometry;
-        let one = |name: &'static str| vec![(name, rows)];
+        let one = |name: &'static str| vec![(Cow::Borrowed(name), rows)];
         match part {
             Part::Embed => one(names.embed),
             Part::ProjectIn => one(names.project[0]),
@@ -250,10 +266,21 @@ impl Layout<'_> {
             Part::Qkv => match names.qkv {
                 Qkv::Separate([q, k, v]) => {
                     let keys = g.kv_heads * g.head_dim;
-                    vec![(q, g.heads * g.head_dim), (k, keys), (v, keys)]
+                    let parts = [(q, g.heads * g.head_dim), (k, keys), (v, keys)];
+                    parts.map(|(name, rows)| (name.into(), rows)).to_vec()
                 }
                 Qkv::Fused(name) | Qkv::Grouped(name) | Qkv::Shared(name, _) => one(name),
             },
+            Part::QueryUp if architecture.latent.is_some_and(|l| l.query_rank.is_none()) => {
+                one("self_attn.q_proj")
+            }
+            Part::QueryDown
+            | Part::QueryDownNorm
+            | Part::QueryUp
+            | Part::LatentDown
+            | Part::LatentNorm
+            | Part::LatentUp => vec![(part.name(), rows)],
+            Part::Sinks => one("self_attn.sinks"),
             Part::Out => one(names.out),
             Part::AttentionPostNorm => one(names.attention_post_norm),
             Part::MlpNorm => one(names.mlp_norm),
@@ -261,10 +288,17 @@ impl Layout<'_> {
                 ([fused], true) => one(fused),
                 (parts, _) => parts
                     .iter()
-                    .map(|part| (*part, architecture.hidden))
+                    .map(|part| (Cow::Borrowed(*part), architecture.hidden))
                     .collect(),
             },
             Part::Down => one(names.down),
+            Part::Router
+            | Part::Correction
+            | Part::ExpertUp(_)
+            | Part::ExpertDown(_)
+            | Part::SharedUp
+            | Part::SharedDown
+            | Part::SharedGate => names.experts.stored(part, rows),
             Part::MlpPostNorm => one(names.mlp_post_norm),
             Part::Norm => one(names.norm),
             Part::Head => one(names.head),
@@ -274,6 +308,9 @@ impl Layout<'_> {
     fn arrange(&self, spec: &Spec) -> Arrange {
         let part = spec.spot.part;
         let g = &self.architecture.geometry;
+        if let Some(slice) = (self.names.experts).slice(part, self.architecture.experts.as_ref()) {
+            return Arrange::Stacked(slice);
+        }
         let offset = [Norm::RmsOffset, Norm::LayerOffset].contains(&self.architecture.norm);
         match self.names.qkv {
             Qkv::Grouped(_) if part == Part::Qkv => Arrange::Grouped {

@@ -4,6 +4,7 @@ mod arch;
 pub mod config;
 mod convert;
 pub mod ends;
+mod experts;
 pub mod files;
 mod folder;
 pub mod header;

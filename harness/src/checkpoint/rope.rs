@@ -2,6 +2,8 @@
 //!
 //! The rules are those of the reference library (transformers 5.23, `modeling_rope_utils`).
 
+mod kinds;
+
 use super::keys::Keys;
 use crate::Result;
 use crate::scheme::Positional;
@@ -23,6 +25,8 @@ pub(super) struct Family {
     pub(super) original: Option<usize>,
     /// What the family's reference takes `rope_type` "yarn" for.
     pub(super) yarn: &'static str,
+    /// Whether the softmax follows `mscale_all_dim`, as DeepSeek's does.
+    pub(super) scales_softmax: bool,
     /// Which channels make a pair, where they are neighbours.
     pub(super) pairing: Option<&'static str>,
 }
@@ -38,6 +42,7 @@ pub(super) const USUAL: Family = Family {
     partial: 1.0,
     original: None,
     yarn: "yarn",
+    scales_softmax: false,
     pairing: None,
 };
 
@@ -132,6 +137,10 @@ pub(super) fn of_object(
         return Ok(None);
     }
     let kind = kind(&mut block, &outer.family)?;
+    if outer.family.scales_softmax && !["default", "yarn"].contains(&kind.as_str()) {
+        let why = "the reference scales the softmax by it, under any kind of scaling";
+        block.only("mscale_all_dim", &json!(0), why)?;
+    }
     let rotary = of_block(&mut block, &kind, outer)?;
     block.other_scalings(&kind);
     keys.absorb(block, |key| match key {
@@ -186,9 +195,9 @@ fn of_block(block: &mut Keys, kind: &str, outer: &mut Outer) -> Result<Rotary> {
             let known = original(block, outer)?;
             let length = known.unwrap_or(outer.positions);
             match kind {
-                "yarn" => yarn(block, outer, length, &mut settings)?,
-                "longrope" => longrope(block, outer, length, &mut settings)?,
-                _ => llama3(block, &mut settings)?,
+                "yarn" => kinds::yarn(block, outer, length, &mut settings)?,
+                "longrope" => kinds::longrope(block, outer, length, &mut settings)?,
+                _ => kinds::llama3(block, &mut settings)?,
             }
             let factor = settings["factor"].as_f64().unwrap_or(1.0);
             let shorter = (outer.positions as f64 / factor).round() as usize;
@@ -293,81 +302,6 @@ fn factor_or_quotient(block: &mut Keys, outer: &Outer, original: usize) -> Resul
         true => factor(block),
         false => Ok(outer.positions as f64 / original as f64),
     }
-}
-
-fn yarn(
-    block: &mut Keys,
-    outer: &Outer,
-    original: usize,
-    settings: &mut Map<String, Value>,
-) -> Result<()> {
-    let factor = factor_or_quotient(block, outer, original)?;
-    settings.insert("factor".into(), json!(factor));
-    let fast = block.positive_or("beta_fast", 32.0, "turns above which a pair is kept")?;
-    let slow = block.positive_or("beta_slow", 1.0, "turns below which a pair is interpolated")?;
-    settings.insert("beta_fast".into(), json!(fast));
-    settings.insert("beta_slow".into(), json!(slow));
-    let truncate = block.switch("truncate", true, "ends of the ramp rounded to whole pairs")?;
-    settings.insert("truncate".into(), json!(truncate));
-    let amplitude = block.positive("attention_factor", "amplitude of cos and sin")?;
-    let scales = (
-        block.number("mscale", "slope of the amplitude above the line")?,
-        block.number("mscale_all_dim", "slope of the amplitude below the line")?,
-    );
-    match (amplitude, scales) {
-        (Some(amplitude), _) => {
-            settings.insert("attention_factor".into(), json!(amplitude));
-        }
-        // The reference takes 0 for absent, and one alone for none.
-        (None, (Some(above), Some(below))) if above != 0.0 && below != 0.0 => {
-            settings.insert("mscale".into(), json!(above));
-            settings.insert("mscale_all_dim".into(), json!(below));
-        }
-        _ => {}
-    }
-    Ok(())
-}
-
-fn longrope(
-    block: &mut Keys,
-    outer: &Outer,
-    original: usize,
-    settings: &mut Map<String, Value>,
-) -> Result<()> {
-    let factor = factor_or_quotient(block, outer, original)?;
-    for (key, ours, meaning) in [
-        (
-            "long_factor",
-            "long_factors",
-            "divisors of frequencies past the length before extension",
-        ),
-        (
-            "short_factor",
-            "short_factors",
-            "divisors of frequencies within the length before extension",
-        ),
-    ] {
-        let list = block.numbers(key, meaning)?;
-        let list = list.filter(|list| !list.is_empty());
-        let list = list.ok_or_else(|| block.wrong(key, "a list of numbers", "nothing"))?;
-        settings.insert(ours.into(), json!(list));
-    }
-    settings.insert("factor".into(), json!(factor.max(1.0)));
-    let amplitude = block.positive("attention_factor", "amplitude of cos and sin")?;
-    if let Some(amplitude) = amplitude {
-        settings.insert("attention_factor".into(), json!(amplitude));
-    }
-    Ok(())
-}
-
-fn llama3(block: &mut Keys, settings: &mut Map<String, Value>) -> Result<()> {
-    settings.insert("factor".into(), json!(factor(block)?));
-    for key in ["low_freq_factor", "high_freq_factor"] {
-        let found = block.positive(key, "turns between which frequencies are blended")?;
-        let found = found.ok_or_else(|| block.wrong(key, "a number above 0", "nothing"))?;
-        settings.insert(key.into(), json!(found));
-    }
-    Ok(())
 }
 
 impl Outer {

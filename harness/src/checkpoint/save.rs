@@ -242,6 +242,8 @@ fn with_form(
         .get("rope_parameters")
         .is_some_and(|block| !block[PARTIAL].is_null());
     let partial = architecture.positional.settings.get("partial");
+    // Other keys say which channels turn in latent attention.
+    let partial = partial.filter(|_| architecture.latent.is_none());
     if let Some(partial) = partial.filter(|share| said || **share != json!(1.0)) {
         block.insert(PARTIAL.into(), partial.clone());
     }
@@ -324,6 +326,13 @@ fn arranged_as(slots: &[Slot], mut weights: Weights, scheme: &str) -> Result<Val
         let ours = weights.remove(&slot.name).ok_or_else(lacks)?;
         let theirs = arranged_back(slot, ours.to_flat::<f32>()?);
         drop(ours);
+        if let (Arrange::Stacked(stacked), [(name, shape)]) = (slot.arrange, slot.parts.as_slice())
+        {
+            let whole = || (shape.clone(), vec![0.0; shape.iter().product()]);
+            let (_, numbers) = values.entry(name.clone()).or_insert_with(whole);
+            numbers[stacked.range(&slot.shape)].copy_from_slice(&theirs);
+            continue;
+        }
         let mut rest = theirs.as_slice();
         for (name, shape) in &slot.parts {
             let (part, behind) = rest.split_at(shape.iter().product());
@@ -339,6 +348,7 @@ fn arranged_back(slot: &Slot, values: Vec<f32>) -> Vec<f32> {
     match slot.arrange {
         Arrange::AsIs => values,
         Arrange::PlusOne => values.into_iter().map(|x| x - 1.0).collect(),
+        Arrange::Stacked(stacked) => stacked.theirs(&slot.shape, &values),
         Arrange::Transposed => {
             let (out, inner) = (slot.shape[0], slot.shape[1]);
             (0..inner)

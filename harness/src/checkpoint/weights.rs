@@ -33,11 +33,11 @@ pub fn load(files: &Files, architecture: &Architecture, device: &Device) -> Resu
     let wanted = wanted(files, architecture, &names)?;
     let mut weights = Weights::new();
     for slot in wanted {
-        let parts: Vec<Vec<f32>> = slot
-            .parts
-            .iter()
-            .map(|(name, _)| files.read(name))
-            .collect::<Result<_>>()?;
+        let read = |(name, _): &(String, Vec<usize>)| match slot.arrange {
+            Arrange::Stacked(stacked) => files.read_part(name, stacked.range(&slot.shape)),
+            _ => files.read(name),
+        };
+        let parts: Vec<Vec<f32>> = slot.parts.iter().map(read).collect::<Result<_>>()?;
         let values = arranged(&slot, parts.concat());
         let kept = kept(files, &slot);
         let tensor = Tensor::from_vec(values, slot.shape, device)?;
@@ -119,7 +119,7 @@ pub(super) fn wanted(
     }
     for name in files.names().filter(|name| !asked.contains(name)) {
         let buffer = names.buffers.iter().any(|end| name.ends_with(end));
-        if buffer {
+        if buffer || names.more_layers && behind(name, architecture, names) {
             continue;
         }
         if name == head {
@@ -138,11 +138,22 @@ pub(super) fn wanted(
     Ok(slots)
 }
 
+/// Whether a tensor belongs to a layer behind the last.
+fn behind(name: &str, architecture: &Architecture, names: &Names) -> bool {
+    let inside = name.strip_prefix(names.prefix).unwrap_or(name);
+    let inside = inside
+        .strip_prefix(names.layers)
+        .and_then(|rest| rest.strip_prefix('.'));
+    let number = inside.and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
+    number.is_some_and(|number| number >= architecture.geometry.layers)
+}
+
 /// The numbers of a slot in our order.
 fn arranged(slot: &Slot, values: Vec<f32>) -> Vec<f32> {
     match slot.arrange {
         Arrange::AsIs => values,
         Arrange::PlusOne => values.into_iter().map(|x| 1.0 + x).collect(),
+        Arrange::Stacked(stacked) => stacked.ours(&slot.shape, &values),
         Arrange::Transposed => {
             let (out, inner) = (slot.shape[0], slot.shape[1]);
             (0..out)

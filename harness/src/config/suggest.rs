@@ -24,6 +24,31 @@ pub(crate) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
         .map(|(_, c)| c)
 }
 
+/// The one of `known` names that `name` spells in another way, or with one slip: a name that is merely near, or another
+/// version, is another thing.
+pub(crate) fn spelt<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    const LEAST: usize = 4;
+    if name.len() > LONGEST {
+        return None;
+    }
+    let plain = |text: &str| -> String {
+        let kept = text.chars().filter(|c| c.is_alphanumeric());
+        kept.flat_map(char::to_lowercase).collect()
+    };
+    let digits = |text: &str| -> String { text.chars().filter(char::is_ascii_digit).collect() };
+    let name = plain(name);
+    let near = known.into_iter().filter_map(|known| {
+        let candidate = plain(known);
+        let slips = strsim::damerau_levenshtein(&name, &candidate);
+        let long = name.len().min(candidate.len()) >= LEAST;
+        // The decoder of text in a model of several kinds of input.
+        let inside = candidate.strip_suffix("text") == Some(&name);
+        let slip = slips == 1 && long && digits(&name) == digits(&candidate);
+        (slips == 0 || inside || slip).then_some((slips, known))
+    });
+    near.min_by_key(|(slips, _)| *slips).map(|(_, known)| known)
+}
+
 /// `; did you mean …?` or nothing.
 pub(crate) fn hint<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     closest(word, known)
@@ -33,7 +58,7 @@ pub(crate) fn hint<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> 
 
 #[cfg(test)]
 mod tests {
-    use super::closest;
+    use super::{closest, spelt};
 
     #[test]
     fn close_words_are_found_and_far_ones_are_not() {
@@ -45,5 +70,31 @@ mod tests {
         assert_eq!(closest("lt", known), Some("lr"));
         assert_eq!(closest("dropout", known), None);
         assert_eq!(closest("x", []), None);
+    }
+
+    #[test]
+    fn a_name_is_another_spelling_or_another_thing() {
+        let known = [
+            "gemma2",
+            "gemma3_text",
+            "gpt_oss",
+            "mixtral",
+            "mpt",
+            "qwen3_moe",
+        ];
+        for (name, meant) in [
+            ("GPT-OSS", Some("gpt_oss")),
+            ("Qwen3Moe", Some("qwen3_moe")),
+            ("mixtal", Some("mixtral")),
+            ("gemma3", Some("gemma3_text")),
+            ("mamba2", None),
+            ("gemma4", None),
+            ("qwen3", None),
+            ("opt", None),
+            ("m", None),
+            ("", None),
+        ] {
+            assert_eq!(spelt(name, known), meant, "{name}");
+        }
     }
 }

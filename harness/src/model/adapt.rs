@@ -1,11 +1,11 @@
 //! What a family's scores have beside the scheme: scales, caps, and the rounding of Falcon's ALiBi.
 
-use super::Decoder;
 use super::weights::scheme_specs;
+use super::{Decoder, QueryKeyNorm, sinks};
 use crate::scheme::layer_plans;
 use crate::{Error, Result};
 use farspan_attention::expr::{Expr, Unary, distance, lookup, number, param, raw, select_less};
-use farspan_attention::plan::{Init, ParamSpec, Place, Plan};
+use farspan_attention::plan::{Init, ParamSpec, Place, Plan, Rotation, Waves};
 use farspan_pe::Len;
 use serde_json::Value;
 
@@ -44,16 +44,41 @@ impl Decoder {
                 plan.score = score.unary(Unary::Tanh) * number(cap);
             }
         }
+        let id = self.scheme.id();
+        let lacks = |why: &str| {
+            Err(Error::Data(format!(
+                "scheme {id} cannot read these weights: {why}"
+            )))
+        };
         if plans.iter().any(|plan| plan.place != Place::Index) && self.texts.is_empty() {
-            let id = self.scheme.id();
-            return Err(Error::Data(format!(
-                "scheme {id} cannot read these weights: its places follow the text, and the texts of its tokens are not \
-                 known here"
-            )));
+            return lacks(
+                "its places follow the text, and the texts of its tokens are not known here",
+            );
         }
-        has_parameters(self.scheme.id(), &plans, |name| {
+        has_parameters(id, &plans, |name| {
             self.frozen.contains_key(name) || self.learned.contains_key(name)
         })?;
+        if self.architecture.query_key_norm == QueryKeyNorm::Turned
+            && !plans
+                .iter()
+                .all(|plan| keeps_lengths(plan, geometry.head_dim))
+        {
+            return lacks("it does more than turn what is normalised behind the turn");
+        }
+        if self.architecture.latent.is_some() && plans.iter().any(|plan| plan.infused) {
+            return lacks(
+                "queries, keys and values of latent attention come from the same numbers",
+            );
+        }
+        if self.architecture.sinks {
+            let tensors = |plan: &Plan| !plan.hooks.is_empty() || !plan.tokens.is_empty();
+            if plans.iter().any(tensors) {
+                return lacks("what it computes from whole tensors has no place for learned sinks");
+            }
+            for plan in &mut plans {
+                sinks::add(plan, geometry.heads);
+            }
+        }
         Ok(plans)
     }
 
@@ -76,6 +101,17 @@ pub(crate) fn has_parameters(id: &str, plans: &[Plan], there: impl Fn(&str) -> b
             spec.name
         ))),
     }
+}
+
+/// Whether a plan leaves each head of queries and keys as long as it is, but for one amplitude of whole heads, so that a
+/// norm may come before the turn as well as behind it.
+fn keeps_lengths(plan: &Plan, head_dim: usize) -> bool {
+    let amplitude = plan.turns.first().map_or(1.0, |turn| turn.query.amplitude);
+    let whole = |side: &Rotation| amplitude == 1.0 || 2 * side.pairs() == head_dim;
+    let plain =
+        |side: &Rotation| side.waves == Waves::Plain && side.amplitude == amplitude && whole(side);
+    let turns = plan.turns.iter();
+    turns.flat_map(|t| [&t.query, &t.key]).all(plain) && plan.hooks.is_empty()
 }
 
 /// ALiBi as Falcon has it: slope · position of the key, with all three in bfloat16. Far tokens so get the bias of a step

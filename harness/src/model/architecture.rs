@@ -1,5 +1,7 @@
 //! What a decoder is beside its weights and its scheme: sizes, norms, orders, scales.
 
+use super::experts::Experts;
+use super::latent::Latent;
 use crate::scheme::Positional;
 use farspan_attention::plan::Geometry;
 use schemars::JsonSchema;
@@ -44,6 +46,12 @@ pub struct Architecture {
     pub activation: Activation,
     /// Whether the activation gates a second projection (SwiGLU, GeGLU).
     pub gated: bool,
+    /// Whether the gate is clipped and sharpened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clamped: Option<Clamped>,
+    /// Blocks of which each token sees a few, in the place of the block after attention.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub experts: Option<Experts>,
     /// How the two halves of a layer join the residual stream.
     pub residual: Residual,
     /// Multiplies what a half adds to the residual stream.
@@ -52,6 +60,11 @@ pub struct Architecture {
     pub bias: Biases,
     /// How queries and keys are normalised.
     pub query_key_norm: QueryKeyNorm,
+    /// Keys and values out of one short vector per token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latent: Option<Latent>,
+    /// Whether each head has a learned logit that takes part in every softmax and adds nothing.
+    pub sinks: bool,
     /// Multiplies the token embeddings.
     pub embed_scale: f64,
     /// Whether the embeddings are normalised.
@@ -81,6 +94,9 @@ pub struct Architecture {
     pub clip: Option<f64>,
     /// Keys at least this many tokens back are hidden, per layer.
     pub windows: Vec<Option<usize>>,
+    /// Tokens of the chunks of a text that see nothing of each other, per layer; empty: no layer has any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chunks: Vec<Option<usize>>,
     /// A second length that the weights may have been trained with, as far as the config tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub other_length: Option<usize>,
@@ -118,6 +134,8 @@ pub enum QueryKeyNorm {
     EachHead,
     /// All heads together, with one weight per channel.
     Whole,
+    /// Each head by itself, behind its rotation and with nothing learned, in layers without a scheme of their own.
+    Turned,
 }
 
 /// Elementwise function of the block after attention.
@@ -134,6 +152,15 @@ pub enum Activation {
     Relu,
     /// max(x, 0)² (So et al. 2021, arXiv 2109.08668, section 4).
     SquaredRelu,
+}
+
+/// The gate of GPT-OSS: (u + 1) · g · σ(α·g), with g clipped from above and u on both sides.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Clamped {
+    /// α
+    pub sharpness: f64,
+    /// Where both are clipped.
+    pub limit: f64,
 }
 
 /// How attention (A) and the block after it (M) join the residual stream x.
@@ -191,10 +218,14 @@ impl Architecture {
             norm_eps: 1e-6,
             activation: Activation::Silu,
             gated: true,
+            clamped: None,
+            experts: None,
             residual: Residual::Sequential,
             residual_scale: 1.0,
             bias: Biases::default(),
             query_key_norm: QueryKeyNorm::None,
+            latent: None,
+            sinks: false,
             embed_scale: 1.0,
             embed_norm: false,
             embed_width: None,
@@ -209,6 +240,7 @@ impl Architecture {
             logit_scale: 1.0,
             clip: None,
             windows: vec![None; geometry.layers],
+            chunks: Vec::new(),
             other_length: None,
             notes: Vec::new(),
         }
@@ -265,18 +297,27 @@ impl Architecture {
         }
     }
 
+    /// Whether a layer keeps a scheme of its own.
+    pub(super) fn stands_apart(&self, layer: usize) -> bool {
+        self.apart.get(layer).is_some_and(Option::is_some)
+    }
+
     /// Whether the attention half of a layer is a norm, a packed projection and a projection back, and nothing else.
     pub(super) fn plain_attention(&self) -> bool {
         self.plain_halves()
             && !self.bias.qkv
             && !self.bias.out
             && self.query_key_norm == QueryKeyNorm::None
+            && self.latent.is_none()
+            && !self.sinks
             && self.clip.is_none()
     }
 
     /// Whether the half after attention is a norm and a SwiGLU block, and nothing else.
-    pub(super) fn plain_mlp(&self) -> bool {
-        self.plain_halves() && !self.bias.mlp && self.gated && self.activation == Activation::Silu
+    pub(super) fn plain_mlp(&self, layer: usize) -> bool {
+        let one = self.experts.as_ref().is_none_or(|e| !e.layers[layer]);
+        let swiglu = self.gated && self.activation == Activation::Silu && self.clamped.is_none();
+        self.plain_halves() && one && swiglu && !self.bias.mlp
     }
 
     fn plain_halves(&self) -> bool {
@@ -304,11 +345,23 @@ impl Architecture {
             ..
         } = self.geometry;
         let (n, w) = (len as f64, width as f64);
-        let projections =
-            w * ((heads + 2 * kv_heads) * head_dim) as f64 + (heads * head_dim) as f64 * w;
+        let projections = match &self.latent {
+            Some(latent) => latent.numbers(width, heads),
+            None => width * (2 * heads + 2 * kv_heads) * head_dim,
+        } as f64;
         let matrices = if self.gated { 3.0 } else { 2.0 };
-        let mlp = matrices * w * self.hidden as f64;
+        let block = |hidden: usize| matrices * w * hidden as f64;
         let attention = (heads * head_dim) as f64 * n;
-        2.0 * n * (layers as f64 * (projections + mlp + attention) + w * self.vocab as f64)
+        let with_experts = |experts: &Experts| {
+            let router = w * experts.count as f64;
+            let chosen = experts.chosen as f64 * block(experts.hidden);
+            router + chosen + experts.shared.map_or(0.0, block)
+        };
+        let of_layer = |layer: usize| match &self.experts {
+            Some(experts) if experts.layers[layer] => with_experts(experts),
+            _ => block(self.hidden),
+        };
+        let mlps: f64 = (0..layers).map(of_layer).sum();
+        2.0 * n * (layers as f64 * (projections + attention) + mlps + w * self.vocab as f64)
     }
 }

@@ -1,9 +1,9 @@
 //! One pass through the layers, with the norms, activations and orders of any architecture.
 
-use super::architecture::{Activation, Residual};
+use super::architecture::{Activation, Clamped, Residual};
 use super::frozen::{self, single};
 use super::parts::{Part, Spot};
-use super::{Decoder, Pass, scheme_name};
+use super::{Decoder, Pass, scheme_name, sinks};
 use crate::{Error, Result};
 use farspan_attention::attend::{Half, Mask, Params};
 use farspan_attention::ops::{self, FeedForward, Gelu};
@@ -18,6 +18,9 @@ pub(super) trait Attending {
 
     /// What is added to what queries and keys are projected from, (rows, tokens, width).
     fn infused(&self, layer: usize) -> Option<&Tensor>;
+
+    /// Tokens of the text so far, or of a window.
+    fn tokens(&self) -> usize;
 
     /// Whether the layer behind `layer` reads what the feed-forward part of `layer` adds.
     fn feeds(&self, layer: usize) -> bool;
@@ -217,7 +220,7 @@ impl Forward<'_> {
     ) -> Result<()> {
         let at = |part| Spot::of(layer, part);
         let [norm, up, down] = [Part::MlpNorm, Part::Up, Part::Down].map(at);
-        let plain = self.decoder.architecture.plain_mlp();
+        let plain = self.decoder.architecture.plain_mlp(layer);
         if plain && self.is_plain(up)? && self.is_plain(down)? {
             let weights = FeedForward {
                 norm: &self.weight(norm)?,
@@ -241,19 +244,32 @@ impl Forward<'_> {
 
     /// Attention over the normed input of a layer, before the output projection.
     fn attend(&self, h: &Tensor, layer: usize, attending: &mut dyn Attending) -> Result<Tensor> {
-        let qkv = self.qkv(h, layer, attending.infused(layer))?;
+        let qkv = self.qkv(h, layer, attending)?;
         let at = self.at(layer, attending)?;
-        attending.attend(&at, &qkv, h)
+        let output = attending.attend(&at, &qkv, h)?;
+        let architecture = &self.decoder.architecture;
+        match &architecture.latent {
+            Some(latent) => latent.values(output, &architecture.geometry),
+            None => Ok(output),
+        }
     }
 
     fn at(&self, layer: usize, attending: &dyn Attending) -> Result<At> {
+        let architecture = &self.decoder.architecture;
+        let chunk = architecture.chunks.get(layer).copied().flatten();
+        let mut params = self.scheme_params(attending.plan(layer), layer)?;
+        if architecture.sinks {
+            let logits = self.weight(Spot::of(layer, Part::Sinks))?;
+            params.insert(sinks::NAME.into(), logits);
+        }
         Ok(At {
             layer,
-            params: self.scheme_params(attending.plan(layer), layer)?,
+            params,
             mask: Mask {
                 causal: true,
-                window: self.decoder.architecture.windows[layer],
-                ..Mask::default()
+                window: architecture.windows[layer],
+                sinks: usize::from(architecture.sinks),
+                documents: chunk.map(|chunk| documents(attending.tokens(), chunk)),
             },
         })
     }
@@ -268,12 +284,15 @@ impl Forward<'_> {
 
     /// Queries, keys and values of all heads, packed: (rows, len, (heads + 2 · kv_heads) · head_dim). Queries and keys are
     /// those of `h + infused`.
-    fn qkv(&self, h: &Tensor, layer: usize, infused: Option<&Tensor>) -> Result<Tensor> {
+    fn qkv(&self, h: &Tensor, layer: usize, attending: &dyn Attending) -> Result<Tensor> {
         let at = |part| Spot::of(layer, part);
         let architecture = &self.decoder.architecture;
+        if let Some(latent) = &architecture.latent {
+            return self.unfolded(h, layer, latent);
+        }
         let g = &architecture.geometry;
         let (placed, plain) = ((g.heads + g.kv_heads) * g.head_dim, g.kv_heads * g.head_dim);
-        let mut qkv = match infused {
+        let mut qkv = match attending.infused(layer) {
             None => self.linear(h, at(Part::Qkv))?,
             Some(added) => {
                 let of = |x: &Tensor, rows| self.rows_of(x, at(Part::Qkv), Some(rows));
@@ -285,23 +304,32 @@ impl Forward<'_> {
         if let Some(clip) = architecture.clip {
             qkv = qkv.maximum(-clip)?.minimum(clip)?;
         }
-        self.query_key_norm(qkv, layer)
+        self.query_key_norm(qkv, attending.plan(layer), layer)
     }
 
     fn mlp(&self, h: &Tensor, layer: usize) -> Result<Tensor> {
         let at = |part| Spot::of(layer, part);
-        let up = self.linear(h, at(Part::Up))?;
+        match self.decoder.experts(layer) {
+            Some(experts) => self.experts(h, layer, experts),
+            None => self.block(h, at(Part::Up), at(Part::Down)),
+        }
+    }
+
+    /// A feed-forward block.
+    pub(super) fn block(&self, h: &Tensor, up: Spot, down: Spot) -> Result<Tensor> {
+        let up = self.linear(h, up)?;
         let architecture = &self.decoder.architecture;
-        let hidden = architecture.hidden;
+        let (axis, hidden) = (up.rank() - 1, up.dim(up.rank() - 1)? / 2);
+        let half = |start| up.narrow(axis, start, hidden)?.contiguous();
         let active = match (architecture.gated, architecture.activation) {
-            (true, Activation::Silu) => ops::swiglu(&up)?,
-            (true, activation) => {
-                let gate = apply(activation, &up.narrow(2, 0, hidden)?.contiguous()?)?;
-                gate.mul(&up.narrow(2, hidden, hidden)?.contiguous()?)?
+            (true, _) if let Some(clamped) = architecture.clamped => {
+                clamped.apply(&half(0)?, &half(hidden)?)?
             }
+            (true, Activation::Silu) => ops::swiglu(&up)?,
+            (true, activation) => apply(activation, &half(0)?)?.mul(&half(hidden)?)?,
             (false, activation) => apply(activation, &up)?,
         };
-        self.linear(&active, at(Part::Down))
+        self.linear(&active, down)
     }
 
     /// Whether a projection is its matrix in single precision alone, or needs no gradients.
@@ -334,6 +362,22 @@ impl Forward<'_> {
             y = y.add(&ops::linear(&inner, &up)?)?;
         }
         Ok(y)
+    }
+}
+
+/// The chunk of each of `tokens`.
+fn documents(tokens: usize, chunk: usize) -> Vec<u32> {
+    (0..tokens).map(|token| (token / chunk) as u32).collect()
+}
+
+impl Clamped {
+    fn apply(&self, gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+        let gate = gate.minimum(self.limit)?;
+        let up = up.maximum(-self.limit)?.minimum(self.limit)?;
+        // silu(α·g) is α·g · σ(α·g).
+        let gate = gate.affine(self.sharpness, 0.0)?.silu()?;
+        let gate = gate.affine(1.0 / self.sharpness, 0.0)?;
+        Ok(up.affine(1.0, 1.0)?.mul(&gate)?)
     }
 }
 

@@ -5,13 +5,16 @@
 
 mod adapt;
 mod architecture;
+mod experts;
 mod forward;
 mod frozen;
 pub mod generate;
 mod head;
+mod latent;
 mod norms;
 pub(crate) mod parts;
 mod reading;
+mod sinks;
 mod slopes;
 mod standing;
 mod tune;
@@ -19,7 +22,11 @@ mod weights;
 mod windows;
 
 pub(crate) use adapt::has_parameters;
-pub use architecture::{Activation, Architecture, Biases, Norm, QueryKeyNorm, Residual, Shape};
+pub use architecture::{
+    Activation, Architecture, Biases, Clamped, Norm, QueryKeyNorm, Residual, Shape,
+};
+pub use experts::{Experts, Groups, Routing, Scores};
+pub use latent::Latent;
 pub use reading::Cache;
 pub use slopes::Slopes;
 pub(crate) use slopes::Sums;
@@ -183,7 +190,7 @@ impl Decoder {
     pub fn fused_halves(&self) -> &'static str {
         let halves = (
             self.architecture.plain_attention(),
-            self.architecture.plain_mlp(),
+            (0..self.architecture.geometry.layers).all(|layer| self.architecture.plain_mlp(layer)),
         );
         match halves {
             _ if !self.device.is_cpu() => "none",

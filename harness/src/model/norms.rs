@@ -5,6 +5,7 @@ use super::forward::Forward;
 use super::frozen::single;
 use super::parts::{Part, Spot};
 use crate::{Error, Result};
+use farspan_attention::plan::Plan;
 use farspan_attention::{Tensor, ops};
 
 impl Forward<'_> {
@@ -39,11 +40,12 @@ impl Forward<'_> {
         })
     }
 
-    /// Packed queries, keys and values (rows, len, …) with the first two normalised.
-    pub(super) fn query_key_norm(&self, qkv: Tensor, layer: usize) -> Result<Tensor> {
+    /// Packed queries, keys and values (rows, len, …) with the first two normalised, which `plan` is to turn.
+    pub(super) fn query_key_norm(&self, qkv: Tensor, plan: &Plan, layer: usize) -> Result<Tensor> {
         let architecture = &self.decoder.architecture;
         let kind = architecture.query_key_norm;
-        if kind == QueryKeyNorm::None {
+        let turned = kind == QueryKeyNorm::Turned;
+        if kind == QueryKeyNorm::None || turned && architecture.stands_apart(layer) {
             return Ok(qkv);
         }
         let g = &architecture.geometry;
@@ -59,6 +61,12 @@ impl Forward<'_> {
             }
             let part = part.reshape((rows, len, heads, g.head_dim))?;
             let part = match kind {
+                // A rotation keeps the length of a head, but for its amplitude, which goes into the norm.
+                QueryKeyNorm::Turned => {
+                    let amplitude = plan.turns.first().map_or(1.0, |turn| turn.query.amplitude);
+                    let part = self.bare(&part.affine(amplitude, 0.0)?)?;
+                    part.affine(1.0 / amplitude, 0.0)?
+                }
                 QueryKeyNorm::EachHead => {
                     let weight = self.weight(spot)?.reshape((heads, g.head_dim))?;
                     self.bare(&part)?.broadcast_mul(&weight)?

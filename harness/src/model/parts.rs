@@ -3,10 +3,21 @@
 //! Names follow the Phi-3 layout of Hugging Face (fused qkv and gate-up).
 
 use super::architecture::{Architecture, Norm, QueryKeyNorm, Residual};
+use super::experts::{Experts, Scores};
+use super::latent::Latent;
 use farspan_attention::plan::Geometry;
+use std::borrow::Cow;
 
 /// Standard deviation of initial weights (GPT-2); output projections are divided by √(2·layers).
 const INIT_STD: f64 = 0.02;
+
+/// The part that no gradient moves.
+const CORRECTION: &str = "mlp.router.correction";
+
+/// Whether gradients move the weight of this name.
+pub(super) fn learns(name: &str) -> bool {
+    !name.contains(CORRECTION)
+}
 
 /// What a weight is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,11 +29,30 @@ pub(crate) enum Part {
     QueryNorm,
     KeyNorm,
     Qkv,
+    /// To the vector that queries come from.
+    QueryDown,
+    QueryDownNorm,
+    QueryUp,
+    /// To the vector that keys and values come from, and to the channels of keys that turn.
+    LatentDown,
+    LatentNorm,
+    LatentUp,
+    Sinks,
     Out,
     AttentionPostNorm,
     MlpNorm,
     Up,
     Down,
+    /// Scores experts.
+    Router,
+    /// Is added to these scores for the choice.
+    Correction,
+    /// Of the expert of this number.
+    ExpertUp(usize),
+    ExpertDown(usize),
+    SharedUp,
+    SharedDown,
+    SharedGate,
     MlpPostNorm,
     Norm,
     ProjectOut,
@@ -31,8 +61,8 @@ pub(crate) enum Part {
 
 impl Part {
     /// Its name, without layer and ending.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
+    pub(crate) fn name(self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
             Part::Embed => "model.embed_tokens",
             Part::ProjectIn => "model.project_in",
             Part::EmbedNorm => "model.embed_norm",
@@ -40,16 +70,30 @@ impl Part {
             Part::QueryNorm => "self_attn.q_norm",
             Part::KeyNorm => "self_attn.k_norm",
             Part::Qkv => "self_attn.qkv_proj",
+            Part::QueryDown => "self_attn.q_a_proj",
+            Part::QueryDownNorm => "self_attn.q_a_layernorm",
+            Part::QueryUp => "self_attn.q_b_proj",
+            Part::LatentDown => "self_attn.kv_a_proj_with_mqa",
+            Part::LatentNorm => "self_attn.kv_a_layernorm",
+            Part::LatentUp => "self_attn.kv_b_proj",
+            Part::Sinks => "self_attn.sinks",
             Part::Out => "self_attn.o_proj",
             Part::AttentionPostNorm => "self_attn.post_norm",
             Part::MlpNorm => "post_attention_layernorm",
             Part::Up => "mlp.gate_up_proj",
             Part::Down => "mlp.down_proj",
+            Part::Router => "mlp.router",
+            Part::Correction => CORRECTION,
+            Part::ExpertUp(n) => return format!("mlp.experts.{n}.gate_up_proj").into(),
+            Part::ExpertDown(n) => return format!("mlp.experts.{n}.down_proj").into(),
+            Part::SharedUp => "mlp.shared.gate_up_proj",
+            Part::SharedDown => "mlp.shared.down_proj",
+            Part::SharedGate => "mlp.shared.gate",
             Part::MlpPostNorm => "mlp.post_norm",
             Part::Norm => "model.norm",
             Part::ProjectOut => "model.project_out",
             Part::Head => "lm_head",
-        }
+        })
     }
 
     /// Whether it is a norm of the residual stream, or of what is added to it.
@@ -97,7 +141,7 @@ impl Spot {
     pub(crate) fn name(self) -> String {
         match self.layer {
             Some(layer) => format!("model.layers.{layer}.{}", self.part.name()),
-            None => self.part.name().to_string(),
+            None => self.part.name().into_owned(),
         }
     }
 }
@@ -204,6 +248,7 @@ impl List<'_> {
 
     fn of_layer(&mut self) {
         let Architecture { bias, hidden, .. } = *self.architecture;
+        let layer = self.layer.unwrap_or_default();
         let Geometry {
             layers,
             width,
@@ -220,7 +265,7 @@ impl List<'_> {
         }
         for (part, heads) in [(Part::QueryNorm, heads), (Part::KeyNorm, kv_heads)] {
             match self.architecture.query_key_norm {
-                QueryKeyNorm::None => {}
+                QueryKeyNorm::None | QueryKeyNorm::Turned => {}
                 QueryKeyNorm::Head => self.norm(part, head_dim),
                 QueryKeyNorm::EachHead => {
                     self.push(part, false, vec![heads * head_dim], Init::Ones);
@@ -228,9 +273,18 @@ impl List<'_> {
                 QueryKeyNorm::Whole => self.norm(part, heads * head_dim),
             }
         }
-        let qkv = (heads + 2 * kv_heads) * head_dim;
-        self.matrix(Part::Qkv, qkv, width, bias.qkv, INIT_STD);
-        self.matrix(Part::Out, width, heads * head_dim, bias.out, out_std);
+        let mut value = head_dim;
+        if let Some(latent) = self.architecture.latent {
+            self.of_latent(&latent);
+            value = latent.value;
+        } else {
+            let qkv = (heads + 2 * kv_heads) * head_dim;
+            self.matrix(Part::Qkv, qkv, width, bias.qkv, INIT_STD);
+        }
+        if self.architecture.sinks {
+            self.push(Part::Sinks, false, vec![heads], Init::Zeros);
+        }
+        self.matrix(Part::Out, width, heads * value, bias.out, out_std);
         if residual != Residual::ParallelShared && !behind_only {
             self.norm(Part::MlpNorm, width);
         }
@@ -238,12 +292,59 @@ impl List<'_> {
             self.norm(Part::AttentionPostNorm, width);
             self.norm(Part::MlpPostNorm, width);
         }
-        let up = if self.architecture.gated {
+        match &self.architecture.experts {
+            Some(experts) if experts.layers[layer] => self.of_experts(experts, out_std),
+            _ => self.block([Part::Up, Part::Down], hidden, bias.mlp, out_std),
+        }
+    }
+
+    /// Queries, keys and values of latent attention.
+    fn of_latent(&mut self, latent: &Latent) {
+        let Geometry { width, heads, .. } = self.architecture.geometry;
+        let bias = self.architecture.bias.qkv;
+        let mut from = width;
+        if let Some(rank) = latent.query_rank {
+            self.matrix(Part::QueryDown, rank, width, bias, INIT_STD);
+            self.push(Part::QueryDownNorm, false, vec![rank], Init::Ones);
+            from = rank;
+        }
+        let queries = heads * latent.score();
+        self.matrix(Part::QueryUp, queries, from, false, INIT_STD);
+        let short = latent.rank + latent.rotary;
+        self.matrix(Part::LatentDown, short, width, bias, INIT_STD);
+        self.push(Part::LatentNorm, false, vec![latent.rank], Init::Ones);
+        let both = heads * (latent.plain + latent.value);
+        self.matrix(Part::LatentUp, both, latent.rank, false, INIT_STD);
+    }
+
+    /// A feed-forward block.
+    fn block(&mut self, [up, down]: [Part; 2], hidden: usize, bias: bool, out_std: f64) {
+        let width = self.architecture.geometry.width;
+        let rows = if self.architecture.gated {
             2 * hidden
         } else {
             hidden
         };
-        self.matrix(Part::Up, up, width, bias.mlp, INIT_STD);
-        self.matrix(Part::Down, width, hidden, bias.mlp, out_std);
+        self.matrix(up, rows, width, bias, INIT_STD);
+        self.matrix(down, width, hidden, bias, out_std);
+    }
+
+    fn of_experts(&mut self, experts: &Experts, out_std: f64) {
+        let (width, bias) = (self.architecture.geometry.width, self.architecture.bias.mlp);
+        let Experts { count, hidden, .. } = *experts;
+        self.matrix(Part::Router, count, width, experts.router_bias, INIT_STD);
+        if experts.routing.scores == Scores::Corrected {
+            self.push(Part::Correction, false, vec![count], Init::Zeros);
+        }
+        for number in 0..count {
+            let parts = [Part::ExpertUp(number), Part::ExpertDown(number)];
+            self.block(parts, hidden, bias, out_std);
+        }
+        if let Some(hidden) = experts.shared {
+            self.block([Part::SharedUp, Part::SharedDown], hidden, bias, out_std);
+        }
+        if experts.shared_gate {
+            self.matrix(Part::SharedGate, 1, width, false, INIT_STD);
+        }
     }
 }

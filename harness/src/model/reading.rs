@@ -3,10 +3,10 @@
 
 use super::forward::{At, Attending, Halves};
 use super::standing::distinct;
-use super::{Decoder, Pass};
+use super::{Decoder, Pass, sinks};
 use crate::{Error, Result};
 use farspan_attention::Tensor;
-use farspan_attention::attend::{FEED_FORWARD, INPUT, Implementation, Params, attend};
+use farspan_attention::attend::{FEED_FORWARD, INPUT, Params};
 use farspan_attention::embed::embedding_at;
 use farspan_attention::plan::{Place, Plan};
 use farspan_attention::prepared::Prepared;
@@ -133,12 +133,8 @@ impl Decoder {
         let (prepared, of_layer) = distinct(&plans, |plan| {
             let (queries, keys) = (past..now, 0..now);
             let geometry = &self.architecture.geometry;
-            Ok(match self.segments(plan, &all) {
-                None => Prepared::new(plan, geometry, queries, keys, &self.device)?,
-                Some((at, _)) => {
-                    Prepared::with_positions(plan, geometry, queries, keys, &at, &self.device)?
-                }
-            })
+            let at = self.segments(plan, &all).map(|(at, _)| at);
+            sinks::prepared(plan, geometry, (queries, keys), at.as_deref(), &self.device)
         })?;
         let forward = self.forward(Pass::Evaluate);
         let width = self.architecture.geometry.width;
@@ -206,6 +202,10 @@ impl Attending for Piece<'_> {
         self.infused.as_ref().filter(|_| self.plans[layer].infused)
     }
 
+    fn tokens(&self) -> usize {
+        self.prepared[0].tokens()
+    }
+
     fn feeds(&self, layer: usize) -> bool {
         let next = self.plans.get(layer + 1);
         next.is_some_and(Plan::reads_feed_forward)
@@ -224,17 +224,7 @@ impl Attending for Piece<'_> {
     /// Attention over what is cached and the new tokens, whose keys and values go into the cache.
     fn attend(&mut self, at: &At, qkv: &Tensor, input: &Tensor) -> Result<Tensor> {
         let g = &self.decoder.architecture.geometry;
-        let new = qkv.dim(1)?;
-        let part = |first: usize, heads: usize| {
-            let part = qkv.narrow(2, first * g.head_dim, heads * g.head_dim)?;
-            let part = part.contiguous()?.reshape((1, new, heads, g.head_dim))?;
-            part.transpose(1, 2)?.contiguous()
-        };
-        let q = part(0, g.heads)?;
-        let (k, v) = (
-            part(g.heads, g.kv_heads)?,
-            part(g.heads + g.kv_heads, g.kv_heads)?,
-        );
+        let [q, k, v] = sinks::apart(qkv, g)?;
         let (k, v) = match self.layers.get(at.layer) {
             Some((keys, values)) => (Tensor::cat(&[keys, &k], 2)?, Tensor::cat(&[values, &v], 2)?),
             None => (k, v),
@@ -250,10 +240,8 @@ impl Attending for Piece<'_> {
             params.insert(INPUT.into(), input.clone());
         }
         let prepared = &self.prepared[self.of_layer[at.layer]];
-        let which = Implementation::Auto;
-        let out = attend(&q, &k, &v, prepared, &params, &at.mask, which)?;
+        let out = sinks::attended([&q, &k, &v], prepared, &params, at)?;
         self.carried = out.carried;
-        let rows = out.output.transpose(1, 2)?.contiguous()?;
-        Ok(rows.reshape((1, new, g.heads * g.head_dim))?)
+        sinks::joined(&out.output)
     }
 }

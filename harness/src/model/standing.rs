@@ -1,9 +1,9 @@
 //! Plans made ready for the windows of a batch, wherever their tokens stand.
 
-use super::Decoder;
 use super::forward::At;
+use super::{Decoder, sinks};
 use crate::Result;
-use farspan_attention::attend::{Half, INPUT, Implementation, Params, attend_packed};
+use farspan_attention::attend::{Half, INPUT, Implementation, Params};
 use farspan_attention::embed::embedding_at;
 use farspan_attention::ops;
 use farspan_attention::plan::{Geometry, Place, Plan};
@@ -35,7 +35,7 @@ impl Ready {
             return Err(crate::Error::Bug(text));
         }
         let (prepared, of_layer) = distinct(plans, |plan| {
-            Ok(Prepared::new(plan, geometry, 0..len, 0..len, device)?)
+            sinks::prepared(plan, geometry, (0..len, 0..len), None, device)
         })?;
         Ok(Ready {
             prepared,
@@ -117,13 +117,9 @@ impl<'a> Standing<'a> {
             let at = |prepared: &Prepared| {
                 let all = 0..ready.len;
                 let plan = prepared.plan();
-                Prepared::with_positions(plan, geometry, all.clone(), all, positions, device)
+                sinks::prepared(plan, geometry, (all.clone(), all), Some(positions), device)
             };
-            Ok(ready
-                .prepared
-                .iter()
-                .map(at)
-                .collect::<farspan_attention::Result<_>>()?)
+            ready.prepared.iter().map(at).collect::<Result<_>>()
         };
         let own = scores.iter().map(own).collect::<Result<_>>()?;
         Ok(Standing { ready, embed, own })
@@ -205,7 +201,7 @@ impl<'a> Standing<'a> {
             if let Some(input) = input {
                 params.insert(INPUT.into(), input.clone());
             }
-            let out = attend_packed(qkv, prepared, &params, &at.mask, Implementation::Auto)?;
+            let out = sinks::attended_packed(qkv, prepared, &params, at)?;
             carried[row] = out.carried;
             Ok::<_, crate::Error>((out.output, out.implementation))
         };

@@ -1,5 +1,6 @@
 //! Which weights of a decoder learn: all of them, or adapters of low rank beside them.
 
+use super::parts::learns;
 use super::weights::{Specs, Weights, draw, scheme_specs, taken};
 use super::{Decoder, Values, Weight};
 use crate::config::types::LoraConfig;
@@ -25,7 +26,7 @@ impl Decoder {
         let plans = self.planned(reach)?;
         let own = scheme_specs(&plans);
         match lora {
-            None => self.learn(&own, |_| true)?,
+            None => self.learn(&own, learns)?,
             Some(lora) => {
                 self.adapters(lora, seed)?;
                 if lora.embeddings_and_norms {

@@ -104,6 +104,10 @@ impl Attending for Step<'_> {
         self.infused.filter(|_| self.plan(layer).infused)
     }
 
+    fn tokens(&self) -> usize {
+        self.standing.ready.len()
+    }
+
     fn feeds(&self, layer: usize) -> bool {
         self.standing.ready.feeds(layer)
     }

@@ -53,6 +53,36 @@ FAMILIES = {
     "falcon": dict(SMALL, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_kv_heads=4,
                    max_position_embeddings=128, layer_norm_epsilon=1e-4, activation="relu", bias=True, parallel_attn=False,
                    multi_query=False, ffn_hidden_size=48, tie_word_embeddings=False, rope_parameters=ROPE),
+    "mixtral": dict(LLAMA, rms_norm_eps=1e-4, hidden_act="gelu", head_dim=12, sliding_window=24, tie_word_embeddings=True,
+                    num_local_experts=6, num_experts_per_tok=3, rope_parameters=ROPE),
+    "qwen2_moe": dict(LLAMA, rms_norm_eps=1e-4, hidden_act="gelu", use_sliding_window=True, sliding_window=24,
+                      max_window_layers=1, tie_word_embeddings=True, qkv_bias=False, decoder_sparse_step=2,
+                      moe_intermediate_size=20, shared_expert_intermediate_size=28, num_experts=6, num_experts_per_tok=3,
+                      norm_topk_prob=True, mlp_only_layers=[0], rope_parameters=ROPE),
+    "qwen3_moe": dict(LLAMA, rms_norm_eps=1e-4, hidden_act="gelu", head_dim=12, attention_bias=True, use_sliding_window=True,
+                      sliding_window=24, tie_word_embeddings=True, decoder_sparse_step=2, moe_intermediate_size=20,
+                      num_experts=9, num_experts_per_tok=3, norm_topk_prob=True, mlp_only_layers=[0], rope_parameters=ROPE),
+    "olmoe": dict(LLAMA, rms_norm_eps=1e-4, hidden_act="gelu", tie_word_embeddings=True, attention_bias=True, num_experts=9,
+                  num_experts_per_tok=3, norm_topk_prob=True, rope_parameters=ROPE),
+    "llama4_text": dict(LLAMA, intermediate_size_mlp=56, rms_norm_eps=1e-4, hidden_act="gelu", head_dim=12,
+                        tie_word_embeddings=True, num_experts_per_tok=2, num_local_experts=6, moe_layers=[0],
+                        interleave_moe_layer_step=2, use_qk_norm=False, no_rope_layers=[0, 1], no_rope_layer_interval=2,
+                        attention_chunk_size=24, layer_types=["chunked_attention", "full_attention"],
+                        attn_temperature_tuning=False, floor_scale=40, attn_scale=0.2, attention_bias=True,
+                        rope_parameters=ROPE),
+    # Another activation is read and not used.
+    "gpt_oss": dict(LLAMA, rms_norm_eps=1e-4, head_dim=12, sliding_window=24, tie_word_embeddings=True, num_local_experts=6,
+                    num_experts_per_tok=3, swiglu_alpha=1.5, swiglu_limit=5.0, attention_bias=False, rope_parameters=ROPE),
+    "deepseek_v2": dict(LLAMA, num_key_value_heads=4, rms_norm_eps=1e-4, hidden_act="gelu", attention_bias=True,
+                        tie_word_embeddings=True, first_k_dense_replace=1, kv_lora_rank=10, q_lora_rank=14, n_group=3,
+                        n_routed_experts=6, n_shared_experts=3, qk_nope_head_dim=10, qk_rope_head_dim=12,
+                        routed_scaling_factor=1.5, topk_group=2, topk_method="group_limited_greedy", v_head_dim=14,
+                        num_experts_per_tok=2, moe_intermediate_size=20, rope_parameters=ROPE),
+    "deepseek_v3": dict(LLAMA, num_key_value_heads=4, rms_norm_eps=1e-4, hidden_act="gelu", attention_bias=True,
+                        tie_word_embeddings=True, first_k_dense_replace=1, kv_lora_rank=10, q_lora_rank=14, n_group=16,
+                        n_routed_experts=32, n_shared_experts=3, qk_nope_head_dim=10, qk_rope_head_dim=12,
+                        routed_scaling_factor=1.5, topk_group=5, norm_topk_prob=False, rope_interleave=False, v_head_dim=14,
+                        num_experts_per_tok=2, moe_intermediate_size=20, num_mtp_layers=2, rope_parameters=ROPE),
 }
 KINDS = ["full_attention", "sliding_attention", "full_attention", "sliding_attention"]
 FOUR = dict(LLAMA, num_hidden_layers=4, layer_types=KINDS, sliding_window=24)
@@ -118,7 +148,8 @@ IDLE = {
     "resid_pdrop", "return_dict", "transformers_version", "use_cache", "num_labels", "emb_pdrop", "init_device", "verbose",
     "summary_activation", "summary_first_dropout", "summary_proj_to_labels", "summary_type", "summary_use_proj",
     "reorder_and_upcast_attn", "pretraining_tp", "slow_but_exact", "norm_type", "is_decoder", "add_cross_attention",
-    "learned_pos_emb", "residual_dropout", "embedding_dropout", "embed_dropout", "resid_dropout", "dropout", "layerdrop",
+    "learned_pos_emb", "output_router_logits", "router_aux_loss_coef", "router_jitter_noise",
+    "residual_dropout", "embedding_dropout", "embed_dropout", "resid_dropout", "dropout", "layerdrop",
     "init_std", "n_ctx", "attention_layers", "_sliding_window_pattern", "output_projection",
 }
 # What no single key shows.
@@ -145,6 +176,17 @@ MORE = {
         {"attn_config": {"clip_qkv": 0.5}},
     ],
     "qwen2": [{"use_sliding_window": False}, {"max_window_layers": 0}, {"layer_types": None, "max_window_layers": 2}],
+    "qwen2_moe": [{"use_sliding_window": False}, {"max_window_layers": 0}, {"layer_types": None, "max_window_layers": 2},
+                  {"num_local_experts": 7}],
+    "qwen3_moe": [{"use_sliding_window": False}, {"decoder_sparse_step": 1, "mlp_only_layers": []}],
+    "llama4_text": [{"attn_temperature_tuning": True}, {"moe_layers": None}, {"no_rope_layers": None, "layer_types": None},
+                    {"no_rope_layers": [], "layer_types": ABSENT}, {"no_rope_layers": [1, 1, 1]}],
+    "gpt_oss": [{"rope_parameters": None, "rope_scaling": {"type": "linear", "factor": 4.0}},
+                {"rope_parameters": ABSENT, "rope_scaling": {}}, {"layer_types": ["full_attention", "sliding_attention"]}],
+    "deepseek_v2": [{"topk_method": "greedy", "n_group": None, "topk_group": None}, {"q_lora_rank": None},
+                    {"first_k_dense_replace": 0, "head_dim": 7}],
+    "deepseek_v3": [{"num_attention_heads": 128, "num_key_value_heads": ABSENT}, {"q_lora_rank": None},
+                    {"n_group": 8, "topk_group": 4}, {"first_k_dense_replace": 9, "head_dim": 7}],
     "mistral": [{"sliding_window": None}, {"num_key_value_heads": 8, "num_attention_heads": 8}],
 }
 UNTYPED = {"layer_types": ABSENT}
@@ -181,6 +223,10 @@ PAIRS |= {
     "gemma": 6, "gemma3_text": 6, "olmo": 4, "olmo2": 4, "olmo3": 4, "smollm3": 4, "phi": 3, "stablelm": 3, "cohere": 4,
     "cohere2": 4, "granite": 4, "starcoder2": 4, "nemotron": 6, "arcee": 6, "glm": 6, "glm4": 6, "exaone4": 4, "seed_oss": 6,
     "helium": 4,
+}
+PAIRS |= {
+    "mixtral": 6, "qwen2_moe": 4, "qwen3_moe": 6, "gpt_oss": 6, "deepseek_v2": 6, "deepseek_v3": 6, "olmoe": 4,
+    "llama4_text": 6,
 }
 PLAIN_PAIRS = {**PAIRS, "phi3": 4, "gpt_neox": 1, "phi": 2, "stablelm": 1, "nemotron": 4, "glm": 4, "glm4": 4}
 

@@ -70,9 +70,22 @@ FAMILIES = {
     "mistral": llama_like(tf.MistralConfig, sliding_window=24, head_dim=8),
     "qwen2": llama_like(tf.Qwen2Config, tie_word_embeddings=True),
     "qwen3": llama_like(tf.Qwen3Config, head_dim=8),
+    "mixtral": llama_like(tf.MixtralConfig, head_dim=8, intermediate_size=16, sliding_window=24, num_local_experts=4),
+    "qwen2_moe": llama_like(
+        tf.Qwen2MoeConfig, moe_intermediate_size=16, shared_expert_intermediate_size=20, num_experts=5, num_experts_per_tok=2,
+        use_sliding_window=True, sliding_window=24, max_window_layers=3),
+    "qwen3_moe": llama_like(
+        tf.Qwen3MoeConfig, head_dim=12, moe_intermediate_size=12, num_experts=6, num_experts_per_tok=3, num_hidden_layers=3,
+        mlp_only_layers=[1], norm_topk_prob=True),
+    "olmoe": llama_like(tf.OlmoeConfig, intermediate_size=12, num_experts=5, num_experts_per_tok=2),
+    "gpt_oss": llama_like(
+        tf.GptOssConfig, head_dim=8, intermediate_size=12, sliding_window=9, num_local_experts=4, num_experts_per_tok=2,
+        swiglu_limit=0.8, num_hidden_layers=3),
 }
 
 CASES = {f"{family}-{kind}": (make, scaling) for family, make in FAMILIES.items() for kind, scaling in SCALINGS.items()}
+SIX_PAIRS = dict(short_factor=[1.0, 1.1, 1.2, 1.3, 1.4, 1.5], long_factor=[1.5, 2.5, 3.5, 4.0, 4.5, 5.0])
+CASES["qwen3_moe-longrope"] = (FAMILIES["qwen3_moe"], {**SCALINGS["longrope"], **SIX_PAIRS})
 
 SMALL = dict(bos_token_id=None, eos_token_id=None, pad_token_id=None, vocab_size=VOCAB)
 
@@ -109,6 +122,49 @@ CASES["qwen2-windows"] = (
 CASES["gemma2"] = (
     llama_like(tf.Gemma2Config, head_dim=8, query_pre_attn_scalar=12, sliding_window=11, attn_logit_softcapping=2.0,
                final_logit_softcapping=5.0, attn_implementation="eager"), SCALINGS["default"])
+
+
+def llama4(layers=3, **more):
+    return lambda scaling: tf.Llama4TextConfig(**{
+        **LLAMA, "head_dim": 8, "intermediate_size": 12, "intermediate_size_mlp": 20, "num_hidden_layers": layers,
+        "num_local_experts": 3, "no_rope_layers": [1, 0, 1][:layers], "moe_layers": [1, 2], "attention_chunk_size": 24,
+        "floor_scale": 7, "attn_scale": 0.3, "rms_norm_eps": 0.01, "rope_parameters": dict(scaling), **more})
+
+
+for kind in SCALINGS:
+    CASES[f"llama4_text-{kind}"] = (llama4(), SCALINGS[kind])
+CASES["llama4_text-two"] = (
+    llama4(layers=2, num_experts_per_tok=2, use_qk_norm=False, attn_temperature_tuning=False, attention_bias=True,
+           layer_types=["chunked_attention", "chunked_attention"], attention_chunk_size=9), SCALINGS["default"])
+# The scaling that its checkpoints have, with eight pairs of which three are in the ramp.
+CASES["gpt_oss-untruncated"] = (
+    lambda scaling: tf.GptOssConfig(**{
+        **LLAMA, "head_dim": 16, "intermediate_size": 12, "num_local_experts": 4, "num_experts_per_tok": 2,
+        "sliding_window": 40, "attention_bias": False, "rope_parameters": dict(scaling)}),
+    {**SCALINGS["yarn"], "rope_theta": 100.0, "beta_fast": 4.0, "truncate": False})
+
+
+# Heads of twelve channels for scores, eight of which turn, and of ten for values, or of thirteen.
+def deepseek(config, layers=2, **more):
+    return lambda scaling: config(**{
+        **LLAMA, "num_key_value_heads": HEADS, "num_hidden_layers": layers, "moe_intermediate_size": 12, "n_routed_experts": 8,
+        "num_experts_per_tok": 3, "n_group": 4, "topk_group": 2, "q_lora_rank": 14, "kv_lora_rank": 10, "qk_nope_head_dim": 4,
+        "qk_rope_head_dim": 8, "v_head_dim": 10, "first_k_dense_replace": 1, "routed_scaling_factor": 1.7,
+        "rope_parameters": dict(scaling), **more})
+
+
+for kind in SCALINGS:
+    CASES[f"deepseek_v3-{kind}"] = (deepseek(tf.DeepseekV3Config, n_shared_experts=2), SCALINGS[kind])
+    CASES[f"deepseek_v2-{kind}"] = (
+        deepseek(tf.DeepseekV2Config, topk_method="group_limited_greedy", n_shared_experts=1), SCALINGS[kind])
+CASES["deepseek_v3-mscale"] = (
+    deepseek(tf.DeepseekV3Config, q_lora_rank=None, v_head_dim=13, rope_interleave=False, attention_bias=True, layers=1,
+             first_k_dense_replace=0),
+    {**SCALINGS["yarn"], "mscale": 1.0, "mscale_all_dim": 0.7})
+CASES["deepseek_v2-greedy"] = (
+    deepseek(tf.DeepseekV2Config, q_lora_rank=None, topk_method="greedy", n_group=None, topk_group=None, layers=1,
+             first_k_dense_replace=0),
+    {**SCALINGS["yarn"], "mscale_all_dim": 0.7})
 # What the defaults of the other cases would hide.
 CASES["llama-eps"] = (llama_like(tf.LlamaConfig, rms_norm_eps=0.1), SCALINGS["default"])
 CASES["bloom-eps"] = (lambda _: tf.BloomConfig(
@@ -235,6 +291,9 @@ def make(name, config):
             shift = 1.0 if tensor.dim() == 1 and key.endswith("weight") and family not in LESS_ONE else 0.0
             tensor.copy_(torch.randn_like(tensor) * spread + shift)
             tensor.copy_(tensor.bfloat16().float())
+        for key, tensor in model.named_buffers():
+            if key.endswith("e_score_correction_bias"):
+                tensor.copy_((torch.randn_like(tensor) * 0.3).bfloat16().float())
     folder = HERE / name
     shutil.rmtree(folder, ignore_errors=True)
     expected = {"reference": f"transformers {tf.__version__}, torch {torch.__version__}", "texts": []}

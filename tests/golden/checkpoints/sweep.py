@@ -1,7 +1,7 @@
 """Random checkpoints of odd shapes, what `farspan logits` makes of each, and what the reference library makes of it.
 
     pip install torch transformers safetensors
-    python tests/golden/checkpoints/sweep.py target/release/farspan [--count 60] [--seed 0] [--keep FOLDER]
+    python tests/golden/checkpoints/sweep.py target/release/farspan [--count 60] [--seed 0] [--only FAMILY,…] [--keep FOLDER]
 
 Where make.py writes fixtures that the tests read, this looks for what nobody thought of. Each case draws a family, a kind
 of rotary scaling with all of its optional keys, sizes that are no powers of two (heads whose channels are not width /
@@ -131,10 +131,106 @@ def falcon(draw, trained):
         rope_parameters=scaling(draw, draw.choice(KINDS), s["head_dim"] // 2, trained), **more)
 
 
+def with_experts(draw, trained, head_dim):
+    """Sizes, rotary keys and the rest of what families with experts share, and layers, heads and a window."""
+    s = sizes(draw)
+    if not head_dim:
+        s["head_dim"] = draw.choice([4, 6, 10])
+        s["width"] = s["heads"] * s["head_dim"]
+    kind = draw.choice(KINDS)
+    more = dict(
+        **NOTHING, vocab_size=draw.randint(33, 150), hidden_size=s["width"], intermediate_size=draw.randint(9, 50),
+        num_hidden_layers=s["layers"], num_attention_heads=s["heads"], num_key_value_heads=s["kv_heads"],
+        max_position_embeddings=draw.choice([trained, 4 * trained]) if kind in ("yarn", "longrope", "llama3") else trained,
+        rms_norm_eps=draw.choice([1e-6, 1e-5, 1e-3, 0.1]), tie_word_embeddings=draw.random() < 0.5,
+        rope_parameters=scaling(draw, kind, s["head_dim"] // 2, trained))
+    if head_dim:
+        more["head_dim"] = s["head_dim"]
+    return s, more, draw.choice([1, 5, trained - 1, trained + 3])
+
+
+def mixtral(draw, trained):
+    s, more, window = with_experts(draw, trained, True)
+    count = draw.randint(1, 7)
+    return tf.MixtralConfig(**more, hidden_act=draw.choice(ACTIVATIONS), sliding_window=draw.choice([None, window]),
+                            num_local_experts=count, num_experts_per_tok=draw.randint(1, count))
+
+
+def qwen_moe(draw, trained, config):
+    old = config is tf.Qwen2MoeConfig
+    s, more, window = with_experts(draw, trained, not old)
+    count = draw.randint(1, 9)
+    more |= dict(
+        hidden_act=draw.choice(ACTIVATIONS), num_experts=count, num_experts_per_tok=draw.randint(1, count),
+        moe_intermediate_size=draw.randint(5, 30), norm_topk_prob=draw.random() < 0.5,
+        decoder_sparse_step=draw.choice([1, 1, 2]), mlp_only_layers=draw.choice([[], [0], [1, 2]]),
+        use_sliding_window=draw.random() < 0.5, sliding_window=window)
+    if old:
+        return config(**more, max_window_layers=draw.randint(0, 3), qkv_bias=draw.random() < 0.5,
+                      shared_expert_intermediate_size=draw.randint(5, 30))
+    return config(**more, attention_bias=draw.random() < 0.5)
+
+
+def gpt_oss(draw, trained):
+    s, more, window = with_experts(draw, trained, True)
+    count = draw.randint(1, 7)
+    kinds = [draw.choice(["full_attention", "sliding_attention"]) for _ in range(s["layers"])]
+    return tf.GptOssConfig(
+        **more, sliding_window=window, num_local_experts=count, num_experts_per_tok=draw.randint(1, count),
+        attention_bias=draw.random() < 0.5, swiglu_alpha=draw.choice([1.0, 1.702]), swiglu_limit=draw.choice([0.5, 7.0]),
+        **maybe(draw, dict(layer_types=kinds), 0.4))
+
+
+def olmoe(draw, trained):
+    s, more, _ = with_experts(draw, trained, False)
+    count = draw.randint(1, 7)
+    return tf.OlmoeConfig(**more, hidden_act=draw.choice(ACTIVATIONS), num_experts=count,
+                          num_experts_per_tok=draw.randint(1, count), norm_topk_prob=draw.random() < 0.5,
+                          attention_bias=draw.random() < 0.5)
+
+
+def llama4(draw, trained):
+    s, more, window = with_experts(draw, trained, True)
+    count = draw.randint(1, 5)
+    turns = [draw.choice([0, 1]) for _ in range(s["layers"])]
+    kinds = [draw.choice(["full_attention", "chunked_attention"]) for _ in range(s["layers"])]
+    return tf.Llama4TextConfig(
+        **more, intermediate_size_mlp=draw.randint(5, 40), num_local_experts=count, hidden_act=draw.choice(ACTIVATIONS),
+        num_experts_per_tok=draw.randint(1, count), interleave_moe_layer_step=draw.choice([1, 2]),
+        use_qk_norm=draw.random() < 0.7, no_rope_layer_interval=draw.choice([2, 4]), attention_chunk_size=window,
+        attn_temperature_tuning=draw.random() < 0.7, floor_scale=draw.choice([3, 20]), attn_scale=draw.choice([0.1, 0.4]),
+        attention_bias=draw.random() < 0.5, **maybe(draw, dict(no_rope_layers=turns)), **maybe(draw, dict(layer_types=kinds), 0.3))
+
+
+def deepseek(draw, trained, config):
+    new = config is tf.DeepseekV3Config
+    s, more, _ = with_experts(draw, trained, False)
+    rotary = draw.choice([4, 6, 8])
+    groups, each = draw.choice([1, 2, 3]), draw.choice([2, 3])
+    open_groups = draw.randint(1, groups)
+    more |= dict(
+        hidden_act=draw.choice(ACTIVATIONS), num_key_value_heads=s["heads"], qk_rope_head_dim=rotary,
+        qk_nope_head_dim=draw.choice([2, 5, 12] if new else [2, 6, 12]), v_head_dim=draw.choice([4, 9, 21]), kv_lora_rank=draw.choice([6, 14]),
+        q_lora_rank=draw.choice([None, 11]), attention_bias=draw.random() < 0.3, n_routed_experts=groups * each,
+        num_experts_per_tok=draw.randint(1, open_groups * each), moe_intermediate_size=draw.randint(5, 30),
+        n_shared_experts=draw.choice([1, 2]), first_k_dense_replace=draw.choice([0, 1, 2]), n_group=groups,
+        topk_group=open_groups, routed_scaling_factor=draw.choice([1.0, 2.5]),
+        rope_parameters=scaling(draw, more["rope_parameters"]["rope_type"], rotary // 2, trained))
+    if new:
+        return config(**more, rope_interleave=draw.random() < 0.7, norm_topk_prob=draw.random() < 0.7)
+    return config(**more, topk_method=draw.choice(["greedy", "group_limited_greedy"]))
+
+
 # ALiBi's slopes are powers of two up to eight heads.
 ALIBI_HEADS = (1, 2, 3, 6, 11, 12)
 LLAMAS = ["llama", "llama", "mistral", "qwen2", "qwen3", "phi3", "gemma2"]
-OTHERS = dict(gpt_neox=gpt_neox, falcon=falcon, gpt2=gpt2, bloom=bloom, mpt=mpt)
+OTHERS = dict(
+    gpt_neox=gpt_neox, falcon=falcon, gpt2=gpt2, bloom=bloom, mpt=mpt, mixtral=mixtral, gpt_oss=gpt_oss,
+    olmoe=olmoe, llama4_text=llama4,
+    qwen2_moe=lambda draw, trained: qwen_moe(draw, trained, tf.Qwen2MoeConfig),
+    qwen3_moe=lambda draw, trained: qwen_moe(draw, trained, tf.Qwen3MoeConfig),
+    deepseek_v2=lambda draw, trained: deepseek(draw, trained, tf.DeepseekV2Config),
+    deepseek_v3=lambda draw, trained: deepseek(draw, trained, tf.DeepseekV3Config))
 FAMILIES = LLAMAS + ["gpt_neox", "falcon", *OTHERS]
 OTHERS |= dense_sweep.FAMILIES
 FAMILIES += [*dense_sweep.FAMILIES, *dense_sweep.REMOTE]
@@ -152,6 +248,9 @@ def fill(model, generator):
                 tensor.copy_(drawn * 1.2 / max(tensor.shape) ** 0.5)
             else:
                 tensor.copy_(drawn * 0.2 + (key.endswith("weight") and not less_one))
+        for key, tensor in model.named_buffers():
+            if key.endswith("e_score_correction_bias"):
+                tensor.copy_(torch.randn(tensor.shape, generator=generator) * 0.2)
 
 
 def respell(draw, folder):
@@ -192,10 +291,12 @@ def reference(folder, ids):
     if config["model_type"] in remote.FAMILIES:
         tensors = {key: tensor.float() for key, tensor in load_file(folder / "model.safetensors").items()}
         return remote.logits(config, tensors, ids)
-    family = json.loads((folder / "config.json").read_text())["model_type"]
+    family = config["model_type"]
     # The eager form alone caps the scores of Gemma 2; that of Falcon adds ALiBi twice.
     form = "sdpa" if family == "falcon" else "eager"
-    model = tf.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=form).eval()
+    # Grouped products want sizes that are multiples of four.
+    plain = dict(experts_implementation="eager") if "num_experts_per_tok" in config else {}
+    model = tf.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=form, **plain).eval()
     with torch.no_grad():
         return model(torch.tensor([ids]), use_cache=False).logits[0]
 

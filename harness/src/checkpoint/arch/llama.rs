@@ -135,7 +135,7 @@ pub(super) const LLAMA: Defaults = Defaults {
     tied: false,
 };
 
-const QWEN: Defaults = Defaults {
+pub(super) const QWEN: Defaults = Defaults {
     kv_heads: Some(32),
     vocab: 151_936,
     hidden: 22_016,

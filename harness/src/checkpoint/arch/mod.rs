@@ -3,6 +3,7 @@
 mod baichuan;
 mod bloom;
 mod cohere;
+mod deepseek;
 mod dual_chunk;
 mod exaone4;
 mod falcon;
@@ -14,18 +15,23 @@ mod glm;
 mod gpt2;
 mod gpt_neo;
 mod gpt_neox;
+mod gpt_oss;
 mod gptj;
 mod granite;
 mod helium;
 mod internlm2;
 mod llama;
+mod llama4;
 mod minicpm;
+mod mixtral;
 mod mpt;
 mod nemotron;
 mod olmo;
+mod olmoe;
 mod opt;
 mod phi;
 mod phi3;
+mod qwen_moe;
 mod seed_oss;
 mod smollm3;
 mod stablelm;
@@ -56,242 +62,80 @@ pub(super) struct Family {
 /// Every kind that the reference library has for decoders of text.
 const ALL: &[&str] = &["default", "linear", "dynamic", "yarn", "longrope", "llama3"];
 
+/// A line of the list of families.
+const fn family(
+    name: &'static str,
+    read: fn(&mut Keys) -> Result<Architecture>,
+    names: fn(&Architecture) -> Names,
+    scalings: &'static [&'static str],
+) -> Family {
+    Family {
+        name,
+        read,
+        names,
+        scalings,
+    }
+}
+
 /// All families.
 pub(super) const FAMILIES: &[Family] = &[
-    Family {
-        name: farspan::FAMILY,
-        read: farspan::read,
-        names: farspan::names,
-        scalings: &[],
-    },
-    Family {
-        name: "llama",
-        read: llama::llama,
-        names: llama::names,
-        scalings: ALL,
-    },
-    Family {
-        name: "mistral",
-        read: llama::mistral,
-        names: llama::names,
-        scalings: ALL,
-    },
-    Family {
-        name: "qwen2",
-        read: llama::qwen2,
-        names: llama::names,
-        scalings: ALL,
-    },
-    Family {
-        name: "qwen3",
-        read: llama::qwen3,
-        names: llama::names,
-        scalings: ALL,
-    },
-    Family {
-        name: "phi3",
-        read: phi3::read,
-        names: phi3::names,
-        scalings: &["default", "longrope"],
-    },
-    Family {
-        name: "gemma2",
-        read: gemma2::read,
-        names: gemma2::names,
-        scalings: ALL,
-    },
-    Family {
-        name: "gpt_neox",
-        read: gpt_neox::read,
-        names: gpt_neox::names,
-        scalings: ALL,
-    },
-    Family {
-        name: "gpt2",
-        read: gpt2::read,
-        names: gpt2::names,
-        scalings: &[],
-    },
-    Family {
-        name: "bloom",
-        read: bloom::read,
-        names: bloom::names,
-        scalings: &[],
-    },
-    Family {
-        name: "mpt",
-        read: mpt::read,
-        names: mpt::names,
-        scalings: &[],
-    },
-    Family {
-        name: "falcon",
-        read: falcon::read,
-        names: falcon::names,
-        scalings: ALL,
-    },
-    Family {
-        name: "gemma",
-        read: gemma::read,
-        names: llama::names,
-        scalings: ALL,
-    },
-    Family {
-        name: "gemma3_text",
-        read: gemma3::read,
-        names: gemma2::names,
-        scalings: ALL,
-    },
-    Family {
-        name: "olmo",
-        read: olmo::olmo,
-        names: llama::names,
-        scalings: ALL,
-    },
-    Family {
-        name: "olmo2",
-        read: olmo::olmo2,
-        names: olmo::names,
-        scalings: ALL,
-    },
-    Family {
-        name: "olmo3",
-        read: olmo::olmo3,
-        names: olmo::names,
-        scalings: ALL,
-    },
-    Family {
-        name: "smollm3",
-        read: smollm3::read,
-        names: llama::names,
-        scalings: ALL,
-    },
-    Family {
-        name: "phi",
-        read: phi::read,
-        names: phi::names,
-        scalings: ALL,
-    },
-    Family {
-        name: "stablelm",
-        read: stablelm::read,
-        names: stablelm::names,
-        scalings: ALL,
-    },
-    Family {
-        name: "cohere",
-        read: cohere::cohere,
-        names: llama::names,
-        scalings: ALL,
-    },
-    Family {
-        name: "cohere2",
-        read: cohere::cohere2,
-        names: llama::names,
-        scalings: ALL,
-    },
-    Family {
-        name: "granite",
-        read: granite::read,
-        names: llama::names,
-        scalings: ALL,
-    },
-    Family {
-        name: "starcoder2",
-        read: starcoder2::read,
-        names: starcoder2::names,
-        scalings: ALL,
-    },
-    Family {
-        name: "nemotron",
-        read: nemotron::nemotron,
-        names: nemotron::names,
-        scalings: ALL,
-    },
-    Family {
-        name: "arcee",
-        read: nemotron::arcee,
-        names: nemotron::names,
-        scalings: ALL,
-    },
-    Family {
-        name: "glm",
-        read: glm::glm,
-        names: glm::names,
-        scalings: ALL,
-    },
-    Family {
-        name: "glm4",
-        read: glm::glm4,
-        names: glm::names,
-        scalings: ALL,
-    },
-    Family {
-        name: "exaone4",
-        read: exaone4::read,
-        names: exaone4::names,
-        scalings: ALL,
-    },
-    Family {
-        name: "seed_oss",
-        read: seed_oss::read,
-        names: llama::names,
-        scalings: ALL,
-    },
-    Family {
-        name: "helium",
-        read: helium::read,
-        names: llama::names,
-        scalings: ALL,
-    },
-    Family {
-        name: "minicpm",
-        read: minicpm::read,
-        names: llama::names,
-        scalings: &["default", "linear", "dynamic"],
-    },
-    Family {
-        name: "internlm2",
-        read: internlm2::read,
-        names: internlm2::names,
-        scalings: &["default", "linear", "dynamic"],
-    },
-    Family {
-        name: "gptj",
-        read: gptj::gptj,
-        names: gptj::gptj_names,
-        scalings: &[],
-    },
-    Family {
-        name: "codegen",
-        read: gptj::codegen,
-        names: gptj::codegen_names,
-        scalings: &[],
-    },
-    Family {
-        name: "opt",
-        read: opt::read,
-        names: opt::names,
-        scalings: &[],
-    },
-    Family {
-        name: "gpt_neo",
-        read: gpt_neo::read,
-        names: gpt_neo::names,
-        scalings: &[],
-    },
-    Family {
-        name: "baichuan",
-        read: baichuan::read,
-        names: baichuan::names,
-        scalings: &[],
-    },
-    Family {
-        name: "xverse",
-        read: xverse::read,
-        names: llama::names,
-        scalings: &[],
-    },
+    family(farspan::FAMILY, farspan::read, farspan::names, &[]),
+    family("llama", llama::llama, llama::names, ALL),
+    family("mistral", llama::mistral, llama::names, ALL),
+    family("qwen2", llama::qwen2, llama::names, ALL),
+    family("qwen3", llama::qwen3, llama::names, ALL),
+    family("phi3", phi3::read, phi3::names, &["default", "longrope"]),
+    family("gemma2", gemma2::read, gemma2::names, ALL),
+    family("gpt_neox", gpt_neox::read, gpt_neox::names, ALL),
+    family("gpt2", gpt2::read, gpt2::names, &[]),
+    family("bloom", bloom::read, bloom::names, &[]),
+    family("mpt", mpt::read, mpt::names, &[]),
+    family("falcon", falcon::read, falcon::names, ALL),
+    family("gemma", gemma::read, llama::names, ALL),
+    family("gemma3_text", gemma3::read, gemma2::names, ALL),
+    family("olmo", olmo::olmo, llama::names, ALL),
+    family("olmo2", olmo::olmo2, olmo::names, ALL),
+    family("olmo3", olmo::olmo3, olmo::names, ALL),
+    family("smollm3", smollm3::read, llama::names, ALL),
+    family("phi", phi::read, phi::names, ALL),
+    family("stablelm", stablelm::read, stablelm::names, ALL),
+    family("cohere", cohere::cohere, llama::names, ALL),
+    family("cohere2", cohere::cohere2, llama::names, ALL),
+    family("granite", granite::read, llama::names, ALL),
+    family("starcoder2", starcoder2::read, starcoder2::names, ALL),
+    family("nemotron", nemotron::nemotron, nemotron::names, ALL),
+    family("arcee", nemotron::arcee, nemotron::names, ALL),
+    family("glm", glm::glm, glm::names, ALL),
+    family("glm4", glm::glm4, glm::names, ALL),
+    family("exaone4", exaone4::read, exaone4::names, ALL),
+    family("seed_oss", seed_oss::read, llama::names, ALL),
+    family("helium", helium::read, llama::names, ALL),
+    family(
+        "minicpm",
+        minicpm::read,
+        llama::names,
+        &["default", "linear", "dynamic"],
+    ),
+    family(
+        "internlm2",
+        internlm2::read,
+        internlm2::names,
+        &["default", "linear", "dynamic"],
+    ),
+    family("gptj", gptj::gptj, gptj::gptj_names, &[]),
+    family("codegen", gptj::codegen, gptj::codegen_names, &[]),
+    family("opt", opt::read, opt::names, &[]),
+    family("gpt_neo", gpt_neo::read, gpt_neo::names, &[]),
+    family("baichuan", baichuan::read, baichuan::names, &[]),
+    family("xverse", xverse::read, llama::names, &[]),
+    family("mixtral", mixtral::read, mixtral::names, ALL),
+    family("qwen2_moe", qwen_moe::qwen2, llama::names, ALL),
+    family("qwen3_moe", qwen_moe::qwen3, llama::names, ALL),
+    family("olmoe", olmoe::read, llama::names, ALL),
+    family("gpt_oss", gpt_oss::read, gpt_oss::names, ALL),
+    family("deepseek_v2", deepseek::v2, deepseek::names, ALL),
+    family("deepseek_v3", deepseek::v3, deepseek::names, ALL),
+    family("llama4_text", llama4::read, llama4::names, ALL),
 ];
 
 /// Biases everywhere: the habit before Llama.
