@@ -1,11 +1,16 @@
 //! What `[model]` says beside sizes: every choice is trained, saved and read again, and reaches the numbers.
 
+use farspan::checkpoint::config::{families, like};
+use farspan::model::{Decoder, Shape};
 use farspan_acceptance::checkpoints::losses;
 use farspan_acceptance::{farspan, text, write_config};
 use farspan_attention::Device;
-use farspan_pe::Registry;
+use farspan_attention::plan::Geometry;
+use farspan_datasets::Batch;
+use farspan_pe::{Len, Registry};
 use farspan_reports::record::{CellRecord, Protocol};
 use farspan_reports::store::RunDir;
+use std::sync::Arc;
 use tempfile::TempDir;
 
 fn config(model: &str) -> String {
@@ -109,6 +114,64 @@ fn every_choice_is_trained_and_changes_the_numbers() {
             assert_eq!(record.engine.fused_halves, "none");
         }
     }
+}
+
+/// A family's choices at small sizes: a loss that is near that of guessing, with gradients for all weights.
+#[test]
+fn every_family_can_be_what_a_model_is_like() {
+    let geometry = Geometry {
+        layers: 4,
+        width: 16,
+        heads: 2,
+        kv_heads: 1,
+        head_dim: 8,
+        trained_length: 12,
+    };
+    let shape = Shape {
+        geometry,
+        hidden: 24,
+        vocab: 11,
+    };
+    let tokens: Vec<u32> = (0..24).map(|t| (7 * t + t * t) % 11).collect();
+    let batch = Batch {
+        targets: tokens.clone(),
+        weights: vec![1.0; 24],
+        tokens,
+        positions: None,
+        rows: 2,
+        len: 12,
+    };
+    let mut built = 0;
+    for family in families() {
+        let architecture = match like(family) {
+            Ok(architecture) => architecture.at(&shape),
+            Err(error) => {
+                let text = error.to_string();
+                let reasons = ["experts or latent", "found nothing"];
+                let told = reasons.iter().any(|reason| text.contains(reason));
+                assert!(told || family == "farspan", "{family}: {text}");
+                continue;
+            }
+        };
+        let scheme = Registry::builtin().parse("alibi", serde_json::json!({}));
+        let (scheme, device) = (Arc::from(scheme.unwrap()), Device::cpu());
+        let decoder = Decoder::drawn(architecture, scheme, Len(12), 3, None, &device);
+        let decoder = decoder.unwrap_or_else(|e| panic!("{family}: {e}"));
+        let ready = decoder.ready(Len(12), 12);
+        let ready = ready.unwrap_or_else(|e| panic!("{family}: {e}"));
+        let found = decoder.slopes(&batch, &ready).unwrap();
+        assert!(
+            (found.loss - 11f64.ln()).abs() < 2.0,
+            "{family}: {}",
+            found.loss
+        );
+        let gradients = found.gradients.expect("gradients");
+        for (name, weight) in decoder.weights() {
+            assert!(gradients.get(&weight.var).is_some(), "{family}: {name}");
+        }
+        built += 1;
+    }
+    assert!(built >= 30, "{built} families");
 }
 
 #[test]

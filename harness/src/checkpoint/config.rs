@@ -165,9 +165,14 @@ pub struct Understood {
     pub keys: Vec<Meaning>,
 }
 
+/// Names of all families that are read.
+pub fn families() -> Vec<&'static str> {
+    arch::FAMILIES.iter().map(|known| known.name).collect()
+}
+
 /// What the family `name` is like where its config says nothing.
 pub fn like(name: &str) -> Result<Architecture> {
-    let names: Vec<_> = arch::FAMILIES.iter().map(|known| known.name).collect();
+    let names = families();
     if !names.contains(&name) || name == arch::farspan::FAMILY {
         let hint = suggest::hint(name, names.iter().copied());
         let text = format!("expected a family of checkpoints, found {name:?}{hint}");
