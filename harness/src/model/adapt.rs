@@ -19,6 +19,10 @@ impl Decoder {
     /// What the schemes alone plan for all layers.
     pub fn planned(&self, reach: Len) -> Result<Vec<Plan>> {
         let geometry = &self.architecture.geometry;
+        if self.apart.len() != self.architecture.apart.len() {
+            let text = "layers that keep a scheme of their own were not given it";
+            return Err(Error::Bug(text.into()));
+        }
         Ok(layer_plans(
             self.scheme.as_ref(),
             &self.apart,
