@@ -163,6 +163,19 @@ pub struct Understood {
     pub keys: Vec<Meaning>,
 }
 
+/// What the family `name` is like where its config says nothing.
+pub fn like(name: &str) -> Result<Architecture> {
+    let names: Vec<_> = arch::FAMILIES.iter().map(|known| known.name).collect();
+    if !names.contains(&name) || name == arch::farspan::FAMILY {
+        let hint = suggest::hint(name, names.iter().copied());
+        let text = format!("expected a family of checkpoints, found {name:?}{hint}");
+        return Err(Error::Config(text));
+    }
+    let text = serde_json::json!({ "model_type": name }).to_string();
+    let file = Path::new("the defaults of the family");
+    Ok(parse(file, text.as_bytes())?.architecture)
+}
+
 /// Reads `config.json` of `dir`.
 pub fn read(dir: &Path, reading: &Reading) -> Result<Understood> {
     let file = dir.join("config.json");

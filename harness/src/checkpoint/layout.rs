@@ -16,6 +16,18 @@ pub struct Slot {
     pub arrange: Arrange,
 }
 
+impl Slot {
+    /// A tensor that is stored as the decoder has it.
+    pub(super) fn own(name: String, shape: Vec<usize>) -> Slot {
+        Slot {
+            parts: vec![(name.clone(), shape.clone())],
+            name,
+            shape,
+            arrange: Arrange::AsIs,
+        }
+    }
+}
+
 /// Difference between a tensor of a checkpoint and ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrange {
@@ -75,6 +87,8 @@ pub(super) struct Names {
     pub(super) transposed: bool,
     /// Ends of the names of buffers that hold nothing learned.
     pub(super) buffers: &'static [&'static str],
+    /// Whether all names and numbers are the decoder's own, its scheme's parameters among them.
+    pub(super) own: bool,
 }
 
 /// How queries, keys and values are stored.
@@ -91,6 +105,15 @@ pub(super) enum Qkv {
 }
 
 impl Names {
+    /// The decoder's own.
+    pub(super) const OWN: Names = Names {
+        prefix: "",
+        embed: "model.embed_tokens",
+        buffers: &[],
+        own: true,
+        ..Names::LLAMA
+    };
+
     /// Llama's, which most families share.
     pub(super) const LLAMA: Names = Names {
         prefix: "model.",
@@ -114,6 +137,7 @@ impl Names {
         head: "lm_head",
         transposed: false,
         buffers: &["rotary_emb.inv_freq"],
+        own: false,
     };
 }
 
@@ -156,6 +180,9 @@ struct Layout<'a> {
 impl Layout<'_> {
     /// Where a weight lies.
     fn slot(&self, spec: &Spec) -> Slot {
+        if self.names.own {
+            return Slot::own(spec.name(), spec.shape.clone());
+        }
         let (rows, tail) = (spec.shape[0], &spec.shape[1..]);
         let arrange = self.arrange(spec);
         let part = |(name, rows): (&str, usize)| {

@@ -2,15 +2,16 @@
 
 mod arch;
 pub mod config;
+mod convert;
 pub mod ends;
 pub mod files;
+mod folder;
 pub mod header;
 pub mod hub;
 pub mod keys;
 mod known_keys;
 pub mod layout;
 pub mod passkey;
-pub mod perplexity;
 mod reading;
 mod restated;
 mod rope;

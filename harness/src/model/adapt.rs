@@ -1,6 +1,7 @@
 //! What a family's scores have beside the scheme: scales, caps, and the rounding of Falcon's ALiBi.
 
-use super::{Decoder, scheme_name};
+use super::Decoder;
+use super::weights::scheme_specs;
 use crate::scheme::layer_plans;
 use crate::{Error, Result};
 use farspan_attention::expr::{Expr, Unary, distance, lookup, number, param, raw, select_less};
@@ -47,28 +48,16 @@ impl Decoder {
                 plan.score = score.unary(Unary::Tanh) * number(cap);
             }
         }
-        let id = self.scheme.id();
-        let lacks = |why: &str| {
-            Err(Error::Data(format!(
-                "scheme {id} cannot read these weights: {why}"
-            )))
-        };
         if plans.iter().any(|plan| plan.place != Place::Index) && self.texts.is_empty() {
-            return lacks(
-                "its places follow the text, and the texts of its tokens are not known here",
-            );
+            let id = self.scheme.id();
+            return Err(Error::Data(format!(
+                "scheme {id} cannot read these weights: its places follow the text, and the texts of its tokens are not \
+                 known here"
+            )));
         }
-        for (layer, plan) in plans.iter().enumerate() {
-            for spec in plan.params.iter().filter(|spec| spec.learned) {
-                let name = scheme_name(spec, layer);
-                if !self.frozen.contains_key(&name) && !self.learned.contains_key(&name) {
-                    return lacks(&format!(
-                        "its learned parameter {} is not among the weights; fine-tuning would learn it",
-                        spec.name
-                    ));
-                }
-            }
-        }
+        has_parameters(self.scheme.id(), &plans, |name| {
+            self.frozen.contains_key(name) || self.learned.contains_key(name)
+        })?;
         Ok(plans)
     }
 
@@ -78,6 +67,18 @@ impl Decoder {
         let found = self.scheme.settings();
         let same = |(key, value): (&String, &Value)| found[key.as_str()] == *value;
         self.scheme.id() == own.id && own.settings.iter().all(same)
+    }
+}
+
+/// Fails in words if the scheme `id`, whose layers follow `plans`, learns parameters that are not there.
+pub(crate) fn has_parameters(id: &str, plans: &[Plan], there: impl Fn(&str) -> bool) -> Result<()> {
+    match scheme_specs(plans).iter().find(|(name, _)| !there(name)) {
+        None => Ok(()),
+        Some((_, spec)) => Err(Error::Data(format!(
+            "scheme {id} cannot read these weights: its learned parameter {} is not among the weights; fine-tuning would \
+             learn it",
+            spec.name
+        ))),
     }
 }
 

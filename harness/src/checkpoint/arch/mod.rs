@@ -6,6 +6,7 @@ mod cohere;
 mod dual_chunk;
 mod exaone4;
 mod falcon;
+pub(super) mod farspan;
 mod gemma;
 mod gemma2;
 mod gemma3;
@@ -59,6 +60,12 @@ const ALL: &[&str] = &["default", "linear", "dynamic", "yarn", "longrope", "llam
 
 /// All families.
 pub(super) const FAMILIES: &[Family] = &[
+    Family {
+        name: farspan::FAMILY,
+        read: farspan::read,
+        names: farspan::names,
+        scalings: &[],
+    },
     Family {
         name: "llama",
         read: llama::llama,
