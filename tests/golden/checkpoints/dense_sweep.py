@@ -16,7 +16,8 @@ def basics(draw, trained, free_heads=True, eps="rms_norm_eps", act="hidden_act",
     """Sizes and keys that nearly all have, and the kind of scaling."""
     s = sizes(draw, free_heads)
     if partial != 1.0:
-        s["head_dim"] = draw.choice([8, 16])
+        # Two channels alone have no dynamic scaling.
+        s["head_dim"] = draw.choice([16, 24])
         s["width"] = s["heads"] * s["head_dim"]
     width = s["width"]
     if not free_heads:
