@@ -35,6 +35,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         "opened in {:.2?}\n\nfrom the middle of the test part:",
         started.elapsed()
     );
-    println!("{}", text.decode(&text.test_segments(200, 1)?[0].tokens));
+    println!(
+        "{}",
+        text.decode(&text.test_segments(200, Some(1))?[0].tokens)
+    );
     Ok(())
 }

@@ -300,27 +300,49 @@ impl Learner {
             .iter()
             .map(|&(a, b)| [&*self.tokens[a as usize], &*self.tokens[b as usize]])
             .collect();
-        let byte_level = json!({
-            "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true,
-        });
-        json!({
-            "version": "1.0",
-            "truncation": null,
-            "padding": null,
-            "added_tokens": [],
-            "normalizer": null,
-            "pre_tokenizer": byte_level,
-            "post_processor": null,
-            "decoder": byte_level,
-            "model": {
-                "type": "BPE", "dropout": null, "unk_token": null,
-                "continuing_subword_prefix": null, "end_of_word_suffix": null,
-                "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
-                "vocab": vocab, "merges": merges,
-            },
-        })
-        .to_string()
+        written(vocab, &merges)
     }
+}
+
+/// One token per byte, whose id is the byte, as a `tokenizer.json`.
+pub(crate) fn bytes() -> String {
+    // GPT-2's spelling: bytes that cannot be seen are numbered from 256 on, in order.
+    let seen = |byte: &u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
+    let mut unseen = 256..;
+    let letter = |byte: u8| match seen(&byte) {
+        true => u32::from(byte),
+        false => unseen.next().unwrap_or_default(),
+    };
+    let letters: Vec<u32> = (0..=255).map(letter).collect();
+    let entry = |(byte, letter): (u32, &u32)| {
+        let letter = char::from_u32(*letter).unwrap_or_default();
+        (letter.to_string(), Value::from(byte))
+    };
+    written((0..).zip(&letters).map(entry).collect(), &[])
+}
+
+/// Byte-level BPE as a `tokenizer.json`.
+fn written(vocab: serde_json::Map<String, Value>, merges: &[[&str; 2]]) -> String {
+    let byte_level = json!({
+        "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true,
+    });
+    json!({
+        "version": "1.0",
+        "truncation": null,
+        "padding": null,
+        "added_tokens": [],
+        "normalizer": null,
+        "pre_tokenizer": byte_level,
+        "post_processor": null,
+        "decoder": byte_level,
+        "model": {
+            "type": "BPE", "dropout": null, "unk_token": null,
+            "continuing_subword_prefix": null, "end_of_word_suffix": null,
+            "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
+            "vocab": vocab, "merges": merges,
+        },
+    })
+    .to_string()
 }
 
 #[cfg(test)]

@@ -57,6 +57,10 @@ pub struct DataConfig {
     /// `false`: a window lies inside one document. `true`: the documents of a part are joined, with a separator token
     /// between them; neither attention nor positions are reset at it.
     pub pack: bool,
+    /// Whether every document begins with what its `tokenizer.json` puts before a text (BOS). Default: as a
+    /// `model.checkpoint` reads texts, else `false`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub bos: bool,
     /// Shorter documents are dropped. Default: 16384 for `corpus`, else 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_document_bytes: Option<usize>,
@@ -65,7 +69,7 @@ pub struct DataConfig {
     pub max_bytes: Option<u64>,
     /// Part of the bytes that validation losses are taken on.
     pub validation: f64,
-    /// Part of the bytes that measurements are taken on.
+    /// Part of the bytes that measurements are taken on. 1, with `validation = 0`: all of them, and nothing is trained.
     pub test: f64,
     /// Largest share of a validation or test document that may stand in the training part, in matches of 48 bytes; near
     /// copies beyond it are left out. 1 keeps all. Default: 0.25.
@@ -88,6 +92,7 @@ impl Default for DataConfig {
             column: None,
             tokenizer: TokenizerConfig::Byte,
             pack: false,
+            bos: false,
             min_document_bytes: None,
             max_bytes: None,
             validation: 0.05,
@@ -108,6 +113,11 @@ impl DataConfig {
     /// Documents with a larger share of training text in them are left out of validation and test.
     pub fn max_overlap(&self) -> f64 {
         self.max_overlap.unwrap_or(0.25)
+    }
+
+    /// Whether all text is measured on.
+    pub fn only_measured(&self) -> bool {
+        self.test == 1.0 && self.validation == 0.0
     }
 
     /// Checks every rule that needs no file.
@@ -155,12 +165,15 @@ impl DataConfig {
             ("data.validation", self.validation),
             ("data.test", self.test),
         ] {
+            if self.only_measured() {
+                break;
+            }
             if !(part > 0.0 && part < 1.0) {
                 return setting(key, "a number between 0 and 1, both excluded", part);
             }
         }
         let held_out = self.validation + self.test;
-        if held_out > 0.9 {
+        if held_out > 0.9 && !self.only_measured() {
             let expected = "validation + test to leave at least a tenth for training";
             return setting("data.test", expected, format!("{held_out} held out"));
         }
@@ -170,6 +183,11 @@ impl DataConfig {
         }
         if self.max_bytes == Some(0) {
             return setting("data.max_bytes", "at least 1", 0);
+        }
+        let known = matches!(self.tokenizer, TokenizerConfig::File(_));
+        if self.bos && !known {
+            let expected = "false, or a tokenizer.json, which alone says what stands before a text";
+            return setting("data.bos", expected, "true");
         }
         if let TokenizerConfig::Bpe(vocab) = self.tokenizer
             && !(257..=1_000_000).contains(&vocab)

@@ -116,9 +116,10 @@ impl Part {
             self.widths.extend(want_widths.then_some(0));
         }
         let start = self.ids.len();
-        self.ids.extend(ids.iter().copied());
+        self.ids.extend(tokenizer.bos.iter().chain(ids).copied());
         self.windows.push(start..self.ids.len());
         if want_widths {
+            self.widths.extend(tokenizer.bos.iter().map(|_| 0));
             self.widths.extend(widths);
         }
     }
@@ -160,14 +161,14 @@ impl Part {
         }
     }
 
-    /// `count` places (window range, offset) for stretches of `tokens` tokens that do not overlap, spread evenly.
+    /// `count` places (window range, offset), or all, for stretches of `tokens` tokens that do not overlap, spread evenly.
     ///
     /// Each range is filled with as many stretches as fit, with equal gaps before, between and behind them; of all
     /// stretches in a row every so-many-th is taken.
     pub(crate) fn slots(
         &self,
         tokens: usize,
-        count: usize,
+        count: Option<usize>,
     ) -> Result<Vec<(usize, usize)>, DataError> {
         let mut all = Vec::new();
         for (document, range) in self.windows.iter().enumerate() {
@@ -175,6 +176,7 @@ impl Part {
             let slack = range.len() - fit * tokens;
             all.extend((0..fit).map(|k| (document, k * tokens + slack * (k + 1) / (fit + 1))));
         }
+        let count = count.unwrap_or(all.len().max(1));
         if all.len() < count {
             let needed = format!("{count} stretches of {tokens} tokens that do not overlap");
             let hint = "use more text, longer documents, a larger data.test, data.pack = true, \
@@ -324,10 +326,13 @@ mod tests {
         let part = part(&[25, 9, 10, 40]);
         assert_eq!(
             [(0, 1), (0, 13), (2, 0), (3, 0), (3, 10), (3, 20), (3, 30)],
-            part.slots(10, 7).unwrap()[..]
+            part.slots(10, Some(7)).unwrap()[..]
         );
-        assert_eq!([(0, 13), (3, 0), (3, 20)], part.slots(10, 3).unwrap()[..]);
-        let error = part.slots(10, 8).unwrap_err().to_string();
+        assert_eq!(
+            [(0, 13), (3, 0), (3, 20)],
+            part.slots(10, Some(3)).unwrap()[..]
+        );
+        let error = part.slots(10, Some(8)).unwrap_err().to_string();
         assert!(
             error.contains("test part: expected 8 stretches of 10 tokens that do not overlap")
                 && error.contains("found room for 7 in 4 documents, the longest of 40 tokens"),

@@ -21,6 +21,8 @@ pub(crate) enum Whole {
     Groups,
     /// Documents: none is in two parts.
     Documents,
+    /// Everything: all of it is measured on.
+    Measured,
     /// Nothing: each document gives a piece to every part.
     Nothing,
 }
@@ -36,10 +38,18 @@ pub(crate) struct Split {
 }
 
 /// Deals whole groups of documents to the parts, so that their bytes come as close to the fractions as whole groups
-/// allow. If that misses a part by more than half of it (few groups, or one that outweighs the rest), or if the corpus
+/// allow; all to test if its fraction is 1. If that misses a part by more than half of it (few groups, or one that outweighs the rest), or if the corpus
 /// has no groups, whole documents are dealt; if that misses too, every document is cut: its beginning is trained on,
 /// then comes validation, then test.
 pub(crate) fn split(documents: Vec<Document>, validation: f64, test: f64) -> Split {
+    if test == 1.0 {
+        return Split {
+            train: vec![],
+            validation: vec![],
+            test: documents,
+            whole: Whole::Measured,
+        };
+    }
     let mut ways = vec![(Whole::Documents, (0..documents.len()).collect())];
     if documents.iter().any(|d| d.group.is_some()) {
         ways.insert(0, (Whole::Groups, numbers(&documents)));

@@ -87,6 +87,7 @@ impl TextData {
             Whole::Documents => {
                 "split by whole documents into training, validation and test".to_string()
             }
+            Whole::Measured => "all of it measured on, nothing trained".to_string(),
             Whole::Nothing => {
                 "few documents, so each is cut into training, validation and test in this order"
                     .to_string()
@@ -156,15 +157,9 @@ impl TextData {
         self.tokenizer.decode(ids)
     }
 
-    /// Whether there is text enough to train with windows of `train_len` fed tokens and to measure on `test_segments`
-    /// stretches of `test_len` tokens. To be asked before training; the error says what is needed, what there is, and
-    /// which keys to change.
-    pub fn check(
-        &self,
-        train_len: usize,
-        test_len: usize,
-        test_segments: usize,
-    ) -> Result<(), DataError> {
+    /// Whether there is text enough to train with windows of `train_len` fed tokens. To be asked before training; the error
+    /// says what is needed, what there is, and which keys to change.
+    pub fn check_training(&self, train_len: usize) -> Result<(), DataError> {
         for (name, part) in [("training", &self.train), ("validation", &self.validation)] {
             if part.starts(train_len + 1).total() == 0 {
                 let needed = format!(
@@ -182,7 +177,17 @@ impl TextData {
                 return Err(part.too_little(name, needed, hint));
             }
         }
-        self.test.slots(test_len, test_segments).map(|_| ())
+        Ok(())
+    }
+
+    /// The tokenizer as a `tokenizer.json`.
+    pub fn tokenizer_json(&self) -> Result<Vec<u8>, DataError> {
+        self.tokenizer.json()
+    }
+
+    /// What the tokenizer puts before a text.
+    pub fn bos(&self) -> Result<Vec<u32>, DataError> {
+        self.tokenizer.before()
     }
 
     /// Whether a model with `vocab` embeddings can read this text. Its tokenizer may know more tokens, as long as none of
@@ -302,25 +307,56 @@ impl TextData {
         (0..count).map(batch).collect()
     }
 
-    /// `count` stretches of exactly `tokens` tokens, none overlapping another, each inside one test document (or the
-    /// packed test stream), spread evenly over the test part; the same for every run. The error says how many there
-    /// are.
-    pub fn test_segments(&self, tokens: usize, count: usize) -> Result<Vec<Segment>, DataError> {
-        let segment = |(document, offset): (usize, usize)| {
-            let start = self.test.windows[document].start + offset;
-            let range = start..start + tokens;
-            Segment {
-                document,
-                offset,
-                tokens: self.test.ids.slice(range.clone()),
-                bytes: self.test.widths[range].to_vec(),
-            }
-        };
-        Ok(self
-            .test
-            .slots(tokens, count)?
-            .into_iter()
-            .map(segment)
+    /// `count` stretches of exactly `tokens` tokens, or as many as there are, none overlapping another, each inside one
+    /// test document (or the packed test stream), spread evenly over the test part; the same for every run. The error says
+    /// how many there are.
+    pub fn test_segments(
+        &self,
+        tokens: usize,
+        count: Option<usize>,
+    ) -> Result<Vec<Segment>, DataError> {
+        let slots = self.test.slots(tokens, count)?.into_iter();
+        Ok(slots
+            .map(|(document, offset)| self.segment(document, offset, tokens))
             .collect())
+    }
+
+    /// The first `count` whole test documents of at least `tokens` tokens, or all of them. The error says how many there
+    /// are.
+    pub fn test_documents(
+        &self,
+        tokens: usize,
+        count: Option<usize>,
+    ) -> Result<Vec<Segment>, DataError> {
+        let documents = self
+            .test
+            .windows
+            .iter()
+            .map(|range| range.len())
+            .enumerate();
+        let mut long: Vec<_> = documents.filter(|(_, len)| *len >= tokens).collect();
+        let wanted = count.unwrap_or(long.len().max(1));
+        if long.len() < wanted {
+            let needed = format!("{wanted} documents of at least {tokens} tokens");
+            let hint =
+                "use longer documents, or fewer segments or smaller lengths in evaluate.perplexity";
+            return Err(self.test.too_little("test", needed, hint.into()));
+        }
+        long.truncate(wanted);
+        Ok(long
+            .into_iter()
+            .map(|(document, len)| self.segment(document, 0, len))
+            .collect())
+    }
+
+    fn segment(&self, document: usize, offset: usize, tokens: usize) -> Segment {
+        let start = self.test.windows[document].start + offset;
+        let range = start..start + tokens;
+        Segment {
+            document,
+            offset,
+            tokens: self.test.ids.slice(range.clone()),
+            bytes: self.test.widths[range].to_vec(),
+        }
     }
 }

@@ -25,6 +25,8 @@ pub(crate) struct Tokenizer {
     kind: Kind,
     /// Ids, the separator's included.
     pub(crate) vocab: usize,
+    /// Ids that stand before every document.
+    pub(crate) bos: Vec<u32>,
     /// Id that stands between documents in a packed stream.
     pub(crate) separator: Option<u32>,
     /// blake3 of all that decides the ids.
@@ -63,6 +65,7 @@ impl Tokenizer {
             TokenizerConfig::Byte => Tokenizer {
                 kind: Kind::Byte,
                 vocab: 256,
+                bos: Vec::new(),
                 separator: None,
                 hash: hash_of("byte", b""),
                 description: "bytes".into(),
@@ -72,6 +75,9 @@ impl Tokenizer {
         };
         if config.pack {
             tokenizer.add_separator();
+        }
+        if config.bos {
+            tokenizer.add_bos()?;
         }
         Ok(tokenizer)
     }
@@ -111,6 +117,7 @@ impl Tokenizer {
                 widths,
             },
             vocab,
+            bos: Vec::new(),
             separator: None,
             hash: hash_of("bpe", &json),
             description: format!("byte-level BPE trained on the training part, {vocab} ids"),
@@ -124,6 +131,7 @@ impl Tokenizer {
         Ok(Tokenizer {
             kind: Kind::File(Box::new(file)),
             vocab,
+            bos: Vec::new(),
             separator: None,
             hash: hash_of("file", &json),
             description: format!("{name}, {vocab} ids"),
@@ -145,6 +153,40 @@ impl Tokenizer {
         self.separator = Some(id);
         self.description += &format!("; separator {id} ({name})");
         self.hash = hash_of(&format!("separator {id}"), self.hash.as_bytes());
+    }
+
+    /// As a `tokenizer.json`.
+    pub(crate) fn json(&self) -> Result<Vec<u8>, DataError> {
+        let written = match &self.kind {
+            Kind::Byte => return Ok(bpe::bytes().into_bytes()),
+            Kind::Trained { inner, .. } => inner.to_string(false),
+            Kind::File(file) => return file.json(),
+        };
+        written
+            .map(String::into_bytes)
+            .map_err(|e| DataError::Tokenizer {
+                name: self.description.clone(),
+                reason: e.to_string(),
+            })
+    }
+
+    /// What the file puts before a text.
+    fn add_bos(&mut self) -> Result<(), DataError> {
+        self.bos = self.before()?;
+        self.description += &format!("; {:?} before every document", self.decode(&self.bos));
+        self.hash = hash_of(&format!("bos {:?}", self.bos), self.hash.as_bytes());
+        Ok(())
+    }
+
+    /// Ids that stand before a text that begins, if the tokenizer says so.
+    pub(crate) fn before(&self) -> Result<Vec<u32>, DataError> {
+        let Kind::File(file) = &self.kind else {
+            return Ok(Vec::new());
+        };
+        // Around an empty text there is no telling what stands before it.
+        let tokens = file.encode("a letter", "a", Around::Before)?;
+        let before = tokens.bytes.iter().take_while(|bytes| **bytes == 0);
+        Ok(tokens.ids[..before.count()].to_vec())
     }
 
     /// Whether encoding costs so much that its result is worth a file.

@@ -83,6 +83,12 @@ impl TokenizerFile {
         highest.map_or(0, |id| id as usize + 1)
     }
 
+    /// The tokenizer as a `tokenizer.json`.
+    pub(crate) fn json(&self) -> Result<Vec<u8>, DataError> {
+        let written = self.inner.to_string(false).map(String::into_bytes);
+        written.map_err(|e| self.failed(e.to_string()))
+    }
+
     /// The id of a token.
     pub fn id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)

@@ -186,18 +186,18 @@ fn too_little_text() {
         &["1 document below min_document_bytes"],
     );
     let text = open("files = \"c.txt\"", at).unwrap();
-    let error = text.check(64, 65, 4).unwrap_err().to_string();
+    let error = text.check_training(64).unwrap_err().to_string();
     assert!(
         error.contains("training part: expected a document of at least 65 tokens")
             && error.contains("found 1 document, the longest of 45 tokens"),
         "{error}"
     );
-    let error = text.check(20, 21, 1).unwrap_err().to_string();
+    let error = text.check_training(20).unwrap_err().to_string();
     assert!(
         error.contains("validation part") && error.contains("data.validation"),
         "{error}"
     );
-    let error = text.check(1, 7, 1).unwrap_err().to_string();
+    let error = text.test_segments(7, Some(1)).unwrap_err().to_string();
     assert!(
         error.contains("test part: expected 1 stretches of 7 tokens"),
         "{error}"
@@ -208,7 +208,7 @@ fn too_little_text() {
         "files = \"a.txt\"",
         "files = \"a.txt\"\npack = true\ntokenizer = { bpe = 300 }",
     ] {
-        assert!(open(toml, tiny.path()).unwrap().check(1, 2, 1).is_err());
+        assert!(open(toml, tiny.path()).unwrap().check_training(1).is_err());
     }
 }
 

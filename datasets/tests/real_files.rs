@@ -37,7 +37,8 @@ fn books_with_marks_and_carriage_returns() {
         })
         .sum();
     assert_eq!(bytes, text.parts().iter().map(|p| p.bytes).sum::<u64>());
-    text.check(256, 8193, 32).unwrap();
+    text.check_training(256).unwrap();
+    text.test_segments(8193, Some(32)).unwrap();
 }
 
 #[test]
@@ -50,7 +51,7 @@ fn one_text_as_byte_pairs() {
     let [train, _, test] = text.parts();
     let ratio = train.bytes as f64 / train.tokens as f64;
     assert!((2.2..3.5).contains(&ratio), "{ratio} bytes per token");
-    let whole = &text.test_segments(test.tokens, 1).unwrap()[0];
+    let whole = &text.test_segments(test.tokens, Some(1)).unwrap()[0];
     assert_eq!(
         test.bytes,
         whole.bytes.iter().map(|b| u64::from(*b)).sum::<u64>()
@@ -112,7 +113,7 @@ fn a_tokenizer_of_a_real_checkpoint() {
     let cache = tempfile::tempdir().unwrap();
     let text = TextData::open(&config, &base, cache.path()).unwrap();
     let [_, _, test] = text.parts();
-    let whole = &text.test_segments(test.tokens, 1).unwrap()[0];
+    let whole = &text.test_segments(test.tokens, Some(1)).unwrap()[0];
     assert_eq!(
         test.bytes,
         whole.bytes.iter().map(|b| u64::from(*b)).sum::<u64>()

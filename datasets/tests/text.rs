@@ -51,8 +51,8 @@ fn windows_lie_inside_documents() {
     }
     // Exactly the whole document, and not one token more.
     text.train_batch(0, 0, 1, 199);
-    assert!(text.check(199, 200, 6).is_ok());
-    assert!(text.check(200, 200, 6).is_err());
+    assert!(text.check_training(199).is_ok());
+    assert!(text.check_training(200).is_err());
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn packed_windows_cross_documents_and_show_the_separator() {
     let batch = text.train_batch(0, 0, 1, train.tokens - 1);
     assert_eq!(33, batch.tokens.iter().filter(|t| **t == 256).count());
     assert!(text.decode(&batch.tokens).contains("<sep>"));
-    let segments = text.test_segments(test.tokens, 1).unwrap();
+    let segments = text.test_segments(test.tokens, Some(1)).unwrap();
     assert_eq!(200, segments[0].bytes.iter().sum::<u32>());
     assert!(
         segments[0]
@@ -175,7 +175,7 @@ fn packed_windows_cross_documents_and_show_the_separator() {
 fn segments_are_disjoint_pieces_of_test_documents() {
     let folder = letters(&[1000; 40]);
     let text = open(&files(&["*.txt"]), folder.path()).unwrap();
-    let segments = text.test_segments(300, 12).unwrap();
+    let segments = text.test_segments(300, Some(12)).unwrap();
     assert_eq!(12, segments.len());
     for (i, segment) in segments.iter().enumerate() {
         assert_eq!(
@@ -188,20 +188,20 @@ fn segments_are_disjoint_pieces_of_test_documents() {
             (segment.document, segment.offset)
         );
     }
-    assert_eq!(segments, text.test_segments(300, 12).unwrap());
-    let error = text.test_segments(300, 13).unwrap_err().to_string();
+    assert_eq!(segments, text.test_segments(300, Some(12)).unwrap());
+    let error = text.test_segments(300, Some(13)).unwrap_err().to_string();
     assert!(
         error.contains("expected 13 stretches of 300 tokens"),
         "{error}"
     );
     assert!(error.contains("room for 12 in 4 documents"), "{error}");
     assert!(
-        text.check(64, 1001, 1)
+        text.test_segments(1001, Some(1))
             .unwrap_err()
             .to_string()
             .contains("evaluate.perplexity")
     );
-    let error = text.check(1000, 300, 1).unwrap_err().to_string();
+    let error = text.check_training(1000).unwrap_err().to_string();
     assert!(
         error.contains("training part: expected a document of at least 1001 tokens")
             && error.contains("34 documents, the longest of 1000 tokens")
@@ -262,7 +262,7 @@ fn near_copies_of_training_are_left_out_and_counted() {
     );
     // Each test document gets a fifth of a training document, one of them a third.
     let test: Vec<String> = (0..4)
-        .map(|i| text.decode(&text.test_segments(1000, 4).unwrap()[i].tokens))
+        .map(|i| text.decode(&text.test_segments(1000, Some(4)).unwrap()[i].tokens))
         .collect();
     let trained = text.decode(&text.train_batch(0, 0, 1, 999).tokens);
     for i in 0..40 {
@@ -403,7 +403,7 @@ fn byte_pairs_cover_the_text_and_are_kept() {
         "{} tokens",
         test.tokens
     );
-    for segment in text.test_segments(60, 20).unwrap() {
+    for segment in text.test_segments(60, Some(20)).unwrap() {
         let decoded = text.decode(&segment.tokens);
         let is_whole = !decoded.contains('\u{fffd}');
         assert!(!is_whole || decoded.len() as u32 == segment.bytes.iter().sum::<u32>());
@@ -493,7 +493,8 @@ fn the_cargo_corpus_is_there() {
         "{}",
         text.description()
     );
-    text.check(512, 16_385, 32).unwrap();
+    text.check_training(512).unwrap();
+    text.test_segments(16_385, Some(32)).unwrap();
     // Measured outside (sets of all 48-byte strings, in Python).
     for words in ["by whole packages", "5.0 % of test stand in training"] {
         assert!(text.description().contains(words), "{}", text.description());
@@ -503,4 +504,98 @@ fn the_cargo_corpus_is_there() {
         "{:?}",
         started.elapsed()
     );
+}
+
+/// A tokenizer of single letters that puts `<s>` before a text.
+fn with_bos(folder: &Path) {
+    let json = r#"{
+        "version": "1.0", "added_tokens": [{
+            "id": 0, "content": "<s>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
+            "special": true
+        }],
+        "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "."}, "behavior": "Isolated", "invert": false},
+        "post_processor": {
+            "type": "TemplateProcessing", "special_tokens": {"<s>": {"id": "<s>", "ids": [0], "tokens": ["<s>"]}},
+            "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}]
+        },
+        "model": {"type": "WordLevel", "vocab": {"<s>": 0, "a": 1, "b": 2, "?": 3}, "unk_token": "?"}
+    }"#;
+    std::fs::write(folder.join("tokenizer.json"), json).unwrap();
+}
+
+#[test]
+fn documents_begin_with_bos_where_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    with_bos(folder.path());
+    for (name, text) in [("1.txt", "abab"), ("2.txt", "bb"), ("3.txt", "aba")] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let config = |bos: bool| DataConfig {
+        tokenizer: TokenizerConfig::File("tokenizer.json".into()),
+        validation: 0.0,
+        test: 1.0,
+        bos,
+        ..files(&["*.txt"])
+    };
+    let text = open(&config(true), folder.path()).unwrap();
+    assert_eq!(text.bos().unwrap(), [0]);
+    // All of it is measured on, the first documents that are long enough.
+    let found = text.test_documents(4, None).unwrap();
+    let tokens: Vec<_> = found.iter().map(|s| s.tokens.clone()).collect();
+    assert_eq!(tokens, [vec![0, 1, 2, 1, 2], vec![0, 1, 2, 1]]);
+    assert_eq!(found[1].bytes, [0, 1, 1, 1]);
+    assert_eq!(text.test_documents(4, Some(1)).unwrap().len(), 1);
+    let error = text.test_documents(4, Some(3)).unwrap_err().to_string();
+    assert!(
+        error.contains("3 documents of at least 4 tokens"),
+        "{error}"
+    );
+    let plain = open(&config(false), folder.path()).unwrap();
+    assert_eq!(plain.test_documents(4, None).unwrap().len(), 1);
+    assert_ne!(plain.tokenizer_hash(), text.tokenizer_hash());
+    let bytes = DataConfig {
+        tokenizer: TokenizerConfig::Byte,
+        ..config(true)
+    };
+    let error = bytes.validate().unwrap_err().to_string();
+    assert!(error.contains("data.bos"), "{error}");
+}
+
+#[test]
+fn every_tokenizer_can_be_written_down() {
+    let folder = letters(&[400, 300, 200]);
+    for tokenizer in [TokenizerConfig::Byte, TokenizerConfig::Bpe(260)] {
+        let config = DataConfig {
+            tokenizer,
+            ..files(&["*.txt"])
+        };
+        let text = open(&config, folder.path()).unwrap();
+        let json = text.tokenizer_json().unwrap();
+        std::fs::write(folder.path().join("tokenizer.json"), json).unwrap();
+        let again = DataConfig {
+            tokenizer: TokenizerConfig::File("tokenizer.json".into()),
+            ..config
+        };
+        let again = open(&again, folder.path()).unwrap();
+        assert_eq!(again.vocab(), text.vocab());
+        let (ours, theirs) = (text.test_segments(8, None), again.test_segments(8, None));
+        assert_eq!(ours.unwrap(), theirs.unwrap());
+    }
+    // Bytes that no letter shows, too.
+    std::fs::write(folder.path().join("odd.txt"), "é\0\n 世 \u{7f}\u{ad}").unwrap();
+    let file = farspan_datasets::TokenizerFile::open(&folder.path().join("tokenizer.json"));
+    let bytes = open(&files(&["odd.txt"]), folder.path())
+        .unwrap()
+        .tokenizer_json();
+    std::fs::write(folder.path().join("bytes.json"), bytes.unwrap()).unwrap();
+    let bytes = farspan_datasets::TokenizerFile::open(&folder.path().join("bytes.json")).unwrap();
+    assert!(file.is_ok());
+    let odd = "é\0\n 世 \u{7f}\u{ad}";
+    let tokens = bytes
+        .encode("odd", odd, farspan_datasets::Around::All)
+        .unwrap();
+    let expected: Vec<u32> = odd.bytes().map(u32::from).collect();
+    assert_eq!(tokens.ids, expected);
+    assert_eq!(bytes.decode(&tokens.ids, true).unwrap(), odd);
 }

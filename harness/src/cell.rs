@@ -10,6 +10,7 @@ mod measure;
 
 use crate::evaluate::Subject;
 use crate::model::Decoder;
+use crate::scheme::apart;
 use crate::train::Progress;
 use crate::{Error, Result, checkpoint, machine};
 use farspan_attention::Device;
@@ -103,7 +104,7 @@ pub(crate) fn open(
     let source = || learn::source(&config);
     let model = learn::Making {
         config: &config,
-        registry,
+        apart: apart(registry, &config.architecture)?,
         base: base.as_ref().map(|base| &base.values),
         texts: &|| Ok(source()?.token_texts().into()),
         device,
@@ -162,7 +163,7 @@ fn hold(dir: &RunDir, id: &str) -> Result<Held> {
 
 /// What a checkpoint of a finished training says about itself.
 #[derive(Debug, Serialize, Deserialize)]
-struct Finished {
+pub(crate) struct Finished {
     progress: Progress,
     implementation: String,
 }
@@ -216,12 +217,12 @@ impl Running<'_> {
         let source = learn::source(config)?;
         let making = learn::Making {
             config,
-            registry,
+            apart: apart(registry, &config.architecture)?,
             base: base.map(|base| &base.values),
             texts: &|| Ok(source.token_texts().into()),
             device: &device,
         };
-        let mut recipe = scheme.recipe(&config.shape.geometry)?;
+        let mut recipe = scheme.recipe(&config.architecture.geometry)?;
         let mut searched = None;
         if let Some(search) = recipe.search.take() {
             let Some(found) = self.search(&search, &making, scheme, base, &source)? else {

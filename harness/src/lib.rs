@@ -13,6 +13,7 @@ pub mod evaluate;
 pub mod grid;
 pub mod machine;
 pub mod model;
+pub mod origin;
 pub mod report;
 pub mod scheme;
 pub mod search;

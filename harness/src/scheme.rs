@@ -4,8 +4,8 @@
 use crate::model::Architecture;
 use crate::{Error, Result, config};
 use farspan_attention::plan::{Geometry, Place, Plan};
-use farspan_pe::{AnyScheme, Len, PlanError, Registry};
-use serde::Serialize;
+use farspan_pe::{AnyScheme, Len, Needs, PlanError, Registry};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::fmt;
 use std::str::FromStr;
@@ -39,7 +39,7 @@ fn ours<'w>(words: &[(&'static str, &'static str)], word: &'w str) -> &'w str {
 }
 
 /// A scheme by its id, with settings.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Positional {
     /// Id in the registry.
     pub id: String,
@@ -54,6 +54,22 @@ impl Positional {
             id: id.to_string(),
             settings,
         }
+    }
+
+    /// No scheme at all.
+    pub fn none() -> Positional {
+        Positional::new("nope", Map::new())
+    }
+
+    /// What this one extends: plain rotations with the settings that belong to the weights. `None` if it extends nothing.
+    pub(crate) fn extended(&self, registry: &Registry) -> Result<Option<Positional>> {
+        if !matches!(registry.get(&self.id)?.card.needs, Needs::Base(_)) {
+            return Ok(None);
+        }
+        let settings = self.settings.iter();
+        let of_the_weights = settings.filter(|(key, _)| OF_THE_WEIGHTS.contains(&key.as_str()));
+        let settings = of_the_weights.map(|(key, value)| (key.clone(), value.clone()));
+        Ok(Some(Positional::new("rope", settings.collect())))
     }
 
     /// `scheme` with all of its settings.

@@ -1,11 +1,11 @@
 //! What a cell reads: the text or the task of its study, and the batches of its training.
 
 use crate::cell::CellConfig;
-use crate::config::types::Task;
+use crate::config::types::Reads;
 use crate::train::Batches;
-use crate::{Error, Result, machine};
-use farspan_datasets::tasks::passkey::{Passkey, PasskeyConfig};
-use farspan_datasets::{Batch, DataConfig, TextData, rng::Stream};
+use crate::{Result, machine};
+use farspan_datasets::tasks::passkey::Passkey;
+use farspan_datasets::{Batch, TextData, rng::Stream};
 use farspan_pe::recipe::{Recipe, Sampler};
 use farspan_reports::record::{DataRecord, PartRecord};
 use std::path::Path;
@@ -26,23 +26,14 @@ pub enum Source {
 
 impl Source {
     /// Opens the data of a study.
-    pub fn open(
-        task: Task,
-        data: Option<&DataConfig>,
-        passkey: Option<&PasskeyConfig>,
-        root: &Path,
-    ) -> Result<Source> {
-        match (task, data, passkey) {
-            (Task::Text, Some(data), _) => Ok(Source::Text(Box::new(TextData::open(
-                data,
-                root,
-                &machine::cache_dir(),
-            )?))),
-            (Task::Passkey, _, Some(passkey)) => Ok(Source::Passkey(Passkey::new(passkey)?)),
-            _ => Err(Error::Bug(format!(
-                "a study with task {task:?} lacks its data settings"
-            ))),
-        }
+    pub fn open(reads: &Reads, root: &Path) -> Result<Source> {
+        Ok(match reads {
+            Reads::Text(data) => {
+                let text = TextData::open(data, root, &machine::cache_dir())?;
+                Source::Text(Box::new(text))
+            }
+            Reads::Passkey(passkey) => Source::Passkey(Passkey::new(passkey)?),
+        })
     }
 
     /// Vocabulary size.

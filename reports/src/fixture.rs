@@ -460,6 +460,7 @@ fn record(
         engine: EngineRecord {
             device: "cpu".into(),
             attention: "composed".into(),
+            fused_halves: "both".into(),
             version: "0.1.0".into(),
         },
     }

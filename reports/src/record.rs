@@ -14,8 +14,9 @@ use serde_json::Value;
 /// Version of every file in a run folder. Readers refuse a newer one by name. A part of every cell's identity: a run is
 /// gone on with under the version that it was begun under.
 ///
-/// 2: every file that a number is read from carries its hash. Runs of version 1 can be read, as they are.
-pub const SCHEMA_VERSION: u32 = 2;
+/// 2: every file that a number is read from carries its hash. 3: a cell's config holds its whole decoder and what it reads.
+/// Runs of earlier versions can be read, as they are.
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// The first version whose files carry their hash.
 pub const FIRST_SEALED: u32 = 2;
@@ -150,6 +151,24 @@ pub enum Protocol {
     FixedTarget,
 }
 
+impl Protocol {
+    /// All of them.
+    pub const ALL: [Protocol; 3] = [
+        Protocol::NonOverlap,
+        Protocol::Sliding,
+        Protocol::FixedTarget,
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Protocol::NonOverlap => "non-overlap",
+            Protocol::Sliding => "sliding",
+            Protocol::FixedTarget => "fixed-target",
+        }
+    }
+}
+
 /// Perplexity at one length under one protocol. The unit of resampling is the *unit*: one test segment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PerplexityRecord {
@@ -205,6 +224,10 @@ pub struct EngineRecord {
     pub device: String,
     /// Attention implementation used in training and evaluation (`composed`, `fused-cpu`, …).
     pub attention: String,
+    /// Which halves of a layer ran as one operation each: `both`, `attention`, `feed-forward` or `none`; empty in records
+    /// from before it was told.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub fused_halves: String,
     /// Version of Farspan, with the commit where it is known.
     pub version: String,
 }

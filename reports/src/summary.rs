@@ -12,6 +12,7 @@ mod difference;
 mod effective;
 mod group;
 #[cfg(test)]
+#[path = "summary/tests/numbers.rs"]
 mod numbers;
 mod passkey;
 mod perplexity;

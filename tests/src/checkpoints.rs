@@ -32,6 +32,20 @@ pub fn open(dir: &Path, scheme: Option<&str>) -> Decoder {
         .expect("a model")
 }
 
+/// Loss in nats of every token of a text behind the first, given all before it; read in pieces.
+pub fn losses(model: &Decoder, ids: &[u32]) -> Vec<f64> {
+    let mut losses = Vec::new();
+    let fed = &ids[..ids.len() - 1];
+    let run = model.run(fed, 50, |first, hidden| {
+        let targets = &ids[first + 1..first + 1 + hidden.dim(0)?];
+        let scores = model.row_scores(hidden, targets)?;
+        losses.extend(scores.iter().map(|s| f64::from(s.nll)));
+        Ok(())
+    });
+    run.expect("a run");
+    losses
+}
+
 /// Ids of the golden checkpoints: as many characters, the first for all others.
 pub const LETTERS: &str = "?abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ";
 

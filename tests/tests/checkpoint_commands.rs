@@ -41,7 +41,7 @@ fn what_cannot_be_done_as_asked_is_refused() {
         ),
         (
             &eval[..],
-            "8,16 --protocol last --last 12",
+            "8,16 --protocol fixed-target --target 12",
             2,
             "the shortest of --lengths, 8, found 12",
         ),
@@ -53,13 +53,12 @@ fn what_cannot_be_done_as_asked_is_refused() {
         ),
         (
             &eval[..],
-            "16 --protocol sliding --last 8",
+            "16 --protocol sliding --target 8",
             2,
-            "--last is for --protocol last",
+            "--target is for --protocol fixed-target",
         ),
-        (&eval[..], "16 --windows 0", 2, "at least 1"),
+        (&eval[..], "16 --segments 0", 2, "at least 1"),
         (&eval[..], "16,0", 2, "at least 1"),
-        (&eval[..], "16 --chunk 0", 2, "at least 1"),
         (
             &eval[..],
             "16 --scheme own,factor=2",
@@ -164,7 +163,7 @@ fn explain_takes_the_librarys_words() {
 #[test]
 fn every_row_of_a_comparison_scores_the_same_tokens() {
     let place = Place::make();
-    for protocol in ["nonoverlap", "sliding", "last"] {
+    for protocol in ["non-overlap", "sliding", "fixed-target"] {
         let args = [
             "eval",
             "--model",
@@ -173,7 +172,9 @@ fn every_row_of_a_comparison_scores_the_same_tokens() {
             "24,32,48",
             "--protocol",
             protocol,
-            "--windows",
+            "--unit",
+            "stretch",
+            "--segments",
             "3",
             "--json",
             "text.txt",
@@ -186,7 +187,11 @@ fn every_row_of_a_comparison_scores_the_same_tokens() {
             .iter()
             .map(|row| row["scored"]["tokens"].as_u64().expect("a number"))
             .collect();
-        let expected = if protocol == "last" { 3 * 24 } else { 3 * 48 };
+        let expected = if protocol == "fixed-target" {
+            3 * 24
+        } else {
+            3 * 48
+        };
         assert_eq!(tokens, [expected; 3], "{protocol}");
     }
 }
@@ -220,7 +225,7 @@ fn what_is_doubtful_or_against_advice_is_told_with_the_numbers() {
         "model",
         "--lengths",
         "16",
-        "--windows",
+        "--segments",
         "1",
         "--json",
         "text.txt",

@@ -193,6 +193,46 @@ fn layers_behind_the_last_are_left_where_a_family_has_predictors_there() {
     assert!(error.contains("is missing"), "{error}");
 }
 
+#[test]
+fn farspans_own_form_refuses_numbers_that_do_not_go_together() {
+    for (case, change) in [
+        ("mixtral-default", json!({"experts": {"chosen": 9}})),
+        ("mixtral-default", json!({"experts": {"layers": [true]}})),
+        ("mixtral-default", json!({"experts": {"hidden": 0}})),
+        ("deepseek_v3-default", json!({"latent": {"value": 99}})),
+        ("deepseek_v3-default", json!({"latent": {"rank": 0}})),
+        (
+            "deepseek_v3-default",
+            json!({"experts": {"routing": {"groups": {"count": 3}}}}),
+        ),
+        ("llama4_text-default", json!({"chunks": [0, 0, 0]})),
+        ("llama4_text-default", json!({"chunks": [4]})),
+    ] {
+        let read = |architecture: &Value| {
+            let config = json!({"model_type": "farspan", "architecture": architecture});
+            config::parse(Path::new("c"), config.to_string().as_bytes())
+        };
+        let dir = golden(case);
+        let known = config::read(&dir, &config::Reading::default()).expect(case);
+        let mut architecture = serde_json::to_value(&known.architecture).expect("JSON");
+        read(&architecture).unwrap_or_else(|e| panic!("{case}: {e}"));
+        merge(&mut architecture, &change);
+        let error = read(&architecture).expect_err(case).to_string();
+        assert!(error.contains("go together"), "{case} {change}: {error}");
+    }
+}
+
+fn merge(into: &mut Value, from: &Value) {
+    match from.as_object() {
+        Some(entries) => {
+            for (key, value) in entries {
+                merge(&mut into[key.as_str()], value);
+            }
+        }
+        None => *into = from.clone(),
+    }
+}
+
 fn batch(vocab: u64) -> Batch {
     let (rows, len) = (2, 10);
     let mut stream = Stream::new(2, "batch");

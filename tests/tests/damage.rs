@@ -379,7 +379,7 @@ fn a_damaged_training_state_is_set_aside_and_training_begins_again() {
 /// last, computed here from the pieces.
 #[test]
 fn fine_tuning_goes_on_after_the_batches_of_its_base() {
-    use farspan::model::{Architecture, Decoder};
+    use farspan::model::Decoder;
     use farspan_attention::Device;
     use farspan_datasets::tasks::passkey::Passkey;
     use farspan_pe::{Len, Registry};
@@ -421,11 +421,15 @@ fn fine_tuning_goes_on_after_the_batches_of_its_base() {
         .unwrap();
     let length = config.train.length;
     assert_eq!(length, 64);
-    let (architecture, device) = (Architecture::plain(&config.shape), Device::cpu());
+    let (architecture, device) = (config.architecture.clone(), Device::cpu());
     let (reach, values) = (Len(length), Some(&base.values));
     let model = Decoder::drawn(architecture, Arc::from(scheme), reach, 0, values, &device).unwrap();
     let ready = model.ready(reach, length).unwrap();
-    let task = Passkey::new(config.passkey.as_ref().unwrap()).unwrap();
+    let task = Passkey::new(match &config.reads {
+        farspan::config::Reads::Passkey(passkey) => passkey,
+        farspan::config::Reads::Text(_) => unreachable!(),
+    })
+    .unwrap();
     let loss = |number: u64| {
         let batch = task.train_batch(config.seed, number, config.train.batch, length);
         model.slopes(&batch, &ready).unwrap().loss

@@ -170,19 +170,23 @@ fn tokenizers_that_cannot_be_read_or_do_not_fit_are_refused() {
     });
     write(&dir, "tokenizer.json", more.to_string().as_bytes());
     write(&dir, "text.txt", b"b b b b");
-    let output = farspan(&["eval", "--lengths", "1", "--model"])
+    let output = farspan(&["eval", "--lengths", "2", "--out"])
+        .arg(dir.path().join("run"))
+        .arg("--model")
         .arg(dir.path())
         .arg(dir.path().join("text.txt"))
         .output()
         .expect("a run");
     let message = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(65), "{message}");
-    for words in ["text.txt", "tokenizer.json", "\"b\"", "id 7", "below 3"] {
+    for words in ["test part", "tokenizer.json", "\"b\"", "id 7", "below 3"] {
         assert!(message.contains(words), "{message}");
     }
     // As long as no such token occurs, they do not matter.
     write(&dir, "text.txt", b"a a a a");
-    let output = farspan(&["eval", "--lengths", "1", "--model"])
+    let output = farspan(&["eval", "--lengths", "2", "--out"])
+        .arg(dir.path().join("run"))
+        .arg("--model")
         .arg(dir.path())
         .arg(dir.path().join("text.txt"))
         .output()

@@ -5,6 +5,7 @@ use farspan::checkpoint::text::Tokenizer;
 use farspan::model::Decoder;
 use farspan::model::generate::{Choice, generate};
 use farspan::scheme::resolve;
+use farspan_acceptance::checkpoints::losses;
 use farspan_attention::Device;
 use farspan_pe::Registry;
 use serde_json::Value;
@@ -50,19 +51,7 @@ impl Trained {
     fn losses(&self, kind: &str) -> Vec<f64> {
         let model = self.open(kind);
         let story = ids(&self.expected["story_ids"]);
-        let mut losses = Vec::new();
-        let run = model.run(&story[..story.len() - 1], 100, |first, hidden| {
-            let targets = &story[first + 1..first + 1 + hidden.dim(0)?];
-            losses.extend(
-                model
-                    .row_scores(hidden, targets)?
-                    .iter()
-                    .map(|s| f64::from(s.nll)),
-            );
-            Ok(())
-        });
-        run.expect("a run");
-        losses
+        losses(&model, &story)
     }
 }
 
@@ -137,14 +126,7 @@ fn schemes_for_long_texts_lower_the_loss_past_the_trained_length() {
         let asked = scheme.map(|text| text.parse().expect("a scheme"));
         let scheme = resolve(&Registry::builtin(), &plain.architecture, asked.as_ref());
         let model = plain.with_scheme(scheme.expect("a scheme"));
-        let mut losses = Vec::new();
-        let run = model.run(&story[..story.len() - 1], 256, |first, hidden| {
-            let scores = model.row_scores(hidden, &story[first + 1..first + 1 + hidden.dim(0)?])?;
-            losses.extend(scores.iter().map(|s| f64::from(s.nll)));
-            Ok(())
-        });
-        run.expect("a run");
-        perplexity(&losses[512..])
+        perplexity(&losses(&model, &story)[512..])
     };
     let base = past(None);
     for scheme in ["rerope", "self-extend", "dca", "lm-infinite"] {

@@ -2,15 +2,11 @@
 
 use crate::checkpoint::config::Reading;
 use crate::checkpoint::files::Files;
-use crate::checkpoint::of_files;
-use crate::config::types::{EvaluateConfig, LoraConfig, SchemeConfig, Task, TrainConfig};
-use crate::model::{Decoder, Shape};
-use crate::scheme::Positional;
+use crate::checkpoint::weights::load;
+use crate::config::types::{EvaluateConfig, LoraConfig, Reads, SchemeConfig, TrainConfig};
+use crate::model::{Architecture, Weights};
 use crate::{Error, Result};
 use farspan_attention::Device;
-use farspan_datasets::DataConfig;
-use farspan_datasets::tasks::passkey::PasskeyConfig;
-use farspan_pe::{AnyScheme, Registry};
 use farspan_reports::record::{SCHEMA_VERSION, Stage};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -20,8 +16,8 @@ use std::path::PathBuf;
 pub struct CellConfig {
     /// Study.
     pub study: String,
-    /// Task.
-    pub task: Task,
+    /// What its model reads.
+    pub reads: Reads,
     /// Seed of data order, initial weights and prompts.
     pub seed: u64,
     /// The scheme that reads the weights.
@@ -30,9 +26,9 @@ pub struct CellConfig {
     pub stage: Stage,
     /// Preset name, for the record.
     pub size: Option<String>,
-    /// Sizes of the decoder.
-    pub shape: Shape,
-    /// Pretrained weights in place of a decoder of our own.
+    /// The decoder. Its notes, which a reader of its numbers should know, are no part of a cell's identity.
+    pub architecture: Architecture,
+    /// Where its weights were read, in place of a decoder of our own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<CheckpointConfig>,
     /// Adapters that learn in place of all weights.
@@ -41,12 +37,8 @@ pub struct CellConfig {
     /// Activations are computed again in place of being held.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub checkpointing: bool,
-    /// Text source (task `text`).
-    pub data: Option<DataConfig>,
-    /// Folder that relative paths of `data` start from.
+    /// Folder that relative paths of a text start from.
     pub data_root: PathBuf,
-    /// Task settings (task `passkey`).
-    pub passkey: Option<PasskeyConfig>,
     /// Training of this stage (`steps` is 0 for zero-shot).
     pub train: TrainConfig,
     /// Steps of the base before this stage.
@@ -75,22 +67,13 @@ pub struct CheckpointConfig {
     /// How its config is read.
     #[serde(default, skip_serializing_if = "Reading::is_plain")]
     pub reading: Reading,
-    /// What a reader of its numbers should know; no part of a cell's identity.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub notes: Vec<String>,
 }
 
 impl CheckpointConfig {
-    /// The model under `scheme`.
-    pub(super) fn open(
-        &self,
-        registry: &Registry,
-        scheme: &dyn AnyScheme,
-        device: &Device,
-    ) -> Result<Decoder> {
+    /// Its weights, which are those of `architecture`.
+    pub(crate) fn weights(&self, architecture: &Architecture, device: &Device) -> Result<Weights> {
         let files = Files::open(&self.dir)?.with_reading(self.reading.clone());
-        let asked = Positional::of(scheme);
-        of_files(&files, registry, Some(&asked), device)
+        load(&files, architecture, device)
     }
 }
 
@@ -104,7 +87,10 @@ impl CellConfig {
         object.remove("data_root");
         if let Some(checkpoint) = object.get_mut("checkpoint").and_then(|c| c.as_object_mut()) {
             checkpoint.remove("dir");
-            checkpoint.remove("notes");
+        }
+        let architecture = object.get_mut("architecture");
+        if let Some(architecture) = architecture.and_then(|a| a.as_object_mut()) {
+            architecture.remove("notes");
         }
         object.insert("schema_version".into(), SCHEMA_VERSION.into());
         let canonical =

@@ -4,16 +4,16 @@ use super::{CellConfig, Ended, Finished, Running, STATUS_EVERY, Weights};
 use crate::checkpoint::{Loaded, Owner, not_finite};
 use crate::config::types::TrainConfig;
 use crate::evaluate::windows_batch;
-use crate::model::{Architecture, Decoder, Pass, Values};
+use crate::model::{Decoder, Pass, Values};
+use crate::scheme::Apart;
 use crate::search::{Found, Searching};
 use crate::source::{CellBatches, Source};
 use crate::train::{Progress, Step, Trainer};
 use crate::{Error, Result, checkpoint};
 use farspan_attention::Device;
-use farspan_attention::plan::Place;
 use farspan_pe::recipe::{LengthStage, Recipe};
 use farspan_pe::search::Search;
-use farspan_pe::{AnyScheme, Len, Registry};
+use farspan_pe::{AnyScheme, Len};
 use farspan_reports::record::{Stage, State};
 use farspan_reports::store::RunDir;
 use std::path::Path;
@@ -25,12 +25,7 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(20);
 
 /// The data of a cell.
 pub(super) fn source(config: &CellConfig) -> Result<Source> {
-    let source = Source::open(
-        config.task,
-        config.data.as_ref(),
-        config.passkey.as_ref(),
-        &config.data_root,
-    )?;
+    let source = Source::open(&config.reads, &config.data_root)?;
     let (data, tokenizer) = source.hashes();
     if (&data, &tokenizer) != (&config.data_hash, &config.tokenizer_hash) {
         return Err(Error::Data(format!(
@@ -71,7 +66,8 @@ pub(super) fn owner(id: &str, base: Option<&Loaded<Finished>>) -> Owner {
 /// What the model of a cell is made of.
 pub(super) struct Making<'m> {
     pub(super) config: &'m CellConfig,
-    pub(super) registry: &'m Registry,
+    /// Schemes of the layers that keep one of their own.
+    pub(super) apart: Apart,
     /// Weights of the cell's base.
     pub(super) base: Option<&'m Values>,
     /// Text of each token.
@@ -89,7 +85,7 @@ impl Making<'_> {
         let config = self.config;
         let reach = reach(
             config,
-            &scheme.recipe(&config.shape.geometry)?,
+            &scheme.recipe(&config.architecture.geometry)?,
             config.train.length,
         );
         let (device, seed) = (self.device, config.seed);
@@ -98,13 +94,13 @@ impl Making<'_> {
             Some(start) if config.checkpoint.is_some() && config.stage != Stage::FineTuned => start,
             Some(start) => start.tune(reach, config.lora.as_ref(), seed, own)?,
             None => {
-                let architecture = Architecture::plain(&config.shape);
+                let architecture = config.architecture.clone();
                 Decoder::drawn(architecture, scheme, reach, seed, own, device)?
+                    .with_apart(self.apart.clone())
             }
         };
         let decoder = decoder.recomputing(config.checkpointing);
-        let plan = decoder.scheme.plan(&config.shape.geometry, reach)?;
-        Ok(match plan.place != Place::Index {
+        Ok(match decoder.reads_texts()? {
             true => decoder.with_texts((self.texts)()?),
             false => decoder,
         })
@@ -112,23 +108,15 @@ impl Making<'_> {
 
     /// The weights that this cell starts from, if there are any, as they are.
     fn start(&self, scheme: &Arc<dyn AnyScheme>) -> Result<Option<Decoder>> {
-        let config = self.config;
-        if let Some(checkpoint) = &config.checkpoint {
-            let opened = checkpoint.open(self.registry, scheme.as_ref(), self.device)?;
-            return Ok(Some(opened));
-        }
-        let Some(base) = self.base else {
-            return Ok(None);
+        let architecture = self.config.architecture.clone();
+        let weights = match (&self.config.checkpoint, self.base) {
+            (Some(checkpoint), _) => checkpoint.weights(&architecture, self.device)?,
+            (None, Some(base)) => crate::model::weights_of(base, self.device)?,
+            (None, None) => return Ok(None),
         };
-        let architecture = Architecture::plain(&config.shape);
-        let weights = crate::model::weights_of(base, self.device)?;
         let scheme = Arc::clone(scheme);
-        Ok(Some(Decoder::new(
-            architecture,
-            scheme,
-            weights,
-            self.device,
-        )))
+        let start = Decoder::new(architecture, scheme, weights, self.device);
+        Ok(Some(start.with_apart(self.apart.clone())))
     }
 }
 

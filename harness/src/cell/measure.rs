@@ -2,10 +2,10 @@
 
 use super::{CellConfig, Finished, Running};
 use crate::checkpoint::passkey::TextPasskey;
-use crate::evaluate::{Subject, passkey, perplexity};
+use crate::evaluate::{Subject, Tick, passkey, perplexity};
 use crate::model::Decoder;
 use crate::source::Source;
-use crate::{Error, Result, machine};
+use crate::{Result, machine};
 use farspan_attention::plan::Plan;
 use farspan_reports::record::{
     CellRecord, EngineRecord, ModelRecord, SCHEMA_VERSION, SchemeRecord, TrainRecord,
@@ -25,25 +25,15 @@ impl Running<'_> {
         let started = Instant::now();
         let model = subject.model;
         let scheme = &model.scheme;
-        let mut stopped = false;
         let stop = self.stop;
-        let mut tick = |_tokens: usize| {
-            stopped |= stop();
-            if stopped {
-                Err(Error::Bug("stopped".into()))
-            } else {
-                Ok(())
-            }
-        };
-        let measured = measure_all(subject, config, source, &mut tick);
-        if stopped {
+        let Some(measured) = measure_all(subject, config, source, &mut |_tokens| !stop())? else {
             return Ok(None);
-        }
-        let (perplexity, passkey, samples) = measured?;
+        };
+        let (perplexity, passkey, samples) = measured;
         self.dir.write_samples(self.id, &samples)?;
         self.cost.evaluate_seconds = started.elapsed().as_secs_f64();
         let (parameters, scheme_parameters) = model.parameters();
-        let geometry = config.shape.geometry;
+        let geometry = config.architecture.geometry;
         let card = scheme.card();
         let doubt = if card.experimental {
             " (experimental)"
@@ -79,15 +69,11 @@ impl Running<'_> {
                 heads: geometry.heads,
                 kv_heads: geometry.kv_heads,
                 head_dim: geometry.head_dim,
-                hidden: config.shape.hidden,
-                vocab: config.shape.vocab,
+                hidden: config.architecture.hidden,
+                vocab: config.architecture.vocab,
                 parameters,
                 scheme_parameters,
-                notes: config
-                    .checkpoint
-                    .iter()
-                    .flat_map(|c| c.notes.clone())
-                    .collect(),
+                notes: config.architecture.notes.clone(),
             },
             train: TrainRecord {
                 length: config.train.length,
@@ -110,6 +96,7 @@ impl Running<'_> {
             engine: EngineRecord {
                 device: model.device().described(),
                 attention: finished.implementation.clone(),
+                fused_halves: model.fused_halves().to_string(),
                 version: machine::version().to_string(),
             },
         }))
@@ -128,35 +115,49 @@ fn measure_all(
     subject: &Subject<'_>,
     config: &CellConfig,
     source: &Source,
-    tick: &mut dyn FnMut(usize) -> Result<()>,
-) -> Result<(
-    perplexity::Measured,
-    passkey::Measured,
-    Vec<serde_json::Value>,
-)> {
+    tick: Tick<'_>,
+) -> Result<
+    Option<(
+        perplexity::Measured,
+        passkey::Measured,
+        Vec<serde_json::Value>,
+    )>,
+> {
     let mut found = (
         perplexity::Measured::default(),
         passkey::Measured::default(),
         Vec::new(),
     );
     if let (Some(wanted), Source::Text(text)) = (&config.evaluate.perplexity, source) {
-        let longest = wanted.lengths.iter().copied().max().unwrap_or(0);
-        let segments = text.test_segments(longest + 1, wanted.segments)?;
-        found.0 = perplexity::measure(subject, wanted, &segments, tick)?;
-        found.2.extend(found.0.samples(&segments));
+        let segments = perplexity::segments(wanted, text)?;
+        let bos = perplexity::bos(
+            wanted,
+            text,
+            config.checkpoint.as_ref().map(|c| c.dir.as_path()),
+        )?;
+        let Some(measured) = perplexity::measure(subject, wanted, &segments, bos, tick)? else {
+            return Ok(None);
+        };
+        found.2.extend(measured.samples(&segments));
+        found.0 = measured;
     }
-    if let (Some(wanted), Source::Passkey(task)) = (&config.evaluate.passkey, source) {
-        found.1 = passkey::measure(subject, wanted, task, config.seed, tick)?;
+    if let Some(wanted) = &config.evaluate.passkey {
+        let words;
+        let task: &dyn passkey::Prompts = match (source, &config.checkpoint) {
+            (Source::Passkey(task), _) => task,
+            (Source::Text(_), Some(checkpoint)) => {
+                words = TextPasskey::open(&checkpoint.dir, config.architecture.vocab)?;
+                &words
+            }
+            (Source::Text(_), None) => return Ok(Some(found)),
+        };
+        let Some(measured) = passkey::measure(subject, wanted, task, config.seed, tick)? else {
+            return Ok(None);
+        };
+        found.1 = measured;
         found.2.append(&mut found.1.samples);
     }
-    if let (Some(wanted), Some(checkpoint), Source::Text(_)) =
-        (&config.evaluate.passkey, &config.checkpoint, source)
-    {
-        let task = TextPasskey::open(&checkpoint.dir, config.shape.vocab)?;
-        found.1 = passkey::measure(subject, wanted, &task, config.seed, tick)?;
-        found.2.append(&mut found.1.samples);
-    }
-    Ok(found)
+    Ok(Some(found))
 }
 
 /// The scheme's parameters after training.

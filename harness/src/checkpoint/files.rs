@@ -148,12 +148,12 @@ impl Files {
     }
 
     /// How the config beside them is read.
-    pub(super) fn reading(&self) -> &Reading {
+    pub fn reading(&self) -> &Reading {
         &self.reading
     }
 
     /// The folder.
-    pub(super) fn dir(&self) -> &Path {
+    pub fn dir(&self) -> &Path {
         &self.dir
     }
 

@@ -18,6 +18,18 @@ pub struct Slot {
     pub arrange: Arrange,
 }
 
+impl Slot {
+    /// A tensor that is stored as the decoder has it.
+    pub(super) fn own(name: String, shape: Vec<usize>) -> Slot {
+        Slot {
+            parts: vec![(name.clone(), shape.clone())],
+            name,
+            shape,
+            arrange: Arrange::AsIs,
+        }
+    }
+}
+
 /// Difference between a tensor of a checkpoint and ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrange {
@@ -82,6 +94,8 @@ pub(super) struct Names {
     pub(super) more_layers: bool,
     /// Ends of the names of buffers that hold nothing learned.
     pub(super) buffers: &'static [&'static str],
+    /// Whether all names and numbers are the decoder's own, its scheme's parameters among them.
+    pub(super) own: bool,
 }
 
 /// How queries, keys and values are stored.
@@ -98,6 +112,15 @@ pub(super) enum Qkv {
 }
 
 impl Names {
+    /// The decoder's own.
+    pub(super) const OWN: Names = Names {
+        prefix: "",
+        embed: "model.embed_tokens",
+        buffers: &[],
+        own: true,
+        ..Names::LLAMA
+    };
+
     /// Llama's, which most families share.
     pub(super) const LLAMA: Names = Names {
         prefix: "model.",
@@ -123,6 +146,7 @@ impl Names {
         transposed: false,
         more_layers: false,
         buffers: &["rotary_emb.inv_freq"],
+        own: false,
     };
 }
 
@@ -165,6 +189,9 @@ struct Layout<'a> {
 impl Layout<'_> {
     /// Where a weight lies.
     fn slot(&self, spec: &Spec) -> Slot {
+        if self.names.own {
+            return Slot::own(spec.name(), spec.shape.clone());
+        }
         let (rows, tail) = (spec.shape[0], &spec.shape[1..]);
         let arrange = self.arrange(spec);
         let part = |(name, rows): (Cow<'static, str>, usize)| {

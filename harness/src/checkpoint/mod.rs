@@ -2,16 +2,17 @@
 
 mod arch;
 pub mod config;
+mod convert;
 pub mod ends;
 mod experts;
 pub mod files;
+mod folder;
 pub mod header;
 pub mod hub;
 pub mod keys;
 mod known_keys;
 pub mod layout;
 pub mod passkey;
-pub mod perplexity;
 mod reading;
 mod restated;
 mod rope;

@@ -144,7 +144,11 @@ fn saved(scheme: &dyn AnyScheme, architecture: &Architecture, positions: usize) 
         _ => ("default", positions),
     };
     let theta = match (kind, settings.get("base").and_then(Value::as_f64)) {
-        ("default", _) => geometric(scheme, architecture, positions)?,
+        ("default", base) => {
+            let found = geometric(scheme, architecture, positions)?;
+            let close = |base: &f64| (base - found).abs() <= 1e-9 * found;
+            base.filter(close).unwrap_or(found)
+        }
         (_, Some(base)) => base,
         (_, None) => return Err(Error::Bug(format!("{} without a base", scheme.id()))),
     };

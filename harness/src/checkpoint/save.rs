@@ -4,61 +4,80 @@
 //! (`rope_parameters`) and of version 4 (`rope_scaling`, `rope_theta`). Weights are written in float32, as they learned, or
 //! rounded to half precision, in one file or in shards.
 
+use super::arch::farspan::{self, FAMILY};
 use super::config::{self, Reading};
+use super::convert::{EMBED, HEAD, as_llama, llama_config};
 use super::files::Files;
-use super::header::Type;
-use super::layout::{Arrange, Slot};
+pub use super::folder::{Beside, Form};
+use super::folder::{fresh, write_folder};
+use super::layout::{Arrange, Names, Slot, slots};
 use super::reading::table;
 use super::rope_block::{Saved, forms, no_form, same};
-use super::state::write;
 use super::weights::{names, wanted};
-use crate::model::{Architecture, Decoder, Values};
-use crate::scheme::{apart, layer_plans, resolve};
+use crate::model::{Architecture, Decoder, Values, Weights};
+use crate::scheme::{Positional, apart, layer_plans, resolve};
 use crate::{Error, Result};
 use farspan_attention::plan::Plan;
+use farspan_attention::{DType, Tensor};
 use farspan_pe::{AnyScheme, Len, Registry};
-use farspan_reports::store::write_atomic;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
-/// Files of a checkpoint folder that go along as they are.
-const COPIED: [&str; 9] = [
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "tokenizer.model",
-    "chat_template.jinja",
-    "generation_config.json",
-];
 /// Top-level keys that hold the base of the frequencies.
 const THETA: [&str; 2] = ["rope_theta", "rotary_emb_base"];
 
-/// A tensor's name, shape and numbers.
-type Entry<'v> = (&'v String, &'v (Vec<usize>, Vec<f32>));
-
-/// How weights are written.
+/// Who is to load what is saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Form {
-    /// Type of the numbers; nothing means that of the checkpoint that the model was made from.
-    pub kind: Option<Type>,
-    /// Bytes of a file above which weights are split over several, with an index.
-    pub shard: u64,
+pub enum Format {
+    /// The reference library: a checkpoint in its family, a model that was trained here as a Llama.
+    Library,
+    /// Farspan: any model under any scheme.
+    Farspan,
 }
 
-impl Default for Form {
-    fn default() -> Form {
-        Form {
-            kind: Some(Type::F32),
-            shard: 5_000_000_000,
+impl Format {
+    /// That of a model which is made from one of `architecture`.
+    pub fn of(architecture: &Architecture) -> Format {
+        match architecture.family == FAMILY {
+            true => Format::Farspan,
+            false => Format::Library,
         }
     }
 }
 
+/// The config that `scheme` on `architecture`, the model of `from`, is saved with for texts of up to `positions` tokens.
+/// Fails if it has no form there.
+pub fn config_for(
+    format: Format,
+    from: &Files,
+    (architecture, scheme): (&Architecture, &dyn AnyScheme),
+    positions: usize,
+    registry: &Registry,
+) -> Result<Map<String, Value>> {
+    match (format, Format::of(architecture)) {
+        (Format::Farspan, _) => Ok(farspan::config(architecture)),
+        (Format::Library, Format::Library) => {
+            let with = (registry, from.reading());
+            extended(from.dir(), scheme, architecture, positions, with)
+        }
+        (Format::Library, Format::Farspan) => {
+            let llama = as_llama(architecture)?.0;
+            let file = from.dir().join("config.json");
+            let with = (file.as_path(), registry);
+            formed(llama_config(&llama), scheme, &llama, positions, with)
+        }
+    }
+}
+
+/// The `rope_type` of a config for `scheme`, where that is a way to write any fixed frequencies and not the scheme's own.
+pub fn other_word<'c>(config: &'c Map<String, Value>, scheme: &dyn AnyScheme) -> Option<&'c str> {
+    let kind = config.get("rope_parameters")?["rope_type"].as_str();
+    kind.filter(|kind| *kind == "longrope" && *kind != scheme.id())
+}
+
 /// Writes `model`, which was made from the checkpoint `from`, into the folder `out`, for texts of up to `positions`
-/// tokens. Fails before anything is written if its scheme has no form in a config.
+/// tokens, for the reference library or, where that is its own form, for Farspan. Fails before anything is written if its
+/// scheme has no form in a config.
 pub fn save_pretrained(
     model: &Decoder,
     from: &Files,
@@ -67,82 +86,90 @@ pub fn save_pretrained(
     form: Form,
     out: &Path,
 ) -> Result<()> {
-    let file = out.join("config.json");
-    if file.exists() {
-        let text = format!(
-            "{}: expected a new folder, this one has a checkpoint",
-            out.display()
-        );
-        return Err(Error::Config(text));
-    }
-    let scheme = model.scheme.as_ref();
-    let (architecture, reading) = (&model.architecture, from.reading());
-    let mut config = extended(
-        from.dir(),
-        scheme,
-        architecture,
-        positions,
-        (registry, reading),
-    )?;
-    let kind = match form.kind {
-        Some(kind) => kind,
-        None => from.kind(),
-    };
-    for key in ["torch_dtype", "dtype"] {
-        config.insert(key.into(), json!(kind.name()));
-    }
-    let values = stored(model, from)?;
-    let writing = |e| Error::io(format!("writing {}", out.display()), e);
-    std::fs::create_dir_all(out).map_err(writing)?;
-    for name in COPIED {
-        let file = from.dir().join(name);
-        if file.exists() {
-            std::fs::copy(file, out.join(name)).map_err(writing)?;
-        }
-    }
-    write_weights(&values, kind, form.shard, out)?;
-    let text = serde_json::to_string_pretty(&config).map_err(|e| Error::Bug(e.to_string()))?;
-    Ok(write_atomic(&file, format!("{text}\n").as_bytes())?)
+    let format = Format::of(&model.architecture);
+    save_as(format, model, from, positions, registry, form, out)
 }
 
-/// Writes `values` into one file, or into shards of at most `limit` bytes (or one tensor) with their index.
-fn write_weights(values: &Values, kind: Type, limit: u64, out: &Path) -> Result<()> {
-    let size = |data: &Vec<f32>| (data.len() * kind.size()) as u64;
-    let mut shards: Vec<(u64, Vec<Entry<'_>>)> = Vec::new();
-    for entry in values {
-        let more = size(&entry.1.1);
-        match shards.last_mut() {
-            Some((held, entries)) if *held + more <= limit => {
-                *held += more;
-                entries.push(entry);
-            }
-            _ => shards.push((more, vec![entry])),
+/// As [`save_pretrained`], in the form `format`.
+pub fn save_as(
+    format: Format,
+    model: &Decoder,
+    from: &Files,
+    positions: usize,
+    registry: &Registry,
+    form: Form,
+    out: &Path,
+) -> Result<()> {
+    let (architecture, scheme) = (&model.architecture, model.scheme.as_ref());
+    let beside = Beside::Folder(from.dir().to_path_buf());
+    let kind = form.kind.unwrap_or_else(|| from.kind());
+    let form = Form {
+        kind: Some(kind),
+        ..form
+    };
+    if format == Format::Farspan {
+        return save_own(model, &beside, form, out);
+    }
+    let parts = (architecture, scheme);
+    let config = config_for(format, from, parts, positions, registry)?;
+    fresh(out)?;
+    let values = match Format::of(architecture) {
+        Format::Library => {
+            let slots = wanted(from, architecture, &names(architecture)?)?;
+            arranged_as(&slots, model.merged()?, scheme.id())?
         }
+        Format::Farspan => llama_values(model)?,
+    };
+    write_folder(config, &values, &beside, form, out)
+}
+
+/// The weights of a model that was trained here, as a Llama has them.
+fn llama_values(model: &Decoder) -> Result<Values> {
+    let (llama, scale) = as_llama(&model.architecture)?;
+    let mut merged = model.merged()?;
+    let lacks = || Error::Bug("a model without embeddings".into());
+    let embed = merged.remove(EMBED).ok_or_else(lacks)?;
+    if model.architecture.tied && !llama.tied {
+        merged.insert(HEAD.into(), embed.clone());
     }
-    let format = || ("format", "pt".to_string());
-    if let [(_, entries)] = shards.as_slice() {
-        return write(
-            &out.join("model.safetensors"),
-            entries.iter().copied(),
-            kind,
-            format(),
-        );
-    }
-    let mut map = Map::new();
-    let mut total = 0;
-    let count = shards.len();
-    for (number, (held, entries)) in shards.into_iter().enumerate() {
-        let name = format!("model-{:05}-of-{count:05}.safetensors", number + 1);
-        total += held;
-        for (tensor, _) in &entries {
-            map.insert((*tensor).clone(), json!(name));
-        }
-        write(&out.join(&name), entries, kind, format())?;
-    }
-    let index = json!({ "metadata": { "total_size": total }, "weight_map": map });
-    let text = serde_json::to_string_pretty(&index).map_err(|e| Error::Bug(e.to_string()))?;
-    let path = out.join("model.safetensors.index.json");
-    Ok(write_atomic(&path, format!("{text}\n").as_bytes())?)
+    merged.insert(EMBED.into(), embed.affine(scale, 0.0)?);
+    let slots = slots(&llama, &Names::LLAMA, true);
+    arranged_as(&slots, merged, model.scheme.id())
+}
+
+/// Writes `model` into the folder `out` in Farspan's own form, which every model has under every scheme.
+pub fn save_own(model: &Decoder, beside: &Beside, form: Form, out: &Path) -> Result<()> {
+    let architecture = Architecture {
+        positional: Positional::of(model.scheme.as_ref()),
+        ..model.architecture.clone()
+    };
+    let plain = Plain {
+        architecture: &architecture,
+        weights: model.merged()?,
+    };
+    write_own(plain, beside, form, out)
+}
+
+/// A model without its scheme's code.
+#[derive(Debug)]
+pub struct Plain<'a> {
+    /// What it is, under which scheme.
+    pub architecture: &'a Architecture,
+    /// All of its weights.
+    pub weights: Weights,
+}
+
+/// As [`save_own`].
+pub fn write_own(model: Plain<'_>, beside: &Beside, form: Form, out: &Path) -> Result<()> {
+    fresh(out)?;
+    let flat = |(name, tensor): (String, Tensor)| {
+        let shape = tensor.dims().to_vec();
+        let values = tensor.to_dtype(DType::F32)?.to_flat::<f32>()?;
+        Ok((name, (shape, values)))
+    };
+    let values: Values = model.weights.into_iter().map(flat).collect::<Result<_>>()?;
+    let config = farspan::config(model.architecture);
+    write_folder(config, &values, beside, form, out)
 }
 
 /// The config of the checkpoint in `from`, read as `reading` says, with `scheme` in the place of its own, for texts of up
@@ -157,9 +184,20 @@ pub fn extended(
 ) -> Result<Map<String, Value>> {
     let file = from.join("config.json");
     let original = table(&file, reading)?;
+    formed(original, scheme, architecture, positions, (&file, registry))
+}
+
+/// `original`, the text of `file`, with `scheme` in the place of its own.
+fn formed(
+    original: Map<String, Value>,
+    scheme: &dyn AnyScheme,
+    architecture: &Architecture,
+    positions: usize,
+    (file, registry): (&Path, &Registry),
+) -> Result<Map<String, Value>> {
     let means = |config: &Map<String, Value>| -> Result<bool> {
         let text = serde_json::to_vec(config).map_err(|e| Error::Bug(e.to_string()))?;
-        let read = config::parse(&file, &text)?.architecture;
+        let read = config::parse(file, &text)?.architecture;
         let again = resolve(registry, &read, None)?;
         for reach in [
             architecture.geometry.trained_length,
@@ -271,23 +309,21 @@ fn plans(
     }
 }
 
-/// The model's weights by the names and in the layout of the checkpoint `from`.
-fn stored(model: &Decoder, from: &Files) -> Result<Values> {
-    let (architecture, mut merged) = (&model.architecture, model.merged()?);
-    let slots = wanted(from, architecture, &names(architecture)?)?;
-    if let Some(own) = merged
+/// `weights` by the names and in the layout of `slots`.
+fn arranged_as(slots: &[Slot], mut weights: Weights, scheme: &str) -> Result<Values> {
+    if let Some(own) = weights
         .keys()
         .find(|name| !slots.iter().any(|slot| slot.name == **name))
     {
         return Err(Error::Config(format!(
-            "{own} is a parameter that scheme {} learned; the checkpoint's family has no place for it",
-            model.scheme.id()
+            "{own} is a parameter that scheme {scheme} learned; the checkpoint's family has no place for it \
+             (--format farspan has)"
         )));
     }
     let mut values = Values::new();
-    for slot in &slots {
+    for slot in slots {
         let lacks = || Error::Bug(format!("the decoder has no weight {}", slot.name));
-        let ours = merged.remove(&slot.name).ok_or_else(lacks)?;
+        let ours = weights.remove(&slot.name).ok_or_else(lacks)?;
         let theirs = arranged_back(slot, ours.to_flat::<f32>()?);
         drop(ours);
         if let (Arrange::Stacked(stacked), [(name, shape)]) = (slot.arrange, slot.parts.as_slice())

@@ -75,6 +75,12 @@ impl Tokenizer {
         Ok(self.file.fits(ids, vocab, place)?)
     }
 
+    /// Text of each id below `vocab`.
+    pub fn texts(&self, vocab: usize) -> Result<Vec<String>> {
+        let text = |id| Ok(self.file.decode(&[id], false)?);
+        (0..vocab as u32).map(text).collect()
+    }
+
     /// Text of `ids`, without tokens that stand around a text.
     pub fn text(&self, ids: &[u32]) -> Result<String> {
         Ok(self.file.decode(ids, true)?)

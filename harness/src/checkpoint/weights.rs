@@ -7,13 +7,22 @@ use super::layout::{Arrange, Names, Slot, slots};
 use crate::model::{Architecture, Weights};
 use crate::{Error, Result};
 use farspan_attention::{DType, Device, Tensor};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Learned numbers that `architecture` takes from `files`, if these hold exactly its tensors; reads headers only.
 pub fn check(files: &Files, architecture: &Architecture) -> Result<u64> {
+    let held = held(files, architecture)?;
+    let numbers = |shape: &Vec<usize>| shape.iter().product::<usize>() as u64;
+    Ok(held.values().map(numbers).sum())
+}
+
+/// Shapes of the decoder's weights by name, if `files` hold exactly those of `architecture`; reads headers only.
+pub fn held(files: &Files, architecture: &Architecture) -> Result<BTreeMap<String, Vec<usize>>> {
     let slots = wanted(files, architecture, &names(architecture)?)?;
-    let numbers = |slot: &Slot| slot.shape.iter().product::<usize>() as u64;
-    Ok(slots.iter().map(numbers).sum())
+    Ok(slots
+        .into_iter()
+        .map(|slot| (slot.name, slot.shape))
+        .collect())
 }
 
 /// All tensors of the decoder, in its layout; matrices stay in the precision that they are stored in. Every difference
@@ -77,6 +86,11 @@ pub(super) fn wanted(
         None => files.entry(&bare).is_none() && files.names().any(|n| n.starts_with(names.prefix)),
     };
     let mut slots = slots(architecture, names, prefixed);
+    if names.own {
+        let scheme = files.names().filter(|name| name.contains("scheme."));
+        let entries = scheme.filter_map(|name| Some((name, files.entry(name)?)));
+        slots.extend(entries.map(|(name, e)| Slot::own(name.to_string(), e.shape.clone())));
+    }
     let table = &mut slots[0].parts[0].0;
     if architecture.tied && files.entry(table).is_none() && files.entry(&head).is_some() {
         table.clone_from(&head);

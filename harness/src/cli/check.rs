@@ -5,8 +5,8 @@ use super::table::Table;
 use super::{Ended, Failure, json, print, tell};
 use crate::checkpoint::config::{self, Understood};
 use crate::checkpoint::files::Files;
-use crate::checkpoint::hub;
 use crate::checkpoint::weights;
+use crate::origin;
 use crate::scheme::{Positional, resolve};
 use clap::Args;
 use farspan_pe::{Len, Registry};
@@ -49,7 +49,7 @@ struct Found {
 
 impl Check {
     pub(super) fn run(&self, registry: &Registry) -> Ended {
-        let dir = hub::folder(&self.model)?;
+        let dir = origin::folder(&self.model)?;
         let understood = config::read(&dir, &self.keys.reading())?;
         let architecture = &understood.architecture;
         let scheme = resolve(registry, architecture, self.scheme.as_ref())?;
@@ -106,6 +106,9 @@ fn text(found: &Found) -> String {
     );
     line("trained length", format!("{} tokens", g.trained_length));
     line("scheme", format!("{} {}", found.scheme, found.settings));
+    for (own, layers) in found.understood.architecture.kept_apart() {
+        line("keep their own", format!("layers {layers}: {own}"));
+    }
     if let (Some(parameters), Some(bytes)) = (found.parameters, found.weight_bytes) {
         line(
             "weights",

@@ -1,143 +1,171 @@
-//! `eval`: perplexity of a checkpoint under schemes at several lengths.
+//! `eval`: perplexity of a model under schemes at several lengths.
+//!
+//! The work is that of `run` on a config of one study, which is written here; so it can be stopped and goes on, and it
+//! leaves a run folder that `report`, `compare` and `export` open.
 
-use super::pretrained::{Source, at_least_one, notes, tell_notes};
-use super::table::Table;
+mod report;
+
+use self::report::text;
+use super::pretrained::{ConfigKeys, at_least_one, notes, tell_notes};
+use super::written::{self, Carried, add_scheme, carry_out};
 use super::{Ended, Failure, json, print};
-use crate::Error;
-use crate::checkpoint::perplexity::{Extent, Protocol, Scored, Summary, curve, score, summary};
-use crate::checkpoint::text::{Document, Tokenizer, utf8};
-use crate::model::Decoder;
+use crate::checkpoint::config;
+use crate::config::types::{Bos, Unit};
+use crate::origin;
 use crate::scheme::{OWN, Positional, resolve};
 use clap::{Args, ValueEnum};
-use farspan_pe::{PlanError, Registry};
-use serde::Serialize;
+use farspan_pe::Registry;
+use farspan_reports::record::Protocol;
+use serde_json::{Map, Value, json};
 use std::path::PathBuf;
+
+/// Confidence of intervals.
+const CONFIDENCE: f64 = 0.95;
+/// Tokens that `fixed-target` scores, unless the shortest length is less.
+const TARGET: usize = 64;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     farspan eval --model DIR --lengths 512,1024,2048 book.txt\n  \
+    farspan eval --model runs/quickstart:language/rope/s0 --lengths 128,1024 book.txt\n  \
     farspan eval --model DIR --scheme own --scheme yarn,factor=4 --scheme dca --lengths 512,2048 book.txt\n  \
-    farspan eval --model DIR --protocol sliding --stride 64 --lengths 512 a.txt b.txt --json")]
+    farspan eval --model DIR --protocol sliding --stride 64 --lengths 512 a.txt b.txt --json\n\n\
+    The run folder can be opened by farspan report, compare and export.")]
 pub(super) struct Eval {
+    /// Checkpoint folder, a model id in the Hugging Face cache, or a finished cell of a run (RUN:CELL)
+    #[arg(long, value_name = "DIR")]
+    model: String,
     #[command(flatten)]
-    source: Source,
-    /// Schemes to compare: an id and settings, or `own` for the config's [default: own]
+    keys: ConfigKeys,
+    /// Device: auto, cpu, cuda[:i], metal[:i] or wgpu[:i]
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// Schemes to compare: an id and settings, or `own` for the model's [default: own]
     #[arg(long, value_name = "ID,KEY=VALUE,…")]
     scheme: Vec<Positional>,
     /// Tokens fed per window
     #[arg(long, value_delimiter = ',', required = true, value_parser = at_least_one)]
     lengths: Vec<usize>,
     /// Which tokens are scored, with how much context
-    #[arg(long, value_enum, default_value_t = Way::Nonoverlap)]
+    #[arg(long, value_enum, default_value_t = Way::NonOverlap)]
     protocol: Way,
     /// Tokens between the starts of sliding windows, at most the shortest length [default: half of each length]
-    #[arg(long, value_parser = at_least_one)]
-    stride: Option<usize>,
-    /// Tokens scored at the end of each window of `last`, at most the shortest length [default: 64, or that]
     #[arg(long, value_name = "TOKENS", value_parser = at_least_one)]
-    last: Option<usize>,
-    /// Windows of the longest length at most; shorter ones are laid over the same tokens
+    stride: Option<usize>,
+    /// Tokens scored at the end of each segment under fixed-target, at most the shortest length [default: 64, or that]
+    #[arg(long, value_name = "TOKENS", value_parser = at_least_one)]
+    target: Option<usize>,
+    /// What a segment is, over which windows are laid [default: stretches of the longest length; whole documents for
+    /// windows that slide]
+    #[arg(long, value_enum)]
+    unit: Option<Piece>,
+    /// How many segments [default: all there are]
     #[arg(long, value_name = "COUNT", value_parser = at_least_one)]
-    windows: Option<usize>,
-    /// Text files; each is one document
+    segments: Option<usize>,
+    /// Where BOS stands
+    #[arg(long, value_enum, default_value_t = Begins::Document)]
+    bos: Begins,
+    /// Run folder [default: runs/eval-HASH, made of all that is asked for]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Text files: paths or globs; each file is one document
     #[arg(required = true, value_name = "FILE")]
-    texts: Vec<PathBuf>,
-    /// Print everything, with losses by tokens of context, as JSON
+    texts: Vec<String>,
+    /// Print everything, with losses by position, as JSON
     #[arg(long)]
     json: bool,
-    /// With --json: each token's loss as well
-    #[arg(long, requires = "json")]
-    per_token: bool,
 }
 
+/// How windows are laid.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Way {
     /// Consecutive windows, all tokens
-    Nonoverlap,
+    NonOverlap,
     /// Overlapping windows, each token once
     Sliding,
-    /// The same last tokens at each length
-    Last,
+    /// The same last tokens of each segment at each length
+    FixedTarget,
 }
 
-#[derive(Serialize)]
-struct Report {
-    documents: Vec<String>,
-    tokens: usize,
-    bos: &'static str,
-    boundaries: &'static str,
-    targets: &'static str,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    notes: Vec<String>,
-    rows: Vec<Row>,
+impl Way {
+    fn protocol(self) -> Protocol {
+        match self {
+            Way::NonOverlap => Protocol::NonOverlap,
+            Way::Sliding => Protocol::Sliding,
+            Way::FixedTarget => Protocol::FixedTarget,
+        }
+    }
 }
 
-#[derive(Serialize)]
-struct Row {
-    scheme: String,
-    length: usize,
-    protocol: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stride: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    scored: Option<Summary>,
-    /// Why there is no number.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    not_defined: Option<String>,
-    by_context: Vec<Part>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    per_token: Vec<Scored>,
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Piece {
+    /// As many targets as the longest length, inside one document
+    Stretch,
+    /// A whole document that holds the longest length
+    Document,
 }
 
-/// Targets with `from` to `to` − 1 tokens of context.
-#[derive(Serialize)]
-struct Part {
-    from: usize,
-    to: usize,
-    #[serde(flatten)]
-    scored: Summary,
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Begins {
+    /// At the start of each document, as the tokenizer puts it
+    Document,
+    /// In place of the first token of each window
+    Window,
+    /// Nowhere
+    None,
+}
+
+impl Begins {
+    fn words(self) -> &'static str {
+        match self {
+            Begins::Document => "as the tokenizer puts it, at the start of each document only",
+            Begins::Window => "in place of the first token of each window",
+            Begins::None => "nowhere",
+        }
+    }
 }
 
 impl Eval {
-    pub(super) fn run(&self, registry: &Registry) -> Ended {
+    pub(super) fn run(&self, registry: &Registry, command: String) -> Ended {
         self.check()?;
-        let tokenizer = Tokenizer::open(&self.source.dir()?)?;
-        let documents = self.documents(&tokenizer)?;
-        let own = self.source.open(registry, None)?;
-        for document in &documents {
-            tokenizer.fits(&document.ids, own.architecture.vocab, &document.name)?;
-        }
-        let mut rows = Vec::new();
-        let mut told: Vec<String> = Vec::new();
-        let default = [Positional::new(OWN, Default::default())];
-        let schemes = if self.scheme.is_empty() {
-            &default[..]
+        let architecture = config::read(&origin::folder(&self.model)?, &self.keys.reading())?;
+        let architecture = architecture.architecture;
+        let mut schemes = Map::new();
+        let own = Positional::new(OWN, Map::new());
+        let asked = if self.scheme.is_empty() {
+            std::slice::from_ref(&own)
         } else {
             &self.scheme
         };
-        for asked in schemes {
-            let model = own.with_scheme(resolve(registry, &own.architecture, Some(asked))?);
-            for note in notes(&model.architecture, model.scheme.as_ref()) {
+        let mut told: Vec<String> = Vec::new();
+        for asked in asked {
+            let scheme = resolve(registry, &architecture, Some(asked))?;
+            for note in notes(&architecture, scheme.as_ref()) {
                 if !told.contains(&note) {
                     tell_notes([&note]);
                     told.push(note);
                 }
             }
-            for &length in &self.lengths {
-                rows.push(self.row(&model, &documents, asked, length)?);
-            }
+            let (name, own) = (asked.to_string(), &architecture.positional);
+            let asked = if asked.id == OWN { own } else { asked };
+            add_scheme(&mut schemes, &name, asked, Map::new(), (OWN, own), registry)?;
         }
-        let report = Report {
-            documents: documents.iter().map(|d| d.name.clone()).collect(),
-            tokens: documents.iter().map(|d| d.ids.len()).sum(),
-            bos: "as the tokenizer puts it, at the start of each document only",
-            boundaries: "no window crosses the end of a document",
-            targets: "the same at every length, in documents that hold the longest",
-            notes: told,
-            rows,
+        let config = self.config(schemes);
+        let folder = self.out.clone().unwrap_or_else(|| {
+            let hash = blake3::hash(config.to_string().as_bytes()).to_hex();
+            PathBuf::from(format!("runs/eval-{}", &hash[..12]))
+        });
+        let how = Carried {
+            folder: &folder,
+            device: &self.device,
+            quiet: false,
+            command,
         };
+        let dir = match carry_out(&config, "eval", how, registry)? {
+            Ok(dir) => dir,
+            Err(code) => return Ok(code),
+        };
+        let report = self.report(&dir, folder, told)?;
         match self.json {
             true => json(&report),
             false => print(&text(&report)),
@@ -146,23 +174,13 @@ impl Eval {
 
     /// Refuses flags of other protocols, and those that do not fit the shortest window.
     fn check(&self) -> Result<(), Failure> {
-        for (flag, set, right, protocol) in [
-            (
-                "--stride",
-                self.stride,
-                matches!(self.protocol, Way::Sliding),
-                "sliding",
-            ),
-            (
-                "--last",
-                self.last,
-                matches!(self.protocol, Way::Last),
-                "last",
-            ),
+        for (flag, set, protocol) in [
+            ("--stride", self.stride, Protocol::Sliding),
+            ("--target", self.target, Protocol::FixedTarget),
         ] {
             let Some(tokens) = set else { continue };
-            if !right {
-                let text = format!("{flag} is for --protocol {protocol}");
+            if self.protocol.protocol() != protocol {
+                let text = format!("{flag} is for --protocol {}", protocol.name());
                 return Err(Failure::usage(text));
             }
             let shortest = self.shortest();
@@ -180,105 +198,44 @@ impl Eval {
         self.lengths.iter().copied().min().unwrap_or(1)
     }
 
-    fn documents(&self, tokenizer: &Tokenizer) -> Result<Vec<Document>, Failure> {
-        let mut documents = Vec::new();
-        for path in &self.texts {
-            let name = path.display().to_string();
-            let text = utf8(path)?;
-            documents.push(tokenizer.document(&name, &text)?);
+    fn unit(&self) -> Unit {
+        match (self.unit, self.protocol) {
+            (Some(Piece::Document), _) | (None, Way::Sliding) => Unit::Document,
+            (Some(Piece::Stretch), _) | (None, _) => Unit::Stretch,
         }
-        Ok(documents)
     }
 
-    fn row(
-        &self,
-        model: &Decoder,
-        documents: &[Document],
-        asked: &Positional,
-        length: usize,
-    ) -> Result<Row, Failure> {
-        let stride = self.stride.unwrap_or(length.div_ceil(2));
-        let last = self.last.unwrap_or_else(|| self.shortest().min(64));
-        let protocol = match self.protocol {
-            Way::Nonoverlap => Protocol::NonOverlapping,
-            Way::Sliding => Protocol::Sliding(stride),
-            Way::Last => Protocol::Last(last),
-        };
-        let extent = Extent {
-            length,
-            longest: self.lengths.iter().copied().max().unwrap_or(length),
-            most: self.windows.unwrap_or(usize::MAX),
-        };
-        let scored = score(model, documents, protocol, extent, self.source.chunk);
-        let (scored, not_defined) = match scored {
-            Ok(scored) => (scored, None),
-            // A length that a scheme cannot serve is a finding, not a failure.
-            Err(Error::Plan(error @ PlanError::NotServed { .. })) => {
-                (Vec::new(), Some(error.to_string()))
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let part = |(range, scored): (std::ops::Range<usize>, Summary)| Part {
-            from: range.start,
-            to: range.end,
-            scored,
-        };
-        Ok(Row {
-            scheme: asked.to_string(),
-            length,
-            protocol: protocol.name(),
-            stride: matches!(self.protocol, Way::Sliding).then_some(stride),
-            last: matches!(self.protocol, Way::Last).then_some(last),
-            by_context: curve(&scored).into_iter().map(part).collect(),
-            scored: not_defined.is_none().then(|| summary(&scored)),
-            not_defined,
-            per_token: if self.per_token { scored } else { Vec::new() },
+    /// The run as a config.
+    fn config(&self, schemes: Map<String, Value>) -> Value {
+        let mut lengths = self.lengths.clone();
+        lengths.sort_unstable();
+        lengths.dedup();
+        let target = self.target.unwrap_or(TARGET.min(self.shortest()));
+        let mut perplexity = json!({
+            "lengths": lengths,
+            "segments": self.segments.map_or(json!("all"), |count| json!(count)),
+            "protocols": [self.protocol.protocol()],
+            "unit": self.unit(),
+            "target": target,
+            "bos": if matches!(self.bos, Begins::Window) { Bos::Window } else { Bos::Text },
+        });
+        if let Some(tokens) = self.stride {
+            perplexity["stride"] = json!({ "tokens": tokens });
+        }
+        json!({
+            "name": "eval",
+            "seeds": [0],
+            "confidence": CONFIDENCE,
+            "device": self.device,
+            "model": written::model(&self.model, &self.keys),
+            "data": {
+                "files": self.texts,
+                "validation": 0,
+                "test": 1,
+                "bos": matches!(self.bos, Begins::Document),
+            },
+            "schemes": schemes,
+            "evaluate": { "perplexity": perplexity },
         })
     }
-}
-
-fn text(report: &Report) -> String {
-    let columns = [
-        "scheme",
-        "protocol",
-        ">length",
-        ">perplexity",
-        ">bits/byte",
-        ">scored tokens",
-    ];
-    let mut table = Table::new(&columns);
-    for row in &report.rows {
-        let protocol = match (row.stride, row.last) {
-            (Some(stride), _) => format!("{} by {stride}", row.protocol),
-            (_, Some(last)) => format!("{} {last}", row.protocol),
-            _ => row.protocol.to_string(),
-        };
-        let numbers = match &row.scored {
-            Some(s) => [
-                format!("{:.4}", s.perplexity),
-                s.bits_per_byte
-                    .map_or("-".into(), |bits| format!("{bits:.4}")),
-                s.tokens.to_string(),
-            ],
-            None => ["not defined".into(), "-".into(), "0".into()],
-        };
-        let [perplexity, bits, tokens] = numbers;
-        table.row([
-            row.scheme.clone(),
-            protocol,
-            row.length.to_string(),
-            perplexity,
-            bits,
-            tokens,
-        ]);
-    }
-    format!(
-        "{}\n{} documents, {} tokens; BOS {}; {}; scored tokens are {}\n",
-        table.text(),
-        report.documents.len(),
-        report.tokens,
-        report.bos,
-        report.boundaries,
-        report.targets
-    )
 }

@@ -11,6 +11,7 @@ mod doctor;
 mod eval;
 mod explain;
 mod export;
+mod failure;
 pub mod filter;
 mod finetune;
 mod generate;
@@ -20,18 +21,18 @@ mod plan;
 mod pretrained;
 mod report;
 mod run;
+mod save;
 mod status;
 mod table;
+mod written;
 
+use failure::Failure;
 pub(crate) use table::bytes;
 
-use crate::{Error, config, machine};
+use crate::{config, machine};
 use clap::{CommandFactory, Parser, Subcommand};
 use farspan_datasets::foreign;
 use farspan_pe::Registry;
-use farspan_reports::error::{CompareError, ExportError};
-use farspan_reports::page::PageError;
-use farspan_reports::store::StoreError;
 use std::io::{IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -95,6 +96,8 @@ enum Verb {
     Eval(eval::Eval),
     /// Make a checkpoint serve longer texts by training it further, and save it as a checkpoint
     Finetune(finetune::Finetune),
+    /// Save a model, or a finished cell of a run, as a checkpoint folder
+    Save(save::Save),
     /// Go on with a text, token by token
     Generate(generate::Generate),
     /// Print the JSON Schema of a config, for editors
@@ -114,13 +117,6 @@ enum Verb {
     /// Run one cell of a run folder (started by `run`)
     #[command(hide = true)]
     Cell(run::Cell),
-}
-
-/// A failed command: its exit code and its words.
-#[derive(Debug)]
-struct Failure {
-    code: u8,
-    text: String,
 }
 
 /// How a command ends: with an exit code, or with an error.
@@ -184,7 +180,8 @@ fn dispatch(verb: Verb, registry: &Registry, command: String) -> Ended {
         Verb::Validate(validate) => validate.run(registry),
         Verb::Check(check) => check.run(registry),
         Verb::Logits(logits) => logits.run(registry),
-        Verb::Eval(eval) => eval.run(registry),
+        Verb::Eval(eval) => eval.run(registry, command),
+        Verb::Save(save) => save.run(registry),
         Verb::Finetune(finetune) => finetune.run(registry, command),
         Verb::Generate(generate) => generate.run(registry),
         Verb::Schema => json(&config::schema(registry)),
@@ -294,95 +291,6 @@ fn json(value: &impl serde::Serialize) -> Ended {
     }
 }
 
-impl Failure {
-    fn usage(text: impl Into<String>) -> Failure {
-        Failure {
-            code: USAGE,
-            text: text.into(),
-        }
-    }
-
-    fn new(code: u8, error: &dyn std::error::Error) -> Failure {
-        Failure {
-            code,
-            text: chain(error),
-        }
-    }
-}
-
-/// An error and its causes on one line; a cause that the message quotes already is not repeated.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let words = error.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        cause = error.source();
-    }
-    text
-}
-
-fn store_code(error: &StoreError) -> u8 {
-    match error {
-        StoreError::Held { .. } => LATER,
-        StoreError::NotARun { .. } | StoreError::Occupied { .. } => USAGE,
-        StoreError::Malformed { .. } | StoreError::Newer { .. } => DATA,
-        _ => SYSTEM,
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Failure {
-        let code = match &error {
-            Error::Store(e) => store_code(e),
-            other => other.exit_code(),
-        };
-        Failure::new(code, &error)
-    }
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Failure {
-        Failure::new(store_code(&error), &error)
-    }
-}
-
-impl From<PageError> for Failure {
-    fn from(error: PageError) -> Failure {
-        let code = match &error {
-            PageError::Store(e) => store_code(e),
-            PageError::Empty => USAGE,
-            _ => BUG,
-        };
-        Failure::new(code, &error)
-    }
-}
-
-impl From<ExportError> for Failure {
-    fn from(error: ExportError) -> Failure {
-        let code = match &error {
-            ExportError::Store(e) => store_code(e),
-            ExportError::UnknownFormat { .. } => USAGE,
-            _ => BUG,
-        };
-        Failure::new(code, &error)
-    }
-}
-
-impl From<CompareError> for Failure {
-    fn from(error: CompareError) -> Failure {
-        Failure::new(DATA, &error)
-    }
-}
-
-impl From<farspan_pe::PlanError> for Failure {
-    fn from(error: farspan_pe::PlanError) -> Failure {
-        Failure::new(USAGE, &error)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -425,17 +333,5 @@ mod tests {
             command_line(&arguments),
             r"farspan run 'a b.toml' 'seeds=[0,1]' -k 'it'\''s'"
         );
-    }
-
-    #[test]
-    fn causes_stand_on_one_line_and_once() {
-        #[derive(Debug, thiserror::Error)]
-        #[error("reading a: {0}")]
-        struct Quoting(#[source] std::io::Error);
-        #[derive(Debug, thiserror::Error)]
-        #[error("planning")]
-        struct Silent(#[source] Quoting);
-        let error = Silent(Quoting(std::io::Error::other("no such luck")));
-        assert_eq!(chain(&error), "planning: reading a: no such luck");
     }
 }

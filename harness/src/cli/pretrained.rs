@@ -3,8 +3,10 @@
 use super::{Failure, tell};
 use crate::checkpoint::config::Reading;
 use crate::checkpoint::files::Files;
-use crate::checkpoint::{hub, of_files};
+use crate::checkpoint::of_files;
+use crate::checkpoint::text::Tokenizer;
 use crate::model::{Architecture, Decoder};
+use crate::origin;
 use crate::scheme::{Positional, inherits_doubt};
 use clap::Args;
 use farspan_attention::Device;
@@ -13,7 +15,8 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub(super) struct Source {
-    /// Checkpoint folder with config.json and safetensors weights, or a model id in the Hugging Face cache
+    /// Checkpoint folder with config.json and safetensors weights, a model id in the Hugging Face cache, or a finished
+    /// cell of a run (RUN:CELL)
     #[arg(long, value_name = "DIR")]
     model: String,
     /// Device: auto, cpu, cuda[:i], metal[:i] or wgpu[:i]
@@ -53,7 +56,7 @@ impl ConfigKeys {
 impl Source {
     /// The checkpoint's folder.
     pub(super) fn dir(&self) -> Result<PathBuf, Failure> {
-        Ok(hub::folder(&self.model)?)
+        Ok(origin::folder(&self.model)?)
     }
 
     /// The model under `scheme`, or under the scheme of its config.
@@ -66,7 +69,14 @@ impl Source {
         let files = Files::open(&self.dir()?)?
             .with_non_finite(self.allow_non_finite)
             .with_reading(self.keys.reading());
-        Ok(of_files(&files, registry, scheme, &device)?)
+        let decoder = of_files(&files, registry, scheme, &device)?;
+        Ok(match decoder.reads_texts()? {
+            true => {
+                let texts = Tokenizer::open(files.dir())?.texts(decoder.architecture.vocab)?;
+                decoder.with_texts(texts.into())
+            }
+            false => decoder,
+        })
     }
 }
 

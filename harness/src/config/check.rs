@@ -1,14 +1,14 @@
 //! Rules that types cannot say.
 
+use super::measures;
 use super::problem::{Problems, join};
 use super::studies::Draft;
 use super::tree::{Mark, Node};
 use super::types::{PasskeyGridConfig, PerplexityConfig, StudyConfig, Task, TrainConfig};
 use crate::checkpoint::config::read;
-use crate::checkpoint::hub;
 use crate::model::Architecture;
-use farspan_datasets::tasks::passkey::Passkey;
-use farspan_datasets::{DataError, TokenizerConfig};
+use crate::origin;
+use farspan_datasets::TokenizerConfig;
 use std::fmt::Display;
 
 /// Longest length, in tokens: positions above it are not exact in single precision.
@@ -58,7 +58,7 @@ impl Rules<'_> {
         );
     }
 
-    fn lengths(&mut self, key: &str, lengths: &[usize], least: usize, why: &str) {
+    pub(super) fn lengths(&mut self, key: &str, lengths: &[usize], least: usize, why: &str) {
         let list = || format!("{lengths:?}");
         self.rule(
             key,
@@ -110,8 +110,8 @@ pub(super) fn study(
     train(&study.train, &mut rules);
     steps(study, &mut rules);
     match study.task {
-        Task::Text => text(study, &mut rules),
-        Task::Passkey => passkey(study, &mut rules),
+        Task::Text => measures::text(study, &mut rules),
+        Task::Passkey => measures::passkey(study, &mut rules),
     }
     warn(study, &draft.name, warnings);
     match study.model.architecture(1, study.train.length) {
@@ -142,10 +142,15 @@ fn checkpoint(study: &mut StudyConfig, node: &Node) {
         study.train.steps = 0;
     }
     // What is wrong with the folder is told with the sizes.
-    let Ok(dir) = hub::folder(name) else { return };
+    let Ok(dir) = origin::folder(name) else {
+        return;
+    };
     if absent("data.tokenizer") {
         let file = dir.join("tokenizer.json");
         study.data.tokenizer = TokenizerConfig::File(file.display().to_string());
+        if absent("data.bos") {
+            study.data.bos = true;
+        }
     }
     if let (true, Ok(architecture)) = (absent("train.length"), study.model.architecture(1, 0)) {
         study.train.length = architecture.geometry.trained_length;
@@ -261,104 +266,6 @@ fn train(train: &TrainConfig, rules: &mut Rules<'_>) {
     rules.positive("train.scheme_lr", train.scheme_lr);
 }
 
-fn text(study: &StudyConfig, rules: &mut Rules<'_>) {
-    if let Err(error) = study.data.validate() {
-        data(&error, rules);
-    }
-    let Some(perplexity) = &study.evaluate.perplexity else {
-        return;
-    };
-    let PerplexityConfig {
-        lengths,
-        segments,
-        stride,
-        target,
-    } = perplexity;
-    let key = "evaluate.perplexity";
-    rules.lengths(
-        &format!("{key}.lengths"),
-        lengths,
-        2,
-        "one to read, one to predict",
-    );
-    rules.rule(
-        &format!("{key}.segments"),
-        "1 to 1000000",
-        segments,
-        (1..=1_000_000).contains(segments),
-    );
-    let fraction = *stride > 0.0 && *stride <= 1.0;
-    rules.rule(
-        &format!("{key}.stride"),
-        "a fraction above 0, at most 1",
-        stride,
-        fraction,
-    );
-    let shortest = lengths.iter().copied().min().unwrap_or(usize::MAX);
-    let rule = format!("1 to the shortest length, {shortest}");
-    rules.rule(
-        &format!("{key}.target"),
-        &rule,
-        target,
-        (1..=shortest).contains(target),
-    );
-}
-
-/// An error of the data settings, at the key that it names.
-fn data(error: &DataError, rules: &mut Rules<'_>) {
-    match error {
-        DataError::Setting {
-            key,
-            expected,
-            found,
-        } => rules.rule(key, expected, found, false),
-        other => rules
-            .problems
-            .add(&Mark::Default, join(rules.path, "data"), other.to_string()),
-    }
-}
-
-fn passkey(study: &StudyConfig, rules: &mut Rules<'_>) {
-    let least = match Passkey::new(&study.passkey) {
-        Ok(task) => task.min_length(),
-        Err(error) => return data(&error, rules),
-    };
-    let why = "markers, key and question";
-    let length = study.train.length;
-    let rule = format!("at least {least} tokens ({why})");
-    rules.rule("train.length", &rule, length, length >= least);
-    let Some(grid) = &study.evaluate.passkey else {
-        return;
-    };
-    let PasskeyGridConfig {
-        lengths,
-        depths,
-        trials,
-        threshold,
-    } = grid;
-    let key = "evaluate.passkey";
-    rules.lengths(&format!("{key}.lengths"), lengths, least, why);
-    rules.rule(
-        &format!("{key}.depths"),
-        "1 to 1000",
-        depths,
-        (1..=1000).contains(depths),
-    );
-    rules.rule(
-        &format!("{key}.trials"),
-        "1 to 100000",
-        trials,
-        (1..=100_000).contains(trials),
-    );
-    let fraction = *threshold > 0.0 && *threshold <= 1.0;
-    rules.rule(
-        &format!("{key}.threshold"),
-        "a fraction above 0, at most 1",
-        threshold,
-        fraction,
-    );
-}
-
 /// What runs, but probably not as it was meant.
 fn warn(study: &StudyConfig, name: &str, warnings: &mut Vec<String>) {
     let TrainConfig {
@@ -374,7 +281,7 @@ fn warn(study: &StudyConfig, name: &str, warnings: &mut Vec<String>) {
         ));
     }
     if let Some(checkpoint) = &study.model.checkpoint {
-        let read = hub::folder(checkpoint).and_then(|dir| read(&dir, &study.model.reading()));
+        let read = origin::folder(checkpoint).and_then(|dir| read(&dir, &study.model.reading()));
         // What is wrong with it is told with the sizes.
         for note in read.into_iter().flat_map(|found| found.architecture.notes) {
             warnings.push(format!("study {name}, {checkpoint}: {note}"));

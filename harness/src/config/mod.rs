@@ -6,6 +6,7 @@
 
 mod check;
 mod files;
+mod measures;
 mod model;
 pub mod numbers;
 mod overrides;
@@ -384,37 +385,5 @@ impl Reader<'_> {
         } else {
             name.into()
         }
-    }
-}
-
-impl Run {
-    /// The schemes of a study, in the order of the config.
-    pub fn schemes_of<'a>(
-        &'a self,
-        study: &'a StudyConfig,
-    ) -> impl Iterator<Item = &'a SchemeConfig> {
-        let wanted = |name: &String| {
-            study
-                .schemes
-                .as_ref()
-                .is_none_or(|list| list.contains(name))
-        };
-        self.schemes
-            .iter()
-            .filter(move |scheme| wanted(&scheme.name))
-    }
-
-    /// The seeds of a study.
-    pub fn seeds_of<'a>(&'a self, study: &'a StudyConfig) -> &'a [u64] {
-        study.seeds.as_ref().unwrap_or(&self.seeds)
-    }
-
-    /// Number of cells: every study, scheme and seed, and once more for every fine-tuning.
-    pub fn cells(&self) -> usize {
-        let stages = |scheme: &SchemeConfig| 1 + usize::from(scheme.finetune.is_some());
-        let of = |study: &StudyConfig| {
-            self.schemes_of(study).map(stages).sum::<usize>() * self.seeds_of(study).len()
-        };
-        self.studies.iter().map(|(_, study)| of(study)).sum()
     }
 }

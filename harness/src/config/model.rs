@@ -3,8 +3,8 @@
 use super::types::ModelConfig;
 use crate::Error;
 use crate::checkpoint::config::{self, Reading};
-use crate::checkpoint::hub;
-use crate::model::{Architecture, Shape};
+use crate::model::{Architecture, Biases, Norm, Shape};
+use crate::origin;
 use farspan_attention::plan::Geometry;
 
 /// Largest preset.
@@ -102,11 +102,72 @@ impl ModelConfig {
             head_dim,
             trained_length,
         };
-        Ok(Architecture::plain(&Shape {
+        let shape = Shape {
             geometry,
             hidden,
             vocab,
-        }))
+        };
+        self.with_blocks(&shape)
+    }
+
+    /// The decoder of these sizes, with the choices of the family that it is to be like, then those that are set.
+    fn with_blocks(&self, shape: &Shape) -> Result<Architecture, Broken> {
+        let mut a = match &self.like {
+            None => Architecture::plain(shape),
+            Some(family) => match config::like(family) {
+                Ok(theirs) => theirs.at(shape),
+                Err(error) => return broken("like", error.to_string()),
+            },
+        };
+        let g = shape.geometry;
+        a.norm = self.norm.unwrap_or(a.norm);
+        a.query_key_norm = self.query_key_norm.unwrap_or(a.query_key_norm);
+        a.residual = self.block.unwrap_or(a.residual);
+        a.activation = self.activation.unwrap_or(a.activation);
+        a.gated = self.gated.unwrap_or(a.gated);
+        a.tied = self.tied.unwrap_or(a.tied);
+        if let Some(on) = self.biases {
+            let norm = on && a.norm == Norm::Layer;
+            a.bias = Biases {
+                qkv: on,
+                out: on,
+                mlp: on,
+                norm,
+                head: false,
+            };
+        }
+        for (key, set, slot) in [
+            ("embed_scale", self.embed_scale, &mut a.embed_scale),
+            ("score_scale", self.score_scale, &mut a.score_scale),
+            ("residual_scale", self.residual_scale, &mut a.residual_scale),
+            ("logit_scale", self.logit_scale, &mut a.logit_scale),
+        ] {
+            *slot = positive(key, set)?.unwrap_or(*slot);
+        }
+        for (key, set, slot) in [
+            ("score_cap", self.score_cap, &mut a.score_cap),
+            ("logit_cap", self.logit_cap, &mut a.logit_cap),
+        ] {
+            *slot = positive(key, set)?.or(*slot);
+        }
+        let windowed: Vec<bool> = match &self.windowed {
+            Some(pattern) if pattern.is_empty() => {
+                return broken("windowed", "expected at least one entry".into());
+            }
+            Some(pattern) => pattern.iter().copied().cycle().take(g.layers).collect(),
+            None => a.windows.iter().map(Option::is_some).collect(),
+        };
+        let window = self.window.unwrap_or(g.trained_length.div_ceil(2).max(1));
+        if window == 0 {
+            return broken("window", "expected at least 1, found 0".into());
+        }
+        if self.window.is_some() && !windowed.contains(&true) {
+            let what =
+                "is for layers that have one: set `windowed`, or `like` a family with windows";
+            return broken("window", what.into());
+        }
+        a.windows = windowed.iter().map(|on| on.then_some(window)).collect();
+        Ok(a)
     }
 
     /// That of a checkpoint.
@@ -121,7 +182,7 @@ impl ModelConfig {
             let what = "a checkpoint gives all sizes: leave out what is no `ignore_keys` or `trained_length`";
             return broken("checkpoint", what.into());
         }
-        let read = hub::folder(checkpoint).and_then(|dir| config::read(&dir, &self.reading()));
+        let read = origin::folder(checkpoint).and_then(|dir| config::read(&dir, &self.reading()));
         match read {
             Ok(understood) => Ok(understood.architecture),
             Err(error) => broken("checkpoint", error.to_string()),
@@ -140,6 +201,15 @@ impl ModelConfig {
                 format!("expected a preset d1 to d{LARGEST}, found {size:?}"),
             ),
         }
+    }
+}
+
+fn positive(key: &'static str, set: Option<f64>) -> Result<Option<f64>, Broken> {
+    match set {
+        Some(x) if !(x > 0.0 && x.is_finite()) => {
+            broken(key, format!("expected a number above 0, found {x}"))
+        }
+        set => Ok(set),
     }
 }
 

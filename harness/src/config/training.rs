@@ -98,22 +98,6 @@ pub(super) fn scheme(
         problems.add(&at, path, what);
         return;
     }
-    let lora = scheme
-        .config
-        .finetune
-        .as_ref()
-        .and_then(|f| f.lora.as_ref());
-    if lora.is_some() && study.model.checkpoint.is_none() {
-        let what = format!("study {name}: adapters are for `model.checkpoint`; leave `lora` out");
-        let path = join(&scheme.path, "finetune.lora");
-        problems.add(&scheme.finetune_mark(), path, what);
-    }
-    let recomputed = scheme.config.finetune.as_ref();
-    if recomputed.is_some_and(|f| f.checkpointing) && study.model.checkpoint.is_none() {
-        let what = format!("study {name}: `checkpointing` is for `model.checkpoint`; leave it out");
-        let path = join(&scheme.path, "finetune.checkpointing");
-        problems.add(&scheme.finetune_mark(), path, what);
-    }
     // Reported already; a plan for such a length may not even fit into memory.
     if !(2..=LONGEST).contains(&trained) {
         return;

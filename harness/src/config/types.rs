@@ -1,5 +1,13 @@
 //! The config as plain structs: what a study may say, with every default. Parsing, merging and checking live beside.
 
+mod evaluate;
+mod model;
+
+pub use evaluate::{
+    All, Bos, EvaluateConfig, PasskeyGridConfig, PerplexityConfig, Segments, Stride, Unit,
+};
+pub use model::ModelConfig;
+
 use farspan_datasets::{DataConfig, tasks::passkey::PasskeyConfig};
 use farspan_pe::recipe::Sampler;
 use farspan_reports::record::RunPlan;
@@ -14,45 +22,6 @@ pub enum Task {
     Text,
     /// The passkey task itself, with loss on the key only; retrieval is measured.
     Passkey,
-}
-
-/// The decoder. `size` is the one dial; any field set beside it wins.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct ModelConfig {
-    /// A checkpoint in place of a decoder of our own: its folder (relative to where the program runs), or its id in the
-    /// Hugging Face cache. It gives all sizes, the trained length and the tokenizer; its weights are not trained from
-    /// scratch, so `train.steps` is 0, and schemes take over what belongs to the weights (`base`, `partial`, `pairing`) where they leave it at its default.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub checkpoint: Option<String>,
-    /// Keys of the checkpoint's config that are read as if they were not there, though they may change the computation;
-    /// results tell of it.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub ignore_keys: Vec<String>,
-    /// Length that the checkpoint's weights were trained with, where its config does not tell.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub trained_length: Option<usize>,
-    /// Preset `dN`: N layers, width 32·N, max(4, N) heads, SwiGLU hidden width 8/3 of the width.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub size: Option<String>,
-    /// Layers.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub layers: Option<usize>,
-    /// Width of the residual stream.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub width: Option<usize>,
-    /// Query heads.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub heads: Option<usize>,
-    /// Key/value heads (grouped-query attention); divides `heads`. Default: `heads`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kv_heads: Option<usize>,
-    /// Channels of a head. Default: width / heads.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub head_dim: Option<usize>,
-    /// Hidden width of the SwiGLU block.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hidden: Option<usize>,
 }
 
 /// Training from scratch. The same for every scheme.
@@ -137,7 +106,7 @@ impl TrainConfig {
     }
 }
 
-/// Adapters of low rank beside the projections of a checkpoint's layers (LoRA, Hu et al. 2021, arXiv 2106.09685).
+/// Adapters of low rank beside the projections of the layers (LoRA, Hu et al. 2021, arXiv 2106.09685).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LoraConfig {
@@ -187,10 +156,10 @@ pub struct FinetuneConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accumulate: Option<u64>,
     /// Activations are computed again on the way back, layer by layer, in place of being held: less memory, a third more
-    /// time; for a `model.checkpoint`.
+    /// time.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub checkpointing: bool,
-    /// Adapters learn in place of all weights; for a `model.checkpoint`.
+    /// Adapters learn in place of all weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lora: Option<LoraConfig>,
     /// Where the tokens of a window stand, if not at their places: `{ skip = { target = 1024 } }` is PoSE. Default: as
@@ -207,104 +176,6 @@ impl FinetuneConfig {
             (None, Some(times)) => (trained as f64 * times).round() as usize,
             (None, None) => trained,
         }
-    }
-}
-
-/// What is measured.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct EvaluateConfig {
-    /// Perplexity on held-out text (task `text`).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub perplexity: Option<PerplexityConfig>,
-    /// Passkey retrieval (task `passkey`).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub passkey: Option<PasskeyGridConfig>,
-}
-
-/// Perplexity: which lengths, and how windows are laid. The unit of every interval is one test segment of the
-/// longest length; the same segments serve every scheme, seed and length.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PerplexityConfig {
-    /// Lengths in tokens, increasing. Default: 1, 2, 4 and 8 times the trained length.
-    #[serde(default)]
-    pub lengths: Vec<usize>,
-    /// Test segments.
-    #[serde(default = "PerplexityConfig::segments")]
-    pub segments: usize,
-    /// Stride of the sliding protocol as a fraction of the length (0 < stride ≤ 1).
-    #[serde(default = "PerplexityConfig::stride")]
-    pub stride: f64,
-    /// Tokens at the end of each segment that the fixed-target protocol scores at every length. Default: 64, or the
-    /// shortest length if that is less.
-    #[serde(default = "PerplexityConfig::target")]
-    pub target: usize,
-}
-
-impl Default for PerplexityConfig {
-    /// No lengths yet: they follow from the trained length.
-    fn default() -> PerplexityConfig {
-        PerplexityConfig {
-            lengths: Vec::new(),
-            segments: PerplexityConfig::segments(),
-            stride: PerplexityConfig::stride(),
-            target: PerplexityConfig::target(),
-        }
-    }
-}
-
-impl PerplexityConfig {
-    fn segments() -> usize {
-        32
-    }
-    fn stride() -> f64 {
-        0.5
-    }
-    fn target() -> usize {
-        64
-    }
-}
-
-/// The passkey grid.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PasskeyGridConfig {
-    /// Lengths in tokens, increasing. Default: 1, 2, 4 and 8 times the trained length.
-    #[serde(default)]
-    pub lengths: Vec<usize>,
-    /// Depths, evenly spaced from start to end.
-    #[serde(default = "PasskeyGridConfig::depths")]
-    pub depths: usize,
-    /// Prompts per (length, depth).
-    #[serde(default = "PasskeyGridConfig::trials")]
-    pub trials: usize,
-    /// Accuracy at or above which a length counts as served.
-    #[serde(default = "PasskeyGridConfig::threshold")]
-    pub threshold: f64,
-}
-
-impl Default for PasskeyGridConfig {
-    /// No lengths yet: they follow from the trained length.
-    fn default() -> PasskeyGridConfig {
-        PasskeyGridConfig {
-            lengths: Vec::new(),
-            depths: PasskeyGridConfig::depths(),
-            trials: PasskeyGridConfig::trials(),
-            threshold: PasskeyGridConfig::threshold(),
-        }
-    }
-}
-
-impl PasskeyGridConfig {
-    fn depths() -> usize {
-        11
-    }
-    fn trials() -> usize {
-        20
-    }
-    fn threshold() -> f64 {
-        0.8
     }
 }
 
@@ -338,9 +209,27 @@ pub struct StudyConfig {
     pub evaluate: EvaluateConfig,
 }
 
+/// What models of a study read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reads {
+    /// Text.
+    Text(DataConfig),
+    /// Passkey prompts.
+    Passkey(PasskeyConfig),
+}
+
 impl StudyConfig {
     fn text() -> Task {
         Task::Text
+    }
+
+    /// What its models read.
+    pub fn reads(&self) -> Reads {
+        match self.task {
+            Task::Text => Reads::Text(self.data.clone()),
+            Task::Passkey => Reads::Passkey(self.passkey.clone()),
+        }
     }
 }
 
@@ -382,4 +271,36 @@ pub struct Run {
     pub schemes: Vec<SchemeConfig>,
     /// Studies by name, in the order of the config.
     pub studies: Vec<(String, StudyConfig)>,
+}
+
+impl Run {
+    /// The schemes of a study, in the order of the config.
+    pub fn schemes_of<'a>(
+        &'a self,
+        study: &'a StudyConfig,
+    ) -> impl Iterator<Item = &'a SchemeConfig> {
+        let wanted = |name: &String| {
+            study
+                .schemes
+                .as_ref()
+                .is_none_or(|list| list.contains(name))
+        };
+        self.schemes
+            .iter()
+            .filter(move |scheme| wanted(&scheme.name))
+    }
+
+    /// The seeds of a study.
+    pub fn seeds_of<'a>(&'a self, study: &'a StudyConfig) -> &'a [u64] {
+        study.seeds.as_ref().unwrap_or(&self.seeds)
+    }
+
+    /// Number of cells: every study, scheme and seed, and once more for every fine-tuning.
+    pub fn cells(&self) -> usize {
+        let stages = |scheme: &SchemeConfig| 1 + usize::from(scheme.finetune.is_some());
+        let of = |study: &StudyConfig| {
+            self.schemes_of(study).map(stages).sum::<usize>() * self.seeds_of(study).len()
+        };
+        self.studies.iter().map(|(_, study)| of(study)).sum()
+    }
 }

@@ -50,6 +50,11 @@ impl Subject<'_> {
         }
     }
 
+    /// Whether the scheme draws positions outside of training too.
+    pub(crate) fn draws(&self) -> bool {
+        self.sampler().is_some()
+    }
+
     fn sampler(&self) -> Option<Sampler> {
         self.recipe.positions.filter(|_| self.recipe.in_evaluation)
     }
@@ -63,6 +68,9 @@ impl Subject<'_> {
         }
     }
 }
+
+/// Is told of tokens that were fed, and says whether to go on.
+pub type Tick<'t> = &'t mut dyn FnMut(usize) -> bool;
 
 /// Windows of one length, put together to batches of bounded size.
 pub(crate) fn rows_per_pass(length: usize) -> usize {

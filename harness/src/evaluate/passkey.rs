@@ -3,7 +3,7 @@
 //! Greedy decoding produces the key exactly when every symbol of the key is the arg-max given the true symbols before
 //! it: at the first wrong symbol decoding would have left the key, and before it both contexts are the same.
 
-use super::{Subject, rows_per_pass};
+use super::{Subject, Tick, rows_per_pass};
 use crate::Result;
 use crate::config::types::PasskeyGridConfig;
 use farspan_datasets::Batch;
@@ -48,14 +48,15 @@ impl Prompts for Passkey {
     }
 }
 
-/// Asks every prompt of the grid. `seed` draws the prompts: the same for every scheme.
+/// Asks every prompt of the grid. `seed` draws the prompts: the same for every scheme. `tick` is called after each pass
+/// with the number of tokens fed and says whether to go on; `None` if not.
 pub fn measure(
     subject: &Subject<'_>,
     config: &PasskeyGridConfig,
     task: &dyn Prompts,
     seed: u64,
-    tick: &mut dyn FnMut(usize) -> Result<()>,
-) -> Result<Measured> {
+    tick: Tick<'_>,
+) -> Result<Option<Measured>> {
     let mut measured = Measured::default();
     let least = task.least()?;
     for &length in &config.lengths {
@@ -99,13 +100,15 @@ pub fn measure(
                         .log_prob
                         .push(key.map(|(s, _)| -f64::from(s.nll)).sum());
                 }
-                tick(part.tokens.len())?;
+                if !tick(part.tokens.len()) {
+                    return Ok(None);
+                }
             }
             measured.samples.extend(samples(task, &cell.batch, &record));
             measured.records.push(record);
         }
     }
-    Ok(measured)
+    Ok(Some(measured))
 }
 
 fn samples(task: &dyn Prompts, batch: &Batch, record: &PasskeyRecord) -> Vec<Value> {

@@ -1,7 +1,7 @@
 //! Perplexity past the trained length, under three protocols, and loss by position.
 //!
-//! The unit is a test segment of `longest + 1` tokens that lies inside one document. All lengths, schemes and seeds
-//! read the same segments, so differences are paired. Within a segment whose targets are numbered 0..longest:
+//! The unit is a test segment inside one document: a stretch of `longest + 1` tokens, or a whole document that holds as
+//! many. All lengths, schemes and seeds read the same segments, so differences are paired. Within a segment:
 //!
 //! - **non-overlap**: blocks of T targets, each scored given its own block only;
 //! - **sliding**: windows of T that start S apart; the first scores all its targets, later ones their last S;
@@ -11,14 +11,21 @@
 //! - **fixed-target**: the last R targets of the segment, scored by the window of T that ends with them. The scored
 //!   tokens are the same at every T, so this curve shows the effect of context length alone.
 
-use super::{Subject, rows_per_pass, windows_batch};
-use crate::Result;
-use crate::config::types::PerplexityConfig;
-use farspan_datasets::Segment;
+use super::{Subject, Tick, rows_per_pass, windows_batch};
+use crate::checkpoint::ends::begins;
+use crate::config::types::{Bos, PerplexityConfig, Unit};
+use crate::{Error, Result};
+use farspan_datasets::{Segment, TextData};
 use farspan_reports::record::{PerplexityRecord, PositionRecord, Protocol, Refusal};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::Path;
+
+/// Numbers of the residual stream of a window beyond which it is read in pieces.
+const WHOLE: usize = 1 << 22;
+/// Tokens of such a piece.
+const PIECE: usize = 512;
 
 /// Everything that perplexity gives.
 #[derive(Debug, Default)]
@@ -44,12 +51,20 @@ pub struct Window {
 /// slide by their whole length.
 pub fn windows(protocol: Protocol, length: usize, stride: usize, span: usize) -> Vec<Window> {
     match protocol {
-        Protocol::NonOverlap => tiles(length, length, span),
-        Protocol::Sliding => tiles(length, stride, span),
+        Protocol::NonOverlap | Protocol::Sliding => tiles(length, stride, span),
         Protocol::FixedTarget => vec![Window {
             start: span - length,
             scored: length - stride..length,
         }],
+    }
+}
+
+/// Distance between the starts of windows under `protocol`; of fixed targets their number.
+fn stride(protocol: Protocol, config: &PerplexityConfig, length: usize) -> usize {
+    match protocol {
+        Protocol::NonOverlap => length,
+        Protocol::Sliding => config.stride.at(length),
+        Protocol::FixedTarget => config.target,
     }
 }
 
@@ -67,15 +82,48 @@ pub(crate) fn tiles(length: usize, stride: usize, span: usize) -> Vec<Window> {
     (0..=more).map(window).collect()
 }
 
-/// Reads all segments at all lengths. `tick` is called after each pass with the number of tokens fed.
+/// The segments that `config` asks for.
+pub fn segments(config: &PerplexityConfig, text: &TextData) -> Result<Vec<Segment>> {
+    let tokens = config.lengths.iter().copied().max().unwrap_or(0) + 1;
+    let count = config.segments.count();
+    Ok(match config.unit {
+        Unit::Stretch => text.test_segments(tokens, count)?,
+        Unit::Document => text.test_documents(tokens, count)?,
+    })
+}
+
+/// The token that stands at the start of every window, if one has to: what the tokenizer puts before a text, or else the
+/// BOS of the checkpoint in the folder `checkpoint`.
+pub fn bos(
+    config: &PerplexityConfig,
+    text: &TextData,
+    checkpoint: Option<&Path>,
+) -> Result<Option<u32>> {
+    if config.bos == Bos::Text {
+        return Ok(None);
+    }
+    let own = || checkpoint.map_or(Ok(None), begins);
+    match text.bos()?.as_slice() {
+        [bos] => Ok(Some(*bos)),
+        [] if let Some(bos) = own()? => Ok(Some(bos)),
+        found => Err(Error::Config(format!(
+            "evaluate.perplexity.bos: expected a tokenizer that puts one token before a text, found {} ({})",
+            found.len(),
+            text.tokenizer_description()
+        ))),
+    }
+}
+
+/// Reads all segments at all lengths; `bos` takes the place of the first token of each window. `tick` is called after
+/// each pass with the number of tokens fed and says whether to go on; `None` if not.
 pub fn measure(
     subject: &Subject<'_>,
     config: &PerplexityConfig,
     segments: &[Segment],
-    tick: &mut dyn FnMut(usize) -> Result<()>,
-) -> Result<Measured> {
+    bos: Option<u32>,
+    tick: Tick<'_>,
+) -> Result<Option<Measured>> {
     let mut measured = Measured::default();
-    let span = config.lengths.iter().copied().max().unwrap_or(0);
     for &length in &config.lengths {
         let ready = match subject.at("perplexity", length)? {
             Ok(ready) => ready,
@@ -84,28 +132,36 @@ pub fn measure(
                 continue;
             }
         };
-        let stride = ((length as f64 * config.stride).round() as usize).clamp(1, length);
-        let protocols = [
-            (Protocol::NonOverlap, length),
-            (Protocol::Sliding, stride),
-            (Protocol::FixedTarget, config.target.min(length)),
-        ];
-        let laid: Vec<_> = protocols
-            .iter()
-            .map(|&(p, s)| (p, s, windows(p, length, s, span)))
-            .collect();
-        let starts = unique_starts(&laid);
-        let losses = window_losses(subject, segments, length, &starts, &ready, tick)?;
+        let laid = |protocol: &Protocol| {
+            let stride = stride(*protocol, config, length);
+            let of = |s: &Segment| windows(*protocol, length, stride, s.tokens.len() - 1);
+            (*protocol, stride, segments.iter().map(of).collect())
+        };
+        let laid: Vec<Laid> = config.protocols.iter().map(laid).collect();
+        let mut reading = Reading {
+            subject,
+            segments,
+            length,
+            bos,
+            losses: Losses::new(),
+        };
+        if !reading.read(&starts(&laid), &ready, tick)? {
+            return Ok(None);
+        }
+        let losses = reading.losses;
         for (protocol, stride, windows) in &laid {
             measured.records.push(collect(
                 *protocol, length, *stride, windows, segments, &losses,
             ));
         }
         // Lengths increase, so the longest that the scheme serves is the last.
-        measured.position = Some(by_position(length, segments, &losses));
+        measured.position = by_position(length, segments, &losses);
     }
-    Ok(measured)
+    Ok(Some(measured))
 }
+
+/// A protocol, its stride, and the windows of each segment.
+type Laid = (Protocol, usize, Vec<Vec<Window>>);
 
 impl Measured {
     /// Every segment's loss with where it lies in the test text, for a person to read.
@@ -124,58 +180,111 @@ impl Measured {
     }
 }
 
-/// Protocols share windows (the first sliding window is a non-overlapping block): each start is read once.
-fn unique_starts(laid: &[(Protocol, usize, Vec<Window>)]) -> Vec<usize> {
-    let mut starts: Vec<usize> = laid
-        .iter()
-        .flat_map(|(_, _, windows)| windows.iter().map(|w| w.start))
-        .collect();
+/// Segments, and where windows start in them. Protocols share windows (the first sliding window is a non-overlapping
+/// block): each is read once.
+fn starts(laid: &[Laid]) -> Vec<(usize, usize)> {
+    let of = |(_, _, windows): &Laid| {
+        let segments = windows.iter().enumerate();
+        let starts = segments.flat_map(|(s, windows)| windows.iter().map(move |w| (s, w.start)));
+        starts.collect::<Vec<_>>()
+    };
+    let mut starts: Vec<_> = laid.iter().flat_map(of).collect();
     starts.sort_unstable();
     starts.dedup();
     starts
 }
 
-/// Loss in nats of every target of every window: (segment, start) to `length` losses.
+/// Loss in nats of every target of every window: (segment, start) to at most `length` losses.
 type Losses = BTreeMap<(usize, usize), Vec<f32>>;
 
-fn window_losses(
-    subject: &Subject<'_>,
-    segments: &[Segment],
+/// Windows of one length on their way.
+struct Reading<'r> {
+    subject: &'r Subject<'r>,
+    segments: &'r [Segment],
     length: usize,
-    starts: &[usize],
-    ready: &crate::model::Ready,
-    tick: &mut dyn FnMut(usize) -> Result<()>,
-) -> Result<Losses> {
-    let keys: Vec<(usize, usize)> = (0..segments.len())
-        .flat_map(|s| starts.iter().map(move |&start| (s, start)))
-        .collect();
-    let mut losses = Losses::new();
-    for (index, chunk) in keys.chunks(rows_per_pass(length)).enumerate() {
-        // Windows that are cut short are filled up: no token sees what stands behind it.
-        let window = |&(s, start): &(usize, usize)| {
-            let tokens = &segments[s].tokens[start..];
-            let mut tokens = tokens[..tokens.len().min(length + 1)].to_vec();
-            tokens.resize(length + 1, 0);
-            tokens
-        };
-        let windows: Vec<Vec<u32>> = chunk.iter().map(window).collect();
-        let windows: Vec<&[u32]> = windows.iter().map(Vec::as_slice).collect();
-        let mut batch = windows_batch(&windows, length);
-        subject.place("perplexity", index, &mut batch);
-        let scores = subject.model.scores(&batch, ready)?;
-        for (key, scores) in chunk.iter().zip(scores.chunks(length)) {
-            losses.insert(*key, scores.iter().map(|s| s.nll).collect());
+    bos: Option<u32>,
+    losses: Losses,
+}
+
+impl Reading<'_> {
+    /// Whether it came to its end.
+    fn read(
+        &mut self,
+        starts: &[(usize, usize)],
+        ready: &crate::model::Ready,
+        tick: Tick<'_>,
+    ) -> Result<bool> {
+        if self.in_pieces()? {
+            for &(s, start) in starts {
+                self.piece_by_piece(s, start)?;
+                if !tick(self.length) {
+                    return Ok(false);
+                }
+            }
+            return Ok(true);
         }
-        tick(chunk.len() * length)?;
+        let length = self.length;
+        for (index, chunk) in starts.chunks(rows_per_pass(length)).enumerate() {
+            // Windows that are cut short are filled up: no token sees what stands behind it.
+            let window = |&(s, start): &(usize, usize)| {
+                let mut tokens = self.window(s, start);
+                tokens.resize(length + 1, 0);
+                tokens
+            };
+            let windows: Vec<Vec<u32>> = chunk.iter().map(window).collect();
+            let windows: Vec<&[u32]> = windows.iter().map(Vec::as_slice).collect();
+            let mut batch = windows_batch(&windows, length);
+            self.subject.place("perplexity", index, &mut batch);
+            let scores = self.subject.model.scores(&batch, ready)?;
+            for (key, scores) in chunk.iter().zip(scores.chunks(length)) {
+                let losses = scores.iter().map(|s| s.nll).collect();
+                self.losses.insert(*key, losses);
+            }
+            if !tick(chunk.len() * length) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
-    Ok(losses)
+
+    /// Fed tokens of a window and the last target: `length + 1`, or fewer where the segment ends.
+    fn window(&self, segment: usize, start: usize) -> Vec<u32> {
+        let tokens = &self.segments[segment].tokens[start..];
+        let mut tokens = tokens[..tokens.len().min(self.length + 1)].to_vec();
+        if let Some(bos) = self.bos {
+            tokens[0] = bos;
+        }
+        tokens
+    }
+
+    /// Whether windows are so large that they are read with a cache, and may be.
+    fn in_pieces(&self) -> Result<bool> {
+        let model = self.subject.model;
+        let large = self.length * model.architecture.geometry.width > WHOLE;
+        Ok(large && !self.subject.draws() && model.chunk(PIECE, self.length)? < self.length)
+    }
+
+    fn piece_by_piece(&mut self, segment: usize, start: usize) -> Result<()> {
+        let tokens = self.window(segment, start);
+        let (fed, targets) = (&tokens[..tokens.len() - 1], &tokens[1..]);
+        let model = self.subject.model;
+        let mut losses = Vec::with_capacity(fed.len());
+        model.run_within(self.length, fed, PIECE, |first, rows| {
+            let targets = &targets[first..first + rows.dim(0)?];
+            let scores = model.row_scores(rows, targets)?;
+            losses.extend(scores.iter().map(|score| score.nll));
+            Ok(())
+        })?;
+        self.losses.insert((segment, start), losses);
+        Ok(())
+    }
 }
 
 fn collect(
     protocol: Protocol,
     length: usize,
     stride: usize,
-    windows: &[Window],
+    windows: &[Vec<Window>],
     segments: &[Segment],
     losses: &Losses,
 ) -> PerplexityRecord {
@@ -189,7 +298,7 @@ fn collect(
         bytes: vec![0; n],
     };
     for (s, segment) in segments.iter().enumerate() {
-        for window in windows {
+        for window in &windows[s] {
             let scored = window.scored.clone();
             let nll = &losses[&(s, window.start)][scored.clone()];
             record.nll[s] += nll.iter().map(|&x| f64::from(x)).sum::<f64>();
@@ -214,89 +323,25 @@ fn position_buckets(length: usize) -> Vec<usize> {
     starts
 }
 
-fn by_position(length: usize, segments: &[Segment], losses: &Losses) -> PositionRecord {
+/// Nothing if no protocol reads the beginnings of segments.
+fn by_position(length: usize, segments: &[Segment], losses: &Losses) -> Option<PositionRecord> {
     let starts = position_buckets(length);
     let ends = starts.iter().skip(1).copied().chain([length]);
     let ranges: Vec<_> = starts.iter().copied().zip(ends).collect();
     let row = |s: usize| {
-        let nll = &losses[&(s, 0)];
+        let nll = losses.get(&(s, 0))?;
         let mean = |&(a, b): &(usize, usize)| {
             nll[a..b].iter().map(|&x| f64::from(x)).sum::<f64>() / (b - a) as f64
         };
-        ranges.iter().map(mean).collect()
+        Some(ranges.iter().map(mean).collect())
     };
-    PositionRecord {
+    let nll = (0..segments.len()).map(row).collect::<Option<_>>()?;
+    Some(PositionRecord {
         length,
-        starts: starts.clone(),
-        nll: (0..segments.len()).map(row).collect(),
-    }
+        starts,
+        nll,
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sliding_windows_score_every_target_of_the_span_once() {
-        // evaluation.md's example has 10 tokens, T = 4, S = 2: here 10 targets.
-        let found = windows(Protocol::Sliding, 4, 2, 10);
-        let starts: Vec<_> = found.iter().map(|w| w.start).collect();
-        assert_eq!(starts, [0, 2, 4, 6]);
-        let mut scored: Vec<usize> = found
-            .iter()
-            .flat_map(|w| w.scored.clone().map(move |t| w.start + t))
-            .collect();
-        scored.sort_unstable();
-        assert_eq!(scored, (0..10).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn every_length_scores_every_target_of_the_span_once() {
-        for span in [1, 7, 1536, 1537] {
-            for length in [1usize, 3, 4, 512, 1000, 1024, 1536]
-                .into_iter()
-                .filter(|&t| t <= span)
-            {
-                for stride in [1, length.div_ceil(2), length] {
-                    let found = windows(Protocol::Sliding, length, stride, span);
-                    let scored: Vec<usize> = found
-                        .iter()
-                        .flat_map(|w| w.scored.clone().map(move |t| w.start + t))
-                        .collect();
-                    assert_eq!(
-                        scored,
-                        (0..span).collect::<Vec<_>>(),
-                        "{length} by {stride}"
-                    );
-                    let cut = found.iter().filter(|w| w.start + length > span).count();
-                    assert!(cut <= 1 && found.iter().all(|w| w.scored.end <= length));
-                }
-            }
-        }
-        let blocks = windows(Protocol::NonOverlap, 1024, 1024, 1536);
-        assert_eq!(blocks[1].scored, 0..512);
-    }
-
-    #[test]
-    fn fixed_targets_are_the_same_tokens_at_every_length() {
-        let ends: Vec<Vec<usize>> = [64, 128, 512]
-            .iter()
-            .map(|&t| {
-                let found = windows(Protocol::FixedTarget, t, 32, 512);
-                let [w] = found.as_slice() else {
-                    panic!("one window")
-                };
-                (w.start + w.scored.start..w.start + w.scored.end).collect()
-            })
-            .collect();
-        assert_eq!(ends[0], ends[1]);
-        assert_eq!(ends[1], ends[2]);
-        assert_eq!(ends[2], (480..512).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn buckets_cover_the_window() {
-        assert_eq!(position_buckets(16), [0, 1, 2, 3, 4, 6, 8, 12]);
-        assert_eq!(position_buckets(3), [0, 1, 2]);
-    }
-}
+mod tests;

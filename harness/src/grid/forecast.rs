@@ -1,7 +1,7 @@
 //! Forecasts: what a cell will take, from its config alone.
 
 use crate::cell::CellConfig;
-use crate::config::types::Task;
+use crate::config::types::Reads;
 use crate::evaluate::rows_per_pass;
 use farspan_attention::attend::rows_per_block;
 use farspan_attention::plan::Plan;
@@ -18,9 +18,9 @@ const NUMBER: f64 = 4.0;
 
 /// Peak memory in bytes: the program with its text, and the larger of what training takes and what measuring takes.
 pub(super) fn memory(config: &CellConfig, parameters: u64, scheme: &dyn AnyScheme) -> f64 {
-    let data = match config.task {
-        Task::Text => TEXT_BYTES,
-        Task::Passkey => 0.0,
+    let data = match config.reads {
+        Reads::Text(_) => TEXT_BYTES,
+        Reads::Passkey(_) => 0.0,
     };
     let parameters = parameters as f64;
     let numbers = training(config, parameters, scheme).max(measuring(config, parameters, scheme));
@@ -43,7 +43,7 @@ fn training(config: &CellConfig, parameters: f64, scheme: &dyn AnyScheme) -> f64
     if config.train.steps == 0 {
         return 0.0;
     }
-    let shape = &config.shape;
+    let shape = config.architecture.shape();
     let g = &shape.geometry;
     let (rows, length) = (config.train.batch, config.train.length);
     let qkv = (2 * g.heads + 2 * g.kv_heads) * g.head_dim;
@@ -59,7 +59,7 @@ fn training(config: &CellConfig, parameters: f64, scheme: &dyn AnyScheme) -> f64
 /// The weights, beside those of a base while they are taken over; one layer's activations of the longest pass; the scores
 /// that are alive at once, where attention makes them.
 fn measuring(config: &CellConfig, parameters: f64, scheme: &dyn AnyScheme) -> f64 {
-    let shape = &config.shape;
+    let shape = config.architecture.shape();
     let g = &shape.geometry;
     let per_token = 4 * g.width + 2 * (g.heads + 2 * g.kv_heads) * g.head_dim + 3 * shape.hidden;
     let text = config.evaluate.perplexity.iter();

@@ -43,8 +43,8 @@ fn go_on(dir: &RunDir, old: RunPlan, fresh: RunPlan, options: &Options) -> Resul
     let out = options.out.display();
     if old.schema_version < fresh.schema_version {
         return Err(Error::Config(format!(
-            "{out} was begun by version {}, whose files are of schema {} and carry no hashes: it can be read (report, \
-             compare, export), not gone on with. Give another folder with --out, or remove that one",
+            "{out} was begun by version {}, whose files are of schema {}: it can be read (report, compare, export), not \
+             gone on with. Give another folder with --out, or remove that one",
             old.version, old.schema_version
         )));
     }

@@ -4,16 +4,17 @@ use super::forecast;
 use crate::cell::{CellConfig, CheckpointConfig};
 use crate::checkpoint::config::Reading;
 use crate::checkpoint::files::Files;
-use crate::checkpoint::hub;
 use crate::checkpoint::weights;
-use crate::config::types::{FinetuneConfig, Run, SchemeConfig, StudyConfig, Task, TrainConfig};
-use crate::model::Architecture;
+use crate::config::types::{FinetuneConfig, Run, SchemeConfig, StudyConfig, TrainConfig};
+use crate::evaluate::perplexity;
+use crate::model::{Architecture, has_parameters};
+use crate::origin;
 use crate::scheme::{Positional, apart, inherits_doubt, layer_plans, resolve};
 use crate::source::Source;
 use crate::{Error, Result, machine};
 use farspan_pe::search::Search;
 use farspan_pe::{Len, Registry};
-use farspan_reports::record::{PlannedCell, RunPlan, SCHEMA_VERSION, Stage};
+use farspan_reports::record::{PlannedCell, Protocol, RunPlan, SCHEMA_VERSION, Stage};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -69,7 +70,11 @@ struct Planner<'a> {
     root: &'a Path,
     architecture: Architecture,
     hashes: (String, String),
+    /// Targets that perplexity is measured on.
+    targets: usize,
     checkpoint: Option<CheckpointConfig>,
+    /// Shapes of its weights.
+    held: BTreeMap<String, Vec<usize>>,
 }
 
 impl<'a> Planner<'a> {
@@ -81,18 +86,23 @@ impl<'a> Planner<'a> {
         registry: &Registry,
         root: &'a Path,
     ) -> Result<Planner<'a>> {
-        let data = (study.task == Task::Text).then_some(&study.data);
-        let passkey = (study.task == Task::Passkey).then_some(&study.passkey);
-        let source = Source::open(study.task, data, passkey, root)?;
+        let source = Source::open(&study.reads(), root)?;
         let finetuned = schemes.iter().filter_map(|s| s.finetune.as_ref());
+        let study_finetunes = finetuned.clone().next().is_some();
         let longest_training = finetuned
             .map(|f| f.window(study.train.length))
             .chain([study.train.length])
             .max()
             .unwrap_or(study.train.length);
-        if let (Source::Text(text), Some(wanted)) = (&source, &study.evaluate.perplexity) {
-            let longest = wanted.lengths.iter().copied().max().unwrap_or(0);
-            text.check(longest_training, longest + 1, wanted.segments)?;
+        let mut targets = 0;
+        if let Source::Text(text) = &source {
+            if study.train.steps > 0 || study_finetunes {
+                text.check_training(longest_training)?;
+            }
+            if let Some(wanted) = &study.evaluate.perplexity {
+                let segments = perplexity::segments(wanted, text)?;
+                targets = segments.iter().map(|s| s.tokens.len() - 1).sum();
+            }
         }
         let architecture = study.model.resolve(source.vocab(), study.train.length)?;
         if let Source::Text(text) = &source {
@@ -108,14 +118,20 @@ impl<'a> Planner<'a> {
         let checkpoint = study.model.checkpoint.as_deref();
         let checkpoint =
             checkpoint.map(|name| pretrained(name, study.model.reading(), &architecture));
+        let (checkpoint, held) = checkpoint.transpose()?.unzip();
+        if let (Source::Text(text), Some(wanted)) = (&source, &study.evaluate.perplexity) {
+            perplexity::bos(wanted, text, checkpoint.as_ref().map(|c| c.dir.as_path()))?;
+        }
         Ok(Planner {
-            checkpoint: checkpoint.transpose()?,
+            checkpoint,
+            held: held.unwrap_or_default(),
             run,
             name,
             study,
             root,
             architecture,
             hashes: source.hashes(),
+            targets,
         })
     }
 
@@ -185,9 +201,9 @@ impl<'a> Planner<'a> {
             _ => None,
         };
         let architecture = &self.architecture;
-        let mut checkpoint = self.checkpoint.clone();
-        let settings = match &mut checkpoint {
-            Some(checkpoint) => {
+        let mut notes = architecture.notes.clone();
+        let settings = match &self.checkpoint {
+            Some(_) => {
                 let asked = chosen(scheme, registry);
                 let found = resolve(registry, architecture, Some(&asked)).map_err(|e| {
                     let text = format!("scheme {}: {e}", scheme.name);
@@ -198,14 +214,14 @@ impl<'a> Planner<'a> {
                     }
                 })?;
                 let doubt = inherits_doubt(architecture, found.as_ref());
-                checkpoint.notes.extend(doubt);
+                notes.extend(doubt);
                 found.settings()
             }
             None => scheme.settings.clone(),
         };
         let config = CellConfig {
             study: self.name.to_string(),
-            task: study.task,
+            reads: study.reads(),
             seed,
             scheme: SchemeConfig {
                 finetune: None,
@@ -217,14 +233,15 @@ impl<'a> Planner<'a> {
                 Some(name) => Some(name.clone()),
                 None => study.model.size.clone(),
             },
-            checkpoint,
+            checkpoint: self.checkpoint.clone(),
+            architecture: Architecture {
+                notes,
+                ..architecture.clone()
+            },
             lora,
             checkpointing: stage == Stage::FineTuned
                 && scheme.finetune.as_ref().is_some_and(|f| f.checkpointing),
-            shape: architecture.shape(),
-            data: (study.task == Task::Text).then(|| study.data.clone()),
             data_root: self.root.to_path_buf(),
-            passkey: (study.task == Task::Passkey).then(|| study.passkey.clone()),
             base_steps: if base.is_some() { study.train.steps } else { 0 },
             base_batches: match base {
                 Some(_) => study.train.steps * study.train.accumulate,
@@ -246,6 +263,9 @@ impl<'a> Planner<'a> {
             layer_plans(parsed.as_ref(), &apart, &architecture.geometry, reach).map_err(|e| {
                 Error::Config(format!("study {}, scheme {}: {e}", self.name, scheme.name))
             })?;
+        if config.checkpoint.is_some() && stage != Stage::FineTuned {
+            has_parameters(&scheme.id, &plans, |name| self.held.contains_key(name))?;
+        }
         let own = crate::model::scheme_parameters(&plans);
         let parameters = architecture.parameters() + own as u64;
         let train_tokens = config.train.steps * config.train.step_tokens() as u64;
@@ -275,10 +295,14 @@ impl<'a> Planner<'a> {
         let per_token = |length: usize| self.architecture.forward_flops(length) / length as f64;
         let train = 3.0 * train_tokens as f64 * per_token(config.train.length);
         let text = config.evaluate.perplexity.iter().flat_map(|p| {
-            let span = p.lengths.iter().copied().max().unwrap_or(0) as f64;
-            p.lengths
-                .iter()
-                .map(move |&t| p.segments as f64 * span / p.stride * per_token(t))
+            // The sliding windows are most of it, and hold the others where their starts are alike.
+            let slides = p.protocols.contains(&Protocol::Sliding);
+            let times = move |length: usize| match slides {
+                true => length as f64 / p.stride.at(length) as f64,
+                false => 1.0,
+            };
+            let lengths = p.lengths.iter();
+            lengths.map(move |&t| self.targets as f64 * times(t) * per_token(t))
         });
         let passkey = config.evaluate.passkey.iter().flat_map(|p| {
             p.lengths
@@ -328,20 +352,14 @@ fn pretrained(
     name: &str,
     reading: Reading,
     architecture: &Architecture,
-) -> Result<CheckpointConfig> {
-    let dir = hub::folder(name)?;
+) -> Result<(CheckpointConfig, BTreeMap<String, Vec<usize>>)> {
+    let dir = origin::folder(name)?;
     let dir = std::path::absolute(&dir)
         .map_err(|e| Error::io(format!("finding {}", dir.display()), e))?;
     let files = Files::open(&dir)?;
-    weights::check(&files, architecture)?;
+    let held = weights::held(&files, architecture)?;
     let hash = files.hash()?;
-    let notes = architecture.notes.clone();
-    Ok(CheckpointConfig {
-        dir,
-        hash,
-        reading,
-        notes,
-    })
+    Ok((CheckpointConfig { dir, hash, reading }, held))
 }
 
 /// The training of a fine-tuning stage: the base's recipe at the new length, with as many tokens per step.

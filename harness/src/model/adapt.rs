@@ -1,6 +1,7 @@
 //! What a family's scores have beside the scheme: scales, caps, and the rounding of Falcon's ALiBi.
 
-use super::{Decoder, QueryKeyNorm, scheme_name, sinks};
+use super::weights::scheme_specs;
+use super::{Decoder, QueryKeyNorm, sinks};
 use crate::scheme::layer_plans;
 use crate::{Error, Result};
 use farspan_attention::expr::{Expr, Unary, distance, lookup, number, param, raw, select_less};
@@ -19,6 +20,10 @@ impl Decoder {
     /// What the schemes alone plan for all layers.
     pub fn planned(&self, reach: Len) -> Result<Vec<Plan>> {
         let geometry = &self.architecture.geometry;
+        if self.apart.len() != self.architecture.apart.len() {
+            let text = "layers that keep a scheme of their own were not given it";
+            return Err(Error::Bug(text.into()));
+        }
         Ok(layer_plans(
             self.scheme.as_ref(),
             &self.apart,
@@ -43,50 +48,43 @@ impl Decoder {
                 plan.score = score.unary(Unary::Tanh) * number(cap);
             }
         }
-        let id = self.scheme.id();
-        let lacks = |why: &str| {
-            Err(Error::Data(format!(
-                "scheme {id} cannot read these weights: {why}"
-            )))
-        };
         if plans.iter().any(|plan| plan.place != Place::Index) && self.texts.is_empty() {
-            return lacks(
-                "its places follow the text, and the texts of its tokens are not known here",
-            );
+            let id = self.scheme.id();
+            return Err(Error::Data(format!(
+                "scheme {id} cannot read these weights: its places follow the text, and the texts of its tokens are not \
+                 known here"
+            )));
         }
-        for (layer, plan) in plans.iter().enumerate() {
-            for spec in plan.params.iter().filter(|spec| spec.learned) {
-                let name = scheme_name(spec, layer);
-                if !self.frozen.contains_key(&name) && !self.learned.contains_key(&name) {
-                    return lacks(&format!(
-                        "its learned parameter {} is not among the weights; fine-tuning would learn it",
-                        spec.name
-                    ));
-                }
-            }
-        }
-        if self.architecture.query_key_norm == QueryKeyNorm::Turned
-            && !plans
-                .iter()
-                .all(|plan| keeps_lengths(plan, geometry.head_dim))
-        {
-            return lacks("it does more than turn what is normalised behind the turn");
-        }
-        if self.architecture.latent.is_some() && plans.iter().any(|plan| plan.infused) {
-            return lacks(
-                "queries, keys and values of latent attention come from the same numbers",
-            );
+        has_parameters(self.scheme.id(), &plans, |name| {
+            self.frozen.contains_key(name) || self.learned.contains_key(name)
+        })?;
+        if let Some(why) = self.unfit(&plans) {
+            let id = self.scheme.id();
+            let text = format!("scheme {id} cannot read these weights: {why}");
+            return Err(Error::Data(text));
         }
         if self.architecture.sinks {
-            let tensors = |plan: &Plan| !plan.hooks.is_empty() || !plan.tokens.is_empty();
-            if plans.iter().any(tensors) {
-                return lacks("what it computes from whole tensors has no place for learned sinks");
-            }
             for plan in &mut plans {
                 sinks::add(plan, geometry.heads);
             }
         }
         Ok(plans)
+    }
+
+    /// Why attention of this architecture cannot follow `plans`, if it cannot.
+    fn unfit(&self, plans: &[Plan]) -> Option<&'static str> {
+        let a = &self.architecture;
+        let head_dim = a.geometry.head_dim;
+        let turned = a.query_key_norm == QueryKeyNorm::Turned;
+        if turned && !plans.iter().all(|plan| keeps_lengths(plan, head_dim)) {
+            return Some("it does more than turn what is normalised behind the turn");
+        }
+        if a.latent.is_some() && plans.iter().any(|plan| plan.infused) {
+            return Some("queries, keys and values of latent attention come from the same numbers");
+        }
+        let tensors = |plan: &Plan| !plan.hooks.is_empty() || !plan.tokens.is_empty();
+        let tensors = a.sinks && plans.iter().any(tensors);
+        tensors.then_some("what it computes from whole tensors has no place for learned sinks")
     }
 
     /// Whether the scheme is that of the config, whatever other settings it has.
@@ -95,6 +93,18 @@ impl Decoder {
         let found = self.scheme.settings();
         let same = |(key, value): (&String, &Value)| found[key.as_str()] == *value;
         self.scheme.id() == own.id && own.settings.iter().all(same)
+    }
+}
+
+/// Fails in words if the scheme `id`, whose layers follow `plans`, learns parameters that are not there.
+pub(crate) fn has_parameters(id: &str, plans: &[Plan], there: impl Fn(&str) -> bool) -> Result<()> {
+    match scheme_specs(plans).iter().find(|(name, _)| !there(name)) {
+        None => Ok(()),
+        Some((_, spec)) => Err(Error::Data(format!(
+            "scheme {id} cannot read these weights: its learned parameter {} is not among the weights; fine-tuning would \
+             learn it",
+            spec.name
+        ))),
     }
 }
 

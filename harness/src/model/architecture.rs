@@ -4,8 +4,8 @@ use super::experts::Experts;
 use super::latent::Latent;
 use crate::scheme::Positional;
 use farspan_attention::plan::Geometry;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Map;
 
 /// All sizes of a decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +20,7 @@ pub struct Shape {
 }
 
 /// A decoder as plain data.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Architecture {
     /// Family (`model_type`).
     pub family: String,
@@ -33,10 +33,10 @@ pub struct Architecture {
     /// The positional encoding that the weights were trained or extended with.
     pub positional: Positional,
     /// Layers that keep a scheme of their own, whatever scheme the others are given; empty: none does.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub apart: Vec<Option<Positional>>,
     /// A scheme that the config has settings for, beside its own: whoever asks for it gets them.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offers: Option<Positional>,
     /// Kind of all norms of the residual stream.
     pub norm: Norm,
@@ -64,6 +64,7 @@ pub struct Architecture {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latent: Option<Latent>,
     /// Whether each head has a learned logit that takes part in every softmax and adds nothing.
+    #[serde(default)]
     pub sinks: bool,
     /// Multiplies the token embeddings.
     pub embed_scale: f64,
@@ -95,18 +96,18 @@ pub struct Architecture {
     /// Keys at least this many tokens back are hidden, per layer.
     pub windows: Vec<Option<usize>>,
     /// Tokens of the chunks of a text that see nothing of each other, per layer; empty: no layer has any.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub chunks: Vec<Option<usize>>,
     /// A second length that the weights may have been trained with, as far as the config tells.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub other_length: Option<usize>,
     /// What a reader of numbers should know: what was doubtful, and what was read against advice.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
 
 /// Kind of norm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Norm {
     /// x / rms(x) · w
@@ -122,7 +123,7 @@ pub enum Norm {
 }
 
 /// Norms of queries and keys, of the kind of the others.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum QueryKeyNorm {
     /// None.
@@ -139,7 +140,7 @@ pub enum QueryKeyNorm {
 }
 
 /// Elementwise function of the block after attention.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Activation {
     /// x · sigmoid(x)
@@ -155,7 +156,7 @@ pub enum Activation {
 }
 
 /// The gate of GPT-OSS: (u + 1) · g · σ(α·g), with g clipped from above and u on both sides.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Clamped {
     /// α
     pub sharpness: f64,
@@ -164,7 +165,7 @@ pub struct Clamped {
 }
 
 /// How attention (A) and the block after it (M) join the residual stream x.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Residual {
     /// x += A(n₁(x)); x += M(n₂(x))
@@ -184,7 +185,7 @@ pub enum Residual {
 }
 
 /// Which projections add a bias.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Biases {
     /// Queries, keys and values.
     pub qkv: bool,
@@ -211,7 +212,7 @@ impl Architecture {
             geometry,
             hidden,
             vocab,
-            positional: Positional::new("nope", Map::new()),
+            positional: Positional::none(),
             apart: Vec::new(),
             offers: None,
             norm: Norm::Rms,
@@ -253,6 +254,38 @@ impl Architecture {
             embed_scale: (shape.geometry.width as f64).sqrt(),
             tied: true,
             ..Architecture::llama_like("farspan", shape.geometry, shape.hidden, shape.vocab)
+        }
+    }
+
+    /// The same choices at other sizes: a decoder to be trained from scratch, under a scheme of its own in every layer.
+    pub fn at(self, shape: &Shape) -> Architecture {
+        let g = shape.geometry;
+        let width = |width: usize| (width as f64).sqrt();
+        let scaled = self.embed_scale == width(self.geometry.width);
+        let windows = self
+            .windows
+            .iter()
+            .copied()
+            .cycle()
+            .take(g.layers)
+            .collect();
+        Architecture {
+            geometry: g,
+            hidden: shape.hidden,
+            vocab: shape.vocab,
+            embed_scale: if scaled {
+                width(g.width)
+            } else {
+                self.embed_scale
+            },
+            windows,
+            apart: Vec::new(),
+            positional: Positional::none(),
+            rounded_bias: false,
+            other_length: None,
+            notes: Vec::new(),
+            family: "farspan".into(),
+            ..self
         }
     }
 

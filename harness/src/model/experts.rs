@@ -9,10 +9,10 @@ use super::forward::Forward;
 use super::parts::{Part, Spot};
 use crate::Result;
 use farspan_attention::{Tensor, ops};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Experts of the layers that have any.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Experts {
     /// Which layers have them; the others have one block that sees all tokens.
     pub layers: Vec<bool>,
@@ -34,7 +34,7 @@ pub struct Experts {
 }
 
 /// From the logits of a token's experts to those that it goes to, and their weights.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Routing {
     /// What makes scores of logits.
     pub scores: Scores,
@@ -50,7 +50,7 @@ pub struct Routing {
 }
 
 /// What makes scores of a token's logits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scores {
     /// Softmax over all experts.
@@ -63,7 +63,7 @@ pub enum Scores {
 }
 
 /// Neighbouring experts as groups, of which the best are looked at (DeepSeek-V2, arXiv 2405.04434, section 2.2.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Groups {
     /// How many there are.
     pub count: usize,
@@ -71,6 +71,25 @@ pub struct Groups {
     pub chosen: usize,
     /// A group is as good as the sum of so many of its best scores.
     pub by: usize,
+}
+
+impl Experts {
+    /// Whether the numbers go together in a decoder of so many layers.
+    pub(crate) fn fits(&self, layers: usize) -> bool {
+        let (count, chosen) = (self.count, self.chosen);
+        let inside = |groups: &Groups| {
+            let divides = (1..=count).contains(&groups.count) && count.is_multiple_of(groups.count);
+            divides && {
+                let size = count / groups.count;
+                let open = (1..=groups.count).contains(&groups.chosen);
+                open && (1..=size).contains(&groups.by) && groups.chosen * size >= chosen
+            }
+        };
+        let sizes = (1..=count).contains(&chosen) && self.hidden > 0 && self.shared != Some(0);
+        let gate = !self.shared_gate || self.shared.is_some();
+        let groups = self.routing.groups.as_ref().is_none_or(inside);
+        self.layers.len() == layers && sizes && gate && groups
+    }
 }
 
 impl Routing {

@@ -10,10 +10,10 @@ use super::parts::{Part, Spot};
 use crate::Result;
 use farspan_attention::plan::Geometry;
 use farspan_attention::{Tensor, ops};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Sizes of latent attention.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Latent {
     /// Channels of the vector that queries come from; nothing: they come from the layer's input.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,6 +34,14 @@ impl Latent {
     /// Channels of a query or key.
     pub fn score(&self) -> usize {
         self.rotary + self.plain
+    }
+
+    /// Whether the numbers go together in a decoder of these sizes.
+    pub(crate) fn fits(&self, g: &Geometry) -> bool {
+        let sizes = [self.rank, self.rotary, self.plain, self.value];
+        let whole = !sizes.contains(&0) && self.query_rank != Some(0);
+        let inside = self.score() <= g.head_dim && self.value <= g.head_dim;
+        whole && inside && g.kv_heads == g.heads
     }
 
     /// Numbers in the projections of a layer whose residual stream is so wide.

@@ -21,6 +21,7 @@ mod tune;
 mod weights;
 mod windows;
 
+pub(crate) use adapt::has_parameters;
 pub use architecture::{
     Activation, Architecture, Biases, Clamped, Norm, QueryKeyNorm, Residual, Shape,
 };
@@ -30,6 +31,7 @@ pub use reading::Cache;
 pub use slopes::Slopes;
 pub(crate) use slopes::Sums;
 pub use standing::Ready;
+pub(crate) use tune::merged;
 pub(crate) use weights::scheme_name;
 pub use weights::{Values, Weight, Weights, scheme_parameters};
 pub(crate) use weights::{draw, tensors as weights_of};
@@ -37,6 +39,7 @@ pub(crate) use weights::{draw, tensors as weights_of};
 use crate::Result;
 use crate::scheme::Apart;
 use farspan_attention::ops::TokenScore;
+use farspan_attention::plan::Place;
 use farspan_attention::{Device, Tensor};
 use farspan_datasets::Batch;
 use farspan_pe::{AnyScheme, Len};
@@ -146,6 +149,13 @@ impl Decoder {
         decoder.with_texts(self.texts.clone())
     }
 
+    /// Whether places depend on the texts of tokens.
+    pub fn reads_texts(&self) -> Result<bool> {
+        let geometry = &self.architecture.geometry;
+        let plan = self.scheme.plan(geometry, Len(geometry.trained_length))?;
+        Ok(plan.place != Place::Index)
+    }
+
     /// Lets the layers that `architecture` says follow schemes of their own.
     pub fn with_apart(mut self, apart: Apart) -> Decoder {
         self.apart = apart;
@@ -174,6 +184,21 @@ impl Decoder {
     /// Where it computes.
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// Which halves of a layer run as one operation each, as far as the architecture decides it.
+    pub fn fused_halves(&self) -> &'static str {
+        let halves = (
+            self.architecture.plain_attention(),
+            (0..self.architecture.geometry.layers).all(|l| self.architecture.plain_mlp(l)),
+        );
+        match halves {
+            _ if !self.device.is_cpu() => "none",
+            (true, true) => "both",
+            (true, false) => "attention",
+            (false, true) => "feed-forward",
+            (false, false) => "none",
+        }
     }
 
     /// The weights that can learn, by name.

@@ -60,13 +60,24 @@ impl Decoder {
         &self,
         ids: &[u32],
         chunk: usize,
+        each: impl FnMut(usize, &Tensor) -> Result<()>,
+    ) -> Result<()> {
+        self.run_within(ids.len(), ids, chunk, each)
+    }
+
+    /// As [`run`](Decoder::run), the text being the beginning of one of `reach` tokens.
+    pub fn run_within(
+        &self,
+        reach: usize,
+        ids: &[u32],
+        chunk: usize,
         mut each: impl FnMut(usize, &Tensor) -> Result<()>,
     ) -> Result<()> {
-        let chunk = self.chunk(chunk, ids.len())?;
+        let chunk = self.chunk(chunk, reach)?;
         let mut cache = Cache::default();
         for piece in ids.chunks(chunk) {
             let start = cache.len();
-            each(start, &self.read(piece, &mut cache, ids.len())?)?;
+            each(start, &self.read(piece, &mut cache, reach)?)?;
         }
         Ok(())
     }

@@ -110,33 +110,37 @@ impl Decoder {
 
     /// All weights as one model without adapters, by the decoder's names, in single precision.
     pub fn merged(&self) -> Result<Weights> {
-        let mut merged = Weights::new();
-        for (name, tensor) in &self.frozen {
-            merged.insert(name.clone(), tensor.to_dtype(DType::F32)?);
-        }
-        for (name, weight) in &self.learned {
-            if !ADAPTER.iter().any(|end| name.ends_with(end)) {
-                merged.insert(name.clone(), weight.var.tensor().detach());
-            }
-        }
-        for name in self.learned.keys() {
-            let Some(projection) = name.strip_suffix(ADAPTER[0]) else {
-                continue;
-            };
-            let part = |end: &str| {
-                let name = format!("{projection}{end}");
-                let weight = self.learned.get(&name);
-                let lacks = || Error::Bug(format!("the adapter lacks {name}"));
-                Ok::<_, Error>(weight.ok_or_else(lacks)?.var.tensor().detach())
-            };
-            let (down, up) = (part(ADAPTER[0])?, part(ADAPTER[1])?);
-            let change = ops::linear(&up, &down.t()?.contiguous()?)?;
-            let name = format!("{projection}weight");
-            let lacks = || Error::Bug(format!("an adapter without {name}"));
-            let weight = merged.get(&name).ok_or_else(lacks)?;
-            let sum = weight.add(&change.affine(self.adapter_scale, 0.0)?)?;
-            merged.insert(name, sum);
-        }
-        Ok(merged)
+        let learned = self.learned.iter();
+        let learned = learned.map(|(name, weight)| (name.clone(), weight.var.tensor().detach()));
+        merged(&self.frozen, &learned.collect(), self.adapter_scale)
     }
+}
+
+/// `frozen` and `learned` weights as one model, with the products of adapters, times `scale`, added to their projections.
+pub(crate) fn merged(frozen: &Weights, learned: &Weights, scale: f64) -> Result<Weights> {
+    let mut all = Weights::new();
+    for (name, tensor) in frozen {
+        all.insert(name.clone(), tensor.to_dtype(DType::F32)?);
+    }
+    for (name, tensor) in learned {
+        if !ADAPTER.iter().any(|end| name.ends_with(end)) {
+            all.insert(name.clone(), tensor.clone());
+        }
+    }
+    for (name, down) in learned {
+        let Some(projection) = name.strip_suffix(ADAPTER[0]) else {
+            continue;
+        };
+        let lacks = |name: &String| Error::Bug(format!("an adapter without {name}"));
+        let (up, name) = (
+            format!("{projection}{}", ADAPTER[1]),
+            format!("{projection}weight"),
+        );
+        let up = learned.get(&up).ok_or_else(|| lacks(&up))?;
+        let change = ops::linear(up, &down.t()?.contiguous()?)?;
+        let weight = all.get(&name).ok_or_else(|| lacks(&name))?;
+        let sum = weight.add(&change.affine(scale, 0.0)?)?;
+        all.insert(name, sum);
+    }
+    Ok(all)
 }

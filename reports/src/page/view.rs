@@ -396,8 +396,12 @@ fn provenance(summary: &Summary) -> Vec<(String, String, bool)> {
             );
         }
         for engine in &study.engines {
+            let halves = match engine.fused_halves.as_str() {
+                "" => String::new(),
+                halves => format!(", fused halves of a layer: {halves}"),
+            };
             let words = format!(
-                "{}, attention {}, version {}",
+                "{}, attention {}{halves}, version {}",
                 engine.device, engine.attention, engine.version
             );
             pair(&format!("{name}: engine"), &words, false);

@@ -152,8 +152,7 @@ fn unreadable_cells_are_listed_and_never_guessed() -> Outcome {
     let result = |i: usize| dir.cell_dir(&ids[i]).join("result.json");
     let text = std::fs::read_to_string(result(0))?;
     std::fs::write(result(0), &text[..text.len() / 2])?;
-    let newer = std::fs::read_to_string(result(1))?
-        .replace("\"schema_version\": 2", "\"schema_version\": 99");
+    let newer = std::fs::read_to_string(result(1))?.replace(&version(SCHEMA_VERSION), &version(99));
     let (unsealed, _) = newer.rsplit_once(",\n  \"blake3\"").ok_or("no hash")?;
     std::fs::write(result(1), format!("{unsealed}\n}}\n"))?;
     std::fs::copy(result(3), result(2))?;
@@ -369,6 +368,10 @@ fn samples_of_another_cell_and_changed_samples_are_refused() -> Outcome {
     Ok(())
 }
 
+fn version(number: u32) -> String {
+    format!("\"schema_version\": {number}")
+}
+
 /// Files as version 1 wrote them can be read; the run says that damage to them cannot be seen.
 #[test]
 fn runs_from_before_files_had_hashes_can_be_read() -> Outcome {
@@ -386,8 +389,8 @@ fn runs_from_before_files_had_hashes_can_be_read() -> Outcome {
         let text = std::fs::read_to_string(&path)?;
         let (unsealed, _) = text.rsplit_once(",\n  \"blake3\"").ok_or("no hash")?;
         let version = match path.ends_with("cost.json") {
-            true => unsealed.replace(",\n  \"schema_version\": 2", ""),
-            false => unsealed.replace("\"schema_version\": 2", "\"schema_version\": 1"),
+            true => unsealed.replace(&format!(",\n  {}", version(SCHEMA_VERSION)), ""),
+            false => unsealed.replace(&version(SCHEMA_VERSION), &version(1)),
         };
         std::fs::write(&path, format!("{version}\n}}\n"))?;
     }

@@ -1,7 +1,7 @@
 //! Everything that a cell measures of given weights and text, against numbers that `golden/cells/make.py` computed.
 
 use super::{golden, list, number, numbers, size};
-use farspan::config::types::{PasskeyGridConfig, PerplexityConfig};
+use farspan::config::types::{PasskeyGridConfig, PerplexityConfig, Segments, Stride};
 use farspan::evaluate::{Subject, passkey, perplexity};
 use farspan::model::{Architecture, Decoder, Shape, Values};
 use farspan_attention::Device;
@@ -82,9 +82,10 @@ impl Case {
     fn config(&self) -> PerplexityConfig {
         PerplexityConfig {
             lengths: list(&self.file["lengths"]).iter().map(size).collect(),
-            segments: size(&self.file["segments"]),
-            stride: number(&self.file["stride"]),
+            segments: Segments::Count(size(&self.file["segments"])),
+            stride: Stride::Fraction(number(&self.file["stride"])),
             target: size(&self.file["target"]),
+            ..PerplexityConfig::default()
         }
     }
 
@@ -99,7 +100,8 @@ impl Case {
         };
         let data = TextData::open(&config, &folder(), cache.path()).expect("the text");
         let (longest, count) = (self.config().lengths[3] + 1, self.config().segments);
-        data.test_segments(longest, count).expect("segments")
+        data.test_segments(longest, count.count())
+            .expect("segments")
     }
 
     /// Measures with `read` under the scheme and the committed weights.
@@ -137,7 +139,8 @@ impl Case {
     fn measured(&self) -> perplexity::Measured {
         let (config, segments) = (self.config(), self.segments());
         self.with(|subject| {
-            perplexity::measure(subject, &config, &segments, &mut |_| Ok(())).expect("losses")
+            let measured = perplexity::measure(subject, &config, &segments, None, &mut |_| true);
+            measured.expect("losses").expect("an end")
         })
     }
 }
@@ -315,7 +318,8 @@ fn hits_symbols_and_log_probabilities_of_given_prompts() {
             threshold: 0.8,
         };
         let found = case.with(|subject| {
-            passkey::measure(subject, &config, &Given(cells), 0, &mut |_| Ok(())).expect("answers")
+            let measured = passkey::measure(subject, &config, &Given(cells), 0, &mut |_| true);
+            measured.expect("answers").expect("an end")
         });
         assert_eq!(found.records.len(), list(cells).len());
         for (record, expected) in found.records.iter().zip(list(cells)) {

@@ -7,6 +7,7 @@ mod deepseek;
 mod dual_chunk;
 mod exaone4;
 mod falcon;
+pub(super) mod farspan;
 mod gemma;
 mod gemma2;
 mod gemma3;
@@ -35,6 +36,7 @@ mod seed_oss;
 mod smollm3;
 mod stablelm;
 mod starcoder2;
+mod unread;
 mod xverse;
 
 use super::keys::Keys;
@@ -44,6 +46,7 @@ use crate::Result;
 use crate::model::{Architecture, Biases};
 use crate::scheme::Positional;
 use serde_json::{Map, Value, json};
+pub(super) use unread::UNREAD;
 
 /// A family of decoders.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +81,7 @@ const fn family(
 
 /// All families.
 pub(super) const FAMILIES: &[Family] = &[
+    family(farspan::FAMILY, farspan::read, farspan::names, &[]),
     family("llama", llama::llama, llama::names, ALL),
     family("mistral", llama::mistral, llama::names, ALL),
     family("qwen2", llama::qwen2, llama::names, ALL),

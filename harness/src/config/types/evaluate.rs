@@ -1,0 +1,213 @@
+//! What is measured.
+
+use farspan_reports::record::Protocol;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What is measured.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvaluateConfig {
+    /// Perplexity on held-out text (task `text`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub perplexity: Option<PerplexityConfig>,
+    /// Passkey retrieval (task `passkey`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passkey: Option<PasskeyGridConfig>,
+}
+
+/// Perplexity: which lengths, and how windows are laid. The unit of every interval is one test segment of the
+/// longest length; the same segments serve every scheme, seed and length.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PerplexityConfig {
+    /// Lengths in tokens, increasing. Default: 1, 2, 4 and 8 times the trained length.
+    #[serde(default)]
+    pub lengths: Vec<usize>,
+    /// Test segments: how many, or `"all"` that there is room for.
+    #[serde(default = "PerplexityConfig::segments")]
+    pub segments: Segments,
+    /// What a segment is.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub unit: Unit,
+    /// How windows are laid: all of `non-overlap`, `sliding` and `fixed-target`, or some of them.
+    #[serde(
+        default = "PerplexityConfig::protocols",
+        skip_serializing_if = "are_all"
+    )]
+    #[schemars(schema_with = "protocols_schema")]
+    pub protocols: Vec<Protocol>,
+    /// Stride of the sliding protocol: a fraction of each length, or `{ tokens = N }`.
+    #[serde(default = "PerplexityConfig::stride")]
+    pub stride: Stride,
+    /// Tokens at the end of each segment that the fixed-target protocol scores at every length. Default: 64, or the
+    /// shortest length if that is less.
+    #[serde(default = "PerplexityConfig::target")]
+    pub target: usize,
+    /// What the first token of a window is.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub bos: Bos,
+}
+
+/// How many test segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Segments {
+    /// So many.
+    Count(usize),
+    /// All that there is room for.
+    All(All),
+}
+
+/// The word `all`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum All {
+    /// All.
+    All,
+}
+
+impl Segments {
+    /// Their number; `None` for all.
+    pub fn count(self) -> Option<usize> {
+        match self {
+            Segments::Count(count) => Some(count),
+            Segments::All(All::All) => None,
+        }
+    }
+}
+
+/// What a test segment is: the unit of resampling.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unit {
+    /// A stretch with as many targets as the longest length, inside one document.
+    #[default]
+    Stretch,
+    /// A whole document that holds the longest length.
+    Document,
+}
+
+/// Distance between the starts of sliding windows.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Stride {
+    /// A fraction of the length, above 0, at most 1.
+    Fraction(f64),
+    /// The same at every length.
+    #[serde(rename_all = "kebab-case")]
+    Fixed {
+        /// Tokens; at most the shortest length.
+        tokens: usize,
+    },
+}
+
+impl Stride {
+    /// In tokens, at a length of `length` tokens.
+    pub fn at(self, length: usize) -> usize {
+        match self {
+            Stride::Fraction(share) => ((length as f64 * share).round() as usize).max(1),
+            Stride::Fixed { tokens } => tokens,
+        }
+    }
+}
+
+/// The first token of a window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bos {
+    /// As it stands in the text (`data.bos` puts BOS before documents).
+    #[default]
+    Text,
+    /// BOS in its place, as lm-evaluation-harness begins its windows. The targets are the same.
+    Window,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+fn are_all(protocols: &[Protocol]) -> bool {
+    protocols == Protocol::ALL
+}
+
+fn protocols_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "array",
+        "items": { "enum": Protocol::ALL },
+        "minItems": 1,
+        "uniqueItems": true,
+    })
+}
+
+impl Default for PerplexityConfig {
+    /// No lengths yet: they follow from the trained length.
+    fn default() -> PerplexityConfig {
+        PerplexityConfig {
+            lengths: Vec::new(),
+            segments: PerplexityConfig::segments(),
+            unit: Unit::default(),
+            protocols: PerplexityConfig::protocols(),
+            stride: PerplexityConfig::stride(),
+            target: PerplexityConfig::target(),
+            bos: Bos::default(),
+        }
+    }
+}
+
+impl PerplexityConfig {
+    fn segments() -> Segments {
+        Segments::Count(32)
+    }
+    fn protocols() -> Vec<Protocol> {
+        Protocol::ALL.to_vec()
+    }
+    fn stride() -> Stride {
+        Stride::Fraction(0.5)
+    }
+    fn target() -> usize {
+        64
+    }
+}
+
+/// The passkey grid.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PasskeyGridConfig {
+    /// Lengths in tokens, increasing. Default: 1, 2, 4 and 8 times the trained length.
+    #[serde(default)]
+    pub lengths: Vec<usize>,
+    /// Depths, evenly spaced from start to end.
+    #[serde(default = "PasskeyGridConfig::depths")]
+    pub depths: usize,
+    /// Prompts per (length, depth).
+    #[serde(default = "PasskeyGridConfig::trials")]
+    pub trials: usize,
+    /// Accuracy at or above which a length counts as served.
+    #[serde(default = "PasskeyGridConfig::threshold")]
+    pub threshold: f64,
+}
+
+impl Default for PasskeyGridConfig {
+    /// No lengths yet: they follow from the trained length.
+    fn default() -> PasskeyGridConfig {
+        PasskeyGridConfig {
+            lengths: Vec::new(),
+            depths: PasskeyGridConfig::depths(),
+            trials: PasskeyGridConfig::trials(),
+            threshold: PasskeyGridConfig::threshold(),
+        }
+    }
+}
+
+impl PasskeyGridConfig {
+    fn depths() -> usize {
+        11
+    }
+    fn trials() -> usize {
+        20
+    }
+    fn threshold() -> f64 {
+        0.8
+    }
+}
