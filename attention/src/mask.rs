@@ -68,6 +68,13 @@ impl Mask {
         in_time && self.window.is_none_or(|window| far < window) && self.documents.is_none()
     }
 
+    /// Whether the window alone hides every key of `keys` from every query of `queries`, neither being empty.
+    pub(crate) fn is_past(&self, queries: &Range<usize>, keys: &Range<usize>) -> bool {
+        let last = keys.end.saturating_sub(1);
+        let past = |window| queries.start.saturating_sub(last) >= window;
+        keys.start >= self.sinks && last < queries.start && self.window.is_some_and(past)
+    }
+
     /// Fails if a document is missing for a position below `end`.
     pub(crate) fn check(&self, end: usize) -> Result<()> {
         match &self.documents {
@@ -171,6 +178,9 @@ mod tests {
                     seen.iter().all(|(_, j)| range.contains(j)),
                     "{mask:?} {queries:?} {keys:?}"
                 );
+                if mask.is_past(&queries, &keys) {
+                    assert!(seen.is_empty(), "{mask:?} {queries:?} {keys:?}");
+                }
                 if mask.hides_nothing(&queries, &keys) {
                     assert!(hidden.is_empty(), "{mask:?} {queries:?} {keys:?}");
                 }

@@ -275,6 +275,11 @@ fn configs_that_cannot_be_followed_are_refused_by_key() {
         &config_error(json!({"model_type": "lama"})),
         &["model_type", "\"lama\"", "did you mean `llama`"],
     );
+    for other in ["gemma3", "phimoe", "mllama"] {
+        let error = config_error(json!({"model_type": other}));
+        says(&error, &[other, "one of arcee, baichuan"]);
+        assert!(!error.contains("did you mean"), "{error}");
+    }
     says(
         &config_error(json!({"qkv_bias": true})),
         &["`qkv_bias` = true", "computes with false"],

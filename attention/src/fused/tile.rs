@@ -127,18 +127,22 @@ impl<'a> Call<'a> {
         let shown = ends
             .step_by(KEYS)
             .filter(move |key| !c.hides(first_row, *key));
-        shown.map(move |key| {
+        shown.filter_map(move |key| {
             let cols = KEYS.min(reach.end - key);
             let queries = c.first_query + rows.start..c.first_query + rows.end;
             let keys = c.first_key + key..c.first_key + key + cols;
+            // Between the first keys, which are kept, and the window.
+            if mask.is_past(&queries, &keys) {
+                return None;
+            }
             let plain = mask.window.is_none() && mask.documents.is_none();
             let holes = !plain && !mask.hides_nothing(&queries, &keys);
-            Tile {
+            Some(Tile {
                 rows: rows.clone(),
                 key,
                 cols,
                 holes,
-            }
+            })
         })
     }
 

@@ -9,6 +9,7 @@ use super::restated::restated;
 use super::rope::Rotary;
 use crate::config::suggest;
 use crate::model::{Activation, Architecture};
+use crate::scheme::Positional;
 use crate::{Error, Result};
 use farspan_attention::plan::Geometry;
 use serde::Serialize;
@@ -79,6 +80,19 @@ impl Architecture {
             self.windows[layer] = window.filter(|_| slides);
             self.apart[layer] = self.apart[layer].take().filter(|_| slides);
         }
+    }
+
+    /// Schemes that layers keep for themselves, and the numbers of these layers, for people.
+    pub fn kept_apart(&self) -> Vec<(&Positional, String)> {
+        let mut kept: Vec<(&Positional, String)> = Vec::new();
+        for (layer, own) in self.apart.iter().enumerate() {
+            let Some(own) = own else { continue };
+            match kept.iter_mut().find(|(known, _)| *known == own) {
+                Some((_, layers)) => layers.push_str(&format!(", {layer}")),
+                None => kept.push((own, layer.to_string())),
+            }
+        }
+        kept
     }
 
     /// Notes that the config leaves it open whether the weights were trained with `here` tokens or with `there`.
@@ -211,7 +225,11 @@ pub fn parse_as(file: &Path, text: &[u8], reading: &Reading) -> Result<Understoo
         let mut names: Vec<_> = known.iter().map(|known| known.name).collect();
         names.sort_unstable();
         let meant = suggest::spelt(&family, names.iter().copied());
-        let hint = meant.map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
+        let hint = match meant {
+            _ if arch::UNREAD.contains(&family.as_str()) => ", another family".to_string(),
+            Some(meant) => format!("; did you mean `{meant}`?"),
+            None => String::new(),
+        };
         let expected = format!("one of {}", names.join(", "));
         let found = excerpt(&format!("{family:?}"));
         return Err(keys.wrong("model_type", &expected, format!("{found}{hint}")));

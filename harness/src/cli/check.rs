@@ -106,6 +106,9 @@ fn text(found: &Found) -> String {
     );
     line("trained length", format!("{} tokens", g.trained_length));
     line("scheme", format!("{} {}", found.scheme, found.settings));
+    for (own, layers) in found.understood.architecture.kept_apart() {
+        line("keep their own", format!("layers {layers}: {own}"));
+    }
     if let (Some(parameters), Some(bytes)) = (found.parameters, found.weight_bytes) {
         line(
             "weights",

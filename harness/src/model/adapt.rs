@@ -20,6 +20,10 @@ impl Decoder {
     /// What the schemes alone plan for all layers.
     pub fn planned(&self, reach: Len) -> Result<Vec<Plan>> {
         let geometry = &self.architecture.geometry;
+        if self.apart.len() != self.architecture.apart.len() {
+            let text = "layers that keep a scheme of their own were not given it";
+            return Err(Error::Bug(text.into()));
+        }
         Ok(layer_plans(
             self.scheme.as_ref(),
             &self.apart,
@@ -44,42 +48,43 @@ impl Decoder {
                 plan.score = score.unary(Unary::Tanh) * number(cap);
             }
         }
-        let id = self.scheme.id();
-        let lacks = |why: &str| {
-            Err(Error::Data(format!(
-                "scheme {id} cannot read these weights: {why}"
-            )))
-        };
         if plans.iter().any(|plan| plan.place != Place::Index) && self.texts.is_empty() {
-            return lacks(
-                "its places follow the text, and the texts of its tokens are not known here",
-            );
+            let id = self.scheme.id();
+            return Err(Error::Data(format!(
+                "scheme {id} cannot read these weights: its places follow the text, and the texts of its tokens are not \
+                 known here"
+            )));
         }
-        has_parameters(id, &plans, |name| {
+        has_parameters(self.scheme.id(), &plans, |name| {
             self.frozen.contains_key(name) || self.learned.contains_key(name)
         })?;
-        if self.architecture.query_key_norm == QueryKeyNorm::Turned
-            && !plans
-                .iter()
-                .all(|plan| keeps_lengths(plan, geometry.head_dim))
-        {
-            return lacks("it does more than turn what is normalised behind the turn");
-        }
-        if self.architecture.latent.is_some() && plans.iter().any(|plan| plan.infused) {
-            return lacks(
-                "queries, keys and values of latent attention come from the same numbers",
-            );
+        if let Some(why) = self.unfit(&plans) {
+            let id = self.scheme.id();
+            let text = format!("scheme {id} cannot read these weights: {why}");
+            return Err(Error::Data(text));
         }
         if self.architecture.sinks {
-            let tensors = |plan: &Plan| !plan.hooks.is_empty() || !plan.tokens.is_empty();
-            if plans.iter().any(tensors) {
-                return lacks("what it computes from whole tensors has no place for learned sinks");
-            }
             for plan in &mut plans {
                 sinks::add(plan, geometry.heads);
             }
         }
         Ok(plans)
+    }
+
+    /// Why attention of this architecture cannot follow `plans`, if it cannot.
+    fn unfit(&self, plans: &[Plan]) -> Option<&'static str> {
+        let a = &self.architecture;
+        let head_dim = a.geometry.head_dim;
+        let turned = a.query_key_norm == QueryKeyNorm::Turned;
+        if turned && !plans.iter().all(|plan| keeps_lengths(plan, head_dim)) {
+            return Some("it does more than turn what is normalised behind the turn");
+        }
+        if a.latent.is_some() && plans.iter().any(|plan| plan.infused) {
+            return Some("queries, keys and values of latent attention come from the same numbers");
+        }
+        let tensors = |plan: &Plan| !plan.hooks.is_empty() || !plan.tokens.is_empty();
+        let tensors = a.sinks && plans.iter().any(tensors);
+        tensors.then_some("what it computes from whole tensors has no place for learned sinks")
     }
 
     /// Whether the scheme is that of the config, whatever other settings it has.

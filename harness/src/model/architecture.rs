@@ -64,6 +64,7 @@ pub struct Architecture {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latent: Option<Latent>,
     /// Whether each head has a learned logit that takes part in every softmax and adds nothing.
+    #[serde(default)]
     pub sinks: bool,
     /// Multiplies the token embeddings.
     pub embed_scale: f64,

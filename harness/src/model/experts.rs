@@ -73,6 +73,25 @@ pub struct Groups {
     pub by: usize,
 }
 
+impl Experts {
+    /// Whether the numbers go together in a decoder of so many layers.
+    pub(crate) fn fits(&self, layers: usize) -> bool {
+        let (count, chosen) = (self.count, self.chosen);
+        let inside = |groups: &Groups| {
+            let divides = (1..=count).contains(&groups.count) && count.is_multiple_of(groups.count);
+            divides && {
+                let size = count / groups.count;
+                let open = (1..=groups.count).contains(&groups.chosen);
+                open && (1..=size).contains(&groups.by) && groups.chosen * size >= chosen
+            }
+        };
+        let sizes = (1..=count).contains(&chosen) && self.hidden > 0 && self.shared != Some(0);
+        let gate = !self.shared_gate || self.shared.is_some();
+        let groups = self.routing.groups.as_ref().is_none_or(inside);
+        self.layers.len() == layers && sizes && gate && groups
+    }
+}
+
 impl Routing {
     /// The usual rule: softmax, whose weights add up to 1 where `normalised`.
     pub fn softmax(normalised: bool) -> Routing {

@@ -36,6 +36,14 @@ impl Latent {
         self.rotary + self.plain
     }
 
+    /// Whether the numbers go together in a decoder of these sizes.
+    pub(crate) fn fits(&self, g: &Geometry) -> bool {
+        let sizes = [self.rank, self.rotary, self.plain, self.value];
+        let whole = !sizes.contains(&0) && self.query_rank != Some(0);
+        let inside = self.score() <= g.head_dim && self.value <= g.head_dim;
+        whole && inside && g.kv_heads == g.heads
+    }
+
     /// Numbers in the projections of a layer whose residual stream is so wide.
     pub(super) fn numbers(&self, width: usize, heads: usize) -> usize {
         let queries = match self.query_rank {

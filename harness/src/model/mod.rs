@@ -190,7 +190,7 @@ impl Decoder {
     pub fn fused_halves(&self) -> &'static str {
         let halves = (
             self.architecture.plain_attention(),
-            (0..self.architecture.geometry.layers).all(|layer| self.architecture.plain_mlp(layer)),
+            (0..self.architecture.geometry.layers).all(|l| self.architecture.plain_mlp(l)),
         );
         match halves {
             _ if !self.device.is_cpu() => "none",

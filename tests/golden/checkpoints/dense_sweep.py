@@ -16,7 +16,8 @@ def basics(draw, trained, free_heads=True, eps="rms_norm_eps", act="hidden_act",
     """Sizes and keys that nearly all have, and the kind of scaling."""
     s = sizes(draw, free_heads)
     if partial != 1.0:
-        s["head_dim"] = draw.choice([8, 16])
+        # Two channels alone have no dynamic scaling.
+        s["head_dim"] = draw.choice([16, 24])
         s["width"] = s["heads"] * s["head_dim"]
     width = s["width"]
     if not free_heads:
@@ -114,8 +115,9 @@ def cohere2(draw, trained):
 
 
 def granite(draw, trained):
-    number = {key: draw.choice([0.2, 1.0, 3.0]) for key in (
-        "embedding_multiplier", "logits_scaling", "residual_multiplier", "attention_multiplier")}
+    # Sharper scores show the library's angles, which are in single precision.
+    number = {key: draw.choice([0.2, 1.0, 3.0]) for key in ("embedding_multiplier", "logits_scaling", "residual_multiplier")}
+    number["attention_multiplier"] = draw.choice([0.05, 0.2, 0.5])
     return tf.GraniteConfig(**basics(draw, trained, False), **number, **bias(draw, "attention_bias", "mlp_bias"))
 
 

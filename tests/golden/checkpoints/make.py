@@ -2,6 +2,9 @@
 
     pip install torch transformers safetensors && python tests/golden/checkpoints/make.py [CASE …]
 
+Families that differ from Llama in norms, blocks, multipliers or the layers that turn stand in dense.py, those whose reference
+is code beside the weights in remote.py.
+
 For the cases in `GROWN`, grown.json has a text that goes on greedily from 26 tokens across the trained length: the ids, and
 the logits that each new token was taken from, by a fresh model without a cache at every step.
 

@@ -241,5 +241,6 @@ fn with_experts(
         shared: Some(counts.shared.saturating_mul(counts.hidden)),
         shared_gate: false,
     });
-    checked(keys, architecture)
+    checked(keys, &architecture)?;
+    Ok(architecture)
 }

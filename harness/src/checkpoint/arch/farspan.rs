@@ -3,6 +3,7 @@
 use super::super::config::geometry;
 use super::super::keys::Keys;
 use super::super::layout::Names;
+use super::mixtral::checked;
 use crate::Result;
 use crate::model::Architecture;
 use farspan_attention::plan::Geometry;
@@ -47,6 +48,18 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
         let rule = format!("one entry for each of {} layers", g.layers);
         return Err(keys.wrong(KEY, &rule, table));
     }
+    let latent = architecture.latent.as_ref();
+    let experts = architecture.experts.as_ref();
+    let chunks = &architecture.chunks;
+    let chunked = chunks.is_empty() || chunks.len() == g.layers && !chunks.contains(&Some(0));
+    if !chunked
+        || latent.is_some_and(|latent| !latent.fits(&g))
+        || experts.is_some_and(|experts| !experts.fits(g.layers))
+    {
+        let rule = "chunks, experts and latents whose numbers go together";
+        return Err(keys.wrong(KEY, rule, table));
+    }
+    checked(keys, &architecture)?;
     architecture.family = FAMILY.into();
     Ok(architecture)
 }

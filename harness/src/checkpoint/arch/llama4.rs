@@ -161,5 +161,6 @@ fn with_experts(keys: &mut Keys, mut architecture: Architecture) -> Result<Archi
         shared: Some(hidden),
         shared_gate: false,
     });
-    checked(keys, architecture)
+    checked(keys, &architecture)?;
+    Ok(architecture)
 }

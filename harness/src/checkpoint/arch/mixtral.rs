@@ -57,13 +57,14 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
         shared_gate: false,
     });
     keys.idle(&["router_jitter_noise"], "noise of training");
-    checked(keys, architecture)
+    checked(keys, &architecture)?;
+    Ok(architecture)
 }
 
-/// `architecture`, if its experts are as many as a token goes to, and no more than anybody has.
-pub(super) fn checked(keys: &Keys, architecture: Architecture) -> Result<Architecture> {
+/// Refuses more experts than anybody has, and fewer than a token goes to.
+pub(super) fn checked(keys: &Keys, architecture: &Architecture) -> Result<()> {
     let Some(experts) = &architecture.experts else {
-        return Ok(architecture);
+        return Ok(());
     };
     let Experts { count, chosen, .. } = *experts;
     let most = MOST[0].min(MOST[1] / architecture.geometry.layers);
@@ -74,5 +75,5 @@ pub(super) fn checked(keys: &Keys, architecture: Architecture) -> Result<Archite
         let rule = format!("at most the {count} experts of a layer");
         return Err(keys.wrong("num_experts_per_tok", &rule, chosen));
     }
-    Ok(architecture)
+    Ok(())
 }

@@ -36,6 +36,7 @@ mod seed_oss;
 mod smollm3;
 mod stablelm;
 mod starcoder2;
+mod unread;
 mod xverse;
 
 use super::keys::Keys;
@@ -45,6 +46,7 @@ use crate::Result;
 use crate::model::{Architecture, Biases};
 use crate::scheme::Positional;
 use serde_json::{Map, Value, json};
+pub(super) use unread::UNREAD;
 
 /// A family of decoders.
 #[derive(Clone, Copy, Debug)]

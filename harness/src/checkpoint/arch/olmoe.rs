@@ -39,5 +39,6 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
         shared: None,
         shared_gate: false,
     });
-    checked(keys, architecture)
+    checked(keys, &architecture)?;
+    Ok(architecture)
 }

@@ -49,7 +49,8 @@ pub(super) fn qwen2(keys: &mut Keys) -> Result<Architecture> {
     if let Some(experts) = &mut architecture.experts {
         (experts.shared, experts.shared_gate) = (Some(shared), true);
     }
-    checked(keys, architecture)
+    checked(keys, &architecture)?;
+    Ok(architecture)
 }
 
 pub(super) fn qwen3(keys: &mut Keys) -> Result<Architecture> {
@@ -74,7 +75,8 @@ pub(super) fn qwen3(keys: &mut Keys) -> Result<Architecture> {
         hidden: 768,
     };
     experts(keys, &mut architecture, defaults)?;
-    checked(keys, architecture)
+    checked(keys, &architecture)?;
+    Ok(architecture)
 }
 
 fn slides(keys: &mut Keys) -> Result<bool> {
