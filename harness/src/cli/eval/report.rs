@@ -161,6 +161,9 @@ pub(super) fn text(report: &Report) -> String {
     let mut table = Table::new(&columns);
     for row in &report.rows {
         let protocol = match row.stride {
+            Some(last) if row.protocol == Protocol::FixedTarget => {
+                format!("{} of {last}", row.protocol.name())
+            }
             Some(stride) => format!("{} by {stride}", row.protocol.name()),
             None => row.protocol.name().to_string(),
         };
