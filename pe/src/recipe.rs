@@ -452,14 +452,14 @@ mod tests {
             (pieces(64, 0.5), 64),
             (pieces(2, 1.0), 2),
         ] {
-            assert_eq!(sampler.check_length(length), Ok(()), "{sampler:?}");
+            assert!(sampler.check_length(length).is_ok(), "{sampler:?}");
             assert!(sampler.check_length(length + 64).is_err(), "{sampler:?}");
         }
         for (sampler, length) in [
             (Sampler::Middle { factor: 8 }, 96),
             (Sampler::Middle { factor: 2 }, 24),
         ] {
-            assert_eq!(sampler.check_length(length), Ok(()), "{sampler:?}");
+            assert!(sampler.check_length(length).is_ok(), "{sampler:?}");
             assert!(sampler.check_length(length - 1).is_err(), "{sampler:?}");
         }
         for sampler in [

@@ -201,8 +201,15 @@ fn bounds_of_the_schema_are_enforced() {
 fn what_lies_at_a_bound_is_accepted() {
     let mut tried = 0;
     for entry in Registry::builtin().entries() {
-        let contexts: Vec<Value> = [json!({})].into_iter().chain(alternatives(entry)).collect();
-        for (key, inside) in variants::edges(&entry.schema()) {
+        // Where one setting must be below another, the lower one goes further down.
+        let lower = variants::edges(&entry.schema(), 1e-9).into_iter();
+        let lower = lower.map(|(key, value)| json!({ (key): value }));
+        let contexts: Vec<Value> = [json!({})]
+            .into_iter()
+            .chain(alternatives(entry))
+            .chain(lower)
+            .collect();
+        for (key, inside) in variants::edges(&entry.schema(), 1e-6) {
             let change = json!({ (key.clone()): inside });
             let tables = contexts
                 .iter()

@@ -137,8 +137,8 @@ pub(crate) fn bounds(schema: &Value) -> Vec<(String, Value)> {
     outside
 }
 
-/// Keys with values at the schema's bounds, or right behind those that do not belong to them.
-pub(crate) fn edges(schema: &Value) -> Vec<(String, Value)> {
+/// Keys with values at the schema's bounds, or `behind` those that do not belong to them.
+pub(crate) fn edges(schema: &Value, behind: f64) -> Vec<(String, Value)> {
     let Some(properties) = schema["properties"].as_object() else {
         return Vec::new();
     };
@@ -148,9 +148,9 @@ pub(crate) fn edges(schema: &Value) -> Vec<(String, Value)> {
         let number = |x: f64| if whole { json!(x as i64) } else { json!(x) };
         for (bound, offset) in [
             ("minimum", 0.0),
-            ("exclusiveMinimum", 1e-6),
+            ("exclusiveMinimum", behind),
             ("maximum", 0.0),
-            ("exclusiveMaximum", -1e-6),
+            ("exclusiveMaximum", -behind),
         ] {
             if let Some(bound) = property[bound].as_f64() {
                 inside.push((key.clone(), number(bound + offset)));
