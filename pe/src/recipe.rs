@@ -408,6 +408,10 @@ mod tests {
         let draw = sampler.draw(15, 80, &mut given(&[0.5, 0.25, 0.75]));
         assert_eq!(draw.tokens, ranges(&[0..5, 21..31]));
         assert_eq!(places(&draw), ranges(&[0..5, 42..52]));
+        // One token and no jump at least.
+        let draw = sampler.draw(15, 80, &mut given(&[0.0, 0.0, 0.0]));
+        assert_eq!(draw.tokens, ranges(&[0..15]));
+        assert_eq!(places(&draw), ranges(&[0..15]));
         // Half of an odd window, rounded up, is its longest first piece.
         let draw = sampler.draw(15, 80, &mut given(&[0.99, 0.0, 0.99]));
         assert_eq!(draw.tokens, ranges(&[0..8, 8..15]));
@@ -438,6 +442,32 @@ mod tests {
         // ρ = 2 leaves it where it is in the window, from 32 + 31 to 96 − 33 = 63.
         let draw = sampler.draw(96, 384, &mut given(&[0.49, 0.0, 1.0]));
         assert_eq!(places(&draw), ranges(&[0..64, 352..384]));
+    }
+
+    /// Three pieces of 0.4 · 7 tokens, rounded, the last one short: gaps of 12, 1 and 7 out of 20 − 7 in order.
+    #[test]
+    fn pieces_stand_behind_sorted_gaps() {
+        let sampler = Sampler::Pieces {
+            target: 20,
+            share: 0.4,
+        };
+        let draw = sampler.draw(7, 100, &mut given(&[0.9, 0.1, 0.5]));
+        assert_eq!(draw.tokens, [1, 2, 3, 10, 11, 12, 18]);
+        assert_eq!(places(&draw), draw.tokens);
+    }
+
+    /// Giraffe: sums of steps of twice what is drawn, scaled down into the window where they leave it.
+    #[test]
+    fn steps_are_summed_and_scaled_down_only_past_the_window() {
+        let draw = |u: f64| Sampler::Steps.draw(4, 4, &mut || u);
+        assert_eq!(draw(0.25).positions, [0.5, 1.0, 1.5, 2.0]);
+        assert_eq!(draw(0.25).tokens, [0, 1, 2, 3]);
+        for (found, expected) in draw(0.75).positions.iter().zip([1.0, 2.0, 3.0, 4.0]) {
+            let below = expected - found;
+            assert!((0.0..1e-14).contains(&below), "{found}, {expected}");
+        }
+        // The last stays below the length where the sum just reaches it.
+        assert!(draw(0.5).positions[3] < 4.0 && draw(0.75).positions[3] < 4.0);
     }
 
     /// What a sampler needs of a window, to the token.
