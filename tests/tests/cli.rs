@@ -212,6 +212,31 @@ fn validate_has_no_effects_and_shows_origins() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), before);
 }
 
+/// Every walk over an expression is recursive: what is too deep is refused where it is read, by all that read configs,
+/// before a cell of theirs can run out of stack.
+#[test]
+fn sums_of_25000_terms_are_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let sum = "raw + 1".to_string() + &" + 1".repeat(24_998);
+    assert_eq!(sum.matches('+').count() + 1, 25_000);
+    let own = format!("[schemes.own.custom]\nscore = \"{sum}\"\n[studies.retrieval]");
+    let config = write_config(folder.path(), &TINY.replace("[studies.retrieval]", &own));
+    let out = folder.path().join("run");
+    let started = std::time::Instant::now();
+    for args in [
+        &["validate", path(&config)][..],
+        &["plan", path(&config)],
+        &["run", path(&config), "--out", path(&out)],
+    ] {
+        let words = fails(args, 2);
+        assert!(words.contains("schemes.own.custom.score"), "{words}");
+        assert!(words.contains("more than 200 deep"), "{words}");
+        assert!(words.len() < 2000, "{} bytes of words", words.len());
+    }
+    assert!(!out.exists());
+    assert!(started.elapsed().as_secs() < 30);
+}
+
 #[test]
 fn wrong_configs_end_with_2_and_say_where() {
     let folder = tempfile::tempdir().unwrap();

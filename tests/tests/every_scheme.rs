@@ -195,6 +195,34 @@ fn bounds_of_the_schema_are_enforced() {
     assert!(tried > 50, "{tried} bounds");
 }
 
+/// Nothing inside of the bounds is refused either: not the bound itself where it belongs to them, nor what lies right
+/// behind one that does not, alone or beside one other setting.
+#[test]
+fn what_lies_at_a_bound_is_accepted() {
+    let mut tried = 0;
+    for entry in Registry::builtin().entries() {
+        // Where one setting must be below another, the lower one goes further down.
+        let lower = variants::edges(&entry.schema(), 1e-9).into_iter();
+        let lower = lower.map(|(key, value)| json!({ (key): value }));
+        let contexts: Vec<Value> = [json!({})]
+            .into_iter()
+            .chain(alternatives(entry))
+            .chain(lower)
+            .collect();
+        for (key, inside) in variants::edges(&entry.schema(), 1e-6) {
+            let change = json!({ (key.clone()): inside });
+            let tables = contexts
+                .iter()
+                .map(|context| variants::merged(context, &change));
+            let taken = tables.into_iter().any(|table| entry.parse(table).is_ok());
+            let error = entry.parse(change).err().map(|e| e.to_string());
+            assert!(taken, "{}.{key} = {inside}: {error:?}", entry.id);
+            tried += 1;
+        }
+    }
+    assert!(tried > 50, "{tried} bounds");
+}
+
 /// No setting is without effect: each changes the plan, alone or beside one other.
 #[test]
 fn every_setting_changes_the_plan() {

@@ -407,6 +407,19 @@ fn a_scheme_without_a_form_in_a_config_is_refused_before_anything_is_written() {
     .expect_err("refused");
     assert!(error.to_string().contains("rerope has no form"), "{error}");
     assert!(!out.exists());
+    let biased = golden("falcon-alibi");
+    let error = save_pretrained(
+        &open(&biased, Some("pi,factor=2")),
+        &biased,
+        64,
+        &Registry::builtin(),
+        Form::default(),
+        &out,
+    );
+    let error = error.expect_err("refused").to_string();
+    let way_out = "expected the checkpoint's own scheme, as its config has ALiBi";
+    assert!(error.contains(way_out), "{error}");
+    assert!(!out.exists());
     save_pretrained(
         &open(&from, None),
         &files(&from),

@@ -194,6 +194,42 @@ fn tokenizers_that_cannot_be_read_or_do_not_fit_are_refused() {
     assert_eq!(output.status.code(), Some(0));
 }
 
+/// The library behind `tokenizer.json` panics when it reads the first, cuts a text with the second and joins tokens
+/// with the third.
+#[test]
+fn tokenizers_under_which_their_library_panics_end_commands_in_words() {
+    let dir = sound();
+    write(&dir, "text.txt", b"a a a a");
+    let model = dir.path().display().to_string();
+    let text = dir.path().join("text.txt").display().to_string();
+    let words =
+        r#""version":"1.0","model":{"type":"WordLevel","vocab":{"a":0,"b":1},"unk_token":"b"}"#;
+    let eval = ["eval", "--lengths", "1", "--model", &model, &text];
+    let generate = [
+        "generate", "--tokens", "1", "--model", &model, "--prompt", "a",
+    ];
+    for (json, command) in [
+        ("{\"decoder\":{".to_string(), &eval[..]),
+        (
+            format!("{{{words},\"pre_tokenizer\":{{\"type\":\"FixedLength\",\"length\":0}}}}"),
+            &eval,
+        ),
+        (
+            format!(
+                "{{{words},\"decoder\":{{\"type\":\"Strip\",\"content\":\"a\",\"start\":1,\"stop\":1}}}}"
+            ),
+            &generate,
+        ),
+    ] {
+        write(&dir, "tokenizer.json", json.as_bytes());
+        let output = farspan(command).output().expect("a run");
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(65), "{json}: {message}");
+        assert!(message.contains("tokenizer.json"), "{json}: {message}");
+        assert!(!message.contains("a bug in farspan"), "{json}: {message}");
+    }
+}
+
 /// What a config of a Llama with these changes means, or why it is refused.
 fn read(changes: &Value) -> Result<config::Understood, String> {
     let mut object = llama();

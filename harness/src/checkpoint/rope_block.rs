@@ -186,6 +186,10 @@ pub(super) fn no_form(scheme: &dyn AnyScheme, architecture: &Architecture) -> Er
     let (id, name) = (scheme.id(), &architecture.family);
     let known = family(architecture).map_or(&[][..], |family| family.scalings);
     let expected = match known {
+        // Some families have configs of either kind.
+        [_, ..] if architecture.positional.id == "alibi" => {
+            "the checkpoint's own scheme, as its config has ALiBi in the place of a rotation".to_string()
+        }
         [] => "the checkpoint's own scheme, as it knows no other for this family".to_string(),
         known if known.contains(&"yarn") => {
             "rope, pi, ntk, dynamic-ntk, yarn, longrope, llama3, a fixed table of frequencies, or the checkpoint's own scheme"

@@ -49,8 +49,8 @@ def main():
     tf.utils.logging.disable_progress_bar()
     config = tf.AutoConfig.from_pretrained(options.checkpoint)
     trained = config.max_position_embeddings
-    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    pairs = int(head_dim * config.rope_parameters.get("partial_rotary_factor", 1.0)) // 2
+    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    pairs = int(head * (config.rope_parameters or {}).get("partial_rotary_factor", 1)) // 2
     lists = [1.0 + 0.5 * p for p in range(pairs)], [1.0 + 2.0 * p for p in range(pairs)]
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(3, config.vocab_size, (6 * trained,), generator=generator).tolist()

@@ -136,3 +136,26 @@ pub(crate) fn bounds(schema: &Value) -> Vec<(String, Value)> {
     }
     outside
 }
+
+/// Keys with values at the schema's bounds, or `behind` those that do not belong to them.
+pub(crate) fn edges(schema: &Value, behind: f64) -> Vec<(String, Value)> {
+    let Some(properties) = schema["properties"].as_object() else {
+        return Vec::new();
+    };
+    let mut inside = Vec::new();
+    for (key, property) in properties {
+        let whole = property["type"].to_string().contains("integer");
+        let number = |x: f64| if whole { json!(x as i64) } else { json!(x) };
+        for (bound, offset) in [
+            ("minimum", 0.0),
+            ("exclusiveMinimum", behind),
+            ("maximum", 0.0),
+            ("exclusiveMaximum", -behind),
+        ] {
+            if let Some(bound) = property[bound].as_f64() {
+                inside.push((key.clone(), number(bound + offset)));
+            }
+        }
+    }
+    inside
+}

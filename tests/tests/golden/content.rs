@@ -232,6 +232,63 @@ fn wall() {
     super::turning::same_scores("wall", &found, &rows(&file["scores"]), 1.0);
 }
 
+/// Over several chunks against the definition, pair by pair, with grouped key heads and the gate per head.
+#[test]
+fn wall_over_chunks() {
+    let tokens = 37;
+    let (heads, kv_heads, d) = (4, 2, 4);
+    let model = Geometry {
+        width: tokens,
+        ..model(heads, kv_heads, d)
+    };
+    let plan = plan("wall", json!({ "scalar_gate": true }), &model, tokens);
+    let noise = |seed: usize, i: usize| ((i * 37 + seed * 101) as f64 * 12.9898).sin();
+    let filled = |seed: usize, n: usize| (0..n).map(|i| noise(seed, i)).collect::<Vec<f64>>();
+    // Logits of gates, (gates, tokens): channels keep from a tenth to nine tenths per token.
+    let (fading, forgotten) = (filled(3, heads * d * tokens), filled(4, heads * tokens));
+    let zeros = |n: usize| tensor(vec![0.0; n], &[n]);
+    let params = Params::from([
+        (
+            "wall.gate".into(),
+            tensor(fading.clone(), &[heads * d, tokens]),
+        ),
+        ("wall.gate_bias".into(), zeros(heads * d)),
+        (
+            "wall.scalar".into(),
+            tensor(forgotten.clone(), &[heads, tokens]),
+        ),
+        ("wall.scalar_bias".into(), zeros(heads)),
+        (INPUT.into(), one_hot(tokens)),
+    ]);
+    let (q, k) = (
+        filled(1, heads * tokens * d),
+        filled(2, kv_heads * tokens * d),
+    );
+    let found = scores(&plan, &model, (&q, &k), &params, 0);
+    // ln σ of the logits of one gate from behind token j to token i.
+    let kept = |logits: &[f64], gate: usize, i: usize, j: usize| -> f64 {
+        let of_token = |t: usize| -(1.0 + (-logits[gate * tokens + t]).exp()).ln();
+        (j + 1..=i).map(of_token).sum()
+    };
+    for head in 0..heads {
+        let group = head / (heads / kv_heads);
+        for i in 0..tokens {
+            let score = |j: usize| -> f64 {
+                let channel = |c: usize| {
+                    let product = q[(head * tokens + i) * d + c] * k[(group * tokens + j) * d + c];
+                    product * kept(&fading, head * d + c, i, j).exp()
+                };
+                let sum: f64 = (0..d).map(channel).sum();
+                sum / (d as f64).sqrt() + kept(&forgotten, head, i, j)
+            };
+            let expected: Vec<f64> = (0..=i).map(|j| score(j) - score(0)).collect();
+            let found = &found[(head * tokens + i) * tokens..][..=i];
+            let what = format!("head {head}, query {i}");
+            close(&what, found, &expected, 1e-9, 1e-9);
+        }
+    }
+}
+
 /// (in, out) as the (out, in) that a projection is.
 fn turned(value: &Value) -> Vec<f64> {
     let rows = rows(value);
@@ -240,9 +297,16 @@ fn turned(value: &Value) -> Vec<f64> {
     (0..columns).flat_map(column).collect()
 }
 
+/// An encoder of one block, as executed, and the same block twice: only then matters what symbols before the last see.
 #[test]
 fn seqpe() {
     let file = golden("bias/seqpe");
+    let twice = golden("bias/seqpe_two_blocks");
+    encoded_by(&file, 1, &rows(&file["encoding"]));
+    encoded_by(&file, 2, &rows(&twice["encoding"]));
+}
+
+fn encoded_by(file: &Value, blocks: usize, expected: &[Vec<f64>]) {
     let width = size(&file["embed_dim"]);
     let heads = size(&file["heads"]);
     // The file's encodings have four channels; here they are filled up to the width with zeros.
@@ -251,7 +315,7 @@ fn seqpe() {
         width,
         ..model(heads, heads, width)
     };
-    let settings = json!({ "digits": file["max_digits"], "blocks": 1 });
+    let settings = json!({ "digits": file["max_digits"], "blocks": blocks });
     let plan = plan("seqpe", settings, &model, 10_000);
     let filled = |values: Vec<f64>, len: usize| {
         let missing = len - values.len();
@@ -283,18 +347,23 @@ fn seqpe() {
         ("digit", "digit_emb"),
         ("place", "place_emb"),
         ("cls", "cls"),
-        ("block0.norm1", "ln1_w"),
-        ("block0.norm1.bias", "ln1_b"),
-        ("block0.norm2", "ln2_w"),
-        ("block0.norm2.bias", "ln2_b"),
-        ("block0.qkv.bias", "c_attn_b"),
-        ("block0.proj.bias", "c_proj_b"),
-        ("block0.up.bias", "fc_b"),
-        ("block0.down.bias", "fc2_b"),
         ("norm", "lnf_w"),
         ("norm.bias", "lnf_b"),
     ] {
         params.extend([param(&format!("seqpe.{name}"), &file[key])]);
+    }
+    for (name, key) in [
+        ("norm1", "ln1_w"),
+        ("norm1.bias", "ln1_b"),
+        ("norm2", "ln2_w"),
+        ("norm2.bias", "ln2_b"),
+        ("qkv.bias", "c_attn_b"),
+        ("proj.bias", "c_proj_b"),
+        ("up.bias", "fc_b"),
+        ("down.bias", "fc2_b"),
+    ] {
+        let names = (0..blocks).map(|n| format!("seqpe.block{n}.{name}"));
+        params.extend(names.map(|name| param(&name, &file[key])));
     }
     for (name, key, out) in [
         ("qkv", "c_attn_w_in_by_3out", 3 * width),
@@ -304,11 +373,13 @@ fn seqpe() {
     ] {
         let values = turned(&file[key]);
         let shape = [out, values.len() / out];
-        params.insert(format!("seqpe.block0.{name}"), tensor(values, &shape));
+        for n in 0..blocks {
+            let matrix = tensor(values.clone(), &shape);
+            params.insert(format!("seqpe.block{n}.{name}"), matrix);
+        }
     }
     let positions = numbers(&file["positions"]);
     let tokens = positions.len();
-    let expected = rows(&file["encoding"]);
     let (q, k) = (
         vec![0.0; heads * tokens * width],
         vec![0.0; heads * tokens * width],
@@ -344,7 +415,7 @@ fn seqpe() {
     }
     // And what is carried on are the encodings themselves.
     let carried = values(&found.carried["@carried.seqpe.queries"]);
-    for (found, expected) in carried.chunks(width).zip(&expected) {
+    for (found, expected) in carried.chunks(width).zip(expected) {
         close("encodings", &found[..channels], expected, super::F32, 1e-6);
     }
 }
