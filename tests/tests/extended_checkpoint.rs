@@ -410,7 +410,7 @@ fn a_scheme_without_a_form_in_a_config_is_refused_before_anything_is_written() {
     let biased = golden("falcon-alibi");
     let error = save_pretrained(
         &open(&biased, Some("pi,factor=2")),
-        &biased,
+        &files(&biased),
         64,
         &Registry::builtin(),
         Form::default(),
