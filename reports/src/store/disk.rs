@@ -102,8 +102,8 @@ pub fn sweep_ended(folder: &Path) {
     sweep(folder, is_over);
 }
 
-/// Whether the writer of a half-written file has ended: its process is gone, or, where that cannot be seen, the file is
-/// an hour old.
+/// Whether the writer of a half-written file has ended: its process is gone or dead, or, where that cannot be seen, the
+/// file is an hour old.
 fn is_over(half: &Path) -> bool {
     /// No file takes longer to write.
     const LONG: std::time::Duration = std::time::Duration::from_secs(3600);
@@ -117,10 +117,18 @@ fn is_over(half: &Path) -> bool {
         .map(|time| time.elapsed().unwrap_or_default());
     match writer {
         Some(process) if Path::new("/proc/self").exists() => {
-            !Path::new("/proc").join(process.to_string()).exists()
+            std::fs::read_to_string(format!("/proc/{process}/stat"))
+                .map_or(true, |stat| is_dead(&stat))
         }
         _ => age.is_ok_and(|age| age > LONG),
     }
+}
+
+/// Whether a process with this `/proc/PID/stat` is dead and waits for its parent to take notice. The state stands behind
+/// the name, which may hold anything.
+fn is_dead(stat: &str) -> bool {
+    let state = stat.rsplit_once(')').map(|(_, rest)| rest.trim_start());
+    state.is_some_and(|state| state.starts_with(['Z', 'X']))
 }
 
 /// Refuses a name that leads elsewhere or to no file: what is written in place would go there.

@@ -233,6 +233,26 @@ fn a_second_writer_is_told_who_holds_the_folder() -> Outcome {
     Ok(())
 }
 
+/// A process that nobody has waited for is listed, but writes no more.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_dead_writers_left_is_swept_before_their_parents_notice() -> Outcome {
+    let tmp = tempfile::tempdir()?;
+    let mut writer = std::process::Command::new("true").spawn()?;
+    let stat = format!("/proc/{}/stat", writer.id());
+    while !std::fs::read_to_string(&stat)?.contains(") Z") {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let half = |process: u32| tmp.path().join(format!(".a.half-written-{process}-1"));
+    let (dead, alive) = (half(writer.id()), half(std::process::id()));
+    std::fs::write(&dead, "")?;
+    std::fs::write(&alive, "")?;
+    write_atomic(&tmp.path().join("a"), b"whole")?;
+    assert!(!dead.exists() && alive.exists());
+    writer.wait()?;
+    Ok(())
+}
+
 #[test]
 fn holding_a_folder_sweeps_half_written_files() -> Outcome {
     let tmp = tempfile::tempdir()?;
