@@ -225,7 +225,7 @@ impl TextData {
     /// all that leave room for a window. A pure function of its arguments.
     ///
     /// # Panics
-    /// If no document of the training part has `len` + 1 tokens; [`check`](TextData::check) tells beforehand.
+    /// If no document of the training part has `len` + 1 tokens; [`check_training`](TextData::check_training) tells beforehand.
     pub fn train_batch(&self, seed: u64, step: u64, rows: usize, len: usize) -> Batch {
         let starts = self.train.starts(len + 1);
         let mut stream = Stream::at(seed, "text/train", step);
@@ -284,7 +284,7 @@ impl TextData {
     /// overlap where the part is short.
     ///
     /// # Panics
-    /// If no document of the validation part has `len` + 1 tokens; [`check`](TextData::check) tells beforehand.
+    /// If no document of the validation part has `len` + 1 tokens; [`check_training`](TextData::check_training) tells beforehand.
     pub fn validation_batches(&self, rows: usize, len: usize, count: usize) -> Vec<Batch> {
         let starts = self.validation.starts(len + 1);
         assert!(
