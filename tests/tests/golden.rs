@@ -11,6 +11,8 @@ mod cells;
 mod content;
 #[path = "golden/contextual.rs"]
 mod contextual;
+#[path = "golden/edges.rs"]
+mod edges;
 #[path = "golden/first_values.rs"]
 mod first_values;
 #[path = "golden/frequencies.rs"]

@@ -10,7 +10,7 @@ use farspan_attention::{DType, Device, Tensor, scalar};
 use serde_json::{Value, json};
 
 /// The position that pair `pair` of one side sees for the token at `at`.
-fn position(rotation: &Rotation, pair: usize, head: usize, at: usize, n: usize) -> f64 {
+pub(super) fn position(rotation: &Rotation, pair: usize, head: usize, at: usize, n: usize) -> f64 {
     // Read from the angle of a slow frequency.
     let theta = 1e-4;
     let position = match &rotation.position {

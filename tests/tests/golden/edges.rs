@@ -1,0 +1,399 @@
+//! Formulas at settings where a neighbour of theirs gives other numbers, computed by hand from the papers' definitions.
+
+use super::remaps::position;
+use super::{close, model, plan};
+use farspan_attention::expr::ParamValues;
+use farspan_attention::plan::{Geometry, Init, Plan, Waves};
+use farspan_attention::scalar;
+use farspan_pe::recipe::{LengthStage, Recipe, Sampler};
+use farspan_pe::{Len, PlanError, Registry};
+use serde_json::{Value, json};
+
+fn inv_freq(plan: &Plan) -> &[f64] {
+    &plan.turns[0].query.inv_freq
+}
+
+/// b^(-2p/d) of all pairs.
+fn theta(base: f64, dim: usize) -> Vec<f64> {
+    let of_pair = |p: usize| base.powf(-2.0 * p as f64 / dim as f64);
+    (0..dim / 2).map(of_pair).collect()
+}
+
+/// Frequencies divided by u·s + (1 - u), the u of pair p being (p - lo)/(hi - lo) from 0 to 1: YaRN's blend of wavelengths.
+fn over_wavelengths(base: f64, dim: usize, s: f64, (lo, hi): (f64, f64)) -> Vec<f64> {
+    let share = |p: usize| ((p as f64 - lo) / (hi - lo)).clamp(0.0, 1.0);
+    let all = theta(base, dim).into_iter().enumerate();
+    all.map(|(p, theta)| theta / (s * share(p) + 1.0 - share(p)))
+        .collect()
+}
+
+/// Section 3 of the paper: near pairs of tokens turn by their distance; of far ones the first half of the channels does,
+/// and the second half by the distance of their segments, on top of the window less one.
+#[test]
+fn hirope_counts_segments_beyond_its_window() {
+    let settings = json!({ "window": 4, "segment": 3, "fast": 0.5 });
+    let n = 20;
+    let plan = plan("hirope", settings, &model(12, 64), n);
+    for i in 0..n {
+        for j in 0..=i {
+            // Which of the two turns a pair of tokens is scored by.
+            let which = scalar::score(&plan, &[0.0, 1.0], (0, 1), i, j, n, &ParamValues::new());
+            assert_eq!(which.unwrap(), f64::from(u8::from(i - j > 4)), "{i}, {j}");
+            let seen = |turn: usize, pair: usize| {
+                let turn = &plan.turns[turn];
+                position(&turn.query, pair, 0, i, n) - position(&turn.key, pair, 0, j, n)
+            };
+            let segments = (i / 3) as f64 - (j / 3) as f64 + 3.0;
+            for pair in 0..6 {
+                let far = if pair < 3 { (i - j) as f64 } else { segments };
+                let what = format!("pair {pair} of {i}, {j}");
+                close(&what, &[seen(0, pair)], &[(i - j) as f64], 0.0, 1e-6);
+                close(&what, &[seen(1, pair)], &[far], 0.0, 1e-6);
+            }
+        }
+    }
+    // Three pairs and a half of seven are three.
+    let odd = self::plan("hirope", json!({ "window": 4 }), &model(14, 64), n);
+    let slow = &odd.turns[1];
+    let moves =
+        |pair: usize| position(&slow.query, pair, 0, 19, n) - position(&slow.query, pair, 0, 18, n);
+    assert!((moves(2) - 1.0).abs() < 1e-6 && moves(3).abs() < 1e-6);
+}
+
+/// Ratios from 1.2 in steps of (1.8 - 1.2)/heads; queries of a group have that of the head that their key belongs to.
+#[test]
+fn ms_poe_in_groups() {
+    let model = Geometry {
+        heads: 4,
+        kv_heads: 2,
+        ..model(8, 64)
+    };
+    for (own, expected) in [
+        (false, [1.2, 1.2, 1.5, 1.5]),
+        (true, [1.2, 1.35, 1.5, 1.65]),
+    ] {
+        let plan = plan("ms-poe", json!({ "per_query_head": own }), &model, 64);
+        for (head, ratio) in expected.into_iter().enumerate() {
+            let found = position(&plan.turns[0].query, 0, head, 30, 64);
+            close(
+                &format!("query head {head}"),
+                &[found],
+                &[30.0 / ratio],
+                0.0,
+                1e-6,
+            );
+        }
+        for (head, ratio) in [1.2, 1.5].into_iter().enumerate() {
+            let found = position(&plan.turns[0].key, 0, head, 30, 64);
+            close(
+                &format!("key head {head}"),
+                &[found],
+                &[30.0 / ratio],
+                0.0,
+                1e-6,
+            );
+        }
+    }
+}
+
+/// For d = 64, b = 10⁴, L = 512: c(32) = 3.25 and c(1) = 15.29, so the ramp goes from pair 3 to pair 16.
+#[test]
+fn extensions_that_blend_wavelengths_as_yarn_does() {
+    let model = model(64, 512);
+    let expected = over_wavelengths(1e4, 64, 4.0, (3.0, 16.0));
+    for (id, settings) in [
+        ("yarn", json!({ "factor": 4, "blend": "wavelengths" })),
+        // PoSE's code has "revised YaRN".
+        ("pose", json!({ "factor": 4, "method": "yarn" })),
+        // Without factors, what the authors' search starts from.
+        ("longrope", json!({ "factor": 4 })),
+    ] {
+        let plan = plan(id, settings, &model, 2048);
+        close(id, inv_freq(&plan), &expected, 1e-12, 0.0);
+    }
+    // Over three quarters of the channels, d = 48: c(32) = 2.44, c(1) = 11.47.
+    let partial = json!({ "factor": 4, "partial": 0.75 });
+    let found = plan("longrope", partial, &model, 2048);
+    let expected = over_wavelengths(1e4, 48, 4.0, (2.0, 12.0));
+    close("longrope", inv_freq(&found), &expected, 1e-12, 0.0);
+}
+
+/// yarn_find_correction_range of the released code: the end of the ramp is at most d - 1, and one that ends where it
+/// starts is 0.001 wide.
+#[test]
+fn the_ends_of_yarns_ramp() {
+    // d = 8, b = 10, L = 4096: c(512) = 0.42 and c(1) = 11.26, beyond 7.
+    let wide = json!({ "factor": 4, "base": 10, "beta_fast": 512, "blend": "wavelengths" });
+    let found = plan("yarn", wide, &model(8, 4096), 16_384);
+    let expected = over_wavelengths(10.0, 8, 4.0, (0.0, 7.0));
+    close("yarn", inv_freq(&found), &expected, 1e-12, 0.0);
+    // L = 476: c(32) = 1.50 and c(1) = 7.52, beyond 7 again.
+    let longrope = json!({ "factor": 4, "base": 10, "trained_length": 476 });
+    let found = plan("longrope", longrope, &model(8, 4096), 2000);
+    let expected = over_wavelengths(10.0, 8, 4.0, (1.0, 7.0));
+    close("longrope", inv_freq(&found), &expected, 1e-12, 0.0);
+    // d = 64, b = 10⁴, L = 512: c(100) = -0.71 and c(200) = -3.12, both cut to 0: all pairs but the first are slow.
+    let none = json!({ "factor": 4, "beta_slow": 100, "beta_fast": 200 });
+    let found = plan("yarn", none, &model(64, 512), 2048);
+    let rope = theta(1e4, 64);
+    close("first", &inv_freq(&found)[..1], &rope[..1], 1e-12, 0.0);
+    let slow: Vec<f64> = rope[1..].iter().map(|theta| theta / 4.0).collect();
+    close("others", &inv_freq(&found)[1..], &slow, 1e-12, 0.0);
+    // mscale of the released module: (0.1·ln 4 + 1) · attn_factor = 1.138629436 · 2.
+    let twice = json!({ "factor": 4, "attn_factor": 2 });
+    let found = plan("yarn", twice, &model(64, 512), 2048);
+    let amplitude = found.turns[0].query.amplitude;
+    close("amplitude", &[amplitude], &[2.277_258_872], 1e-9, 0.0);
+}
+
+/// Shares of pairs are rounded down, and the taper of CoPE is a half in its middle.
+#[test]
+fn shares_and_tapers_of_pairs() {
+    // int(0.3 · 16 / 2) = 2 of 8 pairs turn.
+    let found = plan("p-rope", json!({ "share": 0.3 }), &model(16, 64), 64);
+    let turning = inv_freq(&found).iter().filter(|theta| **theta > 0.0);
+    assert_eq!(turning.count(), 2);
+    // ½(1 + cos(π·i/2)) for the last three of six pairs.
+    let rope = theta(1e4, 12);
+    let found = plan("cope-clip", json!({ "clip": 3 }), &model(12, 64), 64);
+    let soft = [rope[0], rope[1], rope[2], rope[3], 0.5 * rope[4], 0.0];
+    close("soft", inv_freq(&found), &soft, 1e-12, 0.0);
+    // One pair alone is the start of its taper.
+    let found = plan("cope-clip", json!({ "clip": 1 }), &model(12, 64), 64);
+    close("soft", inv_freq(&found), &rope, 1e-12, 0.0);
+    let hard = json!({ "clip": 1, "hard": true });
+    let found = plan("cope-clip", hard, &model(12, 64), 64);
+    assert_eq!(inv_freq(&found)[5], 0.0);
+}
+
+/// xavier_normal_ of a tensor (heads, N, M): fan_in N·M, fan_out heads·M, and the gain.
+#[test]
+fn fopes_weights_are_xavier_normal_around_the_step_identity() {
+    let (kv_heads, gain) = (8, 0.3);
+    let model = Geometry {
+        heads: 16,
+        kv_heads,
+        ..model(256, 1 << 20)
+    };
+    let found = plan("fope", json!({}), &model, 64);
+    let n = inv_freq(&found).len();
+    let Waves::Mixed(mix) = &found.turns[0].key.waves else {
+        panic!("mixed waves")
+    };
+    let m = mix.mixed;
+    assert_eq!(
+        (m, mix.heads, mix.cos.len()),
+        (64, kv_heads, kv_heads * n * m)
+    );
+    let step = n.div_ceil(m);
+    let std = gain * (2.0 / ((n * m + kv_heads * m) as f64)).sqrt();
+    let unit = |i: usize, j: usize| f64::from(u8::from(i == j * step));
+    for weights in [&mix.cos, &mix.sin] {
+        let drawn: Vec<f64> = weights
+            .iter()
+            .enumerate()
+            .map(|(x, w)| (w - unit(x / m % n, x % m)) / std)
+            .collect();
+        let moment = |k: i32| drawn.iter().map(|x| x.powi(k)).sum::<f64>() / drawn.len() as f64;
+        // Some 6·10⁴ numbers: five standard errors.
+        let error = 5.0 / (drawn.len() as f64).sqrt();
+        let within = |k: i32, expected: f64, variance: f64| {
+            let found = moment(k);
+            let far = (found - expected).abs();
+            assert!(far < error * variance.sqrt(), "moment {k} is {found}");
+        };
+        within(1, 0.0, 1.0);
+        within(2, 1.0, 2.0);
+        within(3, 0.0, 15.0);
+        within(4, 3.0, 96.0);
+    }
+    // Heads, and cosines and sines, draw numbers of their own, which another seed changes.
+    let of_head = |weights: &[f64], head: usize| weights[head * n * m..][..n * m].to_vec();
+    assert_ne!(of_head(&mix.cos, 0), of_head(&mix.cos, 1));
+    assert_ne!(mix.cos, mix.sin);
+    let other = plan("fope", json!({ "seed": 1 }), &model, 64);
+    let Waves::Mixed(other) = &other.turns[0].key.waves else {
+        panic!("mixed waves")
+    };
+    assert_ne!(other.cos, mix.cos);
+}
+
+/// Every other head is imaginary.
+#[test]
+fn rope_plus_plus_of_four_heads() {
+    let model = Geometry {
+        heads: 4,
+        kv_heads: 4,
+        ..model(8, 64)
+    };
+    let found = plan("rope-plus-plus", json!({}), &model, 64);
+    assert_eq!(found.params[0].init, Init::Values(vec![0.0, 1.0, 0.0, 1.0]));
+}
+
+/// ln σ(b) = -1/T for decay times T of heads, those of a hundredth of a token included.
+#[test]
+fn constant_gates_decay_in_their_times() {
+    let model = Geometry {
+        heads: 3,
+        kv_heads: 3,
+        ..model(8, 64)
+    };
+    for (shortest, longest) in [(2.0f64, 512.0), (0.01, 0.04), (1.0 / 31.0, 1.0 / 29.0)] {
+        let settings = json!({ "gate": "fixed", "shortest": shortest, "longest": longest });
+        let found = plan("fox", settings, &model, 64);
+        let gate = found.params.iter().find(|spec| spec.name == "b").unwrap();
+        let Init::Values(biases) = &gate.init else {
+            panic!("{gate:?}")
+        };
+        let middle = (shortest * longest).sqrt();
+        for (b, time) in biases.iter().zip([shortest, middle, longest]) {
+            // Without overflow: -ln(1 + e^(-b)).
+            let kept = b.min(0.0) - (-b.abs()).exp().ln_1p();
+            close("ln of a gate", &[kept], &[-1.0 / time], 1e-12, 0.0);
+        }
+    }
+}
+
+fn recipe(id: &str, settings: Value, trained_length: usize) -> Recipe {
+    let scheme = Registry::builtin().parse(id, settings).unwrap();
+    scheme.recipe(&model(64, trained_length)).unwrap()
+}
+
+#[test]
+fn recipes_are_those_of_the_papers() {
+    let found = recipe("pose", json!({ "factor": 8 }), 2048);
+    assert_eq!(found.positions, Some(Sampler::Skip { target: 16_384 }));
+    // Positions are drawn at test time too (Ruoss et al., section 3).
+    let found = recipe("randomised", json!({}), 40);
+    assert_eq!(found.positions, Some(Sampler::Subset { range: 2048 }));
+    assert!(found.in_evaluation);
+    let found = recipe("segmented", json!({}), 128);
+    let pieces = Sampler::Pieces {
+        target: 512,
+        share: 0.25,
+    };
+    assert_eq!(found.positions, Some(pieces));
+    // Shortformer, section 4: short windows first, then whole ones to the end.
+    let found = recipe("staged", json!({ "until": 0.4, "first": 0.5 }), 128);
+    let stage = |until: f64, length: f64| LengthStage { until, length };
+    assert_eq!(found.stages, [stage(0.4, 0.5), stage(1.0, 1.0)]);
+}
+
+/// LongRoPE, section 3.2 and its appendix: populations start from PI, NTK and YaRN, divisors reach 1.25·s; the released
+/// code starts from YaRN alone and reaches 1 + s.
+#[test]
+fn longropes_search_starts_where_the_authors_start() {
+    let search = |space: &str| {
+        let settings = json!({ "factor": 4, "search": { "space": space } });
+        recipe("longrope", settings, 512).search.unwrap()
+    };
+    let share = |p: usize| ((p as f64 - 3.0) / 13.0).clamp(0.0, 1.0);
+    let yarn: Vec<f64> = (0..32).map(|p| 4.0 * share(p) + 1.0 - share(p)).collect();
+    let ntk: Vec<f64> = (0..32).map(|p| 4f64.powf(f64::from(p) / 31.0)).collect();
+    let paper = search("paper");
+    assert_eq!((paper.highest, paper.length), (5.0, 2048));
+    assert_eq!(paper.start.len(), 3);
+    for (found, expected) in paper.start.iter().zip([&vec![4.0; 32], &ntk, &yarn]) {
+        close("start", &found.divisors, expected, 1e-12, 0.0);
+    }
+    let released = search("released");
+    assert_eq!((released.highest, released.start.len()), (5.0, 1));
+    assert!(released.first_tokens.is_empty());
+    close("start", &released.start[0].divisors, &yarn, 1e-12, 0.0);
+    // 1.25 · 8 and 1 + 8.
+    let highest = |space: &str| {
+        let settings = json!({ "factor": 8, "search": { "space": space } });
+        recipe("longrope", settings, 512).search.unwrap().highest
+    };
+    assert_eq!((highest("paper"), highest("released")), (10.0, 9.0));
+}
+
+/// Settings that must be below another, or at most as large.
+#[test]
+fn settings_that_bound_each_other() {
+    let planned = |id: &str, settings: Value, trained: usize| {
+        let scheme = Registry::builtin().parse(id, settings)?;
+        scheme.plan(&model(16, trained), Len(trained))
+    };
+    for (id, good, bad) in [
+        (
+            "string",
+            json!({ "offset": 5, "local": 5 }),
+            json!({ "offset": 5, "local": 6 }),
+        ),
+        (
+            "dca",
+            json!({ "chunk_size": 8, "local_window": 7 }),
+            json!({ "chunk_size": 8, "local_window": 8 }),
+        ),
+        (
+            "gali",
+            json!({ "local_window": 63 }),
+            json!({ "local_window": 64 }),
+        ),
+        (
+            "bipe-rope",
+            json!({ "separators": ["."] }),
+            json!({ "separators": [".", ""] }),
+        ),
+        (
+            "bipe-alibi",
+            json!({ "separators": ["x"] }),
+            json!({ "separators": [] }),
+        ),
+        (
+            "head-scale",
+            json!({ "scale": 1.5, "minimum": 1.5 }),
+            json!({ "scale": 1.5, "minimum": 1.6 }),
+        ),
+    ] {
+        planned(id, good, 64).unwrap_or_else(|e| panic!("{id}: {e}"));
+        let error = planned(id, bad.clone(), 64).expect_err(id);
+        let named = matches!(error, PlanError::Setting { .. } | PlanError::Model { .. });
+        assert!(named, "{id} {bad}: {error}");
+    }
+    // A pair must make a turn within L, the fastest one in 2π tokens.
+    for (id, settings, least) in [
+        ("abf", json!({ "target_length": 128 }), 7),
+        ("fope", json!({}), 7),
+    ] {
+        assert!(planned(id, settings.clone(), least).is_ok(), "{id}");
+        assert!(planned(id, settings, least - 1).is_err(), "{id}");
+    }
+}
+
+/// Heads of two channels turn, but under schemes that divide by d - 2 or share channels in fours; DPE has eight groups of
+/// pairs.
+#[test]
+fn the_smallest_heads() {
+    let refused = |head_dim: usize| -> Vec<&str> {
+        let registry = Registry::builtin();
+        let model = Geometry {
+            layers: 4,
+            width: 8,
+            heads: 2,
+            kv_heads: 2,
+            ..model(head_dim, 64)
+        };
+        let mut refused = Vec::new();
+        for entry in registry.entries() {
+            let scheme = entry.parse(json!({})).unwrap();
+            if scheme.layer_plans(&model, Len(64)).is_err() {
+                refused.push(entry.id);
+            }
+        }
+        refused
+    };
+    assert_eq!(refused(16), [""; 0]);
+    assert_eq!(refused(4), ["dpe"]);
+    let in_fours = [
+        "fope",
+        "ntk",
+        "dynamic-ntk",
+        "ntk-by-parts",
+        "longrope2",
+        "dpe",
+        "clex",
+    ];
+    assert_eq!(refused(2), in_fours);
+}
