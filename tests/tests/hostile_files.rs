@@ -204,7 +204,17 @@ fn tokenizers_under_which_their_library_panics_end_commands_in_words() {
     let text = dir.path().join("text.txt").display().to_string();
     let words =
         r#""version":"1.0","model":{"type":"WordLevel","vocab":{"a":0,"b":1},"unk_token":"b"}"#;
-    let eval = ["eval", "--lengths", "1", "--model", &model, &text];
+    let run = dir.path().join("run").display().to_string();
+    let eval = [
+        "eval",
+        "--lengths",
+        "2",
+        "--out",
+        &run,
+        "--model",
+        &model,
+        &text,
+    ];
     let generate = [
         "generate", "--tokens", "1", "--model", &model, "--prompt", "a",
     ];
