@@ -397,3 +397,40 @@ fn the_smallest_heads() {
     ];
     assert_eq!(refused(2), in_fours);
 }
+
+/// cos and sin are multiplied by nothing, but by the schemes that say so (YaRN and what is built on it, LongRoPE, DCA,
+/// STRING): a factor would sharpen every score by its square.
+#[test]
+fn amplitudes_are_1_where_no_paper_has_another() {
+    let loud = ["yarn", "longrope", "dca", "string", "psc", "pose", "cream"];
+    let mut tried = 0;
+    for entry in Registry::builtin().entries() {
+        let scheme = entry.parse(json!({})).unwrap();
+        for length in [64, 100] {
+            let model = Geometry {
+                layers: 4,
+                ..model(32, 64)
+            };
+            // A table of positions may end before.
+            let plans = scheme.layer_plans(&model, Len(length)).unwrap_or_default();
+            let turns = plans.iter().flat_map(|plan| &plan.turns);
+            for turn in turns.filter(|_| !loud.contains(&entry.id)) {
+                let both = [turn.query.amplitude, turn.key.amplitude];
+                assert_eq!(both, [1.0, 1.0], "{} at {length}", entry.id);
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 100, "{tried} turns");
+}
+
+/// A fixed stretch divides all frequencies of Giraffe's random basis, as it does those of the others.
+#[test]
+fn giraffes_stretch_divides() {
+    for id in ["giraffe-random", "giraffe-power", "p-rope"] {
+        let of = |factor: f64| plan(id, json!({ "factor": factor }), &model(32, 64), 64);
+        let (one, two) = (of(1.0), of(2.0));
+        let halves: Vec<f64> = inv_freq(&one).iter().map(|theta| theta / 2.0).collect();
+        close(id, inv_freq(&two), &halves, 1e-12, 0.0);
+    }
+}

@@ -24,7 +24,7 @@ fn params(id: &str, settings: &Value) -> Vec<ParamSpec> {
 fn alike(a: &Init, b: &Init) -> bool {
     let close = |pairs: [(f64, f64); 2]| pairs.iter().all(|(a, b)| (a - b).abs() < 1e-12);
     match (a, b) {
-        (Init::Constant(a), Init::Constant(b)) => a == b,
+        (Init::Constant(a), Init::Constant(b)) => close([(*a, *b), (0.0, 0.0)]),
         (Init::Uniform(a, b), Init::Uniform(c, d)) | (Init::Normal(a, b), Init::Normal(c, d)) => {
             close([(*a, *c), (*b, *d)])
         }
@@ -252,6 +252,12 @@ fn parameters_start_as_the_authors_draw_them() {
             json!({}),
             vec![("mix", DRAWN, Each), ("bank", DRAWN, Each)],
         ),
+        // s·ln n is 1 on average over the trained length: 64/Σ ln n, and Σ = ln 64! = 205.168199482641.
+        (
+            "ssmax",
+            json!({}),
+            vec![("s", Init::Constant(64.0 / 205.168_199_482_641), Each)],
+        ),
         // HeadScale's factors are those that the paper searched; they learn from there.
         (
             "head-scale",
@@ -370,16 +376,23 @@ fn defaults_are_the_published_ones() {
         ("stick-breaking", json!({ "attend_current": false })),
         ("ntk-mixed", json!({ "factor": 12.0, "beta": 0.75 })),
         ("psc", json!({ "under": "yarn" })),
+        ("pose", json!({ "method": "yarn" })),
+        ("fope", json!({ "gain": 0.3, "rest_sin": 1.0 })),
+        (
+            "ms-poe",
+            json!({ "min_ratio": 1.2, "max_ratio": 1.8, "per_query_head": false }),
+        ),
+        ("cope-clip", json!({ "hard": false })),
     ] {
         let scheme = Registry::builtin().parse(id, json!({})).unwrap();
         let found = scheme.settings();
         for (key, value) in published.as_object().unwrap() {
-            let same = found[key] == *value || found[key].as_f64() == value.as_f64();
-            assert!(
-                same && !found[key].is_null(),
-                "{id}.{key}: {}, not {value}",
-                found[key]
-            );
+            // 8 and 8.0 are one number.
+            let same = match (found[key].as_f64(), value.as_f64()) {
+                (Some(a), Some(b)) => a == b,
+                _ => found[key] == *value,
+            };
+            assert!(same, "{id}.{key}: {}, not {value}", found[key]);
         }
     }
     for entry in Registry::builtin().entries() {
