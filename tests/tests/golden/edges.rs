@@ -96,6 +96,63 @@ fn ms_poe_in_groups() {
     }
 }
 
+/// The order of heads turned round.
+#[test]
+fn ms_poe_reversed() {
+    let model = Geometry {
+        heads: 4,
+        kv_heads: 4,
+        ..model(8, 64)
+    };
+    let found = plan("ms-poe", json!({ "order": "reversed" }), &model, 64);
+    for (head, ratio) in [1.65, 1.5, 1.35, 1.2].into_iter().enumerate() {
+        let at = position(&found.turns[0].query, 0, head, 30, 64);
+        close(&format!("head {head}"), &[at], &[30.0 / ratio], 0.0, 1e-6);
+    }
+}
+
+/// Factors 2 and 4 for the two halves of eight pairs, of which `pairs` chooses two: the others are left alone.
+#[test]
+fn dpe_of_chosen_pairs() {
+    let settings = json!({ "window": 8, "factors": [2, 4], "pairs": [1, 6] });
+    let plan = plan("dpe", settings, &model(16, 64), 40);
+    let far = |pair: usize, i: usize, j: usize| {
+        let turn = &plan.turns[1];
+        position(&turn.query, pair, 0, i, 40) - position(&turn.key, pair, 0, j, 40)
+    };
+    for (pair, expected) in [
+        (0, 27.0),
+        // ⌊31/2⌋ − ⌊4/2⌋ + 8 − 8/2, and ⌊31/4⌋ − ⌊4/4⌋ + 8 − 8/4.
+        (1, 17.0),
+        (5, 27.0),
+        (6, 12.0),
+        (7, 27.0),
+    ] {
+        let found = far(pair, 31, 4);
+        close(&format!("pair {pair}"), &[found], &[expected], 0.0, 1e-6);
+    }
+    let planned = |pairs: Value| {
+        let settings = json!({ "factors": [2, 4], "pairs": pairs });
+        let scheme = Registry::builtin().parse("dpe", settings)?;
+        scheme.plan(&model(16, 64), Len(64))
+    };
+    assert!(planned(json!([7])).is_ok() && planned(json!([0, 8])).is_err());
+}
+
+/// The first tokens stand at the limit, or as far as there are keys.
+#[test]
+fn lm_infinites_limit_ends_with_the_keys() {
+    let at = |limit: usize, n: usize| {
+        let settings = json!({ "global": 2, "local": 5, "limit": limit });
+        let plan = plan("lm-infinite", settings, &model(8, 64), n);
+        let (i, first) = (n - 1, &plan.turns[1]);
+        position(&first.query, 0, 0, i, n) - position(&first.key, 0, 0, 0, n)
+    };
+    for (limit, n, expected) in [(4, 20, 4.0), (5, 20, 5.0), (12, 20, 12.0), (30, 20, 19.0)] {
+        close("limit", &[at(limit, n)], &[expected], 0.0, 1e-6);
+    }
+}
+
 /// For d = 64, b = 10⁴, L = 512: c(32) = 3.25 and c(1) = 15.29, so the ramp goes from pair 3 to pair 16.
 #[test]
 fn extensions_that_blend_wavelengths_as_yarn_does() {
@@ -144,6 +201,13 @@ fn the_ends_of_yarns_ramp() {
     let found = plan("yarn", twice, &model(64, 512), 2048);
     let amplitude = found.turns[0].query.amplitude;
     close("amplitude", &[amplitude], &[2.277_258_872], 1e-9, 0.0);
+    // LongRoPE under YaRN's rule, 0.1·ln 4 + 1, in place of its own, √(1 + ln 4/ln 512).
+    for (rule, expected) in [("yarn", 1.138_629_436), ("su", 1.105_541_597)] {
+        let settings = json!({ "factor": 4, "amplitude": rule });
+        let found = plan("longrope", settings, &model(64, 512), 2048);
+        let amplitude = found.turns[0].query.amplitude;
+        close(rule, &[amplitude], &[expected], 1e-9, 0.0);
+    }
 }
 
 /// Shares of pairs are rounded down, and the taper of CoPE is a half in its middle.
