@@ -1,12 +1,16 @@
 //! Attention as a triple loop in f64, straight from the meaning of the plan: the truth that every other implementation
 //! is compared with, values and gradients. Slow on purpose; kept obvious.
 
+mod gradients;
+
+pub use gradients::{Gradients, backward};
+
 use crate::expr::{Env, Expr, ParamValues, Partials, TokenValues};
 use crate::mask::Mask;
 use crate::prepared::Prepared;
 use crate::tables::{rotate, rotate_back};
 use crate::{Error, Result};
-use ndarray::{Array4, ArrayView1, s};
+use ndarray::{Array4, s};
 
 /// What attention reads.
 #[derive(Clone, Debug)]
@@ -19,19 +23,6 @@ pub struct Inputs {
     pub v: Array4<f64>,
     /// Parameters that are not constants of the plan, by name; token vectors as `name@q` (batch, heads, queries) and
     /// `name@k` (batch, heads, keys), row-major.
-    pub params: ParamValues,
-}
-
-/// Derivatives, each in the shape of its input.
-#[derive(Clone, Debug)]
-pub struct Gradients {
-    /// By the queries.
-    pub q: Array4<f64>,
-    /// By the keys.
-    pub k: Array4<f64>,
-    /// By the values.
-    pub v: Array4<f64>,
-    /// By the parameters.
     pub params: ParamValues,
 }
 
@@ -49,85 +40,6 @@ pub fn forward(inputs: &Inputs, prepared: &Prepared, mask: &Mask) -> Result<Arra
         }
     }
     Ok(output)
-}
-
-/// Derivatives of ⟨`upstream`, output⟩.
-pub fn backward(
-    inputs: &Inputs,
-    prepared: &Prepared,
-    mask: &Mask,
-    upstream: &Array4<f64>,
-) -> Result<Gradients> {
-    let call = Call::new(inputs, prepared, mask)?;
-    let mut q = Array4::zeros(inputs.q.raw_dim());
-    let mut k = Array4::zeros(inputs.k.raw_dim());
-    let mut v = Array4::zeros(inputs.v.raw_dim());
-    let zeros = inputs
-        .params
-        .iter()
-        .map(|(name, values)| (name.clone(), vec![0.0; values.len()]));
-    let mut partials = Partials {
-        params: zeros.collect(),
-        ..Partials::default()
-    };
-    for (b, h, i) in call.queries() {
-        let kv = call.kv_head(h);
-        let row = call.row(b, h, i)?;
-        let above = upstream.slice(s![b, h, i, ..]);
-        let by_weight: Vec<f64> = row
-            .pairs
-            .iter()
-            .map(|pair| above.dot(&inputs.v.slice(s![b, kv, pair.key, ..])))
-            .collect();
-        let mean: f64 = row
-            .pairs
-            .iter()
-            .zip(&by_weight)
-            .map(|(pair, d)| pair.weight * d)
-            .sum();
-        let mut by_query_scale = 0.0;
-        for (pair, d) in row.pairs.iter().zip(&by_weight) {
-            v.slice_mut(s![b, kv, pair.key, ..])
-                .scaled_add(pair.weight, &above);
-            let by_score = pair.weight * (d - mean);
-            partials.raw = vec![0.0; pair.dots.len()];
-            let raw = row.raw(pair);
-            let tokens = call.tokens(b, h, i, pair.key)?;
-            partials.tokens = tokens.keys().map(|name| (name.clone(), [0.0; 2])).collect();
-            let env = call.env(h, i, pair.key, &raw, &tokens);
-            prepared
-                .plan()
-                .score
-                .backward(&env, by_score, &mut partials)?;
-            call.keep_tokens(b, h, i, pair.key, &mut partials);
-            for (turn, by_raw) in partials.raw.iter().enumerate() {
-                by_query_scale += by_raw * pair.dots[turn] * prepared.scale();
-                let by_dot = by_raw * row.scale;
-                let key = call.rotated_key(b, kv, pair.key, turn);
-                let by_query = call.query_rotated_back(key, by_dot, h, i, turn);
-                q.slice_mut(s![b, h, i, ..])
-                    .scaled_add(1.0, &ArrayView1::from(&by_query));
-                let by_key =
-                    call.key_rotated_back(row.queries[turn].clone(), by_dot, kv, pair.key, turn);
-                k.slice_mut(s![b, kv, pair.key, ..])
-                    .scaled_add(1.0, &ArrayView1::from(&by_key));
-            }
-        }
-        if let Some(scale) = &prepared.plan().query_scale {
-            let tokens = TokenValues::new();
-            scale.backward(
-                &call.env(h, i, 0, &[], &tokens),
-                by_query_scale,
-                &mut partials,
-            )?;
-        }
-    }
-    Ok(Gradients {
-        q,
-        k,
-        v,
-        params: partials.params,
-    })
 }
 
 /// One call: the inputs with all that is known about them.

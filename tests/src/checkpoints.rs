@@ -5,7 +5,7 @@ use farspan::checkpoint::files::Files;
 use farspan::model::Decoder;
 use farspan::scheme::Positional;
 use farspan_attention::Device;
-use farspan_datasets::rng::Stream;
+use farspan_datasets::{Batch, rng::Stream};
 use farspan_pe::Registry;
 use farspan_reports::record::CellRecord;
 use farspan_reports::store::RunDir;
@@ -44,6 +44,23 @@ pub fn losses(model: &Decoder, ids: &[u32]) -> Vec<f64> {
     });
     run.expect("a run");
     losses
+}
+
+/// `rows` texts of `len` random ids below `vocab`, with targets that are random too.
+pub fn random_batch(seed: u64, rows: usize, len: usize, vocab: u64) -> Batch {
+    let mut stream = Stream::new(seed, "batch");
+    let mut ids = || {
+        let ids = (0..rows * len).map(|_| stream.below(vocab) as u32);
+        ids.collect()
+    };
+    Batch {
+        tokens: ids(),
+        targets: ids(),
+        weights: vec![1.0; rows * len],
+        positions: None,
+        rows,
+        len,
+    }
 }
 
 /// Ids of the golden checkpoints: as many characters, the first for all others.

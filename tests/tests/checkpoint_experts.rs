@@ -3,10 +3,9 @@
 
 use farspan::checkpoint::config;
 use farspan::model::{Architecture, Decoder, Experts, Latent, Routing, Shape};
-use farspan_acceptance::checkpoints::golden;
+use farspan_acceptance::checkpoints::{golden, random_batch};
 use farspan_attention::plan::Geometry;
 use farspan_attention::{Device, Tensor};
-use farspan_datasets::{Batch, rng::Stream};
 use farspan_pe::{Len, Registry};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -233,24 +232,6 @@ fn merge(into: &mut Value, from: &Value) {
     }
 }
 
-fn batch(vocab: u64) -> Batch {
-    let (rows, len) = (2, 10);
-    let mut stream = Stream::new(2, "batch");
-    let mut ids = || {
-        (0..rows * len)
-            .map(|_| stream.below(vocab) as u32)
-            .collect()
-    };
-    Batch {
-        tokens: ids(),
-        targets: ids(),
-        weights: vec![1.0; rows * len],
-        positions: None,
-        rows,
-        len,
-    }
-}
-
 #[test]
 fn decoders_that_were_drawn_learn_with_experts_sinks_and_latents() {
     let shape = Shape {
@@ -306,7 +287,7 @@ fn decoders_that_were_drawn_learn_with_experts_sinks_and_latents() {
         for scheme in ["rope", "alibi", "fire", "self-extend"] {
             let scheme = registry.parse(scheme, json!({})).expect("a scheme");
             let device = Device::cpu();
-            let (reach, batch) = (Len(10), batch(30));
+            let (reach, batch) = (Len(10), random_batch(2, 2, 10, 30));
             let architecture = architecture.clone();
             let model = Decoder::drawn(architecture, scheme.into(), reach, 1, None, &device);
             let model = model.expect("a model");

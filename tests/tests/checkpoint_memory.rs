@@ -4,8 +4,8 @@ use farspan::checkpoint::files::Files;
 use farspan::checkpoint::header::Type;
 use farspan::checkpoint::save::{Form, save_pretrained};
 use farspan::config::types::LoraConfig;
-use farspan_acceptance::checkpoints::{files, golden, open};
-use farspan_datasets::{Batch, rng::Stream};
+use farspan_acceptance::checkpoints::{files, golden, open, random_batch};
+use farspan_datasets::Batch;
 use farspan_pe::{Len, Registry};
 use serde_json::Value;
 use std::path::Path;
@@ -13,24 +13,9 @@ use tempfile::TempDir;
 
 fn batch(vocab: u64, positions: Option<Vec<f64>>) -> Batch {
     let (rows, len) = (2, 12);
-    let mut stream = Stream::new(5, "batch");
-    let mut ids = || {
-        (0..rows * len)
-            .map(|_| stream.below(vocab) as u32)
-            .collect()
-    };
-    let (tokens, targets) = (ids(), ids());
-    let mut weights = vec![1.0; rows * len];
-    weights[3] = 0.0;
-    weights[7] = 0.5;
-    Batch {
-        tokens,
-        targets,
-        weights,
-        positions,
-        rows,
-        len,
-    }
+    let mut batch = random_batch(5, rows, len, vocab);
+    (batch.weights[3], batch.weights[7]) = (0.0, 0.5);
+    Batch { positions, ..batch }
 }
 
 /// Loss, and gradients by name.

@@ -5,7 +5,7 @@ use farspan::checkpoint::save::{Form, save_pretrained};
 use farspan::config::types::LoraConfig;
 use farspan::model::Decoder;
 use farspan::model::Pass;
-use farspan_acceptance::checkpoints::{files, golden, open};
+use farspan_acceptance::checkpoints::{files, golden, open, random_batch};
 use farspan_attention::{Device, Tensor};
 use farspan_datasets::{Batch, rng::Stream};
 use farspan_pe::{Len, Registry};
@@ -62,23 +62,6 @@ const FAMILIES: [&str; 47] = [
     "baichuan",
 ];
 
-fn batch(rows: usize, len: usize, vocab: u64) -> Batch {
-    let mut stream = Stream::new(5, "batch");
-    let mut ids = || {
-        (0..rows * len)
-            .map(|_| stream.below(vocab) as u32)
-            .collect()
-    };
-    Batch {
-        tokens: ids(),
-        targets: ids(),
-        weights: vec![1.0; rows * len],
-        positions: None,
-        rows,
-        len,
-    }
-}
-
 fn tuned(dir: &Path, scheme: Option<&str>, len: usize, lora: Option<&LoraConfig>) -> Decoder {
     let mut model = open(dir, scheme);
     // The second generation, whose vocabulary is too large for a fixture.
@@ -111,7 +94,7 @@ fn shift(model: &Decoder, directions: &[Vec<f32>], by: f32) {
 fn windows_of_a_batch_give_the_logits_of_a_text_in_pieces() {
     for name in FAMILIES {
         let model = open(&golden(name), None);
-        let batch = batch(2, 20, model.architecture.vocab as u64);
+        let batch = random_batch(5, 2, 20, model.architecture.vocab as u64);
         let ready = model.ready(Len(20), 20).expect("plans");
         let hidden = model.hidden(&batch, &ready, Pass::Evaluate).expect("rows");
         let rows: Vec<Vec<f32>> = hidden.rows.to_vec2().expect("rows");
@@ -138,7 +121,7 @@ fn gradients_of_every_family_agree_with_differences_of_the_loss() {
     for name in FAMILIES {
         for lora in [None, Some(LoraConfig::default())] {
             let model = tuned(&golden(name), None, 16, lora.as_ref());
-            let batch = batch(2, 16, model.architecture.vocab as u64);
+            let batch = random_batch(5, 2, 16, model.architecture.vocab as u64);
             let ready = model.ready(Len(16), 16).expect("plans");
             // Away from the start of adapters, where half of the gradients are 0.
             let mut stream = Stream::new(9, "start");
@@ -210,7 +193,7 @@ fn adapters_are_the_same_model_when_they_are_merged_and_saved() {
     };
     let plain = tuned(&from, None, 32, None);
     let model = tuned(&from, Some("pi,factor=4"), 32, Some(&lora));
-    let batch = batch(1, 40, model.architecture.vocab as u64);
+    let batch = random_batch(5, 1, 40, model.architecture.vocab as u64);
     let with_pi = loss(&open(&from, Some("pi,factor=4")), &batch);
     // The second matrices start at 0.
     assert_eq!(loss(&model, &batch), with_pi);

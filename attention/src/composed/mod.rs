@@ -4,6 +4,7 @@
 //! Unlike `naive`, a NaN in a key or value that the mask hides may reach queries of the same batch entry and head: the
 //! products over keys are whole matrix products.
 
+mod blocks;
 mod lower;
 mod rotate;
 mod softmax;
@@ -15,17 +16,15 @@ use crate::hook::{HookRef, Qkv, Scope};
 use crate::mask::Mask;
 use crate::prepared::{Bias, Prepared, Toeplitz};
 use crate::{Error, Result, Tensor};
+use blocks::in_blocks;
+pub use blocks::rows_per_block;
+#[cfg(test)]
+pub(crate) use blocks::with_rows_per_block;
 use lower::Grid;
 use std::ops::Range;
 use value::Value;
 
 pub(crate) use value::tensor;
-
-/// Bytes that the temporaries of one query block may take.
-const BLOCK_BYTES: usize = 256 << 20;
-
-/// Tensors of the size of the scores that are alive at once.
-const ALIVE: usize = 6;
 
 /// As [`attend`](crate::attend::attend) with checked arguments; `params` holds exactly what the plan reads.
 pub(crate) fn attend(
@@ -144,45 +143,6 @@ pub(crate) fn per_token(
     grid.raws = vec![Some(raw.clone())];
     let value = grid.full(grid.lower(value)?)?;
     value.broadcast_as(raw.shape())?.contiguous()?.squeeze(3)
-}
-
-/// Joins what `block` gives for `rows` queries at a time.
-fn in_blocks(
-    queries: usize,
-    rows: usize,
-    block: impl Fn(Range<usize>) -> Result<Tensor>,
-) -> Result<Tensor> {
-    let starts = (0..queries).step_by(rows);
-    let blocks = starts
-        .map(|start| block(start..(start + rows).min(queries)))
-        .collect::<Result<Vec<_>>>()?;
-    match blocks.as_slice() {
-        [one] => Ok(one.clone()),
-        _ => Tensor::cat(&blocks.iter().collect::<Vec<_>>(), 2),
-    }
-}
-
-/// Queries that fit a block, if the scores of one query take `row_bytes`.
-pub fn rows_per_block(row_bytes: usize) -> usize {
-    #[cfg(test)]
-    if let Some(rows) = ROWS_PER_BLOCK.get() {
-        return rows;
-    }
-    (BLOCK_BYTES / (row_bytes * ALIVE).max(1)).max(16)
-}
-
-#[cfg(test)]
-thread_local! {
-    static ROWS_PER_BLOCK: std::cell::Cell<Option<usize>> = const { std::cell::Cell::new(None) };
-}
-
-/// Runs `call` with another block size on this thread.
-#[cfg(test)]
-pub(crate) fn with_rows_per_block<T>(rows: usize, call: impl FnOnce() -> T) -> T {
-    ROWS_PER_BLOCK.set(Some(rows));
-    let result = call();
-    ROWS_PER_BLOCK.set(None);
-    result
 }
 
 /// Indices of the raw scores that the score names.

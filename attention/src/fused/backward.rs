@@ -5,7 +5,8 @@
 use super::compile::{Compiled, KEYS, Score};
 use super::product::{LANES, Product, STRIP, Start};
 use super::program::{Sums, backward};
-use super::tile::{Call, KEY_STEP, ROW_STEP, ROWS, Scratch, Tile, at, transpose};
+use super::scratch::{Scratch, transpose};
+use super::tile::{Call, KEY_STEP, ROW_STEP, ROWS, Tile, at};
 use super::view::{Sink, Source};
 use crate::ops::simd::{Kernel, Simd};
 use std::ops::Range;

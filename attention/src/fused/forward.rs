@@ -3,7 +3,8 @@
 #![expect(unsafe_code, reason = "each job writes its own rows of the output")]
 
 use super::product::LANES;
-use super::tile::{Call, ROWS, Scratch, at};
+use super::scratch::Scratch;
+use super::tile::{Call, ROWS, at};
 use super::view::Sink;
 use crate::ops::simd::{Kernel, Simd};
 use std::ops::Range;

@@ -24,6 +24,7 @@ mod product;
 mod program;
 mod rotate;
 mod rowwise;
+mod scratch;
 mod tile;
 mod values;
 mod view;

@@ -1,7 +1,8 @@
 //! Tiles whose keys can have no weight, which are not looked at.
 
 use super::compile::{KEYS, Score};
-use super::tile::{Call, Scratch, Tile};
+use super::scratch::Scratch;
+use super::tile::{Call, Tile};
 use crate::ops::simd::NOTHING;
 
 impl Call<'_> {

@@ -1,12 +1,13 @@
 """What the reference library's config classes make of configs that leave keys out, give null for them, or spell the rotary
-keys in every way: `defaults.json`, which `tests/tests/checkpoint_configs.rs` holds our reading against.
+keys in every way: `defaults/`, which `tests/tests/checkpoint_configs.rs` holds our reading against.
 
-    pip install torch transformers && python tests/golden/checkpoints/defaults.py
+    pip install torch transformers && PYTHONHASHSEED=0 python tests/golden/checkpoints/defaults.py
 
-For each family: `full`, a config with every key of the class that matters, as the class itself writes it; `cases`, each a
-list of changes to it (a value, or the word for leaving the key out) and what the class then holds, as changes to `full`, or
-the words with which it refuses. `divisors` are scalings as one number for each pair. `loads` tells which kinds of scaling a family's reference can load and run, and how it
-refuses the others. Written with transformers 5.23.0.
+For each family a file: `given`, a config; `full`, it with every key of the class that matters, as the class itself writes
+it; `loads`, for each kind of rotary scaling null if the family's reference loads and runs under it, else the words with
+which it refuses; `cases`, each a list of changes to `given` (a value, or the word for leaving the key out) and what the
+class then holds, as changes to `full`, or the words with which it refuses. `divisors.json` has scalings as one number for
+each pair. Written with transformers 5.23.0.
 """
 
 import copy
@@ -17,7 +18,7 @@ import torch
 import transformers as tf
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-HERE = pathlib.Path(__file__).parent
+OUT = pathlib.Path(__file__).parent / "defaults"
 ABSENT = "\u0000absent"
 SMALL = dict(bos_token_id=None, eos_token_id=None, pad_token_id=None, vocab_size=64)
 LLAMA = dict(
@@ -341,31 +342,34 @@ def as_divisors(kind):
     return {"divisors": [round(x, 6) for x in (plain / found).tolist()], "amplitude": amplitude}
 
 
+def written(found):
+    """A family as JSON, one case per line."""
+    cases = ",\n".join(json.dumps(case) for case in found.pop("cases"))
+    parts = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in found.items()]
+    return "{" + ",\n".join([*parts, f'"cases": [\n{cases}\n]']) + "}\n"
+
+
 def main():
     tf.utils.logging.set_verbosity_error()
-    result = {"reference": f"transformers {tf.__version__}", "absent": ABSENT, "families": {}, "loads": {},
-              "divisors": {kind: as_divisors(kind) for kind in ("linear", "yarn", "llama3")}}
+    OUT.mkdir(exist_ok=True)
+    divisors = {kind: as_divisors(kind) for kind in ("linear", "yarn", "llama3")}
+    (OUT / "divisors.json").write_text(json.dumps(divisors) + "\n")
     for family, base in FAMILIES.items():
         full = made(family, {}, base)
-        cases = [outcome(family, {key: ABSENT for key in full if key != "model_type"}, base, full)]
+        changes = [{key: ABSENT for key in full if key != "model_type"}]
         for key in full:
-            if key == "model_type":
-                continue
-            cases.append(outcome(family, {key: ABSENT}, base, full))
-            cases.append(outcome(family, {key: None}, base, full))
-        cases += [outcome(family, changes, base, full) for changes in MORE.get(family, [])]
+            if key != "model_type":
+                changes += [{key: ABSENT}, {key: None}]
+        changes += MORE.get(family, [])
+        found = {"given": dict(base, model_type=family), "full": full}
         if "rope_parameters" in base:
-            cases += [outcome(family, changes, base, full) for changes in rotary_cases(family, PLAIN_PAIRS[family])]
-        result["families"][family] = {"given": dict(base, model_type=family), "full": full, "cases": cases}
-        if "rope_parameters" in base:
+            changes += rotary_cases(family, PLAIN_PAIRS[family])
             kinds = ("default", "linear", "dynamic", "yarn", "longrope", "llama3")
-            result["loads"][family] = {kind: runs(family, kind, base, PAIRS[family]) for kind in kinds}
-    lines = json.dumps(result, indent=None, ensure_ascii=True)
-    (HERE / "defaults.json").write_text(lines + "\n")
-    for family, found in result["families"].items():
+            found["loads"] = {kind: runs(family, kind, base, PAIRS[family]) for kind in kinds}
+        found["cases"] = [outcome(family, change, base, full) for change in changes]
         refused = sum("refused" in case for case in found["cases"])
         print(f"{family}: {len(found['cases'])} cases, {refused} refused")
-    print(json.dumps(result["loads"], indent=1))
+        (OUT / f"{family}.json").write_text(written(found))
 
 
 if __name__ == "__main__":
