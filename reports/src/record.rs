@@ -5,8 +5,12 @@
 //! it holds nothing that depends on the clock, the number of jobs or interruptions, so that a resumed run ends with
 //! the same bytes. Times and memory live beside it in `cost.json` ([`Cost`]).
 //!
-//! Every sample that entered a number is kept (window losses, passkey trials), so that intervals and paired
+//! Every sample that entered a number is kept, so that intervals and paired
 //! differences can be computed later without the model.
+
+mod measure;
+
+pub use measure::*;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,8 +19,8 @@ use serde_json::Value;
 /// gone on with under the version that it was begun under.
 ///
 /// 2: every file that a number is read from carries its hash. 3: a cell's config holds its whole decoder and what it reads.
-/// Runs of earlier versions can be read, as they are.
-pub const SCHEMA_VERSION: u32 = 3;
+/// 4: a cell holds records of measures in place of perplexities and passkeys. Runs of earlier versions can be read, as they are.
+pub const SCHEMA_VERSION: u32 = 4;
 
 /// The first version whose files carry their hash.
 pub const FIRST_SEALED: u32 = 2;
@@ -139,84 +143,6 @@ pub struct PartRecord {
     pub tokens: u64,
 }
 
-/// How perplexity windows were laid over the test text (see `docs/evaluation.md`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Protocol {
-    /// Consecutive blocks of the evaluated length; every token is scored given its own block only.
-    NonOverlap,
-    /// Windows that start `stride` apart; each scores its last `stride` tokens (the first scores all).
-    Sliding,
-    /// The same target tokens for every length: each is scored by the window of the evaluated length that ends with it.
-    FixedTarget,
-}
-
-impl Protocol {
-    /// All of them.
-    pub const ALL: [Protocol; 3] = [
-        Protocol::NonOverlap,
-        Protocol::Sliding,
-        Protocol::FixedTarget,
-    ];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Protocol::NonOverlap => "non-overlap",
-            Protocol::Sliding => "sliding",
-            Protocol::FixedTarget => "fixed-target",
-        }
-    }
-}
-
-/// Perplexity at one length under one protocol. The unit of resampling is the *unit*: one test segment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PerplexityRecord {
-    /// How windows were laid.
-    pub protocol: Protocol,
-    /// Tokens of context fed at once.
-    pub length: usize,
-    /// Distance of window starts in tokens (equals `length` for non-overlap; scored block for fixed-target).
-    pub stride: usize,
-    /// Summed negative log-likelihood in nats, one per unit. The same units in the same order for every scheme and length.
-    #[serde(with = "non_finite::vec")]
-    pub nll: Vec<f64>,
-    /// Scored tokens, one per unit.
-    pub tokens: Vec<u64>,
-    /// UTF-8 bytes of the scored tokens, one per unit.
-    pub bytes: Vec<u64>,
-}
-
-/// Mean loss by position inside windows of the longest evaluated length (non-overlapping).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PositionRecord {
-    /// Window length in tokens.
-    pub length: usize,
-    /// Start of each bucket (position of its first target); a bucket ends where the next starts, the last at `length`.
-    pub starts: Vec<usize>,
-    /// Mean negative log-likelihood in nats per bucket: one row per unit, one column per bucket.
-    #[serde(with = "non_finite::rows")]
-    pub nll: Vec<Vec<f64>>,
-}
-
-/// Passkey retrieval at one (length, depth): every trial, in the order of the prompts.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PasskeyRecord {
-    /// Tokens fed to the model.
-    pub length: usize,
-    /// 0 puts the key at the start, 1 as close to the question as it goes.
-    pub depth: f64,
-    /// Tokens from the last key symbol to the end of the prompt.
-    pub distance: usize,
-    /// Whether all symbols of the key were the arg-max (equals greedy decoding).
-    pub hits: Vec<bool>,
-    /// How many symbols of each key were right.
-    pub symbols: Vec<u32>,
-    /// Summed log-probability of each key in nats.
-    #[serde(with = "non_finite::vec")]
-    pub log_prob: Vec<f64>,
-}
-
 /// What ran it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EngineRecord {
@@ -235,8 +161,11 @@ pub struct EngineRecord {
 /// Where a length could not be served: the scheme says why (a learned table past its end).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// Which measurement (`perplexity`, `passkey`).
+    /// Id of the measure.
     pub measure: String,
+    /// What of it, as [`MeasureRecord::of`].
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub of: String,
     /// The length that was asked for.
     pub length: usize,
     /// The scheme's own words.
@@ -264,12 +193,8 @@ pub struct CellRecord {
     pub train: TrainRecord,
     /// The data.
     pub data: DataRecord,
-    /// Perplexities; empty if not asked for.
-    pub perplexity: Vec<PerplexityRecord>,
-    /// Loss by position; absent if not asked for.
-    pub position: Option<PositionRecord>,
-    /// Passkey grid; empty if not asked for.
-    pub passkey: Vec<PasskeyRecord>,
+    /// What was measured, in the order of the page.
+    pub measures: Vec<MeasureRecord>,
     /// Lengths that the scheme cannot serve.
     pub refused: Vec<Refusal>,
     /// Learned scheme parameters after training, by name (flattened), for plots of slopes and tables.
@@ -383,8 +308,6 @@ pub struct RunPlan {
     pub version: String,
     /// Machine facts in words (`Linux x86_64, 2 × Intel Xeon, 24 GiB`).
     pub machine: String,
-    /// Passkey accuracy at or above which a length counts as served.
-    pub passkey_threshold: f64,
     /// Rise of the loss over the trained length, in nats per token, below which a length counts as served.
     #[serde(default = "RunPlan::default_margin")]
     pub margin: f64,
