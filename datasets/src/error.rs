@@ -17,6 +17,18 @@ pub enum DataError {
         /// The value.
         found: String,
     },
+    /// A setting of a task that cannot be read.
+    #[error("{task}: {key}: expected {expected}, found {found}")]
+    TaskSetting {
+        /// Task.
+        task: &'static str,
+        /// Its setting.
+        key: String,
+        /// The rule.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
     /// A path or pattern that names no file.
     #[error("{key}: expected at least one file for \"{pattern}\" (looked in {}), found none", base.display())]
     NoFile {

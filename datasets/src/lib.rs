@@ -11,14 +11,13 @@
 //! and no tensors.
 //!
 //! ```
-//! use farspan_datasets::tasks::passkey::{Passkey, PasskeyConfig};
+//! use farspan_datasets::tasks::{passkey::Passkey, train_batch};
 //!
-//! let task = Passkey::new(&PasskeyConfig::default())?;
-//! let batch = task.train_batch(0, 1000, 32, 64);
+//! let task = Passkey::default();
+//! let batch = train_batch(&task, 0, 1000, 32, 64);
 //! assert_eq!((32, 64), (batch.rows, batch.len));
 //! // The same step again, in any order, is the same batch.
-//! assert_eq!(batch, task.train_batch(0, 1000, 32, 64));
-//! # Ok::<(), farspan_datasets::DataError>(())
+//! assert_eq!(batch, train_batch(&task, 0, 1000, 32, 64));
 //! ```
 
 mod batch;

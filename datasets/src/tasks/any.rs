@@ -1,0 +1,174 @@
+//! Tasks of a type not known at compile time, by name.
+
+use super::{BUILTIN, Card, Example, Factor, Task};
+use crate::error::DataError;
+use crate::rng::Stream;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value};
+use std::fmt::Debug;
+
+/// A [`Task`] of a type not known at compile time. Every task is one.
+pub trait AnyTask: Debug + Send + Sync {
+    /// [`Task::ID`].
+    fn id(&self) -> &'static str;
+    /// [`Task::CARD`].
+    fn card(&self) -> &'static Card;
+    /// All settings, defaults filled in, as a JSON object.
+    fn settings(&self) -> Value;
+    /// blake3 of task, version and settings, hexadecimal.
+    fn hash(&self) -> String;
+    /// [`Task::vocab`].
+    fn vocab(&self) -> usize;
+    /// [`Task::factors`].
+    fn factors(&self) -> Vec<Factor>;
+    /// [`Task::least`].
+    fn least(&self, at: &[f64]) -> usize;
+    /// [`Task::why`].
+    fn why(&self) -> &'static str;
+    /// [`Task::example`].
+    fn example(&self, rng: &mut Stream, length: usize, at: &[f64]) -> Example;
+    /// [`Task::practice`].
+    fn practice(&self, rng: &mut Stream, length: usize) -> Example;
+    /// [`Task::label`].
+    fn label(&self, length: usize, at: &[f64]) -> String;
+    /// [`Task::chance`].
+    fn chance(&self, at: &[f64]) -> f64;
+    /// Tokens as a person reads them.
+    fn render(&self, tokens: &[u32]) -> String;
+    /// [`Task::describe`].
+    fn describe(&self) -> String;
+}
+
+impl<T: Task> AnyTask for T {
+    fn id(&self) -> &'static str {
+        T::ID
+    }
+    fn card(&self) -> &'static Card {
+        const { &T::CARD }
+    }
+    fn settings(&self) -> Value {
+        serde_json::to_value(self).expect("settings are plain data, so JSON can hold them")
+    }
+    fn hash(&self) -> String {
+        let mut hasher = blake3::Hasher::new_derive_key("farspan 2026 task");
+        hasher.update(format!("{} {} {}", T::ID, T::VERSION, AnyTask::settings(self)).as_bytes());
+        hasher.finalize().to_hex().to_string()
+    }
+    fn vocab(&self) -> usize {
+        Task::vocab(self)
+    }
+    fn factors(&self) -> Vec<Factor> {
+        Task::factors(self)
+    }
+    fn least(&self, at: &[f64]) -> usize {
+        Task::least(self, at)
+    }
+    fn why(&self) -> &'static str {
+        Task::why(self)
+    }
+    fn example(&self, rng: &mut Stream, length: usize, at: &[f64]) -> Example {
+        let least = Task::least(self, at);
+        assert!(
+            length >= least,
+            "{}: expected a length of at least {least}, found {length}",
+            T::ID
+        );
+        Task::example(self, rng, length, at)
+    }
+    fn practice(&self, rng: &mut Stream, length: usize) -> Example {
+        Task::practice(self, rng, length)
+    }
+    fn label(&self, length: usize, at: &[f64]) -> String {
+        Task::label(self, length, at)
+    }
+    fn chance(&self, at: &[f64]) -> f64 {
+        Task::chance(self, at)
+    }
+    fn render(&self, tokens: &[u32]) -> String {
+        let symbols: Vec<String> = tokens.iter().map(|&t| Task::render(self, t)).collect();
+        symbols.join(" ")
+    }
+    fn describe(&self) -> String {
+        Task::describe(self)
+    }
+}
+
+/// One line of the list of tasks.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// Its id.
+    pub id: &'static str,
+    /// What it is.
+    pub card: Card,
+    parse: fn(Value) -> Result<Box<dyn AnyTask>, DataError>,
+    schema: fn() -> Value,
+}
+
+impl Entry {
+    /// The entry of task `T`.
+    pub const fn of<T: Task>() -> Entry {
+        Entry {
+            id: T::ID,
+            card: T::CARD,
+            parse: parse::<T>,
+            schema: schema::<T>,
+        }
+    }
+
+    /// The task with these settings, a JSON object; what it leaves out gets its default.
+    pub fn parse(&self, settings: Value) -> Result<Box<dyn AnyTask>, DataError> {
+        (self.parse)(settings)
+    }
+
+    /// JSON Schema (draft 7) of the settings, with defaults and descriptions.
+    pub fn schema(&self) -> Value {
+        (self.schema)()
+    }
+}
+
+/// The task called `id`.
+pub fn find(id: &str) -> Option<&'static Entry> {
+    BUILTIN.iter().find(|entry| entry.id == id)
+}
+
+fn schema<T: Task>() -> Value {
+    let settings = SchemaSettings::draft07().with(|settings| settings.inline_subschemas = true);
+    let mut schema = settings.into_generator().into_root_schema_for::<T>();
+    schema.insert("title".into(), T::CARD.title.into());
+    schema.insert("description".into(), T::CARD.idea.into());
+    schema.to_value()
+}
+
+fn parse<T: Task>(settings: Value) -> Result<Box<dyn AnyTask>, DataError> {
+    let schema = schema::<T>();
+    let none = Map::new();
+    let known = schema["properties"].as_object().unwrap_or(&none);
+    let wrong = |key: String, expected: String, found: String| DataError::TaskSetting {
+        task: T::ID,
+        key,
+        expected,
+        found,
+    };
+    let given = settings.as_object().ok_or_else(|| {
+        let found = settings.to_string();
+        wrong(String::new(), "a table of settings".into(), found)
+    })?;
+    if let Some(key) = given.keys().find(|key| !known.contains_key(*key)) {
+        let keys: Vec<&str> = known.keys().map(String::as_str).collect();
+        let expected = match keys.as_slice() {
+            [] => "no settings".to_string(),
+            keys => format!("one of its settings ({})", keys.join(", ")),
+        };
+        return Err(wrong(key.clone(), expected, "no such setting".into()));
+    }
+    for (key, value) in given {
+        // One at a time, so that an error names its key.
+        let alone = Value::Object(Map::from_iter([(key.clone(), value.clone())]));
+        serde_json::from_value::<T>(alone)
+            .map_err(|error| wrong(key.clone(), error.to_string(), value.to_string()))?;
+    }
+    let task: T = serde_json::from_value(settings.clone())
+        .map_err(|error| wrong(String::new(), error.to_string(), settings.to_string()))?;
+    task.check()?;
+    Ok(Box::new(task))
+}
