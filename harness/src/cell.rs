@@ -8,7 +8,7 @@ mod inspect;
 mod learn;
 mod measure;
 
-use crate::evaluate::Subject;
+use crate::measure::Subject;
 use crate::model::Decoder;
 use crate::scheme::apart;
 use crate::train::Progress;

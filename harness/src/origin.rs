@@ -134,10 +134,10 @@ fn beside(config: &CellConfig) -> Result<Beside> {
         return Ok(Beside::Folder(checkpoint.dir.clone()));
     }
     Ok(match &config.reads {
-        Reads::Passkey(_) => Beside::Tokenizer(None),
+        Reads::Task(_) => Beside::Tokenizer(None),
         Reads::Text(_) => match Source::open(&config.reads, &config.data_root)? {
             Source::Text(text) => Beside::Tokenizer(Some(text.tokenizer_json()?)),
-            Source::Passkey(_) => Beside::Tokenizer(None),
+            Source::Task(..) => Beside::Tokenizer(None),
         },
     })
 }

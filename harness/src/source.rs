@@ -1,10 +1,10 @@
 //! What a cell reads: the text or the task of its study, and the batches of its training.
 
 use crate::cell::CellConfig;
-use crate::config::types::Reads;
+use crate::config::types::{Reads, TaskSettings};
 use crate::train::Batches;
 use crate::{Result, machine};
-use farspan_datasets::tasks::passkey::Passkey;
+use farspan_datasets::tasks::{AnyTask, train_batch};
 use farspan_datasets::{Batch, TextData, rng::Stream};
 use farspan_pe::recipe::{Recipe, Sampler};
 use farspan_reports::record::{DataRecord, PartRecord};
@@ -20,8 +20,8 @@ const VALIDATION_SEED: u64 = u64::MAX;
 pub enum Source {
     /// Text.
     Text(Box<TextData>),
-    /// The passkey task.
-    Passkey(Passkey),
+    /// A task over tokens, with the settings that made it.
+    Task(TaskSettings, Box<dyn AnyTask>),
 }
 
 impl Source {
@@ -32,7 +32,7 @@ impl Source {
                 let text = TextData::open(data, root, &machine::cache_dir())?;
                 Source::Text(Box::new(text))
             }
-            Reads::Passkey(passkey) => Source::Passkey(Passkey::new(passkey)?),
+            Reads::Task(task) => Source::Task(task.clone(), task.open()?),
         })
     }
 
@@ -40,7 +40,7 @@ impl Source {
     pub fn vocab(&self) -> usize {
         match self {
             Source::Text(text) => text.vocab(),
-            Source::Passkey(task) => task.vocab(),
+            Source::Task(_, task) => task.vocab(),
         }
     }
 
@@ -48,7 +48,7 @@ impl Source {
     pub fn hashes(&self) -> (String, String) {
         match self {
             Source::Text(text) => (text.hash().to_string(), text.tokenizer_hash().to_string()),
-            Source::Passkey(task) => (task.hash(), "task symbols".to_string()),
+            Source::Task(_, task) => (task.hash(), "task symbols".to_string()),
         }
     }
 
@@ -56,8 +56,8 @@ impl Source {
     pub(crate) fn validation(&self, rows: usize, len: usize, count: usize) -> Vec<Batch> {
         match self {
             Source::Text(text) => text.validation_batches(rows, len, count),
-            Source::Passkey(task) => (0..count as u64)
-                .map(|step| task.train_batch(VALIDATION_SEED, step, rows, len))
+            Source::Task(_, task) => (0..count as u64)
+                .map(|step| train_batch(task.as_ref(), VALIDATION_SEED, step, rows, len))
                 .collect(),
         }
     }
@@ -67,7 +67,7 @@ impl Source {
         let ids = 0..self.vocab() as u32;
         match self {
             Source::Text(text) => ids.map(|id| text.decode(&[id])).collect(),
-            Source::Passkey(task) => ids.map(|id| task.render(&[id])).collect(),
+            Source::Task(_, task) => ids.map(|id| task.render(&[id])).collect(),
         }
     }
 
@@ -89,8 +89,8 @@ impl Source {
                     })
                     .collect(),
             },
-            Source::Passkey(task) => DataRecord {
-                description: task.description(),
+            Source::Task(_, task) => DataRecord {
+                description: task.describe(),
                 hash,
                 tokenizer: format!("task symbols ({})", task.vocab()),
                 tokenizer_hash,
@@ -148,7 +148,7 @@ impl Batches for CellBatches<'_> {
         let mut stream = Stream::at(seed, "positions/train", step);
         match (self.source, &self.sampler) {
             (Source::Text(text), None) => text.train_batch(seed, step, rows, len),
-            (Source::Passkey(task), None) => task.train_batch(seed, step, rows, len),
+            (Source::Task(_, task), None) => train_batch(task.as_ref(), seed, step, rows, len),
             (Source::Text(text), Some(sampler)) => {
                 let longest = sampler.text(len);
                 text.train_cuts((seed, step), rows, len, longest, &mut |text| {
@@ -156,9 +156,9 @@ impl Batches for CellBatches<'_> {
                     (draw.tokens, draw.positions)
                 })
             }
-            // The key must stay in its window.
-            (Source::Passkey(task), Some(sampler)) => {
-                let mut batch = task.train_batch(seed, step, rows, len);
+            // An example must stay whole in its window.
+            (Source::Task(_, task), Some(sampler)) => {
+                let mut batch = train_batch(task.as_ref(), seed, step, rows, len);
                 draw_positions(sampler, &mut batch, &mut stream);
                 batch
             }

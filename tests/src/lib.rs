@@ -72,7 +72,7 @@ finetune = { steps = 20, times = 2 }
 task = "passkey"
 model = { layers = 1, width = 32, heads = 2 }
 train = { length = 32, batch = 8, steps = 150, warmup = 10, validate_every = 50 }
-evaluate.passkey = { lengths = [32, 64], depths = 3, trials = 4 }
+evaluate.task = { lengths = [32, 64], grid = { depth = 3 }, prompts = 4 }
 "#;
 
 pub fn write_config(folder: &Path, text: &str) -> PathBuf {

@@ -30,7 +30,7 @@ search = { windows = 1, population = 3, parents = 2, mutations = 1, crossovers =
 task = "passkey"
 model = { layers = 1, width = 16, heads = 2 }
 train = { length = 32, batch = 4, steps = 6, warmup = 2, validate_every = 3 }
-evaluate.passkey = { lengths = [32, 64], depths = 2, trials = 2 }
+evaluate.task = { lengths = [32, 64], grid = { depth = 2 }, prompts = 2 }
 "#;
 
 /// The ways of `fixtures/fault.c`, each once and for good.

@@ -298,7 +298,7 @@ seeds = [0]
 task = "passkey"
 model = { layers = 1, width = 32, heads = 4 }
 train = { length = 32, batch = 2, steps = 1, warmup = 0 }
-evaluate.passkey = { lengths = [32, 8192], depths = 1, trials = 1 }
+evaluate.task = { lengths = [32, 8192], grid = { depth = 1 }, prompts = 1 }
 "#,
     );
     let plan = farspan(&["plan", "--json", config.to_str().unwrap()])

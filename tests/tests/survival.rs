@@ -209,7 +209,7 @@ search = { windows = 2, population = 6, parents = 4, mutations = 3, crossovers =
 task = "passkey"
 model = { layers = 1, width = 32, heads = 2 }
 train = { length = 32, batch = 8, steps = 60, warmup = 10 }
-evaluate.passkey = { lengths = [32, 64], depths = 3, trials = 4 }
+evaluate.task = { lengths = [32, 64], grid = { depth = 3 }, prompts = 4 }
 "#,
     );
     let out = folder.path().join("run");

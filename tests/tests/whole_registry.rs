@@ -91,24 +91,54 @@ fn the_list_of_schemes_is_fresh() {
     );
 }
 
-/// The example of a crate with its own schemes: it explains them, trains them and reports them.
-#[test]
-fn schemes_of_another_crate_train_and_are_reported() {
+/// What an example of the harness prints.
+fn example(name: &str, args: &[&str]) -> String {
     let program = farspan_acceptance::program();
     let example = program
         .with_file_name("examples")
-        .join(format!("own_scheme{}", std::env::consts::EXE_SUFFIX));
-    let run = |args: &[&str]| {
-        let output = std::process::Command::new(&example).args(args).output();
-        let output = output.unwrap_or_else(|e| panic!("{}: {e}", example.display()));
-        assert_eq!(
-            output.status.code(),
-            Some(0),
-            "{args:?}\n{}",
-            text(&output.stderr)
-        );
-        text(&output.stdout)
-    };
+        .join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    let output = std::process::Command::new(&example).args(args).output();
+    let output = output.unwrap_or_else(|e| panic!("{}: {e}", example.display()));
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{args:?}\n{told}");
+    text(&output.stdout)
+}
+
+/// The task of CONTRIBUTING.md, as it stands there, in a crate of its own: it is listed, trained on, asked for and
+/// reported.
+#[test]
+fn a_task_of_another_crate_is_trained_on_and_asked_for() {
+    let page = std::fs::read_to_string(root().join("CONTRIBUTING.md")).expect("a page");
+    let source = std::fs::read_to_string(root().join("harness/examples/own_task.rs"));
+    let source = source.expect("the example");
+    let flat = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let from = "/// Id of the question";
+    let shown = page.split("```").find(|block| block.contains(from));
+    let shown = shown.and_then(|block| block.split_once(from)).expect("the task").1;
+    let written = source.split_once(from).expect("the task").1;
+    let written = written.split_once("fn main").expect("an end").0;
+    assert_eq!(flat(shown), flat(written), "the example is not what the page shows");
+
+    assert!(example("own_task", &["list", "tasks"]).contains("first-symbol"));
+    let out = tempfile::tempdir().expect("a temporary folder");
+    let folder = out.path().join("run").display().to_string();
+    let config = root().join("harness/examples/own-task.toml");
+    let config = config.display().to_string();
+    example("own_task", &["run", &config, "train.steps=30", "--out", &folder]);
+    for (_, result) in results(Path::new(&folder)) {
+        let result: Value = serde_json::from_slice(&result).expect("JSON");
+        let measure = &result["measures"][0];
+        assert_eq!(measure["of"], "first-symbol");
+        assert_eq!(measure["points"].as_array().map(Vec::len), Some(3));
+    }
+    let report = std::fs::read_to_string(Path::new(&folder).join("report/report.html"));
+    assert!(report.expect("a page").contains("First symbol"));
+}
+
+/// The example of a crate with its own schemes: it explains them, trains them and reports them.
+#[test]
+fn schemes_of_another_crate_train_and_are_reported() {
+    let run = |args: &[&str]| example("own_scheme", args);
     assert!(run(&["explain", "log-alibi"]).contains("raw - slope[h] * log1p(q - k)"));
     assert!(run(&["explain", "key-shift"]).contains("k[t] + share[h]·k[t-1]"));
     let out = tempfile::tempdir().expect("a temporary folder");

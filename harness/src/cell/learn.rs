@@ -3,7 +3,7 @@
 use super::{CellConfig, Ended, Finished, Running, STATUS_EVERY, Weights};
 use crate::checkpoint::{Loaded, Owner, not_finite};
 use crate::config::types::TrainConfig;
-use crate::evaluate::windows_batch;
+use crate::measure::windows_batch;
 use crate::model::{Decoder, Pass, Values};
 use crate::scheme::Apart;
 use crate::search::{Found, Searching};

@@ -1,8 +1,7 @@
 //! What is measured of a cell's model.
 
 use super::{CellConfig, Finished, Running};
-use crate::checkpoint::passkey::TextPasskey;
-use crate::evaluate::{Subject, Tick, passkey, perplexity};
+use crate::measure::{Given, Measured, Subject, Tick};
 use crate::model::Decoder;
 use crate::source::Source;
 use crate::{Result, machine};
@@ -29,8 +28,7 @@ impl Running<'_> {
         let Some(measured) = measure_all(subject, config, source, &mut |_tokens| !stop())? else {
             return Ok(None);
         };
-        let (perplexity, passkey, samples) = measured;
-        self.dir.write_samples(self.id, &samples)?;
+        self.dir.write_samples(self.id, &measured.samples)?;
         self.cost.evaluate_seconds = started.elapsed().as_secs_f64();
         let (parameters, scheme_parameters) = model.parameters();
         let geometry = config.architecture.geometry;
@@ -41,8 +39,6 @@ impl Running<'_> {
             ""
         };
         let tokens = config.train.steps * config.train.step_tokens() as u64;
-        let mut refused = perplexity.refused;
-        refused.extend(passkey.refused);
         Ok(Some(CellRecord {
             schema_version: SCHEMA_VERSION,
             id: self.id.to_string(),
@@ -87,10 +83,8 @@ impl Running<'_> {
                 validation: finished.progress.validation.clone(),
             },
             data: source.record(),
-            perplexity: perplexity.records,
-            position: perplexity.position,
-            passkey: passkey.records,
-            refused,
+            measures: measured.records,
+            refused: measured.refused,
             learned: learned(model)?,
             search: None,
             engine: EngineRecord {
@@ -116,48 +110,23 @@ fn measure_all(
     config: &CellConfig,
     source: &Source,
     tick: Tick<'_>,
-) -> Result<
-    Option<(
-        perplexity::Measured,
-        passkey::Measured,
-        Vec<serde_json::Value>,
-    )>,
-> {
-    let mut found = (
-        perplexity::Measured::default(),
-        passkey::Measured::default(),
-        Vec::new(),
-    );
-    if let (Some(wanted), Source::Text(text)) = (&config.evaluate.perplexity, source) {
-        let segments = perplexity::segments(wanted, text)?;
-        let bos = perplexity::bos(
-            wanted,
-            text,
-            config.checkpoint.as_ref().map(|c| c.dir.as_path()),
-        )?;
-        let Some(measured) = perplexity::measure(subject, wanted, &segments, bos, tick)? else {
+) -> Result<Option<Measured>> {
+    let given = Given {
+        source,
+        checkpoint: config.checkpoint.as_ref().map(|c| c.dir.as_path()),
+        vocab: config.architecture.vocab,
+        seed: config.seed,
+    };
+    let mut all = Measured::default();
+    for (_, measure) in config.evaluate.asked() {
+        let Some(found) = measure.run(subject, &given, tick)? else {
             return Ok(None);
         };
-        found.2.extend(measured.samples(&segments));
-        found.0 = measured;
+        all.records.extend(found.records);
+        all.refused.extend(found.refused);
+        all.samples.extend(found.samples);
     }
-    if let Some(wanted) = &config.evaluate.passkey {
-        let words;
-        let task: &dyn passkey::Prompts = match (source, &config.checkpoint) {
-            (Source::Passkey(task), _) => task,
-            (Source::Text(_), Some(checkpoint)) => {
-                words = TextPasskey::open(&checkpoint.dir, config.architecture.vocab)?;
-                &words
-            }
-            (Source::Text(_), None) => return Ok(Some(found)),
-        };
-        let Some(measured) = passkey::measure(subject, wanted, task, config.seed, tick)? else {
-            return Ok(None);
-        };
-        found.1 = measured;
-        found.2.append(&mut found.1.samples);
-    }
-    Ok(Some(found))
+    Ok(Some(all))
 }
 
 /// The scheme's parameters after training.

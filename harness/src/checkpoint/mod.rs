@@ -12,7 +12,6 @@ pub mod hub;
 pub mod keys;
 mod known_keys;
 pub mod layout;
-pub mod passkey;
 mod reading;
 mod restated;
 mod rope;

@@ -10,12 +10,11 @@ use super::pretrained::{ConfigKeys, at_least_one, notes, tell_notes};
 use super::written::{self, Carried, add_scheme, carry_out};
 use super::{Ended, Failure, json, print};
 use crate::checkpoint::config;
-use crate::config::types::{Bos, Unit};
+use crate::measure::perplexity::{Bos, Protocol, Unit};
 use crate::origin;
 use crate::scheme::{OWN, Positional, resolve};
 use clap::{Args, ValueEnum};
 use farspan_pe::Registry;
-use farspan_reports::record::Protocol;
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 

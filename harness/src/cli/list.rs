@@ -2,9 +2,10 @@
 
 use super::table::{Table, amount};
 use super::{Ended, json, print};
-use crate::config::{LARGEST, ModelConfig, Task};
+use crate::config::{LARGEST, ModelConfig};
 use clap::{Args, ValueEnum};
 use farspan_attention::Device;
+use farspan_datasets::tasks::BUILTIN;
 use farspan_pe::Registry;
 use serde_json::{Value, json};
 
@@ -99,23 +100,23 @@ fn schemes(registry: &Registry) -> (Vec<Value>, Table) {
 }
 
 fn tasks() -> (Vec<Value>, Table) {
-    let mut table = Table::new(&["task", "what is trained", "what is measured"]);
+    let mut table = Table::new(&[
+        "task",
+        "what is asked",
+        "what a longer one has more of",
+        "paper",
+    ]);
     let mut rows = Vec::new();
-    for task in [Task::Text, Task::Passkey] {
-        let (id, trained, measured) = match task {
-            Task::Text => (
-                "text",
-                "the next token of text ([data])",
-                "perplexity and bits per byte by length, loss by position",
-            ),
-            Task::Passkey => (
-                "passkey",
-                "retrieval of a key hidden in filler, with loss on the key only ([passkey])",
-                "accuracy by length and depth",
-            ),
-        };
-        table.row([id, trained, measured]);
-        rows.push(json!({ "id": id, "trained": trained, "measured": measured }));
+    let text = "the next token of text ([data])";
+    table.row(["text", text, "context", ""]);
+    rows.push(json!({ "id": "text", "idea": text }));
+    for entry in BUILTIN {
+        let card = &entry.card;
+        table.row([entry.id, card.idea, card.longer, card.paper]);
+        let mut row = json!(card);
+        row["id"] = entry.id.into();
+        row["settings"] = entry.schema()["properties"].clone();
+        rows.push(row);
     }
     (rows, table)
 }

@@ -6,7 +6,7 @@ use crate::report::write_to;
 use clap::Args;
 use farspan_reports::page::render;
 use farspan_reports::store::{LoadedRun, RunDir, write_atomic};
-use farspan_reports::summary::{self, Comparison, Difference, Measure, Outcome, summarise};
+use farspan_reports::summary::{self, Comparison, Difference, Outcome, summarise};
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
@@ -122,10 +122,6 @@ fn text(comparison: &Comparison) -> String {
 fn row(d: &Difference) -> Vec<String> {
     let interval = d.difference.interval;
     let end = |x: Option<f64>| x.map(|x| format!("{x:+.4}")).unwrap_or_default();
-    let measure = match d.measure {
-        Measure::Perplexity => "loss, nats per token",
-        Measure::Passkey => "passkey accuracy",
-    };
     let verdict = match d.outcome {
         Outcome::Better => "better",
         Outcome::Worse => "worse",
@@ -134,7 +130,7 @@ fn row(d: &Difference) -> Vec<String> {
     };
     vec![
         d.label.clone(),
-        measure.into(),
+        d.what.clone(),
         d.length.to_string(),
         format!("{:+.4}", d.difference.value),
         end(interval.map(|i| i.low)),

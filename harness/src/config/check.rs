@@ -1,11 +1,12 @@
 //! Rules that types cannot say.
 
-use super::measures;
 use super::problem::{Problems, join};
+use super::reads;
 use super::studies::Draft;
 use super::tree::{Mark, Node};
-use super::types::{PasskeyGridConfig, PerplexityConfig, StudyConfig, Task, TrainConfig};
+use super::types::{StudyConfig, TaskConfig, TrainConfig};
 use crate::checkpoint::config::read;
+use crate::measure::Kind;
 use crate::model::Architecture;
 use crate::origin;
 use farspan_datasets::TokenizerConfig;
@@ -19,15 +20,23 @@ const MOST_TOKENS: f64 = (1u64 << 62) as f64;
 const MULTIPLES: [usize; 4] = [1, 2, 4, 8];
 
 /// Checks values below one table of the config.
-pub(super) struct Rules<'a> {
+pub struct Rules<'a> {
     pub(super) node: &'a Node,
     pub(super) path: &'a str,
     pub(super) problems: &'a mut Problems,
 }
 
+impl std::fmt::Debug for Rules<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rules")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Rules<'_> {
     /// Unless `holds`, the value at `key` is reported as not what was `expected`.
-    pub(super) fn rule(&mut self, key: &str, expected: &str, found: impl Display, holds: bool) {
+    pub fn rule(&mut self, key: &str, expected: &str, found: impl Display, holds: bool) {
         if holds {
             return;
         }
@@ -44,8 +53,14 @@ impl Rules<'_> {
         self.problems.add(&at, join(self.path, key), what);
     }
 
-    pub(super) fn positive(&mut self, key: &str, x: f64) {
+    /// A number that must be above 0 and finite.
+    pub fn positive(&mut self, key: &str, x: f64) {
         self.rule(key, "a finite number above 0", x, x > 0.0 && x.is_finite());
+    }
+
+    /// Whether any problem was told so far.
+    pub fn failed(&self) -> bool {
+        self.problems.told() > 0
     }
 
     /// A number of batches whose gradients are averaged.
@@ -58,7 +73,8 @@ impl Rules<'_> {
         );
     }
 
-    pub(super) fn lengths(&mut self, key: &str, lengths: &[usize], least: usize, why: &str) {
+    /// Lengths to measure at: `why` names what takes at least `least` tokens.
+    pub fn lengths(&mut self, key: &str, lengths: &[usize], least: usize, why: &str) {
         let list = || format!("{lengths:?}");
         self.rule(
             key,
@@ -109,9 +125,19 @@ pub(super) fn study(
     };
     train(&study.train, &mut rules);
     steps(study, &mut rules);
-    match study.task {
-        Task::Text => measures::text(study, &mut rules),
-        Task::Passkey => measures::passkey(study, &mut rules),
+    match &study.task {
+        TaskConfig::Text => reads::text(&study.data, &mut rules),
+        TaskConfig::Of(task) => reads::task(task, study.train.length, &mut rules),
+    }
+    for (id, measure) in study.evaluate.asked() {
+        let key = format!("evaluate.{id}");
+        let empty = Node::empty(Mark::Default);
+        let mut rules = Rules {
+            node: draft.merged.dotted(&key).unwrap_or(&empty),
+            path: &join(&draft.path, &key),
+            problems,
+        };
+        measure.check(study, &mut rules);
     }
     warn(study, &draft.name, warnings);
     match study.model.architecture(1, study.train.length) {
@@ -164,9 +190,14 @@ fn steps(study: &StudyConfig, rules: &mut Rules<'_>) {
         rules.rule("train.steps", "at least 1", steps, steps >= 1);
         return;
     }
-    let task = "task \"text\", where `evaluate.passkey` asks a checkpoint in words";
-    let text = study.task == Task::Text;
-    rules.rule("model.checkpoint", task, "task \"passkey\"", text);
+    let task = "task \"text\", in which a checkpoint can be asked in words";
+    let found = format!("task {:?}", study.task.id());
+    rules.rule(
+        "model.checkpoint",
+        task,
+        found,
+        study.task == TaskConfig::Text,
+    );
     let why = "0, as the checkpoint is trained (`finetune` of a scheme trains it further)";
     rules.rule("train.steps", why, steps, steps == 0);
     if let Ok(architecture) = study.model.architecture(1, 0) {
@@ -176,39 +207,18 @@ fn steps(study: &StudyConfig, rules: &mut Rules<'_>) {
     }
 }
 
-/// Lengths that nobody set: multiples of the trained length. A target that nobody set fits the shortest length.
+/// Measures that nobody asked for, and what nobody set in the others: lengths are multiples of the trained length.
 fn fill(study: &mut StudyConfig, node: &Node) {
-    let absent = |key: &str| node.dotted(key).is_none();
     let trained = study.train.length.min(LONGEST);
-    let lengths = || MULTIPLES.map(|m| m * trained).to_vec();
-    match study.task {
-        Task::Text => {
-            let perplexity = study
-                .evaluate
-                .perplexity
-                .get_or_insert_with(PerplexityConfig::default);
-            if absent("evaluate.perplexity.lengths") {
-                perplexity.lengths = lengths();
-            }
-            if let Some(passkey) = &mut study.evaluate.passkey
-                && absent("evaluate.passkey.lengths")
-            {
-                passkey.lengths = lengths();
-            }
-            if absent("evaluate.perplexity.target") {
-                let shortest = perplexity.lengths.iter().copied().min().unwrap_or(1);
-                perplexity.target = perplexity.target.min(shortest.max(1));
-            }
-        }
-        Task::Passkey => {
-            let passkey = study
-                .evaluate
-                .passkey
-                .get_or_insert_with(PasskeyGridConfig::default);
-            if absent("evaluate.passkey.lengths") {
-                passkey.lengths = lengths();
-            }
-        }
+    let lengths = MULTIPLES.map(|m| m * trained);
+    let kind = Kind {
+        task: &study.task,
+        checkpoint: study.model.checkpoint.is_some(),
+    };
+    study.evaluate.add_defaults(&kind);
+    for (id, measure) in study.evaluate.asked_mut() {
+        let absent = |key: &str| node.dotted(&format!("evaluate.{id}.{key}")).is_none();
+        measure.complete(&study.task, &lengths, &absent);
     }
 }
 
@@ -287,8 +297,8 @@ fn warn(study: &StudyConfig, name: &str, warnings: &mut Vec<String>) {
             warnings.push(format!("study {name}, {checkpoint}: {note}"));
         }
     }
-    let measured = study.evaluate.perplexity.iter().map(|p| &p.lengths);
-    for lengths in measured.chain(study.evaluate.passkey.iter().map(|p| &p.lengths)) {
+    for (_, measure) in study.evaluate.asked() {
+        let lengths = measure.lengths();
         if !lengths.contains(&length) {
             warnings.push(format!(
                 "study {name}: the trained length {length} is not among the measured lengths {lengths:?}, so \

@@ -6,12 +6,12 @@
 
 mod check;
 mod files;
-mod measures;
 mod model;
 pub mod numbers;
 mod overrides;
 mod problem;
 mod read;
+mod reads;
 mod resolved;
 mod schema;
 mod schemes;
@@ -25,7 +25,7 @@ mod training;
 mod tree;
 pub mod types;
 
-pub use check::LONGEST;
+pub use check::{LONGEST, Rules};
 pub use model::LARGEST;
 pub use problem::{ConfigError, Origin, Origins};
 pub use resolved::resolved_toml;
@@ -52,7 +52,7 @@ const LARGEST_FILE: u64 = 64 << 20;
 pub const MANY_CELLS: usize = 1000;
 
 /// Keys of a config, in the order in which they are documented.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 14] = [
     "name",
     "seeds",
     "reference",
@@ -61,7 +61,6 @@ const KEYS: [&str; 15] = [
     "device",
     "task",
     "data",
-    "passkey",
     "model",
     "train",
     "evaluate",

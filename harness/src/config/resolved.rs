@@ -1,7 +1,7 @@
 //! The resolved config as TOML, each value with where it came from. It can be run itself and means the same.
 
 use super::problem::{Origins, join};
-use super::types::{Run, Task};
+use super::types::{Run, TaskConfig};
 use serde::Serialize;
 use serde_json::Value;
 use std::fmt::Write;
@@ -29,9 +29,8 @@ pub fn resolved_toml(run: &Run, origins: &Origins) -> String {
         text.line("schemes", &json(&study.schemes), &join(&path, "schemes"));
         text.line("seeds", &json(&study.seeds), &join(&path, "seeds"));
         let mut tables = vec![("model", json(&study.model)), ("train", json(&study.train))];
-        match study.task {
-            Task::Text => tables.push(("data", json(&study.data))),
-            Task::Passkey => tables.push(("passkey", json(&study.passkey))),
+        if study.task == TaskConfig::Text {
+            tables.push(("data", json(&study.data)));
         }
         for (table, value) in tables {
             text.table(&format!("{header}.{table}"), &value, &join(&path, table));

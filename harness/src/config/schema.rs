@@ -1,8 +1,9 @@
 //! JSON Schema of a config file, for editors.
 
-use super::types::{EvaluateConfig, FinetuneConfig, ModelConfig, StudyConfig, Task, TrainConfig};
+use super::types::{
+    EvaluateConfig, FinetuneConfig, ModelConfig, StudyConfig, TaskConfig, TrainConfig,
+};
 use farspan_datasets::DataConfig;
-use farspan_datasets::tasks::passkey::PasskeyConfig;
 use farspan_pe::{Needs, Registry};
 use schemars::JsonSchema;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
@@ -36,9 +37,8 @@ pub fn schema(registry: &Registry) -> Value {
         "sweep": sweep(),
     });
     let mut tables = Map::new();
-    tables.insert("task".into(), of::<Task>(&mut generator));
+    tables.insert("task".into(), of::<TaskConfig>(&mut generator));
     tables.insert("data".into(), of::<DataConfig>(&mut generator));
-    tables.insert("passkey".into(), of::<PasskeyConfig>(&mut generator));
     tables.insert("model".into(), of::<ModelConfig>(&mut generator));
     tables.insert("train".into(), of::<TrainConfig>(&mut generator));
     tables.insert("evaluate".into(), of::<EvaluateConfig>(&mut generator));

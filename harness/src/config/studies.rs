@@ -3,12 +3,13 @@
 use super::problem::{Problems, join};
 use super::suggest::hint;
 use super::tree::{Mark, Node, Value};
-use super::types::Task;
+use super::types::TaskConfig;
+use crate::measure::{self, Kind};
 use farspan_reports::figure::hides;
 use std::collections::HashSet;
 
 /// Tables that every study inherits.
-pub(super) const SHARED: [&str; 5] = ["data", "passkey", "model", "train", "evaluate"];
+pub(super) const SHARED: [&str; 4] = ["data", "model", "train", "evaluate"];
 /// Text comes from exactly one of these.
 const SOURCES: [&str; 4] = ["corpus", "files", "jsonl", "parquet"];
 
@@ -18,7 +19,7 @@ pub(super) struct Draft {
     pub(super) name: String,
     /// Key path of what the study sets itself; empty if the config has no `[studies]`.
     pub(super) path: String,
-    pub(super) task: Task,
+    pub(super) task: TaskConfig,
     /// What the study sets itself.
     pub(super) own: Node,
     /// With the shared tables below it.
@@ -89,10 +90,10 @@ fn only(root: &Node, problems: &mut Problems) -> Draft {
             own.push(key, node.clone());
         }
     }
-    let task = task(&own, "", problems).unwrap_or(Task::Text);
-    let name = match task {
-        Task::Text => "language",
-        Task::Passkey => "retrieval",
+    let task = task(&own, "", problems).unwrap_or_default();
+    let name = match &task {
+        TaskConfig::Text => "language",
+        TaskConfig::Of(task) => &task.id,
     };
     Draft {
         name: name.into(),
@@ -103,9 +104,9 @@ fn only(root: &Node, problems: &mut Problems) -> Draft {
     }
 }
 
-fn task(study: &Node, path: &str, problems: &mut Problems) -> Option<Task> {
+fn task(study: &Node, path: &str, problems: &mut Problems) -> Option<TaskConfig> {
     match study.get("task") {
-        None => Some(Task::Text),
+        None => Some(TaskConfig::Text),
         Some(task) => super::read::read(task, &join(path, "task"), problems),
     }
 }
@@ -136,32 +137,48 @@ fn give_way(shared: &mut Node, own: &Node) {
     }
 }
 
-/// Keys that only one task has a use for.
-fn foreign(task: Task) -> [&'static str; 2] {
-    match task {
-        Task::Text => ["passkey", "evaluate.passkey"],
-        Task::Passkey => ["data", "evaluate.perplexity"],
-    }
+/// Why a study with this task has no use for the value at `key`, if it has none: data without text, measures that it cannot
+/// be asked for.
+fn idle(key: &str, kind: &Kind<'_>) -> Option<String> {
+    let reason = match key.split_once('.') {
+        None if key == "data" && *kind.task != TaskConfig::Text => {
+            "makes its data from the seed and reads no text".to_string()
+        }
+        Some(("evaluate", id)) => measure::unfit(id, kind)?,
+        _ => return None,
+    };
+    Some(format!("a study with task {:?} {reason}", kind.task.id()))
 }
 
-/// Whether the value at `key` (relative to a study) means anything to a study with this task.
-pub(super) fn concerns(key: &str, task: Task) -> bool {
-    !foreign(task)
-        .iter()
-        .any(|f| key == *f || key.starts_with(&format!("{f}.")))
+/// What [`idle`] may speak of.
+fn doubtful() -> Vec<String> {
+    let measures = measure::IDS.iter().map(|id| format!("evaluate.{id}"));
+    ["data".to_string()].into_iter().chain(measures).collect()
 }
 
 impl Draft {
+    fn kind(&self) -> Kind<'_> {
+        Kind {
+            task: &self.task,
+            checkpoint: self.merged.dotted("model.checkpoint").is_some(),
+        }
+    }
+
+    /// Whether the value at `key` (relative to a study) means anything to this one.
+    pub(super) fn concerns(&self, key: &str) -> bool {
+        let below = |table: &String| key == table || key.starts_with(&format!("{table}."));
+        let mut doubtful = doubtful().into_iter().filter(below);
+        !doubtful.any(|table| idle(&table, &self.kind()).is_some())
+    }
+
     /// Drops what the study inherits but its task has no use for; what it asks for itself is an error then.
     pub(super) fn filter(&mut self, problems: &mut Problems) {
-        let reads_text = self.merged.dotted("model.checkpoint").is_some();
-        for key in foreign(self.task) {
-            // A checkpoint that has read much text can be asked for passkeys in words.
-            if reads_text && key == "evaluate.passkey" {
+        for key in doubtful() {
+            let Some(why) = idle(&key, &self.kind()) else {
                 continue;
-            }
-            if let Some(own) = self.own.dotted(key) {
-                problems.add(&own.key, join(&self.path, key), self.why_not(key));
+            };
+            if let Some(own) = self.own.dotted(&key) {
+                problems.add(&own.key, join(&self.path, &key), why);
             }
             self.merged.take(&key.split('.').collect::<Vec<_>>());
         }
@@ -169,37 +186,20 @@ impl Draft {
             data.settle(&SOURCES);
         }
     }
-
-    fn why_not(&self, key: &str) -> String {
-        match key {
-            "evaluate.passkey" => {
-                "a study with task \"text\" cannot be asked for passkeys: in tiny models retrieval does not emerge \
-                 from text; add a study with task = \"passkey\""
-            }
-            "passkey" => "only a study with task = \"passkey\" has use for these settings",
-            "evaluate.perplexity" => {
-                "a study with task \"passkey\" has no text to take a perplexity of; add a study with task = \"text\""
-            }
-            _ => "a study with task \"passkey\" makes its data from the seed and reads no text",
-        }
-        .to_string()
-    }
 }
 
 /// Shared settings that no study has a use for: an error if the command line asked for them.
 fn note_unused(root: &Node, drafts: &[Draft], problems: &mut Problems) {
-    for task in [Task::Text, Task::Passkey] {
-        if drafts.iter().any(|d| d.task != task) {
+    for key in doubtful() {
+        if drafts.is_empty() || drafts.iter().any(|d| idle(&key, &d.kind()).is_none()) {
             continue;
         }
-        for key in foreign(task) {
-            let Some(node) = root.dotted(key) else {
-                continue;
-            };
-            for (path, leaf) in arguments(node, key) {
-                let what = "no study of this config has a use for it (every task is the other one)";
-                problems.add(&leaf, path, what);
-            }
+        let Some(node) = root.dotted(&key) else {
+            continue;
+        };
+        for (path, leaf) in arguments(node, &key) {
+            let what = "no study of this config has a use for it (by their tasks)";
+            problems.add(&leaf, path, what);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `[sweep]`: variants of studies.
 
 use super::problem::Problems;
-use super::studies::{Draft, SHARED, concerns};
+use super::studies::{Draft, SHARED};
 use super::suggest::hint;
 use super::tree::{Mark, Node, Value, parse_key};
 use std::collections::HashSet;
@@ -147,7 +147,8 @@ fn check_path(path: &[String], at: &Mark, key: &str, drafts: &[Draft], problems:
         .is_some_and(|first| SHARED.contains(&first.as_str()));
     if !known || setting.len() < 2 {
         let first = setting.first().map_or("", String::as_str);
-        let rule = "expected a setting of a study (data, passkey, model, train, evaluate, also under studies.NAME)";
+        let rule =
+            "expected a setting of a study (data, model, train, evaluate, also under studies.NAME)";
         let more = if first == "schemes" {
             "; to vary a scheme's settings, give each variant its own [schemes.NAME]".to_string()
         } else {
@@ -253,7 +254,7 @@ fn touching(point: &Point, draft: &Draft) -> Point {
         whole => Some(whole.to_vec()),
     };
     let setting = |(path, node): &Setting| {
-        let path = relative(path).filter(|path| concerns(&path.join("."), draft.task))?;
+        let path = relative(path).filter(|path| draft.concerns(&path.join(".")))?;
         Some((path, node.clone()))
     };
     point.iter().filter_map(setting).collect()

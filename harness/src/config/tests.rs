@@ -34,7 +34,7 @@ evaluate.perplexity = { lengths = [64, 128] }
 [studies.retrieval]
 task = "passkey"
 model = { size = "d1" }
-evaluate.passkey = { lengths = [64] }
+evaluate.task = { lengths = [64] }
 "#;
 
 fn read(text: &str, arguments: &[&str]) -> std::result::Result<Loaded, ConfigError> {

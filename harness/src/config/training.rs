@@ -4,9 +4,9 @@ use super::check::{LONGEST, Rules};
 use super::problem::{Problems, join};
 use super::schemes::Ready;
 use super::tree::{Mark, Node};
-use super::types::{FinetuneConfig, StudyConfig, Task};
+use super::types::{FinetuneConfig, StudyConfig, TaskConfig};
+use crate::measure::task::shortest;
 use crate::model::Architecture;
-use farspan_datasets::tasks::passkey::Passkey;
 use farspan_pe::Len;
 
 /// Checks a fine-tuning as far as no study is needed.
@@ -103,9 +103,9 @@ pub(super) fn scheme(
         return;
     }
     let finetune = scheme.config.finetune.as_ref();
-    let least = match study.task {
-        Task::Text => 2,
-        Task::Passkey => Passkey::new(&study.passkey).map_or(2, |task| task.min_length()),
+    let least = match &study.task {
+        TaskConfig::Text => 2,
+        TaskConfig::Of(task) => task.open().map_or(2, |task| shortest(task.as_ref())),
     };
     if let Some(length) = finetune.map(|f| f.window(trained))
         && !(least..=LONGEST).contains(&length)

@@ -1,28 +1,17 @@
 //! The config as plain structs: what a study may say, with every default. Parsing, merging and checking live beside.
 
-mod evaluate;
 mod model;
+mod task;
 
-pub use evaluate::{
-    All, Bos, EvaluateConfig, PasskeyGridConfig, PerplexityConfig, Segments, Stride, Unit,
-};
+pub use crate::measure::EvaluateConfig;
 pub use model::ModelConfig;
+pub use task::{TaskConfig, TaskSettings};
 
-use farspan_datasets::{DataConfig, tasks::passkey::PasskeyConfig};
+use farspan_datasets::DataConfig;
 use farspan_pe::recipe::Sampler;
 use farspan_reports::record::RunPlan;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-/// What a model is trained on and asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Task {
-    /// Next-token prediction on text; perplexity is measured.
-    Text,
-    /// The passkey task itself, with loss on the key only; retrieval is measured.
-    Passkey,
-}
 
 /// Training from scratch. The same for every scheme.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -184,8 +173,8 @@ impl FinetuneConfig {
 #[serde(deny_unknown_fields)]
 pub struct StudyConfig {
     /// What is trained and asked.
-    #[serde(default = "StudyConfig::text")]
-    pub task: Task,
+    #[serde(default)]
+    pub task: TaskConfig,
     /// Names of the schemes of this study. Default: all of the run's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schemes: Option<Vec<String>>,
@@ -195,9 +184,6 @@ pub struct StudyConfig {
     /// Text (task `text`).
     #[serde(default)]
     pub data: DataConfig,
-    /// The retrieval task (task `passkey`).
-    #[serde(default)]
-    pub passkey: PasskeyConfig,
     /// The decoder.
     #[serde(default)]
     pub model: ModelConfig,
@@ -215,20 +201,16 @@ pub struct StudyConfig {
 pub enum Reads {
     /// Text.
     Text(DataConfig),
-    /// Passkey prompts.
-    Passkey(PasskeyConfig),
+    /// Examples of a task.
+    Task(TaskSettings),
 }
 
 impl StudyConfig {
-    fn text() -> Task {
-        Task::Text
-    }
-
     /// What its models read.
     pub fn reads(&self) -> Reads {
-        match self.task {
-            Task::Text => Reads::Text(self.data.clone()),
-            Task::Passkey => Reads::Passkey(self.passkey.clone()),
+        match &self.task {
+            TaskConfig::Text => Reads::Text(self.data.clone()),
+            TaskConfig::Of(task) => Reads::Task(task.clone()),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::cell::CellConfig;
 use crate::config::types::Reads;
-use crate::evaluate::rows_per_pass;
+use crate::measure::{Pass, rows_per_pass};
 use farspan_attention::attend::rows_per_block;
 use farspan_attention::plan::Plan;
 use farspan_attention::{Device, fused, hook};
@@ -17,13 +17,19 @@ const TEXT_BYTES: f64 = 80e6;
 const NUMBER: f64 = 4.0;
 
 /// Peak memory in bytes: the program with its text, and the larger of what training takes and what measuring takes.
-pub(super) fn memory(config: &CellConfig, parameters: u64, scheme: &dyn AnyScheme) -> f64 {
+pub(super) fn memory(
+    config: &CellConfig,
+    parameters: u64,
+    scheme: &dyn AnyScheme,
+    passes: &[Pass],
+) -> f64 {
     let data = match config.reads {
         Reads::Text(_) => TEXT_BYTES,
-        Reads::Passkey(_) => 0.0,
+        Reads::Task(_) => 0.0,
     };
     let parameters = parameters as f64;
-    let numbers = training(config, parameters, scheme).max(measuring(config, parameters, scheme));
+    let measuring = measuring(config, parameters, scheme, passes);
+    let numbers = training(config, parameters, scheme).max(measuring);
     PROGRAM_BYTES + data + NUMBER * numbers
 }
 
@@ -58,16 +64,12 @@ fn training(config: &CellConfig, parameters: f64, scheme: &dyn AnyScheme) -> f64
 
 /// The weights, beside those of a base while they are taken over; one layer's activations of the longest pass; the scores
 /// that are alive at once, where attention makes them.
-fn measuring(config: &CellConfig, parameters: f64, scheme: &dyn AnyScheme) -> f64 {
+fn measuring(config: &CellConfig, parameters: f64, scheme: &dyn AnyScheme, passes: &[Pass]) -> f64 {
     let shape = config.architecture.shape();
     let g = &shape.geometry;
     let per_token = 4 * g.width + 2 * (g.heads + 2 * g.kv_heads) * g.head_dim + 3 * shape.hidden;
-    let text = config.evaluate.perplexity.iter();
-    let text = text.flat_map(|p| p.lengths.iter().map(|&length| (length, usize::MAX)));
-    let passkey = config.evaluate.passkey.iter();
-    let passkey = passkey.flat_map(|p| p.lengths.iter().map(|&length| (length, p.trials)));
-    let pass = |(length, windows): (usize, usize)| {
-        let rows = rows_per_pass(length).min(windows);
+    let pass = |&Pass { length, windows }: &Pass| {
+        let rows = rows_per_pass(length).min(windows.ceil() as usize);
         // A length that is not served is not measured.
         let plans = scheme.layer_plans(g, Len(length)).unwrap_or_default();
         let scores = plans
@@ -75,7 +77,7 @@ fn measuring(config: &CellConfig, parameters: f64, scheme: &dyn AnyScheme) -> f6
             .map(|plan| block_scores(plan, rows * g.heads, length));
         (rows * length * per_token) as f64 + scores.fold(0.0, f64::max)
     };
-    2.0 * parameters + text.chain(passkey).map(pass).fold(0.0, f64::max)
+    2.0 * parameters + passes.iter().map(pass).fold(0.0, f64::max)
 }
 
 /// Numbers of scores that one block of queries takes, where no fused kernel does without them.

@@ -76,11 +76,6 @@ fn go_on(dir: &RunDir, old: RunPlan, fresh: RunPlan, options: &Options) -> Resul
         ),
         ("margin", old.margin.to_string(), fresh.margin.to_string()),
         (
-            "passkey threshold",
-            old.passkey_threshold.to_string(),
-            fresh.passkey_threshold.to_string(),
-        ),
-        (
             "reference",
             old.reference.clone().unwrap_or_else(none),
             fresh.reference.clone().unwrap_or_else(none),

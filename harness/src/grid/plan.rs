@@ -6,7 +6,7 @@ use crate::checkpoint::config::Reading;
 use crate::checkpoint::files::Files;
 use crate::checkpoint::weights;
 use crate::config::types::{FinetuneConfig, Run, SchemeConfig, StudyConfig, TrainConfig};
-use crate::evaluate::perplexity;
+use crate::measure::{Given, Pass};
 use crate::model::{Architecture, has_parameters};
 use crate::origin;
 use crate::scheme::{Positional, apart, inherits_doubt, layer_plans, resolve};
@@ -14,7 +14,7 @@ use crate::source::Source;
 use crate::{Error, Result, machine};
 use farspan_pe::search::Search;
 use farspan_pe::{Len, Registry};
-use farspan_reports::record::{PlannedCell, Protocol, RunPlan, SCHEMA_VERSION, Stage};
+use farspan_reports::record::{PlannedCell, RunPlan, SCHEMA_VERSION, Stage};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -36,11 +36,6 @@ pub fn plan(run: &Run, registry: &Registry) -> Result<RunPlan> {
         cells.extend(planner.cells(&schemes, registry)?);
     }
     let canonical = serde_json::to_string(run).map_err(|e| Error::Bug(e.to_string()))?;
-    let threshold = run
-        .studies
-        .iter()
-        .find_map(|(_, s)| s.evaluate.passkey.as_ref())
-        .map_or(0.8, |p| p.threshold);
     Ok(RunPlan {
         schema_version: SCHEMA_VERSION,
         name: run.name.clone(),
@@ -49,7 +44,6 @@ pub fn plan(run: &Run, registry: &Registry) -> Result<RunPlan> {
         created: machine::now(),
         version: machine::version().to_string(),
         machine: machine::machine(),
-        passkey_threshold: threshold,
         margin: run.margin,
         confidence: run.confidence,
         reference: run.reference.clone(),
@@ -70,8 +64,8 @@ struct Planner<'a> {
     root: &'a Path,
     architecture: Architecture,
     hashes: (String, String),
-    /// Targets that perplexity is measured on.
-    targets: usize,
+    /// Windows that are read to measure a cell.
+    passes: Vec<Pass>,
     checkpoint: Option<CheckpointConfig>,
     /// Shapes of its weights.
     held: BTreeMap<String, Vec<usize>>,
@@ -94,14 +88,9 @@ impl<'a> Planner<'a> {
             .chain([study.train.length])
             .max()
             .unwrap_or(study.train.length);
-        let mut targets = 0;
         if let Source::Text(text) = &source {
             if study.train.steps > 0 || study_finetunes {
                 text.check_training(longest_training)?;
-            }
-            if let Some(wanted) = &study.evaluate.perplexity {
-                let segments = perplexity::segments(wanted, text)?;
-                targets = segments.iter().map(|s| s.tokens.len() - 1).sum();
             }
         }
         let architecture = study.model.resolve(source.vocab(), study.train.length)?;
@@ -119,8 +108,15 @@ impl<'a> Planner<'a> {
         let checkpoint =
             checkpoint.map(|name| pretrained(name, study.model.reading(), &architecture));
         let (checkpoint, held) = checkpoint.transpose()?.unzip();
-        if let (Source::Text(text), Some(wanted)) = (&source, &study.evaluate.perplexity) {
-            perplexity::bos(wanted, text, checkpoint.as_ref().map(|c| c.dir.as_path()))?;
+        let given = Given {
+            source: &source,
+            checkpoint: checkpoint.as_ref().map(|c| c.dir.as_path()),
+            vocab: architecture.vocab,
+            seed: 0,
+        };
+        let mut passes = Vec::new();
+        for (_, measure) in study.evaluate.asked() {
+            passes.extend(measure.passes(&given)?);
         }
         Ok(Planner {
             checkpoint,
@@ -131,7 +127,7 @@ impl<'a> Planner<'a> {
             root,
             architecture,
             hashes: source.hashes(),
-            targets,
+            passes,
         })
     }
 
@@ -284,7 +280,7 @@ impl<'a> Planner<'a> {
                 parsed.recipe(&architecture.geometry)?.search,
                 train_tokens,
             ),
-            memory_bytes: forecast::memory(&config, parameters, parsed.as_ref()),
+            memory_bytes: forecast::memory(&config, parameters, parsed.as_ref(), &self.passes),
             disk_bytes: forecast::disk(&config, parameters),
             config: serde_json::to_value(&config).map_err(|e| Error::Bug(e.to_string()))?,
         })
@@ -294,26 +290,13 @@ impl<'a> Planner<'a> {
     fn flops(&self, config: &CellConfig, search: Option<Search>, train_tokens: u64) -> f64 {
         let per_token = |length: usize| self.architecture.forward_flops(length) / length as f64;
         let train = 3.0 * train_tokens as f64 * per_token(config.train.length);
-        let text = config.evaluate.perplexity.iter().flat_map(|p| {
-            // The sliding windows are most of it, and hold the others where their starts are alike.
-            let slides = p.protocols.contains(&Protocol::Sliding);
-            let times = move |length: usize| match slides {
-                true => length as f64 / p.stride.at(length) as f64,
-                false => 1.0,
-            };
-            let lengths = p.lengths.iter();
-            lengths.map(move |&t| self.targets as f64 * times(t) * per_token(t))
-        });
-        let passkey = config.evaluate.passkey.iter().flat_map(|p| {
-            p.lengths
-                .iter()
-                .map(move |&t| (p.depths * p.trials * t) as f64 * per_token(t))
-        });
+        let passes = self.passes.iter();
+        let passes = passes.map(|p| p.windows * p.length as f64 * per_token(p.length));
         let search = search.map_or(0.0, |search| {
             let tokens = search.trials() * search.evolution.windows * search.length;
             tokens as f64 * per_token(search.length)
         });
-        train + search + text.sum::<f64>() + passkey.sum::<f64>()
+        train + search + passes.sum::<f64>()
     }
 }
 

@@ -4,8 +4,8 @@ use super::super::Failure;
 use super::super::table::Table;
 use super::{CONFIDENCE, Eval};
 use crate::Error;
-use crate::config::types::Unit;
-use farspan_reports::record::{CellRecord, PerplexityRecord, Protocol};
+use crate::measure::perplexity::{Protocol, Unit};
+use farspan_reports::record::{CellRecord, MeasureRecord, PointRecord, Role};
 use farspan_reports::stats::{Estimate, Interval, Panel};
 use farspan_reports::store::RunDir;
 use serde::Serialize;
@@ -99,8 +99,9 @@ impl Eval {
             not_defined,
             by_position: by_position(record, length),
         };
-        let served = record.perplexity.iter().map(|p| {
-            let stride = (protocol != Protocol::NonOverlap).then_some(p.stride);
+        let served = points(record, Role::ByLength).map(|p| {
+            let stride = p.facts.get("stride").map(|&stride| stride as usize);
+            let stride = stride.filter(|_| protocol != Protocol::NonOverlap);
             row(p.length, stride, Some(scored(p)), None)
         });
         let refused = record.refused.iter();
@@ -109,42 +110,50 @@ impl Eval {
     }
 }
 
-fn by_position(record: &CellRecord, length: usize) -> Vec<Part> {
-    let Some(position) = record.position.as_ref().filter(|p| p.length == length) else {
-        return Vec::new();
-    };
-    let ends = position.starts.iter().skip(1).chain([&position.length]);
-    let ranges = position.starts.iter().zip(ends).enumerate();
-    let part = |(column, (from, to)): (usize, (&usize, &usize))| {
-        let losses: Vec<f64> = position.nll.iter().map(|row| row[column]).collect();
-        Part {
-            from: *from,
-            to: *to,
-            nats_per_token: farspan_reports::stats::mean(&losses),
-        }
-    };
-    ranges.map(part).collect()
+/// The points of what was measured, which is perplexity alone.
+fn points(record: &CellRecord, role: Role) -> impl Iterator<Item = &PointRecord> {
+    let of = record.measures.iter().filter(move |m| m.role == role);
+    of.flat_map(|m: &MeasureRecord| &m.points)
 }
 
-fn scored(record: &PerplexityRecord) -> Scored {
-    let (tokens, bytes) = (record.tokens.iter().sum(), record.bytes.iter().sum());
-    let pairs = record.nll.iter().zip(&record.tokens);
-    let row = pairs.map(|(nll, tokens)| (*nll, *tokens as f64)).collect();
-    let nats: f64 = record.nll.iter().sum();
-    let mean = nats / tokens as f64;
+fn by_position(record: &CellRecord, length: usize) -> Vec<Part> {
+    let buckets: Vec<&PointRecord> = points(record, Role::Profile)
+        .filter(|p| p.length == length)
+        .collect();
+    let from = |p: &&PointRecord| p.at[0] as usize;
+    let ends = buckets.iter().skip(1).map(from).chain([length]);
+    let part = |(p, to): (&&PointRecord, usize)| Part {
+        from: from(p),
+        to,
+        nats_per_token: p.value.iter().sum::<f64>() / p.weight.iter().sum::<f64>(),
+    };
+    buckets.iter().zip(ends).map(part).collect()
+}
+
+fn scored(point: &PointRecord) -> Scored {
+    let tokens: f64 = point.weight.iter().sum();
+    let bytes: f64 = point.columns.get("bytes").map_or(0.0, |b| b.0.iter().sum());
+    let row = point
+        .value
+        .iter()
+        .copied()
+        .zip(point.weight.iter().copied());
+    let nats: f64 = point.value.iter().sum();
+    let mean = nats / tokens;
     let alone = Estimate {
         value: mean,
         interval: None,
     };
-    let estimate = Panel::new(vec![row]).map_or(alone, |panel| panel.estimate(CONFIDENCE));
+    let estimate =
+        Panel::new(vec![row.collect()]).map_or(alone, |panel| panel.estimate(CONFIDENCE));
     Scored {
         perplexity: mean.exp(),
         interval: estimate.map(f64::exp).interval,
         nats_per_token: mean,
-        bits_per_byte: (bytes > 0).then(|| nats / std::f64::consts::LN_2 / bytes as f64),
-        tokens,
-        bytes,
-        segments: record.nll.len(),
+        bits_per_byte: (bytes > 0.0).then(|| nats / std::f64::consts::LN_2 / bytes),
+        tokens: tokens as u64,
+        bytes: bytes as u64,
+        segments: point.value.len(),
     }
 }
 

@@ -244,8 +244,8 @@ fn lengths_that_cannot_be_trained_are_mistakes() {
         "{found:?}"
     );
     let short = GOOD.replace(
-        "evaluate.passkey = { lengths = [64] }",
-        "evaluate.passkey = { lengths = [8, 64] }",
+        "evaluate.task = { lengths = [64] }",
+        "evaluate.task = { lengths = [8, 64] }",
     );
     assert!(bad(&short, &[])[0].contains("evaluate.passkey.lengths: expected lengths of at least"));
     assert_eq!(

@@ -1,10 +1,4 @@
-//! Measurements on a finished model: one file each.
-//!
-//! For every evaluated length the scheme is asked for its plan at that reach; a scheme that cannot serve a length
-//! refuses in words, and the refusal becomes part of the result.
-
-pub mod passkey;
-pub mod perplexity;
+//! A model that is asked, and how windows are put to it.
 
 use crate::Error;
 use crate::Result;
@@ -13,7 +7,6 @@ use crate::source::draw_positions;
 use farspan_datasets::{Batch, rng::Stream};
 use farspan_pe::recipe::{Recipe, Sampler};
 use farspan_pe::{Len, PlanError};
-use farspan_reports::record::Refusal;
 
 /// Tokens that one forward pass is given, so that memory stays level over lengths.
 const TOKENS_PER_PASS: usize = 4096;
@@ -31,21 +24,16 @@ pub struct Subject<'a> {
 
 impl Subject<'_> {
     /// The plan at `length`, ready to run; the scheme's own words if it cannot serve it.
-    pub fn at(&self, measure: &str, length: usize) -> Result<std::result::Result<Ready, Refusal>> {
-        let refusal = |reason: String| Refusal {
-            measure: measure.into(),
-            length,
-            reason,
-        };
+    pub fn at(&self, length: usize) -> Result<std::result::Result<Ready, String>> {
         let mut reach = length;
         if let Some(sampler) = self.sampler() {
             if let Err(e) = sampler.check_length(length) {
-                return Ok(Err(refusal(e.to_string())));
+                return Ok(Err(e.to_string()));
             }
             reach = sampler.reach(length).max(length);
         }
         match self.model.ready(Len(reach), length) {
-            Err(Error::Plan(e @ PlanError::NotServed { .. })) => Ok(Err(refusal(e.to_string()))),
+            Err(Error::Plan(e @ PlanError::NotServed { .. })) => Ok(Err(e.to_string())),
             ready => ready.map(Ok),
         }
     }

@@ -1,48 +1,32 @@
-//! What is measured.
+//! The settings of perplexity.
 
-use farspan_reports::record::Protocol;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-/// What is measured.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct EvaluateConfig {
-    /// Perplexity on held-out text (task `text`).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub perplexity: Option<PerplexityConfig>,
-    /// Passkey retrieval (task `passkey`).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub passkey: Option<PasskeyGridConfig>,
-}
 
 /// Perplexity: which lengths, and how windows are laid. The unit of every interval is one test segment of the
 /// longest length; the same segments serve every scheme, seed and length.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct PerplexityConfig {
+pub struct Perplexity {
     /// Lengths in tokens, increasing. Default: 1, 2, 4 and 8 times the trained length.
     #[serde(default)]
     pub lengths: Vec<usize>,
     /// Test segments: how many, or `"all"` that there is room for.
-    #[serde(default = "PerplexityConfig::segments")]
+    #[serde(default = "Perplexity::segments")]
     pub segments: Segments,
     /// What a segment is.
     #[serde(default, skip_serializing_if = "is_default")]
     pub unit: Unit,
     /// How windows are laid: all of `non-overlap`, `sliding` and `fixed-target`, or some of them.
-    #[serde(
-        default = "PerplexityConfig::protocols",
-        skip_serializing_if = "are_all"
-    )]
+    #[serde(default = "Perplexity::protocols", skip_serializing_if = "are_all")]
     #[schemars(schema_with = "protocols_schema")]
     pub protocols: Vec<Protocol>,
     /// Stride of the sliding protocol: a fraction of each length, or `{ tokens = N }`.
-    #[serde(default = "PerplexityConfig::stride")]
+    #[serde(default = "Perplexity::stride")]
     pub stride: Stride,
     /// Tokens at the end of each segment that the fixed-target protocol scores at every length. Default: 64, or the
     /// shortest length if that is less.
-    #[serde(default = "PerplexityConfig::target")]
+    #[serde(default = "Perplexity::target")]
     pub target: usize,
     /// What the first token of a window is.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -123,6 +107,36 @@ pub enum Bos {
     Window,
 }
 
+/// How windows are laid over the test text (see `docs/evaluation.md`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    /// Consecutive blocks of the evaluated length; every token is scored given its own block only.
+    NonOverlap,
+    /// Windows that start `stride` apart; each scores its last `stride` tokens (the first scores all).
+    Sliding,
+    /// The same target tokens for every length: each is scored by the window of the evaluated length that ends with it.
+    FixedTarget,
+}
+
+impl Protocol {
+    /// All of them.
+    pub const ALL: [Protocol; 3] = [
+        Protocol::NonOverlap,
+        Protocol::Sliding,
+        Protocol::FixedTarget,
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Protocol::NonOverlap => "non-overlap",
+            Protocol::Sliding => "sliding",
+            Protocol::FixedTarget => "fixed-target",
+        }
+    }
+}
+
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -140,22 +154,22 @@ fn protocols_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     })
 }
 
-impl Default for PerplexityConfig {
+impl Default for Perplexity {
     /// No lengths yet: they follow from the trained length.
-    fn default() -> PerplexityConfig {
-        PerplexityConfig {
+    fn default() -> Perplexity {
+        Perplexity {
             lengths: Vec::new(),
-            segments: PerplexityConfig::segments(),
+            segments: Perplexity::segments(),
             unit: Unit::default(),
-            protocols: PerplexityConfig::protocols(),
-            stride: PerplexityConfig::stride(),
-            target: PerplexityConfig::target(),
+            protocols: Perplexity::protocols(),
+            stride: Perplexity::stride(),
+            target: Perplexity::target(),
             bos: Bos::default(),
         }
     }
 }
 
-impl PerplexityConfig {
+impl Perplexity {
     fn segments() -> Segments {
         Segments::Count(32)
     }
@@ -167,47 +181,5 @@ impl PerplexityConfig {
     }
     fn target() -> usize {
         64
-    }
-}
-
-/// The passkey grid.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PasskeyGridConfig {
-    /// Lengths in tokens, increasing. Default: 1, 2, 4 and 8 times the trained length.
-    #[serde(default)]
-    pub lengths: Vec<usize>,
-    /// Depths, evenly spaced from start to end.
-    #[serde(default = "PasskeyGridConfig::depths")]
-    pub depths: usize,
-    /// Prompts per (length, depth).
-    #[serde(default = "PasskeyGridConfig::trials")]
-    pub trials: usize,
-    /// Accuracy at or above which a length counts as served.
-    #[serde(default = "PasskeyGridConfig::threshold")]
-    pub threshold: f64,
-}
-
-impl Default for PasskeyGridConfig {
-    /// No lengths yet: they follow from the trained length.
-    fn default() -> PasskeyGridConfig {
-        PasskeyGridConfig {
-            lengths: Vec::new(),
-            depths: PasskeyGridConfig::depths(),
-            trials: PasskeyGridConfig::trials(),
-            threshold: PasskeyGridConfig::threshold(),
-        }
-    }
-}
-
-impl PasskeyGridConfig {
-    fn depths() -> usize {
-        11
-    }
-    fn trials() -> usize {
-        20
-    }
-    fn threshold() -> f64 {
-        0.8
     }
 }

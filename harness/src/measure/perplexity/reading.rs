@@ -1,0 +1,98 @@
+//! Losses of windows: each window is read once, whole or in pieces.
+
+use super::super::{Subject, Tick, rows_per_pass, windows_batch};
+use crate::Result;
+use crate::model::Ready;
+use farspan_datasets::Segment;
+use std::collections::BTreeMap;
+
+/// Numbers of the residual stream of a window beyond which it is read in pieces.
+const WHOLE: usize = 1 << 22;
+/// Tokens of such a piece.
+const PIECE: usize = 512;
+
+/// Loss in nats of every target of every window: (segment, start) to at most `length` losses.
+pub(super) type Losses = BTreeMap<(usize, usize), Vec<f32>>;
+
+/// Windows of one length on their way.
+pub(super) struct Reading<'r> {
+    pub(super) subject: &'r Subject<'r>,
+    pub(super) segments: &'r [Segment],
+    pub(super) length: usize,
+    pub(super) bos: Option<u32>,
+    pub(super) losses: Losses,
+}
+
+impl Reading<'_> {
+    /// Whether it came to its end.
+    pub(super) fn read(
+        &mut self,
+        starts: &[(usize, usize)],
+        ready: &Ready,
+        tick: Tick<'_>,
+    ) -> Result<bool> {
+        if self.in_pieces()? {
+            for &(s, start) in starts {
+                self.piece_by_piece(s, start)?;
+                if !tick(self.length) {
+                    return Ok(false);
+                }
+            }
+            return Ok(true);
+        }
+        let length = self.length;
+        for (index, chunk) in starts.chunks(rows_per_pass(length)).enumerate() {
+            // Windows that are cut short are filled up: no token sees what stands behind it.
+            let window = |&(s, start): &(usize, usize)| {
+                let mut tokens = self.window(s, start);
+                tokens.resize(length + 1, 0);
+                tokens
+            };
+            let windows: Vec<Vec<u32>> = chunk.iter().map(window).collect();
+            let windows: Vec<&[u32]> = windows.iter().map(Vec::as_slice).collect();
+            let mut batch = windows_batch(&windows, length);
+            self.subject.place("perplexity", index, &mut batch);
+            let scores = self.subject.model.scores(&batch, ready)?;
+            for (key, scores) in chunk.iter().zip(scores.chunks(length)) {
+                let losses = scores.iter().map(|s| s.nll).collect();
+                self.losses.insert(*key, losses);
+            }
+            if !tick(chunk.len() * length) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Fed tokens of a window and the last target: `length + 1`, or fewer where the segment ends.
+    fn window(&self, segment: usize, start: usize) -> Vec<u32> {
+        let tokens = &self.segments[segment].tokens[start..];
+        let mut tokens = tokens[..tokens.len().min(self.length + 1)].to_vec();
+        if let Some(bos) = self.bos {
+            tokens[0] = bos;
+        }
+        tokens
+    }
+
+    /// Whether windows are so large that they are read with a cache, and may be.
+    fn in_pieces(&self) -> Result<bool> {
+        let model = self.subject.model;
+        let large = self.length * model.architecture.geometry.width > WHOLE;
+        Ok(large && !self.subject.draws() && model.chunk(PIECE, self.length)? < self.length)
+    }
+
+    fn piece_by_piece(&mut self, segment: usize, start: usize) -> Result<()> {
+        let tokens = self.window(segment, start);
+        let (fed, targets) = (&tokens[..tokens.len() - 1], &tokens[1..]);
+        let model = self.subject.model;
+        let mut losses = Vec::with_capacity(fed.len());
+        model.run_within(self.length, fed, PIECE, |first, rows| {
+            let targets = &targets[first..first + rows.dim(0)?];
+            let scores = model.row_scores(rows, targets)?;
+            losses.extend(scores.iter().map(|score| score.nll));
+            Ok(())
+        })?;
+        self.losses.insert((segment, start), losses);
+        Ok(())
+    }
+}

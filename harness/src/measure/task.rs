@@ -1,0 +1,488 @@
+//! Whether a model answers the examples of the task that it was trained on, by length and by the task's factors.
+//!
+//! One teacher-forced forward per batch of prompts. Where all of a prompt's answers must be right, greedy decoding gives
+//! the same verdict: at its first wrong symbol it would have left the answer, and before it both contexts are the same.
+
+use super::{Given, Kind, Measure, Measured, Pass, Subject, Tick, rows_per_pass};
+use crate::config::Rules;
+use crate::config::types::{StudyConfig, TaskConfig, TaskSettings};
+use crate::source::Source;
+use crate::{Error, Result};
+use farspan_datasets::Batch;
+use farspan_datasets::tasks::{AnyTask, Asked, Factor, Point, Rule, grid, score, shares};
+use farspan_reports::record::{
+    AlsoRecord, Better, Column, FactorRecord, MeasureRecord, PointRecord, Refusal, Role, Samples,
+    Scale, Served,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, HashSet};
+
+const ID: &str = "task";
+
+/// The grid of prompts. The same prompts for every scheme.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TaskGrid {
+    /// Lengths in tokens, increasing. Default: 1, 2, 4 and 8 times the trained length.
+    pub lengths: Vec<usize>,
+    /// Prompts per length and value of each factor.
+    pub prompts: usize,
+    /// Values of the task's factors: a list, or so many from 0 to 1 for a share (`{ depth = 11 }`). Default: the task's.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub grid: BTreeMap<String, Axis>,
+    /// Share of what is asked that must be right for a length to count as served.
+    pub at_least: f64,
+    /// The same task asked under other settings than those of training, by name:
+    /// `{ sparse = { ignore = 0.98 } }`. It must have the same symbols.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub variants: BTreeMap<String, Map<String, Value>>,
+}
+
+/// Values of a factor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Axis {
+    /// So many, evenly spaced from 0 to 1.
+    Shares(usize),
+    /// These.
+    Values(Vec<f64>),
+}
+
+impl Default for TaskGrid {
+    /// No lengths yet: they follow from the trained length.
+    fn default() -> TaskGrid {
+        TaskGrid {
+            lengths: Vec::new(),
+            prompts: 20,
+            grid: BTreeMap::new(),
+            at_least: 0.8,
+            variants: BTreeMap::new(),
+        }
+    }
+}
+
+impl TaskGrid {
+    /// The values that are asked for.
+    fn values(&self, factor: &Factor) -> Vec<f64> {
+        match self.grid.get(factor.name) {
+            None => factor.values.clone(),
+            Some(Axis::Shares(count)) => shares(*count),
+            Some(Axis::Values(values)) => values.clone(),
+        }
+    }
+
+    /// All points of a length, the last factor fastest.
+    fn points(&self, factors: &[Factor], length: usize) -> Vec<Point> {
+        let mut found = vec![Vec::new()];
+        for factor in factors {
+            let values = self.values(factor);
+            let longer = |at: &Vec<f64>| {
+                let at = at.clone();
+                let with = move |value: &f64| at.iter().copied().chain([*value]).collect();
+                values.iter().map(with).collect::<Vec<Vec<f64>>>()
+            };
+            found = found.iter().flat_map(longer).collect();
+        }
+        let point = |at| Point { length, at };
+        found.into_iter().map(point).collect()
+    }
+
+    /// The study's task with its variants, by the name of their records.
+    fn tasks(&self, settings: &TaskSettings) -> Result<Vec<(String, Box<dyn AnyTask>)>> {
+        let mut tasks = vec![(settings.id.clone(), settings.open()?)];
+        for (name, other) in &self.variants {
+            tasks.push((format!("{}/{name}", settings.id), settings.with(other)?));
+        }
+        Ok(tasks)
+    }
+}
+
+impl Measure for TaskGrid {
+    fn suits(study: &Kind<'_>) -> std::result::Result<(), String> {
+        match study.task {
+            TaskConfig::Of(_) => Ok(()),
+            TaskConfig::Text => Err(
+                "has no task whose answers could be counted: in tiny models retrieval does not emerge from text; add a \
+                 study with the task itself (`farspan list tasks`)"
+                    .into(),
+            ),
+        }
+    }
+
+    fn by_default(_: &Kind<'_>) -> Option<TaskGrid> {
+        Some(TaskGrid::default())
+    }
+
+    fn complete(&mut self, _: &TaskConfig, lengths: &[usize], absent: &dyn Fn(&str) -> bool) {
+        if absent("lengths") {
+            self.lengths = lengths.to_vec();
+        }
+    }
+
+    fn check(&self, study: &StudyConfig, rules: &mut Rules<'_>) {
+        rules.rule(
+            "prompts",
+            "1 to 100000",
+            self.prompts,
+            (1..=100_000).contains(&self.prompts),
+        );
+        let fraction = self.at_least > 0.0 && self.at_least <= 1.0;
+        rules.rule(
+            "at_least",
+            "a fraction above 0, at most 1",
+            self.at_least,
+            fraction,
+        );
+        let TaskConfig::Of(settings) = &study.task else {
+            return;
+        };
+        // What is wrong with the task itself is told where it stands.
+        let Ok(task) = settings.open() else { return };
+        let factors = task.factors();
+        for (name, axis) in &self.grid {
+            let known: Vec<&str> = factors.iter().map(|f| f.name).collect();
+            let key = format!("grid.{name}");
+            let Some(factor) = factors.iter().find(|f| f.name == name) else {
+                let expected = match known.as_slice() {
+                    [] => format!("no factor, as {} has none", settings.id),
+                    known => format!("a factor of {} ({})", settings.id, known.join(", ")),
+                };
+                rules.rule(&key, &expected, name, false);
+                continue;
+            };
+            match axis {
+                Axis::Shares(count) => rules.rule(
+                    &key,
+                    match factor.share {
+                        true => "1 to 1000 values, or a list of them",
+                        false => "a list of values",
+                    },
+                    count,
+                    factor.share && (1..=1000).contains(count),
+                ),
+                Axis::Values(values) => {
+                    let fine = |x: &f64| match factor.share {
+                        true => (0.0..=1.0).contains(x),
+                        false => *x >= 0.0 && x.fract() == 0.0 && *x < 1e9,
+                    };
+                    let rule = match factor.share {
+                        true => "rising shares from 0 to 1",
+                        false => "rising whole numbers, 0 or more",
+                    };
+                    let rising = values.windows(2).all(|pair| pair[0] < pair[1]);
+                    let found = format!("{values:?}");
+                    let holds = !values.is_empty() && rising && values.iter().all(fine);
+                    rules.rule(&key, rule, found, holds);
+                }
+            }
+        }
+        if rules.failed() {
+            return;
+        }
+        for (name, other) in &self.variants {
+            let key = format!("variants.{name}");
+            match settings.with(other) {
+                Err(error) => rules.rule(&key, "settings of the task", error, false),
+                Ok(variant) => {
+                    let expected = format!("as many symbols as the task has, {}", task.vocab());
+                    let same = variant.vocab() == task.vocab();
+                    rules.rule(&key, &expected, variant.vocab(), same);
+                    self.check_points(variant.as_ref(), rules);
+                }
+            }
+        }
+        self.check_points(task.as_ref(), rules);
+    }
+
+    fn lengths(&self) -> &[usize] {
+        &self.lengths
+    }
+
+    fn passes(&self, given: &Given<'_>) -> Result<Vec<Pass>> {
+        let Source::Task(settings, task) = given.source else {
+            return Ok(Vec::new());
+        };
+        let tasks = self.tasks(settings)?.len();
+        let pass = |&length: &usize| Pass {
+            length,
+            windows: (tasks * self.points(&task.factors(), length).len() * self.prompts) as f64,
+        };
+        Ok(self.lengths.iter().map(pass).collect())
+    }
+
+    fn run(
+        &self,
+        subject: &Subject<'_>,
+        given: &Given<'_>,
+        tick: Tick<'_>,
+    ) -> Result<Option<Measured>> {
+        let Source::Task(settings, _) = given.source else {
+            return Err(Error::Bug("a study of text was asked for its task".into()));
+        };
+        let mut measured = Measured::default();
+        for (of, task) in self.tasks(settings)? {
+            if !self.measure(subject, &of, task.as_ref(), given.seed, &mut measured, tick)? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(measured))
+    }
+}
+
+impl TaskGrid {
+    /// Asks for one task, whose record is called `of`; whether it came to its end.
+    pub fn measure(
+        &self,
+        subject: &Subject<'_>,
+        of: &str,
+        task: &dyn AnyTask,
+        seed: u64,
+        measured: &mut Measured,
+        tick: Tick<'_>,
+    ) -> Result<bool> {
+        let mut record = self.record(of, task);
+        for &length in &self.lengths {
+            let ready = match subject.at(length)? {
+                Ok(ready) => ready,
+                Err(reason) => {
+                    measured.refused.push(Refusal {
+                        measure: ID.into(),
+                        of: of.into(),
+                        length,
+                        reason,
+                    });
+                    continue;
+                }
+            };
+            let mut batches = 0;
+            for point in self.points(&task.factors(), length) {
+                let asked = grid(task, seed, &point, self.prompts);
+                let Some(found) = ask(subject, task, &ready, &asked, &mut batches, tick)? else {
+                    return Ok(false);
+                };
+                measured.samples.extend(samples(of, task, &asked, &found));
+                record.points.push(found);
+            }
+        }
+        if !record.points.is_empty() {
+            measured.records.push(record);
+        }
+        Ok(true)
+    }
+
+    /// Whether every point can be asked, and no two ask the same.
+    fn check_points(&self, task: &dyn AnyTask, rules: &mut Rules<'_>) {
+        let factors = task.factors();
+        let all = self.points(&factors, 0);
+        let least = all.iter().map(|p| task.least(&p.at)).max().unwrap_or(2);
+        rules.lengths("lengths", &self.lengths, least, task.why());
+        let Some(&shortest) = self.lengths.iter().min().filter(|&&l| l >= least) else {
+            return;
+        };
+        let mut labels = HashSet::new();
+        let points = self.points(&factors, shortest);
+        let distinct = points
+            .iter()
+            .all(|p| labels.insert(task.label(shortest, &p.at)));
+        let names: Vec<&str> = factors.iter().map(|f| f.name).collect();
+        rules.rule(
+            "grid",
+            &format!("values that differ at {shortest} tokens"),
+            format!(
+                "{} values of {} of which two ask the same: fewer values, or longer lengths",
+                points.len(),
+                names.join(" and ")
+            ),
+            distinct,
+        );
+    }
+
+    /// What the numbers are, without any yet.
+    fn record(&self, of: &str, task: &dyn AnyTask) -> MeasureRecord {
+        let card = task.card();
+        let factors = task.factors();
+        let chance: Vec<f64> = self
+            .points(&factors, 0)
+            .iter()
+            .map(|p| task.chance(&p.at))
+            .collect();
+        let (samples, counted) = match card.rule {
+            Rule::All => (
+                Samples::Trials,
+                "A prompt counts if all of its answer is right",
+            ),
+            Rule::Each => (Samples::Sums, "Each of its answers counts by itself"),
+            Rule::Symbols => (Samples::Sums, "Each symbol of its answer counts by itself"),
+        };
+        let variant = of.split_once('/').map(|(_, name)| format!(", {name}"));
+        let factor = |f: &Factor| FactorRecord {
+            name: f.name.into(),
+            title: f.title.into(),
+            share: f.share,
+        };
+        let also = |quantity: &str, value: &str, weight: &str, scale| AlsoRecord {
+            quantity: quantity.into(),
+            value: value.into(),
+            weight: weight.into(),
+            times: 1.0,
+            scale,
+        };
+        MeasureRecord {
+            measure: ID.into(),
+            of: of.into(),
+            view: String::new(),
+            preference: 0,
+            title: format!("{}{}", card.title, variant.unwrap_or_default()),
+            about: format!(
+                "{} ({}). {}. {counted}, each symbol given the true ones before it. {}",
+                card.idea,
+                card.paper,
+                upper(&task.describe()),
+                card.reading
+            ),
+            quantity: card.quantity.into(),
+            units: "prompts".into(),
+            scale: Scale::Share,
+            better: Better::Higher,
+            samples,
+            role: Role::ByLength,
+            chance: Some(chance.iter().sum::<f64>() / chance.len() as f64),
+            served: Served::AtLeast(self.at_least),
+            factors: factors.iter().map(factor).collect(),
+            also: vec![
+                also("symbols right", "symbols right", "symbols", Scale::Share),
+                also(
+                    "log-probability of the answer, nats",
+                    "log-probability",
+                    "",
+                    Scale::Plain,
+                ),
+            ],
+            points: Vec::new(),
+        }
+    }
+}
+
+/// Tokens of the shortest example that a training can draw.
+pub(crate) fn shortest(task: &dyn AnyTask) -> usize {
+    let points = TaskGrid::default().points(&task.factors(), 0);
+    points.iter().map(|p| task.least(&p.at)).min().unwrap_or(2)
+}
+
+/// The first letter large.
+fn upper(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|c| c.to_uppercase().to_string());
+    first.unwrap_or_default() + letters.as_str()
+}
+
+/// One point of the grid; `None` if a stop was asked for.
+fn ask(
+    subject: &Subject<'_>,
+    task: &dyn AnyTask,
+    ready: &crate::model::Ready,
+    asked: &Asked,
+    batches: &mut usize,
+    tick: Tick<'_>,
+) -> Result<Option<PointRecord>> {
+    let length = asked.point.length;
+    let mut point = PointRecord {
+        length,
+        at: asked.point.at.clone(),
+        ..PointRecord::default()
+    };
+    let (mut symbols, mut all, mut log_prob, mut off) =
+        <(Vec<_>, Vec<_>, Vec<_>, Vec<_>)>::default();
+    let rows = rows_per_pass(length);
+    for (mut part, examples) in split(&asked.batch, rows)
+        .into_iter()
+        .zip(asked.examples.chunks(rows))
+    {
+        subject.place(ID, *batches, &mut part);
+        *batches += 1;
+        let scores = subject.model.scores(&part, ready)?;
+        let argmax: Vec<u32> = scores.iter().map(|s| s.argmax).collect();
+        for (trial, example) in score(task.card().rule, examples, length, &argmax)
+            .iter()
+            .zip(examples)
+        {
+            point.value.push(trial.right as f64);
+            point.weight.push(trial.asked as f64);
+            symbols.push(trial.symbols as f64);
+            all.push(example.answers.iter().map(|a| a.at.len()).sum::<usize>() as f64);
+            off.push(trial.off.unwrap_or(f64::NAN));
+        }
+        for (row, weights) in scores.chunks(length).zip(part.weights.chunks(length)) {
+            let answers = row.iter().zip(weights).filter(|(_, w)| **w > 0.0);
+            log_prob.push(answers.map(|(s, _)| -f64::from(s.nll)).sum());
+        }
+        if !tick(part.tokens.len()) {
+            return Ok(None);
+        }
+    }
+    if point.weight.iter().all(|&w| w == 1.0) {
+        point.weight.clear();
+    }
+    if off.iter().any(|x| !x.is_nan()) {
+        point.columns.insert("off by".into(), Column(off));
+    }
+    for (name, column) in [
+        ("symbols right", symbols),
+        ("symbols", all),
+        ("log-probability", log_prob),
+    ] {
+        point.columns.insert(name.into(), Column(column));
+    }
+    // Where what is asked for stands at another place in each example, no one distance tells.
+    let distance = asked.examples.first().and_then(|example| example.distance);
+    if asked
+        .examples
+        .iter()
+        .all(|example| example.distance == distance)
+    {
+        let distance = distance.map(|d| ("distance".to_string(), d as f64));
+        point.facts.extend(distance);
+    }
+    Ok(Some(point))
+}
+
+fn samples(of: &str, task: &dyn AnyTask, asked: &Asked, found: &PointRecord) -> Vec<Value> {
+    let names: Vec<&str> = task.factors().iter().map(|f| f.name).collect();
+    let line = |(i, example): (usize, &farspan_datasets::tasks::Example)| {
+        let answers = example.answers.iter();
+        let answers: Vec<String> = answers
+            .map(|a| task.render(&example.tokens[a.at.clone()]))
+            .collect();
+        let at: Map<String, Value> = names
+            .iter()
+            .zip(&found.at)
+            .map(|(name, x)| ((*name).to_string(), json!(x)))
+            .collect();
+        json!({
+            "measure": ID, "of": of, "length": found.length, "at": at, "number": i,
+            "prompt": task.render(&example.tokens), "answers": answers,
+            "right": found.value[i], "out_of": found.weight(i),
+        })
+    };
+    asked.examples.iter().enumerate().map(line).collect()
+}
+
+/// Cuts a batch into batches of at most `rows` windows.
+fn split(batch: &Batch, rows: usize) -> Vec<Batch> {
+    let n = rows * batch.len;
+    let tokens = batch.tokens.chunks(n);
+    let rest = batch.targets.chunks(n).zip(batch.weights.chunks(n));
+    tokens
+        .zip(rest)
+        .map(|(tokens, (targets, weights))| Batch {
+            tokens: tokens.to_vec(),
+            targets: targets.to_vec(),
+            weights: weights.to_vec(),
+            positions: None,
+            rows: tokens.len() / batch.len,
+            len: batch.len,
+        })
+        .collect()
+}
