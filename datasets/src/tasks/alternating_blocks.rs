@@ -28,7 +28,7 @@ const END: usize = 3;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AlternatingBlocks {
-    /// Blocks k.
+    /// Blocks k of a string.
     pub blocks: usize,
     /// Symbols of the shortest string in training.
     pub shortest: usize,

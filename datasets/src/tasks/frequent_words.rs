@@ -58,7 +58,7 @@ impl Task for FrequentWords {
     };
 
     fn check(&self) -> Result<(), DataError> {
-        within("asked", self.asked, 1..=20)?;
+        within("asked", self.asked, 1..=10)?;
         within("words", self.words, 1..=1_000_000)?;
         if !(1.1..=4.0).contains(&self.alpha) {
             return refuse("alpha", "1.1 to 4", self.alpha);
@@ -79,13 +79,18 @@ impl Task for FrequentWords {
         ])
     }
 
-    /// Long enough for the last word that is asked for to come once more than the next; those before it then differ by
-    /// more.
+    /// From here on, the ranks that are asked for and the next always differ in how often they come.
     fn least(&self, _at: &[f64]) -> usize {
-        let last = (self.asked + 1) as f64;
-        let gap = (power(last, -self.alpha) - power(last + 1.0, -self.alpha)) / zeta(self.alpha);
-        // One more for what the gap was rounded by.
-        2 + (1.0 / gap).ceil() as usize + self.asked
+        let shares: Vec<f64> = self.shares().take(self.asked + 1).collect();
+        let differ = |count: usize| {
+            let times = |i: usize| (count as f64 * shares[i]) as usize;
+            (0..self.asked).all(|i| times(i) > times(i + 1))
+        };
+        // Enough for the last two, which are the closest, to be one apart before rounding; and one for what rounds here.
+        let gap = shares[self.asked - 1] - shares[self.asked];
+        let enough = 1 + (1.0 / gap).ceil() as usize;
+        let count = (1..enough).rev().take_while(|&count| differ(count)).last();
+        1 + count.unwrap_or(enough) + self.asked
     }
 
     fn why(&self) -> &'static str {
@@ -96,10 +101,9 @@ impl Task for FrequentWords {
         let abc = self.alphabet();
         let count = length - 1 - self.asked;
         let words = abc.draw_different(rng, WORD, self.words);
-        let total = count as f64 / zeta(self.alpha);
         let mut list = Vec::with_capacity(count);
-        for (i, &word) in words.iter().enumerate() {
-            let times = (total * power((i + 2) as f64, -self.alpha)) as usize;
+        for (&word, share) in words.iter().zip(self.shares()) {
+            let times = (count as f64 * share) as usize;
             if times == 0 {
                 break;
             }
@@ -130,6 +134,14 @@ impl Task for FrequentWords {
             "the {} most frequent of {} words, by a law of power {}",
             self.asked, self.words, self.alpha
         )
+    }
+}
+
+impl FrequentWords {
+    /// Shares of the tokens that the words have before rounding, from rank 2 on.
+    fn shares(&self) -> impl Iterator<Item = f64> {
+        let (alpha, all) = (self.alpha, zeta(self.alpha));
+        (2..).map(move |rank| power(f64::from(rank), -alpha) / all)
     }
 }
 

@@ -80,7 +80,7 @@ impl Task for KthOccurrence {
         Alphabet::of([
             (Look::Mark("bos"), 1),
             (Look::Mark("ask"), 1),
-            (Look::Named("#"), self.times),
+            (Look::Ordinal, self.times),
             (Look::Upper, self.keys),
             (Look::Number, self.values),
             (Look::Lower, self.fillers),

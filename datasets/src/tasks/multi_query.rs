@@ -24,9 +24,9 @@ const FILLER: usize = 3;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MultiQuery {
-    /// Needles.
+    /// Needles that are inserted.
     pub keys: usize,
-    /// Questions.
+    /// Needles that are asked for.
     pub queries: usize,
     /// Different names.
     pub names: usize,

@@ -26,7 +26,7 @@ const VALUE: usize = 4;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NBack {
-    /// Largest n.
+    /// Largest n that can be asked for.
     pub back: usize,
     /// Keys in an example, and different keys.
     pub keys: usize,
@@ -66,7 +66,7 @@ impl Task for NBack {
         Alphabet::of([
             (Look::Mark("bos"), 1),
             (Look::Mark("ask"), 1),
-            (Look::Named("#"), self.back),
+            (Look::Ordinal, self.back),
             (Look::Upper, self.keys),
             (Look::Number, self.values),
         ])

@@ -74,7 +74,7 @@ impl Task for RandomAccess {
         Alphabet::of([
             (Look::Mark("bos"), 1),
             (Look::Mark("ask"), 1),
-            (Look::Named("#"), self.indices),
+            (Look::Ordinal, self.indices),
             (Look::Lower, self.symbols),
         ])
     }

@@ -14,6 +14,8 @@ pub enum Look {
     Upper,
     /// `0`, `1`, …
     Number,
+    /// `#1`, `#2`, …: counted from 1.
+    Ordinal,
     /// A word and a number, `word0`, `word1`, …: for a second kind of numbers.
     Named(&'static str),
 }
@@ -89,6 +91,7 @@ impl Look {
             Look::Lower => letters(i, b'a'),
             Look::Upper => letters(i, b'A'),
             Look::Number => i.to_string(),
+            Look::Ordinal => format!("#{}", i + 1),
             Look::Named(word) => format!("{word}{i}"),
         }
     }
