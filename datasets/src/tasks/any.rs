@@ -1,6 +1,6 @@
 //! Tasks of a type not known at compile time, by name.
 
-use super::{BUILTIN, Card, Example, Factor, Task};
+use super::{Alphabet, BUILTIN, Card, Example, Factor, Task};
 use crate::error::DataError;
 use crate::rng::Stream;
 use schemars::generate::SchemaSettings;
@@ -17,22 +17,34 @@ pub trait AnyTask: Debug + Send + Sync {
     fn settings(&self) -> Value;
     /// blake3 of task, version and settings, hexadecimal.
     fn hash(&self) -> String;
-    /// [`Task::vocab`].
+    /// [`Task::alphabet`].
+    fn alphabet(&self) -> Alphabet;
+    /// Number of symbols. Token ids lie below it.
     fn vocab(&self) -> usize;
     /// [`Task::factors`].
     fn factors(&self) -> Vec<Factor>;
     /// [`Task::least`].
     fn least(&self, at: &[f64]) -> usize;
+    /// [`Task::most`].
+    fn most(&self, at: &[f64]) -> usize;
     /// [`Task::why`].
     fn why(&self) -> &'static str;
     /// [`Task::example`].
+    ///
+    /// # Panics
+    /// If there is no example of that length there.
     fn example(&self, rng: &mut Stream, length: usize, at: &[f64]) -> Example;
+    /// [`Task::shortest`].
+    fn shortest(&self) -> usize;
     /// [`Task::practice`].
+    ///
+    /// # Panics
+    /// If no example is so short.
     fn practice(&self, rng: &mut Stream, length: usize) -> Example;
     /// [`Task::label`].
     fn label(&self, length: usize, at: &[f64]) -> String;
     /// [`Task::chance`].
-    fn chance(&self, at: &[f64]) -> f64;
+    fn chance(&self, length: usize, at: &[f64]) -> f64;
     /// Tokens as a person reads them.
     fn render(&self, tokens: &[u32]) -> String;
     /// [`Task::describe`].
@@ -54,8 +66,11 @@ impl<T: Task> AnyTask for T {
         hasher.update(format!("{} {} {}", T::ID, T::VERSION, AnyTask::settings(self)).as_bytes());
         hasher.finalize().to_hex().to_string()
     }
+    fn alphabet(&self) -> Alphabet {
+        Task::alphabet(self)
+    }
     fn vocab(&self) -> usize {
-        Task::vocab(self)
+        Task::alphabet(self).size()
     }
     fn factors(&self) -> Vec<Factor> {
         Task::factors(self)
@@ -63,29 +78,42 @@ impl<T: Task> AnyTask for T {
     fn least(&self, at: &[f64]) -> usize {
         Task::least(self, at)
     }
+    fn most(&self, at: &[f64]) -> usize {
+        Task::most(self, at)
+    }
     fn why(&self) -> &'static str {
         Task::why(self)
     }
     fn example(&self, rng: &mut Stream, length: usize, at: &[f64]) -> Example {
-        let least = Task::least(self, at);
+        let (least, most) = (Task::least(self, at), Task::most(self, at));
         assert!(
-            length >= least,
-            "{}: expected a length of at least {least}, found {length}",
+            (least..=most).contains(&length),
+            "{}: expected a length of {least} to {most}, found {length}",
             T::ID
         );
         Task::example(self, rng, length, at)
     }
+    fn shortest(&self) -> usize {
+        Task::shortest(self)
+    }
     fn practice(&self, rng: &mut Stream, length: usize) -> Example {
+        let shortest = Task::shortest(self);
+        assert!(
+            length >= shortest,
+            "{}: expected a length of at least {shortest}, found {length}",
+            T::ID
+        );
         Task::practice(self, rng, length)
     }
     fn label(&self, length: usize, at: &[f64]) -> String {
         Task::label(self, length, at)
     }
-    fn chance(&self, at: &[f64]) -> f64 {
-        Task::chance(self, at)
+    fn chance(&self, length: usize, at: &[f64]) -> f64 {
+        Task::chance(self, length, at)
     }
     fn render(&self, tokens: &[u32]) -> String {
-        let symbols: Vec<String> = tokens.iter().map(|&t| Task::render(self, t)).collect();
+        let alphabet = Task::alphabet(self);
+        let symbols: Vec<String> = tokens.iter().map(|&t| alphabet.render(t)).collect();
         symbols.join(" ")
     }
     fn describe(&self) -> String {

@@ -34,6 +34,8 @@ pub struct Trial {
     pub asked: usize,
     /// Symbols that were right, each given the true ones before it.
     pub symbols: usize,
+    /// Out of how many: symbols / of is the accuracy per symbol under every rule.
+    pub of: usize,
     /// How far off a wrong first answer is, where the task can tell.
     pub off: Option<f64>,
 }
@@ -41,7 +43,7 @@ pub struct Trial {
 /// The training batch of a step; weight 1 on the answers only. A pure function of its arguments.
 ///
 /// # Panics
-/// If `len` is below what the task takes.
+/// If `len` is below [`AnyTask::shortest`].
 pub fn train_batch(task: &dyn AnyTask, seed: u64, step: u64, rows: usize, len: usize) -> Batch {
     let mut stream = Stream::at(seed, &format!("{}/train", task.id()), step);
     let examples: Vec<Example> = (0..rows).map(|_| task.practice(&mut stream, len)).collect();
@@ -52,7 +54,7 @@ pub fn train_batch(task: &dyn AnyTask, seed: u64, step: u64, rows: usize, len: u
 /// asked the same, and more points or prompts change none of those that were there.
 ///
 /// # Panics
-/// If the length is below what the task takes there.
+/// If the task has no example of that length there.
 pub fn grid(task: &dyn AnyTask, seed: u64, point: &Point, count: usize) -> Asked {
     let label = format!("{}/grid/{}", task.id(), task.label(point.length, &point.at));
     let draw = |index: usize| {
@@ -79,8 +81,12 @@ fn batch(examples: &[Example], len: usize) -> Batch {
         window.resize(len + 1, window[window.len() - 1]);
         batch.push(&window, 0);
         let row = batch.weights.len() - len;
-        for place in example.answers.iter().flat_map(|answer| answer.at.clone()) {
-            batch.weights[row + place - 1] = 1.0;
+        for answer in &example.answers {
+            let right = answer.right(&example.tokens);
+            for (place, &symbol) in answer.at.clone().zip(right) {
+                batch.targets[row + place - 1] = symbol;
+                batch.weights[row + place - 1] = 1.0;
+            }
         }
     }
     batch
@@ -100,11 +106,12 @@ pub fn score(rule: Rule, examples: &[Example], len: usize, argmax: &[u32]) -> Ve
 fn trial(rule: Rule, example: &Example, argmax: &[u32]) -> Trial {
     let (mut whole, mut symbols, mut all) = (0, 0, 0);
     for answer in &example.answers {
-        let fits = |&place: &usize| {
+        let places = answer.at.clone().zip(answer.right(&example.tokens));
+        let fits = |(place, symbol): &(usize, &u32)| {
             let said = argmax[place - 1];
-            said == example.tokens[place] || answer.or.contains(&said)
+            said == **symbol || answer.or.contains(&said)
         };
-        let right = answer.at.clone().filter(fits).count();
+        let right = places.filter(fits).count();
         symbols += right;
         all += answer.at.len();
         whole += usize::from(right == answer.at.len());
@@ -121,6 +128,7 @@ fn trial(rule: Rule, example: &Example, argmax: &[u32]) -> Trial {
         right,
         asked,
         symbols,
+        of: all,
         off: said.and_then(lure).map(|(_, off)| *off),
     }
 }

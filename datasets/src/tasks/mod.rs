@@ -8,13 +8,47 @@
 //! read under the true tokens before them (teacher forcing). Where all of an example's answers must be right, greedy
 //! decoding gives the same verdict: at its first wrong symbol it would have left the answer, and before that both see the
 //! same.
+//!
+//! What a token is to be answered with need not be fed next: an answer can hold its own symbols ([`Answer::say`]).
 
+pub mod addition;
+pub mod alternating_blocks;
 mod any;
 mod ask;
+pub mod common_words;
+pub mod copy;
+pub mod copy_twice;
+pub mod correlated;
+pub mod counting;
+mod draw;
+pub mod flip_flop;
+pub mod frequent_words;
+pub mod key_value;
+pub mod kth_occurrence;
+pub mod missing_duplicate;
+pub mod mqar;
+pub mod multi_query;
+pub mod multi_value;
+pub mod n_back;
+pub mod needle;
+pub mod odds_first;
+pub mod parity;
 pub mod passkey;
+pub mod random_access;
+pub mod reverse;
+pub mod rewritten_keys;
+pub mod selective_copy;
+pub mod sort;
+mod strings;
+pub mod summation;
+mod symbols;
+pub mod variable_tracking;
+pub mod word_problem;
 
 pub use any::{AnyTask, Entry, find};
 pub use ask::{Asked, Point, Trial, grid, score, train_batch};
+pub use draw::Filler;
+pub use symbols::{Alphabet, Look};
 
 use crate::error::DataError;
 use crate::rng::Stream;
@@ -25,7 +59,36 @@ use std::fmt::Debug;
 use std::ops::Range;
 
 /// All tasks, in the order of lists and documentation.
-pub const BUILTIN: &[Entry] = &[Entry::of::<passkey::Passkey>()];
+pub const BUILTIN: &[Entry] = &[
+    Entry::of::<passkey::Passkey>(),
+    Entry::of::<needle::Needle>(),
+    Entry::of::<multi_value::MultiValue>(),
+    Entry::of::<multi_query::MultiQuery>(),
+    Entry::of::<variable_tracking::VariableTracking>(),
+    Entry::of::<common_words::CommonWords>(),
+    Entry::of::<frequent_words::FrequentWords>(),
+    Entry::of::<key_value::KeyValue>(),
+    Entry::of::<mqar::Mqar>(),
+    Entry::of::<rewritten_keys::RewrittenKeys>(),
+    Entry::of::<kth_occurrence::KthOccurrence>(),
+    Entry::of::<n_back::NBack>(),
+    Entry::of::<random_access::RandomAccess>(),
+    Entry::of::<flip_flop::FlipFlop>(),
+    Entry::of::<counting::Counting>(),
+    Entry::of::<word_problem::WordProblem>(),
+    Entry::of::<alternating_blocks::AlternatingBlocks>(),
+    Entry::of::<selective_copy::SelectiveCopy>(),
+    Entry::of::<copy::Copy>(),
+    Entry::of::<copy_twice::CopyTwice>(),
+    Entry::of::<reverse::Reverse>(),
+    Entry::of::<odds_first::OddsFirst>(),
+    Entry::of::<missing_duplicate::MissingDuplicate>(),
+    Entry::of::<sort::Sort>(),
+    Entry::of::<summation::Summation>(),
+    Entry::of::<addition::Addition>(),
+    Entry::of::<parity::Parity>(),
+    Entry::of::<correlated::Correlated>(),
+];
 
 /// A task: its settings, and examples drawn from a seed.
 ///
@@ -57,8 +120,8 @@ pub trait Task:
         Ok(())
     }
 
-    /// Number of symbols. Token ids lie below it.
-    fn vocab(&self) -> usize;
+    /// The symbols, by kind. Token ids lie below its [size](Alphabet::size).
+    fn alphabet(&self) -> Alphabet;
 
     /// What examples of one length can differ in, with the values that are asked for by default. Not a setting: a
     /// training draws examples of all kinds, a measurement asks for each.
@@ -66,27 +129,43 @@ pub trait Task:
         Vec::new()
     }
 
-    /// Fewest tokens that are fed in an example at these values of the factors.
+    /// Fewest tokens that are fed in an example at these values of the factors; `usize::MAX` if no length will do (more
+    /// keys than symbols).
     fn least(&self, at: &[f64]) -> usize;
 
-    /// The rule behind [`least`](Task::least), in words (`two for each pair, two for each question`).
+    /// Most tokens that the symbols suffice for. Longer examples would not be filled, so none is made.
+    fn most(&self, _at: &[f64]) -> usize {
+        usize::MAX
+    }
+
+    /// The rule behind [`least`](Task::least) and [`most`](Task::most), in words (`two for each pair, two for each
+    /// question`).
     fn why(&self) -> &'static str {
         "its symbols"
     }
 
     /// One example that fills `length` tokens, or as many of them as the task's own structure can: `at` holds a value of
-    /// each factor. Pure but for `rng`. `length` is at least [`least`](Task::least).
+    /// each factor, which it [takes](Factor::takes). Pure but for `rng`. `length` is from [`least`](Task::least) to
+    /// [`most`](Task::most).
     fn example(&self, rng: &mut Stream, length: usize, at: &[f64]) -> Example;
 
+    /// Fewest tokens of a training window: some example of [`practice`](Task::practice) fits.
+    fn shortest(&self) -> usize {
+        let points = points(&self.factors());
+        let least = points.iter().map(|at| self.least(at)).min();
+        least.unwrap_or(usize::MAX)
+    }
+
     /// One example for training windows of `length` tokens: of which lengths and factors is the task's own choice. By
-    /// default one that fills the window, with each factor drawn from its default values that fit.
+    /// default one that fills the window as far as it can, with each factor drawn from its default values that fit.
+    /// `length` is at least [`shortest`](Task::shortest).
     fn practice(&self, rng: &mut Stream, length: usize) -> Example {
         let factors = self.factors();
         loop {
             let draw = |f: &Factor| f.values[rng.below(f.values.len() as u64) as usize];
             let at: Vec<f64> = factors.iter().map(draw).collect();
             if self.least(&at) <= length {
-                return self.example(rng, length, &at);
+                return self.example(rng, length.min(self.most(&at)), &at);
             }
         }
     }
@@ -98,12 +177,9 @@ pub trait Task:
         format!("{length}/{}", values.join("/"))
     }
 
-    /// Share of examples (or of answers, by the [`Rule`]) that are right if the kinds of symbols are known and nothing
-    /// else, at these values of the factors.
-    fn chance(&self, at: &[f64]) -> f64;
-
-    /// A token as a person reads it.
-    fn render(&self, token: u32) -> String;
+    /// Share of examples (of answers, of symbols: by the [`Rule`]) that are right if, of each symbol that is asked for,
+    /// its [kind](Alphabet::kind) is known and nothing else.
+    fn chance(&self, length: usize, at: &[f64]) -> f64;
 
     /// The task under these settings, in words.
     fn describe(&self) -> String;
@@ -147,10 +223,21 @@ pub struct Factor {
     pub name: &'static str,
     /// For axes (`depth of the key`).
     pub title: &'static str,
-    /// Whether it is a share from 0 to 1: then a number in a config asks for so many values, evenly spaced.
+    /// Whether it is a share from 0 to 1: then a number in a config asks for so many values, evenly spaced. Else it is
+    /// a whole number, 1 or more.
     pub share: bool,
     /// Values that are asked for by default, rising.
     pub values: Vec<f64>,
+}
+
+impl Factor {
+    /// Whether `value` is one that it can have.
+    pub fn takes(&self, value: f64) -> bool {
+        match self.share {
+            true => (0.0..=1.0).contains(&value),
+            false => (1.0..=1e6).contains(&value) && value.fract() == 0.0,
+        }
+    }
 }
 
 /// `count` shares from 0 to 1, evenly spaced; ½ if there is one.
@@ -159,6 +246,19 @@ pub fn shares(count: usize) -> Vec<f64> {
         1 => vec![0.5],
         _ => (0..count).map(|i| i as f64 / (count - 1) as f64).collect(),
     }
+}
+
+/// All combinations of the default values of some factors.
+pub(crate) fn points(factors: &[Factor]) -> Vec<Vec<f64>> {
+    let none = vec![Vec::new()];
+    factors.iter().fold(none, |points, factor| {
+        let longer = |point: &Vec<f64>| {
+            let point = point.clone();
+            let one = move |value: &f64| [point.clone(), vec![*value]].concat();
+            factor.values.iter().map(one).collect::<Vec<_>>()
+        };
+        points.iter().flat_map(longer).collect()
+    })
 }
 
 /// One example.
@@ -184,23 +284,36 @@ pub struct Answer {
     pub at: Range<usize>,
     /// Symbols that are right as well, at each of its places: one of several.
     pub or: Vec<u32>,
+    /// The right symbol of each place, if that is not the token that stands there and is fed next: a mark given to each
+    /// token that was read. Empty otherwise.
+    pub say: Vec<u32>,
 }
 
 impl Answer {
     /// The answer that stands at `at`.
     pub fn new(at: Range<usize>) -> Answer {
-        Answer { at, or: Vec::new() }
+        Answer {
+            at,
+            ..Answer::default()
+        }
     }
-}
 
-/// 0 → a, 25 → z, 26 → aa: symbols as words.
-pub(crate) fn word(mut n: u32) -> String {
-    let mut letters = Vec::new();
-    loop {
-        letters.push(char::from(b'a' + (n % 26) as u8));
-        match (n / 26).checked_sub(1) {
-            Some(rest) => n = rest,
-            None => return letters.into_iter().rev().collect(),
+    /// Answers of one symbol each, the first at `from`, that are right in any order: at each place, any symbol that has
+    /// not yet been named.
+    pub(crate) fn any_order(from: usize, symbols: &[u32]) -> Vec<Answer> {
+        let one = |i: usize| Answer {
+            at: from + i..from + i + 1,
+            or: symbols[i + 1..].to_vec(),
+            say: Vec::new(),
+        };
+        (0..symbols.len()).map(one).collect()
+    }
+
+    /// The right symbol of each of its places.
+    pub fn right<'a>(&'a self, tokens: &'a [u32]) -> &'a [u32] {
+        match self.say.is_empty() {
+            true => &tokens[self.at.clone()],
+            false => &self.say,
         }
     }
 }
@@ -214,9 +327,26 @@ pub(crate) fn within(
     if range.contains(&value) {
         return Ok(());
     }
+    refuse(key, format!("{} to {}", range.start(), range.end()), value)
+}
+
+/// A setting that must be a share.
+pub(crate) fn share(key: &'static str, value: f64) -> Result<(), DataError> {
+    if (0.0..=1.0).contains(&value) {
+        return Ok(());
+    }
+    refuse(key, "0 to 1", value)
+}
+
+/// A setting that does not go with the others.
+pub(crate) fn refuse<T>(
+    key: &'static str,
+    expected: impl Into<String>,
+    found: impl ToString,
+) -> Result<T, DataError> {
     Err(DataError::Setting {
         key,
-        expected: format!("{} to {}", range.start(), range.end()),
-        found: value.to_string(),
+        expected: expected.into(),
+        found: found.to_string(),
     })
 }

@@ -10,7 +10,8 @@
 //! The first symbol of the key is predicted after the second MARK, each other one after the true symbols before it. The
 //! last symbol of the key is never fed. Mark, digits and filler are different symbols, so the key stands nowhere else.
 
-use super::{Answer, Card, Example, Factor, Rule, Task, shares, within, word};
+pub use super::Filler;
+use super::{Alphabet, Answer, Card, Example, Factor, Look, Rule, Task, shares, within};
 use crate::error::DataError;
 use crate::rng::Stream;
 use schemars::JsonSchema;
@@ -23,16 +24,6 @@ const END: u32 = 2;
 const DIGIT: u32 = 3;
 /// Id of the first filler symbol.
 const FILLER: u32 = 13;
-
-/// What stands around the key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Filler {
-    /// Each symbol drawn uniformly.
-    Random,
-    /// All filler symbols in turn, over and over, as the repeated paragraph of the original prompt.
-    Noise,
-}
 
 /// The task. All schemes must be compared under the same settings: `distinct` alone changes which look good.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -87,9 +78,14 @@ impl Task for Passkey {
         within("fillers", self.fillers, 1..=1_000_000)
     }
 
-    /// BOS, MARK, END, ten digits and the filler.
-    fn vocab(&self) -> usize {
-        FILLER as usize + self.fillers
+    fn alphabet(&self) -> Alphabet {
+        Alphabet::of([
+            (Look::Mark("bos"), 1),
+            (Look::Mark("mark"), 1),
+            (Look::Mark("end"), 1),
+            (Look::Number, 10),
+            (Look::Lower, self.fillers),
+        ])
     }
 
     /// Depth: the share of the filler that stands before the key.
@@ -125,21 +121,10 @@ impl Task for Passkey {
         format!("{length}/{}", self.before(length, at[0]))
     }
 
-    fn chance(&self, _at: &[f64]) -> f64 {
+    fn chance(&self, _length: usize, _at: &[f64]) -> f64 {
         match self.distinct {
             true => (0..self.digits).map(|i| 1.0 / (10 - i) as f64).product(),
             false => 0.1f64.powi(self.digits as i32),
-        }
-    }
-
-    /// Digits as they are, filler as lower-case words.
-    fn render(&self, token: u32) -> String {
-        match token {
-            BOS => "<bos>".into(),
-            MARK => "<mark>".into(),
-            END => "<end>".into(),
-            DIGIT..FILLER => (token - DIGIT).to_string(),
-            _ => word(token - FILLER),
         }
     }
 
@@ -155,10 +140,7 @@ impl Task for Passkey {
         } else {
             "digits drawn independently"
         };
-        let filler = match filler {
-            Filler::Random => "random filler",
-            Filler::Noise => "cyclic filler",
-        };
+        let filler = filler.words();
         format!("passkey of {digits} {kind} in {filler} of {fillers} symbols")
     }
 }

@@ -1,11 +1,26 @@
 //! The passkey task and its scorer, against oracles whose score is known.
 
 use farspan_datasets::rng::Stream;
-use farspan_datasets::tasks::passkey::{Filler, Passkey, PasskeyConfig, Trial, score};
+use farspan_datasets::tasks::passkey::{Filler, Passkey};
+use farspan_datasets::tasks::{
+    AnyTask, Asked, Point, Rule, Trial, grid, score, shares, train_batch,
+};
 use proptest::prelude::*;
 
 fn task() -> Passkey {
-    Passkey::new(&PasskeyConfig::default()).unwrap()
+    Passkey::default()
+}
+
+fn at(seed: u64, length: usize, depth: f64, count: usize) -> Asked {
+    let point = Point {
+        length,
+        at: vec![depth],
+    };
+    grid(&task(), seed, &point, count)
+}
+
+fn scored(asked: &Asked, argmax: &[u32]) -> Vec<Trial> {
+    score(Rule::All, &asked.examples, asked.batch.len, argmax)
 }
 
 /// Copies what followed the last earlier occurrence of the present token, if the copied token satisfies `visible`
@@ -26,21 +41,16 @@ fn map(
     length: usize,
     visible: impl Fn(usize, usize) -> bool + Copy,
 ) -> Vec<(usize, f64, Vec<Trial>)> {
-    task()
-        .grid(0, length, 11, 8)
-        .into_iter()
-        .map(|cell| {
-            let argmax: Vec<u32> = cell
-                .batch
-                .tokens
-                .chunks(length)
-                .flat_map(|row| induction(row, visible))
-                .collect();
-            let trials = score(&cell.batch, &argmax);
-            let hits = trials.iter().filter(|t| t.hit).count();
-            (cell.distance, hits as f64 / trials.len() as f64, trials)
-        })
-        .collect()
+    let cell = |depth: f64| {
+        let asked = at(0, length, depth, 8);
+        let rows = asked.batch.tokens.chunks(length);
+        let argmax: Vec<u32> = rows.flat_map(|row| induction(row, visible)).collect();
+        let trials = scored(&asked, &argmax);
+        let hits = trials.iter().map(|t| t.right).sum::<usize>();
+        let distance = asked.examples[0].distance.unwrap();
+        (distance, hits as f64 / trials.len() as f64, trials)
+    };
+    shares(11).into_iter().map(cell).collect()
 }
 
 #[test]
@@ -83,35 +93,20 @@ fn an_eye_for_the_beginning_finds_early_keys_only() {
 
 #[test]
 fn half_right_is_no_hit() {
-    let task = task();
-    let cell = &task.grid(1, 32, 3, 2)[1];
+    let cell = &at(1, 32, 0.5, 2);
     let mut argmax = cell.batch.targets.clone();
-    assert_eq!(
-        vec![
-            Trial {
-                hit: true,
-                symbols: 5
-            };
-            2
-        ],
-        score(&cell.batch, &argmax)
-    );
+    let trial = |right, symbols| Trial {
+        right,
+        asked: 1,
+        symbols,
+        of: 5,
+        off: None,
+    };
+    assert_eq!(vec![trial(1, 5); 2], scored(cell, &argmax));
     argmax[31] = 0;
-    assert_eq!(
-        Trial {
-            hit: false,
-            symbols: 4
-        },
-        score(&cell.batch, &argmax)[0]
-    );
+    assert_eq!(trial(0, 4), scored(cell, &argmax)[0]);
     argmax[0] = 62;
-    assert_eq!(
-        Trial {
-            hit: true,
-            symbols: 5
-        },
-        score(&cell.batch, &argmax)[1]
-    );
+    assert_eq!(trial(1, 5), scored(cell, &argmax)[1]);
 }
 
 /// Any deterministic reader: mostly induction, with a mistake that depends on the whole context.
@@ -131,27 +126,23 @@ fn reader(context: &[u32]) -> u32 {
 fn one_forward_scores_as_generation_does() {
     let length = 40;
     let mut hits = 0;
-    for cell in task().grid(5, length, 5, 40) {
-        let argmax: Vec<u32> = cell
-            .batch
-            .tokens
-            .chunks(length)
+    for depth in shares(5) {
+        let cell = at(5, length, depth, 40);
+        let rows = cell.batch.tokens.chunks(length);
+        let argmax: Vec<u32> = rows
             .flat_map(|row| (1..=length).map(|n| reader(&row[..n])))
             .collect();
-        let trials = score(&cell.batch, &argmax);
-        let rows = cell
-            .batch
-            .tokens
-            .chunks(length)
-            .zip(cell.batch.targets.chunks(length));
+        let trials = scored(&cell, &argmax);
+        let rows = cell.batch.tokens.chunks(length);
+        let rows = rows.zip(cell.batch.targets.chunks(length));
         for ((row, targets), trial) in rows.zip(trials) {
             let mut context = row[..length - 4].to_vec();
             for _ in 0..5 {
                 context.push(reader(&context));
             }
             let generated = context[length - 4..] == targets[length - 5..];
-            assert_eq!(generated, trial.hit);
-            hits += usize::from(generated);
+            assert_eq!(usize::from(generated), trial.right);
+            hits += trial.right;
         }
     }
     assert!(
@@ -165,14 +156,14 @@ fn one_forward_scores_as_generation_does() {
 fn golden() {
     let task = task();
     // Depth 4 of 7 is what 0.6 rounds to: room is 7, 0.6 · 7 = 4.2.
-    let row = &task.grid(7, 20, 6, 3)[3].batch;
+    let row = &at(7, 20, 0.6, 3).batch;
     let fed = [
         0, 38, 42, 37, 47, 1, 10, 4, 8, 11, 9, 2, 27, 27, 15, 1, 10, 4, 8, 11,
     ];
     assert_eq!(fed, row.tokens[40..]);
     assert_eq!([38, 42], row.targets[40..42]);
     assert_eq!([10, 4, 8, 11, 9], row.targets[55..]);
-    let batch = task.train_batch(7, 3, 2, 24);
+    let batch = train_batch(&task, 7, 3, 2, 24);
     assert_eq!(
         [
             0, 47, 18, 31, 39, 54, 15, 35, 26, 1, 3, 7, 4, 6, 5, 2, 39, 54, 59, 1, 3, 7, 4, 6
@@ -193,18 +184,16 @@ fn golden() {
 
 #[test]
 fn prompts_depend_on_what_they_should() {
-    let task = task();
-    let grid = task.grid(3, 128, 11, 20);
-    assert_eq!(grid, task.grid(3, 128, 11, 20));
-    let finer = task.grid(3, 128, 21, 30);
-    for (cell, same) in grid.iter().zip(finer.iter().step_by(2)) {
-        assert_eq!(cell.batch.tokens, same.batch.tokens[..20 * 128]);
+    for depth in shares(11) {
+        let cell = at(3, 128, depth, 20);
+        assert_eq!(cell, at(3, 128, depth, 20));
+        // Finer grids and more prompts change none of those that were there.
+        let finer = at(3, 128, shares(21)[(depth * 20.0).round() as usize], 30);
+        assert_eq!(cell.batch.tokens, finer.batch.tokens[..20 * 128]);
     }
     let keys = |seed, length: usize| -> Vec<Vec<u32>> {
-        task.grid(seed, length, 2, 4)
-            .iter()
-            .map(|c| c.batch.tokens[length - 4..length].to_vec())
-            .collect()
+        let key = |depth: f64| at(seed, length, depth, 4).batch.tokens[length - 4..length].to_vec();
+        shares(2).into_iter().map(key).collect()
     };
     let all = [keys(3, 128), keys(4, 128), keys(3, 129)].concat();
     for (i, key) in all.iter().enumerate() {
@@ -213,21 +202,20 @@ fn prompts_depend_on_what_they_should() {
             "seed, length and depth each change the key"
         );
     }
-    let depths: Vec<f64> = task.grid(0, 64, 1, 1).iter().map(|c| c.depth).collect();
-    assert_eq!([0.5], depths[..]);
+    assert_eq!([0.5], shares(1)[..]);
 }
 
 #[test]
 fn training_batches_are_pure_and_cover_every_place() {
     let task = task();
     let batches: Vec<_> = (0..60)
-        .map(|step| task.train_batch(1, step, 16, 30))
+        .map(|step| train_batch(&task, 1, step, 16, 30))
         .collect();
     for step in [59, 3, 30] {
-        assert_eq!(batches[step], task.train_batch(1, step as u64, 16, 30));
+        assert_eq!(batches[step], train_batch(&task, 1, step as u64, 16, 30));
     }
     assert_ne!(batches[0], batches[1]);
-    assert_ne!(batches[0], task.train_batch(2, 0, 16, 30));
+    assert_ne!(batches[0], train_batch(&task, 2, 0, 16, 30));
     let mut places = [0; 18];
     for batch in &batches {
         assert_eq!(
@@ -248,21 +236,24 @@ fn training_batches_are_pure_and_cover_every_place() {
 
 #[test]
 fn other_settings_are_obeyed() {
-    let config = PasskeyConfig {
+    let noise = Passkey {
         digits: 3,
         distinct: false,
         filler: Filler::Noise,
         fillers: 4,
     };
-    let noise = Passkey::new(&config).unwrap();
-    assert_eq!((17, 9), (noise.vocab(), noise.min_length()));
-    let example = noise.example(&mut Stream::new(0, "e"), 15, 0.5);
+    assert_eq!(
+        (17, 9),
+        (AnyTask::vocab(&noise), AnyTask::least(&noise, &[0.0]))
+    );
+    let example = AnyTask::example(&noise, &mut Stream::new(0, "e"), 15, &[0.5]);
     assert_eq!([0, 13, 14, 15, 1], example.tokens[..5]);
     assert_eq!([2, 16, 13, 14, 1], example.tokens[8..13]);
     let mut repeated = 0;
     let mut stream = Stream::new(0, "keys");
     for _ in 0..1000 {
-        let key = noise.example(&mut stream, 9, 0.0).key;
+        let example = AnyTask::example(&noise, &mut stream, 9, &[0.0]);
+        let key = &example.tokens[7..];
         repeated += usize::from(key[0] == key[1] || key[1] == key[2] || key[0] == key[2]);
     }
     assert!(
@@ -271,53 +262,42 @@ fn other_settings_are_obeyed() {
     );
 
     let hashes: Vec<String> = [
-        PasskeyConfig::default(),
-        config,
-        PasskeyConfig {
+        Passkey::default(),
+        noise,
+        Passkey {
             distinct: false,
-            ..PasskeyConfig::default()
+            ..Passkey::default()
         },
-        PasskeyConfig {
+        Passkey {
             filler: Filler::Noise,
-            ..PasskeyConfig::default()
+            ..Passkey::default()
         },
     ]
     .iter()
-    .map(|c| Passkey::new(c).unwrap().hash())
+    .map(AnyTask::hash)
     .collect();
     for (i, hash) in hashes.iter().enumerate() {
         assert!(!hashes[..i].contains(hash));
     }
-    for (config, words) in [
+    let refused = |settings: serde_json::Value| {
+        let error = crate::try_task("passkey", settings).unwrap_err();
+        error.to_string()
+    };
+    for (settings, words) in [
         (
-            PasskeyConfig {
-                digits: 11,
-                ..PasskeyConfig::default()
-            },
-            "passkey.digits: expected 1 to 10",
+            serde_json::json!({"digits": 11}),
+            "digits: expected 1 to 10",
         ),
+        (serde_json::json!({"digits": 0}), "digits"),
+        (serde_json::json!({"fillers": 0}), "fillers: expected 1 to"),
         (
-            PasskeyConfig {
-                digits: 0,
-                ..PasskeyConfig::default()
-            },
-            "passkey.digits",
-        ),
-        (
-            PasskeyConfig {
-                fillers: 0,
-                ..PasskeyConfig::default()
-            },
-            "passkey.fillers: expected 1 to",
+            serde_json::json!({"digit": 4}),
+            "passkey: digit: expected one of its settings (digits,",
         ),
     ] {
-        let error = Passkey::new(&config).unwrap_err().to_string();
+        let error = refused(settings);
         assert!(error.contains(words), "{error}");
     }
-    let typo = toml::from_str::<PasskeyConfig>("digit = 4")
-        .unwrap_err()
-        .to_string();
-    assert!(typo.contains("unknown field `digit`"), "{typo}");
 }
 
 proptest! {
@@ -327,28 +307,32 @@ proptest! {
     #[test]
     fn prompts_are_well_formed(seed: u64, extra in 0_usize..600, depth in 0.0..=1.0) {
         let task = task();
-        let length = task.min_length() + extra;
-        let example = task.example(&mut Stream::new(seed, "example"), length, depth);
+        let draw = |depth: f64| {
+            AnyTask::example(&task, &mut Stream::new(seed, "example"), 13 + extra, &[depth])
+        };
+        let length = AnyTask::least(&task, &[depth]) + extra;
+        let example = draw(depth);
         let tokens = &example.tokens;
         prop_assert_eq!(length + 1, tokens.len());
         let marks: Vec<usize> =
             tokens.iter().enumerate().filter(|(_, t)| **t == 1).map(|(i, _)| i).collect();
-        prop_assert_eq!(&[example.start, length - 5][..], &marks[..]);
-        let info = &tokens[example.start + 1..example.start + 6];
-        prop_assert_eq!(&example.key[..], info);
-        prop_assert_eq!(&example.key[..], &tokens[length - 4..]);
-        prop_assert_eq!(2, tokens[example.start + 6]);
+        let start = marks[0];
+        prop_assert_eq!(&[start, length - 5][..], &marks[..]);
+        let info = &tokens[start + 1..start + 6];
+        prop_assert_eq!(&example.answers[..], &[farspan_datasets::tasks::Answer::new(length - 4..length + 1)][..]);
+        prop_assert_eq!(info, &tokens[length - 4..]);
+        prop_assert_eq!(2, tokens[start + 6]);
         prop_assert_eq!(0, tokens[0]);
         // Every other token is filler, so no symbol of the key stands anywhere else.
         prop_assert_eq!(extra, tokens.iter().filter(|t| (13..63).contains(*t)).count());
-        let mut sorted = example.key.clone();
+        let mut sorted = info.to_vec();
         sorted.sort_unstable();
         sorted.dedup();
         prop_assert_eq!(5, sorted.len());
-        prop_assert_eq!((depth * extra as f64).round() as usize + 1, example.start);
+        prop_assert_eq!((depth * extra as f64).round() as usize + 1, start);
         // The window that ends at the second mark and begins at the first symbol of the key.
-        prop_assert_eq!(length - 5 - (example.start + 1) + 1, example.distance);
-        let later = task.example(&mut Stream::new(seed, "example"), length, (depth + 0.01).min(1.0));
-        prop_assert!(later.start >= example.start && later.distance <= example.distance);
+        prop_assert_eq!(Some(length - 5 - (start + 1) + 1), example.distance);
+        let later = draw((depth + 0.01).min(1.0));
+        prop_assert!(later.distance <= example.distance);
     }
 }
