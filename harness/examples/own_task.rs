@@ -9,7 +9,7 @@
 
 use farspan::datasets::DataError;
 use farspan::datasets::rng::Stream;
-use farspan::datasets::tasks::{self, Answer, Card, Example, Rule, Task, within};
+use farspan::datasets::tasks::{self, Alphabet, Answer, Card, Example, Look, Rule, Task, within};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -46,8 +46,8 @@ impl Task for FirstSymbol {
         within("symbols", self.symbols, 2..=1_000_000)
     }
 
-    fn vocab(&self) -> usize {
-        self.symbols + 1
+    fn alphabet(&self) -> Alphabet {
+        Alphabet::of([(Look::Mark("ask"), 1), (Look::Lower, self.symbols)])
     }
 
     fn least(&self, _at: &[f64]) -> usize {
@@ -66,15 +66,8 @@ impl Task for FirstSymbol {
         }
     }
 
-    fn chance(&self, _at: &[f64]) -> f64 {
+    fn chance(&self, _length: usize, _at: &[f64]) -> f64 {
         1.0 / self.symbols as f64
-    }
-
-    fn render(&self, token: u32) -> String {
-        match token {
-            ASK => "<ask>".into(),
-            symbol => symbol.to_string(),
-        }
     }
 
     fn describe(&self) -> String {

@@ -1,13 +1,14 @@
 //! What a cell reads: the text or the task of its study, and the batches of its training.
 
 use crate::cell::CellConfig;
-use crate::config::types::{Reads, TaskSettings};
+use crate::config::types::{Named, Reads};
 use crate::train::Batches;
 use crate::{Result, machine};
 use farspan_datasets::tasks::{AnyTask, train_batch};
 use farspan_datasets::{Batch, TextData, rng::Stream};
 use farspan_pe::recipe::{Recipe, Sampler};
 use farspan_reports::record::{DataRecord, PartRecord};
+use serde_json::Map;
 use std::path::Path;
 
 /// Windows that the validation loss is taken over.
@@ -21,7 +22,7 @@ pub enum Source {
     /// Text.
     Text(Box<TextData>),
     /// A task over tokens, with the settings that made it.
-    Task(TaskSettings, Box<dyn AnyTask>),
+    Task(Named, Box<dyn AnyTask>),
 }
 
 impl Source {
@@ -32,7 +33,7 @@ impl Source {
                 let text = TextData::open(data, root, &machine::cache_dir())?;
                 Source::Text(Box::new(text))
             }
-            Reads::Task(task) => Source::Task(task.clone(), task.open()?),
+            Reads::Task(task) => Source::Task(task.clone(), task.task(&Map::new())?),
         })
     }
 

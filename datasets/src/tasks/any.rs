@@ -6,6 +6,7 @@ use crate::rng::Stream;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 use std::fmt::Debug;
+use std::sync::{Mutex, PoisonError};
 
 /// A [`Task`] of a type not known at compile time. Every task is one.
 pub trait AnyTask: Debug + Send + Sync {
@@ -154,9 +155,28 @@ impl Entry {
     }
 }
 
+/// Tasks of other crates.
+static ADDED: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
+
+/// Makes a task of another crate known to this program: called before anything is read.
+///
+/// # Panics
+/// If its id is taken: two tasks of one name are a mistake in the program.
+pub fn add<T: Task>() {
+    assert!(find(T::ID).is_none(), "two tasks are called {:?}", T::ID);
+    let mut added = ADDED.lock().unwrap_or_else(PoisonError::into_inner);
+    added.push(Entry::of::<T>());
+}
+
+/// All tasks: those of this crate, and those that were [added](add).
+pub fn all() -> Vec<Entry> {
+    let added = ADDED.lock().unwrap_or_else(PoisonError::into_inner);
+    BUILTIN.iter().chain(added.iter()).copied().collect()
+}
+
 /// The task called `id`.
-pub fn find(id: &str) -> Option<&'static Entry> {
-    BUILTIN.iter().find(|entry| entry.id == id)
+pub fn find(id: &str) -> Option<Entry> {
+    all().into_iter().find(|entry| entry.id == id)
 }
 
 fn schema<T: Task>() -> Value {

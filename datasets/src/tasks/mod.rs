@@ -45,7 +45,7 @@ mod symbols;
 pub mod variable_tracking;
 pub mod word_problem;
 
-pub use any::{AnyTask, Entry, find};
+pub use any::{AnyTask, Entry, add, all, find};
 pub use ask::{Asked, Point, Trial, grid, score, train_batch};
 pub use draw::Filler;
 pub use symbols::{Alphabet, Look};
@@ -319,7 +319,7 @@ impl Answer {
 }
 
 /// A setting that must lie within bounds.
-pub(crate) fn within(
+pub fn within(
     key: &'static str,
     value: usize,
     range: std::ops::RangeInclusive<usize>,

@@ -5,7 +5,7 @@ use super::{Ended, json, print};
 use crate::config::{LARGEST, ModelConfig};
 use clap::{Args, ValueEnum};
 use farspan_attention::Device;
-use farspan_datasets::tasks::BUILTIN;
+use farspan_datasets::tasks;
 use farspan_pe::Registry;
 use serde_json::{Value, json};
 
@@ -110,7 +110,7 @@ fn tasks() -> (Vec<Value>, Table) {
     let text = "the next token of text ([data])";
     table.row(["text", text, "context", ""]);
     rows.push(json!({ "id": "text", "idea": text }));
-    for entry in BUILTIN {
+    for entry in tasks::all() {
         let card = &entry.card;
         table.row([entry.id, card.idea, card.longer, card.paper]);
         let mut row = json!(card);

@@ -3,9 +3,9 @@
 use super::check::Rules;
 use super::problem::join;
 use super::tree::Mark;
-use super::types::TaskSettings;
-use crate::measure::task::shortest;
+use super::types::Named;
 use farspan_datasets::{DataConfig, DataError};
+use serde_json::Map;
 
 pub(super) fn text(data: &DataConfig, rules: &mut Rules<'_>) {
     match data.validate() {
@@ -24,11 +24,11 @@ pub(super) fn text(data: &DataConfig, rules: &mut Rules<'_>) {
 }
 
 /// The settings of a task, and whether windows of `length` tokens hold an example.
-pub(super) fn task(task: &TaskSettings, length: usize, rules: &mut Rules<'_>) {
+pub(super) fn task(task: &Named, length: usize, rules: &mut Rules<'_>) {
     let at = format!("task.{}", task.id);
-    match task.open() {
+    match task.task(&Map::new()) {
         Ok(task) => {
-            let least = shortest(task.as_ref());
+            let least = task.shortest();
             let rule = format!("at least {least} tokens ({})", task.why());
             rules.rule("train.length", &rule, length, length >= least);
         }

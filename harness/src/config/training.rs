@@ -5,9 +5,9 @@ use super::problem::{Problems, join};
 use super::schemes::Ready;
 use super::tree::{Mark, Node};
 use super::types::{FinetuneConfig, StudyConfig, TaskConfig};
-use crate::measure::task::shortest;
 use crate::model::Architecture;
 use farspan_pe::Len;
+use serde_json::Map;
 
 /// Checks a fine-tuning as far as no study is needed.
 pub(super) fn finetune(
@@ -105,7 +105,7 @@ pub(super) fn scheme(
     let finetune = scheme.config.finetune.as_ref();
     let least = match &study.task {
         TaskConfig::Text => 2,
-        TaskConfig::Of(task) => task.open().map_or(2, |task| shortest(task.as_ref())),
+        TaskConfig::Of(task) => task.task(&Map::new()).map_or(2, |task| task.shortest()),
     };
     if let Some(length) = finetune.map(|f| f.window(trained))
         && !(least..=LONGEST).contains(&length)

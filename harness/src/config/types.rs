@@ -1,11 +1,13 @@
 //! The config as plain structs: what a study may say, with every default. Parsing, merging and checking live beside.
 
 mod model;
+pub(crate) mod named;
 mod task;
 
 pub use crate::measure::EvaluateConfig;
 pub use model::ModelConfig;
-pub use task::{TaskConfig, TaskSettings};
+pub use named::Named;
+pub use task::TaskConfig;
 
 use farspan_datasets::DataConfig;
 use farspan_pe::recipe::Sampler;
@@ -202,7 +204,7 @@ pub enum Reads {
     /// Text.
     Text(DataConfig),
     /// Examples of a task.
-    Task(TaskSettings),
+    Task(Named),
 }
 
 impl StudyConfig {

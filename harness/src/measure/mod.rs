@@ -8,6 +8,7 @@
 pub mod perplexity;
 mod subject;
 pub mod task;
+pub mod words;
 
 pub use subject::{Subject, Tick};
 
@@ -156,4 +157,6 @@ measures! {
     perplexity: perplexity::Perplexity,
     /// Whether the examples of the study's own task are answered.
     task: task::TaskGrid,
+    /// Prompts in words, for a checkpoint.
+    words: words::Words,
 }

@@ -2,12 +2,16 @@
 
 use crate::Error;
 use crate::Result;
-use crate::model::{Decoder, Ready};
+use crate::model::{Decoder, Ready, TokenScore};
 use crate::source::draw_positions;
 use farspan_datasets::{Batch, rng::Stream};
 use farspan_pe::recipe::{Recipe, Sampler};
 use farspan_pe::{Len, PlanError};
 
+/// Numbers of the residual stream of a window beyond which it is read in pieces.
+const WHOLE: usize = 1 << 22;
+/// Tokens of such a piece.
+const PIECE: usize = 512;
 /// Tokens that one forward pass is given, so that memory stays level over lengths.
 const TOKENS_PER_PASS: usize = 4096;
 
@@ -38,8 +42,37 @@ impl Subject<'_> {
         }
     }
 
+    /// Scores of the targets of one text, `ids` but the first, read as the beginning of a window of `length` tokens: whole,
+    /// or in pieces where it is long.
+    pub(crate) fn read(&self, ids: &[u32], length: usize, ready: &Ready) -> Result<Vec<TokenScore>> {
+        let (fed, targets) = (&ids[..ids.len() - 1], &ids[1..]);
+        if self.in_pieces(length)? {
+            let mut scores = Vec::with_capacity(fed.len());
+            self.model.run_within(length, fed, PIECE, |first, rows| {
+                let targets = &targets[first..first + rows.dim(0)?];
+                scores.extend(self.model.row_scores(rows, targets)?);
+                Ok(())
+            })?;
+            return Ok(scores);
+        }
+        // Filled up to the length: no token sees what stands behind it.
+        let mut window = ids.to_vec();
+        window.resize(length + 1, 0);
+        let mut batch = windows_batch(&[&window], length);
+        self.place("read", 0, &mut batch);
+        let mut scores = self.model.scores(&batch, ready)?;
+        scores.truncate(fed.len());
+        Ok(scores)
+    }
+
+    /// Whether windows of a length are so large that they are read with a cache, and may be.
+    pub(crate) fn in_pieces(&self, length: usize) -> Result<bool> {
+        let large = length * self.model.architecture.geometry.width > WHOLE;
+        Ok(large && !self.draws() && self.model.chunk(PIECE, length)? < length)
+    }
+
     /// Whether the scheme draws positions outside of training too.
-    pub(crate) fn draws(&self) -> bool {
+    fn draws(&self) -> bool {
         self.sampler().is_some()
     }
 

@@ -4,8 +4,8 @@
 //! the same verdict: at its first wrong symbol it would have left the answer, and before it both contexts are the same.
 
 use super::{Given, Kind, Measure, Measured, Pass, Subject, Tick, rows_per_pass};
-use crate::config::Rules;
-use crate::config::types::{StudyConfig, TaskConfig, TaskSettings};
+use crate::config::{LONGEST, Rules};
+use crate::config::types::{Named, StudyConfig, TaskConfig};
 use crate::source::Source;
 use crate::{Error, Result};
 use farspan_datasets::Batch;
@@ -64,36 +64,15 @@ impl Default for TaskGrid {
 }
 
 impl TaskGrid {
-    /// The values that are asked for.
-    fn values(&self, factor: &Factor) -> Vec<f64> {
-        match self.grid.get(factor.name) {
-            None => factor.values.clone(),
-            Some(Axis::Shares(count)) => shares(*count),
-            Some(Axis::Values(values)) => values.clone(),
-        }
-    }
-
-    /// All points of a length, the last factor fastest.
     fn points(&self, factors: &[Factor], length: usize) -> Vec<Point> {
-        let mut found = vec![Vec::new()];
-        for factor in factors {
-            let values = self.values(factor);
-            let longer = |at: &Vec<f64>| {
-                let at = at.clone();
-                let with = move |value: &f64| at.iter().copied().chain([*value]).collect();
-                values.iter().map(with).collect::<Vec<Vec<f64>>>()
-            };
-            found = found.iter().flat_map(longer).collect();
-        }
-        let point = |at| Point { length, at };
-        found.into_iter().map(point).collect()
+        points(&self.grid, factors, length)
     }
 
     /// The study's task with its variants, by the name of their records.
-    fn tasks(&self, settings: &TaskSettings) -> Result<Vec<(String, Box<dyn AnyTask>)>> {
-        let mut tasks = vec![(settings.id.clone(), settings.open()?)];
+    fn tasks(&self, settings: &Named) -> Result<Vec<(String, Box<dyn AnyTask>)>> {
+        let mut tasks = vec![(settings.id.clone(), settings.task(&Map::new())?)];
         for (name, other) in &self.variants {
-            tasks.push((format!("{}/{name}", settings.id), settings.with(other)?));
+            tasks.push((format!("{}/{name}", settings.id), settings.task(other)?));
         }
         Ok(tasks)
     }
@@ -139,7 +118,9 @@ impl Measure for TaskGrid {
             return;
         };
         // What is wrong with the task itself is told where it stands.
-        let Ok(task) = settings.open() else { return };
+        let Ok(task) = settings.task(&Map::new()) else {
+            return;
+        };
         let factors = task.factors();
         for (name, axis) in &self.grid {
             let known: Vec<&str> = factors.iter().map(|f| f.name).collect();
@@ -152,38 +133,14 @@ impl Measure for TaskGrid {
                 rules.rule(&key, &expected, name, false);
                 continue;
             };
-            match axis {
-                Axis::Shares(count) => rules.rule(
-                    &key,
-                    match factor.share {
-                        true => "1 to 1000 values, or a list of them",
-                        false => "a list of values",
-                    },
-                    count,
-                    factor.share && (1..=1000).contains(count),
-                ),
-                Axis::Values(values) => {
-                    let fine = |x: &f64| match factor.share {
-                        true => (0.0..=1.0).contains(x),
-                        false => *x >= 0.0 && x.fract() == 0.0 && *x < 1e9,
-                    };
-                    let rule = match factor.share {
-                        true => "rising shares from 0 to 1",
-                        false => "rising whole numbers, 0 or more",
-                    };
-                    let rising = values.windows(2).all(|pair| pair[0] < pair[1]);
-                    let found = format!("{values:?}");
-                    let holds = !values.is_empty() && rising && values.iter().all(fine);
-                    rules.rule(&key, rule, found, holds);
-                }
-            }
+            axis.check(factor, &key, rules);
         }
         if rules.failed() {
             return;
         }
         for (name, other) in &self.variants {
             let key = format!("variants.{name}");
-            match settings.with(other) {
+            match settings.task(other) {
                 Err(error) => rules.rule(&key, "settings of the task", error, false),
                 Ok(variant) => {
                     let expected = format!("as many symbols as the task has, {}", task.vocab());
@@ -277,7 +234,12 @@ impl TaskGrid {
         let factors = task.factors();
         let all = self.points(&factors, 0);
         let least = all.iter().map(|p| task.least(&p.at)).max().unwrap_or(2);
+        let most = all.iter().map(|p| task.most(&p.at)).min().unwrap_or(LONGEST);
         rules.lengths("lengths", &self.lengths, least, task.why());
+        if let Some(long) = self.lengths.iter().find(|&&length| length > most) {
+            let rule = format!("lengths of at most {most} tokens ({})", task.why());
+            rules.rule("lengths", &rule, long, false);
+        }
         let Some(&shortest) = self.lengths.iter().min().filter(|&&l| l >= least) else {
             return;
         };
@@ -303,11 +265,9 @@ impl TaskGrid {
     fn record(&self, of: &str, task: &dyn AnyTask) -> MeasureRecord {
         let card = task.card();
         let factors = task.factors();
-        let chance: Vec<f64> = self
-            .points(&factors, 0)
-            .iter()
-            .map(|p| task.chance(&p.at))
-            .collect();
+        let lengths = self.lengths.iter();
+        let all: Vec<Point> = lengths.flat_map(|&l| self.points(&factors, l)).collect();
+        let chance = all.iter().map(|p| task.chance(p.length, &p.at)).sum::<f64>() / all.len() as f64;
         let (samples, counted) = match card.rule {
             Rule::All => (
                 Samples::Trials,
@@ -348,7 +308,7 @@ impl TaskGrid {
             better: Better::Higher,
             samples,
             role: Role::ByLength,
-            chance: Some(chance.iter().sum::<f64>() / chance.len() as f64),
+            chance: Some(chance),
             served: Served::AtLeast(self.at_least),
             factors: factors.iter().map(factor).collect(),
             also: vec![
@@ -365,10 +325,53 @@ impl TaskGrid {
     }
 }
 
-/// Tokens of the shortest example that a training can draw.
-pub(crate) fn shortest(task: &dyn AnyTask) -> usize {
-    let points = TaskGrid::default().points(&task.factors(), 0);
-    points.iter().map(|p| task.least(&p.at)).min().unwrap_or(2)
+/// All points of a length, the last factor fastest: of each factor the values that `grid` names, or else its own.
+pub(super) fn points(
+    grid: &BTreeMap<String, Axis>,
+    factors: &[Factor],
+    length: usize,
+) -> Vec<Point> {
+    let mut found = vec![Vec::new()];
+    for factor in factors {
+        let values = match grid.get(factor.name) {
+            None => factor.values.clone(),
+            Some(Axis::Shares(count)) => shares(*count),
+            Some(Axis::Values(values)) => values.clone(),
+        };
+        let longer = |at: &Vec<f64>| {
+            let at = at.clone();
+            let with = move |value: &f64| at.iter().copied().chain([*value]).collect();
+            values.iter().map(with).collect::<Vec<Vec<f64>>>()
+        };
+        found = found.iter().flat_map(longer).collect();
+    }
+    let point = |at| Point { length, at };
+    found.into_iter().map(point).collect()
+}
+
+impl Axis {
+    /// Reports values that `factor` cannot have.
+    pub(super) fn check(&self, factor: &Factor, key: &str, rules: &mut Rules<'_>) {
+        match self {
+            Axis::Shares(count) => {
+                let rule = match factor.share {
+                    true => "1 to 1000 values, or a list of them",
+                    false => "a list of values",
+                };
+                let holds = factor.share && (1..=1000).contains(count);
+                rules.rule(key, rule, count, holds);
+            }
+            Axis::Values(values) => {
+                let rule = match factor.share {
+                    true => "rising shares from 0 to 1",
+                    false => "rising whole numbers from 1 to 10^6",
+                };
+                let rising = values.windows(2).all(|pair| pair[0] < pair[1]);
+                let holds = !values.is_empty() && rising && values.iter().all(|&x| factor.takes(x));
+                rules.rule(key, rule, format!("{values:?}"), holds);
+            }
+        }
+    }
 }
 
 /// The first letter large.
@@ -404,14 +407,11 @@ fn ask(
         *batches += 1;
         let scores = subject.model.scores(&part, ready)?;
         let argmax: Vec<u32> = scores.iter().map(|s| s.argmax).collect();
-        for (trial, example) in score(task.card().rule, examples, length, &argmax)
-            .iter()
-            .zip(examples)
-        {
+        for trial in score(task.card().rule, examples, length, &argmax) {
             point.value.push(trial.right as f64);
             point.weight.push(trial.asked as f64);
             symbols.push(trial.symbols as f64);
-            all.push(example.answers.iter().map(|a| a.at.len()).sum::<usize>() as f64);
+            all.push(trial.of as f64);
             off.push(trial.off.unwrap_or(f64::NAN));
         }
         for (row, weights) in scores.chunks(length).zip(part.weights.chunks(length)) {
@@ -453,7 +453,7 @@ fn samples(of: &str, task: &dyn AnyTask, asked: &Asked, found: &PointRecord) -> 
     let line = |(i, example): (usize, &farspan_datasets::tasks::Example)| {
         let answers = example.answers.iter();
         let answers: Vec<String> = answers
-            .map(|a| task.render(&example.tokens[a.at.clone()]))
+            .map(|a| task.render(a.right(&example.tokens)))
             .collect();
         let at: Map<String, Value> = names
             .iter()

@@ -6,11 +6,6 @@ use crate::model::Ready;
 use farspan_datasets::Segment;
 use std::collections::BTreeMap;
 
-/// Numbers of the residual stream of a window beyond which it is read in pieces.
-const WHOLE: usize = 1 << 22;
-/// Tokens of such a piece.
-const PIECE: usize = 512;
-
 /// Loss in nats of every target of every window: (segment, start) to at most `length` losses.
 pub(super) type Losses = BTreeMap<(usize, usize), Vec<f32>>;
 
@@ -31,9 +26,11 @@ impl Reading<'_> {
         ready: &Ready,
         tick: Tick<'_>,
     ) -> Result<bool> {
-        if self.in_pieces()? {
+        if self.subject.in_pieces(self.length)? {
             for &(s, start) in starts {
-                self.piece_by_piece(s, start)?;
+                let scores = self.subject.read(&self.window(s, start), self.length, ready)?;
+                let losses = scores.iter().map(|s| s.nll).collect();
+                self.losses.insert((s, start), losses);
                 if !tick(self.length) {
                     return Ok(false);
                 }
@@ -72,27 +69,5 @@ impl Reading<'_> {
             tokens[0] = bos;
         }
         tokens
-    }
-
-    /// Whether windows are so large that they are read with a cache, and may be.
-    fn in_pieces(&self) -> Result<bool> {
-        let model = self.subject.model;
-        let large = self.length * model.architecture.geometry.width > WHOLE;
-        Ok(large && !self.subject.draws() && model.chunk(PIECE, self.length)? < self.length)
-    }
-
-    fn piece_by_piece(&mut self, segment: usize, start: usize) -> Result<()> {
-        let tokens = self.window(segment, start);
-        let (fed, targets) = (&tokens[..tokens.len() - 1], &tokens[1..]);
-        let model = self.subject.model;
-        let mut losses = Vec::with_capacity(fed.len());
-        model.run_within(self.length, fed, PIECE, |first, rows| {
-            let targets = &targets[first..first + rows.dim(0)?];
-            let scores = model.row_scores(rows, targets)?;
-            losses.extend(scores.iter().map(|score| score.nll));
-            Ok(())
-        })?;
-        self.losses.insert((segment, start), losses);
-        Ok(())
     }
 }
