@@ -5,15 +5,17 @@
 //! order can decide a merge. Here every order is fixed: of two pairs that are equally frequent the one with the lower
 //! ids is merged first.
 
+pub(crate) mod words;
+
 use crate::error::DataError;
 use crate::parallel;
-use crate::words::ascii_words;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
+use words::ascii_words;
 
 /// A pair is merged only if it occurs this often.
 const MIN_COUNT: i64 = 2;

@@ -29,6 +29,16 @@ pub enum DataError {
         /// What is there.
         found: String,
     },
+    /// A prompt in words that cannot be had at its length.
+    #[error("{task}: no prompt of {length} tokens with its answer: {reason}")]
+    Prompt {
+        /// Task.
+        task: &'static str,
+        /// Tokens of prompt and answer.
+        length: usize,
+        /// Why, with the least that it takes.
+        reason: String,
+    },
     /// A path or pattern that names no file.
     #[error("{key}: expected at least one file for \"{pattern}\" (looked in {}), found none", base.display())]
     NoFile {

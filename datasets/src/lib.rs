@@ -6,6 +6,8 @@
 //!   validation and test parts by whole documents, or whole packages of them;
 //! - [`tasks`]: made from a seed.
 //!
+//! And one of prompts in words, for models that were trained on text: [`words`].
+//!
 //! Every draw is a pure function of a seed, a label and an index ([`rng::Stream`]), so that a training can stop and go
 //! on at any step, and models that are compared see the same windows in the same order. This crate knows no models
 //! and no tensors.
@@ -36,7 +38,7 @@ pub mod tasks;
 mod text;
 mod tokenizer;
 mod tokenizer_file;
-mod words;
+pub mod words;
 
 pub use batch::Batch;
 pub use config::{DataConfig, NamedCorpus, TokenizerConfig};

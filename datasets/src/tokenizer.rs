@@ -1,10 +1,10 @@
 //! From text to token ids and back, with the number of bytes that each token stands for.
 
+use crate::bpe::words::{ascii_words, pieces};
 use crate::config::{DataConfig, TokenizerConfig};
 use crate::corpus::Document;
 use crate::error::DataError;
 use crate::tokenizer_file::{Around, TokenizerFile};
-use crate::words::{ascii_words, pieces};
 use crate::{bpe, cache, parallel};
 use std::collections::HashMap;
 use std::path::Path;

@@ -1,0 +1,161 @@
+//! Tasks in words of a type not known at compile time, by name.
+
+use super::{BUILTIN, Card, Draft, Factor, WordTask};
+use crate::error::DataError;
+use crate::rng::Stream;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value};
+use std::fmt::Debug;
+
+/// A [`WordTask`] of a type not known at compile time. Every task in words is one.
+pub trait AnyWordTask: Debug + Send + Sync {
+    /// [`WordTask::ID`].
+    fn id(&self) -> &'static str;
+    /// [`WordTask::CARD`].
+    fn card(&self) -> &'static Card;
+    /// All settings, defaults filled in, as a JSON object.
+    fn settings(&self) -> Value;
+    /// blake3 of task, version and settings, hexadecimal. Of the user's text it knows the name only: see
+    /// [`Writer::text_hash`](super::Writer::text_hash).
+    fn hash(&self) -> String;
+    /// [`WordTask::factors`].
+    fn factors(&self) -> Vec<Factor>;
+    /// [`WordTask::text`].
+    fn text(&self) -> Option<&str>;
+    /// [`WordTask::may_stand`].
+    fn may_stand(&self, sentence: &str) -> bool;
+    /// [`WordTask::answer_tokens`].
+    fn answer_tokens(&self) -> Option<usize>;
+    /// [`WordTask::draft`].
+    fn draft<'a>(
+        &'a self,
+        rng: &mut Stream,
+        at: &[f64],
+        text: &'a [String],
+    ) -> Result<Draft<'a>, DataError>;
+    /// [`WordTask::chance`].
+    fn chance(&self) -> f64;
+    /// [`WordTask::describe`].
+    fn describe(&self) -> String;
+}
+
+impl<T: WordTask> AnyWordTask for T {
+    fn id(&self) -> &'static str {
+        T::ID
+    }
+    fn card(&self) -> &'static Card {
+        const { &T::CARD }
+    }
+    fn settings(&self) -> Value {
+        serde_json::to_value(self).expect("settings are plain data, so JSON can hold them")
+    }
+    fn hash(&self) -> String {
+        let mut hasher = blake3::Hasher::new_derive_key("farspan 2026 task in words");
+        let settings = AnyWordTask::settings(self);
+        hasher.update(format!("{} {} {settings}", T::ID, T::VERSION).as_bytes());
+        hasher.finalize().to_hex().to_string()
+    }
+    fn factors(&self) -> Vec<Factor> {
+        WordTask::factors(self)
+    }
+    fn text(&self) -> Option<&str> {
+        WordTask::text(self)
+    }
+    fn may_stand(&self, sentence: &str) -> bool {
+        WordTask::may_stand(self, sentence)
+    }
+    fn answer_tokens(&self) -> Option<usize> {
+        WordTask::answer_tokens(self)
+    }
+    fn draft<'a>(
+        &'a self,
+        rng: &mut Stream,
+        at: &[f64],
+        text: &'a [String],
+    ) -> Result<Draft<'a>, DataError> {
+        WordTask::draft(self, rng, at, text)
+    }
+    fn chance(&self) -> f64 {
+        WordTask::chance(self)
+    }
+    fn describe(&self) -> String {
+        WordTask::describe(self)
+    }
+}
+
+/// One line of the list of tasks in words.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// Its id.
+    pub id: &'static str,
+    /// What it is.
+    pub card: Card,
+    parse: fn(Value) -> Result<Box<dyn AnyWordTask>, DataError>,
+    schema: fn() -> Value,
+}
+
+impl Entry {
+    /// The entry of task `T`.
+    pub const fn of<T: WordTask>() -> Entry {
+        Entry {
+            id: T::ID,
+            card: T::CARD,
+            parse: parse::<T>,
+            schema: schema::<T>,
+        }
+    }
+
+    /// The task with these settings, a JSON object; what it leaves out gets its default.
+    pub fn parse(&self, settings: Value) -> Result<Box<dyn AnyWordTask>, DataError> {
+        (self.parse)(settings)
+    }
+
+    /// JSON Schema (draft 7) of the settings, with defaults and descriptions.
+    pub fn schema(&self) -> Value {
+        (self.schema)()
+    }
+}
+
+/// The task in words called `id`.
+pub fn find(id: &str) -> Option<&'static Entry> {
+    BUILTIN.iter().find(|entry| entry.id == id)
+}
+
+fn schema<T: WordTask>() -> Value {
+    let settings = SchemaSettings::draft07().with(|settings| settings.inline_subschemas = true);
+    let mut schema = settings.into_generator().into_root_schema_for::<T>();
+    schema.insert("title".into(), T::CARD.title.into());
+    schema.insert("description".into(), T::CARD.idea.into());
+    schema.to_value()
+}
+
+fn parse<T: WordTask>(settings: Value) -> Result<Box<dyn AnyWordTask>, DataError> {
+    let schema = schema::<T>();
+    let none = Map::new();
+    let known = schema["properties"].as_object().unwrap_or(&none);
+    let wrong = |key: String, expected: String, found: String| DataError::TaskSetting {
+        task: T::ID,
+        key,
+        expected,
+        found,
+    };
+    let given = settings.as_object().ok_or_else(|| {
+        let found = settings.to_string();
+        wrong(String::new(), "a table of settings".into(), found)
+    })?;
+    if let Some(key) = given.keys().find(|key| !known.contains_key(*key)) {
+        let keys: Vec<&str> = known.keys().map(String::as_str).collect();
+        let expected = format!("one of its settings ({})", keys.join(", "));
+        return Err(wrong(key.clone(), expected, "no such setting".into()));
+    }
+    for (key, value) in given {
+        // One at a time, so that an error names its key.
+        let alone = Value::Object(Map::from_iter([(key.clone(), value.clone())]));
+        serde_json::from_value::<T>(alone)
+            .map_err(|error| wrong(key.clone(), error.to_string(), value.to_string()))?;
+    }
+    let task: T = serde_json::from_value(settings.clone())
+        .map_err(|error| wrong(String::new(), error.to_string(), settings.to_string()))?;
+    task.check()?;
+    Ok(Box::new(task))
+}
