@@ -2,8 +2,9 @@
 
 use crate::Error;
 use crate::Result;
-use crate::model::{Decoder, Ready, TokenScore};
+use crate::model::{Decoder, Ready};
 use crate::source::draw_positions;
+use farspan_attention::ops::TokenScore;
 use farspan_datasets::{Batch, rng::Stream};
 use farspan_pe::recipe::{Recipe, Sampler};
 use farspan_pe::{Len, PlanError};
