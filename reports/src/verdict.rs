@@ -19,6 +19,7 @@ use limits::{caveats, refusals};
 use words::{bracket, joined, number, percent, signed};
 
 pub(crate) use reach::unlearned;
+pub(crate) use words::small;
 
 /// The verdict of a study: `margin` in the unit of the means, nats of a loss.
 #[must_use]
@@ -363,7 +364,7 @@ impl<'a> About<'a> {
             reference.label,
             match self.info.record.scale {
                 Scale::Exp => self.noun(),
-                Scale::Share | Scale::Plain => self.info.record.title.clone(),
+                Scale::Share | Scale::Plain => small(&self.info.record.title),
             },
             place(self.study, length),
             parts.join("; ")

@@ -160,7 +160,7 @@ impl HeatMap {
         if named {
             canvas.sideways(
                 (10.0, (top + bottom) / 2.0),
-                &self.y_title,
+                &text::fit(&self.y_title, 9.5, bottom - top + 24.0),
                 Type::new(9.5, Ink::Text),
             );
         }

@@ -5,6 +5,7 @@ use crate::figure::plain;
 use crate::record::{Role, Samples, Scale, Served};
 use crate::summary::{Curve, MeasureInfo, RunInfo, StudySummary, amount, most};
 use crate::table::aggregate as tables;
+use crate::verdict::small;
 
 /// One sentence under the heading of a study.
 pub(super) fn intro(study: &StudySummary) -> String {
@@ -22,17 +23,6 @@ pub(super) fn intro(study: &StudySummary) -> String {
             data.description,
             list(&measures)
         ),
-    }
-}
-
-/// With a small first letter, unless it begins an abbreviation.
-fn small(title: &str) -> String {
-    let mut letters = title.chars();
-    match (letters.next(), letters.clone().next()) {
-        (Some(first), Some(second)) if !second.is_uppercase() && !second.is_ascii_digit() => {
-            first.to_lowercase().chain(letters).collect()
-        }
-        _ => title.to_string(),
     }
 }
 

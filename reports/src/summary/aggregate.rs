@@ -78,6 +78,9 @@ pub struct DepthEffect {
     pub basin: Estimate,
 }
 
+/// The place of a depth, and the units of a point there.
+type Units = (usize, Vec<(f64, f64)>);
+
 fn is_task(info: &MeasureInfo) -> bool {
     info.compares() && info.record.scale == Scale::Share && info.record.better == Better::Higher
 }
@@ -268,7 +271,7 @@ fn effects(
     let depths = sorted(sample.points().filter_map(depth));
     let place = |p: &PointRecord| depths.iter().position(|d| Some(*d) == depth(p));
     // The units of each seed, point by point, with the place of the point's depth.
-    let seeds: Vec<Vec<(usize, Vec<(f64, f64)>)>> = sample
+    let seeds: Vec<Vec<Units>> = sample
         .seeds
         .iter()
         .map(|(_, points)| {

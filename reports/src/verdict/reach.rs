@@ -2,15 +2,16 @@
 
 use super::words::joined;
 use super::{About, place, value};
-use crate::record::Served;
-use crate::summary::{
-    Curve, EffectiveLength, MeasureInfo, Measured, Service, StudySummary, amount, most,
-};
+use crate::record::{Better, Served};
+use crate::summary::{Curve, EffectiveLength, MeasureInfo, Measured, StudySummary, amount, most};
 
-/// `at least 80%`, `at least 85% of its own at the trained length`.
+/// `at least 80%`, `at least 85% of its share at the trained length`.
 fn wanted(info: &MeasureInfo) -> String {
     match info.record.served {
-        Served::OfOwn(share) => format!("{:.0}% of its own at the trained length", 100.0 * share),
+        Served::OfOwn(share) => format!(
+            "at least {:.0}% of its share at the trained length",
+            100.0 * share
+        ),
         Served::AtLeast(bound) => format!(
             "{} {}",
             most(info.record.better),
@@ -115,7 +116,10 @@ pub(crate) fn unlearned(study: &StudySummary, info: &MeasureInfo) -> Option<Stri
             return false;
         };
         match (info.record.served, info.record.chance) {
-            (Served::AtLeast(_), _) => point.service != Some(Service::Served),
+            (Served::AtLeast(bound), _) => match info.record.better {
+                Better::Higher => point.mean.value < bound,
+                Better::Lower => point.mean.value > bound,
+            },
             (Served::OfOwn(_), Some(chance)) => {
                 point.mean.interval.is_none_or(|i| i.contains(chance))
             }
@@ -140,7 +144,7 @@ pub(crate) fn unlearned(study: &StudySummary, info: &MeasureInfo) -> Option<Stri
         ),
     };
     Some(format!(
-        "{}: {} {bound} is not shown even at the trained length for {}{beside}; what follows beyond it says little of length.",
+        "{}: {} {bound} is not reached even at the trained length by {}{beside}; what follows beyond it says little of length.",
         info.record.title,
         info.record.quantity,
         joined(&names)

@@ -335,7 +335,7 @@ fn retrieval_behind_a_hole_is_said_as_such() {
     // A curve that fails at the trained length already is explained.
     let note = findings(
         &summary.studies[0],
-        "Passkey retrieval: keys found at least 80% is not shown even",
+        "Passkey retrieval: keys found at least 80% is not reached even",
     );
     assert!(note.iter().any(|t| names(t, "rope")), "{note:?}");
 }

@@ -177,15 +177,14 @@ pub(super) fn depth_effects(context: Context<'_>) -> Vec<Figure> {
                 ..Dot::default()
             })
         };
+        // One scale for all panels: effects are compared with each other.
+        let ends = all.iter().flat_map(|e| picks.map(|p| (p.1)(e)));
+        let ends = ends.flat_map(|e| drawn(e).map_or([e.value; 2], |i| [i.0, i.1]));
+        let scale = Scale::linear(ends.chain([0.0]), 0.05);
         let panel = |length: usize, (name, pick): (&str, Pick)| Panel {
-            title: format!("{name}, {length} tokens"),
-            scale: Scale::Linear {
-                low: -1.05,
-                high: 1.05,
-            },
-            ticks: [-1.0, 0.0, 1.0]
-                .map(|t| (t, crate::figure::plain(t)))
-                .to_vec(),
+            title: format!("{name} at {length}"),
+            scale,
+            ticks: Vec::new(),
             axis: "difference of shares".into(),
             reference: Some(0.0),
             dots: rows

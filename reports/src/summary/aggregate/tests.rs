@@ -277,8 +277,7 @@ fn a_task_that_nobody_knows_goes_through_everything() {
         let said: Vec<&str> = study.verdict.iter().map(|s| s.text.as_str()).collect();
         let sentence = "Riddles of a sphinx, riddles solved at the trained length (64 tokens): ";
         assert!(said.iter().any(|t| t.starts_with(sentence)), "{said:#?}");
-        let reach =
-            "Riddles of a sphinx: riddles solved 85% of its own at the trained length up to ";
+        let reach = "Riddles of a sphinx: riddles solved at least 85% of its share at the trained length up to ";
         assert!(said.iter().any(|t| t.starts_with(reach)), "{said:#?}");
         let slugs: Vec<String> = figures(study, &summary.run)
             .into_iter()
@@ -301,7 +300,7 @@ fn a_task_that_nobody_knows_goes_through_everything() {
             .find(|t| t.slug == "retrieval-mystery-hard")
             .expect("a table");
         assert!(table.caption.contains("riddles solved") && table.wide.rows.len() == 9);
-        let page = crate::page::render(&[summary.clone()]).expect("a page");
+        let page = crate::page::render(std::slice::from_ref(&summary)).expect("a page");
         assert!(
             page.contains("Dotted: a model that knows nothing") && page.contains(">chance 25%<")
         );
@@ -389,7 +388,7 @@ fn a_measure_that_was_not_learned_is_explained() {
         .expect("measured");
     let interval = rope.points[0].mean.interval.expect("it does not collapse");
     assert!(interval.low == 0.0 && interval.high > 0.05, "{interval:?}");
-    let note = "Passkey retrieval: keys found at least 80% is not shown even at the trained length for rope";
+    let note = "Passkey retrieval: keys found at least 80% is not reached even at the trained length by rope";
     assert!(
         study.verdict.iter().any(|s| s.text.starts_with(note)),
         "{:#?}",
