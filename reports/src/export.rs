@@ -18,7 +18,7 @@ use std::str::FromStr;
 /// A format of export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// One row per (cell, measure, protocol, length, depth, unit), with a header.
+    /// One row per (cell, measure, of, view, length, factors, unit), with a header.
     Csv,
     /// The same, one JSON object a line. Numbers that JSON lacks are `null`, named in `non_finite`.
     Jsonl,

@@ -9,6 +9,8 @@ use crate::record::{
 };
 use crate::store::{LoadedCell, LoadedRun, RunDir, StoreError};
 use measures::{data, passkey, perplexity, position, training};
+#[cfg(test)]
+pub(crate) use measures::{found, mystery, segments};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 use serde_json::json;
@@ -240,7 +242,6 @@ pub fn run(options: &Options) -> LoadedRun {
         created: "2026-01-02T03:04:05Z".into(),
         version: "0.1.0".into(),
         machine: "an imagined machine with 2 cores".into(),
-        passkey_threshold: 0.8,
         margin: RunPlan::default_margin(),
         confidence: 0.95,
         reference: options.only.is_none().then(|| "rope".to_string()),
@@ -394,11 +395,8 @@ fn record(
         .iter()
         .filter(|l| !served(l))
         .map(|&length| Refusal {
-            measure: if language {
-                "perplexity".into()
-            } else {
-                "passkey".into()
-            },
+            measure: if language { "perplexity" } else { "task" }.into(),
+            of: if language { "" } else { "passkey" }.into(),
             length,
             reason: format!("its table has {trained} positions; length {length} needs {length}"),
         });
@@ -443,16 +441,13 @@ fn record(
         },
         train: training(study, trained, sketch, seed, steps),
         data: data(language),
-        perplexity: if language {
-            perplexity(trained, &served_lengths, sketch, seed, options)
-        } else {
-            vec![]
-        },
-        position: language.then(|| position(trained, longest, sketch, seed, options)),
-        passkey: if language {
-            vec![]
-        } else {
-            passkey(trained, &served_lengths, sketch, seed, options)
+        measures: match language {
+            true => {
+                let mut all = perplexity(trained, &served_lengths, sketch, seed, options);
+                all.push(position(trained, longest, sketch, seed, options));
+                all
+            }
+            false => vec![passkey(trained, &served_lengths, sketch, seed, options)],
         },
         refused: refused.collect(),
         learned: Vec::new(),

@@ -19,7 +19,8 @@ use serde_json::Value;
 /// gone on with under the version that it was begun under.
 ///
 /// 2: every file that a number is read from carries its hash. 3: a cell's config holds its whole decoder and what it reads.
-/// 4: a cell holds records of measures in place of perplexities and passkeys. Runs of earlier versions can be read, as they are.
+/// 4: a cell holds records of measures in place of a field for each. Runs of earlier versions can be read; what they
+/// measured is brought into this form.
 pub const SCHEMA_VERSION: u32 = 4;
 
 /// The first version whose files carry their hash.
@@ -120,7 +121,7 @@ pub struct TrainRecord {
 /// What was read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DataRecord {
-    /// In words (`cargo: 212 files, 14.1 MB`; `passkey: 5 distinct digits in random filler`).
+    /// In words (`cargo: 212 files, 14.1 MB`).
     pub description: String,
     /// blake3 of the tokens in order, or of the task's settings.
     pub hash: String,

@@ -9,7 +9,7 @@ mod proportion;
 #[cfg(test)]
 mod tests;
 
-pub use proportion::{paired_shares, share, wilson};
+pub use proportion::{clustered, paired_shares, share, wilson};
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
@@ -186,6 +186,7 @@ impl Panel {
         Contrast {
             influence: influence.collect(),
             per_seed,
+            nested: false,
         }
     }
 
@@ -207,6 +208,8 @@ pub struct Contrast {
     per_seed: Vec<f64>,
     /// One row per seed, one column per unit; each row sums to zero.
     influence: Vec<Vec<f64>>,
+    /// Whether every seed has units of its own.
+    nested: bool,
 }
 
 /// Squared standard errors, each with its degrees of freedom.
@@ -216,18 +219,42 @@ struct Parts {
     seeds: Option<(f64, f64)>,
     /// Between units, as far as the part between seeds does not hold it.
     units: Option<(f64, f64)>,
+    /// Whether the part between seeds holds that between units: then the larger counts, else the sum.
+    nested: bool,
 }
 
 impl Contrast {
+    /// Of units that are others in every seed: (numerator, denominator) pairs, one row per seed. `None` without a row or
+    /// if the denominators of one sum to nothing.
+    #[must_use]
+    pub fn nested(rows: Vec<Vec<(f64, f64)>>) -> Option<Contrast> {
+        let parts = rows.into_iter().map(|row| Panel::new(vec![row]));
+        let parts: Vec<Contrast> = parts.map(|p| Some(p?.contrast())).collect::<Option<_>>()?;
+        (!parts.is_empty()).then(|| Contrast {
+            per_seed: parts.iter().flat_map(|p| p.per_seed.clone()).collect(),
+            influence: parts.into_iter().flat_map(|p| p.influence).collect(),
+            nested: true,
+        })
+    }
+
+    /// This times a factor.
+    #[must_use]
+    pub fn times(mut self, factor: f64) -> Contrast {
+        let all = self.influence.iter_mut().flatten();
+        all.chain(&mut self.per_seed).for_each(|x| *x *= factor);
+        self
+    }
+
     /// This minus `other`, paired by seed and unit. `None` if the two do not have the same shape.
     #[must_use]
     pub fn minus(&self, other: &Contrast) -> Option<Contrast> {
         let shape = |c: &Contrast| (c.influence.len(), c.influence.first().map(Vec::len));
-        if shape(self) != shape(other) {
+        if shape(self) != shape(other) || self.nested || other.nested {
             return None;
         }
         let rows = self.influence.iter().zip(&other.influence);
         Some(Contrast {
+            nested: false,
             per_seed: self
                 .per_seed
                 .iter()
@@ -250,10 +277,29 @@ impl Contrast {
         let (seeds, units) = (self.per_seed.len(), self.influence[0].len());
         let (s, u) = (seeds as f64, units as f64);
         let between = variance(&self.per_seed).map(|v| (v / s, s - 1.0));
+        if self.nested {
+            let rows = self.influence.iter().filter(|row| row.len() > 1);
+            let of = |row: &Vec<f64>| {
+                let n = row.len() as f64;
+                (
+                    row.iter().map(|z| z * z).sum::<f64>() / (n * (n - 1.0)) / (s * s),
+                    n - 1.0,
+                )
+            };
+            let (sum, df) = rows
+                .map(of)
+                .fold((0.0, 0.0), |(v, n), x| (v + x.0, n + x.1));
+            return Parts {
+                seeds: between,
+                units: (df > 0.0).then_some((sum, df)),
+                nested: true,
+            };
+        }
         if units < 2 {
             return Parts {
                 seeds: between,
                 units: None,
+                nested: false,
             };
         }
         let column = |i: usize| self.influence.iter().map(|row| row[i]).sum::<f64>() / s;
@@ -275,6 +321,7 @@ impl Contrast {
         Parts {
             seeds: between,
             units: Some(((of_units - both).max(0.0), u - 1.0)),
+            nested: false,
         }
     }
 
@@ -284,7 +331,12 @@ impl Contrast {
         if parts.seeds.is_none() && parts.units.is_none() {
             return None;
         }
-        let squared = part(parts.seeds) + part(parts.units);
+        let (seeds, units) = (part(parts.seeds), part(parts.units));
+        let squared = if parts.nested {
+            seeds.max(units)
+        } else {
+            seeds + units
+        };
         squared.is_finite().then(|| squared.sqrt())
     }
 
@@ -304,7 +356,15 @@ impl Contrast {
         if parts.seeds.is_none() && parts.units.is_none() {
             return None;
         }
-        let squared = parts.seeds.map_or(0.0, |p| p.0) + parts.units.map_or(0.0, |p| p.0);
+        let (seeds, units) = (
+            parts.seeds.map_or(0.0, |p| p.0),
+            parts.units.map_or(0.0, |p| p.0),
+        );
+        let squared = if parts.nested {
+            seeds.max(units)
+        } else {
+            seeds + units
+        };
         squared.is_finite().then(|| squared.sqrt())
     }
 
@@ -319,17 +379,61 @@ impl Contrast {
         if value == 0.0 {
             return Some(1.0);
         }
-        // margin falls as p grows; bisect on the logarithm between 1e-15 and 1.
-        let (mut low, mut high) = (1e-15_f64.ln(), 0.0);
-        for _ in 0..60 {
-            let middle: f64 = (low + high) / 2.0;
-            match Contrast::margin(parts, middle.exp() / 2.0) {
-                Some(margin) if margin > value => low = middle,
-                _ => high = middle,
-            }
-        }
-        Some(high.exp())
+        Some(p_value(value, |tail| Contrast::margin(parts, tail)))
     }
+
+    /// This minus `other`, of other units: the difference with its interval, and the p value of "no difference". The
+    /// squares of the two margins are added.
+    #[must_use]
+    pub fn apart(&self, other: &Contrast, confidence: f64) -> (Estimate, Option<f64>) {
+        let value = self.value() - other.value();
+        let (a, b) = (self.parts(), other.parts());
+        let margin = |tail| Some(Contrast::margin(a, tail)?.hypot(Contrast::margin(b, tail)?));
+        let known = value.is_finite() && margin(0.25).is_some();
+        let p = known.then(|| {
+            if value == 0.0 {
+                1.0
+            } else {
+                p_value(value.abs(), margin)
+            }
+        });
+        (around(value, margin((1.0 - confidence) / 2.0)), p)
+    }
+}
+
+/// The smallest error rate at which an interval around `value` above 0 leaves 0 out. Its margin falls as the rate grows;
+/// bisects on the logarithm between 1e-15 and 1.
+fn p_value(value: f64, margin: impl Fn(f64) -> Option<f64>) -> f64 {
+    let (mut low, mut high) = (1e-15_f64.ln(), 0.0);
+    for _ in 0..60 {
+        let middle: f64 = (low + high) / 2.0;
+        match margin(middle.exp() / 2.0) {
+            Some(margin) if margin > value => low = middle,
+            _ => high = middle,
+        }
+    }
+    high.exp()
+}
+
+/// `a` minus `factor` times `b`, two estimates of other units, with an interval from theirs: each of its ends takes the
+/// distances that lead away from the difference, squared and added (Newcombe 1998; Zou and Donner 2008).
+#[must_use]
+pub fn combined(a: Estimate, b: Estimate, factor: f64) -> Estimate {
+    let value = a.value - factor * b.value;
+    let ends = a.interval.zip(b.interval).map(|(i, j)| Interval {
+        low: value - (a.value - i.low).hypot(factor * (j.high - b.value)),
+        high: value + (i.high - a.value).hypot(factor * (b.value - j.low)),
+    });
+    Estimate {
+        value,
+        interval: ends.filter(|i| i.low.is_finite() && i.high.is_finite()),
+    }
+}
+
+/// Draws numbers below what is asked for. Multiply-shift: the bias is below n / 2^64.
+pub(crate) fn dice(seed: u64) -> impl FnMut(usize) -> usize {
+    let mut dice = ChaCha8Rng::seed_from_u64(seed);
+    move |n| ((u128::from(dice.next_u64()) * n as u128) >> 64) as usize
 }
 
 /// Draws `resamples` bootstrap weights and evaluates a statistic on each; NaN results are dropped, the rest is sorted.
@@ -342,9 +446,7 @@ pub fn bootstrap(
     seed: u64,
     mut statistic: impl FnMut(&[f64], &[f64]) -> f64,
 ) -> Vec<f64> {
-    let mut dice = ChaCha8Rng::seed_from_u64(seed);
-    // Multiply-shift: the bias is below units / 2^64.
-    let mut below = |n: usize| ((u128::from(dice.next_u64()) * n as u128) >> 64) as usize;
+    let mut below = dice(seed);
     let (mut seed_weights, mut unit_weights) = (vec![1.0; seeds], vec![0.0; units]);
     let mut values = Vec::with_capacity(resamples);
     for _ in 0..resamples {

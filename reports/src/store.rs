@@ -22,6 +22,7 @@ mod read;
 mod seal;
 #[cfg(test)]
 mod tests;
+pub(crate) mod upgrade;
 
 pub use crate::error::StoreError;
 #[doc(hidden)]
@@ -241,7 +242,9 @@ impl RunDir {
     /// A newer, changed, malformed or foreign `result.json`.
     pub fn result(&self, id: &str) -> Result<Option<CellRecord>, StoreError> {
         let path = self.cell_dir(id).join("result.json");
-        let Some(record) = read::versioned::<CellRecord>(&path)? else {
+        let threshold = || upgrade::threshold(&self.path.join("plan.json"));
+        let upgrade = |value: &mut Value| upgrade::record(value, threshold());
+        let Some(record) = read::table::<CellRecord>(&path, None, Some(&upgrade))? else {
             return Ok(None);
         };
         check::record(&record, id).map_err(malformed(&path))?;
@@ -283,7 +286,7 @@ impl RunDir {
     pub fn cost(&self, id: &str) -> Result<Option<Cost>, StoreError> {
         let path = self.cell_dir(id).join("cost.json");
         // Version 1 wrote it without a version.
-        let Some(cost) = read::table(&path, Some(1))? else {
+        let Some(cost) = read::table(&path, Some(1), None)? else {
             return Ok(None);
         };
         check::cost(&cost).map_err(malformed(&path))?;

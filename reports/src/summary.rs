@@ -4,6 +4,7 @@
 //! Lengths are in tokens, losses in nats per scored token, probabilities in 0..=1. Every value is looked up by its
 //! evaluated length. Non-finite numbers are kept as they are: a page shows them as words, never as a gap.
 
+mod aggregate;
 mod assemble;
 mod compare;
 mod costs;
@@ -11,18 +12,24 @@ mod curve;
 mod difference;
 mod effective;
 mod group;
+mod measure;
+mod measured;
 #[cfg(test)]
 #[path = "summary/tests/numbers.rs"]
 mod numbers;
-mod passkey;
-mod perplexity;
+mod sample;
 mod study;
 #[cfg(test)]
 mod tests;
 
 pub use crate::stats::{Estimate, Interval};
+pub use aggregate::{Aggregate, DepthEffect, Rank, Score};
 pub use compare::{Compared, Comparison, compare};
 pub use curve::*;
+pub use measured::*;
+
+pub(crate) use effective::{amount, most};
+pub(crate) use sample::pairs;
 pub use study::*;
 
 use crate::record::Stage;
@@ -36,6 +43,8 @@ pub struct Summary {
     pub run: RunInfo,
     /// Studies in the order of the plan.
     pub studies: Vec<StudySummary>,
+    /// What the tasks of all studies show together, if several studies have some.
+    pub aggregate: Option<Aggregate>,
     /// What is wrong with the run, in sentences: unreadable files, failed, diverged or waiting cells, mixed data.
     pub problems: Vec<String>,
 }
@@ -57,8 +66,6 @@ pub struct RunInfo {
     pub config_hash: String,
     /// Confidence of every interval (0.95).
     pub confidence: f64,
-    /// Accuracy at or above which a passkey length counts as served.
-    pub passkey_threshold: f64,
     /// Rise of the loss, in nats per token, below which a length counts as served.
     pub margin: f64,
     /// The resolved config with the origin of every value, if the folder has it.

@@ -2,10 +2,12 @@
 //!
 //! Each has a twin for programs: [`Table::long`], one number per column.
 
+pub(crate) mod aggregate;
+
 use crate::figure::Data;
-use crate::record::{Protocol, State};
+use crate::record::{Role, Scale, State};
 use crate::stats::{Estimate, Interval};
-use crate::summary::{Curve, EffectiveLength, Measure, Outcome, StudySummary, Summary};
+use crate::summary::{Curve, Key, MeasureInfo, Outcome, StudySummary, Summary};
 use std::collections::BTreeSet;
 
 /// A table in both shapes.
@@ -46,27 +48,36 @@ impl Table {
 pub fn tables(summary: &Summary) -> Vec<Table> {
     let of = |study: &StudySummary| {
         let mut found = Vec::new();
-        for protocol in study.protocols.iter().map(|p| p.protocol) {
-            found.push(perplexity(study, protocol));
-            found.push(bits_per_byte(study, protocol));
+        for info in study
+            .measures
+            .iter()
+            .filter(|m| m.record.role == Role::ByLength)
+        {
+            found.push(measure(study, info));
+            found.extend((0..info.record.also.len()).map(|i| also(study, info, i)));
         }
-        found.push(passkey(study));
+        if let Some(together) = &study.aggregate {
+            found.extend([
+                aggregate::scores(together, &study.name),
+                aggregate::ranks(together, &study.name),
+            ]);
+        }
+        found.extend(study.compared().map(|m| aggregate::depths(study, m)));
         found.push(effective(study));
         found.push(differences(study));
         found.push(cost(study));
         found.retain(|table| !table.long.rows.is_empty());
         found
     };
-    summary.studies.iter().flat_map(of).collect()
-}
-
-/// The word for a protocol in file names and captions.
-pub(crate) fn protocol_word(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::NonOverlap => "non-overlap",
-        Protocol::Sliding => "sliding",
-        Protocol::FixedTarget => "fixed-target",
-    }
+    let across = summary.aggregate.iter();
+    let across = across.flat_map(|a| {
+        [
+            aggregate::scores(a, "all tasks"),
+            aggregate::ranks(a, "all tasks"),
+        ]
+    });
+    let across = across.filter(|t| !t.long.rows.is_empty());
+    summary.studies.iter().flat_map(of).chain(across).collect()
 }
 
 /// One value of a grid of curves by lengths.
@@ -79,8 +90,8 @@ struct Point {
 /// A grid: the wide shape has a column per length; schemes that refuse one or have no result say so in words.
 fn grid<'a>(
     study: &'a StudySummary,
-    (slug, caption): (String, String),
-    more: &[&str],
+    (key, slug, caption): (&Key, String, String),
+    more: &[String],
     format: impl Fn(f64) -> String,
     points: impl Fn(&'a Curve) -> Vec<(usize, Point)>,
 ) -> Table {
@@ -99,11 +110,12 @@ fn grid<'a>(
     columns.extend(heads.iter().map(String::as_str));
     let mut wide = Data::new(&columns);
     let fixed = ["scheme", "#length", "#value", "#low", "#high"];
-    let mut long = Data::new(&fixed.iter().chain(more).copied().collect::<Vec<_>>());
+    let more = more.iter().map(String::as_str);
+    let mut long = Data::new(&fixed.into_iter().chain(more).collect::<Vec<_>>());
     for (curve, points) in &all {
         let cell = |length: &usize| match points.iter().find(|p| p.0 == *length) {
             Some((_, point)) => shown(point.value, &format),
-            None if curve.refused.iter().any(|r| r.length == *length) => "refused".into(),
+            None if curve.refused(key).any(|r| r.length == *length) => "refused".into(),
             None => "not measured".into(),
         };
         wide.row(
@@ -146,106 +158,102 @@ fn grid<'a>(
     }
 }
 
-fn perplexity(study: &StudySummary, protocol: Protocol) -> Table {
-    let word = protocol_word(protocol);
-    let caption = format!(
-        "{}: perplexity by length in tokens ({word} windows)",
-        study.name
-    );
-    let named = (format!("{}-perplexity-{word}", study.name), caption);
-    grid(
-        study,
-        named,
-        &["#nats", "#tokens", "#units", "#seeds"],
-        significant,
-        |curve| {
-            let points = curve
-                .perplexity
-                .iter()
-                .filter(|p| p.protocol == protocol)
-                .flat_map(|p| &p.points);
-            let of = |p: &crate::summary::PerplexityPoint| {
-                let more = vec![
-                    p.nll.value.to_string(),
-                    p.tokens.to_string(),
-                    p.units.to_string(),
-                    p.seeds.to_string(),
-                ];
-                (
-                    p.length,
-                    Point {
-                        value: p.perplexity,
-                        more,
-                    },
-                )
-            };
-            points.map(of).collect()
-        },
+/// `language-perplexity-sliding`; where one thing has several views, each has its name in it.
+fn named(study: &StudySummary, info: &MeasureInfo, what: &str) -> (String, String) {
+    let view = match info.key.view.as_str() {
+        "" => String::new(),
+        view => format!("-{view}"),
+    };
+    let beside = match info.key.view.as_str() {
+        "" => String::new(),
+        view => format!(" ({view})"),
+    };
+    let slug = match what == info.record.quantity {
+        true => format!("{}-{}{view}", study.name, info.slug),
+        false => format!("{}-{}{view}", study.name, what.replace(' ', "-")),
+    };
+    let title = &info.record.title;
+    let title = if title.contains(&info.key.view) {
+        title.clone()
+    } else {
+        format!("{title}{beside}")
+    };
+    (
+        slug,
+        format!("{}: {title}, {what} by length in tokens", study.name),
     )
 }
 
-fn bits_per_byte(study: &StudySummary, protocol: Protocol) -> Table {
-    let word = protocol_word(protocol);
-    let caption = format!(
-        "{}: bits per byte by length in tokens ({word} windows)",
-        study.name
-    );
-    let named = (format!("{}-bits-per-byte-{word}", study.name), caption);
+fn measure(study: &StudySummary, info: &MeasureInfo) -> Table {
+    let (slug, caption) = named(study, info, &info.record.quantity);
+    let exp = info.record.scale == Scale::Exp;
+    let points = |curve: &Curve| {
+        curve
+            .measured(&info.key)
+            .map_or_else(Vec::new, |m| m.points.clone())
+    };
+    let first = study.curves.iter().flat_map(points).next();
+    let extra: Vec<String> = first
+        .into_iter()
+        .flat_map(|p| p.columns)
+        .map(|c| c.0)
+        .collect();
+    let mut more: Vec<String> = exp.then(|| "#nats".to_string()).into_iter().collect();
+    more.extend(["#sum", "#of", "#units", "#seeds"].map(String::from));
+    more.extend(extra.iter().map(|name| format!("#mean {name}")));
+    let format = |x: f64| match info.record.scale {
+        Scale::Share => format!("{x:.2}"),
+        Scale::Exp | Scale::Plain => significant(x),
+    };
+    grid(study, (&info.key, slug, caption), &more, format, |curve| {
+        let of = |p: crate::summary::MeasuredPoint| {
+            let mut more: Vec<String> = exp.then(|| p.mean.value.to_string()).into_iter().collect();
+            more.extend([
+                p.sum.to_string(),
+                p.weight.to_string(),
+                p.units.to_string(),
+                p.seeds.to_string(),
+            ]);
+            let column = |name: &String| {
+                p.columns
+                    .iter()
+                    .find(|c| &c.0 == name)
+                    .map_or_else(String::new, |c| c.1.to_string())
+            };
+            more.extend(extra.iter().map(column));
+            (
+                p.length,
+                Point {
+                    value: p.shown,
+                    more,
+                },
+            )
+        };
+        points(curve).into_iter().map(of).collect()
+    })
+}
+
+/// The other number at place `i` of a measure.
+fn also(study: &StudySummary, info: &MeasureInfo, i: usize) -> Table {
+    let (slug, caption) = named(study, info, &info.record.also[i].quantity);
     grid(
         study,
-        named,
+        (&info.key, slug, caption),
         &[],
         |x| format!("{x:.3}"),
         |curve| {
-            let points = curve
-                .perplexity
-                .iter()
-                .filter(|p| p.protocol == protocol)
-                .flat_map(|p| &p.points);
-            points
-                .filter_map(|p| {
-                    p.bits_per_byte.map(|value| {
-                        (
-                            p.length,
-                            Point {
-                                value,
-                                more: Vec::new(),
-                            },
-                        )
-                    })
-                })
-                .collect()
-        },
-    )
-}
-
-fn passkey(study: &StudySummary) -> Table {
-    let caption = format!(
-        "{}: share of passkeys found, by length in tokens",
-        study.name
-    );
-    let named = (format!("{}-passkey", study.name), caption);
-    grid(
-        study,
-        named,
-        &["#hits", "#trials", "#mean log-probability"],
-        |x| format!("{x:.2}"),
-        |curve| {
-            let of = |p: &crate::summary::PasskeyPoint| {
-                let more = vec![
-                    p.hits.to_string(),
-                    p.trials.to_string(),
-                    p.log_prob.to_string(),
-                ];
-                (
+            let points = curve.measured(&info.key).map_or(&[][..], |m| &m.points);
+            let of = |p: &crate::summary::MeasuredPoint| {
+                let value = p.also.get(i).copied().flatten()?;
+                Some((
                     p.length,
                     Point {
-                        value: p.accuracy,
-                        more,
+                        value,
+                        more: Vec::new(),
                     },
-                )
+                ))
             };
-            curve.passkey.iter().map(of).collect()
+            points.iter().filter_map(of).collect()
         },
     )
 }
@@ -272,12 +280,11 @@ fn effective(study: &StudySummary) -> Table {
         "refused beyond",
     ]);
     for curve in &study.curves {
-        let both: [(&str, Option<&EffectiveLength>); 2] = [
-            ("perplexity", curve.effective_perplexity.as_ref()),
-            ("passkey", curve.effective_passkey.as_ref()),
-        ];
-        for (measure, found) in both.into_iter().filter_map(|(m, e)| e.map(|e| (m, e))) {
-            let (label, measure) = (curve.label.clone(), measure.to_string());
+        for info in study.compared() {
+            let Some(found) = curve.measured(&info.key).and_then(|m| m.effective.as_ref()) else {
+                continue;
+            };
+            let (label, measure) = (curve.label.clone(), info.record.title.clone());
             let open = match found.high > found.length {
                 true => found.high.to_string(),
                 false => String::new(),
@@ -326,7 +333,7 @@ fn differences(study: &StudySummary) -> Table {
         "scheme",
         "against",
         "measure",
-        "protocol",
+        "view",
         "#length",
         "#difference",
         "#low",
@@ -341,9 +348,9 @@ fn differences(study: &StudySummary) -> Table {
     ]);
     let reference = study.reference.as_ref().map_or("", |r| r.label.as_str());
     for d in &study.differences {
-        let (measure, digits) = match d.measure {
-            Measure::Perplexity => ("nats per token", 3),
-            Measure::Passkey => ("passkey", 2),
+        let digits = match study.info(&d.key).map(|m| m.record.scale) {
+            Some(Scale::Share) => 2,
+            _ => 3,
         };
         let outcome = match d.outcome {
             Outcome::Better => "better",
@@ -362,7 +369,7 @@ fn differences(study: &StudySummary) -> Table {
         };
         wide.row(vec![
             d.label.clone(),
-            measure.into(),
+            d.what.clone(),
             d.length.to_string(),
             shown(d.difference, &|x| format!("{x:+.digits$}")),
             p(d.p_holm),
@@ -373,8 +380,8 @@ fn differences(study: &StudySummary) -> Table {
         long.row(vec![
             d.label.clone(),
             reference.into(),
-            measure.into(),
-            d.protocol.map_or("", protocol_word).into(),
+            d.what.clone(),
+            d.key.view.clone(),
             d.length.to_string(),
             d.difference.value.to_string(),
             low,

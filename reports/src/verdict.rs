@@ -1,97 +1,64 @@
 //! What the numbers of a study support, in sentences.
 //!
-//! Every sentence rests on an interval or a test of the summary. Of a loss the first thing that is said is how much it
-//! may have risen, against the run's margin; whether a rise is significant comes second. "Better" needs a significant
-//! paired difference after correction. Labels come from the records; no scheme is known here.
+//! Every sentence rests on an interval or a test of the summary. Where a measure is served by a margin, the first thing
+//! that is said is how much worse it may have become, against the run's margin; whether a change is significant comes
+//! second. "Better" needs a significant difference after correction. Labels and names of measures come from the records;
+//! no scheme and no measure is known here.
 
 mod limits;
+mod reach;
 mod search;
 mod words;
 
-use crate::record::Stage;
+use crate::record::{Better, Scale, Served, Stage};
 use crate::summary::{
-    Change, Curve, Difference, EffectiveLength, Estimate, Measure, Outcome, PerplexityPoint,
-    Sentence, SentenceKind, Service, StudySummary,
+    Curve, Difference, Estimate, MeasureInfo, Measured, MeasuredPoint, Outcome, Sentence,
+    SentenceKind, Service, StudySummary,
 };
 use limits::{caveats, refusals};
 use words::{bracket, joined, number, percent, signed};
 
-/// The verdict of a study: `margin` in nats per token, `passkey_threshold` as a share.
+pub(crate) use reach::unlearned;
+pub(crate) use words::small;
+
+/// The verdict of a study: `margin` in the unit of the means, nats of a loss.
 #[must_use]
-pub fn study(study: &StudySummary, margin: f64, passkey_threshold: f64) -> Vec<Sentence> {
+pub fn study(study: &StudySummary, margin: f64) -> Vec<Sentence> {
     let mut said = Vec::new();
-    said.extend(perplexity(study, margin).into_iter().map(finding));
-    said.extend(fine_tuning(study).into_iter().map(finding));
-    said.extend(search::outcomes(study).into_iter().map(finding));
-    said.extend(
-        against_reference(study, Measure::Perplexity)
-            .into_iter()
-            .map(finding),
-    );
-    said.extend(passkey(study, passkey_threshold).into_iter().map(finding));
-    said.extend(
-        against_reference(study, Measure::Passkey)
-            .into_iter()
-            .map(finding),
-    );
-    said.extend(refusals(study).into_iter().map(finding));
-    said.extend(caveats(study).into_iter().map(caveat));
-    said
-}
-
-fn finding(text: String) -> Sentence {
-    Sentence {
-        text,
-        kind: SentenceKind::Finding,
+    for (i, info) in study.compared().enumerate() {
+        let about = About { study, info };
+        match info.record.served {
+            Served::Margin => said.extend(about.kept(margin)),
+            Served::AtLeast(_) | Served::OfOwn(_) => said.extend(reach::sentences(about)),
+            Served::Never => {}
+        }
+        said.extend(about.fine_tuning());
+        if i == 0 {
+            said.extend(search::outcomes(study));
+        }
+        said.extend(about.against_reference());
     }
+    said.extend(refusals(study));
+    let of = |kind: SentenceKind| move |text: String| Sentence { text, kind };
+    let findings = said.into_iter().map(of(SentenceKind::Finding));
+    findings
+        .chain(caveats(study).into_iter().map(of(SentenceKind::Caveat)))
+        .collect()
 }
 
-fn caveat(text: String) -> Sentence {
-    Sentence {
-        text,
-        kind: SentenceKind::Caveat,
-    }
+/// What sentences are about: one measure of a study.
+#[derive(Clone, Copy)]
+struct About<'a> {
+    study: &'a StudySummary,
+    info: &'a MeasureInfo,
 }
 
-/// A curve with its loss at the trained length and at the longest evaluated one.
+/// A curve with its mean at the trained length and at the longest evaluated one.
 struct Ends<'a> {
     label: &'a str,
-    near: &'a PerplexityPoint,
-    far: &'a PerplexityPoint,
-    change: &'a Change,
-    effective: Option<&'a EffectiveLength>,
-}
-
-/// The longest length that any curve of the study was read at under the headline protocol.
-fn longest(study: &StudySummary) -> Option<usize> {
-    let lengths = study
-        .curves
-        .iter()
-        .flat_map(|c| points(study, c))
-        .map(|p| p.length);
-    lengths.max()
-}
-
-fn points<'a>(study: &StudySummary, curve: &'a Curve) -> &'a [PerplexityPoint] {
-    let of = curve
-        .perplexity
-        .iter()
-        .find(|p| Some(p.protocol) == study.headline);
-    of.map_or(&[], |p| p.points.as_slice())
-}
-
-fn ends<'a>(study: &StudySummary, curves: &'a [Curve], far: usize) -> Vec<Ends<'a>> {
-    let of = |curve: &'a Curve| {
-        let points = points(study, curve);
-        Some(Ends {
-            label: &curve.label,
-            near: points.iter().find(|p| p.length == curve.trained_length)?,
-            far: points.iter().find(|p| p.length == far)?,
-            change: curve.changes.iter().find(|c| c.length == far)?,
-            effective: curve.effective_perplexity.as_ref(),
-        })
-    };
-    curves.iter().filter_map(of).collect()
+    near: &'a MeasuredPoint,
+    far: &'a MeasuredPoint,
+    measured: &'a Measured,
 }
 
 /// `8× the trained length (1024 tokens)`; only the tokens where curves were trained at different lengths.
@@ -109,302 +76,300 @@ fn place(study: &StudySummary, length: usize) -> String {
     }
 }
 
-/// How perplexity at the longest length compares with perplexity at the trained length.
-fn perplexity(study: &StudySummary, margin: f64) -> Vec<String> {
-    let Some(far) = longest(study) else {
-        return Vec::new();
-    };
-    let all = ends(study, &study.curves, far);
-    let at = place(study, far);
-    let falls = |e: &Ends<'_>| e.change.nll.interval.is_some_and(|i| i.high < 0.0);
-    let listed = |wanted: &dyn Fn(&Ends<'_>) -> bool, words: &dyn Fn(&Ends<'_>) -> String| {
-        let items: Vec<String> = all.iter().filter(|e| wanted(e)).map(words).collect();
-        (!items.is_empty()).then(|| joined(&items))
-    };
-    let mut said = Vec::new();
-    let below = listed(&|e| falls(e), &|e| change(e));
-    said.extend(
-        below.map(|who| {
-            format!("At {at} the loss is below the loss at the trained length for {who}.")
-        }),
-    );
-    let kept = listed(
-        &|e| e.change.service == Service::Served && !falls(e),
-        &|e| change(e),
-    );
-    said.extend(kept.map(|who| {
+/// A value of a measure as it is shown, with its interval: shares in percent.
+fn value(shown: Estimate, scale: Scale) -> String {
+    match scale {
+        Scale::Share => percent(shown),
+        Scale::Exp | Scale::Plain => {
+            format!("{}{}", number(shown.value), bracket(shown.interval, number))
+        }
+    }
+}
+
+impl<'a> About<'a> {
+    fn measured(self) -> impl Iterator<Item = (&'a Curve, &'a Measured)> {
+        let of = move |c: &'a Curve| Some((c, c.measured(&self.info.key)?));
+        self.study.curves.iter().filter_map(of)
+    }
+
+    /// The longest length that any curve was read at.
+    fn longest(self) -> Option<usize> {
+        self.measured()
+            .flat_map(|(_, m)| &m.points)
+            .map(|p| p.length)
+            .max()
+    }
+
+    /// `loss`; of several measures that would be called so, with the heading.
+    fn noun(self) -> String {
+        let noun = self.info.noun();
+        match self.study.compared().filter(|m| m.noun() == noun).count() {
+            1 => noun.to_string(),
+            _ => format!("{noun} ({})", self.info.record.title),
+        }
+    }
+
+    /// How the mean at the longest length compares with the one at the trained length.
+    fn kept(self, margin: f64) -> Vec<String> {
+        let Some(far) = self.longest() else {
+            return Vec::new();
+        };
+        let (noun, unit, at) = (self.noun(), self.info.unit(), place(self.study, far));
+        let of = |(curve, measured): (&'a Curve, &'a Measured)| {
+            let far = measured.at(far).filter(|p| p.change.is_some())?;
+            Some(Ends {
+                label: &curve.label,
+                near: measured.at(curve.trained_length)?,
+                far,
+                measured,
+            })
+        };
+        let all: Vec<Ends<'_>> = self.measured().filter_map(of).collect();
+        let improves = |e: &Ends<'_>| {
+            let interval = e.far.change.and_then(|c| c.mean.interval);
+            interval.is_some_and(|i| match self.info.record.better {
+                Better::Lower => i.high < 0.0,
+                Better::Higher => i.low > 0.0,
+            })
+        };
+        let listed = |wanted: &dyn Fn(&Ends<'_>) -> bool, words: &dyn Fn(&Ends<'_>) -> String| {
+            let items: Vec<String> = all.iter().filter(|e| wanted(e)).map(words).collect();
+            (!items.is_empty()).then(|| joined(&items))
+        };
+        let (beside, turn, turns, turned) = match self.info.record.better {
+            Better::Lower => ("below", "rise", "rises", "risen"),
+            Better::Higher => ("above", "fall", "falls", "fallen"),
+        };
+        let mut said = Vec::new();
+        let better = listed(&improves, &|e| self.change(e));
+        said.extend(better.map(|who| {
+            format!("At {at} the {noun} is {beside} the {noun} at the trained length for {who}.")
+        }));
+        let kept = listed(
+            &|e| e.far.service == Some(Service::Served) && !improves(e),
+            &|e| self.change(e),
+        );
+        said.extend(kept.map(|who| {
+            format!(
+                "At {at} a {turn} of the {noun} by {margin}{unit} or more is excluded for {who}."
+            )
+        }));
+        let open = listed(&|e| e.far.service == Some(Service::NotShown), &|e| {
+            format!("{}{}", self.change(e), self.reached(e, margin))
+        });
+        said.extend(open.map(|who| {
+            format!("At {at} it is not shown whether the {noun} {turns} by {margin}{unit} or more for {who}.")
+        }));
+        let worse = |e: &&Ends<'_>| e.far.service == Some(Service::NotServed);
+        let scale = self.info.record.scale;
+        let bare = |p: &MeasuredPoint| {
+            value(
+                Estimate {
+                    interval: None,
+                    ..p.shown
+                },
+                scale,
+            )
+        };
+        let words = |e: &Ends<'_>| {
+            let change = e
+                .far
+                .change
+                .map(|c| self.factor(c.mean))
+                .unwrap_or_default();
+            let (near, far) = (bare(e.near), bare(e.far));
+            format!(
+                "{} from {near} to {far}{change}{}",
+                e.label,
+                self.reached(e, margin)
+            )
+        };
+        let worse: Vec<String> = all.iter().filter(worse).map(words).collect();
+        if !worse.is_empty() {
+            let quantity = &self.info.record.quantity;
+            said.push(format!(
+                "At {at} {quantity} has {turned} for {}.",
+                worse.join("; ")
+            ));
+        }
+        for (curve, measured) in self.measured() {
+            let reach = measured.effective.as_ref();
+            if let Some(reach) = reach.filter(|reach| !reach.gaps.is_empty()) {
+                said.push(format!(
+                    "The {noun} of {} is served at {} tokens, though {}.",
+                    curve.label,
+                    reach.length,
+                    reach.holes()
+                ));
+            }
+        }
+        said
+    }
+
+    /// `alibi (change +0.021 [+0.012, +0.030] nats, a significant rise)`.
+    fn change(self, e: &Ends<'_>) -> String {
+        let Some(change) = e.far.change else {
+            return e.label.to_string();
+        };
+        let significant = match (change.worse, self.info.record.better) {
+            (Some(true), Better::Lower) => ", a significant rise",
+            (Some(true), Better::Higher) => ", a significant fall",
+            _ => "",
+        };
         format!(
-            "At {at} a rise of the loss by {margin} nats per token or more is excluded for {who}."
-        )
-    }));
-    let open = listed(&|e| e.change.service == Service::NotShown, &|e| {
-        format!("{}{}", change(e), reached(e, margin))
-    });
-    said.extend(open.map(|who| {
-        format!(
-            "At {at} it is not shown whether the loss rises by {margin} nats per token or more for {who}."
-        )
-    }));
-    let risen = |e: &Ends<'_>| {
-        let (near, far) = (e.near.perplexity, e.far.perplexity);
-        format!(
-            "{} from {} to {}{}{}",
+            "{} (change {}{}{}{significant})",
             e.label,
-            number(near.value),
-            number(far.value),
-            factor(e.change.nll),
-            reached(e, margin)
+            signed(change.mean.value),
+            bracket(change.mean.interval, signed),
+            self.info.unit()
         )
-    };
-    let lost = |e: &&Ends<'_>| e.change.service == Service::NotServed;
-    let worse: Vec<String> = all.iter().filter(lost).map(risen).collect();
-    if !worse.is_empty() {
-        said.push(format!(
-            "At {at} perplexity has risen for {}.",
-            worse.join("; ")
-        ));
     }
-    for curve in &study.curves {
-        let reach = curve.effective_perplexity.as_ref();
-        if let Some(reach) = reach.filter(|reach| !reach.gaps.is_empty()) {
-            said.push(format!(
-                "The loss of {} is served at {} tokens, though {}.",
-                curve.label,
-                reach.length,
-                reach.holes()
-            ));
+
+    /// How far a curve is served that is not served at the longest length.
+    fn reached(self, e: &Ends<'_>, margin: f64) -> String {
+        match &e.measured.effective {
+            Some(x) if x.multiple > 1.0 => {
+                let to = if x.gaps.is_empty() { "up to" } else { "at" };
+                format!(
+                    ", by less than {margin}{} {to} {} tokens",
+                    self.info.unit(),
+                    x.length
+                )
+            }
+            _ => String::new(),
         }
     }
-    said
-}
 
-/// `alibi (change +0.021 [+0.012, +0.030] nats, a significant rise)`.
-fn change(e: &Ends<'_>) -> String {
-    let nats = e.change.nll;
-    let significant = match e.change.rises {
-        Some(true) => ", a significant rise",
-        _ => "",
-    };
-    format!(
-        "{} (change {}{} nats{significant})",
-        e.label,
-        signed(nats.value),
-        bracket(nats.interval, signed)
-    )
-}
-
-/// How far a loss that is not served at the longest length is served.
-fn reached(e: &Ends<'_>, margin: f64) -> String {
-    match e.effective {
-        Some(x) if x.multiple > 1.0 => {
-            let to = if x.gaps.is_empty() { "up to" } else { "at" };
-            format!(", by less than {margin} nats {to} {} tokens", x.length)
-        }
-        _ => String::new(),
-    }
-}
-
-/// What fine-tuning did for a scheme that was also read without it; said only where the paired difference is
-/// significant.
-fn fine_tuning(study: &StudySummary) -> Vec<String> {
-    let Some(far) = longest(study) else {
-        return Vec::new();
-    };
-    let value = |tuned: &Curve, stage: Stage| {
-        let same = |c: &&Curve| c.scheme.name == tuned.scheme.name && c.scheme.stage == stage;
-        let points = points(study, study.curves.iter().find(same)?);
-        Some(number(
-            points.iter().find(|p| p.length == far)?.perplexity.value,
-        ))
-    };
-    let told = |d: &&Difference| matches!(d.outcome, Outcome::Better | Outcome::Worse);
-    let mine = |d: &&Difference| d.measure == Measure::Perplexity && d.length == far;
-    let changed: Vec<String> = study
-        .fine_tuning
-        .iter()
-        .filter(mine)
-        .filter(told)
-        .filter_map(|d| {
-            let tuned = study.curves.iter().find(|c| c.label == d.label)?;
-            let (before, after) = (
-                value(tuned, Stage::ZeroShot)?,
-                value(tuned, Stage::FineTuned)?,
-            );
-            Some(format!(
-                "{} from {before} to {after}{}",
-                tuned.scheme.name,
-                factor(d.difference)
-            ))
-        })
-        .collect();
-    if changed.is_empty() {
-        return Vec::new();
-    }
-    vec![format!(
-        "Fine-tuning changes the perplexity at {}: {}.",
-        place(study, far),
-        changed.join("; ")
-    )]
-}
-
-/// ` (×3.49 [3.41, 3.57])` from a difference of losses; small changes get a digit more, so that they do not read as none.
-fn factor(nats: Estimate) -> String {
-    let ratio = nats.map(f64::exp);
-    let small = (ratio.value - 1.0).abs() < 0.0995;
-    let text = |x: f64| if small { format!("{x:.3}") } else { number(x) };
-    match ratio.interval {
-        Some(_) => format!(" (×{}{})", text(ratio.value), bracket(ratio.interval, text)),
-        None => String::new(),
-    }
-}
-
-/// Who is told apart from the reference, at the trained length and at the longest.
-fn against_reference(study: &StudySummary, measure: Measure) -> Vec<String> {
-    let mine: Vec<&Difference> = study
-        .differences
-        .iter()
-        .filter(|d| d.measure == measure)
-        .collect();
-    let far = mine
-        .iter()
-        .filter(|d| d.outcome != Outcome::NotComparable)
-        .map(|d| d.length)
-        .max();
-    let trained = match study.trained_lengths.as_slice() {
-        [one] => Some(*one),
-        _ => None,
-    };
-    let mut lengths = vec![trained, far];
-    lengths.dedup();
-    lengths
-        .into_iter()
-        .flatten()
-        .filter_map(|length| at_length(study, &mine, measure, length))
-        .collect()
-}
-
-fn at_length(
-    study: &StudySummary,
-    mine: &[&Difference],
-    measure: Measure,
-    length: usize,
-) -> Option<String> {
-    let reference = study.reference.as_ref()?;
-    let mut parts = Vec::new();
-    for (outcome, words) in [
-        (Outcome::Better, "better"),
-        (Outcome::Worse, "worse"),
-        (Outcome::NoDifference, "not told apart from it"),
-    ] {
-        let here = mine
-            .iter()
-            .filter(|d| d.length == length && d.outcome == outcome);
-        let names: Vec<String> = here.map(|d| d.label.clone()).collect();
-        if !names.is_empty() {
-            let verb = if names.len() == 1 { "is" } else { "are" };
-            parts.push(format!("{} {verb} {words}", joined(&names)));
-        }
-    }
-    if parts.is_empty() {
-        return None;
-    }
-    let all = mine.iter().filter(|d| d.length == length);
-    if all.clone().count() > 1 && all.clone().all(|d| d.outcome == Outcome::NoDifference) {
-        parts = vec!["no other curve is told apart from it".into()];
-    }
-    let what = match measure {
-        Measure::Perplexity => "loss",
-        Measure::Passkey => "retrieval",
-    };
-    let n = mine.iter().filter(|d| d.p_holm.is_some()).count();
-    let corrected = if n > 1 {
-        format!(", corrected for {n} comparisons")
-    } else {
-        String::new()
-    };
-    Some(format!(
-        "Against {} in {what} at {} (paired{corrected}): {}.",
-        reference.label,
-        place(study, length),
-        parts.join("; ")
-    ))
-}
-
-/// How far keys are found.
-fn passkey(study: &StudySummary, threshold: f64) -> Vec<String> {
-    let Some(info) = &study.passkey else {
-        return Vec::new();
-    };
-    let wanted = format!("{:.0}%", 100.0 * threshold);
-    let open = |e: &EffectiveLength| match e.high > e.length {
-        true => format!(" (up to {} tokens are not excluded)", e.high),
-        false => String::new(),
-    };
-    let reaches: Vec<(&Curve, &EffectiveLength)> = study
-        .curves
-        .iter()
-        .filter_map(|c| Some((c, c.effective_passkey.as_ref()?)))
-        .collect();
-    let mut said = Vec::new();
-    for &length in info.lengths.iter().rev() {
-        let here = reaches
-            .iter()
-            .filter(|(_, e)| e.length == length && e.gaps.is_empty());
-        let names: Vec<String> = here
-            .map(|(c, e)| format!("{}{}", c.label, open(e)))
-            .collect();
-        if !names.is_empty() {
-            let end = if info.lengths.last() == Some(&length) {
-                ", the longest evaluated"
-            } else {
-                ""
+    /// What fine-tuning did for a scheme that was also read without it; said only where the difference is significant.
+    fn fine_tuning(self) -> Vec<String> {
+        let Some(far) = self.longest() else {
+            return Vec::new();
+        };
+        let shown = |tuned: &Curve, stage: Stage| {
+            let same = |c: &&Curve| c.scheme.name == tuned.scheme.name && c.scheme.stage == stage;
+            let point = self
+                .study
+                .curves
+                .iter()
+                .find(same)?
+                .measured(&self.info.key)?
+                .at(far)?;
+            let bare = Estimate {
+                interval: None,
+                ..point.shown
             };
-            let verb = if names.len() == 1 { "finds" } else { "find" };
-            said.push(format!(
-                "{} {verb} at least {wanted} of the keys up to {}{end}.",
-                joined(&names),
-                place(study, length)
-            ));
+            Some(value(bare, self.info.record.scale))
+        };
+        let told = |d: &&Difference| matches!(d.outcome, Outcome::Better | Outcome::Worse);
+        let mine = |d: &&Difference| d.key == self.info.key && d.length == far;
+        let words = |d: &Difference| {
+            let tuned = self.study.curves.iter().find(|c| c.label == d.label)?;
+            let (before, after) = (
+                shown(tuned, Stage::ZeroShot)?,
+                shown(tuned, Stage::FineTuned)?,
+            );
+            let change = self.factor(d.difference);
+            Some(format!(
+                "{} from {before} to {after}{change}",
+                tuned.scheme.name
+            ))
+        };
+        let all = self.study.fine_tuning.iter().filter(mine).filter(told);
+        let changed: Vec<String> = all.filter_map(words).collect();
+        if changed.is_empty() {
+            return Vec::new();
+        }
+        let what = match self.info.record.scale {
+            Scale::Exp => &self.info.record.quantity,
+            Scale::Share | Scale::Plain => &self.info.record.title,
+        };
+        let at = place(self.study, far);
+        vec![format!(
+            "Fine-tuning changes the {what} at {at}: {}.",
+            changed.join("; ")
+        )]
+    }
+
+    /// A change of means: of losses as ` (×3.49 [3.41, 3.57])`, else as it is. Small factors get a digit more, so that
+    /// they do not read as none.
+    fn factor(self, change: Estimate) -> String {
+        let shown = match self.info.record.scale {
+            Scale::Exp => change.map(f64::exp),
+            Scale::Share | Scale::Plain => change,
+        };
+        let small = (shown.value - 1.0).abs() < 0.0995;
+        let text = |x: f64| match self.info.record.scale {
+            Scale::Exp if small => format!("×{x:.3}"),
+            Scale::Exp => format!("×{}", number(x)),
+            Scale::Share | Scale::Plain => signed(x),
+        };
+        let bare = |x: f64| text(x).trim_start_matches('×').to_string();
+        match shown.interval {
+            Some(_) => format!(" ({}{})", text(shown.value), bracket(shown.interval, bare)),
+            None => String::new(),
         }
     }
-    for (curve, e) in reaches.iter().filter(|(_, e)| !e.gaps.is_empty()) {
-        said.push(format!(
-            "{} finds at least {wanted} of the keys at {} tokens{}, though {}.",
-            curve.label,
-            e.length,
-            open(e),
-            e.holes()
-        ));
-    }
-    let none = |lost: bool| -> Vec<String> {
-        let here = reaches
+
+    /// Who is told apart from the reference, at the trained length and at the longest.
+    fn against_reference(self) -> Vec<String> {
+        let all = self
+            .study
+            .differences
             .iter()
-            .filter(|(_, e)| e.length == 0 && (e.high == 0) == lost);
-        here.filter_map(|(c, _)| {
-            let p = c.passkey.first()?;
-            Some(format!("{} ({})", c.label, percent(p.accuracy)))
-        })
-        .collect()
-    };
-    let Some(&shortest) = info.lengths.first() else {
-        return said;
-    };
-    let (lost, open) = (none(true), none(false));
-    if !lost.is_empty() {
-        said.push(format!(
-            "Fewer than {wanted} of the keys are found at every evaluated length, already at {}, by {}.",
-            place(study, shortest),
-            joined(&lost)
-        ));
+            .filter(|d| d.key == self.info.key);
+        let mine: Vec<&Difference> = all.collect();
+        let comparable = mine.iter().filter(|d| d.outcome != Outcome::NotComparable);
+        let mut lengths = vec![self.study.trained(), comparable.map(|d| d.length).max()];
+        lengths.dedup();
+        let lengths = lengths.into_iter().flatten();
+        lengths
+            .filter_map(|length| self.at_length(&mine, length))
+            .collect()
     }
-    if !open.is_empty() {
-        said.push(format!(
-            "That {wanted} of the keys are found is shown at no length (share at {}) for {}.",
-            place(study, shortest),
-            joined(&open)
-        ));
+
+    fn at_length(self, mine: &[&Difference], length: usize) -> Option<String> {
+        let reference = self.study.reference.as_ref()?;
+        let mut parts = Vec::new();
+        for (outcome, words) in [
+            (Outcome::Better, "better"),
+            (Outcome::Worse, "worse"),
+            (Outcome::NoDifference, "not told apart from it"),
+        ] {
+            let here = mine
+                .iter()
+                .filter(|d| d.length == length && d.outcome == outcome);
+            let names: Vec<String> = here.map(|d| d.label.clone()).collect();
+            if !names.is_empty() {
+                let verb = if names.len() == 1 { "is" } else { "are" };
+                parts.push(format!("{} {verb} {words}", joined(&names)));
+            }
+        }
+        if parts.is_empty() {
+            return None;
+        }
+        let all = mine.iter().filter(|d| d.length == length);
+        if all.clone().count() > 1 && all.clone().all(|d| d.outcome == Outcome::NoDifference) {
+            parts = vec!["no other curve is told apart from it".into()];
+        }
+        let corrected = match mine.iter().filter(|d| d.p_holm.is_some()).count() {
+            n if n > 1 => format!(", corrected for {n} comparisons"),
+            _ => String::new(),
+        };
+        let paired = match self.info.record.samples {
+            crate::record::Samples::Sums => "of other units",
+            _ => "paired",
+        };
+        Some(format!(
+            "Against {} in {} at {} ({paired}{corrected}): {}.",
+            reference.label,
+            match self.info.record.scale {
+                Scale::Exp => self.noun(),
+                Scale::Share | Scale::Plain => small(&self.info.record.title),
+            },
+            place(self.study, length),
+            parts.join("; ")
+        ))
     }
-    said
 }
 
 #[cfg(test)]

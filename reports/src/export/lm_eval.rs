@@ -1,13 +1,11 @@
 //! Results files in the layout of the EleutherAI evaluation harness (version 0.4), one per cell, so that notebooks which
-//! read that layout read ours. Tasks are ours: a perplexity per protocol and length, a passkey accuracy per length.
+//! read that layout read ours. Tasks are ours: one for each measure, view and length.
 
-use crate::record::CellRecord;
-use crate::stats::{Panel, mean};
+use crate::record::{Better, CellRecord, MeasureRecord, PointRecord, Role, Samples, Scale};
+use crate::stats::{Contrast, mean};
 use crate::store::LoadedRun;
-use crate::table::protocol_word;
+use crate::summary::pairs;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
-use std::f64::consts::LN_2;
 use std::path::PathBuf;
 
 /// Version of our task definitions, as the layout wants one per task.
@@ -60,16 +58,15 @@ fn slug(name: &str) -> String {
 /// One task with its numbers.
 struct Task {
     name: String,
-    metrics: Vec<(&'static str, f64, Option<f64>, bool)>,
+    /// Name, value, standard error, whether more is better.
+    metrics: Vec<(String, f64, Option<f64>, bool)>,
     samples: usize,
     about: Value,
 }
 
 fn results(run: &LoadedRun, record: &CellRecord, name: &str) -> Value {
-    let tasks: Vec<Task> = perplexities(record)
-        .into_iter()
-        .chain(passkeys(record))
-        .collect();
+    let by_length = record.measures.iter().filter(|m| m.role == Role::ByLength);
+    let tasks: Vec<Task> = by_length.flat_map(tasks).collect();
     let each = |f: &dyn Fn(&Task) -> Value| -> Value {
         Value::Object(tasks.iter().map(|t| (t.name.clone(), f(t))).collect())
     };
@@ -132,61 +129,85 @@ fn number(x: f64) -> Value {
     }
 }
 
-fn perplexities(record: &CellRecord) -> Vec<Task> {
-    let of = |p: &crate::record::PerplexityRecord| {
-        let panel = |sizes: &[u64]| {
-            Panel::new(vec![
-                p.nll
-                    .iter()
-                    .copied()
-                    .zip(sizes.iter().map(|&n| n as f64))
-                    .collect(),
-            ])
+/// One task for each length of a measure, over all values of its factors.
+fn tasks(measure: &MeasureRecord) -> Vec<Task> {
+    let name: Vec<&str> = [&measure.view, &measure.of, &measure.measure]
+        .into_iter()
+        .map(String::as_str)
+        .filter(|part| !part.is_empty())
+        .collect();
+    // A view says enough of what has but one thing to ask: `farspan_sliding_128`; so does what was asked.
+    let name = slug(&name[..name.len().saturating_sub(1).max(1)].join("_")).replace('-', "_");
+    let of = |length: usize| {
+        let points: Vec<&PointRecord> = measure
+            .points
+            .iter()
+            .filter(|p| p.length == length)
+            .collect();
+        let sums = |value: &str, weight: &str| {
+            let all: Option<Vec<_>> = points.iter().map(|p| pairs(p, value, weight)).collect();
+            Contrast::nested(vec![all?.concat()])
         };
-        let nll = panel(&p.tokens)?.contrast();
-        let perplexity = nll.value().exp();
-        // First order: the error of exp(x) is exp(x) times the error of x.
-        let mut metrics = vec![(
-            "perplexity",
-            perplexity,
-            nll.standard_error().map(|e| e * perplexity),
-            false,
-        )];
-        if let Some(bits) = panel(&p.bytes).map(|panel| panel.contrast()) {
-            let error = bits.standard_error().map(|e| e / LN_2);
-            metrics.push(("bits_per_byte", bits.value() / LN_2, error, false));
+        let found = sums("", "")?;
+        let better = measure.better == Better::Higher;
+        let value = found.value();
+        let mut metrics = vec![match (measure.scale, measure.samples) {
+            // First order: the error of exp(x) is exp(x) times the error of x.
+            (Scale::Exp, _) => {
+                let shown = value.exp();
+                let error = found.standard_error().map(|e| e * shown);
+                (metric(&measure.quantity), shown, error, better)
+            }
+            (Scale::Share, Samples::Trials) => {
+                ("exact_match".into(), value, found.standard_error(), better)
+            }
+            (Scale::Share, _) => ("acc".into(), value, found.standard_error(), better),
+            (Scale::Plain, _) => (
+                metric(&measure.quantity),
+                value,
+                found.standard_error(),
+                better,
+            ),
+        }];
+        for also in &measure.also {
+            if let Some(found) = sums(&also.value, &also.weight) {
+                let found = found.times(also.times);
+                metrics.push((
+                    metric(&also.quantity),
+                    found.value(),
+                    found.standard_error(),
+                    better,
+                ));
+            }
+        }
+        let mut about = Map::new();
+        about.insert("length".into(), json!(length));
+        for (key, value) in [
+            ("measure", &measure.measure),
+            ("of", &measure.of),
+            ("view", &measure.view),
+        ] {
+            about.insert(key.into(), json!(value));
+        }
+        let facts = points.iter().flat_map(|p| p.facts.keys());
+        for name in facts.collect::<std::collections::BTreeSet<_>>() {
+            let all: Vec<f64> = points
+                .iter()
+                .filter_map(|p| p.facts.get(name).copied())
+                .collect();
+            about.insert(name.clone(), number(mean(&all)));
         }
         Some(Task {
-            name: format!(
-                "farspan_{}_{}",
-                protocol_word(p.protocol).replace('-', "_"),
-                p.length
-            ),
+            name: format!("farspan_{name}_{length}"),
             metrics,
-            samples: p.nll.len(),
-            about: json!({"length": p.length, "protocol": p.protocol, "stride": p.stride}),
+            samples: points.iter().map(|p| p.value.len()).sum(),
+            about: Value::Object(about),
         })
     };
-    record.perplexity.iter().filter_map(of).collect()
+    measure.lengths().into_iter().filter_map(of).collect()
 }
 
-fn passkeys(record: &CellRecord) -> Vec<Task> {
-    let mut by_length: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
-    for p in &record.passkey {
-        by_length
-            .entry(p.length)
-            .or_default()
-            .extend(p.hits.iter().map(|&hit| f64::from(u8::from(hit))));
-    }
-    let of = |(length, hits): (usize, Vec<f64>)| {
-        let (share, n) = (mean(&hits), hits.len());
-        let error = (n > 1).then(|| (share * (1.0 - share) / (n - 1) as f64).sqrt());
-        Task {
-            name: format!("farspan_passkey_{length}"),
-            metrics: vec![("exact_match", share, error, true)],
-            samples: n,
-            about: json!({"length": length}),
-        }
-    };
-    by_length.into_iter().map(of).collect()
+/// `bits_per_byte`.
+fn metric(quantity: &str) -> String {
+    slug(quantity).replace('-', "_")
 }

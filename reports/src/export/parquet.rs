@@ -1,7 +1,7 @@
 //! The rows as Parquet, column by column, for DuckDB, polars and pandas.
 
 use super::ExportError;
-use super::rows::{COLUMNS, Item, Kind, all};
+use super::rows::{Item, Kind, all, columns};
 use crate::store::LoadedRun;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::column::writer::ColumnWriter;
@@ -21,13 +21,13 @@ pub(super) fn write(run: &LoadedRun) -> Result<Vec<u8>, ExportError> {
 }
 
 fn encode(run: &LoadedRun) -> Result<Vec<u8>, ParquetError> {
-    let fields: String = COLUMNS
+    let columns = columns(run);
+    let fields: String = columns
         .iter()
         .map(|(name, kind, _)| match kind {
             Kind::Text => format!("optional binary {name} (UTF8); "),
             Kind::Int => format!("optional int64 {name}; "),
             Kind::Real => format!("optional double {name}; "),
-            Kind::Bool => format!("optional boolean {name}; "),
         })
         .collect();
     let schema = Arc::new(parse_message_type(&format!(
@@ -49,13 +49,13 @@ fn encode(run: &LoadedRun) -> Result<Vec<u8>, ParquetError> {
     let rows: Vec<_> = all(run).collect();
     let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties))?;
     let mut group = writer.next_row_group()?;
-    for (_, kind, field) in COLUMNS {
+    for (_, kind, field) in &columns {
         let items = rows
             .iter()
             .map(|(cell, row)| field(run, cell, row))
             .collect();
         if let Some(column) = group.next_column()? {
-            fill(column, kind, items)?;
+            fill(column, *kind, items)?;
         }
     }
     group.close()?;
@@ -96,12 +96,6 @@ fn fill(
         ColumnWriter::DoubleColumnWriter(w) => {
             let values: Vec<f64> = items
                 .filter_map(|x| if let Item::Real(x) = x { Some(x) } else { None })
-                .collect();
-            w.write_batch(&values, levels, None)?
-        }
-        ColumnWriter::BoolColumnWriter(w) => {
-            let values: Vec<bool> = items
-                .filter_map(|x| if let Item::Bool(x) = x { Some(x) } else { None })
                 .collect();
             w.write_batch(&values, levels, None)?
         }

@@ -1,11 +1,11 @@
 //! One row per number that was measured, as CSV and as JSON lines.
 
 use crate::figure::csv_line;
-use crate::record::{CellRecord, State};
+use crate::record::{CellRecord, MeasureRecord, PointRecord, Refusal, State};
 use crate::store::{LoadedCell, LoadedRun};
 use crate::summary::label;
-use crate::table::protocol_word;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 
 /// A value of a column.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,7 +14,6 @@ pub(super) enum Item {
     Text(String),
     Int(i64),
     Real(f64),
-    Bool(bool),
 }
 
 /// What a column holds.
@@ -23,31 +22,21 @@ pub(super) enum Kind {
     Text,
     Int,
     Real,
-    Bool,
 }
 
-/// One measured number with everything it depends on. Which fields are set depends on the measure.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Row {
-    measure: &'static str,
-    protocol: Option<&'static str>,
-    length: Option<usize>,
-    stride: Option<usize>,
-    depth: Option<f64>,
-    distance: Option<usize>,
-    position: Option<usize>,
-    unit: Option<usize>,
-    nll: Option<f64>,
-    tokens: Option<u64>,
-    bytes: Option<u64>,
-    hit: Option<bool>,
-    symbols: Option<u32>,
-    log_prob: Option<f64>,
-    reason: Option<String>,
+/// One unit of a point, or why there is none.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Row<'a> {
+    Unit(&'a MeasureRecord, &'a PointRecord, usize),
+    Refused(&'a Refusal),
+    State,
 }
 
 /// Reads a column of a row.
-type Field = fn(&LoadedRun, &LoadedCell, &Row) -> Item;
+type Field = Box<dyn Fn(&LoadedRun, &LoadedCell, &Row<'_>) -> Item>;
+
+/// Its name, what it holds, and how it is read.
+pub(super) type Column = (String, Kind, Field);
 
 fn text(x: impl Into<String>) -> Item {
     Item::Text(x.into())
@@ -67,79 +56,211 @@ fn of_result(cell: &LoadedCell, f: impl Fn(&CellRecord) -> Item) -> Item {
     cell.result.as_ref().map_or(Item::Nothing, f)
 }
 
-/// The columns in order. A row tells which cell, which measurement, and what came out.
-pub(super) const COLUMNS: [(&str, Kind, Field); 32] = [
-    ("run", Kind::Text, |run, _, _| text(&run.plan.name)),
-    ("study", Kind::Text, |_, c, _| text(&c.planned.study)),
-    ("cell", Kind::Text, |_, c, _| text(&c.planned.id)),
-    ("label", Kind::Text, |_, c, _| {
-        text(label(&c.planned.scheme, c.planned.stage))
-    }),
-    ("scheme", Kind::Text, |_, c, _| text(&c.planned.scheme)),
-    ("scheme_id", Kind::Text, |_, c, _| {
-        of_result(c, |r| text(&r.scheme.id))
-    }),
-    ("stage", Kind::Text, |_, c, _| text(stage(c))),
-    ("base", Kind::Text, |_, c, _| {
-        of_result(c, |r| {
-            r.scheme.base.clone().map_or(Item::Nothing, Item::Text)
-        })
-    }),
-    ("settings", Kind::Text, |_, c, _| {
-        of_result(c, |r| text(r.scheme.settings.to_string()))
-    }),
-    ("seed", Kind::Int, |_, c, _| {
-        i64::try_from(c.planned.seed).map_or(Item::Nothing, Item::Int)
-    }),
-    ("state", Kind::Text, |_, c, _| text(state(c))),
-    ("reason", Kind::Text, |_, _, r| {
-        r.reason.clone().map_or(Item::Nothing, Item::Text)
-    }),
-    ("trained_length", Kind::Int, |_, c, _| {
-        int(c.result.as_ref().map(|r| r.trained_length))
-    }),
-    ("measure", Kind::Text, |_, _, r| text(r.measure)),
-    ("protocol", Kind::Text, |_, _, r| {
-        r.protocol.map_or(Item::Nothing, text)
-    }),
-    ("length", Kind::Int, |_, _, r| int(r.length)),
-    ("stride", Kind::Int, |_, _, r| int(r.stride)),
-    ("depth", Kind::Real, |_, _, r| real(r.depth)),
-    ("distance", Kind::Int, |_, _, r| int(r.distance)),
-    ("position", Kind::Int, |_, _, r| int(r.position)),
-    ("unit", Kind::Int, |_, _, r| int(r.unit)),
-    ("nll", Kind::Real, |_, _, r| real(r.nll)),
-    ("tokens", Kind::Int, |_, _, r| {
-        r.tokens
-            .map_or(Item::Nothing, |x| int(usize::try_from(x).ok()))
-    }),
-    ("bytes", Kind::Int, |_, _, r| {
-        r.bytes
-            .map_or(Item::Nothing, |x| int(usize::try_from(x).ok()))
-    }),
-    ("hit", Kind::Bool, |_, _, r| {
-        r.hit.map_or(Item::Nothing, Item::Bool)
-    }),
-    ("symbols", Kind::Int, |_, _, r| {
-        r.symbols.map_or(Item::Nothing, |x| Item::Int(i64::from(x)))
-    }),
-    ("log_prob", Kind::Real, |_, _, r| real(r.log_prob)),
-    ("device", Kind::Text, |_, c, _| {
-        of_result(c, |r| text(&r.engine.device))
-    }),
-    ("attention", Kind::Text, |_, c, _| {
-        of_result(c, |r| text(&r.engine.attention))
-    }),
-    ("version", Kind::Text, |_, c, _| {
-        of_result(c, |r| text(&r.engine.version))
-    }),
-    ("data_hash", Kind::Text, |_, c, _| {
-        of_result(c, |r| text(&r.data.hash))
-    }),
-    ("tokenizer_hash", Kind::Text, |_, c, _| {
-        of_result(c, |r| text(&r.data.tokenizer_hash))
-    }),
-];
+/// Text of a row's measure; nothing where it is empty.
+fn of_row(row: &Row<'_>, unit: fn(&MeasureRecord) -> &str, refused: fn(&Refusal) -> &str) -> Item {
+    let found = match row {
+        Row::Unit(measure, ..) => unit(measure),
+        Row::Refused(refusal) => refused(refusal),
+        Row::State => "",
+    };
+    if found.is_empty() {
+        Item::Nothing
+    } else {
+        text(found)
+    }
+}
+
+/// A number of a unit.
+fn of_unit(row: &Row<'_>, f: impl Fn(&MeasureRecord, &PointRecord, usize) -> Option<f64>) -> Item {
+    match row {
+        Row::Unit(measure, point, unit) => real(f(measure, point, *unit)),
+        Row::Refused(_) | Row::State => Item::Nothing,
+    }
+}
+
+/// The columns in order: which cell, which measurement, what came out; then what the measures of this run have of their
+/// own, factors, facts of points and columns of units.
+pub(super) fn columns(run: &LoadedRun) -> Vec<Column> {
+    let mut all: Vec<Column> = Vec::new();
+    let mut add = |name: &str, kind: Kind, field: Field| all.push((name.into(), kind, field));
+    use Kind::{Int, Real, Text};
+    add("run", Text, Box::new(|run, _, _| text(&run.plan.name)));
+    add("study", Text, Box::new(|_, c, _| text(&c.planned.study)));
+    add("cell", Text, Box::new(|_, c, _| text(&c.planned.id)));
+    add(
+        "label",
+        Text,
+        Box::new(|_, c, _| text(label(&c.planned.scheme, c.planned.stage))),
+    );
+    add("scheme", Text, Box::new(|_, c, _| text(&c.planned.scheme)));
+    add(
+        "scheme_id",
+        Text,
+        Box::new(|_, c, _| of_result(c, |r| text(&r.scheme.id))),
+    );
+    add("stage", Text, Box::new(|_, c, _| text(stage(c))));
+    add(
+        "base",
+        Text,
+        Box::new(|_, c, _| {
+            of_result(c, |r| {
+                r.scheme.base.clone().map_or(Item::Nothing, Item::Text)
+            })
+        }),
+    );
+    add(
+        "settings",
+        Text,
+        Box::new(|_, c, _| of_result(c, |r| text(r.scheme.settings.to_string()))),
+    );
+    add(
+        "seed",
+        Int,
+        Box::new(|_, c, _| i64::try_from(c.planned.seed).map_or(Item::Nothing, Item::Int)),
+    );
+    add("state", Text, Box::new(|_, c, _| text(state(c))));
+    add(
+        "reason",
+        Text,
+        Box::new(|_, c, r| reason(c, r).map_or(Item::Nothing, Item::Text)),
+    );
+    add(
+        "trained_length",
+        Int,
+        Box::new(|_, c, _| int(c.result.as_ref().map(|r| r.trained_length))),
+    );
+    add(
+        "measure",
+        Text,
+        Box::new(|_, _, r| of_row(r, |m| &m.measure, |r| &r.measure)),
+    );
+    add(
+        "of",
+        Text,
+        Box::new(|_, _, r| of_row(r, |m| &m.of, |r| &r.of)),
+    );
+    add(
+        "view",
+        Text,
+        Box::new(|_, _, r| of_row(r, |m| &m.view, |_| "")),
+    );
+    add(
+        "length",
+        Int,
+        Box::new(|_, _, r| match r {
+            Row::Unit(_, point, _) => int(Some(point.length)),
+            Row::Refused(refusal) => int(Some(refusal.length)),
+            Row::State => Item::Nothing,
+        }),
+    );
+    add(
+        "unit",
+        Int,
+        Box::new(|_, _, r| match r {
+            Row::Unit(_, _, unit) => int(Some(*unit)),
+            Row::Refused(_) | Row::State => Item::Nothing,
+        }),
+    );
+    add(
+        "value",
+        Real,
+        Box::new(|_, _, r| of_unit(r, |_, p, i| p.value.get(i).copied())),
+    );
+    add(
+        "weight",
+        Real,
+        Box::new(|_, _, r| of_unit(r, |_, p, i| Some(p.weight(i)))),
+    );
+    add(
+        "device",
+        Text,
+        Box::new(|_, c, _| of_result(c, |r| text(&r.engine.device))),
+    );
+    add(
+        "attention",
+        Text,
+        Box::new(|_, c, _| of_result(c, |r| text(&r.engine.attention))),
+    );
+    add(
+        "version",
+        Text,
+        Box::new(|_, c, _| of_result(c, |r| text(&r.engine.version))),
+    );
+    add(
+        "data_hash",
+        Text,
+        Box::new(|_, c, _| of_result(c, |r| text(&r.data.hash))),
+    );
+    add(
+        "tokenizer_hash",
+        Text,
+        Box::new(|_, c, _| of_result(c, |r| text(&r.data.tokenizer_hash))),
+    );
+    own(run, &mut all);
+    all
+}
+
+/// The columns of a run's own measures. Names that are taken get the kind in front.
+fn own(run: &LoadedRun, all: &mut Vec<Column>) {
+    let measures = || run.results().flat_map(|(_, r)| &r.measures);
+    let points = || measures().flat_map(|m| &m.points);
+    let factors: BTreeSet<&String> = measures()
+        .flat_map(|m| m.factors.iter().map(|f| &f.name))
+        .collect();
+    let facts: BTreeSet<&String> = points().flat_map(|p| p.facts.keys()).collect();
+    let columns: BTreeSet<&String> = points().flat_map(|p| p.columns.keys()).collect();
+    let mut add = |kind: &str, name: &str, field: Field| {
+        let safe = crate::page::slug(name, 40).replace('-', "_");
+        let tried = [safe.clone(), format!("{kind}_{safe}")].into_iter();
+        let mut tried = tried.chain((2..).map(|n| format!("{kind}_{safe}_{n}")));
+        let taken = |n: &String| {
+            all.iter().any(|c| &c.0 == n) || n.starts_with(|c: char| c.is_ascii_digit())
+        };
+        if let Some(free) = tried.find(|n| !taken(n)) {
+            all.push((free, Kind::Real, field));
+        }
+    };
+    for name in factors {
+        let name = name.clone();
+        let at = |name: String| -> Field {
+            Box::new(move |_, _, r| {
+                of_unit(r, |m, p, _| {
+                    let place = m.factors.iter().position(|f| f.name == name)?;
+                    p.at.get(place).copied()
+                })
+            })
+        };
+        add("factor", &name, at(name.clone()));
+    }
+    for name in facts {
+        let key = name.clone();
+        add(
+            "fact",
+            name,
+            Box::new(move |_, _, r| of_unit(r, |_, p, _| p.facts.get(&key).copied())),
+        );
+    }
+    for name in columns {
+        let key = name.clone();
+        add(
+            "column",
+            name,
+            Box::new(move |_, _, r| of_unit(r, |_, p, i| p.columns.get(&key)?.0.get(i).copied())),
+        );
+    }
+}
+
+/// Why a length was refused, or a cell has no result.
+fn reason(cell: &LoadedCell, row: &Row<'_>) -> Option<String> {
+    match row {
+        Row::Unit(..) => None,
+        Row::Refused(refusal) => Some(format!("refused: {}", refusal.reason)),
+        Row::State => {
+            let said = cell.status.as_ref().and_then(|s| s.reason.clone());
+            cell.unreadable.clone().or(said)
+        }
+    }
+}
 
 fn stage(cell: &LoadedCell) -> &'static str {
     use crate::record::Stage;
@@ -162,86 +283,39 @@ fn state(cell: &LoadedCell) -> &'static str {
 }
 
 /// All rows of a cell. A cell without a result has one row with its state and the reason; a refused length has one too.
-pub(super) fn rows(cell: &LoadedCell) -> Vec<Row> {
+pub(super) fn rows(cell: &LoadedCell) -> Vec<Row<'_>> {
     let Some(record) = &cell.result else {
-        let said = cell.status.as_ref().and_then(|s| s.reason.clone());
-        return vec![Row {
-            measure: "state",
-            reason: cell.unreadable.clone().or(said),
-            ..Row::default()
-        }];
+        return vec![Row::State];
     };
-    let mut rows = Vec::new();
-    for p in &record.perplexity {
-        for unit in 0..p.nll.len() {
-            rows.push(Row {
-                measure: "perplexity",
-                protocol: Some(protocol_word(p.protocol)),
-                length: Some(p.length),
-                stride: Some(p.stride),
-                unit: Some(unit),
-                nll: Some(p.nll[unit]),
-                tokens: Some(p.tokens[unit]),
-                bytes: Some(p.bytes[unit]),
-                ..Row::default()
-            });
-        }
-    }
-    if let Some(p) = &record.position {
-        for (unit, losses) in p.nll.iter().enumerate() {
-            for (&start, &nll) in p.starts.iter().zip(losses) {
-                rows.push(Row {
-                    measure: "position",
-                    length: Some(p.length),
-                    position: Some(start),
-                    unit: Some(unit),
-                    nll: Some(nll),
-                    ..Row::default()
-                });
-            }
-        }
-    }
-    for p in &record.passkey {
-        for unit in 0..p.hits.len() {
-            rows.push(Row {
-                measure: "passkey",
-                length: Some(p.length),
-                depth: Some(p.depth),
-                distance: Some(p.distance),
-                unit: Some(unit),
-                hit: Some(p.hits[unit]),
-                symbols: Some(p.symbols[unit]),
-                log_prob: Some(p.log_prob[unit]),
-                ..Row::default()
-            });
-        }
-    }
-    rows.extend(record.refused.iter().map(|r| Row {
-        measure: "refused",
-        length: Some(r.length),
-        reason: Some(format!("{}: {}", r.measure, r.reason)),
-        ..Row::default()
-    }));
-    rows
+    let points = record
+        .measures
+        .iter()
+        .flat_map(|m| m.points.iter().map(move |p| (m, p)));
+    let units = points.flat_map(|(m, p)| (0..p.value.len()).map(move |i| Row::Unit(m, p, i)));
+    units
+        .chain(record.refused.iter().map(Row::Refused))
+        .collect()
 }
 
 /// Every row of a run with its cell.
-pub(super) fn all(run: &LoadedRun) -> impl Iterator<Item = (&LoadedCell, Row)> {
+pub(super) fn all(run: &LoadedRun) -> impl Iterator<Item = (&LoadedCell, Row<'_>)> {
     run.cells
         .iter()
         .flat_map(|cell| rows(cell).into_iter().map(move |row| (cell, row)))
 }
 
 pub(super) fn csv(run: &LoadedRun) -> Vec<u8> {
-    let mut out = format!("{}\n", csv_line(&COLUMNS.map(|c| c.0)));
+    let columns = columns(run);
+    let heads: Vec<&str> = columns.iter().map(|c| c.0.as_str()).collect();
+    let mut out = format!("{}\n", csv_line(&heads));
     for (cell, row) in all(run) {
-        let items = COLUMNS.map(|(_, _, field)| match field(run, cell, &row) {
+        let item = |(_, _, field): &Column| match field(run, cell, &row) {
             Item::Nothing => String::new(),
             Item::Text(x) => x,
             Item::Int(x) => x.to_string(),
             Item::Real(x) => x.to_string(),
-            Item::Bool(x) => x.to_string(),
-        });
+        };
+        let items: Vec<String> = columns.iter().map(item).collect();
         out.push_str(&csv_line(&items));
         out.push('\n');
     }
@@ -249,16 +323,16 @@ pub(super) fn csv(run: &LoadedRun) -> Vec<u8> {
 }
 
 pub(super) fn jsonl(run: &LoadedRun) -> Vec<u8> {
+    let columns = columns(run);
     let mut out = Vec::new();
     for (cell, row) in all(run) {
         let mut object = Map::new();
         let mut non_finite = Map::new();
-        for (name, _, field) in COLUMNS {
+        for (name, _, field) in &columns {
             let value = match field(run, cell, &row) {
                 Item::Nothing => continue,
                 Item::Text(x) => json!(x),
                 Item::Int(x) => json!(x),
-                Item::Bool(x) => json!(x),
                 Item::Real(x) if x.is_finite() => json!(x),
                 Item::Real(x) => {
                     let word = match x {
@@ -266,11 +340,11 @@ pub(super) fn jsonl(run: &LoadedRun) -> Vec<u8> {
                         f64::NEG_INFINITY => "-inf",
                         _ => "nan",
                     };
-                    non_finite.insert(name.into(), json!(word));
+                    non_finite.insert(name.clone(), json!(word));
                     Value::Null
                 }
             };
-            object.insert(name.into(), value);
+            object.insert(name.clone(), value);
         }
         if !non_finite.is_empty() {
             object.insert("non_finite".into(), Value::Object(non_finite));

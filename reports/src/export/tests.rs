@@ -24,12 +24,8 @@ fn only(run: &LoadedRun, format: Format) -> Result<Vec<u8>, Box<dyn std::error::
 /// 3 protocols × 2 lengths × 3 units and so on, added up from the records.
 fn expected_rows(run: &LoadedRun) -> usize {
     let of = |r: &crate::record::CellRecord| {
-        r.perplexity.iter().map(|p| p.nll.len()).sum::<usize>()
-            + r.position
-                .as_ref()
-                .map_or(0, |p| p.nll.len() * p.starts.len())
-            + r.passkey.iter().map(|p| p.hits.len()).sum::<usize>()
-            + r.refused.len()
+        let points = r.measures.iter().flat_map(|m| &m.points);
+        points.map(|p| p.value.len()).sum::<usize>() + r.refused.len()
     };
     run.cells
         .iter()
@@ -61,15 +57,15 @@ fn the_three_row_formats_agree() -> Outcome {
         let record = record?;
         assert_eq!(line["cell"], row[at("cell")]);
         assert_eq!(record.get_string(at("cell"))?, &row[at("cell")]);
-        let nll = &row[at("nll")];
-        match line.get("nll") {
+        let nll = &row[at("value")];
+        match line.get("value") {
             Some(value) => {
                 assert_eq!(nll.parse::<f64>().ok(), value.as_f64());
-                assert_eq!(record.get_double(at("nll")).ok(), value.as_f64());
+                assert_eq!(record.get_double(at("value")).ok(), value.as_f64());
             }
             None => {
                 assert!(nll.is_empty());
-                assert!(record.get_double(at("nll")).is_err(), "null");
+                assert!(record.get_double(at("value")).is_err(), "null");
             }
         }
     }
@@ -106,19 +102,19 @@ fn hostile_names_stay_text() -> Outcome {
 fn non_finite_numbers_are_named() -> Outcome {
     let mut run = run();
     let record = run.cells[0].result.as_mut().expect("has a result");
-    record.perplexity[0].nll[0] = f64::INFINITY;
-    record.perplexity[0].nll[1] = f64::NAN;
+    record.measures[0].points[0].value[0] = f64::INFINITY;
+    record.measures[0].points[0].value[1] = f64::NAN;
     let jsonl = String::from_utf8(only(&run, Format::Jsonl)?)?;
     let lines: Vec<Value> = jsonl
         .lines()
         .map(serde_json::from_str)
         .collect::<Result<_, _>>()?;
-    assert_eq!(lines[0]["nll"], Value::Null);
-    assert_eq!(lines[0]["non_finite"]["nll"], "inf");
-    assert_eq!(lines[1]["non_finite"]["nll"], "nan");
+    assert_eq!(lines[0]["value"], Value::Null);
+    assert_eq!(lines[0]["non_finite"]["value"], "inf");
+    assert_eq!(lines[1]["non_finite"]["value"], "nan");
     let parquet = SerializedFileReader::new(bytes(only(&run, Format::Parquet)?)?)?;
     let first = parquet.get_row_iter(None)?.next().expect("rows")?;
-    assert_eq!(first.get_double(21)?, f64::INFINITY);
+    assert_eq!(first.get_double(18)?, f64::INFINITY);
     let lm: Value = serde_json::from_slice(&files(&run, Format::LmEval)?[0].1)?;
     assert_eq!(
         lm["results"]["farspan_non_overlap_128"]["perplexity,none"],
@@ -142,7 +138,12 @@ fn a_cell_without_a_result_is_a_row_with_a_reason() -> Outcome {
             .as_str()
             .is_some_and(|r| r.contains("loss inf"))
     );
-    let refused: Vec<&Value> = lines.iter().filter(|l| l["measure"] == "refused").collect();
+    let refuses = |l: &&Value| {
+        l["reason"]
+            .as_str()
+            .is_some_and(|r| r.starts_with("refused: "))
+    };
+    let refused: Vec<&Value> = lines.iter().filter(refuses).collect();
     assert_eq!(
         refused.len(),
         2,
@@ -160,8 +161,8 @@ fn lm_eval_layout() -> Outcome {
     assert!(written[0].ends_with("language__nope__trained__s0/results_2026-01-02T03-04-05Z.json"));
     let nope: Value = serde_json::from_slice(&std::fs::read(&written[0])?)?;
     let record = run.cells[0].result.as_ref().expect("has a result");
-    let sliding = &record.perplexity[1];
-    let loss = sliding.nll.iter().sum::<f64>() / sliding.tokens.iter().sum::<u64>() as f64;
+    let sliding = &record.measures[1].points[0];
+    let loss = sliding.value.iter().sum::<f64>() / sliding.weight.iter().sum::<f64>();
     let task = &nope["results"]["farspan_sliding_128"];
     assert!((task["perplexity,none"].as_f64().expect("a number") - loss.exp()).abs() < 1e-9);
     assert!(

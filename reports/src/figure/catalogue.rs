@@ -1,22 +1,26 @@
 //! Which figures a study has: each module turns the numbers of a summary into one kind of figure and its table.
 
+mod aggregate;
 mod cost;
+mod curves;
 mod differences;
 mod effective;
-mod passkey;
-mod perplexity;
+mod grids;
+mod profile;
 mod training;
 
 use super::chart::{Point, Series};
 use super::data::Data;
 use super::drawing::Drawing;
-use crate::record::Protocol;
-use crate::summary::{Estimate, Interval, RunInfo, StudySummary};
+use crate::record::{Role, Samples, Scale as Shown};
+use crate::summary::{Estimate, Interval, MeasureInfo, RunInfo, StudySummary};
+
+pub(crate) use aggregate::across;
 
 /// A figure with everything that is shown around it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figure {
-    /// File name without ending, unique within a study: `perplexity`, `passkey-map`.
+    /// File name without ending, unique within a study: `perplexity`, `training`.
     pub slug: String,
     /// A few words.
     pub title: String,
@@ -38,14 +42,6 @@ struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// The trained length, if all curves share one.
-    fn trained(&self) -> Option<usize> {
-        match self.study.trained_lengths[..] {
-            [only] => Some(only),
-            _ => None,
-        }
-    }
-
     /// `95% intervals`.
     fn intervals(&self) -> String {
         format!(
@@ -54,7 +50,7 @@ impl Context<'_> {
         )
     }
 
-    /// `95% intervals over 3 seeds and the test segments`; the methods say the rest.
+    /// `95% intervals over 3 seeds and test segments`; the methods say the rest.
     fn intervals_over(&self, units: &str) -> String {
         let seeds = self.study.curves.iter().map(|c| c.seeds.len());
         let over = match (seeds.clone().min().unwrap_or(0), seeds.max().unwrap_or(0)) {
@@ -70,34 +66,56 @@ impl Context<'_> {
 pub fn figures(study: &StudySummary, run: &RunInfo) -> Vec<Figure> {
     let context = Context { run, study };
     let mut all: Vec<Figure> = Vec::new();
-    all.extend(perplexity::headline(context));
-    all.extend(passkey::by_length(context));
+    let of_role = |role: Role| study.measures.iter().filter(move |m| m.record.role == role);
+    all.extend(study.compared().filter_map(|m| curves::figure(context, m)));
+    all.extend(
+        study
+            .aggregate
+            .iter()
+            .flat_map(|a| aggregate::figures(a, &study.name)),
+    );
     all.extend(effective::figure(context));
-    all.extend(perplexity::by_position(context));
-    all.extend(passkey::map(context));
-    all.extend(passkey::by_distance(context));
+    all.extend(of_role(Role::Profile).filter_map(|m| profile::figure(context, m)));
+    for info in study.compared() {
+        all.extend(grids::maps(context, info));
+        all.extend(grids::by_distance(context, info));
+    }
+    all.extend(aggregate::depth_effects(context));
     all.extend(differences::figures(context));
-    all.extend(perplexity::others(context));
+    let others = of_role(Role::ByLength).filter(|m| !m.headline);
+    all.extend(others.filter_map(|m| curves::figure(context, m)));
     all.extend(training::figure(context));
     all.extend(cost::figure(context));
     all
 }
 
-/// The caption of a protocol, with its strides.
-fn protocol_words(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::NonOverlap => "consecutive windows without overlap",
-        Protocol::Sliding => "sliding windows",
-        Protocol::FixedTarget => "the same target tokens at every length",
+/// A value of a measure for drawing, its axis and its digits: shares in 0 to 1, exponentials as such.
+fn value_scale(info: &MeasureInfo, values: impl Iterator<Item = f64>) -> super::scale::Scale {
+    match info.record.scale {
+        Shown::Exp => super::scale::Scale::log(values, 0.05),
+        Shown::Share => super::scale::Scale::Linear {
+            low: -0.02,
+            high: 1.02,
+        },
+        Shown::Plain => super::scale::Scale::linear(values, 0.05),
     }
 }
 
-/// The name of a protocol as users write it.
-fn protocol_name(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::NonOverlap => "non-overlap",
-        Protocol::Sliding => "sliding",
-        Protocol::FixedTarget => "fixed-target",
+/// `22 of 36`, of trials.
+fn hits(info: &MeasureInfo, sum: f64, weight: f64) -> String {
+    match (info.record.samples, info.record.scale) {
+        (Samples::Trials, _) | (_, Shown::Share) => {
+            format!(", {} of {}", plain(sum), plain(weight))
+        }
+        _ => String::new(),
+    }
+}
+
+/// A sum as short as it can be, with all of its digits if it is whole.
+fn plain(x: f64) -> String {
+    match x.fract() == 0.0 && x.abs() < 1e15 {
+        true => format!("{x:.0}"),
+        false => number(x, 3),
     }
 }
 
@@ -207,6 +225,16 @@ pub(crate) fn state_word(state: crate::record::State) -> &'static str {
         State::Done => "done",
         State::Diverged => "diverged",
         State::Failed => "failed",
+    }
+}
+
+/// One row for each curve without a result: its name, and why, in the last column.
+fn absent_rows(context: Context<'_>, data: &mut Data) {
+    for gone in &context.study.absent {
+        let mut row = vec![gone.label.clone()];
+        row.resize(data.columns.len() - 1, "–".to_owned());
+        row.push(format!("{}: {}", state_word(gone.state), gone.reason));
+        data.row(row);
     }
 }
 

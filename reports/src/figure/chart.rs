@@ -2,7 +2,7 @@
 
 use super::canvas::{Anchor, Canvas, Type};
 use super::drawing::Drawing;
-use super::marks::{dashes, error_bar, flag, legend, spaced};
+use super::marks::{broken, dashes, error_bar, flag, legend, spaced};
 use super::palette::Ink;
 use super::scale::{self, Scale};
 use super::text;
@@ -52,6 +52,17 @@ pub(crate) struct Axis {
     pub(crate) scale: Scale,
     /// Values that get a tick; empty means round values.
     pub(crate) ticks: Vec<f64>,
+    /// Whether ticks are shares, shown in percent.
+    pub(crate) percent: bool,
+}
+
+impl Axis {
+    fn label(&self, tick: f64) -> String {
+        match self.percent {
+            true => format!("{}%", scale::label((tick * 1e4).round() / 100.0)),
+            false => scale::label(tick),
+        }
+    }
 }
 
 /// A whole chart.
@@ -64,6 +75,8 @@ pub(crate) struct Chart {
     pub(crate) trained: Option<f64>,
     /// A dashed horizontal line and its words.
     pub(crate) threshold: Option<(f64, String)>,
+    /// A dotted horizontal line: what a model reaches that knows nothing.
+    pub(crate) chance: Option<f64>,
     pub(crate) series: Vec<Series>,
     pub(crate) intervals: Intervals,
     /// Shifts curves sideways by this many units each, so that equal values stay visible.
@@ -124,7 +137,7 @@ impl Chart {
         let ticks = ticks_or(&self.y, 7);
         let widest = ticks
             .iter()
-            .map(|&t| text::width(&scale::label(t), TICK, false))
+            .map(|&t| text::width(&self.y.label(t), TICK, false))
             .fold(0.0, f64::max);
         let word = if lane {
             text::width(&self.undefined, 9.0, false) - 6.0
@@ -147,6 +160,14 @@ impl Chart {
         }
         self.mark_trained(&mut canvas, frame, lane_top);
         self.mark_threshold(&mut canvas, frame, lane_top);
+        if let Some(chance) = self.chance.filter(|&c| self.y.scale.holds(c)) {
+            let y = frame.y(self.y.scale, chance);
+            let (from, to) = ((frame.left, y), (frame.right(), y));
+            broken(&mut canvas, from, to, (Ink::Mark, 1.0), (1.2, 4.0));
+            let words = format!("chance {}", self.y.label(chance));
+            let small = Type::new(9.0, Ink::Muted);
+            canvas.text((frame.right() - 2.0, y - 3.0), &words, small, Anchor::End);
+        }
         for (order, series) in self.series.iter().enumerate() {
             self.bands(&mut canvas, frame, series, self.shift(order));
         }
@@ -183,7 +204,7 @@ impl Chart {
             let at = (frame.left - 7.0, y + TICK * 0.36);
             canvas.text(
                 at,
-                &scale::label(tick),
+                &self.y.label(tick),
                 Type::new(TICK, Ink::Muted),
                 Anchor::End,
             );
@@ -394,14 +415,17 @@ mod tests {
                     0.05,
                 ),
                 ticks: vec![128.0, 256.0, 512.0],
+                percent: false,
             },
             y: Axis {
                 title: "perplexity".into(),
                 scale: Scale::log(values.iter().copied(), 0.05),
                 ticks: vec![],
+                percent: false,
             },
             trained: Some(128.0),
             threshold: None,
+            chance: None,
             series: vec![Series {
                 name: "rope".into(),
                 points: points.collect(),

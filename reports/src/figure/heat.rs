@@ -1,4 +1,4 @@
-//! Heat maps as small multiples: length × depth per scheme, the value written in every cell.
+//! Heat maps as small multiples: length × a factor per scheme, the value written in every cell.
 
 use super::canvas::{Anchor, Canvas, Type};
 use super::chart::{LABEL, WIDTH};
@@ -18,13 +18,15 @@ const NAME: f64 = 104.0;
 /// One cell.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Cell {
-    /// In 0 to 1.
-    pub(crate) value: f64,
-    pub(crate) trials: usize,
+    /// In 0 to 1: its colour. What is not finite was not measured.
+    pub(crate) shade: f64,
+    pub(crate) words: String,
+    /// Whether it rests on few trials.
+    pub(crate) few: bool,
     pub(crate) tip: String,
 }
 
-/// The grid of one scheme: `cells[depth][length]`; `None` where nothing was measured.
+/// The grid of one scheme: `cells[row][length]`; `None` where nothing was measured.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Panel {
     pub(crate) title: String,
@@ -32,12 +34,16 @@ pub(crate) struct Panel {
     pub(crate) cells: Vec<Vec<Option<Cell>>>,
 }
 
-/// All panels over the same lengths (columns) and depths (rows).
+/// All panels over the same lengths (columns) and values of a factor (rows).
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct HeatMap {
     pub(crate) label: String,
     pub(crate) lengths: Vec<usize>,
-    pub(crate) depths: Vec<f64>,
+    pub(crate) rows: Vec<String>,
+    /// What the rows are.
+    pub(crate) y_title: String,
+    /// What the lightest and the darkest colour stand for, the second with the name of the value.
+    pub(crate) ends: (String, String),
     pub(crate) trained: usize,
     pub(crate) panels: Vec<Panel>,
 }
@@ -56,7 +62,7 @@ impl HeatMap {
         let mut canvas = Canvas::default();
         let grid = self.grid();
         let top = self.key(&mut canvas);
-        let panel_height = 20.0 + ROW * self.depths.len() as f64 + 34.0;
+        let panel_height = 20.0 + ROW * self.rows.len() as f64 + 34.0;
         for (i, panel) in self.panels.iter().enumerate() {
             let column = i % grid.per_row;
             let x = AXIS + column as f64 * (grid.panel + GUTTER);
@@ -98,19 +104,15 @@ impl HeatMap {
             );
         }
         let small = Type::new(9.5, Ink::Muted);
-        canvas.text((left - 5.0, y + 8.0), "0", small, Anchor::End);
-        canvas.text(
-            (left + width + 5.0, y + 8.0),
-            "1  exact match",
-            small,
-            Anchor::Start,
-        );
-        let mut x = left + width + 96.0;
+        canvas.text((left - 5.0, y + 8.0), &self.ends.0, small, Anchor::End);
+        let words = text::fit(&self.ends.1, 9.5, 116.0);
+        canvas.text((left + width + 5.0, y + 8.0), &words, small, Anchor::Start);
+        let mut x = left + width + 24.0 + text::width(&words, 9.5, false).max(72.0);
         canvas.line((x, y - 1.0), (x, y + height + 1.0), Ink::Text, 2.0);
         canvas.text((x + 6.0, y + 8.0), "trained length", small, Anchor::Start);
         x += 92.0;
         let cells = || self.panels.iter().flat_map(|p| p.cells.iter().flatten());
-        if cells().flatten().any(|c| c.trials < FEW_TRIALS) {
+        if cells().flatten().any(|c| c.few) {
             canvas.rect((x, y - 1.0), (18.0, height + 2.0), Ink::Tint);
             hatch(canvas, (x, y - 1.0), (18.0, height + 2.0), Ink::Text);
             let words = format!("< {FEW_TRIALS} trials");
@@ -128,7 +130,7 @@ impl HeatMap {
         panel: &Panel,
         (x, y): (f64, f64),
         grid: Grid,
-        depths: bool,
+        named: bool,
     ) {
         let cell = grid.cell;
         canvas.marker((x + 4.0, y + 9.0), panel.style, 3.4);
@@ -148,18 +150,17 @@ impl HeatMap {
                 let corner = (x + cell * column as f64, cell_top);
                 draw_cell(canvas, found.as_ref(), corner, cell);
             }
-            if depths {
-                let words = format!("{:.2}", self.depths[row]);
-                let words = words.trim_end_matches('0').trim_end_matches('.');
+            if named {
                 let at = (x - 5.0, cell_top + ROW / 2.0 + 3.2);
-                canvas.text(at, words, Type::new(9.0, Ink::Muted), Anchor::End);
+                let words = text::fit(&self.rows[row], 9.0, AXIS - 17.0);
+                canvas.text(at, &words, Type::new(9.0, Ink::Muted), Anchor::End);
             }
         }
         let bottom = top + ROW * panel.cells.len() as f64;
-        if depths {
+        if named {
             canvas.sideways(
                 (10.0, (top + bottom) / 2.0),
-                "depth of the key",
+                &text::fit(&self.y_title, 9.5, bottom - top + 24.0),
                 Type::new(9.5, Ink::Text),
             );
         }
@@ -212,23 +213,22 @@ impl HeatMap {
 fn draw_cell(canvas: &mut Canvas, cell: Option<&Cell>, (x, y): (f64, f64), width: f64) {
     let (inner, corner) = ((width - 0.6, ROW - 0.6), (x + 0.3, y + 0.3));
     let middle = (x + width / 2.0, y + ROW / 2.0);
-    let Some(cell) = cell.filter(|c| c.value.is_finite()) else {
+    let Some(cell) = cell.filter(|c| c.shade.is_finite()) else {
         canvas.rect(corner, inner, Ink::Tint);
         canvas.shape(middle, Shape::Cross, false, Ink::Muted, 3.0);
         let words = cell.map_or("not measured", |c| c.tip.as_str());
         canvas.tip((x, y), (width, ROW), words);
         return;
     };
-    let (fill, ink) = palette::sequential(cell.value);
+    let (fill, ink) = palette::sequential(cell.shade);
     canvas.rect(corner, inner, fill);
-    if cell.trials < FEW_TRIALS {
+    if cell.few {
         hatch(canvas, corner, inner, ink);
     }
-    let words = format!("{:.2}", cell.value);
     let size = if width >= 31.0 { 9.6 } else { 8.6 };
     canvas.text(
         (middle.0, middle.1 + size * 0.36),
-        &words,
+        &cell.words,
         Type::new(size, ink),
         Anchor::Middle,
     );
@@ -254,15 +254,18 @@ mod tests {
     fn map(trials: usize) -> HeatMap {
         let cell = |value: f64| {
             Some(Cell {
-                value,
-                trials,
+                shade: value,
+                words: format!("{value:.2}"),
+                few: trials < FEW_TRIALS,
                 tip: format!("{value} <of> {trials}"),
             })
         };
         HeatMap {
             label: "test".into(),
             lengths: vec![64, 128, 256],
-            depths: vec![0.0, 0.5, 1.0],
+            rows: ["0", "0.5", "1"].map(String::from).to_vec(),
+            y_title: "depth".into(),
+            ends: ("0".into(), "1  found".into()),
             trained: 64,
             panels: vec![Panel {
                 title: "rope".into(),

@@ -27,8 +27,18 @@ pub(crate) fn flag(canvas: &mut Canvas, x: f64, y: f64, bounds: (f64, f64), word
 
 /// A dashed straight line that is no curve.
 pub(crate) fn dashes(canvas: &mut Canvas, from: (f64, f64), to: (f64, f64), ink: Ink, width: f64) {
+    broken(canvas, from, to, (ink, width), (3.5, 6.5));
+}
+
+/// A straight line of strokes `on` long, one every `period`.
+pub(crate) fn broken(
+    canvas: &mut Canvas,
+    from: (f64, f64),
+    to: (f64, f64),
+    (ink, width): (Ink, f64),
+    (on, period): (f64, f64),
+) {
     let length = (to.0 - from.0).hypot(to.1 - from.1);
-    let (on, period) = (3.5, 6.5);
     let at = |d: f64| {
         let share = (d / length).min(1.0);
         (

@@ -26,9 +26,10 @@ pub use palette::Theme;
 pub use png::{Rasteriser, SCALE};
 pub use text::hides;
 
-pub(crate) use catalogue::state_word;
+pub(crate) use catalogue::{across, state_word};
 pub(crate) use data::csv_line;
 pub(crate) use palette::variables;
+pub(crate) use scale::label as plain;
 
 /// Why a figure could not be made into a file.
 #[derive(Debug, thiserror::Error)]

@@ -1,21 +1,18 @@
 //! What was measured, in words: everything a reader needs to judge the numbers.
 
 use super::view::{count, grouped};
-use crate::record::Protocol;
-use crate::summary::{Curve, ProtocolInfo, RunInfo, StudySummary};
+use crate::figure::plain;
+use crate::record::{Role, Samples, Scale, Served};
+use crate::summary::{Curve, MeasureInfo, RunInfo, StudySummary, amount, most};
+use crate::table::aggregate as tables;
+use crate::verdict::small;
 
 /// One sentence under the heading of a study.
 pub(super) fn intro(study: &StudySummary) -> String {
-    let mut measures = Vec::new();
-    if study.headline.is_some() {
-        measures.push("perplexity on held-out text");
-    }
-    if study.curves.iter().any(|c| c.position.is_some()) {
-        measures.push("loss by position in the window");
-    }
-    if study.passkey.is_some() {
-        measures.push("retrieval of a passkey hidden at all depths of a prompt");
-    }
+    let titles = study.measures.iter().map(|m| m.record.title.as_str());
+    let mut measures: Vec<String> = titles.map(small).collect();
+    measures.dedup();
+    let measures: Vec<&str> = measures.iter().map(String::as_str).collect();
     let Some(data) = &study.data else {
         return "No cell of this study has a result yet.".to_owned();
     };
@@ -51,19 +48,36 @@ pub(super) fn paragraphs(study: &StudySummary, run: &RunInfo) -> Vec<(String, St
             "No cell of this study has a result yet.".to_owned(),
         )];
     };
-    let perplexity = (!study.protocols.is_empty()).then(|| perplexity(study));
-    let all = [
-        ("Model.", Some(model(study, first))),
-        ("Training.", Some(training(study))),
-        ("Data.", data(study)),
-        ("Perplexity.", perplexity),
-        ("Passkey.", passkey(study, run)),
-        ("Intervals.", Some(intervals(study))),
-        ("Effective length.", effective(study)),
-        ("Differences.", differences(study)),
+    let mut all: Vec<(String, Option<String>)> = vec![
+        ("Model.".into(), Some(model(study, first))),
+        ("Training.".into(), Some(training(study))),
+        ("Data.".into(), data(study)),
     ];
+    let measures = study.measures.iter();
+    all.extend(measures.map(|m| {
+        (
+            format!("{}.", m.record.title.trim_end_matches('.')),
+            Some(measure(study, m, run)),
+        )
+    }));
+    all.extend([
+        ("Intervals.".into(), Some(intervals(study))),
+        ("Effective length.".into(), effective(study)),
+        ("Differences.".into(), differences(study)),
+        (
+            "Several tasks.".into(),
+            study
+                .aggregate
+                .as_ref()
+                .map(|_| format!("{} {}", tables::SCORES, tables::RANKS)),
+        ),
+        (
+            "Effect of the place.".into(),
+            (!study.depth_effects.is_empty()).then(|| tables::DEPTHS.into()),
+        ),
+    ]);
     all.into_iter()
-        .filter_map(|(about, words)| Some((about.to_owned(), words?)))
+        .filter_map(|(about, words)| Some((about, words?)))
         .collect()
 }
 
@@ -185,97 +199,155 @@ fn data(study: &StudySummary) -> Option<String> {
     ))
 }
 
-fn perplexity(study: &StudySummary) -> String {
-    let mut text = String::from(
-        "Perplexity is exp of the mean loss in nats per scored token; bits per byte is the summed loss over ln 2 and over \
-         the UTF-8 bytes of the scored tokens, so it does not depend on the tokenizer.",
-    );
-    for protocol in &study.protocols {
-        text.push(' ');
-        text.push_str(&laid(protocol));
-        if Some(protocol.protocol) == study.headline && study.protocols.len() > 1 {
-            text.push_str(" Effective lengths and differences are taken from this protocol.");
+/// How a measure is taken, and where.
+fn measure(study: &StudySummary, info: &MeasureInfo, run: &RunInfo) -> String {
+    let record = &info.record;
+    let about = record.about.trim();
+    let mut text = format!(
+        "{}{}",
+        capital(about),
+        if about.ends_with(['.', '!', '?']) {
+            ""
+        } else {
+            "."
         }
-    }
-    let window = study
-        .curves
+    );
+    let factors = record
+        .factors
         .iter()
-        .filter_map(|c| c.position.as_ref())
-        .map(|p| p.length)
-        .max();
-    if let Some(window) = window {
+        .zip(&info.values)
+        .map(|(f, values)| match values[..] {
+            [] => String::new(),
+            [one] => format!(", {} {}", f.name, plain(one)),
+            [low, .., high] => format!(
+                ", {} values of {} from {} to {}",
+                values.len(),
+                f.name,
+                plain(low),
+                plain(high)
+            ),
+        });
+    let facts = info.facts.iter().map(|(name, values)| {
+        let mut values: Vec<String> = values.iter().map(|v| plain(*v)).collect();
+        values.dedup();
+        match values.len() {
+            1 => format!(", {name} {}", values[0]),
+            _ => format!(", {name} {} (for these lengths in turn)", numbers(values)),
+        }
+    });
+    text.push_str(&format!(
+        " {} tokens{}{}; {} {} {}.",
+        numbers(&info.lengths),
+        factors.collect::<String>(),
+        facts.collect::<String>(),
+        grouped(info.units as u64),
+        record.units,
+        if record.samples == Samples::Panel {
+            "at every length"
+        } else {
+            "per seed and point"
+        }
+    ));
+    for also in &record.also {
+        let part = |name: &str, default: &str| {
+            if name.is_empty() {
+                default.to_string()
+            } else {
+                name.to_string()
+            }
+        };
+        let (value, weight) = (
+            part(&also.value, "samples"),
+            part(&also.weight, "what they are sums over"),
+        );
+        let times = if also.times == 1.0 {
+            String::new()
+        } else {
+            format!(", times {:.4}", also.times)
+        };
         text.push_str(&format!(
-            " Loss by position is the mean over non-overlapping windows of the longest length served (up to {window} tokens)."
+            " {}: sum of the {value} over the sum of the {weight}{times}.",
+            capital(&also.quantity)
         ));
+    }
+    if let Some(chance) = record.chance {
+        text.push_str(&format!(
+            " A model that knows nothing reaches {}.",
+            amount(chance, record.scale)
+        ));
+    }
+    text.push_str(&match (record.role, record.served) {
+        (Role::Profile, _) | (_, Served::Never) => String::new(),
+        (_, Served::Margin) => format!(
+            " A length is served if the {} gets worse by less than {}{}.",
+            info.noun(),
+            run.margin,
+            info.unit()
+        ),
+        (_, Served::AtLeast(bound)) => format!(
+            " A length is served from {} {} on.",
+            most(record.better),
+            amount(bound, record.scale)
+        ),
+        (_, Served::OfOwn(share)) => format!(
+            " A length is served from {} of a curve's own mean at the trained length on.",
+            amount(share, Scale::Share)
+        ),
+    });
+    let views = study
+        .measures
+        .iter()
+        .filter(|m| m.key.thing() == info.key.thing())
+        .count();
+    if info.headline && views > 1 {
+        text.push_str(" Effective lengths and differences are taken from this view.");
     }
     text
 }
 
-fn laid(info: &ProtocolInfo) -> String {
-    let lengths = numbers(info.strides.iter().map(|(length, _)| length));
-    let mut strides: Vec<usize> = info.strides.iter().map(|(_, stride)| *stride).collect();
-    strides.dedup();
-    let strides = match strides[..] {
-        [one] => format!("{one} tokens"),
-        _ => format!("{} tokens (for these lengths in turn)", numbers(&strides)),
-    };
-    let units = count(info.units, "test segment");
-    match info.protocol {
-        Protocol::NonOverlap => format!(
-            "Non-overlapping windows of {lengths} tokens: each token is scored given only its own window ({units}; a last \
-             window that would reach past its segment begins earlier and scores what is left)."
-        ),
-        Protocol::Sliding => format!(
-            "Sliding windows of {lengths} tokens, each {strides} after the one before: a window scores the tokens that \
-             no window before it held, so that nearly every scored token has most of a window before it ({units})."
-        ),
-        Protocol::FixedTarget => format!(
-            "Fixed targets: the same tokens, in blocks of {strides}, are scored at every length, each by the window of \
-             {lengths} tokens that ends with it ({units}); only the context differs between lengths."
-        ),
-    }
-}
-
-fn passkey(study: &StudySummary, run: &RunInfo) -> Option<String> {
-    let info = study.passkey.as_ref()?;
-    Some(format!(
-        "Prompts of {} tokens with the key at {} from start to end, {} per length, depth and seed. A trial counts \
-         if every symbol of the key is the most probable one, which is the same as greedy decoding. A length counts as \
-         served from an accuracy of {}. The same prompts are given to every scheme.",
-        numbers(&info.lengths),
-        count(info.depths.len(), "depth"),
-        count(info.trials, "trial"),
-        run.passkey_threshold
-    ))
-}
-
 fn intervals(study: &StudySummary) -> String {
     let basis = study.interval_basis.trim().trim_end_matches('.');
-    let passkey = match (study.passkey.is_some(), study.seeds.len()) {
-        (false, _) => "",
-        (true, 1) => " Passkey accuracies have Wilson intervals over trials.",
-        (true, _) => {
-            " Passkey accuracies have Wilson intervals, for which the trials count as the smaller number that gives the \
-             spread between seeds (after Korn and Graubard 1998)."
-        }
-    };
-    format!("{}.{passkey}", capital(basis))
+    let has = |samples: Samples| study.measures.iter().any(|m| m.record.samples == samples);
+    let several = study.seeds.len() > 1;
+    let mut text = format!("{}.", capital(basis));
+    if has(Samples::Trials) {
+        text.push_str(match several {
+            false => " Shares of trials have Wilson intervals.",
+            true => {
+                " Shares of trials have Wilson intervals, for which the trials count as the smaller number that gives the \
+                 spread between seeds (after Korn and Graubard 1998)."
+            }
+        });
+    }
+    let sums =
+        |m: &MeasureInfo| m.record.scale == Scale::Share && m.record.samples != Samples::Trials;
+    if study.measures.iter().any(sums) {
+        text.push_str(
+            " Shares of answers, several to a unit, have Wilson intervals with the number of answers that gives the spread \
+             over units and seeds.",
+        );
+    }
+    if has(Samples::Sums) && several {
+        text.push_str(" Where every seed has units of its own, the wider of both spreads counts.");
+    }
+    text
 }
 
 fn effective(study: &StudySummary) -> Option<String> {
-    let rules = study
-        .curves
-        .iter()
-        .find_map(|c| c.effective_perplexity.as_ref())
-        .into_iter()
-        .chain(
-            study
-                .curves
-                .iter()
-                .find_map(|c| c.effective_passkey.as_ref()),
-        )
-        .map(|e| e.rule.trim().trim_end_matches('.').to_owned());
-    let rules: Vec<String> = rules.collect();
+    let several = study.compared().count() > 1;
+    let rule = |m: &MeasureInfo| {
+        let found = study
+            .curves
+            .iter()
+            .find_map(|c| c.measured(&m.key)?.effective.as_ref())?;
+        let rule = found.rule.trim().trim_end_matches('.');
+        Some(if several {
+            format!("{}: {rule}", m.record.title)
+        } else {
+            rule.to_owned()
+        })
+    };
+    let rules: Vec<String> = study.compared().filter_map(rule).collect();
     (!rules.is_empty()).then(|| format!("{}.", capital(&rules.join("; "))))
 }
 
@@ -289,8 +361,8 @@ fn differences(study: &StudySummary) -> Option<String> {
         false => "the first trained scheme, as no reference was declared",
     };
     Some(format!(
-        "Differences are taken to {} ({declared}), paired over the same test units and seeds, with a t interval and a paired \
-         bootstrap beside it; p values are corrected by Holm's method over all comparisons of a measure in the study.",
+        "Differences are taken to {} ({declared}), paired over the same test units and seeds where both read the same, with a \
+         paired bootstrap beside a t interval; p values are corrected by Holm's method over all comparisons of a measure in the study.",
         reference.label
     ))
 }

@@ -12,7 +12,7 @@ mod write;
 use askama::Template;
 use std::borrow::Cow;
 
-use crate::figure::{Drawing, Figure, FigureError, figures, hides};
+use crate::figure::{Drawing, Figure, FigureError, across, figures, hides};
 use crate::store::StoreError;
 use crate::summary::{StudySummary, Summary};
 use view::RunView;
@@ -100,11 +100,11 @@ struct Named {
     figure: Figure,
 }
 
-/// All figures of a run, study by study.
+/// All figures of a run, study by study; last those of all studies together.
 fn named_figures(summary: &Summary) -> Vec<Vec<Named>> {
     let mut taken: Vec<String> = Vec::new();
     let mut name = |study: &str, figure: Figure| {
-        let base = format!("{}-{}", slug(study), figure.slug);
+        let base = format!("{}-{}", slug(study, 40), figure.slug);
         let tried = (2..).map(|n| format!("{base}-{n}"));
         let mut all = std::iter::once(base.clone()).chain(tried);
         let slug = all.find(|wanted| !taken.contains(wanted)).unwrap_or(base);
@@ -112,16 +112,21 @@ fn named_figures(summary: &Summary) -> Vec<Vec<Named>> {
         Named { slug, figure }
     };
     let mut of = |study: &StudySummary| {
-        figures(study, &summary.run)
-            .into_iter()
-            .map(|f| name(&study.name, f))
-            .collect()
+        let figures = figures(study, &summary.run).into_iter();
+        figures.map(|f| name(&study.name, f)).collect()
     };
-    summary.studies.iter().map(&mut of).collect()
+    let mut all: Vec<Vec<Named>> = summary.studies.iter().map(&mut of).collect();
+    all.push(
+        across(summary)
+            .into_iter()
+            .map(|f| name("all-tasks", f))
+            .collect(),
+    );
+    all
 }
 
-/// `text` as part of a file name: lower case, `[a-z0-9-]`, at most 40 characters, never empty.
-fn slug(text: &str) -> String {
+/// `text` as part of a file name: lower case, `[a-z0-9-]`, at most so many characters, never empty.
+pub(crate) fn slug(text: &str, most: usize) -> String {
     let mut out = String::new();
     for c in text.chars().map(|c| c.to_ascii_lowercase()) {
         if c.is_ascii_alphanumeric() {
@@ -130,7 +135,7 @@ fn slug(text: &str) -> String {
             out.push('-');
         }
     }
-    out.truncate(40);
+    out.truncate(most);
     let out = out.trim_end_matches('-');
     if out.is_empty() {
         "study".to_owned()

@@ -81,24 +81,38 @@ impl RunView {
     /// The run with number `order` on the page.
     pub(super) fn new(summary: &Summary, order: usize) -> RunView {
         let anchor = format!("run{}", order + 1);
-        let figures = named_figures(summary);
-        let studies = summary.studies.iter().zip(figures).enumerate();
+        let mut figures = named_figures(summary);
+        let across = figures.pop().unwrap_or_default();
+        let numbered = summary.studies.iter().zip(figures).enumerate();
+        let mut studies: Vec<StudyView> = numbered
+            .map(|(i, (study, figures))| {
+                let place = format!("{anchor}-study{}", i + 1);
+                StudyView::new(study, &summary.run, figures, &place, &anchor)
+            })
+            .collect();
+        studies.extend(summary.aggregate.as_ref().map(|found| {
+            StudyView {
+                anchor: format!("{anchor}-tasks"),
+                heading: "All tasks".into(),
+                intro: format!(
+                    "{} of {} studies together.",
+                    count(found.tasks.len(), "task"),
+                    summary.studies.len()
+                ),
+                facts: Vec::new(),
+                figures: across
+                    .into_iter()
+                    .map(|f| FigureView::new(f, &anchor))
+                    .collect(),
+                methods: Vec::new(),
+            }
+        }));
         RunView {
             name: summary.run.name.clone(),
             subtitle: subtitle(summary),
             verdict: summary.studies.iter().map(VerdictView::new).collect(),
             problems: summary.problems.clone(),
-            studies: studies
-                .map(|(i, (study, figures))| {
-                    StudyView::new(
-                        study,
-                        &summary.run,
-                        figures,
-                        &format!("{anchor}-study{}", i + 1),
-                        &anchor,
-                    )
-                })
-                .collect(),
+            studies,
             schemes: schemes(summary),
             provenance: provenance(summary),
             cells: summary
@@ -290,18 +304,8 @@ fn facts(study: &StudySummary) -> Vec<(String, String)> {
 }
 
 fn longest(study: &StudySummary) -> Option<usize> {
-    let perplexity = study
-        .curves
-        .iter()
-        .flat_map(|c| &c.perplexity)
-        .flat_map(|c| &c.points)
-        .map(|p| p.length);
-    let passkey = study
-        .curves
-        .iter()
-        .flat_map(|c| &c.passkey)
-        .map(|p| p.length);
-    perplexity.chain(passkey).max()
+    let measured = study.curves.iter().flat_map(|c| &c.measured);
+    measured.flat_map(|m| &m.points).map(|p| p.length).max()
 }
 
 /// Every curve of the run once, in the order of the plan; settings from the first study that has it.

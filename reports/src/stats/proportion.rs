@@ -1,6 +1,6 @@
 //! Shares of successes: intervals that stay inside 0..=1 and behave with few trials.
 
-use super::{Estimate, Interval, around, mean, t_upper, variance, z_upper};
+use super::{Contrast, Estimate, Interval, around, mean, p_value, t_upper, variance, z_upper};
 
 /// Wilson's score interval for `hits` of `trials` (Wilson 1927). Fractional trials are allowed: an effective number.
 #[must_use]
@@ -60,6 +60,25 @@ pub fn share(seeds: &[(usize, usize)], confidence: f64) -> Estimate {
     }
 }
 
+/// A share whose units hold several answers each: Wilson's interval with the number of answers that gives the width of
+/// the interval over units and seeds (after Korn and Graubard 1998), at most as many as there are. Where that width is
+/// nothing (all right, all wrong), each unit counts as one answer.
+#[must_use]
+pub fn clustered(found: &Contrast, units: usize, answers: f64, confidence: f64) -> Estimate {
+    let plain = found.estimate(confidence);
+    let (p, n) = (plain.value, units as f64);
+    let interval = plain.interval.map(|i| {
+        let half = (i.high - i.low) / 2.0;
+        let variance = z_upper((1.0 - confidence) / 2.0).powi(2) * p * (1.0 - p);
+        let effective = match half > 0.0 && variance > 0.0 {
+            true => (variance / half.powi(2)).min(answers),
+            false => n,
+        };
+        wilson(p * effective, effective, confidence)
+    });
+    Estimate { value: p, interval }
+}
+
 /// Difference of two shares over the same trials, from the difference (−1, 0 or 1) of every trial, one row per seed.
 /// Gives the difference with its interval, and the two-sided p value of "no difference".
 ///
@@ -108,14 +127,6 @@ pub fn paired_shares(rows: &[Vec<i8>], confidence: f64) -> (Estimate, Option<f64
         high: i.high.min(1.0).max(value),
     };
     estimate.interval = estimate.interval.map(inside);
-    let (mut low, mut high) = (1e-15_f64.ln(), 0.0);
-    for _ in 0..60 {
-        let middle: f64 = (low + high) / 2.0;
-        if margin(middle.exp() / 2.0) > centre.abs() {
-            low = middle
-        } else {
-            high = middle
-        }
-    }
-    (estimate, Some(high.exp()))
+    let p = p_value(centre.abs(), |tail| Some(margin(tail)));
+    (estimate, Some(p))
 }

@@ -434,3 +434,53 @@ fn shares_over_seeds_cover() {
     let one = share(&[(7, 20)], 0.95).interval;
     assert_eq!(one, Some(wilson(7.0, 20.0, 0.95)));
 }
+
+/// Units of each seed's own: with one seed as a panel; with several the wider of both spreads, never their sum.
+#[test]
+fn units_of_their_own_are_not_paired() {
+    let row = |xs: &[f64]| xs.iter().map(|&x| (x, 2.0)).collect::<Vec<_>>();
+    let (first, second) = (row(&[1.0, 2.0, 3.0, 2.0]), row(&[1.0, 2.0, 4.0]));
+    let one = Contrast::nested(vec![first.clone()]).expect("a row");
+    let as_panel = Panel::new(vec![first.clone()]).expect("a row");
+    assert_eq!(one.estimate(0.95), as_panel.estimate(0.95));
+    let both = Contrast::nested(vec![first, second]).expect("two rows");
+    let found = both.estimate(0.95);
+    // Means 1 and 7/6: their t interval (one degree of freedom) is the wider one.
+    close(found.value, 13.0 / 12.0, 1e-12);
+    let interval = found.interval.expect("two seeds");
+    close(interval.high - found.value, 12.706204736174694 / 12.0, 1e-9);
+    assert!(both.minus(&both).is_none());
+    let (difference, p) = both.apart(&one, 0.95);
+    close(difference.value, 1.0 / 12.0, 1e-12);
+    assert!(p.is_some_and(|p| p > 0.5) && difference.interval.is_some_and(|i| i.contains(0.0)));
+}
+
+/// Newcombe (1998), "Interval estimation for the difference between independent proportions", table II, method 10: 56 of
+/// 70 and 48 of 80 differ by 0.2 [0.0524, 0.3339].
+#[test]
+fn differences_of_shares_from_their_intervals() {
+    let of = |hits: usize, n: usize| share(&[(hits, n)], 0.95);
+    let found = combined(of(56, 70), of(48, 80), 1.0);
+    close(found.value, 0.2, 1e-12);
+    let interval = found.interval.expect("both have one");
+    close(interval.low, 0.0524, 1e-3);
+    close(interval.high, 0.3339, 1e-3);
+}
+
+#[test]
+fn shares_of_answers_do_not_collapse() {
+    let found = |right: &[f64]| {
+        let row = right.iter().map(|&x| (x, 4.0)).collect();
+        let contrast = Contrast::nested(vec![row]).expect("a row");
+        clustered(&contrast, right.len(), 4.0 * right.len() as f64, 0.95)
+    };
+    // All wrong: ten units count as ten answers. Half of each right: as many answers as units again.
+    assert_eq!(found(&[0.0; 10]).interval, Some(wilson(0.0, 10.0, 0.95)));
+    assert_eq!(found(&[2.0; 10]).interval, Some(wilson(5.0, 10.0, 0.95)));
+    // All or nothing: no more is known than of so many trials.
+    let rough = found(&[4.0, 0.0, 4.0, 0.0, 4.0, 0.0, 4.0, 0.0])
+        .interval
+        .expect("eight");
+    let trials = wilson(4.0, 8.0, 0.95);
+    assert!(rough.low <= trials.low && rough.high >= trials.high);
+}

@@ -1,7 +1,8 @@
 //! What must hold of a record, of a plan and of a cost before anybody computes with them.
 
 use crate::record::{
-    CellRecord, Cost, PasskeyRecord, PerplexityRecord, PositionRecord, RunPlan, TrainRecord,
+    CellRecord, Cost, MeasureRecord, PointRecord, Role, RunPlan, Samples, Scale, Served,
+    TrainRecord,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,10 +10,6 @@ use std::collections::{BTreeMap, BTreeSet};
 const MAX_ID: usize = 80;
 /// Nats per token by which a loss may be below 0 from rounding: an f32 of a logit in the hundreds.
 const ROUNDING: f64 = 1e-3;
-/// Bytes of one token that nobody has seen: a bound for damage.
-const TOKEN_BYTES: u64 = 1 << 20;
-/// Most tokens of a unit.
-const MOST_TOKENS: u64 = 1 << 32;
 /// Largest count whose f64 is exact.
 const MAX_COUNT: u64 = 1 << 53;
 
@@ -61,25 +58,11 @@ pub(super) fn record(record: &CellRecord, id: &str) -> Checked {
         hold(losses.all(possible), || "search: a loss is below 0".into())?;
     }
     let mut seen = BTreeSet::new();
-    for p in &record.perplexity {
-        perplexity(p)?;
-        hold(seen.insert((p.protocol, p.length)), || {
-            format!(
-                "perplexity ({:?}, length {}): recorded twice",
-                p.protocol, p.length
-            )
+    for m in &record.measures {
+        hold(seen.insert(m.key()), || {
+            format!("{}: recorded twice", name(m))
         })?;
-    }
-    record.position.as_ref().map_or(Ok(()), position)?;
-    let mut seen = BTreeSet::new();
-    for p in &record.passkey {
-        passkey(p)?;
-        hold(seen.insert((p.length, p.depth.to_bits())), || {
-            format!(
-                "passkey (length {}, depth {}): recorded twice",
-                p.length, p.depth
-            )
-        })?;
+        measure(m)?;
     }
     Ok(())
 }
@@ -111,82 +94,141 @@ fn train(t: &TrainRecord) -> Checked {
     Ok(())
 }
 
-fn perplexity(p: &PerplexityRecord) -> Checked {
-    let at = || format!("perplexity ({:?}, length {})", p.protocol, p.length);
-    hold(p.length > 0 && !p.nll.is_empty(), || {
-        format!("{}: no length or no units", at())
+/// `task copy`, `perplexity (sliding)`.
+fn name(m: &MeasureRecord) -> String {
+    let view = if m.view.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", m.view)
+    };
+    format!("{} {}", m.measure, m.of).trim_end().to_string() + &view
+}
+
+fn measure(m: &MeasureRecord) -> Checked {
+    let named = !m.measure.is_empty() && !m.quantity.is_empty() && !m.points.is_empty();
+    hold(named, || {
+        format!("{}: no id, no quantity or no points", name(m))
     })?;
-    let (losses, tokens, bytes) = (p.nll.len(), p.tokens.len(), p.bytes.len());
-    hold(tokens == losses && bytes == losses, || {
-        format!(
-            "{}: expected one entry per unit, found {losses} losses, {tokens} token counts, {bytes} byte counts",
-            at()
-        )
+    let share = m.scale == Scale::Share;
+    let within = |x: f64| x.is_finite() && (!share || (0.0..=1.0).contains(&x));
+    let served = match m.served {
+        Served::AtLeast(bound) => within(bound),
+        Served::OfOwn(part) => part.is_finite() && part > 0.0,
+        Served::Margin | Served::Never => true,
+    };
+    let times = m.also.iter().all(|a| a.times.is_finite());
+    hold(served && times && m.chance.is_none_or(within), || {
+        format!("{}: a bound, a factor or a chance cannot be", name(m))
     })?;
-    for (i, (&tokens, &bytes)) in p.tokens.iter().zip(&p.bytes).enumerate() {
-        let nll = p.nll[i];
-        hold(tokens > 0, || {
-            format!("{}: a unit has no scored token", at())
+    hold(m.samples != Samples::Trials || share, || {
+        format!("{}: trials are shares", name(m))
+    })?;
+    let profile = m.factors.len() == 1 && m.lengths().len() == 1;
+    hold(m.role == Role::ByLength || profile, || {
+        format!("{}: a profile has one length and one factor", name(m))
+    })?;
+    let mut seen = BTreeSet::new();
+    for p in &m.points {
+        let at: Vec<u64> = p.at.iter().map(|x| x.to_bits()).collect();
+        hold(seen.insert((p.length, at)), || {
+            format!("{}: recorded twice", place(m, p))
         })?;
-        hold(tokens <= MOST_TOKENS, || {
-            format!("{}: {tokens} tokens of a unit cannot be", at())
-        })?;
-        hold(bytes <= tokens * TOKEN_BYTES, || {
-            format!("{}: {bytes} bytes of {tokens} tokens cannot be", at())
-        })?;
-        hold(possible(nll / tokens as f64), || {
-            format!("{}: a loss of {nll} nats is below 0", at())
-        })?;
+        point(m, p)?;
     }
     Ok(())
 }
 
-fn position(p: &PositionRecord) -> Checked {
-    let ascending = p.starts.windows(2).all(|w| w[0] < w[1]);
-    let within = p.starts.last().is_some_and(|&last| last < p.length);
-    hold(ascending && within, || {
+/// `task copy, length 64, at [0.5]`.
+fn place(m: &MeasureRecord, p: &PointRecord) -> String {
+    let at = if p.at.is_empty() {
+        String::new()
+    } else {
+        format!(", at {:?}", p.at)
+    };
+    format!("{}, length {}{at}", name(m), p.length)
+}
+
+fn point(m: &MeasureRecord, p: &PointRecord) -> Checked {
+    let place = || place(m, p);
+    let units = p.value.len();
+    hold(p.length > 0 && units > 0, || {
+        format!("{}: no length or no units", place())
+    })?;
+    hold(p.at.len() == m.factors.len(), || {
         format!(
-            "position: bucket starts do not ascend below length {}",
-            p.length
+            "{}: {} values of {} factors",
+            place(),
+            p.at.len(),
+            m.factors.len()
         )
     })?;
-    for (unit, row) in p.nll.iter().enumerate() {
-        hold(row.len() == p.starts.len(), || {
+    let of_shares = p.at.iter().zip(&m.factors).filter(|(_, f)| f.share);
+    let inside = of_shares.into_iter().all(|(x, _)| (0.0..=1.0).contains(x));
+    hold(inside && p.at.iter().all(|x| x.is_finite()), || {
+        format!("{}: a factor cannot have this value", place())
+    })?;
+    let weights = p.weight.len();
+    hold(weights == 0 || weights == units, || {
+        format!(
+            "{}: expected one entry per unit, found {units} values, {weights} weights",
+            place()
+        )
+    })?;
+    for (column, found) in p.columns.iter().map(|(name, c)| (name, c.0.len())) {
+        hold(found == units, || {
             format!(
-                "position: unit {unit} does not have {} buckets",
-                p.starts.len()
+                "{}: expected one entry per unit, found {units} values, {found} of {column}",
+                place()
             )
         })?;
-        hold(row.iter().all(|&x| possible(x)), || {
-            format!("position: a loss of unit {unit} is below 0")
+    }
+    let divisors = m
+        .also
+        .iter()
+        .filter_map(|a| Some((&a.weight, p.columns.get(&a.weight)?)));
+    let divisors = divisors.map(|(name, column)| (name.as_str(), &column.0));
+    for (what, all) in divisors.chain([("weight", &p.weight)]) {
+        hold(
+            all.iter().all(|w| (0.0..=MAX_COUNT as f64).contains(w)),
+            || {
+                format!(
+                    "{}: a {what} of {:?} cannot be",
+                    place(),
+                    all.iter().find(|w| !(0.0..=MAX_COUNT as f64).contains(*w))
+                )
+            },
+        )?;
+    }
+    hold((0..units).any(|i| p.weight(i) > 0.0), || {
+        format!("{}: nothing was weighed", place())
+    })?;
+    let counted = |x: &f64| x.is_finite() && x.abs() <= MAX_COUNT as f64;
+    hold(p.facts.values().all(counted), || {
+        format!("{}: a fact is no finite number", place())
+    })?;
+    let back = p.facts.get("distance").copied().unwrap_or(0.0);
+    hold((0.0..=p.length as f64).contains(&back), || {
+        format!("{}: what is {back} tokens back cannot be", place())
+    })?;
+    for (i, &value) in p.value.iter().enumerate() {
+        let weight = p.weight(i);
+        hold(weight > 0.0 || value == 0.0, || {
+            format!("{}: {value} of nothing cannot be", place())
+        })?;
+        let (can, why) = match (m.samples, m.scale) {
+            (Samples::Trials, _) => (
+                (value == 0.0 || value == 1.0) && weight == 1.0,
+                "is no trial",
+            ),
+            (_, Scale::Share) => ((0.0..=weight).contains(&value), "is no part of it"),
+            (_, Scale::Exp) => (weight == 0.0 || possible(value / weight), "is below 0"),
+            (_, Scale::Plain) => (true, ""),
+        };
+        hold(can, || {
+            format!("{}: a value of {value}, of {weight}, {why}", place())
         })?;
     }
     Ok(())
-}
-
-fn passkey(p: &PasskeyRecord) -> Checked {
-    let at = || format!("passkey (length {}, depth {})", p.length, p.depth);
-    hold((0.0..=1.0).contains(&p.depth) && p.length > 0, || {
-        format!("{}: depth outside 0..=1 or no length", at())
-    })?;
-    hold(p.distance <= p.length, || {
-        format!("{}: a key {} tokens back cannot be", at(), p.distance)
-    })?;
-    let (hits, symbols, found) = (p.hits.len(), p.symbols.len(), p.log_prob.len());
-    hold(hits > 0 && symbols == hits && found == hits, || {
-        format!(
-            "{}: expected one entry per trial, found {hits} hits, {symbols} symbol counts, {found} log-probabilities",
-            at()
-        )
-    })?;
-    let all = p.symbols.iter().copied().max().unwrap_or(0);
-    hold(all as usize <= p.length, || {
-        format!("{}: {all} symbols of {} tokens cannot be", at(), p.length)
-    })?;
-    let symbols = f64::from(all.max(1));
-    hold(p.log_prob.iter().all(|&x| possible(-x / symbols)), || {
-        format!("{}: a log-probability is above 0", at())
-    })
 }
 
 /// Identities become folder names, and a plan may come from elsewhere.
@@ -229,12 +271,6 @@ pub(super) fn plan(plan: &RunPlan) -> Checked {
         format!(
             "confidence: expected a number between 0 and 1, found {}",
             plan.confidence
-        )
-    })?;
-    hold((0.0..=1.0).contains(&plan.passkey_threshold), || {
-        format!(
-            "passkey_threshold: expected 0 to 1, found {}",
-            plan.passkey_threshold
         )
     })
 }

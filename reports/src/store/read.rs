@@ -53,13 +53,18 @@ struct Version {
 /// A JSON file with a `schema_version`, which is looked at before anything else, and with its hash; `None` if there is
 /// no such file. Files of versions before [`FIRST_SEALED`] have no hash.
 pub(super) fn versioned<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StoreError> {
-    table(path, None)
+    table(path, None, None)
 }
 
-/// As [`versioned`]; a file without a version and without a hash is of version `unversioned`.
+/// Brings a table of an earlier version into the form of this one; in words what is wrong with it.
+pub(super) type Upgrade<'a> = &'a dyn Fn(&mut Value) -> Result<(), String>;
+
+/// As [`versioned`]; a file without a version and without a hash is of version `unversioned`, and one of an earlier
+/// version than ours is brought into our form first.
 pub(super) fn table<T: DeserializeOwned>(
     path: &Path,
     unversioned: Option<u64>,
+    upgrade: Option<Upgrade<'_>>,
 ) -> Result<Option<T>, StoreError> {
     let Some(bytes) = bytes(path)? else {
         return Ok(None);
@@ -84,7 +89,15 @@ pub(super) fn table<T: DeserializeOwned>(
             "expected a hash at its end, found none: cut off or changed since it was written"
                 .into(),
         )),
-        Some(_) => parse(path, &bytes).map(Some),
+        Some(found) => match upgrade.filter(|_| found < u64::from(SCHEMA_VERSION)) {
+            None => parse(path, &bytes).map(Some),
+            Some(upgrade) => {
+                let mut value: Value = parse(path, &bytes)?;
+                upgrade(&mut value).map_err(malformed)?;
+                let read = serde_json::from_value(value).map_err(|e| e.to_string());
+                read.map(Some).map_err(malformed)
+            }
+        },
         None => Err(malformed(
             "expected a schema_version, found none: not written by Farspan".into(),
         )),

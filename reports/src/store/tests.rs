@@ -1,6 +1,6 @@
 use super::*;
 use crate::fixture::{self, Options};
-use crate::record::Protocol;
+use crate::record::{Samples, Served};
 use std::io::ErrorKind;
 use std::sync::Arc;
 
@@ -37,11 +37,11 @@ fn non_finite_losses_survive_the_file() -> Outcome {
         .result
         .clone()
         .ok_or("no result")?;
-    record.perplexity[0].nll = vec![f64::INFINITY, f64::NAN, 0.0, 1.5];
+    record.measures[0].points[0].value = vec![f64::INFINITY, f64::NAN, 0.0, 1.5];
     let id = record.id.clone();
     dir.write_result(&id, &record)?;
     let back = dir.result(&id)?.ok_or("no result")?;
-    let nll = &back.perplexity[0].nll;
+    let nll = &back.measures[0].points[0].value;
     assert!(nll[0] == f64::INFINITY && nll[1].is_nan() && nll[2] == 0.0 && nll[3] == 1.5);
     Ok(())
 }
@@ -188,22 +188,21 @@ fn a_record_that_breaks_an_invariant_is_refused() -> Outcome {
         .clone()
         .ok_or("no result")?;
     let id = record.id.clone();
-    record.perplexity[0].tokens.pop();
+    record.measures[0].points[0].weight.pop();
     let error = dir
         .write_result(&id, &record)
         .expect_err("a token count is missing")
         .to_string();
     assert!(
-        error.contains("NonOverlap, length 128") && error.contains("3 token counts"),
+        error.contains("(non-overlap), length 128") && error.contains("3 weights"),
         "{error}"
     );
     let mut record = fixture::run(&small()).cells[0]
         .result
         .clone()
         .ok_or("no result")?;
-    let twice = record.perplexity[1].clone();
-    assert_eq!(twice.protocol, Protocol::Sliding);
-    record.perplexity.push(twice);
+    let twice = record.measures[1].clone();
+    record.measures.push(twice);
     let error = dir
         .write_result(&id, &record)
         .expect_err("recorded twice")
@@ -437,27 +436,71 @@ fn numbers_that_cannot_be_are_refused() -> Outcome {
     };
     let (language, retrieval) = (of("language").ok_or("no")?, of("retrieval").ok_or("no")?);
     type Change = fn(&mut CellRecord);
-    let changes: [(&CellRecord, Change, &str); 14] = [
-        (&language, |r| r.perplexity[0].nll[1] *= -1.0, "below 0"),
+    fn first_of<'a>(r: &'a mut CellRecord, column: &str) -> &'a mut Vec<f64> {
+        &mut r.measures[0].points[0]
+            .columns
+            .get_mut(column)
+            .expect("a column")
+            .0
+    }
+    let changes: [(&CellRecord, Change, &str); 25] = [
         (
             &language,
-            |r| r.perplexity[1].nll[0] = f64::NEG_INFINITY,
+            |r| r.measures[0].points[0].value[1] *= -1.0,
             "below 0",
         ),
         (
             &language,
-            |r| r.perplexity[0].tokens[0] = u64::MAX,
-            "tokens of a unit",
+            |r| r.measures[1].points[0].value[0] = f64::NEG_INFINITY,
+            "below 0",
         ),
         (
             &language,
-            |r| r.perplexity[0].tokens[0] = 0,
-            "no scored token",
+            |r| r.measures[0].points[0].weight[0] = 2f64.powi(54),
+            "a weight of",
         ),
         (
             &language,
-            |r| r.perplexity[0].bytes[2] = u64::MAX,
-            "bytes of",
+            |r| r.measures[0].points[0].weight[0] = -1.0,
+            "a weight of",
+        ),
+        (
+            &language,
+            |r| r.measures[0].points[0].weight[0] = f64::NAN,
+            "a weight of",
+        ),
+        (
+            &language,
+            |r| r.measures[0].points[0].weight[0] = 0.0,
+            "of nothing",
+        ),
+        (
+            &language,
+            |r| r.measures[0].points[0].weight.truncate(2),
+            "2 weights",
+        ),
+        (
+            &language,
+            |r| r.measures[0].points[0].at = vec![0.5],
+            "1 values of 0 factors",
+        ),
+        (
+            &language,
+            |r| first_of(r, "bytes")[2] = f64::INFINITY,
+            "a bytes of",
+        ),
+        (
+            &language,
+            |r| {
+                first_of(r, "bytes").pop();
+            },
+            "3 of bytes",
+        ),
+        (&language, |r| r.measures[0].points.clear(), "no points"),
+        (
+            &language,
+            |r| r.measures[0].also[0].times = f64::NAN,
+            "cannot be",
         ),
         (
             &language,
@@ -478,23 +521,50 @@ fn numbers_that_cannot_be_are_refused() -> Outcome {
         ),
         (
             &language,
-            |r| {
-                if let Some(position) = &mut r.position {
-                    position.nll[0][3] = -0.5;
-                }
-            },
-            "position: a loss",
+            |r| r.measures[3].points[3].value[0] = -0.5,
+            "position, length 256, at [3.0]: a value of -0.5, of 1, is below 0",
         ),
-        (&retrieval, |r| r.passkey[0].log_prob[0] = 0.7, "above 0"),
+        (
+            &language,
+            |r| r.measures[3].points[3].length = 128,
+            "one length and one factor",
+        ),
         (
             &retrieval,
-            |r| r.passkey[0].distance = usize::MAX,
+            |r| r.measures[0].points[0].value[0] = 0.5,
+            "is no trial",
+        ),
+        (
+            &retrieval,
+            |r| r.measures[0].points[0].at[0] = 1.5,
+            "cannot have this value",
+        ),
+        (
+            &retrieval,
+            |r| r.measures[0].points[1].at[0] = 0.0,
+            "recorded twice",
+        ),
+        (
+            &retrieval,
+            |r| {
+                r.measures[0].points[0]
+                    .facts
+                    .extend([("distance".into(), 1e9)])
+            },
             "tokens back",
         ),
         (
             &retrieval,
-            |r| r.passkey[0].symbols[0] = u32::MAX,
+            |r| r.measures[0].served = Served::AtLeast(1.5),
             "cannot be",
+        ),
+        (
+            &retrieval,
+            |r| {
+                r.measures[0].samples = Samples::Sums;
+                r.measures[0].points[0].value[0] = 1.5;
+            },
+            "is no part of it",
         ),
     ];
     for (record, change, words) in changes {

@@ -1,10 +1,12 @@
 //! Puts a summary together.
 
 use super::compare::names;
-use super::group::{Group, groups, headline};
+use super::group::{Group, groups, kind, measures};
+use super::sample::Sample;
 use super::{
-    Absent, CellState, Counts, Curve, Difference, Options, Reference, RefusedLength, RunInfo,
-    StudySummary, Summary, TrainingInfo, costs, difference, effective, passkey, perplexity,
+    Absent, CellState, Counts, Curve, Difference, Key, MeasureInfo, Options, Reference,
+    RefusedLength, RunInfo, StudySummary, Summary, TrainingInfo, aggregate, costs, difference,
+    measure,
 };
 use crate::record::{RunPlan, Stage, State};
 use crate::store::{LoadedCell, LoadedRun};
@@ -27,12 +29,13 @@ pub(super) fn run(run: &LoadedRun, options: &Options) -> Summary {
             unfinished.join(", ")
         ));
     }
-    let studies = names(run)
+    let studies: Vec<StudySummary> = names(run)
         .into_iter()
         .map(|name| study(run, name, options, &mut problems))
         .collect();
     Summary {
         run: info(run),
+        aggregate: aggregate::across(&studies),
         studies,
         problems,
     }
@@ -80,7 +83,6 @@ fn info(run: &LoadedRun) -> RunInfo {
         machine: plan.machine.clone(),
         config_hash: plan.config_hash.clone(),
         confidence: plan.confidence,
-        passkey_threshold: plan.passkey_threshold,
         margin: plan.margin,
         resolved: run.resolved.clone(),
         counts: Counts {
@@ -102,8 +104,9 @@ fn study(
 ) -> StudySummary {
     let plan = &run.plan;
     let groups = groups(run, name);
-    let protocol = headline(&groups);
-    check_data(name, &groups, problems);
+    let measures = measures(&groups);
+    let compared = || measures.iter().filter(|m| m.compares());
+    check_data(name, &groups, &measures, problems);
     let (present, absent): (Vec<_>, Vec<_>) = groups.iter().partition(|g| !g.cells.is_empty());
     let reference = reference(plan, name, &present, problems);
     let baseline = reference.and_then(|(i, _)| present.get(i)).copied();
@@ -116,26 +119,26 @@ fn study(
             differences.extend(difference::between(
                 group,
                 baseline,
-                protocol,
+                compared(),
                 plan.confidence,
                 options,
             ));
         }
     }
-    difference::correct(&mut differences, plan.confidence);
+    difference::correct(&mut differences, &measures, plan.confidence);
     let mut fine_tuning: Vec<Difference> = Vec::new();
     for tuned in present.iter().filter(|g| g.stage == Stage::FineTuned) {
         let before = present
             .iter()
             .find(|g| g.scheme == tuned.scheme && g.stage == Stage::ZeroShot);
         fine_tuning.extend(before.map_or_else(Vec::new, |before| {
-            difference::between(tuned, before, protocol, plan.confidence, options)
+            difference::between(tuned, before, compared(), plan.confidence, options)
         }));
     }
-    difference::correct(&mut fine_tuning, plan.confidence);
+    difference::correct(&mut fine_tuning, &measures, plan.confidence);
     let mut curves: Vec<Curve> = present
         .iter()
-        .filter_map(|g| curve(g, plan, protocol))
+        .filter_map(|g| curve(g, plan, &measures))
         .collect();
     costs::relate(&mut curves, baseline.map(|b| b.label.as_str()));
     let planned = run.plan.cells.iter().filter(|c| c.study == name);
@@ -153,9 +156,9 @@ fn study(
         interval_basis: basis(&curves, plan.confidence),
         seeds: seeds.into_iter().collect(),
         trained_lengths: trained_lengths.into_iter().collect(),
-        headline: protocol,
-        protocols: perplexity::protocols(&groups),
-        passkey: passkey::info(&groups),
+        depth_effects: aggregate::depth_effects(&groups, &measures, plan.confidence, options),
+        measures,
+        aggregate: None,
         absent: absent.iter().filter_map(|g| gone(g)).collect(),
         reference: reference.zip(baseline).map(|((_, declared), b)| Reference {
             label: b.label.clone(),
@@ -177,7 +180,8 @@ fn study(
         engines,
         curves,
     };
-    summary.verdict = verdict::study(&summary, plan.margin, plan.passkey_threshold);
+    summary.aggregate = aggregate::of(&[&summary]);
+    summary.verdict = verdict::study(&summary, plan.margin);
     summary
 }
 
@@ -207,7 +211,12 @@ fn reference(
     found.map(|i| (i, true))
 }
 
-fn check_data(study: &str, groups: &[Group<'_>], problems: &mut Vec<String>) {
+fn check_data(
+    study: &str,
+    groups: &[Group<'_>],
+    measures: &[MeasureInfo],
+    problems: &mut Vec<String>,
+) {
     let records = || groups.iter().flat_map(Group::records);
     let hashes: BTreeSet<_> = records()
         .map(|r| (&r.data.hash, &r.data.tokenizer_hash))
@@ -218,39 +227,38 @@ fn check_data(study: &str, groups: &[Group<'_>], problems: &mut Vec<String>) {
             hashes.len()
         ));
     }
-    for group in groups {
-        for protocol in perplexity::protocols(groups).iter().map(|p| p.protocol) {
-            for length in group.lengths(protocol) {
-                let seeds = group.seeds_at(protocol, length);
-                if group
-                    .panel(protocol, length, super::group::Per::Token, &seeds)
-                    .is_none()
-                {
-                    problems.push(format!(
-                        "{study}: seeds of {} at length {length} do not have the same test units; the point is left out.",
-                        group.label
-                    ));
-                }
+    for info in measures {
+        for group in groups {
+            let other = |r: &&crate::record::MeasureRecord| {
+                Key::of(r) == info.key && kind(r) != kind(&info.record)
+            };
+            if group.records().flat_map(|r| &r.measures).any(|r| other(&r)) {
+                problems.push(format!(
+                    "{study}: a cell of {} has samples of another kind for {}; they are left out.",
+                    group.label, info.record.title
+                ));
+            }
+            let lengths = group.lengths(info).into_iter();
+            let lost =
+                |l: &usize| Sample::at(group, info, *l).is_some_and(|s| s.mean(0.95).is_none());
+            for length in lengths.filter(lost) {
+                problems.push(format!(
+                    "{study}: {} of {} at length {length} does not have the same test units at every point and seed; the \
+                     point is left out.",
+                    info.record.title, group.label
+                ));
             }
         }
     }
 }
 
-fn curve(
-    group: &Group<'_>,
-    plan: &RunPlan,
-    protocol: Option<crate::record::Protocol>,
-) -> Option<Curve> {
-    let confidence = plan.confidence;
+fn curve(group: &Group<'_>, plan: &RunPlan, measures: &[MeasureInfo]) -> Option<Curve> {
     let first = group.records().next()?;
-    let points = passkey::points(group, confidence, plan.passkey_threshold);
-    let changes = protocol.map_or_else(Vec::new, |p| {
-        effective::changes(group, p, confidence, plan.margin)
-    });
     let mut refused: Vec<RefusedLength> = Vec::new();
     for r in group.records().flat_map(|r| &r.refused) {
         let entry = RefusedLength {
             measure: r.measure.clone(),
+            of: r.of.clone(),
             length: r.length,
             reason: r.reason.clone(),
         };
@@ -274,16 +282,10 @@ fn curve(
             lr: first.train.lr,
         },
         seeds: group.seeds(),
-        perplexity: perplexity::curves(group, confidence),
-        position: perplexity::position(group, confidence),
-        passkey_grid: passkey::grid(group, confidence),
-        k_max: passkey::k_max(group, plan.passkey_threshold, confidence),
-        effective_perplexity: protocol.and_then(|protocol| {
-            effective::perplexity(group, protocol, &changes, confidence, plan.margin)
-        }),
-        changes,
-        effective_passkey: effective::passkey(group, &points, confidence, plan.passkey_threshold),
-        passkey: points,
+        measured: measures
+            .iter()
+            .filter_map(|m| measure::of(group, m, plan))
+            .collect(),
         training: costs::training(group),
         cost: costs::cost(group),
         refused,
@@ -328,7 +330,7 @@ fn basis(curves: &[Curve], confidence: f64) -> String {
     match (fewest, most) {
         (_, 0) => "No cell of this study has a result yet.".into(),
         (_, 1) => format!(
-            "{level} intervals over test units only (segments of text, trials of retrieval): there is one seed, so they \
+            "{level} intervals over test units only (segments of text, prompts): there is one seed, so they \
              say nothing about how much another training of the same scheme would differ."
         ),
         (a, b) => {
@@ -338,7 +340,7 @@ fn basis(curves: &[Curve], confidence: f64) -> String {
                 format!("{a} to {b} seeds")
             };
             format!(
-                "{level} intervals over {seeds} and over test units (segments of text, trials of retrieval); each source \
+                "{level} intervals over {seeds} and over test units (segments of text, prompts); each source \
                  of variation enters with its own degrees of freedom, seeds as the outer unit."
             )
         }

@@ -1,9 +1,8 @@
 //! Two runs against each other: paired differences of the curves that both have.
 
-use super::group::{Group, groups, headline};
-use super::{Difference, Options, difference};
+use super::group::{Group, groups, measures};
+use super::{Difference, MeasureInfo, Options, difference};
 use crate::error::CompareError;
-use crate::record::Protocol;
 use crate::store::LoadedRun;
 use serde::Serialize;
 
@@ -25,8 +24,8 @@ pub struct Comparison {
 pub struct Compared {
     /// Its name.
     pub study: String,
-    /// Protocol of the perplexities, if both measured it.
-    pub protocol: Option<Protocol>,
+    /// What both measured, in the view that both take for it.
+    pub measures: Vec<MeasureInfo>,
     /// Second run minus first run, by curve and length; corrected over all of the study.
     pub differences: Vec<Difference>,
 }
@@ -53,7 +52,10 @@ pub fn compare(
         }
         let (a, b) = (groups(first, study), groups(second, study));
         same_data(study, &a, &b)?;
-        let protocol = headline(&a).filter(|p| headline(&b) == Some(*p));
+        let theirs = measures(&b);
+        let both =
+            |m: &MeasureInfo| m.compares() && theirs.iter().any(|t| t.key == m.key && t.compares());
+        let measures: Vec<MeasureInfo> = measures(&a).into_iter().filter(both).collect();
         let mut differences = Vec::new();
         for ours in &a {
             let Some(theirs) = b.iter().find(|g| g.label == ours.label) else {
@@ -62,7 +64,8 @@ pub fn compare(
             };
             let side = match (ours.cells.is_empty(), theirs.cells.is_empty()) {
                 (false, false) => {
-                    let found = difference::between(theirs, ours, protocol, confidence, &options);
+                    let found =
+                        difference::between(theirs, ours, measures.iter(), confidence, &options);
                     if found.is_empty() {
                         left_out.push(format!(
                             "{study}: {} has no length and seed in common",
@@ -96,10 +99,10 @@ pub fn compare(
         }
         let extra = b.iter().filter(|g| !a.iter().any(|o| o.label == g.label));
         left_out.extend(extra.map(|g| format!("{study}: {} is only in the second run", g.label)));
-        difference::correct(&mut differences, confidence);
+        difference::correct(&mut differences, &measures, confidence);
         studies.push(Compared {
             study: study.to_string(),
-            protocol,
+            measures,
             differences,
         });
     }

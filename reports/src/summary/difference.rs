@@ -1,57 +1,71 @@
-//! Paired differences between curves over the same test units and seeds.
+//! Differences between curves: paired over the same test units and seeds, where both read the same units.
 
-use super::group::{Group, Per};
-use super::{Difference, Measure, Options, Outcome};
-use crate::record::Protocol;
-use crate::stats::{Estimate, holm, paired_bootstrap, paired_shares};
+use super::group::Group;
+use super::sample::Sample;
+use super::{Difference, MeasureInfo, Options, Outcome};
+use crate::record::{Better, Samples};
+use crate::stats::{Estimate, Interval, holm, paired_bootstrap, paired_shares};
 
-/// Differences of `group` minus `reference` at every length that both have, before correction.
-pub(super) fn between(
+/// A difference with its interval, that of the bootstrap, and its p value.
+type Found = (Estimate, Option<Interval>, Option<f64>);
+
+/// Differences of `group` minus `reference` by every measure, at every length that both have, before correction.
+pub(super) fn between<'m>(
     group: &Group<'_>,
     reference: &Group<'_>,
-    protocol: Option<Protocol>,
+    measures: impl Iterator<Item = &'m MeasureInfo>,
     confidence: f64,
     options: &Options,
 ) -> Vec<Difference> {
     let mut found = Vec::new();
-    if let Some(protocol) = protocol {
-        let shared = |length: &usize| reference.lengths(protocol).contains(length);
-        let lengths = group.lengths(protocol).into_iter().filter(shared);
-        found.extend(lengths.filter_map(|length| {
-            perplexity(group, reference, protocol, length, confidence, options)
-        }));
+    for info in measures {
+        let theirs = reference.lengths(info);
+        let shared = group
+            .lengths(info)
+            .into_iter()
+            .filter(|l| theirs.contains(l));
+        found.extend(
+            shared.filter_map(|l| at_length(group, reference, info, l, confidence, options)),
+        );
     }
-    let shared = |length: &usize| reference.passkey_lengths().contains(length);
-    let lengths = group.passkey_lengths().into_iter().filter(shared);
-    found.extend(lengths.filter_map(|length| passkey(group, reference, length, confidence)));
     found
 }
 
-fn perplexity(
+fn at_length(
     group: &Group<'_>,
     reference: &Group<'_>,
-    protocol: Protocol,
+    info: &MeasureInfo,
     length: usize,
     confidence: f64,
     options: &Options,
 ) -> Option<Difference> {
-    let theirs = reference.seeds_at(protocol, length);
-    let seeds: Vec<u64> = group
-        .seeds_at(protocol, length)
+    let (ours, theirs) = (
+        Sample::at(group, info, length)?,
+        Sample::at(reference, info, length)?,
+    );
+    let shared = theirs.seeds();
+    let seeds: Vec<u64> = ours
+        .seeds()
         .into_iter()
-        .filter(|s| theirs.contains(s))
+        .filter(|s| shared.contains(s))
         .collect();
-    let ours = group.panel(protocol, length, Per::Token, &seeds)?;
-    let theirs = reference.panel(protocol, length, Per::Token, &seeds)?;
-    let contrast = ours.contrast().minus(&theirs.contrast())?;
+    let (ours, theirs) = (ours.of_seeds(&seeds)?, theirs.of_seeds(&seeds)?);
+    let (difference, bootstrap, p) = match info.record.samples {
+        Samples::Panel => panels(&ours, &theirs, confidence, options)?,
+        Samples::Trials => trials(&ours, &theirs, confidence)?,
+        Samples::Sums => {
+            let (difference, p) = ours.contrast()?.apart(&theirs.contrast()?, confidence);
+            (difference, None, p)
+        }
+    };
     Some(Difference {
-        measure: Measure::Perplexity,
-        protocol: Some(protocol),
+        key: info.key.clone(),
+        what: info.axis(),
         label: group.label.clone(),
         length,
-        difference: contrast.estimate(confidence),
-        bootstrap: paired_bootstrap(&ours, &theirs, confidence, options.resamples, options.seed),
-        p: contrast.p(),
+        difference,
+        bootstrap,
+        p,
         p_holm: None,
         outcome: Outcome::NotComparable,
         units: ours.units(),
@@ -59,56 +73,56 @@ fn perplexity(
     })
 }
 
-fn passkey(
-    group: &Group<'_>,
-    reference: &Group<'_>,
-    length: usize,
+fn panels(
+    ours: &Sample<'_>,
+    theirs: &Sample<'_>,
     confidence: f64,
-) -> Option<Difference> {
-    let theirs = reference.passkey_at(length);
+    options: &Options,
+) -> Option<Found> {
+    let (ours, theirs) = (ours.panel()?, theirs.panel()?);
+    let contrast = ours.contrast().minus(&theirs.contrast())?;
+    let bootstrap = paired_bootstrap(&ours, &theirs, confidence, options.resamples, options.seed);
+    Some((contrast.estimate(confidence), bootstrap, contrast.p()))
+}
+
+/// Trials are paired by the values of the factors and by number: both schemes read the same prompts.
+fn trials(ours: &Sample<'_>, theirs: &Sample<'_>, confidence: f64) -> Option<Found> {
     let mut rows: Vec<Vec<i8>> = Vec::new();
-    for (seed, records) in group.passkey_at(length) {
-        let Some((_, others)) = theirs.iter().find(|(s, _)| *s == seed) else {
-            continue;
-        };
+    for (seed, points) in &ours.seeds {
+        let (_, others) = theirs.seeds.iter().find(|(s, _)| s == seed)?;
         let mut row = Vec::new();
-        for record in records {
-            // Trials are paired by depth and number: both schemes read the same prompts.
-            let other = others.iter().find(|o| o.depth == record.depth)?;
-            let pairs = record.hits.iter().zip(&other.hits);
-            row.extend(pairs.map(|(&a, &b)| i8::from(a) - i8::from(b)));
+        for point in points {
+            let other = others.iter().find(|o| o.at == point.at)?;
+            let hit = |x: f64| i8::from(x > 0.5);
+            row.extend(
+                point
+                    .value
+                    .iter()
+                    .zip(&other.value)
+                    .map(|(&a, &b)| hit(a) - hit(b)),
+            );
         }
         rows.push(row);
     }
-    let units = rows.first()?.len();
+    rows.first()?;
     let (difference, p) = paired_shares(&rows, confidence);
-    Some(Difference {
-        measure: Measure::Passkey,
-        protocol: None,
-        label: group.label.clone(),
-        length,
-        difference,
-        bootstrap: None,
-        p,
-        p_holm: None,
-        outcome: Outcome::NotComparable,
-        units,
-        seeds: rows.len(),
-    })
+    Some((difference, None, p))
 }
 
-/// Corrects all differences of each measure for their number, and says what each supports.
-pub(super) fn correct(differences: &mut [Difference], confidence: f64) {
-    for measure in [Measure::Perplexity, Measure::Passkey] {
+/// Corrects all differences by each measure for their number, and says what each supports.
+pub(super) fn correct(differences: &mut [Difference], measures: &[MeasureInfo], confidence: f64) {
+    for info in measures {
+        let tested = |d: &Difference| d.key == info.key && d.p.is_some();
         let mine: Vec<usize> = (0..differences.len())
-            .filter(|&i| differences[i].measure == measure && differences[i].p.is_some())
+            .filter(|&i| tested(&differences[i]))
             .collect();
         let p: Vec<f64> = mine.iter().filter_map(|&i| differences[i].p).collect();
         for (&i, adjusted) in mine.iter().zip(holm(&p)) {
-            differences[i].p_holm = Some(adjusted);
-            differences[i].outcome = outcome(
-                measure,
-                differences[i].difference,
+            let found = &mut differences[i];
+            found.p_holm = Some(adjusted);
+            found.outcome = outcome(
+                info.record.better,
+                found.difference,
                 adjusted,
                 1.0 - confidence,
             );
@@ -116,13 +130,13 @@ pub(super) fn correct(differences: &mut [Difference], confidence: f64) {
     }
 }
 
-fn outcome(measure: Measure, difference: Estimate, p: f64, level: f64) -> Outcome {
+fn outcome(better: Better, difference: Estimate, p: f64, level: f64) -> Outcome {
     if difference.interval.is_none() {
         return Outcome::NotComparable;
     }
-    let better = match measure {
-        Measure::Perplexity => difference.value < 0.0,
-        Measure::Passkey => difference.value > 0.0,
+    let better = match better {
+        Better::Lower => difference.value < 0.0,
+        Better::Higher => difference.value > 0.0,
     };
     match p <= level {
         true if better => Outcome::Better,

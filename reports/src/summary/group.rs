@@ -1,25 +1,9 @@
-//! The cells of one curve, and the panels that statistics are made from.
+//! The cells of one curve, and the measures of a study.
 
-use super::label;
-use crate::record::{CellRecord, PasskeyRecord, PerplexityRecord, Protocol, RunPlan, Stage};
-use crate::stats::Panel;
+use super::{Key, MeasureInfo, label};
+use crate::record::{CellRecord, MeasureRecord, RunPlan, Stage};
 use crate::store::{LoadedCell, LoadedRun};
 use std::collections::BTreeSet;
-
-/// Protocols in the order of preference for effective lengths and differences: fixed targets isolate the effect of
-/// the context's length, sliding windows come close to it, blocks mix in the cost of their first tokens.
-const PREFERENCE: [Protocol; 3] = [
-    Protocol::FixedTarget,
-    Protocol::Sliding,
-    Protocol::NonOverlap,
-];
-
-/// What a loss is divided by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Per {
-    Token,
-    Byte,
-}
 
 /// Indices of (scheme, stage) and of schemes in a plan: they decide on colours.
 pub(super) struct Order<'a> {
@@ -102,19 +86,103 @@ pub(super) fn groups<'a>(run: &'a LoadedRun, study: &str) -> Vec<Group<'a>> {
     groups
 }
 
-/// The protocol that effective lengths and differences are taken from: the best that every curve with perplexity has.
-pub(super) fn headline(groups: &[Group<'_>]) -> Option<Protocol> {
-    let has = |r: &CellRecord, protocol| r.perplexity.iter().any(|p| p.protocol == protocol);
-    let records = || {
-        groups
-            .iter()
-            .flat_map(|g| g.cells.iter().map(|c| c.1))
-            .filter(|r| !r.perplexity.is_empty())
+/// Everything that a study measured, in the order of its first cell's records; what only later cells have comes last.
+pub(super) fn measures(groups: &[Group<'_>]) -> Vec<MeasureInfo> {
+    let cells: Vec<&CellRecord> = groups.iter().flat_map(Group::records).collect();
+    let mut found: Vec<MeasureInfo> = Vec::new();
+    for record in cells.iter().flat_map(|c| &c.measures) {
+        let key = Key::of(record);
+        if found.iter().all(|m| m.key != key) {
+            let same = found.iter().find(|m| m.key.thing() == key.thing());
+            let slug = same.map_or_else(|| free_slug(&key, &found), |m| m.slug.clone());
+            found.push(info(record, key, slug, &cells));
+        }
+    }
+    for i in 0..found.len() {
+        found[i].headline = headline(&found, found[i].key.thing(), &cells) == Some(i);
+    }
+    found
+}
+
+fn info(record: &MeasureRecord, key: Key, slug: String, cells: &[&CellRecord]) -> MeasureInfo {
+    let points = || {
+        let records = cells.iter().flat_map(|c| &c.measures);
+        records
+            .filter(|m| Key::of(m) == key)
+            .flat_map(|m| &m.points)
     };
-    records().next()?;
-    PREFERENCE
-        .into_iter()
-        .find(|&protocol| records().all(|r| has(r, protocol)))
+    let lengths: BTreeSet<usize> = points().map(|p| p.length).collect();
+    let values = (0..record.factors.len())
+        .map(|i| sorted(points().filter_map(|p| p.at.get(i).copied())))
+        .collect();
+    let names: BTreeSet<&String> = points().flat_map(|p| p.facts.keys()).collect();
+    let constant = |name: &String| {
+        let at = |l: &usize| {
+            sorted(
+                points()
+                    .filter(|p| p.length == *l)
+                    .filter_map(|p| p.facts.get(name).copied()),
+            )
+        };
+        let of = lengths.iter().map(|l| match at(l)[..] {
+            [one] => Some(one),
+            _ => None,
+        });
+        Some((name.clone(), of.collect::<Option<Vec<f64>>>()?))
+    };
+    MeasureInfo {
+        slug,
+        headline: false,
+        facts: names.into_iter().filter_map(constant).collect(),
+        values,
+        units: points().map(|p| p.value.len()).min().unwrap_or(0),
+        lengths: lengths.iter().copied().collect(),
+        record: MeasureRecord {
+            points: Vec::new(),
+            ..record.clone()
+        },
+        key,
+    }
+}
+
+/// Sorted, without repeats.
+pub(super) fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut all: Vec<f64> = values.collect();
+    all.sort_by(f64::total_cmp);
+    all.dedup();
+    all
+}
+
+/// A name for files: what was asked of the model, else the measure; with a number where it is taken.
+fn free_slug(key: &Key, taken: &[MeasureInfo]) -> String {
+    let name = if key.of.is_empty() {
+        &key.measure
+    } else {
+        &key.of
+    };
+    let base = crate::page::slug(name, 30);
+    let mut all = std::iter::once(base.clone()).chain((2..).map(|n| format!("{base}-{n}")));
+    let free = all.find(|slug| taken.iter().all(|m| &m.slug != slug));
+    free.unwrap_or(base)
+}
+
+/// The view that effective lengths and differences are taken from: of those that every cell with the thing has, the one
+/// of the lowest preference.
+fn headline(all: &[MeasureInfo], thing: (&str, &str), cells: &[&CellRecord]) -> Option<usize> {
+    let has = |c: &CellRecord, key: &Key| c.measures.iter().any(|m| &Key::of(m) == key);
+    let asked = |c: &CellRecord| {
+        c.measures
+            .iter()
+            .any(|m| (m.measure.as_str(), m.of.as_str()) == thing)
+    };
+    let views = all
+        .iter()
+        .enumerate()
+        .filter(|(_, m)| m.key.thing() == thing);
+    views
+        .filter(|(_, m)| cells.iter().filter(|c| asked(c)).all(|c| has(c, &m.key)))
+        .min_by_key(|(_, m)| m.record.preference)
+        .map(|(i, _)| i)
 }
 
 impl<'a> Group<'a> {
@@ -132,90 +200,50 @@ impl<'a> Group<'a> {
         self.records().next().map(|r| r.trained_length)
     }
 
-    /// Lengths with perplexity under `protocol`, shortest first.
-    pub(super) fn lengths(&self, protocol: Protocol) -> Vec<usize> {
-        let of = self
-            .records()
-            .flat_map(|r| &r.perplexity)
-            .filter(|p| p.protocol == protocol);
-        of.map(|p| p.length)
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .collect()
-    }
-
-    /// Seeds that have perplexity at `length`.
-    pub(super) fn seeds_at(&self, protocol: Protocol, length: usize) -> Vec<u64> {
-        self.records()
-            .filter(|r| perplexity(r, protocol, length).is_some())
-            .map(|r| r.seed)
-            .collect()
-    }
-
-    /// Loss over tokens or bytes of the given seeds; `None` if one of them lacks it or if units do not agree.
-    pub(super) fn panel(
+    /// The records of a measure with their seeds; one whose samples are of another kind cannot be put together with them.
+    pub(super) fn measured(
         &self,
-        protocol: Protocol,
-        length: usize,
-        per: Per,
-        seeds: &[u64],
-    ) -> Option<Panel> {
-        let row = |&seed: &u64| {
-            let record = self.records().find(|r| r.seed == seed)?;
-            let p = perplexity(record, protocol, length)?;
-            let sizes = match per {
-                Per::Token => &p.tokens,
-                Per::Byte => &p.bytes,
-            };
-            Some(
-                p.nll
-                    .iter()
-                    .copied()
-                    .zip(sizes.iter().map(|&n| n as f64))
-                    .collect(),
-            )
+        info: &MeasureInfo,
+    ) -> impl Iterator<Item = (u64, &'a MeasureRecord)> + use<'_, 'a> {
+        let (key, kind) = (info.key.clone(), kind(&info.record));
+        let of = move |r: &'a CellRecord| {
+            let mut all = r.measures.iter();
+            Some((
+                r.seed,
+                all.find(|m| Key::of(m) == key && self::kind(m) == kind)?,
+            ))
         };
-        Panel::new(seeds.iter().map(row).collect::<Option<Vec<_>>>()?)
+        self.records().filter_map(of)
     }
 
-    /// Lengths of the passkey grid, shortest first.
-    pub(super) fn passkey_lengths(&self) -> Vec<usize> {
-        let of = self.records().flat_map(|r| &r.passkey);
-        of.map(|p| p.length)
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .collect()
+    /// Lengths at which a measure was taken, shortest first.
+    pub(super) fn lengths(&self, info: &MeasureInfo) -> Vec<usize> {
+        let lengths: BTreeSet<usize> = self.measured(info).flat_map(|(_, m)| m.lengths()).collect();
+        lengths.into_iter().collect()
     }
 
-    /// Passkey records at `length`, one list per seed, ordered by depth.
-    pub(super) fn passkey_at(&self, length: usize) -> Vec<(u64, Vec<&'a PasskeyRecord>)> {
-        let of = |r: &'a CellRecord| {
-            let mut found: Vec<_> = r.passkey.iter().filter(|p| p.length == length).collect();
-            found.sort_by(|a, b| a.depth.total_cmp(&b.depth));
-            (r.seed, found)
-        };
-        self.records()
-            .map(of)
-            .filter(|(_, found)| !found.is_empty())
-            .collect()
-    }
-
-    /// Lengths that the scheme refused for a measure, shortest first.
-    pub(super) fn refused(&self, measure: &str) -> Vec<usize> {
-        let of = self
-            .records()
-            .flat_map(|r| &r.refused)
-            .filter(|r| r.measure == measure);
-        of.map(|r| r.length)
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .collect()
+    /// Lengths that the scheme refused for a measure.
+    pub(super) fn refused(&self, info: &MeasureInfo) -> Vec<usize> {
+        let of = self.records().flat_map(|r| &r.refused);
+        let mine =
+            |r: &&crate::record::Refusal| (r.measure.as_str(), r.of.as_str()) == info.key.thing();
+        of.filter(mine).map(|r| r.length).collect()
     }
 }
 
-fn perplexity(record: &CellRecord, protocol: Protocol, length: usize) -> Option<&PerplexityRecord> {
-    record
-        .perplexity
-        .iter()
-        .find(|p| p.protocol == protocol && p.length == length)
+/// What two records must share to be put together.
+pub(super) fn kind(
+    record: &MeasureRecord,
+) -> (
+    crate::record::Samples,
+    crate::record::Scale,
+    crate::record::Better,
+    usize,
+) {
+    (
+        record.samples,
+        record.scale,
+        record.better,
+        record.factors.len(),
+    )
 }

@@ -1,7 +1,7 @@
 //! What is shown of one study: curves that may be compared, and how they compare.
 
-use super::{Curve, Estimate, Interval};
-use crate::record::{DataRecord, EngineRecord, Protocol, Stage, State};
+use super::{Aggregate, Curve, DepthEffect, Estimate, Interval, Key, MeasureInfo};
+use crate::record::{DataRecord, EngineRecord, Stage, State};
 use serde::Serialize;
 
 /// One study: curves that may be compared with each other.
@@ -17,12 +17,8 @@ pub struct StudySummary {
     pub seeds: Vec<u64>,
     /// Training lengths of its curves, smallest first; one entry in nearly every study.
     pub trained_lengths: Vec<usize>,
-    /// The protocol that effective lengths and differences are taken from, if perplexity was measured.
-    pub headline: Option<Protocol>,
-    /// Every protocol that was measured, with how its windows were laid.
-    pub protocols: Vec<ProtocolInfo>,
-    /// How the passkey grid was made, if it was measured.
-    pub passkey: Option<PasskeyInfo>,
+    /// Everything that was measured, in the order of the records.
+    pub measures: Vec<MeasureInfo>,
     /// Curves with at least one result, in the order of the plan.
     pub curves: Vec<Curve>,
     /// Curves without any result: they get a mark and a reason, not a gap.
@@ -39,6 +35,32 @@ pub struct StudySummary {
     pub data: Option<DataRecord>,
     /// Devices, implementations and versions that ran it, without repeats.
     pub engines: Vec<EngineRecord>,
+    /// What its tasks show together, if it has several.
+    pub aggregate: Option<Aggregate>,
+    /// What the place of what is asked for does, where it was varied.
+    pub depth_effects: Vec<DepthEffect>,
+}
+
+impl StudySummary {
+    /// The measures that curves are compared by, one for each thing that was measured by length.
+    pub fn compared(&self) -> impl Iterator<Item = &MeasureInfo> {
+        self.measures.iter().filter(|m| m.compares())
+    }
+
+    /// A measure by its key.
+    #[must_use]
+    pub fn info(&self, key: &Key) -> Option<&MeasureInfo> {
+        self.measures.iter().find(|m| &m.key == key)
+    }
+
+    /// The trained length, if all curves share one.
+    #[must_use]
+    pub fn trained(&self) -> Option<usize> {
+        match self.trained_lengths[..] {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
 }
 
 /// One sentence of a verdict.
@@ -58,28 +80,6 @@ pub enum SentenceKind {
     Finding,
     /// Limits what the results may be taken for.
     Caveat,
-}
-
-/// How windows of a protocol were laid.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ProtocolInfo {
-    /// The protocol.
-    pub protocol: Protocol,
-    /// (length, stride) in tokens, shortest first.
-    pub strides: Vec<(usize, usize)>,
-    /// Test segments.
-    pub units: usize,
-}
-
-/// How the passkey grid was made.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct PasskeyInfo {
-    /// Lengths in tokens, shortest first.
-    pub lengths: Vec<usize>,
-    /// Depths, 0 (start) to 1 (end).
-    pub depths: Vec<f64>,
-    /// Trials per length, depth and seed; the smallest number where they differ.
-    pub trials: usize,
 }
 
 /// A curve of the plan without any result.
@@ -106,34 +106,24 @@ pub struct Reference {
     pub declared: bool,
 }
 
-/// What was compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Measure {
-    /// Mean loss in nats per token: lower is better.
-    Perplexity,
-    /// Passkey accuracy: higher is better.
-    Passkey,
-}
-
-/// A paired difference: this curve minus the reference, over the same test units and seeds.
+/// This curve minus the reference: paired over the same test units and seeds, where both read the same units.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Difference {
-    /// What was compared.
-    pub measure: Measure,
-    /// Protocol of perplexity.
-    pub protocol: Option<Protocol>,
+    /// Which measure.
+    pub key: Key,
+    /// What is compared, for tables (`loss (nats)`, `keys found (share)`).
+    pub what: String,
     /// Label of the curve.
     pub label: String,
     /// Tokens of context.
     pub length: usize,
-    /// Mean difference (nats per token, or share of trials) with its t interval.
+    /// Difference of the means with its interval.
     pub difference: Estimate,
     /// Percentile interval of the paired bootstrap over units (and seeds).
     pub bootstrap: Option<Interval>,
     /// Two-sided p value of "no difference", unadjusted.
     pub p: Option<f64>,
-    /// After Holm's correction over all comparisons of this measure in the study.
+    /// After Holm's correction over all comparisons by this measure in the study.
     pub p_holm: Option<f64>,
     /// What may be said.
     pub outcome: Outcome,

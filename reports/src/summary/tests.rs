@@ -1,8 +1,9 @@
 use super::*;
-use crate::fixture::{self, Options as Made};
-use crate::record::{PerplexityRecord, Protocol, State};
+use crate::fixture::{self, Options as Made, segments};
+use crate::record::{CellRecord, PointRecord, State};
 use crate::stats::{mean_interval, wilson};
 use crate::store::LoadedRun;
+use crate::store::upgrade;
 
 pub(super) fn quick(run: &LoadedRun) -> Summary {
     summarise_with(
@@ -31,28 +32,40 @@ pub(super) fn curve<'a>(study: &'a StudySummary, label: &str) -> &'a Curve {
         .expect("the fixture has it")
 }
 
+/// The records of a scheme.
+pub(super) fn records<'a>(
+    run: &'a mut LoadedRun,
+    scheme: &'a str,
+) -> impl Iterator<Item = &'a mut CellRecord> {
+    let all = run.cells.iter_mut().filter_map(|c| c.result.as_mut());
+    all.filter(move |r| r.scheme.name == scheme)
+}
+
 /// Replaces the perplexities of a scheme's cells.
-pub(super) fn perplexities(run: &mut LoadedRun, scheme: &str, records: &[PerplexityRecord]) {
-    for record in run
-        .cells
-        .iter_mut()
-        .filter_map(|c| c.result.as_mut())
-        .filter(|r| r.scheme.name == scheme)
-    {
-        record.perplexity = records.to_vec();
+pub(super) fn perplexities(run: &mut LoadedRun, scheme: &str, points: &[PointRecord]) {
+    for record in records(run, scheme) {
+        record.measures = vec![upgrade::perplexity("fixed-target", points.to_vec())];
     }
 }
 
-pub(super) fn fixed(length: usize, nats: &[f64]) -> PerplexityRecord {
-    let n = nats.len();
-    PerplexityRecord {
-        protocol: Protocol::FixedTarget,
+/// What headlines of a curve.
+pub(super) fn first<'a>(study: &'a StudySummary, label: &str) -> &'a Measured {
+    let key = &study.compared().next().expect("something was measured").key;
+    curve(study, label).measured(key).expect("it was measured")
+}
+
+pub(super) fn reach(study: &StudySummary, label: &str) -> EffectiveLength {
+    first(study, label).effective.clone().expect("it was asked")
+}
+
+pub(super) fn fixed(length: usize, nats: &[f64]) -> PointRecord {
+    let (n, nll) = (nats.len(), nats.iter().map(|x| x * 32.0));
+    segments(
         length,
-        stride: 32,
-        nll: nats.iter().map(|x| x * 32.0).collect(),
-        tokens: vec![32; n],
-        bytes: vec![64; n],
-    }
+        &nll.collect::<Vec<_>>(),
+        &vec![32.0; n],
+        &vec![64.0; n],
+    )
 }
 
 /// A model that knows nothing about V symbols: perplexity V, bits per byte log2(V)·N/B, an interval without width.
@@ -66,17 +79,16 @@ fn a_uniform_model_has_the_perplexity_of_its_vocabulary() {
         &[fixed(128, &[nats; 8]), fixed(256, &[nats; 8])],
     );
     let summary = quick(&run);
-    let rope = curve(&summary.studies[0], "rope");
-    for point in &rope.perplexity[0].points {
-        assert!((point.perplexity.value - 256.0).abs() < 1e-9);
-        let bits = point.bits_per_byte.expect("bytes were counted");
+    for point in &first(&summary.studies[0], "rope").points {
+        assert!((point.shown.value - 256.0).abs() < 1e-9);
+        let bits = point.also[0].expect("bytes were counted");
         assert!(
             (bits.value - 8.0 * 0.5).abs() < 1e-12,
             "two bytes per token: {bits:?}"
         );
-        let interval = point.perplexity.interval.expect("eight units");
+        let interval = point.shown.interval.expect("eight units");
         assert!(interval.high - interval.low < 1e-9);
-        assert_eq!((point.tokens, point.units, point.seeds), (256, 8, 1));
+        assert_eq!((point.weight, point.units, point.seeds), (256.0, 8, 1));
     }
 }
 
@@ -85,7 +97,7 @@ fn values_are_looked_up_by_length() {
     let mut run = language(&[0]);
     let expected = quick(&run);
     for record in run.cells.iter_mut().filter_map(|c| c.result.as_mut()) {
-        record.perplexity.reverse();
+        record.measures.iter_mut().for_each(|m| m.points.reverse());
         record.refused.reverse();
     }
     run.cells.reverse();
@@ -95,7 +107,7 @@ fn values_are_looked_up_by_length() {
         curves.sort_by(|a, b| a.label.cmp(&b.label));
         curves
             .iter()
-            .map(|c| (c.label.clone(), c.index, c.perplexity.clone()))
+            .map(|c| (c.label.clone(), c.index, c.measured.clone()))
             .collect::<Vec<_>>()
     };
     assert_eq!(
@@ -116,14 +128,15 @@ fn seeds_are_the_outer_unit() {
     let mut run = language(&[0, 1, 2]);
     let levels = [2.0, 2.1, 2.4];
     for record in run.cells.iter_mut().filter_map(|c| c.result.as_mut()) {
-        record.perplexity = vec![fixed(128, &[levels[record.seed as usize]; 40])];
+        let points = vec![fixed(128, &[levels[record.seed as usize]; 40])];
+        record.measures = vec![upgrade::perplexity("fixed-target", points)];
     }
     let summary = quick(&run);
     let study = &summary.studies[0];
-    let point = &curve(study, "rope").perplexity[0].points[0];
+    let point = &first(study, "rope").points[0];
     let expected = mean_interval(&levels, 0.95);
     let (found, want) = (
-        point.nll.interval.expect("three seeds"),
+        point.mean.interval.expect("three seeds"),
         expected.interval.expect("three"),
     );
     assert!((found.low - want.low).abs() < 1e-9 && (found.high - want.high).abs() < 1e-9);
@@ -144,16 +157,11 @@ fn a_recency_model_has_its_window_as_k_max() {
         language: false,
         ..Made::default()
     });
-    let w = 100;
-    for record in run
-        .cells
-        .iter_mut()
-        .filter_map(|c| c.result.as_mut())
-        .filter(|r| r.scheme.name == "rope")
-    {
-        for p in &mut record.passkey {
-            let hit = p.distance <= w;
-            p.hits.fill(hit);
+    let w = 100.0;
+    for record in records(&mut run, "rope") {
+        for p in &mut record.measures[0].points {
+            let hit = f64::from(u8::from(p.facts["distance"] <= w));
+            p.value.fill(hit);
         }
     }
     let expected = |length: usize| {
@@ -164,24 +172,19 @@ fn a_recency_model_has_its_window_as_k_max() {
             .find(|r| r.scheme.name == "rope");
         let distances = tested
             .into_iter()
-            .flat_map(|r| &r.passkey)
+            .flat_map(|r| &r.measures[0].points)
             .filter(|p| p.length == length);
         distances
-            .map(|p| p.distance)
+            .map(|p| p.facts["distance"])
             .filter(|&d| d <= w)
-            .max()
-            .expect("short distances are tested")
+            .fold(0.0, f64::max)
     };
     let summary = quick(&run);
-    let rope = curve(&summary.studies[0], "rope");
-    for k in &rope.k_max {
+    for k in &first(&summary.studies[0], "rope").reaches {
         assert_eq!(k.k, expected(k.length), "length {}", k.length);
         assert_eq!(k.at_end, k.length == 64, "length {}", k.length);
     }
-    let effective = rope
-        .effective_passkey
-        .clone()
-        .expect("passkey was measured");
+    let effective = reach(&summary.studies[0], "rope");
     // At 128 nine of eleven distances are in reach (0.818, Wilson's lower end 0.762), at 256 four.
     assert_eq!((effective.length, effective.high), (64, 128));
 }
@@ -192,24 +195,16 @@ fn passkey_intervals_are_wilson_s() {
         language: false,
         ..Made::default()
     }));
-    let alibi = curve(&summary.studies[0], "alibi");
-    for cell in &alibi.passkey_grid {
-        assert_eq!(cell.trials, 20);
-        let expected = wilson(cell.hits as f64, 20.0, 0.95);
-        assert_eq!(cell.accuracy.interval, Some(expected));
+    let alibi = first(&summary.studies[0], "alibi");
+    for cell in &alibi.grids[0] {
+        assert_eq!(cell.units, 20);
+        let expected = wilson(cell.sum, 20.0, 0.95);
+        assert_eq!(cell.mean.interval, Some(expected));
     }
-    let total: usize = alibi
-        .passkey_grid
-        .iter()
-        .filter(|c| c.length == 128)
-        .map(|c| c.hits)
-        .sum();
-    let point = alibi
-        .passkey
-        .iter()
-        .find(|p| p.length == 128)
-        .expect("128 is evaluated");
-    assert_eq!((point.hits, point.trials), (total, 220));
+    let at_128 = alibi.grids[0].iter().filter(|c| c.length == 128);
+    let total: f64 = at_128.map(|c| c.sum).sum();
+    let point = alibi.at(128).expect("128 is evaluated");
+    assert_eq!((point.sum, point.weight, point.units), (total, 220.0, 220));
 }
 
 #[test]
@@ -377,11 +372,12 @@ fn two_runs_compare_over_the_same_data_only() -> Result<(), Box<dyn std::error::
         .filter_map(|c| c.result.as_mut())
         .filter(|r| r.scheme.name == "rope")
     {
-        for p in &mut record.perplexity {
-            p.nll
+        for p in record.measures.iter_mut().flat_map(|m| &mut m.points) {
+            let weights = p.weight.clone();
+            p.value
                 .iter_mut()
-                .zip(&p.tokens)
-                .for_each(|(nll, &n)| *nll -= 0.1 * n as f64);
+                .zip(&weights)
+                .for_each(|(nll, n)| *nll -= 0.1 * n);
         }
     }
     let found = compare(&first, &second, false)?;
@@ -433,48 +429,35 @@ fn a_hole_ends_k_max_and_is_told_of_an_effective_length() {
         language: false,
         ..Made::default()
     });
-    for record in run
-        .cells
-        .iter_mut()
-        .filter_map(|c| c.result.as_mut())
-        .filter(|r| r.scheme.name == "rope")
-    {
-        for p in &mut record.passkey {
+    for record in records(&mut run, "rope") {
+        for p in &mut record.measures[0].points {
             // At 128 the middle third fails; 256 fails; 512 works again.
             let hit = match p.length {
-                128 => !(0.35..0.65).contains(&p.depth),
+                128 => !(0.35..0.65).contains(&p.at[0]),
                 256 => false,
                 _ => true,
             };
-            p.hits.fill(hit);
+            p.value.fill(f64::from(u8::from(hit)));
         }
     }
     let summary = quick(&run);
-    let rope = curve(&summary.studies[0], "rope");
-    let at_128: Vec<_> = rope
-        .passkey_grid
-        .iter()
-        .filter(|c| c.length == 128)
-        .collect();
+    let rope = first(&summary.studies[0], "rope");
+    let at_128 = rope.grids[0].iter().filter(|c| c.length == 128);
     let before_hole = at_128
-        .iter()
-        .filter(|c| c.depth > 0.65)
-        .map(|c| c.distance)
-        .max();
-    for k in rope.k_max.iter().filter(|k| k.length == 128) {
-        assert_eq!(Some(k.k), before_hole);
+        .filter(|c| c.at > 0.65)
+        .filter_map(|c| c.distance)
+        .fold(0.0, f64::max);
+    for k in rope.reaches.iter().filter(|k| k.length == 128) {
+        assert_eq!(k.k, before_hole);
         assert!(!k.at_end);
     }
     assert!(
-        rope.k_max
+        rope.reaches
             .iter()
             .filter(|k| k.length == 256)
-            .all(|k| k.k == 0)
+            .all(|k| k.k == 0.0)
     );
-    let effective = rope
-        .effective_passkey
-        .clone()
-        .expect("passkey was measured");
+    let effective = reach(&summary.studies[0], "rope");
     // 8 of 11 at 128: 0.727 [0.665, 0.782].
     assert_eq!((effective.length, effective.at_end), (512, true));
     assert_eq!(effective.holes(), "not at 128 and 256");
@@ -488,12 +471,10 @@ fn retrieval_differences_point_the_right_way() {
     }));
     let study = &summary.studies[0];
     let share = |label: &str| {
-        let points = &curve(study, label).passkey;
-        points
-            .iter()
-            .find(|p| p.length == 128)
+        first(study, label)
+            .at(128)
             .expect("128 is evaluated")
-            .accuracy
+            .mean
             .value
     };
     let found = study
@@ -501,7 +482,7 @@ fn retrieval_differences_point_the_right_way() {
         .iter()
         .find(|d| d.label == "alibi" && d.length == 128)
         .expect("compared");
-    assert_eq!(found.measure, Measure::Passkey);
+    assert_eq!(found.key.of, "passkey");
     assert!((found.difference.value - (share("alibi") - share("rope"))).abs() < 1e-12);
     assert!(
         found.difference.value > 0.5,

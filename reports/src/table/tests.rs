@@ -40,9 +40,9 @@ fn every_curve_and_length_is_in_the_table() -> Result<(), csv::Error> {
             .find(|c| c.label == record[0])
             .expect("known");
         let sliding = curve
-            .perplexity
+            .measured
             .iter()
-            .find(|p| p.protocol == Protocol::Sliding)
+            .find(|m| m.key.view == "sliding")
             .expect("measured");
         let point = sliding
             .points
@@ -51,7 +51,7 @@ fn every_curve_and_length_is_in_the_table() -> Result<(), csv::Error> {
             .expect("measured");
         assert_eq!(
             record[2].parse::<f64>().ok(),
-            Some(point.perplexity.value),
+            Some(point.shown.value),
             "not rounded"
         );
         seen += 1;

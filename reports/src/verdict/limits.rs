@@ -1,13 +1,13 @@
 //! What could not be measured, and what limits the rest.
 
-use super::points;
 use super::words::joined;
+use crate::record::{Samples, Served};
 use crate::summary::{Curve, StudySummary};
 use std::collections::BTreeSet;
 
-/// Fewer test segments than this get a caveat.
+/// Fewer units with a sum each than this get a caveat.
 const FEW_UNITS: usize = 20;
-/// Fewer passkey trials per length than this get a caveat.
+/// Fewer trials per length than this get a caveat.
 const FEW_TRIALS: usize = 100;
 
 /// Which schemes cannot be read past some length, in their own words.
@@ -45,40 +45,37 @@ pub(super) fn caveats(study: &StudySummary) -> Vec<String> {
         }
         _ => {}
     }
-    if let Some(units) = study
-        .protocols
-        .iter()
-        .map(|p| p.units)
-        .min()
-        .filter(|&n| n < FEW_UNITS)
-    {
-        let word = if units == 1 { "segment" } else { "segments" };
-        said.push(format!(
-            "Only {units} test {word}: small changes of loss can neither be shown nor excluded."
-        ));
-    }
-    let trials = study
-        .curves
-        .iter()
-        .flat_map(|c| &c.passkey)
-        .map(|p| p.trials)
-        .min();
-    if let Some(trials) = trials.filter(|&n| n < FEW_TRIALS) {
-        said.push(format!(
-            "Only {trials} passkey trials at a length: accuracies are rough."
-        ));
-    }
-    let lost: Vec<String> = study
-        .curves
-        .iter()
-        .filter(|c| !c.perplexity.is_empty())
-        .filter(|c| {
-            !points(study, c)
+    let mut few: Vec<String> = Vec::new();
+    for info in study.compared() {
+        let points = || {
+            study
+                .curves
                 .iter()
-                .any(|p| p.length == c.trained_length)
-        })
-        .map(|c| c.label.clone())
-        .collect();
+                .filter_map(|c| c.measured(&info.key))
+                .flat_map(|m| &m.points)
+        };
+        let units = &info.record.units;
+        few.extend(match info.record.samples {
+            Samples::Trials => {
+                let least = points()
+                    .map(|p| p.weight as usize)
+                    .min()
+                    .filter(|&n| n < FEW_TRIALS);
+                least.map(|n| format!("Only {n} {units} at a length: shares are rough."))
+            }
+            Samples::Panel | Samples::Sums => {
+                let least = points().map(|p| p.units).min().filter(|&n| n < FEW_UNITS);
+                least.map(|n| {
+                    format!(
+                        "Only {n} {units}: small changes of {} can neither be shown nor excluded.",
+                        info.noun()
+                    )
+                })
+            }
+        });
+    }
+    few.dedup();
+    said.extend(few);
     // What a checkpoint's config leaves open holds for all that read it; a scheme's own note names the scheme.
     let mut notes: Vec<&String> = study.curves.iter().flat_map(|c| &c.model.notes).collect();
     let mut seen = BTreeSet::new();
@@ -88,11 +85,27 @@ pub(super) fn caveats(study: &StudySummary) -> Vec<String> {
             .iter()
             .map(|note| format!("Of the checkpoint: {}.", note.trim_end_matches('.'))),
     );
-    if !lost.is_empty() {
-        said.push(format!(
-            "Perplexity at the trained length was not measured for {}: nothing can be said about what they keep.",
-            joined(&lost)
-        ));
+    for info in study
+        .compared()
+        .filter(|m| matches!(m.record.served, Served::Margin | Served::OfOwn(_)))
+    {
+        let lost = |c: &&Curve| {
+            c.measured(&info.key)
+                .is_some_and(|m| m.at(c.trained_length).is_none())
+        };
+        let lost: Vec<String> = study
+            .curves
+            .iter()
+            .filter(lost)
+            .map(|c| c.label.clone())
+            .collect();
+        if !lost.is_empty() {
+            said.push(format!(
+                "{} at the trained length was not measured for {}: nothing can be said about what they keep.",
+                info.record.title,
+                joined(&lost)
+            ));
+        }
     }
     said
 }

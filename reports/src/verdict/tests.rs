@@ -1,8 +1,7 @@
 use super::*;
 use crate::fixture::{self, Options};
-use crate::record::Protocol;
 use crate::store::LoadedRun;
-use crate::summary::{Options as Choice, Summary, summarise_with};
+use crate::summary::{Interval, Options as Choice, Summary, summarise_with};
 
 fn summary(run: &LoadedRun) -> Summary {
     summarise_with(
@@ -24,6 +23,13 @@ fn findings(study: &StudySummary, start: &str) -> Vec<String> {
         .collect()
 }
 
+/// The effective length of what headlines.
+fn reach(study: &StudySummary, label: &str) -> Option<crate::summary::EffectiveLength> {
+    let key = &study.compared().next()?.key;
+    let curve = study.curves.iter().find(|c| c.label == label)?;
+    curve.measured(key)?.effective.clone()
+}
+
 /// Whether `label` is named: not as a part of a longer label.
 fn names(text: &str, label: &str) -> bool {
     let tuned = format!("{label} (fine-tuned)");
@@ -42,25 +48,15 @@ fn stretched(factor: f64) -> LoadedRun {
     };
     let mut run = fixture::run(&options);
     for record in run.cells.iter_mut().filter_map(|c| c.result.as_mut()) {
-        for protocol in [
-            Protocol::NonOverlap,
-            Protocol::Sliding,
-            Protocol::FixedTarget,
-        ] {
-            let at = |l: usize, p: &crate::record::PerplexityRecord| {
-                p.protocol == protocol && p.length == l
-            };
-            let Some(near) = record.perplexity.iter().find(|p| at(128, p)).cloned() else {
+        for m in &mut record.measures {
+            let near = m.points.iter().find(|p| p.length == 128).cloned();
+            let Some(near) = near.filter(|_| m.measure == "perplexity") else {
                 continue;
             };
-            for p in record
-                .perplexity
-                .iter_mut()
-                .filter(|p| p.protocol == protocol && p.length > 128)
-            {
-                for (i, nll) in p.nll.iter_mut().enumerate() {
-                    let base = near.nll[i] / near.tokens[i] as f64 * p.tokens[i] as f64;
-                    *nll = base + factor * (*nll - base);
+            for p in m.points.iter_mut().filter(|p| p.length > 128) {
+                for i in 0..p.value.len() {
+                    let base = near.value[i] / near.weight[i] * p.weight[i];
+                    p.value[i] = base + factor * (p.value[i] - base);
                 }
             }
         }
@@ -76,10 +72,12 @@ fn no_sentence_contradicts_its_interval() {
         let summary = summary(&stretched(factor));
         let study = &summary.studies[0];
         for curve in &study.curves {
-            let Some(change) = curve.changes.iter().find(|c| c.length == 1024) else {
+            let measured = study.compared().next().and_then(|m| curve.measured(&m.key));
+            let point = measured.and_then(|m| m.at(1024));
+            let Some(change) = point.and_then(|p| p.change) else {
                 continue;
             };
-            let interval = change.nll.interval.expect("32 units");
+            let interval = change.mean.interval.expect("32 units");
             let said = |words: &str| {
                 let mut here = findings(study, "At 8×").into_iter();
                 here.find(|t| t.contains(words) && names(t, &curve.label))
@@ -156,7 +154,7 @@ fn identical_curves_are_not_told_apart() {
     });
     let model = run.cells[1].result.clone().expect("rope has a result");
     for record in run.cells.iter_mut().filter_map(|c| c.result.as_mut()) {
-        record.perplexity.clone_from(&model.perplexity);
+        record.measures.clone_from(&model.measures);
     }
     let summary = summary(&run);
     let study = &summary.studies[0];
@@ -189,8 +187,15 @@ fn a_loss_that_is_not_finite_has_risen() {
         .filter_map(|c| c.result.as_mut())
         .filter(|r| r.scheme.name == "alibi")
     {
-        for p in record.perplexity.iter_mut().filter(|p| p.length == 1024) {
-            p.nll[3] = f64::NAN;
+        let perplexities = record
+            .measures
+            .iter_mut()
+            .filter(|m| m.measure == "perplexity");
+        for p in perplexities
+            .flat_map(|m| &mut m.points)
+            .filter(|p| p.length == 1024)
+        {
+            p.value[3] = f64::NAN;
         }
     }
     let summary = summary(&run);
@@ -203,16 +208,8 @@ fn a_loss_that_is_not_finite_has_risen() {
         risen.contains("alibi from") && risen.contains("to not a number"),
         "{risen}"
     );
-    let alibi = study
-        .curves
-        .iter()
-        .find(|c| c.label == "alibi")
-        .expect("has other lengths");
     assert_eq!(
-        alibi
-            .effective_perplexity
-            .as_ref()
-            .map(|e| (e.length, e.at_end)),
+        reach(study, "alibi").map(|e| (e.length, e.at_end)),
         Some((512, false))
     );
 }
@@ -238,7 +235,7 @@ fn one_seed_and_few_units_are_said() {
         language.contains("wild_50% has no result: loss inf at step 313"),
         "{language}"
     );
-    assert!(caveats(&one.studies[1]).contains("Only 22 passkey trials"));
+    assert!(caveats(&one.studies[1]).contains("Only 22 prompts at a length"));
     let three = summary(&fixture::run(&Options {
         seeds: vec![0, 1, 2],
         ..Options::default()
@@ -272,16 +269,13 @@ fn retrieval_is_said_by_reach() {
         .map(|s| s.text.as_str())
         .collect::<Vec<_>>()
         .join("\n");
-    let rope = study
-        .curves
-        .iter()
-        .find(|c| c.label == "rope")
-        .and_then(|c| c.effective_passkey.as_ref());
-    assert_eq!(rope.map(|e| e.length), Some(64), "{text}");
-    assert!(
-        text.contains("of the keys up to the trained length (64 tokens)"),
-        "{text}"
-    );
+    assert_eq!(reach(study, "rope").map(|e| e.length), Some(64), "{text}");
+    for words in [
+        "Passkey retrieval, keys found at the trained length (64 tokens): nope ",
+        "Passkey retrieval: keys found at least 80% up to the trained length (64 tokens) by ",
+    ] {
+        assert!(text.contains(words), "{text}");
+    }
     assert!(
         text.contains("learned cannot be read at 128 tokens: its table has 64 positions"),
         "{text}"
@@ -319,24 +313,40 @@ fn retrieval_behind_a_hole_is_said_as_such() {
         .filter_map(|c| c.result.as_mut())
         .filter(rope)
     {
-        for p in &mut record.passkey {
-            p.hits.fill(p.length == 256);
+        for p in &mut record.measures[0].points {
+            p.value.fill(f64::from(u8::from(p.length == 256)));
         }
     }
     let summary = summary(&run);
-    let text: Vec<String> = findings(&summary.studies[0], "rope finds");
+    let text = findings(
+        &summary.studies[0],
+        "Passkey retrieval: keys found at least 80% at 256 tokens",
+    );
     assert_eq!(text.len(), 1);
     assert!(
-        text[0].starts_with("rope finds at least 80% of the keys at 256 tokens, though not at 64"),
+        text[0].ends_with(", though not at 64, by rope.") || text[0].contains("though not at 64"),
         "{text:?}"
     );
-    let failed = findings(&summary.studies[0], "Fewer than 80%");
+    let failed = findings(
+        &summary.studies[0],
+        "Passkey retrieval: keys found at least 80% at no",
+    );
     assert!(!failed.iter().any(|t| names(t, "rope")), "{failed:?}");
+    // A curve that fails at the trained length already is explained.
+    let note = findings(
+        &summary.studies[0],
+        "Passkey retrieval: keys found at least 80% is not reached even",
+    );
+    assert!(note.iter().any(|t| names(t, "rope")), "{note:?}");
 }
 
 #[test]
 fn small_factors_do_not_read_as_none() {
-    let interval = Some(crate::stats::Interval {
+    let summary = summary(&fixture::run(&Options::default()));
+    let study = &summary.studies[0];
+    let info = study.compared().next().expect("losses");
+    let factor = |change| About { study, info }.factor(change);
+    let interval = Some(Interval {
         low: 0.001,
         high: 0.005,
     });
@@ -347,7 +357,7 @@ fn small_factors_do_not_read_as_none() {
         }),
         " (×1.003 [1.001, 1.005])"
     );
-    let interval = Some(crate::stats::Interval {
+    let interval = Some(Interval {
         low: 1.2,
         high: 1.3,
     });

@@ -42,6 +42,17 @@ pub(super) fn percent(share: Estimate) -> String {
     format!("{}{}", one(share.value), bracket(share.interval, one))
 }
 
+/// With a small first letter, unless it begins an abbreviation.
+pub(crate) fn small(title: &str) -> String {
+    let mut letters = title.chars();
+    match (letters.next(), letters.clone().next()) {
+        (Some(first), Some(second)) if !second.is_uppercase() && !second.is_ascii_digit() => {
+            first.to_lowercase().chain(letters).collect()
+        }
+        _ => title.to_string(),
+    }
+}
+
 /// Items that a sentence holds; tables have the rest.
 const MOST: usize = 12;
 

@@ -1,29 +1,24 @@
 //! Forest plots: paired differences to the reference, one panel per length.
 
-use super::{
-    Context, Data, Figure, distinct, drawn, estimate_cells, number, protocol_name, short,
-    with_interval,
-};
+use super::{Context, Data, Figure, distinct, drawn, estimate_cells, number, short, with_interval};
 use crate::figure::dots::{Dot, Dots, Panel};
 use crate::figure::scale::Scale;
-use crate::summary::{Difference, Measure, Outcome};
+use crate::record::{Better, Samples};
+use crate::summary::{Difference, MeasureInfo, Outcome};
 
 /// One figure for each measure that was compared.
 pub(super) fn figures(context: Context<'_>) -> Vec<Figure> {
-    [Measure::Perplexity, Measure::Passkey]
-        .into_iter()
+    context
+        .study
+        .compared()
         .filter_map(|m| figure(context, m))
         .collect()
 }
 
-fn figure(context: Context<'_>, measure: Measure) -> Option<Figure> {
+fn figure(context: Context<'_>, info: &MeasureInfo) -> Option<Figure> {
     let reference = context.study.reference.as_ref()?;
-    let all: Vec<&Difference> = context
-        .study
-        .differences
-        .iter()
-        .filter(|d| d.measure == measure)
-        .collect();
+    let differences = context.study.differences.iter();
+    let all: Vec<&Difference> = differences.filter(|d| d.key == info.key).collect();
     if all.is_empty() {
         return None;
     }
@@ -35,10 +30,6 @@ fn figure(context: Context<'_>, measure: Measure) -> Option<Figure> {
         .map(|c| (c.label.clone(), c.index))
         .collect();
     let lengths = distinct(all.iter().map(|d| d.length));
-    let unit = match measure {
-        Measure::Perplexity => "nats per token",
-        Measure::Passkey => "share of trials",
-    };
     let panel = |length: usize| {
         let here: Vec<&Difference> = all.iter().copied().filter(|d| d.length == length).collect();
         let ends = here.iter().flat_map(|d| {
@@ -50,7 +41,7 @@ fn figure(context: Context<'_>, measure: Measure) -> Option<Figure> {
             title: format!("{length} tokens"),
             scale: Scale::linear(ends.chain([0.0]), 0.08),
             ticks: Vec::new(),
-            axis: unit.to_owned(),
+            axis: info.axis(),
             reference: Some(0.0),
             dots: rows
                 .iter()
@@ -75,24 +66,21 @@ fn figure(context: Context<'_>, measure: Measure) -> Option<Figure> {
         per_row: if lengths.len() == 4 { 2 } else { 3 },
         notes: 0.0,
     };
-    let (slug, title, side) = match measure {
-        Measure::Perplexity => (
-            "difference-perplexity",
-            "Loss",
-            "left of the line is better (lower loss)",
-        ),
-        Measure::Passkey => (
-            "difference-passkey",
-            "Passkey accuracy",
-            "right of the line is better",
-        ),
+    let side = match info.record.better {
+        Better::Lower => "left",
+        Better::Higher => "right",
+    };
+    let paired = match info.record.samples {
+        Samples::Sums => ", which read other units",
+        Samples::Panel | Samples::Trials => ", over the same test units and seeds",
     };
     Some(Figure {
-        slug: slug.into(),
-        title: format!("{title} compared with {}", reference.label),
+        slug: format!("difference-{}", info.slug),
+        title: format!("{} compared with {}", info.record.title, reference.label),
         caption: format!(
-            "Paired differences to {}{}, over the same test units and seeds; {side}. Lines: {}. Filled dots differ from zero \
-             after Holm's correction over all comparisons of the figure, hollow dots do not. Each panel has its own scale.",
+            "Differences of {} to {}{}{paired}; {side} of the line is better. Lines: {}. Filled dots differ from zero after \
+             Holm's correction over all comparisons of the figure, hollow dots do not. Each panel has its own scale.",
+            info.axis(),
             reference.label,
             if reference.declared {
                 ""
@@ -153,7 +141,8 @@ fn dot(found: &Difference) -> Dot {
 fn table(all: &[&Difference]) -> Data {
     let mut data = Data::new(&[
         "scheme",
-        "protocol",
+        "measure",
+        "view",
         "#length",
         "#difference",
         "#low",
@@ -170,7 +159,8 @@ fn table(all: &[&Difference]) -> Data {
         let optional = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |v| number(v, 4));
         let mut row = vec![
             d.label.clone(),
-            d.protocol.map_or("passkey", protocol_name).to_owned(),
+            d.what.clone(),
+            d.key.view.clone(),
             d.length.to_string(),
         ];
         row.extend(estimate_cells(d.difference, 4));

@@ -3,20 +3,19 @@
 use super::{Context, Data, Figure, number, sentence, state_word};
 use crate::figure::dots::{Dot, Dots, Panel};
 use crate::figure::scale::{self, Scale};
-use crate::summary::{Curve, EffectiveLength};
+use crate::summary::{Curve, EffectiveLength, MeasureInfo};
 
-type Pick = fn(&Curve) -> Option<&EffectiveLength>;
+fn pick<'a>(curve: &'a Curve, info: &MeasureInfo) -> Option<&'a EffectiveLength> {
+    curve.measured(&info.key)?.effective.as_ref()
+}
 
-/// One panel for perplexity, one for retrieval, as measured.
+/// One panel for each measure.
 pub(super) fn figure(context: Context<'_>) -> Option<Figure> {
-    let picks: [(&str, Pick); 2] = [
-        ("perplexity", |c| c.effective_perplexity.as_ref()),
-        ("passkey retrieval", |c| c.effective_passkey.as_ref()),
-    ];
     let curves = &context.study.curves;
-    let used: Vec<(&str, Pick)> = picks
-        .into_iter()
-        .filter(|(_, pick)| curves.iter().any(|c| pick(c).is_some()))
+    let used: Vec<&MeasureInfo> = context
+        .study
+        .compared()
+        .filter(|m| curves.iter().any(|c| pick(c, m).is_some()))
         .collect();
     if used.is_empty() {
         return None;
@@ -30,27 +29,28 @@ pub(super) fn figure(context: Context<'_>) -> Option<Figure> {
             .iter()
             .map(|a| (a.label.clone(), a.index)),
     );
-    let longest = |pick: Pick| {
-        curves
+    let longest = |info: &MeasureInfo| {
+        let all = curves
             .iter()
-            .filter_map(move |c| Some(times(c, pick(c)?.longest)))
+            .filter_map(|c| Some(times(c, pick(c, info)?.longest)));
+        all.fold(1.0, f64::max)
     };
-    let panels = used.iter().map(|&(title, pick)| Panel {
+    let panels = used.iter().map(|&info| Panel {
         title: if used.len() > 1 {
-            title.to_owned()
+            crate::figure::text::fit(&info.record.title, 11.5, 150.0)
         } else {
             String::new()
         },
-        ticks: ticks(longest(pick).fold(1.0, f64::max)),
+        ticks: ticks(longest(info)),
         scale: Scale::Log {
             low: 0.72,
-            high: longest(pick).fold(2.0, f64::max) * 1.5,
+            high: longest(info).max(2.0) * 1.5,
         },
         axis: "multiple of the trained length".into(),
         reference: Some(1.0),
         dots: curves
             .iter()
-            .map(|c| pick(c).map(|e| dot(c, e)))
+            .map(|c| pick(c, info).map(|e| dot(c, e)))
             .chain(context.study.absent.iter().map(|a| {
                 let words = format!("{}: {}", a.label, a.reason);
                 Some(Dot {
@@ -132,22 +132,22 @@ fn dot(curve: &Curve, found: &EffectiveLength) -> Dot {
     }
 }
 
-fn caption(context: Context<'_>, used: &[(&str, Pick)]) -> String {
+fn caption(context: Context<'_>, used: &[&MeasureInfo]) -> String {
     let mut words = String::from(
         "The longest evaluated length that is shown to be served; at the right, in tokens. Lines: longer lengths that are \
          not excluded. Arrow: the longest evaluated length is served, so the limit lies beyond it.",
     );
     let starred = |c: &Curve| {
         used.iter()
-            .any(|(_, pick)| pick(c).is_some_and(|e| !e.gaps.is_empty()))
+            .any(|m| pick(c, m).is_some_and(|e| !e.gaps.is_empty()))
     };
     if context.study.curves.iter().any(starred) {
         words.push_str(" Star: a shorter length is not served, or not shown to be.");
     }
-    for (title, pick) in used {
-        if let Some(found) = context.study.curves.iter().find_map(pick) {
+    for info in used {
+        if let Some(found) = context.study.curves.iter().find_map(|c| pick(c, info)) {
             let head = if used.len() > 1 {
-                format!("{title}: ")
+                format!("{}: ", info.record.title)
             } else {
                 String::new()
             };
@@ -157,7 +157,7 @@ fn caption(context: Context<'_>, used: &[(&str, Pick)]) -> String {
     words
 }
 
-fn table(context: Context<'_>, used: &[(&str, Pick)]) -> Data {
+fn table(context: Context<'_>, used: &[&MeasureInfo]) -> Data {
     let mut data = Data::new(&[
         "scheme",
         "measure",
@@ -168,9 +168,11 @@ fn table(context: Context<'_>, used: &[(&str, Pick)]) -> Data {
         "#longest evaluated",
         "note",
     ]);
-    for (title, pick) in used {
+    for info in used {
         for curve in &context.study.curves {
-            let Some(found) = pick(curve) else { continue };
+            let Some(found) = pick(curve, info) else {
+                continue;
+            };
             let note = match (found.at_end, found.refused_beyond) {
                 (_, true) => "longer lengths are refused by the scheme",
                 (true, false) if found.length > 0 => {
@@ -180,7 +182,7 @@ fn table(context: Context<'_>, used: &[(&str, Pick)]) -> Data {
             };
             data.row(vec![
                 curve.label.clone(),
-                (*title).to_owned(),
+                info.record.title.clone(),
                 match found.length {
                     0 => found.words(),
                     length => length.to_string(),
@@ -193,6 +195,6 @@ fn table(context: Context<'_>, used: &[(&str, Pick)]) -> Data {
             ]);
         }
     }
-    super::perplexity::absent_rows(context, &mut data);
+    super::absent_rows(context, &mut data);
     data
 }

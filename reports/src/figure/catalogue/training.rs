@@ -37,14 +37,17 @@ pub(super) fn figure(context: Context<'_>) -> Option<Figure> {
             title: "training step".into(),
             scale: Scale::linear(steps.chain([0.0]), 0.02),
             ticks: Vec::new(),
+            percent: false,
         },
         y: Axis {
             title: format!("{kind} loss (nats)"),
             scale: Scale::linear(extent(&series).chain(faint), 0.05),
             ticks: Vec::new(),
+            percent: false,
         },
         trained: None,
         threshold: None,
+        chance: None,
         intervals: Intervals::Bands,
         dodge: 0.0,
         marker_every: series

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::fixture::{self, Options as Made};
-use crate::record::{PasskeyRecord, PerplexityRecord};
-use crate::store::LoadedRun;
-use crate::summary::tests::{curve, fixed, language, perplexities, quick};
+use crate::stats::Panel;
+use crate::store::{LoadedRun, upgrade};
+use crate::summary::tests::{first, fixed, language, perplexities, quick, reach, records};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 
@@ -99,7 +99,11 @@ fn the_bound_is_asked_of_the_whole_interval() {
         (0.6, 0.8, Service::NotShown),
         (0.6, 0.79, Service::NotServed),
     ] {
-        assert_eq!(found(over(low, high), 0.8), service, "{low} to {high}");
+        assert_eq!(
+            found(over(low, high), 0.8, Better::Higher),
+            service,
+            "{low} to {high}"
+        );
     }
     let unknown = Estimate {
         value: 0.0,
@@ -128,13 +132,7 @@ fn rising(rise: f64, units: usize) -> LoadedRun {
 /// With four segments ALiBi once was said to reach 8 times its trained length, and twice with 32.
 #[test]
 fn more_segments_lengthen_a_small_rise_and_shorten_a_large_one() {
-    let of = |rise: f64, units: usize| {
-        let summary = quick(&rising(rise, units));
-        curve(&summary.studies[0], "alibi")
-            .effective_perplexity
-            .clone()
-            .expect("128 is evaluated")
-    };
+    let of = |rise: f64, units: usize| reach(&quick(&rising(rise, units)).studies[0], "alibi");
     for rise in [0.0, 0.02] {
         let few = of(rise, 3);
         assert!(
@@ -163,8 +161,7 @@ fn a_wider_margin_serves_more() {
     let mut run = rising(0.1, 128);
     run.plan.margin = 0.2;
     let summary = quick(&run);
-    let alibi = curve(&summary.studies[0], "alibi");
-    let found = alibi.effective_perplexity.as_ref().expect("evaluated");
+    let found = reach(&summary.studies[0], "alibi");
     assert_eq!(found.length, 1024);
     assert!(found.rule.contains("less than 0.2 nats"), "{}", found.rule);
     let said: Vec<&str> = summary.studies[0]
@@ -198,7 +195,7 @@ fn lengths_count_by_themselves() {
         fixed(1024, &wave(0.2, 0.01)),
     ];
     perplexities(&mut run, "rope", &late);
-    let hole: [PerplexityRecord; 3] = [
+    let hole = [
         level(128),
         fixed(256, &wave(0.3, 0.01)),
         fixed(512, &wave(0.0, 0.0)),
@@ -206,12 +203,7 @@ fn lengths_count_by_themselves() {
     perplexities(&mut run, "nope", &hole);
     let summary = quick(&run);
     let study = &summary.studies[0];
-    let of = |label| {
-        curve(study, label)
-            .effective_perplexity
-            .clone()
-            .expect("128 is evaluated")
-    };
+    let of = |label| reach(study, label);
     let rope = of("rope");
     assert_eq!((rope.length, rope.at_end, rope.longest), (512, false, 1024));
     assert_eq!((rope.high, rope.multiple, rope.gaps), (512, 4.0, vec![]));
@@ -240,18 +232,15 @@ fn too_few_units_show_little() {
     perplexities(&mut run, "rope", &[noisy(128, 0.0), noisy(256, 1.0)]);
     perplexities(&mut run, "nope", &[fixed(128, &[2.0]), fixed(256, &[9.0])]);
     let summary = quick(&run);
-    let rope = curve(&summary.studies[0], "rope")
-        .effective_perplexity
-        .clone()
-        .expect("128 is evaluated");
+    let rope = reach(&summary.studies[0], "rope");
     assert_eq!((rope.length, rope.high, rope.at_end), (128, 256, false));
-    let nope = curve(&summary.studies[0], "nope");
+    let nope = first(&summary.studies[0], "nope");
     assert_eq!(
-        nope.effective_perplexity, None,
+        nope.effective, None,
         "one unit and one seed support nothing"
     );
-    assert_eq!(nope.changes[0].rises, None);
-    assert_eq!(nope.changes[0].service, Service::NotShown);
+    assert_eq!(nope.points[1].change.and_then(|c| c.worse), None);
+    assert_eq!(nope.points[1].service, Some(Service::NotShown));
 }
 
 #[test]
@@ -264,44 +253,36 @@ fn accuracies_are_asked_by_their_intervals() {
     // Wilson (scipy): 100 of 100 gives [0.963, 1], 85 [0.767, 0.907], 70 [0.604, 0.781], 89 [0.814, 0.937].
     let shares = [(64, 100), (128, 85), (256, 70), (512, 89)];
     let set = |run: &mut LoadedRun, shares: &[(usize, usize)]| {
-        let of = |&(length, hits): &(usize, usize)| PasskeyRecord {
-            length,
-            depth: 0.5,
-            distance: length / 2,
-            hits: (0..100).map(|i| i < hits).collect(),
-            symbols: vec![5; 100],
-            log_prob: vec![-1.0; 100],
+        let of = |&(length, hits): &(usize, usize)| {
+            let hits: Vec<bool> = (0..100).map(|i| i < hits).collect();
+            fixture::found(length, 0.5, length as f64 / 2.0, &hits)
         };
-        for record in run
-            .cells
-            .iter_mut()
-            .filter_map(|c| c.result.as_mut())
-            .filter(|r| r.scheme.name == "rope")
-        {
-            record.passkey = shares.iter().map(of).collect();
+        for record in records(run, "rope") {
+            record.measures = vec![upgrade::passkey(shares.iter().map(of).collect(), 0.8)];
         }
     };
     let reach = |run: &LoadedRun| {
         let summary = quick(run);
-        let found = curve(&summary.studies[0], "rope").effective_passkey.clone();
-        (found.expect("measured"), summary)
+        (reach(&summary.studies[0], "rope"), summary)
     };
     set(&mut run, &shares);
     let (found, summary) = reach(&run);
     assert_eq!((found.length, found.high, found.at_end), (512, 512, true));
     assert_eq!(found.holes(), "not at 256, not shown at 128");
-    let said =
-        "rope finds at least 80% of the keys at 512 tokens, though not at 256, not shown at 128.";
+    let said = "Passkey retrieval: keys found at least 80% at 512 tokens, though not at 256, not shown at 128, by rope.";
     assert!(summary.studies[0].verdict.iter().any(|s| s.text == said));
     set(&mut run, &shares[1..3]);
     let (found, summary) = reach(&run);
     assert_eq!((found.length, found.high), (0, 128));
     assert_eq!(found.words(), "not shown");
-    let said = "That 80% of the keys are found is shown at no length";
+    let said = "Passkey retrieval: keys found at least 80% is shown at no length for";
+    let open = summary.studies[0]
+        .verdict
+        .iter()
+        .find(|s| s.text.starts_with(said));
+    let open = open.map(|s| s.text.as_str()).unwrap_or_default();
     assert!(
-        summary.studies[0]
-            .verdict
-            .iter()
-            .any(|s| s.text.starts_with(said) && s.text.contains("rope (85% [77%, 91%])"))
+        open.contains("rope (85% [77%, 91%] at 128 tokens)"),
+        "{open}"
     );
 }

@@ -2,16 +2,17 @@
 //! ratio of sums with its crossed variance of seeds and units, Student's quantiles by integration, Holm, Wilson with Korn
 //! and Graubard's effective number, Agresti and Min's paired shares with the spread between seeds added).
 
-use super::tests::{curve, quick};
+use super::tests::{curve, first, quick};
 use super::*;
 use crate::export::{Format, files};
-use crate::fixture::{self, Options as Made};
-use crate::record::{Cost, PasskeyRecord, PerplexityRecord, PositionRecord, Protocol};
+use crate::fixture::{self, Options as Made, found, segments};
+use crate::record::{Column, Cost, PointRecord};
+use crate::store::upgrade;
 use crate::table::tables;
 use serde_json::Value;
 
-const TOKENS: [u64; 5] = [32, 30, 32, 28, 32];
-const BYTES: [u64; 5] = [70, 61, 75, 50, 64];
+const TOKENS: [f64; 5] = [32.0, 30.0, 32.0, 28.0, 32.0];
+const BYTES: [f64; 5] = [70.0, 61.0, 75.0, 50.0, 64.0];
 /// Losses of five segments: (scheme, length), one row per seed.
 const LOSSES: [(&str, usize, [[f64; 5]; 2]); 4] = [
     (
@@ -60,8 +61,7 @@ fn blank(seeds: &[u64]) -> LoadedRun {
     run.cells.retain(|c| kept(&c.planned.scheme));
     run.plan.cells.retain(|c| kept(&c.scheme));
     for record in run.cells.iter_mut().filter_map(|c| c.result.as_mut()) {
-        record.perplexity.clear();
-        record.position = None;
+        record.measures.clear();
     }
     run
 }
@@ -70,16 +70,9 @@ fn losses() -> LoadedRun {
     let mut run = blank(&[0, 1]);
     for record in run.cells.iter_mut().filter_map(|c| c.result.as_mut()) {
         let mine = LOSSES.iter().filter(|l| l.0 == record.scheme.name);
-        record.perplexity = mine
-            .map(|(_, length, nll)| PerplexityRecord {
-                protocol: Protocol::FixedTarget,
-                length: *length,
-                stride: 32,
-                nll: nll[record.seed as usize].to_vec(),
-                tokens: TOKENS.to_vec(),
-                bytes: BYTES.to_vec(),
-            })
-            .collect();
+        let points = mine
+            .map(|(_, length, nll)| segments(*length, &nll[record.seed as usize], &TOKENS, &BYTES));
+        record.measures = vec![upgrade::perplexity("fixed-target", points.collect())];
     }
     run
 }
@@ -134,12 +127,12 @@ fn losses_perplexities_and_bits() {
             [1.42421051068, 1.30456210843, 1.54385891293],
         ),
     ] {
-        let points = &curve(study, label).perplexity[0].points;
-        let point = points.iter().find(|p| p.length == length).expect("a point");
-        whole("loss", point.nll, nll);
-        whole("perplexity", point.perplexity, perplexity);
-        whole("bits per byte", point.bits_per_byte.expect("bytes"), bits);
-        assert_eq!((point.tokens, point.units, point.seeds), (154, 5, 2));
+        let point = first(study, label).at(length).expect("a point");
+        whole("loss", point.mean, nll);
+        whole("perplexity", point.shown, perplexity);
+        whole("bits per byte", point.also[0].expect("bytes"), bits);
+        // 154 tokens of each seed.
+        assert_eq!((point.weight, point.units, point.seeds), (308.0, 5, 2));
         close("multiple", point.multiple, length as f64 / 128.0);
     }
 }
@@ -162,14 +155,19 @@ fn changes_from_the_trained_length_and_differences_to_the_reference() {
             Service::Served,
         ),
     ] {
-        let changes = &curve(study, label).changes;
-        assert_eq!((changes.len(), changes[0].length), (1, 256));
-        whole(label, changes[0].nll, change);
+        let points = &first(study, label).points;
+        assert_eq!((points.len(), points[1].length), (2, 256));
+        let found = points[1].change.expect("another length");
+        whole(label, found.mean, change);
         assert_eq!(
-            (changes[0].rises, changes[0].service),
-            (Some(rises), service)
+            (found.worse, points[1].service),
+            (Some(rises), Some(service))
         );
-        close("multiple", changes[0].multiple, 2.0);
+        assert_eq!(
+            (points[0].change, points[0].service),
+            (None, Some(Service::Served))
+        );
+        close("multiple", points[1].multiple, 2.0);
     }
     assert_eq!(study.differences.len(), 2);
     for (i, length, difference, p, holm) in [
@@ -204,15 +202,11 @@ fn numbers_of_the_lm_eval_layout() {
     let mut run = losses();
     let record = run.cells[0].result.as_mut().expect("a result");
     assert_eq!((record.scheme.name.as_str(), record.seed), ("rope", 0));
-    let trials = |length, hits: &[bool]| PasskeyRecord {
-        length,
-        depth: 0.0,
-        distance: length,
-        hits: hits.to_vec(),
-        symbols: vec![0; hits.len()],
-        log_prob: vec![0.0; hits.len()],
-    };
-    record.passkey = vec![trials(64, &[true, true, false, true]), trials(64, &[false])];
+    let trials = vec![
+        found(64, 0.0, 64.0, &[true, true, false, true]),
+        found(64, 1.0, 4.0, &[false]),
+    ];
+    record.measures.push(upgrade::passkey(trials, 0.8));
     let file = &files(&run, Format::LmEval).expect("files")[0].1;
     let file: Value = serde_json::from_slice(file).expect("JSON");
     let number = |task: &str, key: &str| file["results"][task][key].as_f64().expect("a number");
@@ -256,79 +250,83 @@ fn retrieval() {
             ALIBI
         };
         let hits = all[record.seed as usize];
-        let at = |depth: f64, hits: &[u8]| PasskeyRecord {
-            length: 256,
-            depth,
-            distance: if depth == 0.0 { 200 } else { 20 },
-            hits: hits.iter().map(|&h| h == 1).collect(),
-            symbols: hits.iter().map(|&h| 2 + 3 * u32::from(h)).collect(),
-            log_prob: hits.iter().map(|&h| f64::from(h) - 1.25).collect(),
+        let at = |depth: f64, hits: &[u8]| {
+            let distance = if depth == 0.0 { 200.0 } else { 20.0 };
+            let numbers =
+                |of: &dyn Fn(f64) -> f64| Column(hits.iter().map(|&h| of(f64::from(h))).collect());
+            let columns = [
+                ("symbols".into(), numbers(&|h| 2.0 + 3.0 * h)),
+                ("log-probability".into(), numbers(&|h| h - 1.25)),
+            ];
+            PointRecord {
+                value: numbers(&|h| h).0,
+                columns: columns.into(),
+                ..found(256, depth, distance, &[])
+            }
         };
-        record.passkey = vec![at(0.0, &hits[..6]), at(1.0, &hits[6..])];
+        let points = vec![at(0.0, &hits[..6]), at(1.0, &hits[6..])];
+        record.measures = vec![upgrade::passkey(points, 0.8)];
     }
     let summary = quick(&run);
     let study = &summary.studies[0];
-    let rope = curve(study, "rope");
+    let rope = first(study, "rope");
+    let column = |columns: &[(String, f64)], name: &str| {
+        columns.iter().find(|c| c.0 == name).expect("a column").1
+    };
     whole(
         "all depths",
-        rope.passkey[0].accuracy,
+        rope.points[0].mean,
         [0.611111111111, 0.373873124699, 0.805276763445],
     );
-    assert_eq!(
-        (
-            rope.passkey[0].hits,
-            rope.passkey[0].trials,
-            rope.passkey[0].seeds
-        ),
-        (22, 36, 3)
-    );
+    let point = &rope.points[0];
+    assert_eq!((point.sum, point.weight, point.seeds), (22.0, 36.0, 3));
     close(
         "log-probability",
-        rope.passkey[0].log_prob,
+        column(&point.columns, "log-probability"),
         22.0 / 36.0 - 1.25,
     );
-    close("multiple", rope.passkey[0].multiple, 2.0);
+    close("multiple", point.multiple, 2.0);
     whole(
         "depth 0",
-        rope.passkey_grid[0].accuracy,
+        rope.grids[0][0].mean,
         [0.833333333333, 0.316585826191, 0.981807440833],
     );
     whole(
         "depth 1",
-        rope.passkey_grid[1].accuracy,
+        rope.grids[0][1].mean,
         [0.388888888889, 0.194723236555, 0.626126875301],
     );
     close(
         "symbols",
-        rope.passkey_grid[0].symbols,
+        column(&rope.grids[0][0].columns, "symbols"),
         2.0 + 3.0 * 15.0 / 18.0,
     );
     close(
         "log-probability",
-        rope.passkey_grid[1].log_prob,
+        column(&rope.grids[0][1].columns, "log-probability"),
         7.0 / 18.0 - 1.25,
     );
     whole(
         "alibi",
-        curve(study, "alibi").passkey[0].accuracy,
+        first(study, "alibi").points[0].mean,
         [0.861111111111, 0.703230444535, 0.94193481826],
     );
     // By distance: 7 of 18 at 20 tokens, 15 of 18 at 200. k_max ends at the first that fails.
     let reach = |threshold: f64| {
-        let found = rope.k_max.iter().find(|k| k.threshold == threshold);
+        let found = rope.reaches.iter().find(|k| k.threshold == threshold);
         let found = found.expect("asked");
         (found.k, found.conservative, found.at_end)
     };
     assert_eq!(
         reach(0.2),
-        (200, 0, true),
+        (200.0, 0.0, true),
         "0.389 [0.195, 0.626], then 0.833 [0.317, 0.982]"
     );
-    assert_eq!(reach(0.8), (0, 0, false));
+    assert_eq!(reach(0.8), (0.0, 0.0, false));
     let difference = study
         .differences
         .iter()
-        .find(|d| d.measure == Measure::Passkey)
+        .find(|d| d.key.of == "passkey")
         .expect("compared");
     whole(
         "difference",
@@ -406,7 +404,7 @@ fn costs_are_means_over_seeds_and_multiples_of_the_reference() {
 }
 
 /// Trained at 128. The second half of it has a loss of 2.0 over 16 tokens and 2.3 over 48: 2.225 on average.
-fn positions(past: [f64; 2]) -> Option<PositionCurve> {
+fn positions(past: [f64; 2]) -> Option<Profile> {
     let mut run = losses();
     for record in run.cells.iter_mut().filter_map(|c| c.result.as_mut()) {
         let shift = if record.seed == 0 { -0.01 } else { 0.01 };
@@ -415,24 +413,34 @@ fn positions(past: [f64; 2]) -> Option<PositionCurve> {
                 .map(|x| x + shift + unit)
                 .to_vec()
         };
-        record.position = Some(PositionRecord {
+        let rows: [Vec<f64>; 3] = [row(-0.3), row(0.1), row(0.2)];
+        let starts = [0.0, 32.0, 64.0, 80.0, 128.0, 192.0]
+            .into_iter()
+            .enumerate();
+        let point = |(i, start): (usize, f64)| PointRecord {
             length: 256,
-            starts: vec![0, 32, 64, 80, 128, 192],
-            nll: vec![row(-0.3), row(0.1), row(0.2)],
-        });
+            at: vec![start],
+            value: rows.iter().map(|row| row[i]).collect(),
+            ..PointRecord::default()
+        };
+        record
+            .measures
+            .push(upgrade::position(starts.map(point).collect()));
     }
-    curve(&quick(&run).studies[0], "rope").position.clone()
+    curve(&quick(&run).studies[0], "rope").measured[1]
+        .profile
+        .clone()
 }
 
 #[test]
 fn loss_by_position_fails_where_it_exceeds_that_of_the_trained_half_by_a_tenth() {
     for (past, failure) in [
         ([2.32, 2.32], None),
-        ([2.32, 2.33], Some(192)),
-        ([2.33, 2.0], Some(128)),
+        ([2.32, 2.33], Some(192.0)),
+        ([2.33, 2.0], Some(128.0)),
         ([2.0, 2.0], None),
-        ([2.0, f64::INFINITY], Some(192)),
-        ([f64::NAN, 2.0], Some(128)),
+        ([2.0, f64::INFINITY], Some(192.0)),
+        ([f64::NAN, 2.0], Some(128.0)),
     ] {
         let found = positions(past).expect("measured");
         assert_eq!(found.first_failure, failure, "{past:?}");
@@ -442,16 +450,16 @@ fn loss_by_position_fails_where_it_exceeds_that_of_the_trained_half_by_a_tenth()
     assert_eq!(
         ranges,
         [
-            (0, 32),
-            (32, 64),
-            (64, 80),
-            (80, 128),
-            (128, 192),
-            (192, 256)
+            (0.0, 32.0),
+            (32.0, 64.0),
+            (64.0, 80.0),
+            (80.0, 128.0),
+            (128.0, 192.0),
+            (192.0, 256.0)
         ]
     );
-    close("bucket", found.buckets[4].nll.value, 2.5);
-    let interval = found.buckets[4].nll.interval.expect("an interval");
+    close("bucket", found.buckets[4].mean.value, 2.5);
+    let interval = found.buckets[4].mean.interval.expect("an interval");
     // numpy: seeds 12.7062² · 1e-4, units 4.3027² · (0.09 + 0.01 + 0.04) / 6; nothing of both together.
     let half =
         (12.706204736174712_f64.powi(2) * 1e-4 + 4.302652729749462_f64.powi(2) * 0.14 / 6.0).sqrt();
