@@ -4,7 +4,8 @@
 //!
 //! - [`TextData`]: real text (the project's own dependencies, text files, JSON Lines, Parquet), split into training,
 //!   validation and test parts by whole documents, or whole packages of them;
-//! - [`tasks`]: made from a seed.
+//! - [`tasks`]: made from a seed: retrieval, recall, tracking of state, strings and sums, a language whose useful context is
+//!   known. [`tasks::BUILTIN`] lists them.
 //!
 //! And one of prompts in words, for models that were trained on text: [`words`].
 //!
@@ -13,13 +14,21 @@
 //! and no tensors.
 //!
 //! ```
-//! use farspan_datasets::tasks::{passkey::Passkey, train_batch};
+//! use farspan_datasets::tasks::{Point, find, grid, score, train_batch};
 //!
-//! let task = Passkey::default();
-//! let batch = train_batch(&task, 0, 1000, 32, 64);
+//! let settings = serde_json::json!({ "keys": 1, "hay": "noise" });
+//! let task = find("needle").expect("a task of the list").parse(settings)?;
+//! let batch = train_batch(&*task, 0, 1000, 32, 64);
 //! assert_eq!((32, 64), (batch.rows, batch.len));
 //! // The same step again, in any order, is the same batch.
-//! assert_eq!(batch, train_batch(&task, 0, 1000, 32, 64));
+//! assert_eq!(batch, train_batch(&*task, 0, 1000, 32, 64));
+//!
+//! // Eight prompts at four times the length, the needle in the middle, and what a model that is always right scores.
+//! let point = Point { length: 256, at: vec![0.5] };
+//! let asked = grid(&*task, 0, &point, 8);
+//! let trials = score(task.card().rule, &asked.examples, 256, &asked.batch.targets);
+//! assert!(trials.iter().all(|trial| trial.right == trial.asked));
+//! # Ok::<(), farspan_datasets::DataError>(())
 //! ```
 
 mod batch;

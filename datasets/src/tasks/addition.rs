@@ -5,12 +5,12 @@
 //! BOS  7 5 + 4 8 <to> 1 2 3 <end>
 //! ```
 //!
-//! Two whole numbers, digit by digit, without leading zeros. A length is filled by two numbers of as many digits each as
-//! fit: d digits take at most 3d + 4 tokens. Training draws the digits of both apart.
+//! Two whole numbers, digit by digit, without leading zeros. A length is filled by two numbers of as many digits each
+//! as fit: d digits take at most 3d + 4 tokens. Training draws the digits of both apart.
 //!
 //! Published (Kazemnejad): numbers of up to 8 digits in training and of up to 16 in the test, all of the sum right.
-//! Published (Delétang): `base = 2`, the least significant digit first (`reverse`), inputs of up to 40 and up to 500 tokens,
-//! counted by symbol.
+//! Published (Delétang): `base = 2`, the least significant digit first (`reverse`), inputs of up to 40 and up to 500
+//! tokens, counted by symbol.
 
 use super::draw::size;
 use super::strings::{END, line};

@@ -5,12 +5,12 @@
 //! asked          0  0  0  0  0  0  1  1
 //! ```
 //!
-//! A string of k blocks of a and b in turn, beginning with a. After each symbol it is asked whether the string so far has
-//! all k blocks; that mark is not fed. All strings of a length are equally likely.
+//! A string of k blocks of a and b in turn, beginning with a. After each symbol it is asked whether the string so far
+//! has all k blocks; that mark is not fed. All strings of a length are equally likely.
 //!
-//! Published: k from 3 to 12, one head, 1 to 12 layers, trained on lengths 101 to 150 (`shortest = 101`, windows of 151),
-//! tested up to 300, 1000 strings each, the whole string right. In theory d layers without positions solve k up to d + 2 and
-//! no more.
+//! Published: k from 3 to 12, one head, 1 to 12 layers, trained on lengths 101 to 150 (`shortest = 101`, windows of
+//! 151), tested up to 300, 1000 strings each, the whole string right. In theory d layers without positions solve k up
+//! to d + 2 and no more.
 
 use super::draw::size;
 use super::{Alphabet, Answer, Card, Example, Look, Rule, Task, within};
@@ -87,7 +87,7 @@ impl Task for AlternatingBlocks {
         let mut tokens = vec![abc.id(BOS, 0)];
         let mut say = Vec::with_capacity(symbols);
         for place in 0..symbols {
-            let before = begins.partition_point(|begin| begin + 1 <= place);
+            let before = begins.partition_point(|&begin| begin < place);
             tokens.push(abc.id(SYMBOL, before % 2));
             say.push(abc.id(MARK, usize::from(before + 1 == self.blocks)));
         }

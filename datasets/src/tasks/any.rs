@@ -33,7 +33,7 @@ pub trait AnyTask: Debug + Send + Sync {
     /// [`Task::example`].
     ///
     /// # Panics
-    /// If there is no example of that length there.
+    /// If there is no example of that length there, or a factor has no value that it takes.
     fn example(&self, rng: &mut Stream, length: usize, at: &[f64]) -> Example;
     /// [`Task::shortest`].
     fn shortest(&self) -> usize;
@@ -86,6 +86,12 @@ impl<T: Task> AnyTask for T {
         Task::why(self)
     }
     fn example(&self, rng: &mut Stream, length: usize, at: &[f64]) -> Example {
+        let factors = Task::factors(self);
+        assert!(
+            factors.len() <= at.len() && factors.iter().zip(at).all(|(f, value)| f.takes(*value)),
+            "{}: expected a value for each of its factors, found {at:?}",
+            T::ID
+        );
         let (least, most) = (Task::least(self, at), Task::most(self, at));
         assert!(
             (least..=most).contains(&length),

@@ -8,8 +8,8 @@
 //! first appear. At each place any common word that has not yet been named is right, as RULER counts the share of words
 //! that occur anywhere in what is generated.
 //!
-//! Published: 10 words 30 times and the rest 3 times each; below 4096 tokens 6 times and once. A longer list has more rare
-//! words. At least as many are rare as common, so that naming any words would not do.
+//! Published: 10 words 30 times and the rest 3 times each; below 4096 tokens 6 times and once. A longer list has more
+//! rare words. At least as many are rare as common, so that naming any words would not do.
 
 use super::{Alphabet, Answer, Card, Example, Look, Rule, Task, refuse, within};
 use crate::error::DataError;

@@ -4,9 +4,9 @@
 //! BOS  c a b  <to>  c a b <end>
 //! ```
 //!
-//! n symbols make 2n + 2 tokens. Published: sources of up to 20 symbols of 100, with repeats, in training (`symbols = 100`) and
-//! up to 40 in the test; all of the target and its end right. With `alike`, all symbols of a source are the same (rsc), and
-//! what is tested is counting.
+//! n symbols make 2n + 2 tokens. Published: sources of up to 20 symbols of 100, with repeats, in training (`symbols =
+//! 100`) and up to 40 in the test; all of the target and its end right. With `alike`, all symbols of a source are the
+//! same (rsc), and what is tested is counting.
 
 use super::draw::size;
 use super::{Alphabet, Card, Example, Rule, Task, strings};

@@ -1,12 +1,13 @@
-//! Copy twice (cmc2x: Kazemnejad et al. 2023, arXiv 2305.19466, appendix on tasks; duplicate string: Delétang et al. 2022, arXiv 2207.02098).
+//! Copy twice (cmc2x: Kazemnejad et al. 2023, arXiv 2305.19466, appendix on tasks; duplicate string: Delétang et al.
+//! 2022, arXiv 2207.02098).
 //!
 //! ```text
 //! BOS  c a b  <to>  c a b <to> c a b <end>
 //! ```
 //!
-//! n symbols make 3n + 3 tokens. The mark between the copies is part of the answer. Published (Kazemnejad): 100 symbols,
-//! sources of up to 20 in training and up to 40 in the test. Published (Delétang): `symbols = 2`, no mark between, up to 40
-//! and up to 500, counted by symbol.
+//! n symbols make 3n + 3 tokens. The mark between the copies is part of the answer. Published (Kazemnejad): 100
+//! symbols, sources of up to 20 in training and up to 40 in the test. Published (Delétang): `symbols = 2`, no mark
+//! between, up to 40 and up to 500, counted by symbol.
 
 use super::draw::size;
 use super::{Alphabet, Card, Example, Rule, Task, strings};

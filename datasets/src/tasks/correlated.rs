@@ -1,9 +1,9 @@
-//! A language whose tokens depend on what stands a known distance back (house form; the aim is that of data with a tunable
-//! range of correlation, Garnier-Brun et al. 2024, arXiv 2408.15138).
+//! A language whose tokens depend on what stands a known distance back (house form; the aim is that of data with a
+//! tunable range of correlation, Garnier-Brun et al. 2024, arXiv 2408.15138).
 //!
-//! Each token is, with probability p, the one r places before it, and is else drawn uniformly from V symbols; the first r
-//! are all drawn. So the useful context is known: of n ≥ r tokens of context the r-th last alone tells something, and of
-//! fewer none does. There the best prediction gives it p + (1 − p)/V, every other symbol (1 − p)/V, hence per token
+//! Each token is, with probability p, the one r places before it, and is else drawn uniformly from V symbols; the first
+//! r are all drawn. So the useful context is known: of n ≥ r tokens of context the r-th last alone tells something, and
+//! of fewer none does. There the best prediction gives it p + (1 − p)/V, every other symbol (1 − p)/V, hence per token
 //!
 //! ```text
 //! H = −(p + (1−p)/V) ln(p + (1−p)/V) − (V−1)(1−p)/V ln((1−p)/V)   nats

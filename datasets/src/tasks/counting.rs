@@ -5,11 +5,11 @@
 //! ```
 //!
 //! Statements set a variable to zero, add one to it, or do nothing; at the end one that exists is printed. The first
-//! statement sets one. A statement that would count an unset variable, or one beyond the cap, is none: it is drawn again as
-//! one that does nothing.
+//! statement sets one. A statement that would count an unset variable, or one beyond the cap, is none: it is drawn
+//! again as one that does nothing.
 //!
-//! Published: 3 or 5 variables, weights 1, 50 and 7, values up to 10, 3 to 512 statements, blocks of 512 tokens; statements
-//! written out as code.
+//! Published: 3 or 5 variables, weights 1, 50 and 7, values up to 10, 3 to 512 statements, blocks of 512 tokens;
+//! statements written out as code.
 
 use super::draw::{size, weighted};
 use super::{Alphabet, Answer, Card, Example, Look, Rule, Task, refuse, within};

@@ -4,12 +4,12 @@
 //! w 1  i 0  i 1  r 1  w 0  i 1  …  r 0
 //! ```
 //!
-//! Pairs of an instruction and a bit: w writes it, i is to be ignored, and after r stands the bit that was last written. The
-//! first instruction is w and the last is r; of the others a share `ignore` is i and the rest are w and r alike. Bits are
-//! uniform. Only what is read is scored ("clean" loss).
+//! Pairs of an instruction and a bit: w writes it, i is to be ignored, and after r stands the bit that was last
+//! written. The first instruction is w and the last is r; of the others a share `ignore` is i and the rest are w and r
+//! alike. Bits are uniform. Only what is read is scored ("clean" loss).
 //!
-//! Published: 512 tokens, trained at `ignore = 0.8` and tested there, at 0.98 (sparse) and at 0.1 (dense). The alphabet is
-//! the published one, without a BOS: T tokens are fed to predict T − 1, and the last bit is not fed.
+//! Published: 512 tokens, trained at `ignore = 0.8` and tested there, at 0.98 (sparse) and at 0.1 (dense). The alphabet
+//! is the published one, without a BOS: T tokens are fed to predict T − 1, and the last bit is not fed.
 
 use super::draw::weighted;
 use super::{Alphabet, Answer, Card, Example, Look, Rule, Task, share};

@@ -4,9 +4,9 @@
 //! BOS  words and dots in random order …  <ask> the most frequent words
 //! ```
 //!
-//! Of N tokens the word of rank r has ⌊N·r^(−α)/ζ(α)⌋. The first rank is noise: its tokens are dots, and so are those that
-//! rounding leaves over. The next ranks are asked for, the most frequent first; at each place any of them that has not yet
-//! been named is right, as RULER counts the share of words that occur anywhere in what is generated.
+//! Of N tokens the word of rank r has ⌊N·r^(−α)/ζ(α)⌋. The first rank is noise: its tokens are dots, and so are those
+//! that rounding leaves over. The next ranks are asked for, the most frequent first; at each place any of them that has
+//! not yet been named is right, as RULER counts the share of words that occur anywhere in what is generated.
 //!
 //! Published: α = 2, ranks 2 to 4.
 

@@ -4,8 +4,8 @@
 //! BOS  key value  key value  …  key value
 //! ```
 //!
-//! Nothing but pairs; the last key is one of those before, and its value is asked for. Keys are all different, values are
-//! drawn anew each time. A longer example has more pairs.
+//! Nothing but pairs; the last key is one of those before, and its value is asked for. Keys are all different, values
+//! are drawn anew each time. A longer example has more pairs.
 //!
 //! Published: 75, 140 or 300 pairs of 128-bit identifiers written out, which are words of many symbols here
 //! (`key_symbols`, `value_symbols`).

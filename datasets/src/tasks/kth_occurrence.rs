@@ -1,13 +1,13 @@
-//! The value at the k-th occurrence of a key (house form over tokens of multi-round coreference: MRCR, OpenAI 2025, after
-//! Vodrahalli et al. 2024, arXiv 2409.12640).
+//! The value at the k-th occurrence of a key (house form over tokens of multi-round coreference: MRCR, OpenAI 2025,
+//! after Vodrahalli et al. 2024, arXiv 2409.12640).
 //!
 //! ```text
 //! BOS  filler A 5 filler B 8 B 2 filler A 9 …  <ask> k A value
 //! ```
 //!
 //! Keys occur several times each, every time with another value, among filler; asked for is the value at the k-th
-//! occurrence of one of them, counted from the first. Published are 2, 4 or 8 equal requests in a long conversation. A wrong
-//! answer shows how many occurrences it is off.
+//! occurrence of one of them, counted from the first. Published are 2, 4 or 8 equal requests in a long conversation. A
+//! wrong answer shows how many occurrences it is off.
 
 use super::draw::{Filler, insert, places};
 use super::{Alphabet, Answer, Card, Example, Factor, Look, Rule, Task, refuse, within};

@@ -4,9 +4,9 @@
 //! BOS  a b b a  a _ b a  <to>  b
 //! ```
 //!
-//! A string is shown twice, one after the other, with one symbol of the two hidden; it is asked for. A string of n symbols
-//! makes 2n + 2 tokens. Published: `symbols = 2`, both together 1 to 40 long in training and up to 500 in the test; odd lengths
-//! are filled up with a blank there, and are one token short here.
+//! A string is shown twice, one after the other, with one symbol of the two hidden; it is asked for. A string of n
+//! symbols makes 2n + 2 tokens. Published: `symbols = 2`, both together 1 to 40 long in training and up to 500 in the
+//! test; odd lengths are filled up with a blank there, and are one token short here.
 
 use super::draw::size;
 use super::{Alphabet, Card, Example, Look, Rule, Task, strings};

@@ -1,13 +1,14 @@
 //! Tasks over tokens whose examples are made from a seed: one file each, one line in [`BUILTIN`].
 //!
 //! A [`Task`] is its settings. It says which symbols it has, draws one example of a given length and of given
-//! [factors](Factor), and marks which of its tokens are answers. All else follows and is told once, in [`ask`]: batches
-//! for training with loss on the answers only, the prompts of a grid, and whether a model was right.
+//! [factors](Factor), and marks which of its tokens are answers. All else follows and is told once: batches for training
+//! with loss on the answers only ([`train_batch`]), the prompts of a grid ([`grid`]), and whether a model was right
+//! ([`score`]).
 //!
-//! An example has at most `length + 1` tokens; a model is fed all but the last and predicts all but the first. Answers are
-//! read under the true tokens before them (teacher forcing). Where all of an example's answers must be right, greedy
-//! decoding gives the same verdict: at its first wrong symbol it would have left the answer, and before that both see the
-//! same.
+//! An example has at most `length + 1` tokens; a model is fed all but the last and predicts all but the first. Answers
+//! are read under the true tokens before them (teacher forcing). Where all of an example's answers must be right,
+//! greedy decoding gives the same verdict: at its first wrong symbol it would have left the answer, and before that
+//! both see the same.
 //!
 //! What a token is to be answered with need not be fed next: an answer can hold its own symbols ([`Answer::say`]).
 

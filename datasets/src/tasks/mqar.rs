@@ -5,9 +5,9 @@
 //! ```
 //!
 //! First the pairs, keys and values all different; then every key once more, each answered with its value, at gaps with
-//! P(g) ∝ g^(a−1): with a = 0.01 most come soon, with a = 1 all gaps are equally likely. Between them stand random symbols
-//! of both kinds, as in the newer releases, or one blank. The number of pairs is a factor, so that it and the length vary
-//! apart; an example takes at least four tokens for each pair, as published.
+//! P(g) ∝ g^(a−1): with a = 0.01 most come soon, with a = 1 all gaps are equally likely. Between them stand random
+//! symbols of both kinds, as in the newer releases, or one blank. The number of pairs is a factor, so that it and the
+//! length vary apart; an example takes at least four tokens for each pair, as published.
 //!
 //! Where this departs from the code: an answer is fed behind its key (there the next token is filler, and the answer is
 //! only predicted); there is a BOS; random symbols between are never keys of this example, which there they can be by

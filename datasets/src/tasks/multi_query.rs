@@ -4,9 +4,9 @@
 //! BOS  filler …  A 3  filler …  B 7  filler …  B 7 A 3
 //! ```
 //!
-//! Needles stand at random places; some of them are asked for, in random order. Names and values are all different. RULER
-//! inserts four and asks for all four, and counts the share of values that occur anywhere in what is generated. Here each
-//! answer follows its own question, so that none can be right by being said at another's place.
+//! Needles stand at random places; some of them are asked for, in random order. Names and values are all different.
+//! RULER inserts four and asks for all four, and counts the share of values that occur anywhere in what is generated.
+//! Here each answer follows its own question, so that none can be right by being said at another's place.
 
 use super::draw::{Filler, insert, places};
 use super::{Alphabet, Answer, Card, Example, Look, Rule, Task, refuse, within};

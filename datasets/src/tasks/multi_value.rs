@@ -4,9 +4,9 @@
 //! BOS  filler …  NAME v₁  filler …  NAME v₂  filler …  NAME v₁ v₂ …
 //! ```
 //!
-//! One name stands at random places, each time with another value, and is asked for all of them. RULER counts the share of
-//! values that occur anywhere in what is generated, in any order. Here a model is shown them in the order of the prompt,
-//! and at each place any value that has not yet been named is right.
+//! One name stands at random places, each time with another value, and is asked for all of them. RULER counts the share
+//! of values that occur anywhere in what is generated, in any order. Here a model is shown them in the order of the
+//! prompt, and at each place any value that has not yet been named is right.
 
 use super::draw::{Filler, insert, places};
 use super::{Alphabet, Answer, Card, Example, Look, Rule, Task, refuse, within};

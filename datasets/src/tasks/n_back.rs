@@ -4,11 +4,12 @@
 //! BOS  A 5 B 8 A 2 A 9 B 1 …  <ask> n  A value  B value
 //! ```
 //!
-//! Keys are given new values over and over; then each is asked, in random order, for its n-th last value: n = 1 is the last.
-//! A longer example has more assignments. The last values of a key are different, so that no other n gives the same answer.
+//! Keys are given new values over and over; then each is asked, in random order, for its n-th last value: n = 1 is the
+//! last. A longer example has more assignments. The last values of a key are different, so that no other n gives the
+//! same answer.
 //!
-//! Published: n is fixed, one training for each of 1 to 4; here one model is asked for all, and told which. 32 pairs, 768
-//! tokens.
+//! Published: n is fixed, one training for each of 1 to 4; here one model is asked for all, and told which. 32 pairs,
+//! 768 tokens.
 
 use super::{Alphabet, Answer, Card, Example, Factor, Look, Rule, Task, within};
 use crate::error::DataError;

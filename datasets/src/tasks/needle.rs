@@ -9,8 +9,8 @@
 //!
 //! Published variants, over words: one needle in a repeated paragraph (niah_single_1: `hay = "noise"`) or in essays
 //! (niah_single_2; here `random`), values of many symbols (niah_single_3: `symbols`), four needles (niah_multikey_1:
-//! `keys = 4`), and hay that is itself made of needles (niah_multikey_2 and 3: `hay = "needles"`). In such hay other names
-//! can come twice and values are drawn anew each time; the name that is asked for stands in one needle.
+//! `keys = 4`), and hay that is itself made of needles (niah_multikey_2 and 3: `hay = "needles"`). In such hay other
+//! names can come twice and values are drawn anew each time; the name that is asked for stands in one needle.
 
 use super::draw::{Filler, different_words, insert, places, words};
 use super::{Alphabet, Answer, Card, Example, Factor, Look, Rule, Task, refuse, shares, within};

@@ -4,8 +4,8 @@
 //! BOS  a b c d e  <to>  a c e b d
 //! ```
 //!
-//! First the symbols at odd places, the first being 1, then those at even places. n symbols make 2n + 1 tokens. Published:
-//! `symbols = 2`, sources of 1 to 40 in training and up to 500 in the test, counted by symbol; no end mark.
+//! First the symbols at odd places, the first being 1, then those at even places. n symbols make 2n + 1 tokens.
+//! Published: `symbols = 2`, sources of 1 to 40 in training and up to 500 in the test, counted by symbol; no end mark.
 
 use super::draw::size;
 use super::{Alphabet, Card, Example, Rule, Task, strings};

@@ -1,11 +1,13 @@
-//! Parity (Kazemnejad et al. 2023, arXiv 2305.19466, appendix on tasks; parity check: Delétang et al. 2022, arXiv 2207.02098).
+//! Parity (Kazemnejad et al. 2023, arXiv 2305.19466, appendix on tasks; parity check: Delétang et al. 2022, arXiv
+//! 2207.02098).
 //!
 //! ```text
 //! BOS  1 0 1 1  <to>  odd1
 //! ```
 //!
-//! Whether a string of bits has an odd number of ones (`odd1`) or an even one (`odd0`). n bits make n + 2 tokens. Published (Kazemnejad): up to 8 bits
-//! in training and up to 16 in the test, answered by yes or no. Published (Delétang): up to 40 and up to 500.
+//! Whether a string of bits has an odd number of ones (`odd1`) or an even one (`odd0`). n bits make n + 2 tokens.
+//! Published (Kazemnejad): up to 8 bits in training and up to 16 in the test, answered by yes or no. Published
+//! (Delétang): up to 40 and up to 500.
 
 use super::draw::size;
 use super::{Alphabet, Card, Example, Look, Rule, Task, strings, within};

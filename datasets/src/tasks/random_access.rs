@@ -1,5 +1,5 @@
-//! Access by place: the i-th symbol from the front or from the end (house form; "Your context is not an array", Ebrahimi et
-//! al. 2024, arXiv 2408.05506, asks for it by index and by content).
+//! Access by place: the i-th symbol from the front or from the end (house form; "Your context is not an array",
+//! Ebrahimi et al. 2024, arXiv 2408.05506, asks for it by index and by content).
 //!
 //! ```text
 //! BOS  c a a d b …  <ask> i symbol

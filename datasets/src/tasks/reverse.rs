@@ -1,12 +1,13 @@
-//! Reverse (mc: Kazemnejad et al. 2023, arXiv 2305.19466, appendix on tasks; reverse string: Delétang et al. 2022, arXiv 2207.02098).
+//! Reverse (mc: Kazemnejad et al. 2023, arXiv 2305.19466, appendix on tasks; reverse string: Delétang et al. 2022,
+//! arXiv 2207.02098).
 //!
 //! ```text
 //! BOS  c a b  <to>  b a c <end>
 //! ```
 //!
-//! n symbols make 2n + 2 tokens. Published (Kazemnejad): 100 symbols, sources of up to 20 in training and up to 40 in the
-//! test, all of the target and its end right. Published (Delétang): `symbols = 2`, up to 40 and up to 500, counted by
-//! symbol.
+//! n symbols make 2n + 2 tokens. Published (Kazemnejad): 100 symbols, sources of up to 20 in training and up to 40 in
+//! the test, all of the target and its end right. Published (Delétang): `symbols = 2`, up to 40 and up to 500, counted
+//! by symbol.
 
 use super::draw::size;
 use super::{Alphabet, Card, Example, Rule, Task, strings};

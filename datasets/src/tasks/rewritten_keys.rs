@@ -5,8 +5,9 @@
 //! ```
 //!
 //! Every key is given a value again and again; the last value of each is asked for, in random order. All values are
-//! different, so that a wrong answer shows how many updates ago it was true. Updates are a factor. Filler between them makes
-//! up the length, so that both vary apart; published is a stream without filler, with up to 46 keys and 400 updates.
+//! different, so that a wrong answer shows how many updates ago it was true. Updates are a factor. Filler between them
+//! makes up the length, so that both vary apart; published is a stream without filler, with up to 46 keys and 400
+//! updates.
 //!
 //! Published are updates of all keys mixed, and key after key (`order = "blocks"`).
 

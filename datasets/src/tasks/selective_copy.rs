@@ -1,5 +1,5 @@
-//! Selective copy (Gu & Dao 2023, Mamba, arXiv 2312.00752, section 4.1; as a test of encodings Golovneva et al. 2024, CoPE,
-//! arXiv 2405.18719, synthetic tasks).
+//! Selective copy (Gu & Dao 2023, Mamba, arXiv 2312.00752, section 4.1; as a test of encodings Golovneva et al. 2024,
+//! CoPE, arXiv 2405.18719, synthetic tasks).
 //!
 //! ```text
 //! BOS  . b . . a . a .  <copy> b a a

@@ -1,12 +1,13 @@
-//! Sort (single token: Kazemnejad et al. 2023, arXiv 2305.19466, appendix on tasks; bucket sort: Delétang et al. 2022, arXiv 2207.02098).
+//! Sort (single token: Kazemnejad et al. 2023, arXiv 2305.19466, appendix on tasks; bucket sort: Delétang et al. 2022,
+//! arXiv 2207.02098).
 //!
 //! ```text
 //! BOS  c a b a  <to>  a a b c <end>
 //! ```
 //!
-//! The order is that of the ids, which nothing in the input shows. n symbols make 2n + 2 tokens. Published (Kazemnejad):
-//! `symbols = 50`, sources of up to 8 in training and up to 16 in the test, all of the target right. Published (Delétang):
-//! `symbols = 5`, up to 40 and up to 500, counted by symbol.
+//! The order is that of the ids, which nothing in the input shows. n symbols make 2n + 2 tokens. Published
+//! (Kazemnejad): `symbols = 50`, sources of up to 8 in training and up to 16 in the test, all of the target right.
+//! Published (Delétang): `symbols = 5`, up to 40 and up to 500, counted by symbol.
 
 use super::draw::size;
 use super::{Alphabet, Card, Example, Rule, Task, strings};

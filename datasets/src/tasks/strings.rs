@@ -4,11 +4,11 @@
 //! BOS  source …  <to>  target …
 //! ```
 //!
-//! Each fills a length by the longest source that fits, and trains on sources of all lengths from its setting `shortest`
-//! to that, as both published batteries do: Kazemnejad et al. 2023, arXiv 2305.19466 (their sources are words behind an
-//! instruction, read to an end mark, all of the target to be right), and Delétang et al. 2022, arXiv 2207.02098 (the target
-//! is predicted at empty places behind the source all at once and counted by symbol). Here all targets are predicted one
-//! after the other.
+//! Each fills a length by the longest source that fits, and trains on sources of all lengths from its setting
+//! `shortest` to that, as both published batteries do: Kazemnejad et al. 2023, arXiv 2305.19466 (their sources are
+//! words behind an instruction, read to an end mark, all of the target to be right), and Delétang et al. 2022, arXiv
+//! 2207.02098 (the target is predicted at empty places behind the source all at once and counted by symbol). Here all
+//! targets are predicted one after the other.
 
 use super::{Alphabet, Answer, Example, Look, within};
 use crate::error::DataError;

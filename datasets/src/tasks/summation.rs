@@ -4,9 +4,9 @@
 //! BOS  3 8 1  <to>  =2
 //! ```
 //!
-//! Numbers from 1 to the modulus less one are added; the sum modulo it is asked for. n numbers make n + 2 tokens. Published:
-//! `modulus = 10`, up to 8 numbers in training and up to 16 in the test, with plus signs between. (Delétang et al. 2022, arXiv
-//! 2207.02098, modular arithmetic: `modulus = 5`, with minus and times as well.)
+//! Numbers from 1 to the modulus less one are added; the sum modulo it is asked for. n numbers make n + 2 tokens.
+//! Published: `modulus = 10`, up to 8 numbers in training and up to 16 in the test, with plus signs between. (Delétang
+//! et al. 2022, arXiv 2207.02098, modular arithmetic: `modulus = 5`, with minus and times as well.)
 
 use super::draw::size;
 use super::{Alphabet, Card, Example, Look, Rule, Task, strings, within};

@@ -4,13 +4,13 @@
 //! BOS  filler …  <set> A 7  filler …  <set> B A  filler …  <ask> 7 A B
 //! ```
 //!
-//! A chain is a value, a name bound to it, and names bound each to the one before. Statements stand at random places, those
-//! of a chain in order. At the end one value is given and all names of its chain are asked for, in the order of the chain;
-//! at each place any name of the chain that has not yet been named is right, as RULER counts the share of names that occur
-//! anywhere in what is generated.
+//! A chain is a value, a name bound to it, and names bound each to the one before. Statements stand at random places,
+//! those of a chain in order. At the end one value is given and all names of its chain are asked for, in the order of
+//! the chain; at each place any name of the chain that has not yet been named is right, as RULER counts the share of
+//! names that occur anywhere in what is generated.
 //!
-//! Published: one chain of four hops. With one chain every name of the prompt is an answer, so a second one is the default
-//! here.
+//! Published: one chain of four hops. With one chain every name of the prompt is an answer, so a second one is the
+//! default here.
 
 use super::draw::{Filler, insert, places};
 use super::{Alphabet, Answer, Card, Example, Look, Rule, Task, refuse, within};

@@ -6,9 +6,9 @@
 //! asked           g₁    g₁g₂   g₁g₂g₃  …
 //! ```
 //!
-//! After each element of a group the product of all so far is asked for; it is not fed. A product of permutations applies
-//! the right one first. A₅ and S₅ cannot be solved by a fixed number of layers at all lengths (unless TC⁰ = NC¹), the
-//! cyclic group of 60 elements can.
+//! After each element of a group the product of all so far is asked for; it is not fed. A product of permutations
+//! applies the right one first. A₅ and S₅ cannot be solved by a fixed number of layers at all lengths (unless TC⁰ =
+//! NC¹), the cyclic group of 60 elements can.
 //!
 //! Published: all elements as inputs, or generators and their inverses alone (`inputs = "generators"`; here (1 2 3 4 5)
 //! and (1 2 3) for A₅, (1 2 3 4 5) and (1 2) for S₅, 1 for the cyclic group). A model succeeds at a length from 90 %

@@ -378,7 +378,10 @@ fn settings_are_told_read_and_refused() {
             assert!(factor.values.is_sorted() && !factor.values.is_empty());
             for value in [f64::NAN, -1.0, 1.5, f64::INFINITY] {
                 assert!(!factor.takes(value));
+                let draw = || task.example(&mut Stream::new(0, "bad"), 512, &[value]);
+                assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(draw)).is_err());
             }
+            assert!(factor.takes(1.0) && factor.share == factor.takes(0.5));
         }
         // Every symbol has a name of its own, and a kind that it belongs to.
         let names: HashSet<String> = (0..task.vocab() as u32)

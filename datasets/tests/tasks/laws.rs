@@ -537,7 +537,7 @@ fn trainings_of_strings_draw_all_lengths() {
                 .len()
         };
         let shortest = (0..500).map(draw).min().unwrap();
-        assert!(shortest >= 14 && shortest <= 27, "{id}: {shortest}");
+        assert!((14..=27).contains(&shortest), "{id}: {shortest}");
     }
 }
 
