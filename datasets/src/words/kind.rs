@@ -20,14 +20,14 @@ pub enum Kind {
 const NUMBERS: std::ops::Range<u64> = 1_000_000..10_000_000;
 
 // No adjective ends in another and no noun begins with another, so that no pair stands inside another pair.
-const ADJECTIVES: &str = "able agile amber ample ancient arctic basic blunt bold brave brief bright brisk broad bronze \
+const ADJECTIVES: &str = "amber ample ancient arctic basic blunt bold brave brief bright brisk broad bronze \
     calm careful clever cloudy coarse common copper coral cosmic crimson crisp curious curly daring deep dense distant \
     dusty eager early eastern elegant empty even faint fancy fearless fierce final firm fluent fond foreign formal \
-    fragile frozen gentle giant glad golden graceful grand gray happy hardy hasty heavy hollow humble icy ideal idle \
+    fragile frozen gentle giant glad golden graceful grand gray happy hardy hasty heavy hollow humble ideal idle \
     jolly keen kind large lavish lazy lively local lofty loyal lucky lunar magic major marble mellow mighty mild misty \
     modest narrow neat noble northern odd olive orange pale patient plain polite proud pure quaint quick quiet rapid \
     rare ready rigid ripe robust rough royal rural rusty sandy secret serene sharp shiny silent silver simple sleepy \
-    slim smooth solid southern spare spicy stable steady stern strong subtle sudden sunny swift tame tender thin tidy \
+    slim smooth solid southern spare spicy stable steady strong subtle sudden sunny swift tame tender thin tidy \
     timid tiny tough tropic urban useful vague vast vivid warm weary western wise witty wooden young";
 const NOUNS: &str = "acorn almond anchor apron arrow atlas autumn badger bakery banner barrel basin beacon beetle bishop \
     blanket blossom bottle boulder bridge bucket butter button cabin cactus camel candle canyon carpet castle cavern \
@@ -180,6 +180,14 @@ mod tests {
                 "{word}"
             );
         }
+    }
+
+    #[test]
+    fn coined_words_are_told_apart() {
+        let mut rng = Stream::new(0, "coined");
+        let mut used = HashSet::new();
+        let drawn: HashSet<String> = (0..20_000).map(|_| coined(&mut rng, &mut used)).collect();
+        assert_eq!(20_000, drawn.len());
     }
 
     #[test]

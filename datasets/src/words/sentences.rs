@@ -75,7 +75,10 @@ mod tests {
             cut.iter()
                 .all(|s| s.len() <= LONGEST && s.ends_with("word"))
         );
-        assert_eq!(1000, cut.iter().map(|s| s.split(' ').count()).sum());
+        assert_eq!(
+            1000,
+            cut.iter().map(|s| s.split(' ').count()).sum::<usize>()
+        );
         // One word that is longer than a sentence may be is kept whole.
         assert_eq!(vec!["é".repeat(5000)], sentences(&"é".repeat(5000)));
     }
