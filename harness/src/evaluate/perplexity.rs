@@ -22,9 +22,10 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
-/// Numbers of the residual stream of a window beyond which it is read in pieces.
+/// Numbers of the residual stream of a window beyond which it is read in pieces: 16 MiB, of which a layer's activations
+/// take several times as much. Smaller windows are read at once, which is faster than to go by a cache.
 const WHOLE: usize = 1 << 22;
-/// Tokens of such a piece.
+/// Tokens of such a piece: rows enough for a product of matrices to run at full speed, and as many as `--chunk` reads.
 const PIECE: usize = 512;
 
 /// Everything that perplexity gives.
