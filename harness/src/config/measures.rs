@@ -23,56 +23,32 @@ pub(super) fn text(study: &StudyConfig, rules: &mut Rules<'_>) {
         unit: _,
         bos: _,
     } = perplexity;
-    let key = "evaluate.perplexity";
-    rules.lengths(
-        &format!("{key}.lengths"),
-        lengths,
-        2,
-        "one to read, one to predict",
-    );
-    rules.rule(
-        &format!("{key}.segments"),
-        "1 to 1000000",
-        segments.count().unwrap_or_default(),
-        segments
-            .count()
-            .is_none_or(|count| (1..=1_000_000).contains(&count)),
-    );
+    let key = |name: &str| format!("evaluate.perplexity.{name}");
+    let why = "one to read, one to predict";
+    rules.lengths(&key("lengths"), lengths, 2, why);
+    if let Some(count) = segments.count() {
+        rules.within(&key("segments"), 1..=1_000_000, "", count);
+    }
     let mut named = protocols.clone();
     named.sort();
     named.dedup();
-    rules.rule(
-        &format!("{key}.protocols"),
-        "some of non-overlap, sliding and fixed-target, each once",
-        protocols
-            .iter()
-            .map(|p| p.name())
-            .collect::<Vec<_>>()
-            .join(", "),
-        named.len() == protocols.len() && !protocols.is_empty(),
-    );
+    let names: Vec<_> = protocols.iter().map(|p| p.name()).collect();
+    let rule = "some of non-overlap, sliding and fixed-target, each once";
+    let once = named.len() == protocols.len() && !protocols.is_empty();
+    rules.rule(&key("protocols"), rule, names.join(", "), once);
     let shortest = lengths.iter().copied().min().unwrap_or(usize::MAX);
     let rule = format!("1 to the shortest length, {shortest}");
+    let fits = |tokens| (1..=shortest).contains(&tokens);
     match *stride {
-        Stride::Fraction(share) => rules.rule(
-            &format!("{key}.stride"),
-            "a fraction above 0, at most 1, or { tokens = N }",
-            share,
-            share > 0.0 && share <= 1.0,
-        ),
-        Stride::Fixed { tokens } => rules.rule(
-            &format!("{key}.stride.tokens"),
-            &rule,
-            tokens,
-            (1..=shortest).contains(&tokens),
-        ),
+        Stride::Fraction(share) => {
+            let rule = "a fraction above 0, at most 1, or { tokens = N }";
+            rules.rule(&key("stride"), rule, share, share > 0.0 && share <= 1.0);
+        }
+        Stride::Fixed { tokens } => {
+            rules.rule(&key("stride.tokens"), &rule, tokens, fits(tokens));
+        }
     }
-    rules.rule(
-        &format!("{key}.target"),
-        &rule,
-        target,
-        (1..=shortest).contains(target),
-    );
+    rules.rule(&key("target"), &rule, target, fits(*target));
 }
 
 /// An error of the data settings, at the key that it names.
@@ -107,25 +83,13 @@ pub(super) fn passkey(study: &StudyConfig, rules: &mut Rules<'_>) {
         trials,
         threshold,
     } = grid;
-    let key = "evaluate.passkey";
-    rules.lengths(&format!("{key}.lengths"), lengths, least, why);
-    rules.rule(
-        &format!("{key}.depths"),
-        "1 to 1000",
-        depths,
-        (1..=1000).contains(depths),
-    );
-    rules.rule(
-        &format!("{key}.trials"),
-        "1 to 100000",
-        trials,
-        (1..=100_000).contains(trials),
-    );
-    let fraction = *threshold > 0.0 && *threshold <= 1.0;
-    rules.rule(
-        &format!("{key}.threshold"),
+    let key = |name: &str| format!("evaluate.passkey.{name}");
+    rules.lengths(&key("lengths"), lengths, least, why);
+    rules.within(&key("depths"), 1..=1000, "", *depths);
+    rules.within(&key("trials"), 1..=100_000, "", *trials);
+    let (rule, fraction) = (
         "a fraction above 0, at most 1",
-        threshold,
-        fraction,
+        *threshold > 0.0 && *threshold <= 1.0,
     );
+    rules.rule(&key("threshold"), rule, threshold, fraction);
 }
