@@ -16,8 +16,10 @@ fn main() {
 /// The first digits of the commit that is checked out.
 fn commit(git: &Path) -> Option<String> {
     let watched = |path: &Path| {
+        let text = fs::read_to_string(path).ok()?;
+        // A path that is not there, as in a worktree of git, would count as changed in every build.
         println!("cargo:rerun-if-changed={}", path.display());
-        fs::read_to_string(path).ok()
+        Some(text)
     };
     let head = watched(&git.join("HEAD"))?;
     let hash = match head.trim().strip_prefix("ref: ") {

@@ -4,6 +4,7 @@
 //! and the next process goes on from there to the same bytes.
 
 mod config;
+mod finished;
 mod inspect;
 mod learn;
 mod measure;
@@ -12,7 +13,7 @@ use crate::measure::Subject;
 use crate::model::Decoder;
 use crate::scheme::apart;
 use crate::train::Progress;
-use crate::{Error, Result, checkpoint, machine};
+use crate::{Error, Result, machine};
 use farspan_attention::Device;
 use farspan_pe::{AnyScheme, Len, Registry};
 use farspan_reports::record::{Cost, PlannedCell, RunPlan, SCHEMA_VERSION, State, Status};
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use config::{CellConfig, CheckpointConfig};
+pub(crate) use finished::measured;
 pub use inspect::{Found, Inspected, inspect};
 
 /// Time that a cell of a killed runner is given to save its state and leave.
@@ -75,45 +77,6 @@ pub fn run(dir: &RunDir, id: &str, registry: &Registry, stop: StopFlag<'_>) -> R
     }
 }
 
-/// The model that a finished cell was measured with.
-pub(crate) fn open(
-    dir: &RunDir,
-    id: &str,
-    registry: &Registry,
-    device: &Device,
-) -> Result<(Decoder, CellConfig)> {
-    let plan = dir.plan()?;
-    let planned = planned(&plan, dir, id)?;
-    let config = config_of(planned)?;
-    let Some(record) = dir.result_of(planned)? else {
-        let place = dir.path().display();
-        return Err(Error::Data(format!(
-            "{place}: cell {} is not finished",
-            planned.label
-        )));
-    };
-    // A search may have found other settings than the config has.
-    let scheme = registry.parse(&record.scheme.id, record.scheme.settings)?;
-    let own = dir.cell_dir(id).join("checkpoint.safetensors");
-    let base = learn::base(dir, &config)?;
-    let owner = learn::owner(id, base.as_ref());
-    let own = match own.exists() {
-        true => Some(checkpoint::load::<Finished>(&own, &owner)?),
-        false => None,
-    };
-    let source = || learn::source(&config);
-    let model = learn::Making {
-        config: &config,
-        apart: apart(registry, &config.architecture)?,
-        base: base.as_ref().map(|base| &base.values),
-        texts: &|| Ok(source()?.token_texts().into()),
-        device,
-    };
-    let own = own.as_ref().map(|own| &own.values);
-    let decoder = model.decoder(Arc::from(scheme), own)?;
-    Ok((decoder, config))
-}
-
 fn planned<'p>(plan: &'p RunPlan, dir: &RunDir, id: &str) -> Result<&'p PlannedCell> {
     let planned = plan.cells.iter().find(|cell| cell.id == id);
     planned.ok_or_else(|| {
@@ -125,7 +88,7 @@ fn planned<'p>(plan: &'p RunPlan, dir: &RunDir, id: &str) -> Result<&'p PlannedC
 }
 
 /// The config of a planned cell, whose identity it must make.
-pub(crate) fn config_of(planned: &PlannedCell) -> Result<CellConfig> {
+fn config_of(planned: &PlannedCell) -> Result<CellConfig> {
     let wrong = |what: String| Error::Data(format!("plan.json, cell {}: {what}", planned.label));
     let config: CellConfig =
         serde_json::from_value(planned.config.clone()).map_err(|e| wrong(e.to_string()))?;
@@ -163,7 +126,7 @@ fn hold(dir: &RunDir, id: &str) -> Result<Held> {
 
 /// What a checkpoint of a finished training says about itself.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Finished {
+struct Finished {
     progress: Progress,
     implementation: String,
 }

@@ -12,9 +12,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Number of mimalloc's option `purge_delay` (mimalloc.h), which its bindings do not name.
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 
-/// Milliseconds for which free pages are kept: longer than a training step, so that every step finds those of the one
-/// before. Giving them back and faulting them in again takes a tenth of a step.
-const KEEP: std::ffi::c_long = 10_000;
+/// Milliseconds for which free pages are kept: longer than a training step, also of a large model on few cores, so that
+/// every step finds those of the one before. Giving them back and faulting them in again takes a tenth of a step.
+const KEEP: std::ffi::c_long = 600_000;
 
 fn main() -> ExitCode {
     // SAFETY: a number into a table of options; no other thread runs yet.

@@ -1,7 +1,7 @@
 //! Checkpoints that learn: gradients of every family, adapters, and what is saved and loaded again.
 
 use farspan::checkpoint::files::Files;
-use farspan::checkpoint::save::{Form, save_pretrained};
+use farspan::checkpoint::save::{Beside, Form, save_own, save_pretrained};
 use farspan::config::types::LoraConfig;
 use farspan::model::Decoder;
 use farspan::model::Pass;
@@ -422,4 +422,24 @@ fn a_scheme_without_a_form_in_a_config_is_refused_before_anything_is_written() {
     );
     let error = error.expect_err("a folder that is taken").to_string();
     assert!(error.contains("expected a new folder"), "{error}");
+}
+
+/// The rounding of Falcon belongs to the ALiBi that its weights have seen: other settings do without it, also where they
+/// are saved as the model's own.
+#[test]
+fn a_scheme_computes_the_same_once_it_is_saved_as_the_models_own() {
+    let from = golden("falcon-alibi");
+    for (bias_max, rounded) in [(8, true), (16, false)] {
+        let folder = TempDir::new().expect("a folder");
+        let out = folder.path().join("out");
+        let asked = format!("alibi,bias_max={bias_max},placement=before-scale");
+        let model = open(&from, Some(&asked));
+        let beside = Beside::Folder(from.clone());
+        save_own(&model, &beside, Form::default(), &out).expect("a folder");
+        let (found, expected) = (open(&out, None).plans(Len(64)), model.plans(Len(64)));
+        let (found, expected) = (found.expect("plans"), expected.expect("plans"));
+        let tables = |plan: &farspan_attention::plan::Plan| plan.params.len() > 1;
+        assert_eq!(expected.iter().all(tables), rounded, "{asked}");
+        assert_eq!(found, expected, "{asked}");
+    }
 }

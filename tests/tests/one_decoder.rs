@@ -41,11 +41,15 @@ struct Scene {
 impl Scene {
     /// A folder with a run of the config, and the text that it read.
     fn make() -> Scene {
+        Scene::of(CONFIG)
+    }
+
+    fn of(config: &str) -> Scene {
         let folder = TempDir::new().unwrap();
         let line = |i: usize| format!("the {} of {} was {}. ", i % 7, i * i % 11, i % 13);
         let words: String = (0..3000).map(line).collect();
         std::fs::write(folder.path().join("text.txt"), words).unwrap();
-        std::fs::write(folder.path().join("small.toml"), CONFIG).unwrap();
+        std::fs::write(folder.path().join("small.toml"), config).unwrap();
         let scene = Scene { folder };
         scene.done(&["run", "small.toml", "--out", "runs/small"]);
         scene
@@ -97,6 +101,37 @@ impl Scene {
         ]);
         out
     }
+
+    /// Opens every cell and holds its losses against those of its record; how many cells there are.
+    fn check_losses(&self) -> usize {
+        let data: DataConfig =
+            serde_json::from_str(r#"{"files": "text.txt", "tokenizer": {"bpe": 300}}"#).unwrap();
+        let data = TextData::open(&data, self.folder.path(), &self.path("cache")).unwrap();
+        let segments = data.test_segments(65, Some(3)).unwrap();
+        let records = self.records();
+        for (label, record) in &records {
+            let dir = self.saved(label);
+            let mut model = open(&dir);
+            if model.reads_texts().unwrap() {
+                let tokenizer = checkpoint::text::Tokenizer::open(&dir).unwrap();
+                let texts = tokenizer.texts(model.architecture.vocab).unwrap();
+                model = model.with_texts(texts.into());
+            }
+            let all = record
+                .perplexity
+                .iter()
+                .find(|p| p.length == 64 && p.protocol == Protocol::NonOverlap);
+            for (segment, expected) in segments.iter().zip(&all.expect("a length").nll) {
+                let found: f64 = losses(&model, &segment.tokens).iter().sum();
+                // Two orders of summation.
+                assert!(
+                    (found - expected).abs() < 1e-4 * expected,
+                    "{label}: {found}, {expected}"
+                );
+            }
+        }
+        records.len()
+    }
 }
 
 fn open(dir: &Path) -> Decoder {
@@ -106,34 +141,15 @@ fn open(dir: &Path) -> Decoder {
 /// Every stage of every scheme: the weights under the scheme give the losses that the run has written down.
 #[test]
 fn cells_that_are_opened_again_have_the_losses_of_their_records() {
-    let scene = Scene::make();
-    let data: DataConfig =
-        serde_json::from_str(r#"{"files": "text.txt", "tokenizer": {"bpe": 300}}"#).unwrap();
-    let data = TextData::open(&data, scene.folder.path(), &scene.path("cache")).unwrap();
-    let segments = data.test_segments(65, Some(3)).unwrap();
-    let records = scene.records();
-    assert_eq!(records.len(), 7);
-    for (label, record) in &records {
-        let dir = scene.saved(label);
-        let mut model = open(&dir);
-        if model.reads_texts().unwrap() {
-            let tokenizer = checkpoint::text::Tokenizer::open(&dir).unwrap();
-            let texts = tokenizer.texts(model.architecture.vocab).unwrap();
-            model = model.with_texts(texts.into());
-        }
-        let all = record
-            .perplexity
-            .iter()
-            .find(|p| p.length == 64 && p.protocol == Protocol::NonOverlap);
-        for (segment, expected) in segments.iter().zip(&all.expect("a length").nll) {
-            let found: f64 = losses(&model, &segment.tokens).iter().sum();
-            // Two orders of summation.
-            assert!(
-                (found - expected).abs() < 1e-4 * expected,
-                "{label}: {found}, {expected}"
-            );
-        }
-    }
+    assert_eq!(Scene::make().check_losses(), 7);
+}
+
+/// Where nothing is trained, what a scheme drew for itself belongs to the cell all the same.
+#[test]
+fn an_extension_that_learns_is_opened_as_it_was_drawn() {
+    let clex = "[schemes.clex.clex]\nbase = \"rope\"\nmax_factor = 4\n";
+    let head = CONFIG.split("[schemes.kerple").next().unwrap();
+    assert_eq!(Scene::of(&format!("{head}{clex}")).check_losses(), 2);
 }
 
 #[test]

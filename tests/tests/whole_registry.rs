@@ -114,17 +114,27 @@ fn a_task_of_another_crate_is_trained_on_and_asked_for() {
     let flat = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let from = "/// Id of the question";
     let shown = page.split("```").find(|block| block.contains(from));
-    let shown = shown.and_then(|block| block.split_once(from)).expect("the task").1;
+    let shown = shown
+        .and_then(|block| block.split_once(from))
+        .expect("the task")
+        .1;
     let written = source.split_once(from).expect("the task").1;
     let written = written.split_once("fn main").expect("an end").0;
-    assert_eq!(flat(shown), flat(written), "the example is not what the page shows");
+    assert_eq!(
+        flat(shown),
+        flat(written),
+        "the example is not what the page shows"
+    );
 
     assert!(example("own_task", &["list", "tasks"]).contains("first-symbol"));
     let out = tempfile::tempdir().expect("a temporary folder");
     let folder = out.path().join("run").display().to_string();
     let config = root().join("harness/examples/own-task.toml");
     let config = config.display().to_string();
-    example("own_task", &["run", &config, "train.steps=30", "--out", &folder]);
+    example(
+        "own_task",
+        &["run", &config, "train.steps=30", "--out", &folder],
+    );
     for (_, result) in results(Path::new(&folder)) {
         let result: Value = serde_json::from_slice(&result).expect("JSON");
         let measure = &result["measures"][0];

@@ -12,6 +12,10 @@ use std::sync::Mutex;
 
 /// Logits held at a time: 8 MiB. Fewer would make matrix products too thin to be worth their packing.
 const LOGITS: usize = 1 << 21;
+/// Tokens that are taken together at least, whatever their logits hold: the matrix of the head and its gradient are gone
+/// through once for each such chunk, which takes longer than the products if there are few tokens. Their logits are
+/// still fewer than the numbers of that gradient.
+const FEWEST: usize = 256;
 
 /// What a model said about one token.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -183,7 +187,7 @@ fn in_vocab(mut targets: impl Iterator<Item = (usize, u32)>, vocab: usize) -> Re
 
 /// Tokens per chunk: a pure function of the vocabulary, so that sums do not depend on the machine's load.
 fn chunk(vocab: usize) -> usize {
-    (LOGITS / vocab).clamp(64, 512)
+    (LOGITS / vocab).clamp(FEWEST, 512)
 }
 
 /// Gradients for an upstream gradient of 1.

@@ -189,6 +189,14 @@ impl Running<'_> {
                 progress: Progress::default(),
                 implementation,
             };
+            let drawn = |base: &Loaded<Finished>| {
+                let mut names = model.weights().keys();
+                names.any(|name| !base.values.contains_key(name))
+            };
+            // What the scheme learns is measured as it was drawn, so it belongs to the cell's weights.
+            if base.is_some_and(drawn) {
+                checkpoint::save(&path, &owner, &model.values()?, &finished)?;
+            }
             return Ok(Weights::There(model, finished));
         }
         let state_path = self.file("state.safetensors");

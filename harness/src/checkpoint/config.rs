@@ -44,6 +44,17 @@ impl Activation {
             }
         }
     }
+
+    /// What the reference library calls it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Activation::Silu => "silu",
+            Activation::Gelu => "gelu",
+            Activation::GeluTanh => "gelu_pytorch_tanh",
+            Activation::Relu => "relu",
+            Activation::SquaredRelu => "relu2",
+        }
+    }
 }
 
 impl Architecture {
@@ -235,6 +246,7 @@ pub fn parse_as(file: &Path, text: &[u8], reading: &Reading) -> Result<Understoo
         return Err(keys.wrong("model_type", &expected, format!("{found}{hint}")));
     };
     let mut architecture = (found.read)(&mut keys)?;
+    arch::checked(&keys, &architecture)?;
     let parameters = parameters(&architecture);
     if parameters > MOST_PARAMETERS {
         let text = format!(

@@ -1,6 +1,6 @@
 //! Models that were trained here in the words of the reference library: those that are a Llama but for a scale.
 
-use crate::model::{Activation, Architecture};
+use crate::model::Architecture;
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};
 
@@ -48,13 +48,6 @@ pub(super) fn as_llama(architecture: &Architecture) -> Result<(Architecture, f64
 /// Its config, without what it says of positions.
 pub(super) fn llama_config(llama: &Architecture) -> Map<String, Value> {
     let g = &llama.geometry;
-    let activation = match llama.activation {
-        Activation::Silu => "silu",
-        Activation::Gelu => "gelu",
-        Activation::GeluTanh => "gelu_pytorch_tanh",
-        Activation::Relu => "relu",
-        Activation::SquaredRelu => "relu2",
-    };
     let config = json!({
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
@@ -66,7 +59,7 @@ pub(super) fn llama_config(llama: &Architecture) -> Map<String, Value> {
         "head_dim": g.head_dim,
         "vocab_size": llama.vocab,
         "rms_norm_eps": llama.norm_eps,
-        "hidden_act": activation,
+        "hidden_act": llama.activation.name(),
         "tie_word_embeddings": llama.tied,
         "attention_bias": false,
         "mlp_bias": false,

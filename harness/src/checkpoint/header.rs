@@ -31,6 +31,15 @@ impl Type {
         }
     }
 
+    /// The name in a header.
+    pub(crate) fn stored(self) -> &'static str {
+        match self {
+            Type::F32 => "F32",
+            Type::F16 => "F16",
+            Type::BF16 => "BF16",
+        }
+    }
+
     /// Bytes of one number.
     pub fn size(self) -> usize {
         match self {

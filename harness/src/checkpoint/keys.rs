@@ -198,9 +198,7 @@ impl Keys {
 
     /// A whole number with a default.
     pub fn count_or(&mut self, key: &'static str, default: usize, meaning: &str) -> Result<usize> {
-        self.not_null(key, "a whole number")?;
-        let found = self.count(key, meaning)?;
-        Ok(self.or_default(key, found, default, meaning))
+        self.either_or(&[key], default, meaning)
     }
 
     /// A whole number, 0 as well, with a default.
@@ -229,24 +227,25 @@ impl Keys {
         }
     }
 
-    /// The first of several names of one whole number that is there; two that differ are refused.
-    pub fn either(&mut self, names: [&'static str; 2], meaning: &str) -> Result<Option<usize>> {
-        let found = [
-            self.count(names[0], meaning)?,
-            self.count(names[1], meaning)?,
-        ];
-        match found {
-            [Some(a), Some(b)] if a != b => {
-                Err(self.contradicts(names[1], &format!("{a}, as {} says", names[0]), b))
+    /// The one value of several names of one whole number; names that say different ones are refused.
+    pub fn either(&mut self, names: &[&'static str], meaning: &str) -> Result<Option<usize>> {
+        let mut known: Option<(usize, &str)> = None;
+        for name in names {
+            match (self.count(name, meaning)?, known) {
+                (Some(n), Some((before, other))) if n != before => {
+                    return Err(self.contradicts(name, &format!("{before}, as {other} says"), n));
+                }
+                (Some(n), None) => known = Some((n, name)),
+                _ => {}
             }
-            [a, b] => Ok(a.or(b)),
         }
+        Ok(known.map(|(n, _)| n))
     }
 
-    /// A whole number of at least 1 under either name, with a default.
+    /// A whole number of at least 1 under any of these names, with a default.
     pub fn either_or(
         &mut self,
-        names: [&'static str; 2],
+        names: &[&'static str],
         default: usize,
         meaning: &str,
     ) -> Result<usize> {
@@ -322,16 +321,30 @@ impl Keys {
 
     /// A list of finite numbers, if the key is there.
     pub fn numbers(&mut self, key: &'static str, meaning: &str) -> Result<Option<Vec<f64>>> {
+        let number = |x: &Value| x.as_f64().filter(|x| x.is_finite());
+        self.list(key, meaning, "a list of numbers", number)
+    }
+
+    /// A list of whole numbers, if the key is there.
+    pub fn counts(&mut self, key: &'static str, meaning: &str) -> Result<Option<Vec<usize>>> {
+        let number = |x: &Value| x.as_u64().map(|n| n as usize);
+        self.list(key, meaning, "a list of whole numbers", number)
+    }
+
+    fn list<T>(
+        &mut self,
+        key: &'static str,
+        meaning: &str,
+        expected: &str,
+        entry: impl Fn(&Value) -> Option<T>,
+    ) -> Result<Option<Vec<T>>> {
         let Some(value) = self.take(key, meaning) else {
             return Ok(None);
         };
-        let list = value.as_array().and_then(|list| {
-            let number = |x: &Value| x.as_f64().filter(|x| x.is_finite());
-            list.iter().map(number).collect::<Option<Vec<f64>>>()
-        });
-        Ok(Some(list.ok_or_else(|| {
-            self.wrong(key, "a list of numbers", &value)
-        })?))
+        let list = value.as_array();
+        let list = list.and_then(|list| list.iter().map(entry).collect());
+        list.ok_or_else(|| self.wrong(key, expected, &value))
+            .map(Some)
     }
 
     /// A key that may only have this value, for anything else would change the computation in a way not built here.

@@ -1,7 +1,7 @@
 //! What an architecture computes, in the words of keys that other families, older versions and tools have for it. A key
 //! that its own family does not read may say the same; it may not say anything else.
 
-use crate::model::{Activation, Architecture, QueryKeyNorm, Residual};
+use crate::model::{Architecture, QueryKeyNorm, Residual};
 use serde_json::{Value, json};
 
 /// What a key that was not read would have to say; nothing for keys that are not known at all.
@@ -71,13 +71,7 @@ pub(super) fn restated(architecture: &Architecture, key: &str) -> Option<Value> 
         "rms_norm_eps" | "layer_norm_eps" | "layer_norm_epsilon" | "layernorm_epsilon"
         | "norm_eps" | "norm_epsilon" => json!(a.norm_eps),
         "hidden_act" | "hidden_activation" | "activation_function" | "activation" => {
-            json!(match a.activation {
-                Activation::Silu => "silu",
-                Activation::Gelu => "gelu",
-                Activation::GeluTanh => "gelu_pytorch_tanh",
-                Activation::Relu => "relu",
-                Activation::SquaredRelu => "relu2",
-            })
+            json!(a.activation.name())
         }
         "attn_logit_softcapping" => json!(a.score_cap),
         "final_logit_softcapping" => json!(a.logit_cap),

@@ -32,7 +32,7 @@ pub(super) struct Family {
 }
 
 /// Pairs of neighbouring channels.
-pub(super) const NEIGHBOURS: Option<&str> = Some("interleaved");
+pub(super) const NEIGHBOURS: &str = "interleaved";
 
 /// The keys that nearly all families have.
 pub(super) const USUAL: Family = Family {
@@ -45,6 +45,24 @@ pub(super) const USUAL: Family = Family {
     scales_softmax: false,
     pairing: None,
 };
+
+impl Family {
+    /// With another base where no key gives one.
+    pub(super) const fn with_base(self, theta: f64) -> Family {
+        Family { theta, ..self }
+    }
+
+    /// With another share of turning channels where no key gives one.
+    pub(super) const fn in_part(self, partial: f64) -> Family {
+        Family { partial, ..self }
+    }
+
+    /// With pairs of neighbouring channels.
+    pub(super) const fn neighbours(self) -> Family {
+        let pairing = Some(NEIGHBOURS);
+        Family { pairing, ..self }
+    }
+}
 
 /// A scheme and the length that the weights were trained with.
 #[derive(Clone, Debug, PartialEq)]

@@ -139,10 +139,8 @@ fn llama_values(model: &Decoder) -> Result<Values> {
 
 /// Writes `model` into the folder `out` in Farspan's own form, which every model has under every scheme.
 pub fn save_own(model: &Decoder, beside: &Beside, form: Form, out: &Path) -> Result<()> {
-    let architecture = Architecture {
-        positional: Positional::of(model.scheme.as_ref()),
-        ..model.architecture.clone()
-    };
+    let architecture = model.architecture.clone();
+    let architecture = architecture.under(Positional::of(model.scheme.as_ref()));
     let plain = Plain {
         architecture: &architecture,
         weights: model.merged()?,

@@ -5,7 +5,7 @@ mod decoder;
 mod products;
 mod tables;
 
-use super::{Ended, Failure, json, print};
+use super::{Ended, Failure, device, json, print};
 use crate::bench::peer::{Case, against};
 use crate::bench::{Entrant, Pass, PeerRow, Row, median, memory, race, ratio};
 use crate::config;
@@ -161,7 +161,7 @@ impl Common {
     }
 
     fn open(&self) -> Result<Device, Failure> {
-        Device::open(&self.device).map_err(|e| Failure::usage(e.to_string()))
+        device(&self.device)
     }
 
     /// Checks sizes and sets the number of threads.

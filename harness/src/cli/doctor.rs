@@ -72,14 +72,22 @@ fn fact(what: &'static str, found: String) -> Finding {
     }
 }
 
+/// What is not as a run needs it, with the exit code that tells of it.
+fn fault(what: &'static str, found: String, code: u8) -> Finding {
+    Finding {
+        what,
+        fine: false,
+        found,
+        code,
+    }
+}
+
 fn memory() -> Finding {
     match machine::memory_bytes() {
-        Some(bytes) if bytes < ENOUGH_MEMORY => Finding {
-            what: "memory",
-            fine: false,
-            found: format!("{} MiB: run with --jobs 1 and a small model", bytes >> 20),
-            code: 0,
-        },
+        Some(bytes) if bytes < ENOUGH_MEMORY => {
+            let found = format!("{} MiB: run with --jobs 1 and a small model", bytes >> 20);
+            fault("memory", found, 0)
+        }
         Some(bytes) => fact("memory", format!("{} MiB", bytes >> 20)),
         None => fact("memory", "the system does not tell".into()),
     }
@@ -88,12 +96,7 @@ fn memory() -> Finding {
 fn devices() -> Finding {
     match Device::open("auto") {
         Ok(device) => fact("device", device.note().to_string()),
-        Err(e) => Finding {
-            what: "device",
-            fine: false,
-            found: e.to_string(),
-            code: super::BUG,
-        },
+        Err(e) => fault("device", e.to_string(), super::BUG),
     }
 }
 
@@ -120,12 +123,7 @@ fn folder(what: &'static str, path: &Path) -> Finding {
         Ok(_) => fact(what, format!("{} can be written", path.display())),
         Err(e) => {
             let found = format!("{} cannot be written: {e}", path.display());
-            Finding {
-                what,
-                fine: false,
-                found,
-                code: super::SYSTEM,
-            }
+            fault(what, found, super::SYSTEM)
         }
     }
 }
@@ -138,11 +136,6 @@ fn corpus() -> Finding {
     };
     match TextData::open(&config, &PathBuf::from("."), &machine::cache_dir()) {
         Ok(text) => fact(what, text.description()),
-        Err(e) => Finding {
-            what,
-            fine: false,
-            found: e.to_string(),
-            code: super::DATA,
-        },
+        Err(e) => fault(what, e.to_string(), super::DATA),
     }
 }

@@ -3,12 +3,11 @@
 mod device;
 mod text;
 
-use super::{Ended, Failure, json, print, tell};
+use super::{Ended, Failure, device, json, print, tell};
 use crate::config::LONGEST;
 use crate::scheme::Positional;
 use clap::Args;
 use device::{OnDevice, Place};
-use farspan_attention::Device;
 use farspan_attention::plan::Geometry;
 use farspan_pe::{Explanation, Len, Registry, explain};
 use farspan_reports::figure::{Rasteriser, Theme, scores as figure};
@@ -105,7 +104,7 @@ impl Explain {
         if self.wgsl {
             return print(&device::wgsl(scheme.as_ref(), &model, length)?);
         }
-        let device = Device::open(&self.device).map_err(|e| Failure::usage(e.to_string()))?;
+        let device = device(&self.device)?;
         let found = explain(scheme.as_ref(), &model, Len(length), &queries, &keys)?;
         let place = Place {
             scheme: scheme.as_ref(),

@@ -11,8 +11,9 @@ use crate::checkpoint::config as checkpoint;
 use crate::checkpoint::files::Files;
 use crate::checkpoint::save::{Format, config_for};
 use crate::config;
+use crate::model::Decoder;
 use crate::origin;
-use crate::scheme::{Positional, resolve};
+use crate::scheme::{Positional, apart, resolve};
 use crate::{Error, cell};
 use clap::Args;
 use farspan_attention::Device;
@@ -20,6 +21,7 @@ use farspan_pe::Registry;
 use farspan_reports::record::Stage;
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -129,7 +131,13 @@ impl Finetune {
         let plan = dir_of_run.plan()?;
         let cell = plan.cells.iter().find(|c| c.stage == Stage::FineTuned);
         let cell = cell.ok_or_else(|| Error::Bug("a run without its fine-tuning".into()))?;
-        let model = cell::open(&dir_of_run, &cell.id, registry, &Device::cpu())?.0;
+        let found = cell::measured(&dir_of_run, cell)?;
+        let scheme = registry.parse(&found.scheme.id, Value::Object(found.scheme.settings))?;
+        let architecture = found.config.architecture;
+        let apart = apart(registry, &architecture)?;
+        let weights = found.weights;
+        let model = Decoder::new(architecture, Arc::from(scheme), weights, &Device::cpu());
+        let model = model.with_apart(apart);
         self.saving.save(format, &model, &files, reach, registry)
     }
 

@@ -31,6 +31,7 @@ pub(crate) use table::bytes;
 
 use crate::{config, machine};
 use clap::{CommandFactory, Parser, Subcommand};
+use farspan_attention::Device;
 use farspan_datasets::foreign;
 use farspan_pe::Registry;
 use std::io::{IsTerminal, Write};
@@ -246,6 +247,11 @@ fn log(verbose: u8, verb: &Verb) {
         .with_target(false);
     // A program that embeds this one may have a subscriber already; then its own is used.
     let _ = subscriber.try_init();
+}
+
+/// The device that `--device` or a config names.
+fn device(name: &str) -> Result<Device, Failure> {
+    Device::open(name).map_err(|e| Failure::usage(e.to_string()))
 }
 
 /// One line or more for a person, on stderr. Control characters of a config or a name do not reach the terminal.

@@ -1,16 +1,15 @@
 //! `plan`: what would run, and a forecast of what it costs.
 
 use super::configs::ConfigArgs;
-use super::run::Choice;
+use super::filter::Choice;
 use super::table::{Table, amount, bytes, duration};
 use super::{Ended, json, print};
 use crate::config::types::Run;
 use crate::{grid, machine};
 use clap::Args;
 use farspan_pe::Registry;
-use farspan_reports::record::{PlannedCell, RunPlan};
+use farspan_reports::record::PlannedCell;
 use serde::Serialize;
-use std::collections::BTreeSet;
 
 /// Assumed speed of one core on small models, in floating-point operations per second.
 const FLOPS_PER_CORE: f64 = 20e9;
@@ -68,11 +67,8 @@ struct Forecast<'a> {
 /// Prints the plan of a run.
 pub(super) fn show(run: &Run, choice: &Choice, registry: &Registry, as_json: bool) -> Ended {
     let plan = grid::plan(run, registry)?;
-    let chosen = chosen(&plan, choice);
-    let cells = plan
-        .cells
-        .iter()
-        .filter(|cell| chosen.contains(cell.id.as_str()));
+    let chosen = choice.of(&plan);
+    let cells = plan.cells.iter().filter(|cell| chosen.contains(&cell.id));
     let cells: Vec<Row<'_>> = cells.map(row).collect();
     let flops: f64 = cells.iter().map(|row| row.flops).sum();
     let cores = machine::cores();
@@ -91,40 +87,6 @@ pub(super) fn show(run: &Run, choice: &Choice, registry: &Registry, as_json: boo
     } else {
         print(&text(&forecast))
     }
-}
-
-/// Identities of the chosen cells and their bases.
-fn chosen<'a>(plan: &'a RunPlan, choice: &Choice) -> BTreeSet<&'a str> {
-    let matches = |cell: &&PlannedCell| {
-        choice
-            .k
-            .as_ref()
-            .is_none_or(|filter| filter.matches(&cell.label))
-    };
-    let roots: Vec<&str> = plan
-        .cells
-        .iter()
-        .filter(|c| c.base.is_none())
-        .map(|c| c.id.as_str())
-        .collect();
-    let here = |cell: &&PlannedCell| {
-        choice.shard.is_none_or(|(index, count)| {
-            let root = cell.base.as_deref().unwrap_or(&cell.id);
-            roots
-                .iter()
-                .position(|r| *r == root)
-                .is_some_and(|i| i % count == index)
-        })
-    };
-    let wanted = plan
-        .cells
-        .iter()
-        .filter(matches)
-        .filter(here)
-        .take(choice.limit.unwrap_or(usize::MAX));
-    wanted
-        .flat_map(|cell| cell.base.as_deref().into_iter().chain([cell.id.as_str()]))
-        .collect()
 }
 
 fn row(cell: &PlannedCell) -> Row<'_> {

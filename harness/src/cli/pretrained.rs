@@ -1,6 +1,6 @@
 //! Arguments of all commands that run a checkpoint.
 
-use super::{Failure, tell};
+use super::{Failure, device, tell};
 use crate::checkpoint::config::Reading;
 use crate::checkpoint::files::Files;
 use crate::checkpoint::of_files;
@@ -9,7 +9,6 @@ use crate::model::{Architecture, Decoder};
 use crate::origin;
 use crate::scheme::{Positional, inherits_doubt};
 use clap::Args;
-use farspan_attention::Device;
 use farspan_pe::{AnyScheme, Registry};
 use std::path::PathBuf;
 
@@ -65,7 +64,7 @@ impl Source {
         registry: &Registry,
         scheme: Option<&Positional>,
     ) -> Result<Decoder, Failure> {
-        let device = Device::open(&self.device).map_err(|e| Failure::usage(e.to_string()))?;
+        let device = device(&self.device)?;
         let files = Files::open(&self.dir()?)?
             .with_non_finite(self.allow_non_finite)
             .with_reading(self.keys.reading());

@@ -1,13 +1,12 @@
 //! `run`, and the hidden `cell` that it starts processes with.
 
 use super::configs::ConfigArgs;
-use super::filter::Filter;
-use super::{CELLS_FAILED, Ended, Failure, LATER, json, plan, print, tell};
+use super::filter::Choice;
+use super::{CELLS_FAILED, Ended, LATER, device, json, plan, print, tell};
 use crate::cell;
 use crate::config::resolved_toml;
 use crate::grid::{self, Options, Outcome};
 use clap::Args;
-use farspan_attention::Device;
 use farspan_pe::Registry;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -45,32 +44,6 @@ pub(super) struct Run {
     json: bool,
 }
 
-/// Which cells.
-#[derive(Clone, Debug, Args)]
-pub(super) struct Choice {
-    /// Only cells whose label agrees: words with `and`, `or`, `not`, parentheses
-    #[arg(short, value_name = "EXPR")]
-    pub(super) k: Option<Filter>,
-    /// At most this many cells
-    #[arg(long, value_name = "N")]
-    pub(super) limit: Option<usize>,
-    /// The part I (from 0) of N; cells that share a base stay together
-    #[arg(long, value_name = "I/N", value_parser = shard)]
-    pub(super) shard: Option<(usize, usize)>,
-}
-
-fn shard(text: &str) -> Result<(usize, usize), String> {
-    let parts = text
-        .split_once('/')
-        .and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
-    match parts {
-        Some((i, n)) if i < n => Ok((i, n)),
-        _ => Err(format!(
-            "expected I/N with I from 0 to N - 1, found {text:?}"
-        )),
-    }
-}
-
 impl Run {
     pub(super) fn quiet(&self) -> bool {
         self.quiet
@@ -82,16 +55,14 @@ impl Run {
             return plan::show(&loaded.run, &self.choice, registry, self.json);
         }
         let run = &loaded.run;
-        let device = Device::open(&run.device).map_err(|e| Failure::usage(e.to_string()))?;
+        let device = device(&run.device)?;
         tracing::info!("device {}", device.note());
         let options = Options {
             out: self
                 .out
                 .unwrap_or_else(|| PathBuf::from("runs").join(&run.name)),
             jobs: self.jobs.map(usize::from),
-            filter: self.choice.k,
-            limit: self.choice.limit,
-            shard: self.choice.shard,
+            choice: self.choice,
             device: run.device.clone(),
             quiet: self.quiet,
             fail_fast: self.fail_fast,

@@ -1,13 +1,13 @@
 //! Runs whose config a command writes itself.
 
+use super::filter::Choice;
 use super::pretrained::ConfigKeys;
-use super::{CELLS_FAILED, Failure, LATER, tell};
+use super::{CELLS_FAILED, Failure, LATER, device, tell};
 use crate::Error;
 use crate::checkpoint::config::Reading;
 use crate::config::{self, resolved_toml};
 use crate::grid::{self, Options};
 use crate::scheme::Positional;
-use farspan_attention::Device;
 use farspan_pe::Registry;
 use farspan_reports::store::RunDir;
 use serde_json::{Map, Value, json};
@@ -38,14 +38,12 @@ pub(super) fn carry_out(
         .collect();
     let loaded =
         config::parse(&text, name, &[], registry, config::MANY_CELLS).map_err(Error::from)?;
-    let device = Device::open(how.device).map_err(|e| Failure::usage(e.to_string()))?;
+    let device = device(how.device)?;
     tracing::info!("device {}", device.note());
     let options = Options {
         out: how.folder.to_path_buf(),
         jobs: Some(1),
-        filter: None,
-        limit: None,
-        shard: None,
+        choice: Choice::default(),
         device: how.device.to_string(),
         quiet: how.quiet,
         fail_fast: true,

@@ -11,9 +11,12 @@ use crate::model::Architecture;
 use crate::origin;
 use farspan_datasets::TokenizerConfig;
 use std::fmt::Display;
+use std::ops::RangeInclusive;
 
 /// Longest length, in tokens: positions above it are not exact in single precision.
 pub const LONGEST: usize = 1 << 24;
+/// Most windows of a batch, and batches of a step.
+pub(super) const MOST_AT_ONCE: usize = 65_536;
 /// A run counts its training tokens in 64 bits.
 const MOST_TOKENS: f64 = (1u64 << 62) as f64;
 /// Multiples of the trained length that are measured unless lengths are given.
@@ -63,48 +66,33 @@ impl Rules<'_> {
         self.problems.told() > 0
     }
 
-    /// A number of batches whose gradients are averaged.
-    pub(super) fn batches(&mut self, key: &str, parts: u64) {
-        self.rule(
-            key,
-            "1 to 65536 batches",
-            parts,
-            (1..=65536).contains(&parts),
-        );
+    /// A whole number in a range; `unit` is what is counted.
+    pub fn within<T: Display + PartialOrd>(
+        &mut self,
+        key: &str,
+        range: RangeInclusive<T>,
+        unit: &str,
+        found: T,
+    ) {
+        let rule = format!("{} to {}{unit}", range.start(), range.end());
+        let holds = range.contains(&found);
+        self.rule(key, &rule, found, holds);
     }
 
     /// Lengths to measure at: `why` names what takes at least `least` tokens.
     pub fn lengths(&mut self, key: &str, lengths: &[usize], least: usize, why: &str) {
-        let list = || format!("{lengths:?}");
-        self.rule(
-            key,
-            "at least one length",
-            "an empty list",
-            !lengths.is_empty(),
-        );
+        let some = !lengths.is_empty();
+        self.rule(key, "at least one length", "an empty list", some);
         let increasing = lengths.windows(2).all(|pair| pair[0] < pair[1]);
-        self.rule(
-            key,
-            "lengths in increasing order, none twice",
-            list(),
-            increasing,
-        );
-        let short = lengths.iter().find(|&&length| length < least);
-        if let Some(short) = short {
-            self.rule(
-                key,
-                &format!("lengths of at least {least} tokens ({why})"),
-                short,
-                false,
-            );
+        let rule = "lengths in increasing order, none twice";
+        self.rule(key, rule, format!("{lengths:?}"), increasing);
+        if let Some(short) = lengths.iter().find(|&&length| length < least) {
+            let rule = format!("lengths of at least {least} tokens ({why})");
+            self.rule(key, &rule, short, false);
         }
         if let Some(long) = lengths.iter().find(|&&length| length > LONGEST) {
-            self.rule(
-                key,
-                &format!("lengths of at most {LONGEST} tokens"),
-                long,
-                false,
-            );
+            let rule = format!("lengths of at most {LONGEST} tokens");
+            self.rule(key, &rule, long, false);
         }
     }
 }
@@ -229,19 +217,10 @@ fn train(train: &TrainConfig, rules: &mut Rules<'_>) {
         steps,
         ..
     } = *train;
-    rules.rule(
-        "train.length",
-        &format!("2 to {LONGEST} tokens"),
-        length,
-        (2..=LONGEST).contains(&length),
-    );
-    rules.rule(
-        "train.batch",
-        "1 to 65536 windows",
-        batch,
-        (1..=65536).contains(&batch),
-    );
-    rules.batches("train.accumulate", train.accumulate);
+    rules.within("train.length", 2..=LONGEST, " tokens", length);
+    rules.within("train.batch", 1..=MOST_AT_ONCE, " windows", batch);
+    let most = MOST_AT_ONCE as u64;
+    rules.within("train.accumulate", 1..=most, " batches", train.accumulate);
     let tokens = steps as f64 * train.step_tokens() as f64;
     rules.rule(
         "train.steps",
@@ -250,28 +229,16 @@ fn train(train: &TrainConfig, rules: &mut Rules<'_>) {
         tokens < MOST_TOKENS,
     );
     rules.positive("train.lr", train.lr);
-    let unit = |x: f64| (0.0..=1.0).contains(&x);
-    rules.rule(
-        "train.final_lr",
-        "a fraction from 0 to 1",
-        train.final_lr,
-        unit(train.final_lr),
-    );
+    let rate = train.final_lr;
+    let unit = (0.0..=1.0).contains(&rate);
+    rules.rule("train.final_lr", "a fraction from 0 to 1", rate, unit);
     for (key, beta) in [("train.beta1", train.beta1), ("train.beta2", train.beta2)] {
-        rules.rule(
-            key,
-            "a decay from 0 to below 1",
-            beta,
-            (0.0..1.0).contains(&beta),
-        );
+        let below = (0.0..1.0).contains(&beta);
+        rules.rule(key, "a decay from 0 to below 1", beta, below);
     }
-    let decay = train.weight_decay;
-    rules.rule(
-        "train.weight_decay",
-        "a finite number, 0 or more",
-        decay,
-        decay >= 0.0 && decay.is_finite(),
-    );
+    let (decay, rule) = (train.weight_decay, "a finite number, 0 or more");
+    let finite = decay >= 0.0 && decay.is_finite();
+    rules.rule("train.weight_decay", rule, decay, finite);
     rules.positive("train.clip", train.clip);
     rules.positive("train.scheme_lr", train.scheme_lr);
 }

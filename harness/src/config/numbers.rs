@@ -2,7 +2,7 @@
 //! anything is asked for.
 
 use crate::checkpoint::files::half;
-use crate::checkpoint::header::{Type, header};
+use crate::checkpoint::header::header;
 use farspan_datasets::foreign::{self, excerpt};
 use std::path::Path;
 
@@ -31,6 +31,22 @@ enum Kind {
     Signed(usize),
     Unsigned(usize),
 }
+
+/// Types of numbers by their names in `.npy` and in `.safetensors` files.
+const KINDS: [(&str, &str, Kind); 12] = [
+    ("<f2", "F16", Kind::Float(2)),
+    ("<f4", "F32", Kind::Float(4)),
+    ("<f8", "F64", Kind::Float(8)),
+    ("", "BF16", Kind::Brain),
+    ("|i1", "I8", Kind::Signed(1)),
+    ("<i2", "I16", Kind::Signed(2)),
+    ("<i4", "I32", Kind::Signed(4)),
+    ("<i8", "I64", Kind::Signed(8)),
+    ("|u1", "U8", Kind::Unsigned(1)),
+    ("<u2", "U16", Kind::Unsigned(2)),
+    ("<u4", "U32", Kind::Unsigned(4)),
+    ("<u8", "U64", Kind::Unsigned(8)),
+];
 
 impl Kind {
     fn size(self) -> usize {
@@ -112,24 +128,14 @@ pub fn npy(bytes: &[u8]) -> Result<Table, String> {
         .strip_prefix('\'')
         .and_then(|rest| Some(rest.split_once('\'')?.0))
         .ok_or_else(|| no(&format!("numbers that are no plain numbers: {quoted}")))?;
-    let kind = match descr {
-        "<f2" => Kind::Float(2),
-        "<f4" => Kind::Float(4),
-        "<f8" => Kind::Float(8),
-        "|i1" => Kind::Signed(1),
-        "<i2" => Kind::Signed(2),
-        "<i4" => Kind::Signed(4),
-        "<i8" => Kind::Signed(8),
-        "|u1" => Kind::Unsigned(1),
-        "<u2" => Kind::Unsigned(2),
-        "<u4" => Kind::Unsigned(4),
-        "<u8" => Kind::Unsigned(8),
-        other => {
-            return Err(format!(
-                "expected real numbers of 8 to 64 bits, the lowest byte first, found type {:?}",
-                excerpt(other)
-            ));
-        }
+    let known = KINDS
+        .iter()
+        .find(|(name, ..)| *name == descr && !name.is_empty());
+    let Some(&(.., kind)) = known else {
+        return Err(format!(
+            "expected real numbers of 8 to 64 bits, the lowest byte first, found type {:?}",
+            excerpt(descr)
+        ));
     };
     let is_turned = match value("fortran_order").ok_or_else(|| lacks("fortran_order"))? {
         rest if rest.starts_with("True") => true,
@@ -179,24 +185,14 @@ pub fn safetensors(bytes: &[u8], tensor: Option<&str>) -> Result<Table, String> 
         None if entries.len() == 1 => entries.iter().next().ok_or_else(cut)?,
         None => return Err(format!("expected `tensor` = one of [{}]", names())),
     };
-    let kind = match entry.dtype.as_ref().map_err(String::as_str) {
-        Ok(Type::F16) => Kind::Float(2),
-        Ok(Type::F32) => Kind::Float(4),
-        Ok(Type::BF16) => Kind::Brain,
-        Err("F64") => Kind::Float(8),
-        Err("I8") => Kind::Signed(1),
-        Err("I16") => Kind::Signed(2),
-        Err("I32") => Kind::Signed(4),
-        Err("I64") => Kind::Signed(8),
-        Err("U8") => Kind::Unsigned(1),
-        Err("U16") => Kind::Unsigned(2),
-        Err("U32") => Kind::Unsigned(4),
-        Err("U64") => Kind::Unsigned(8),
-        Err(other) => {
-            return Err(format!(
-                "tensor {name:?}: expected real numbers of 16 to 64 bits or integers, found {other}"
-            ));
-        }
+    let dtype = match &entry.dtype {
+        Ok(kind) => kind.stored(),
+        Err(other) => other,
+    };
+    let Some(&(.., kind)) = KINDS.iter().find(|(_, name, _)| *name == dtype) else {
+        return Err(format!(
+            "tensor {name:?}: expected real numbers of 16 to 64 bits or integers, found {dtype}"
+        ));
     };
     // The header's ranges lie within the file.
     let data = &data[entry.bytes.start as usize..entry.bytes.end as usize];

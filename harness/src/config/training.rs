@@ -1,6 +1,6 @@
 //! Whether schemes can be trained at the lengths that they are trained at.
 
-use super::check::{LONGEST, Rules};
+use super::check::{LONGEST, MOST_AT_ONCE, Rules};
 use super::problem::{Problems, join};
 use super::schemes::Ready;
 use super::tree::{Mark, Node};
@@ -32,48 +32,27 @@ pub(super) fn finetune(
         ..
     } = finetune;
     let most = 1u64 << 40;
-    rules.rule(
-        "steps",
-        "at least 1, at most 2^40",
-        steps,
-        (1..=most).contains(steps),
-    );
+    let holds = (1..=most).contains(steps);
+    rules.rule("steps", "at least 1, at most 2^40", steps, holds);
     if let (Some(_), Some(times)) = (length, times) {
         rules.rule("times", "`length` or `times`, not both", times, false);
     }
-    if let Some(length) = length {
-        rules.rule(
-            "length",
-            &format!("2 to {LONGEST} tokens"),
-            length,
-            (2..=LONGEST).contains(length),
-        );
+    if let Some(length) = *length {
+        rules.within("length", 2..=LONGEST, " tokens", length);
     }
-    if let Some(times) = times {
-        rules.positive("times", *times);
+    for (key, number) in [("times", times), ("lr", lr)] {
+        if let Some(number) = *number {
+            rules.positive(key, number);
+        }
     }
-    if let Some(lr) = lr {
-        rules.positive("lr", *lr);
+    if let Some(batch) = *batch {
+        rules.within("batch", 1..=MOST_AT_ONCE, " windows", batch);
     }
-    if let Some(batch) = batch {
-        rules.rule(
-            "batch",
-            "1 to 65536 windows",
-            batch,
-            (1..=65536).contains(batch),
-        );
-    }
-    if let Some(parts) = accumulate {
-        rules.batches("accumulate", *parts);
+    if let Some(parts) = *accumulate {
+        rules.within("accumulate", 1..=MOST_AT_ONCE as u64, " batches", parts);
     }
     if let Some(lora) = lora {
-        let most = 4096;
-        rules.rule(
-            "lora.rank",
-            &format!("1 to {most}"),
-            lora.rank,
-            (1..=most).contains(&lora.rank),
-        );
+        rules.within("lora.rank", 1..=4096, "", lora.rank);
         rules.positive("lora.alpha", lora.alpha);
     }
 }

@@ -112,6 +112,13 @@ pub struct LoraConfig {
     pub embeddings_and_norms: bool,
 }
 
+impl LoraConfig {
+    /// What the adapters' product is multiplied by.
+    pub fn scale(&self) -> f64 {
+        self.alpha / self.rank as f64
+    }
+}
+
 impl Default for LoraConfig {
     fn default() -> LoraConfig {
         LoraConfig {

@@ -14,11 +14,11 @@ mod run;
 mod signal;
 
 pub use plan::plan;
+use run::in_order;
 pub use run::{child, run, run_here};
-use run::{chosen, in_order};
 pub(crate) use signal::exit_code;
 
-use crate::cli::filter::Filter;
+use crate::cli::filter::Choice;
 use std::path::PathBuf;
 
 /// How a run is carried out; nothing in here changes a result.
@@ -28,12 +28,8 @@ pub struct Options {
     pub out: PathBuf,
     /// Cells that run at once. Default: one per core on the CPU, one on a GPU.
     pub jobs: Option<usize>,
-    /// Which cells to run, by label; their bases run too.
-    pub filter: Option<Filter>,
-    /// At most this many cells.
-    pub limit: Option<usize>,
-    /// (index, count): only every count-th cell, from index; for several machines on one folder.
-    pub shard: Option<(usize, usize)>,
+    /// Which cells to run; their bases run too.
+    pub choice: Choice,
     /// Device, if the command line names one.
     pub device: String,
     /// No progress on stderr.

@@ -2,7 +2,7 @@
 
 use super::progress::Board;
 use super::signal::Signal;
-use super::{Options, cause, chosen, in_order};
+use super::{Options, cause, in_order};
 use crate::cell::{self, Found};
 use crate::cli::bytes;
 use crate::{Error, Result, machine};
@@ -55,7 +55,7 @@ pub(super) struct Pool<'a> {
 
 impl<'a> Pool<'a> {
     pub(super) fn new(dir: &'a RunDir, plan: &'a RunPlan, options: &'a Options) -> Pool<'a> {
-        let chosen = chosen(plan, options);
+        let chosen = options.choice.of(plan);
         let board = Board::new(plan, &chosen, options.quiet);
         let mut waiting: Vec<_> = in_order(plan)
             .into_iter()

@@ -10,7 +10,6 @@ use crate::{Error, Result, machine};
 use farspan_pe::Registry;
 use farspan_reports::record::{PlannedCell, RunPlan, State};
 use farspan_reports::store::RunDir;
-use std::collections::BTreeSet;
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,7 +34,7 @@ pub fn run(run: &Run, options: &Options, registry: &Registry) -> Result<Outcome>
 /// Runs all cells one after the other in this process: for tests and for library use.
 pub fn run_here(run: &Run, options: &Options, registry: &Registry) -> Result<Outcome> {
     let (dir, plan, _held) = open(run, options, registry)?;
-    let chosen = chosen(&plan, options);
+    let chosen = options.choice.of(&plan);
     for cell in in_order(&plan) {
         if !chosen.contains(&cell.id) {
             continue;
@@ -83,40 +82,6 @@ pub(super) fn in_order(plan: &RunPlan) -> Vec<&PlannedCell> {
     bases.into_iter().chain(rest).collect()
 }
 
-/// Identities of the cells that the options ask for, with their bases.
-pub(super) fn chosen(plan: &RunPlan, options: &Options) -> BTreeSet<String> {
-    let filter = |cell: &&PlannedCell| {
-        options
-            .filter
-            .as_ref()
-            .is_none_or(|f| f.matches(&cell.label))
-    };
-    let mut wanted: Vec<&PlannedCell> = plan.cells.iter().filter(filter).collect();
-    if let Some((index, count)) = options.shard {
-        // Cells that share a base stay on one machine: shards deal out bases.
-        let roots: Vec<&str> = plan
-            .cells
-            .iter()
-            .filter(|c| c.base.is_none())
-            .map(|c| c.id.as_str())
-            .collect();
-        let shard = |cell: &PlannedCell| {
-            let root = cell.base.as_deref().unwrap_or(&cell.id);
-            roots
-                .iter()
-                .position(|r| *r == root)
-                .is_some_and(|i| i % count == index)
-        };
-        wanted.retain(|cell| shard(cell));
-    }
-    wanted.truncate(options.limit.unwrap_or(usize::MAX));
-    wanted
-        .iter()
-        .flat_map(|cell| cell.base.iter().chain([&cell.id]))
-        .cloned()
-        .collect()
-}
-
 /// Counts how cells stand, and writes the page if there is something to show.
 fn finish(dir: &RunDir, plan: &RunPlan, outcome: &mut Outcome) -> Result<()> {
     for planned in &plan.cells {
@@ -149,7 +114,7 @@ fn check_room(dir: &RunDir, plan: &RunPlan, options: &Options) -> Result<()> {
     let Some(free) = machine::free_space(dir.path()) else {
         return Ok(());
     };
-    let chosen = chosen(plan, options);
+    let chosen = options.choice.of(plan);
     let left = |cell: &&PlannedCell| {
         let here = chosen.contains(&cell.id);
         let weights = dir.cell_dir(&cell.id).join("checkpoint.safetensors");

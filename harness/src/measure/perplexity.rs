@@ -72,14 +72,9 @@ impl Measure for Perplexity {
             bos: _,
         } = self;
         rules.lengths("lengths", lengths, 2, "one to read, one to predict");
-        rules.rule(
-            "segments",
-            "1 to 1000000",
-            segments.count().unwrap_or_default(),
-            segments
-                .count()
-                .is_none_or(|count| (1..=1_000_000).contains(&count)),
-        );
+        if let Some(count) = segments.count() {
+            rules.within("segments", 1..=1_000_000, "", count);
+        }
         let mut named = protocols.clone();
         named.sort();
         named.dedup();

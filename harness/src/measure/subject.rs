@@ -9,9 +9,10 @@ use farspan_datasets::{Batch, rng::Stream};
 use farspan_pe::recipe::{Recipe, Sampler};
 use farspan_pe::{Len, PlanError};
 
-/// Numbers of the residual stream of a window beyond which it is read in pieces.
+/// Numbers of the residual stream of a window beyond which it is read in pieces: 16 MiB, of which a layer's activations
+/// take several times as much. Smaller windows are read at once, which is faster than to go by a cache.
 const WHOLE: usize = 1 << 22;
-/// Tokens of such a piece.
+/// Tokens of such a piece: rows enough for a product of matrices to run at full speed, and as many as `--chunk` reads.
 const PIECE: usize = 512;
 /// Tokens that one forward pass is given, so that memory stays level over lengths.
 const TOKENS_PER_PASS: usize = 4096;
@@ -45,7 +46,12 @@ impl Subject<'_> {
 
     /// Scores of the targets of one text, `ids` but the first, read as the beginning of a window of `length` tokens: whole,
     /// or in pieces where it is long.
-    pub(crate) fn read(&self, ids: &[u32], length: usize, ready: &Ready) -> Result<Vec<TokenScore>> {
+    pub(crate) fn read(
+        &self,
+        ids: &[u32],
+        length: usize,
+        ready: &Ready,
+    ) -> Result<Vec<TokenScore>> {
         let (fed, targets) = (&ids[..ids.len() - 1], &ids[1..]);
         if self.in_pieces(length)? {
             let mut scores = Vec::with_capacity(fed.len());

@@ -4,8 +4,8 @@
 //! the same verdict: at its first wrong symbol it would have left the answer, and before it both contexts are the same.
 
 use super::{Given, Kind, Measure, Measured, Pass, Subject, Tick, rows_per_pass};
-use crate::config::{LONGEST, Rules};
 use crate::config::types::{Named, StudyConfig, TaskConfig};
+use crate::config::{LONGEST, Rules};
 use crate::source::Source;
 use crate::{Error, Result};
 use farspan_datasets::Batch;
@@ -101,12 +101,7 @@ impl Measure for TaskGrid {
     }
 
     fn check(&self, study: &StudyConfig, rules: &mut Rules<'_>) {
-        rules.rule(
-            "prompts",
-            "1 to 100000",
-            self.prompts,
-            (1..=100_000).contains(&self.prompts),
-        );
+        rules.within("prompts", 1..=100_000, "", self.prompts);
         let fraction = self.at_least > 0.0 && self.at_least <= 1.0;
         rules.rule(
             "at_least",
@@ -234,7 +229,11 @@ impl TaskGrid {
         let factors = task.factors();
         let all = self.points(&factors, 0);
         let least = all.iter().map(|p| task.least(&p.at)).max().unwrap_or(2);
-        let most = all.iter().map(|p| task.most(&p.at)).min().unwrap_or(LONGEST);
+        let most = all
+            .iter()
+            .map(|p| task.most(&p.at))
+            .min()
+            .unwrap_or(LONGEST);
         rules.lengths("lengths", &self.lengths, least, task.why());
         if let Some(long) = self.lengths.iter().find(|&&length| length > most) {
             let rule = format!("lengths of at most {most} tokens ({})", task.why());
@@ -267,7 +266,11 @@ impl TaskGrid {
         let factors = task.factors();
         let lengths = self.lengths.iter();
         let all: Vec<Point> = lengths.flat_map(|&l| self.points(&factors, l)).collect();
-        let chance = all.iter().map(|p| task.chance(p.length, &p.at)).sum::<f64>() / all.len() as f64;
+        let chance = all
+            .iter()
+            .map(|p| task.chance(p.length, &p.at))
+            .sum::<f64>()
+            / all.len() as f64;
         let (samples, counted) = match card.rule {
             Rule::All => (
                 Samples::Trials,

@@ -109,7 +109,9 @@ impl JsonSchema for Wanted {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let tasks = BUILTIN.iter().map(|task| (task.id.to_string(), task.schema()));
+        let tasks = BUILTIN
+            .iter()
+            .map(|task| (task.id.to_string(), task.schema()));
         let tasks = named::schema(&[], tasks);
         schemars::json_schema!({ "anyOf": [generator.subschema_for::<PromptsFrom>(), tasks] })
     }
@@ -183,14 +185,14 @@ impl Measure for Words {
 
     fn check(&self, _: &StudyConfig, rules: &mut Rules<'_>) {
         rules.rule("tasks", "at least one task", "none", !self.tasks.is_empty());
-        rules.rule(
-            "prompts",
-            "1 to 100000",
-            self.prompts,
-            (1..=100_000).contains(&self.prompts),
-        );
+        rules.within("prompts", 1..=100_000, "", self.prompts);
         let fraction = self.at_least > 0.0 && self.at_least <= 1.0;
-        rules.rule("at_least", "a fraction above 0, at most 1", self.at_least, fraction);
+        rules.rule(
+            "at_least",
+            "a fraction above 0, at most 1",
+            self.at_least,
+            fraction,
+        );
         rules.lengths("lengths", &self.lengths, 2, "one to read, one to write");
         let mut factors: Vec<Factor> = Vec::new();
         for (i, wanted) in self.tasks.iter().enumerate() {
@@ -201,7 +203,12 @@ impl Measure for Words {
                     Err(error) => rules.rule(&key, "a task in words", error, false),
                 },
                 Wanted::File(from) => {
-                    rules.rule(&key, "at least one file", "none", !from.prompts.all().is_empty());
+                    rules.rule(
+                        &key,
+                        "at least one file",
+                        "none",
+                        !from.prompts.all().is_empty(),
+                    );
                 }
             }
         }
@@ -303,7 +310,9 @@ impl Measure for Words {
                     at: point.at,
                     ..PointRecord::default()
                 };
-                found.facts.extend(distance.map(|d| ("distance".to_string(), d as f64)));
+                found
+                    .facts
+                    .extend(distance.map(|d| ("distance".to_string(), d as f64)));
                 let mut log_probs = Vec::new();
                 for (number, prompt) in prompts.iter().enumerate() {
                     let answer = match self.by {
@@ -360,18 +369,35 @@ impl Words {
     fn of_file(&self, from: &PromptsFrom) -> Result<(String, MeasureRecord)> {
         let files = from.read()?;
         let name = from.prompts.all().first().map_or("", String::as_str);
-        let stem = Path::new(name).file_stem().unwrap_or_default().to_string_lossy();
+        let stem = Path::new(name)
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy();
         let told = |(name, file): &(String, PromptFile)| {
-            format!("{name}, blake3 {}: {} prompts; {}", &file.hash[..16], file.prompts.len(), file.taken)
+            format!(
+                "{name}, blake3 {}: {} prompts; {}",
+                &file.hash[..16],
+                file.prompts.len(),
+                file.taken
+            )
         };
-        let about = format!("Prompts of {}.", files.iter().map(told).collect::<Vec<_>>().join("; "));
+        let about = format!(
+            "Prompts of {}.",
+            files.iter().map(told).collect::<Vec<_>>().join("; ")
+        );
         let title = format!("Prompts of {stem}");
-        Ok((stem.into_owned(), self.record(title, about, self.scorer.unwrap_or(Scorer::All))))
+        Ok((
+            stem.into_owned(),
+            self.record(title, about, self.scorer.unwrap_or(Scorer::All)),
+        ))
     }
 
     fn record(&self, title: String, about: String, scorer: Scorer) -> MeasureRecord {
         let by = match self.by {
-            By::Generation => format!("Answers are written greedily and scored by `{}`.", scorer.id()),
+            By::Generation => format!(
+                "Answers are written greedily and scored by `{}`.",
+                scorer.id()
+            ),
             By::Likelihood => "Answers are scored by their likelihood.".to_string(),
         };
         let whole = self.by == By::Likelihood || scorer != Scorer::All;
@@ -386,7 +412,11 @@ impl Words {
             units: "prompts".into(),
             scale: Scale::Share,
             better: Better::Higher,
-            samples: if whole { Samples::Trials } else { Samples::Sums },
+            samples: if whole {
+                Samples::Trials
+            } else {
+                Samples::Sums
+            },
             role: Role::ByLength,
             chance: None,
             served: Served::AtLeast(self.at_least),
@@ -429,7 +459,9 @@ struct Asker<'a> {
 
 impl<'a> Asker<'a> {
     fn open(words: &'a Words, given: &Given<'_>) -> Result<Asker<'a>> {
-        let dir = given.checkpoint.ok_or_else(|| Error::Bug("words without a checkpoint".into()))?;
+        let dir = given
+            .checkpoint
+            .ok_or_else(|| Error::Bug("words without a checkpoint".into()))?;
         let tokenizer = Tokenizer::open(dir)?;
         Ok(Asker {
             words,
@@ -482,7 +514,10 @@ impl<'a> Asker<'a> {
                     all.push((Point { length, at }, None, file.prompts));
                 }
                 all.sort_by_key(|(point, ..)| point.length);
-                if let Some(pair) = all.windows(2).find(|pair| pair[0].0.length == pair[1].0.length) {
+                if let Some(pair) = all
+                    .windows(2)
+                    .find(|pair| pair[0].0.length == pair[1].0.length)
+                {
                     return Err(Error::Data(format!(
                         "prompts: expected files of different lengths, found two whose longest prompt takes {} tokens: \
                          put their lines into one file",
@@ -541,7 +576,10 @@ impl<'a> Asker<'a> {
             new = rest;
         }
         // Decoded with what stands before, as a tokenizer may write a blank at the beginning of a text otherwise.
-        let (before, whole) = (self.tokenizer.text(&ids)?, self.tokenizer.text(&all[..ids.len() + new.len()])?);
+        let (before, whole) = (
+            self.tokenizer.text(&ids)?,
+            self.tokenizer.text(&all[..ids.len() + new.len()])?,
+        );
         let said = match whole.strip_prefix(&before) {
             Some(said) => said.to_string(),
             None => self.tokenizer.text(new)?,
@@ -550,7 +588,11 @@ impl<'a> Asker<'a> {
             Error::Data(format!(
                 "a prompt cannot be scored by `{}`: it names {}",
                 scorer.id(),
-                if prompt.references.is_empty() { "no reference" } else { "no choices" }
+                if prompt.references.is_empty() {
+                    "no reference"
+                } else {
+                    "no choices"
+                }
             ))
         })?;
         Ok(Answered {
@@ -571,7 +613,10 @@ impl<'a> Asker<'a> {
     ) -> Result<(f64, bool)> {
         let Tokens { ids, ends, .. } = self.tokens(&prompt.answered(answer))?;
         let place = prompt.whole().len();
-        let first = ends.iter().position(|&end| end > place).unwrap_or(ids.len());
+        let first = ends
+            .iter()
+            .position(|&end| end > place)
+            .unwrap_or(ids.len());
         if first == 0 || first >= ids.len() {
             return Err(Error::Data(format!(
                 "a prompt's answer {answer:?} has no token of its own in this checkpoint's tokenizer"
@@ -580,7 +625,10 @@ impl<'a> Asker<'a> {
         let scores = subject.read(&ids, length.max(ids.len() - 1), ready)?;
         let own = &scores[first - 1..];
         let log_prob = -own.iter().map(|s| f64::from(s.nll)).sum::<f64>();
-        let greedy = own.iter().zip(&ids[first..]).all(|(score, id)| score.argmax == *id);
+        let greedy = own
+            .iter()
+            .zip(&ids[first..])
+            .all(|(score, id)| score.argmax == *id);
         Ok((log_prob, greedy))
     }
 

@@ -2,12 +2,11 @@
 
 use super::weights::scheme_specs;
 use super::{Decoder, QueryKeyNorm, sinks};
-use crate::scheme::layer_plans;
+use crate::scheme::{Positional, layer_plans};
 use crate::{Error, Result};
 use farspan_attention::expr::{Expr, Unary, distance, lookup, number, param, raw, select_less};
 use farspan_attention::plan::{Init, ParamSpec, Place, Plan, Rotation, Waves};
 use farspan_pe::Len;
-use serde_json::Value;
 
 impl Decoder {
     /// The plans of all layers when `reach` positions are in use: the scheme's, with the scale, the cap and the rounding
@@ -35,12 +34,14 @@ impl Decoder {
     /// `plans` with what these scores have beside the scheme.
     pub(super) fn adapted(&self, mut plans: Vec<Plan>, reach: Len) -> Result<Vec<Plan>> {
         let geometry = &self.architecture.geometry;
+        let own = Positional::of(self.scheme.as_ref());
+        let rounded = self.architecture.rounded_bias && self.architecture.trained_under(&own);
         for (layer, plan) in plans.iter_mut().enumerate() {
             plan.softmax_scale *= self.architecture.score_scale;
             if self.architecture.score_by_layer {
                 plan.softmax_scale /= (layer + 1) as f64;
             }
-            if self.architecture.rounded_bias && self.under_its_own() {
+            if rounded {
                 rounded_bias(plan, geometry.head_dim, reach.0);
             }
             if let Some(cap) = self.architecture.score_cap {
@@ -85,14 +86,6 @@ impl Decoder {
         let tensors = |plan: &Plan| !plan.hooks.is_empty() || !plan.tokens.is_empty();
         let tensors = a.sinks && plans.iter().any(tensors);
         tensors.then_some("what it computes from whole tensors has no place for learned sinks")
-    }
-
-    /// Whether the scheme is that of the config, whatever other settings it has.
-    fn under_its_own(&self) -> bool {
-        let own = &self.architecture.positional;
-        let found = self.scheme.settings();
-        let same = |(key, value): (&String, &Value)| found[key.as_str()] == *value;
-        self.scheme.id() == own.id && own.settings.iter().all(same)
     }
 }
 

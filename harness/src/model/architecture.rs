@@ -289,6 +289,21 @@ impl Architecture {
         }
     }
 
+    /// Whether `scheme` is that of the weights, whatever other settings it has.
+    pub(super) fn trained_under(&self, scheme: &Positional) -> bool {
+        let mut own = self.positional.settings.iter();
+        let same = |(key, value)| scheme.settings.get(key) == Some(value);
+        scheme.id == self.positional.id && own.all(same)
+    }
+
+    /// The same decoder with `scheme` as its own. What is rounded under the scheme of its weights alone is not under
+    /// another one, nor under other settings.
+    pub(crate) fn under(mut self, scheme: Positional) -> Architecture {
+        self.rounded_bias &= self.trained_under(&scheme);
+        self.positional = scheme;
+        self
+    }
+
     /// Its sizes.
     pub fn shape(&self) -> Shape {
         Shape {

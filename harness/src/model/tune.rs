@@ -71,7 +71,7 @@ impl Decoder {
     }
 
     fn adapters(&mut self, lora: &LoraConfig, seed: u64) -> Result<()> {
-        self.adapter_scale = lora.alpha / lora.rank as f64;
+        self.adapter_scale = lora.scale();
         for (name, out, inner) in self.projections()? {
             let [down, up] = ADAPTER.map(|end| format!("{name}.{end}"));
             let mut stream = Stream::new(seed, &format!("init/{down}"));

@@ -2,14 +2,7 @@
 //! turn by RoPE, those of 13 billion have ALiBi; the second generation divides the rows of its head by their lengths
 //! (arXiv 2309.10305, sections 2.3 and 2.5).
 
-use super::super::config::geometry;
-use super::super::keys::Keys;
-use super::super::layout::{Names, Qkv};
-use super::alibi;
-use crate::Result;
-use crate::model::{Activation, Architecture};
-use crate::scheme::Positional;
-use serde_json::{Map, json};
+use super::shared::*;
 
 /// Words that tell the second generation.
 const SECOND: usize = 125_696;

@@ -1,11 +1,6 @@
 //! BLOOM: ALiBi, a norm behind the embedding.
 
-use super::super::config::geometry;
-use super::super::keys::Keys;
-use super::super::layout::{Names, Qkv};
-use super::{ALL_BIASES, alibi};
-use crate::Result;
-use crate::model::{Activation, Architecture, Norm, Residual};
+use super::shared::*;
 
 /// Tokens that BLOOM was trained with, where no key says it.
 const TRAINED_LENGTH: usize = 2048;
@@ -27,12 +22,12 @@ pub(super) fn names(_: &Architecture) -> Names {
 
 pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     let width = keys.either_or(
-        ["hidden_size", "n_embed"],
+        &["hidden_size", "n_embed"],
         64,
         "width of the residual stream",
     )?;
-    let layers = keys.either_or(["n_layer", "num_hidden_layers"], 2, "layers")?;
-    let heads = keys.either_or(["n_head", "num_attention_heads"], 8, "heads")?;
+    let layers = keys.either_or(&["n_layer", "num_hidden_layers"], 2, "layers")?;
+    let heads = keys.either_or(&["n_head", "num_attention_heads"], 8, "heads")?;
     let vocab = keys.count_or("vocab_size", 250_880, "vocabulary")?;
     let trained = keys.count("seq_length", "length of the training texts")?;
     if trained.is_none() {
@@ -45,11 +40,8 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     let sizes = geometry(keys, (layers, width), (heads, heads), None, trained)?;
     let mut architecture = Architecture::llama_like("bloom", sizes, 4 * width, vocab);
     architecture.positional = alibi(8.0, "after-scale");
-    architecture.norm = Norm::Layer;
-    architecture.norm_eps = keys.positive_or("layer_norm_epsilon", 1e-5, "added in norms")?;
+    architecture.before_llama(keys, "layer_norm_epsilon", true)?;
     architecture.activation = Activation::GeluTanh;
-    architecture.gated = false;
-    architecture.bias = ALL_BIASES;
     architecture.embed_norm = true;
     let key = "apply_residual_connection_post_layernorm";
     if keys.switch(
@@ -59,7 +51,6 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     )? {
         architecture.residual = Residual::FromNorm;
     }
-    architecture.tied = keys.switch("tie_word_embeddings", true, "head is the embedding")?;
     let why = "no effect on the computation";
     keys.idle(
         &[

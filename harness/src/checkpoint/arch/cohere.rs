@@ -1,12 +1,7 @@
 //! Cohere (Command R) and Cohere 2: both halves of a layer read one norm, pairs are neighbouring channels, logits are
 //! scaled. Cohere 2 turns in layers with a window only; the others see all tokens without positions.
 
-use super::super::keys::Keys;
-use super::super::rope::{self, NEIGHBOURS, USUAL};
-use super::llama::{Defaults, LLAMA, common};
-use super::{nope, pattern, sliding, whole_width};
-use crate::Result;
-use crate::model::{Architecture, Norm, QueryKeyNorm, Residual};
+use super::shared::*;
 
 const COHERE: Defaults = Defaults {
     vocab: 256_000,
@@ -15,10 +10,7 @@ const COHERE: Defaults = Defaults {
     layers: 40,
     heads: 64,
     positions: 8192,
-    rope: rope::Family {
-        pairing: NEIGHBOURS,
-        ..USUAL
-    },
+    rope: USUAL.neighbours(),
     norm_eps: 1e-5,
     eps_key: Some("layer_norm_eps"),
     tied: true,
@@ -27,10 +19,7 @@ const COHERE: Defaults = Defaults {
 
 pub(super) fn cohere(keys: &mut Keys) -> Result<Architecture> {
     let defaults = Defaults {
-        rope: rope::Family {
-            theta: 500_000.0,
-            ..COHERE.rope
-        },
+        rope: COHERE.rope.with_base(500_000.0),
         ..COHERE
     };
     let mut architecture = both(keys, "cohere", defaults)?;
@@ -43,11 +32,7 @@ pub(super) fn cohere(keys: &mut Keys) -> Result<Architecture> {
 pub(super) fn cohere2(keys: &mut Keys) -> Result<Architecture> {
     let mut architecture = both(keys, "cohere2", COHERE)?;
     whole_width(keys, &architecture)?;
-    let window = keys.nullable(
-        "sliding_window",
-        Some(4096),
-        "tokens that a token sees there",
-    )?;
+    let window = window(keys, Some(4096))?;
     let pattern = pattern(keys, 4)?;
     let layers = architecture.geometry.layers;
     let sliding = sliding(keys, layers, |layer| (layer + 1) % pattern != 0)?;
@@ -66,7 +51,6 @@ fn both(keys: &mut Keys, family: &str, defaults: Defaults) -> Result<Architectur
     architecture.norm = Norm::Layer;
     architecture.residual = Residual::ParallelShared;
     architecture.logit_scale = keys.positive_or("logit_scale", 0.0625, "multiplies logits")?;
-    let bias = keys.switch("attention_bias", false, "biases in attention")?;
-    (architecture.bias.qkv, architecture.bias.out) = (bias, bias);
+    architecture.attention_bias(keys, false)?;
     Ok(architecture)
 }

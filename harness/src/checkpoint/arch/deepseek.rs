@@ -1,14 +1,6 @@
 //! DeepSeek-V2 and V3: latent attention, and experts behind some dense layers, chosen from the best groups.
 
-use super::super::experts::ExpertNames;
-use super::super::keys::Keys;
-use super::super::layout::Names;
-use super::super::rope::{self, USUAL};
-use super::llama::{Defaults, LLAMA, common};
-use super::mixtral::checked;
-use crate::Result;
-use crate::model::{Architecture, Experts, Groups, Latent, Routing, Scores};
-use serde_json::json;
+use super::shared::*;
 
 pub(super) fn names(_: &Architecture) -> Names {
     Names {
@@ -53,7 +45,7 @@ pub(super) fn v2(keys: &mut Keys) -> Result<Architecture> {
     let chosen = chosen
         .ok_or_else(|| keys.wrong("num_experts_per_tok", "a number of experts", "nothing"))?;
     let counts = Counts {
-        count: keys.either_or(["n_routed_experts", "num_experts"], 64, ROUTED)?,
+        count: keys.either_or(&["n_routed_experts", "num_experts"], 64, ROUTED)?,
         chosen,
         hidden: keys.count_or("moe_intermediate_size", 1407, "hidden width of an expert")?,
         shared: keys.count_or("n_shared_experts", 2, SHARED)?,
@@ -72,7 +64,7 @@ pub(super) fn v2(keys: &mut Keys) -> Result<Architecture> {
             return Err(keys.wrong("topk_method", known, format!("{found:?}")));
         }
     }
-    with_experts(keys, architecture, &counts, routing)
+    Ok(with_experts(architecture, &counts, routing))
 }
 
 pub(super) fn v3(keys: &mut Keys) -> Result<Architecture> {
@@ -106,7 +98,7 @@ pub(super) fn v3(keys: &mut Keys) -> Result<Architecture> {
         "layers behind the last, which predict further tokens, are not read",
     );
     let counts = Counts {
-        count: keys.either_or(["n_routed_experts", "num_local_experts"], 256, ROUTED)?,
+        count: keys.either_or(&["n_routed_experts", "num_local_experts"], 256, ROUTED)?,
         chosen: keys.count_or("num_experts_per_tok", 8, "experts that a token goes to")?,
         hidden: keys.count_or("moe_intermediate_size", 2048, "hidden width of an expert")?,
         shared: keys.count_or("n_shared_experts", 1, SHARED)?,
@@ -119,7 +111,7 @@ pub(super) fn v3(keys: &mut Keys) -> Result<Architecture> {
         groups: Some(groups(keys, &counts, 2, [Some(8), Some(4)])?),
         on_input: false,
     };
-    with_experts(keys, architecture, &counts, routing)
+    Ok(with_experts(architecture, &counts, routing))
 }
 
 const ROUTED: &str = "experts of a layer";
@@ -170,8 +162,7 @@ fn latent(keys: &mut Keys, family: &str, defaults: Defaults) -> Result<Architect
     let share = latent.rotary as f64 / g.head_dim as f64;
     settings.insert("partial".into(), json!(share));
     architecture.score_scale = (g.head_dim as f64 / latent.score() as f64).sqrt();
-    let bias = keys.switch("attention_bias", false, "biases in attention")?;
-    (architecture.bias.qkv, architecture.bias.out) = (bias, bias);
+    architecture.attention_bias(keys, false)?;
     architecture.latent = Some(latent);
     keys.only(
         "moe_layer_freq",
@@ -186,10 +177,9 @@ fn latent(keys: &mut Keys, family: &str, defaults: Defaults) -> Result<Architect
 }
 
 fn interleaved(architecture: &mut Architecture, neighbours: bool) {
-    let pairing = if neighbours {
-        "interleaved"
-    } else {
-        "half-split"
+    let pairing = match neighbours {
+        true => rope::NEIGHBOURS,
+        false => "half-split",
     };
     let settings = &mut architecture.positional.settings;
     settings.insert("pairing".into(), json!(pairing));
@@ -224,12 +214,7 @@ fn groups(
     Ok(Groups { count, chosen, by })
 }
 
-fn with_experts(
-    keys: &Keys,
-    mut architecture: Architecture,
-    counts: &Counts,
-    routing: Routing,
-) -> Result<Architecture> {
+fn with_experts(mut architecture: Architecture, counts: &Counts, routing: Routing) -> Architecture {
     let layers = 0..architecture.geometry.layers;
     architecture.experts = Some(Experts {
         layers: layers.map(|layer| layer >= counts.dense).collect(),
@@ -241,6 +226,5 @@ fn with_experts(
         shared: Some(counts.shared.saturating_mul(counts.hidden)),
         shared_gate: false,
     });
-    checked(keys, &architecture)?;
-    Ok(architecture)
+    architecture
 }

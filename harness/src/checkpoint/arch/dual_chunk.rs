@@ -1,11 +1,7 @@
 //! `dual_chunk_attention_config`, as Qwen2.5-1M and later models have it: settings of Dual Chunk Attention, which the
 //! reference library does not read (it computes plain RoPE) and engines do (vLLM, SGLang).
 
-use super::super::keys::Keys;
-use crate::Result;
-use crate::model::Architecture;
-use crate::scheme::Positional;
-use serde_json::{Map, json};
+use super::shared::*;
 
 /// Offers the scheme whose settings the block has. Its length before extension is that of the weights.
 pub(super) fn read(keys: &mut Keys, architecture: &mut Architecture) -> Result<()> {

@@ -1,11 +1,6 @@
 //! EXAONE 4: norms behind the halves and of queries and keys; where some layers have a window, the others turn nothing.
 
-use super::super::keys::Keys;
-use super::super::layout::Names;
-use super::llama::{Defaults, LLAMA, common};
-use super::{nope, sliding};
-use crate::Result;
-use crate::model::{Architecture, QueryKeyNorm, Residual};
+use super::shared::*;
 
 pub(super) fn names(_: &Architecture) -> Names {
     Names {
@@ -32,7 +27,7 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
         "tokens that a token sees in layers that turn; none: all turn",
     )?;
     let pattern = match window {
-        Some(_) => super::pattern(keys, 4)?,
+        Some(_) => pattern(keys, 4)?,
         // Without a window the pattern says nothing.
         None => {
             keys.idle(&["sliding_window_pattern"], "not read without a window");
@@ -42,11 +37,7 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     let layers = architecture.geometry.layers;
     let sliding = sliding(keys, layers, |layer| (layer + 1) % pattern != 0)?;
     if window.is_some() {
-        let of = |slides: &bool| match slides {
-            true => None,
-            false => nope(),
-        };
-        architecture.apart = sliding.iter().map(of).collect();
+        architecture.apart = still(&sliding);
         architecture.windows = sliding.iter().map(|yes| window.filter(|_| *yes)).collect();
     }
     Ok(architecture)

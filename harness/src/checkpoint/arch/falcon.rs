@@ -1,12 +1,6 @@
 //! Falcon: RoPE, or ALiBi added before the division by √head_dim; one, few or all key/value heads.
 
-use super::super::config::geometry;
-use super::super::keys::Keys;
-use super::super::layout::{Names, Qkv};
-use super::super::rope::{self, USUAL};
-use super::{alibi, whole_heads};
-use crate::Result;
-use crate::model::{Activation, Architecture, Norm, Residual};
+use super::shared::*;
 
 pub(super) fn names(architecture: &Architecture) -> Names {
     let two_norms = architecture.residual == Residual::Parallel;
@@ -40,19 +34,19 @@ pub(super) fn names(architecture: &Architecture) -> Names {
 
 pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     let width = keys.either_or(
-        ["hidden_size", "n_embed"],
+        &["hidden_size", "n_embed"],
         4544,
         "width of the residual stream",
     )?;
-    let layers = keys.either_or(["num_hidden_layers", "n_layer"], 32, "layers")?;
-    let heads = keys.either_or(["num_attention_heads", "n_head"], 71, "query heads")?;
+    let layers = keys.either_or(&["num_hidden_layers", "n_layer"], 32, "layers")?;
+    let heads = keys.either_or(&["num_attention_heads", "n_head"], 71, "query heads")?;
     let vocab = keys.count_or("vocab_size", 65_024, "vocabulary")?;
     let hidden = keys.nullable("ffn_hidden_size", Some(4 * width), "width after attention")?;
     let hidden = hidden.unwrap_or(4 * width);
     let positions = keys.count_or("max_position_embeddings", 2048, "longest text")?;
     let new = keys.loose_switch("new_decoder_architecture", false, "layers of the 40B model")?;
     let single = keys.loose_switch("multi_query", true, "one key/value head")?;
-    let given = keys.either(["num_kv_heads", "n_head_kv"], "key/value heads")?;
+    let given = keys.either(&["num_kv_heads", "n_head_kv"], "key/value heads")?;
     let kv_heads = match (new, single, given) {
         (true, _, given) => given.unwrap_or(heads),
         // The published model of this kind says 71.
@@ -80,23 +74,20 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
         architecture.positional = alibi(8.0, "before-scale");
         architecture.rounded_bias = true;
     }
-    architecture.norm = Norm::Layer;
-    architecture.norm_eps = keys.positive_or("layer_norm_epsilon", 1e-5, "added in norms")?;
+    architecture.before_llama(keys, "layer_norm_epsilon", true)?;
     architecture.activation = Activation::named(keys, "activation", "gelu")?;
-    architecture.gated = false;
     let bias = keys.loose_switch("bias", false, "biases of projections")?;
-    architecture.bias.norm = true;
-    (
-        architecture.bias.qkv,
-        architecture.bias.out,
-        architecture.bias.mlp,
-    ) = (bias, bias, bias);
+    architecture.bias = Biases {
+        qkv: bias,
+        out: bias,
+        mlp: bias,
+        ..ALL_BIASES
+    };
     architecture.residual = residual(keys, new)?;
     keys.idle(
         &["apply_residual_connection_post_layernorm"],
         "not read by the reference",
     );
-    architecture.tied = keys.switch("tie_word_embeddings", true, "head is the embedding")?;
     Ok(architecture)
 }
 

@@ -1,13 +1,6 @@
 //! Farspan's own form: the architecture as it is, weights by the decoder's names. Any model has it, under any scheme.
 
-use super::super::config::geometry;
-use super::super::keys::Keys;
-use super::super::layout::Names;
-use super::mixtral::checked;
-use crate::Result;
-use crate::model::Architecture;
-use farspan_attention::plan::Geometry;
-use serde_json::{Map, Value, json};
+use super::shared::*;
 
 /// `model_type` of the form.
 pub(in super::super) const FAMILY: &str = "farspan";
@@ -36,7 +29,7 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     if sizes.contains(&0) || architecture.hidden == 0 || architecture.vocab == 0 {
         return Err(keys.wrong(KEY, "sizes of at least 1", table));
     }
-    let Geometry { .. } = geometry(
+    geometry(
         keys,
         (g.layers, g.width),
         (g.heads, g.kv_heads),
@@ -59,7 +52,6 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
         let rule = "chunks, experts and latents whose numbers go together";
         return Err(keys.wrong(KEY, rule, table));
     }
-    checked(keys, &architecture)?;
     architecture.family = FAMILY.into();
     Ok(architecture)
 }

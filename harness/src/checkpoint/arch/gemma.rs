@@ -1,10 +1,6 @@
 //! Gemma 1: Llama with scaled embeddings, GeGLU and norms whose weights are stored less 1.
 
-use super::super::keys::Keys;
-use super::llama::{Defaults, LLAMA, common};
-use crate::Result;
-use crate::model::{Activation, Architecture, Norm};
-use serde_json::json;
+use super::shared::*;
 
 pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     let defaults = Defaults {
@@ -20,19 +16,21 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
         tied: true,
         ..LLAMA
     };
-    let mut architecture = common(keys, "gemma", defaults)?;
-    architecture.norm = Norm::RmsOffset;
-    architecture.embed_scale = (architecture.geometry.width as f64).sqrt();
+    let mut architecture = gemma(keys, "gemma", defaults)?;
     // The first configs say "gelu", which is taken for what the models were trained with.
     if architecture.activation == Activation::Gelu {
         architecture.activation = Activation::GeluTanh;
     }
-    let bias = keys.switch("attention_bias", false, "biases in attention")?;
-    (architecture.bias.qkv, architecture.bias.out) = (bias, bias);
-    keys.only(
-        "use_bidirectional_attention",
-        &json!(false),
-        "causal attention",
-    )?;
+    Ok(architecture)
+}
+
+/// What all Gemmas have.
+pub(super) fn gemma(keys: &mut Keys, family: &str, defaults: Defaults) -> Result<Architecture> {
+    let mut architecture = common(keys, family, defaults)?;
+    architecture.norm = Norm::RmsOffset;
+    architecture.embed_scale = (architecture.geometry.width as f64).sqrt();
+    architecture.attention_bias(keys, false)?;
+    const BOTH_WAYS: &str = "use_bidirectional_attention";
+    keys.only(BOTH_WAYS, &json!(false), "causal attention")?;
     Ok(architecture)
 }

@@ -1,11 +1,6 @@
 //! GLM and GLM-4: half of a head's channels turn, in pairs of neighbours; GLM-4 has norms behind the halves as well.
 
-use super::super::keys::Keys;
-use super::super::layout::Names;
-use super::super::rope::{self, NEIGHBOURS, USUAL};
-use super::llama::{Defaults, LLAMA, common};
-use crate::Result;
-use crate::model::{Architecture, Residual};
+use super::shared::*;
 
 pub(super) fn names(_: &Architecture) -> Names {
     Names {
@@ -35,16 +30,11 @@ fn read(keys: &mut Keys, family: &str) -> Result<Architecture> {
         hidden: 13_696,
         layers: 40,
         positions: 131_072,
-        rope: rope::Family {
-            partial: 0.5,
-            pairing: NEIGHBOURS,
-            ..USUAL
-        },
+        rope: USUAL.in_part(0.5).neighbours(),
         in_part: true,
         ..LLAMA
     };
     let mut architecture = common(keys, family, defaults)?;
-    architecture.bias.qkv =
-        keys.switch("attention_bias", true, "biases of queries, keys and values")?;
+    architecture.bias.qkv = keys.switch("attention_bias", true, QKV)?;
     Ok(architecture)
 }

@@ -1,12 +1,7 @@
 //! GPT-Neo: learned positions, scores that are not divided by √head_dim, windows in every other layer.
 
-use super::super::config::geometry;
-use super::super::keys::Keys;
-use super::super::layout::{Names, Qkv};
-use super::{ALL_BIASES, learned};
-use crate::Result;
-use crate::model::{Activation, Architecture, Biases, Norm};
-use serde_json::{Value, json};
+use super::gpt::{GPT2, Gpt, gpt};
+use super::shared::*;
 
 pub(super) fn names(_: &Architecture) -> Names {
     Names {
@@ -31,47 +26,25 @@ pub(super) fn names(_: &Architecture) -> Names {
 }
 
 pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
-    let width = keys.count_or("hidden_size", 2048, "width of the residual stream")?;
-    let layers = keys.either_or(["num_layers", "num_hidden_layers"], 24, "layers")?;
-    let heads = keys.either_or(["num_heads", "num_attention_heads"], 16, "heads")?;
-    let hidden = keys.nullable(
-        "intermediate_size",
-        Some(4 * width),
-        "hidden width after attention",
-    )?;
-    let hidden = hidden.unwrap_or(4 * width);
-    let vocab = keys.count_or("vocab_size", 50_257, "vocabulary")?;
-    let rows = keys.count_or("max_position_embeddings", 2048, "learned positions")?;
-    let sizes = geometry(keys, (layers, width), (heads, heads), None, rows)?;
-    let mut architecture = Architecture::llama_like("gpt_neo", sizes, hidden, vocab);
-    architecture.positional = learned(rows);
-    architecture.norm = Norm::Layer;
-    architecture.norm_eps = keys.positive_or("layer_norm_epsilon", 1e-5, "added in norms")?;
-    architecture.activation = Activation::named(keys, "activation_function", "gelu_new")?;
-    architecture.gated = false;
-    architecture.bias = Biases {
-        qkv: false,
-        ..ALL_BIASES
+    let defaults = Gpt {
+        width: (&["hidden_size"], 2048),
+        layers: (&["num_layers", "num_hidden_layers"], 24),
+        heads: (&["num_heads", "num_attention_heads"], 16),
+        hidden: "intermediate_size",
+        positions: (&["max_position_embeddings"], 2048),
+        ..GPT2
     };
+    let mut architecture = gpt(keys, "gpt_neo", defaults)?;
+    let sizes = architecture.geometry;
+    architecture.bias.qkv = false;
     architecture.score_scale = (sizes.head_dim as f64).sqrt();
-    architecture.tied = keys.switch("tie_word_embeddings", true, "head is the embedding")?;
     let window = keys.count_or(
         "window_size",
         256,
         "tokens that a token sees in local layers",
     )?;
-    let local = local(keys, layers)?;
+    let local = local(keys, sizes.layers)?;
     architecture.windows = local.iter().map(|yes| yes.then_some(window)).collect();
-    keys.idle(
-        &[
-            "summary_type",
-            "summary_use_proj",
-            "summary_activation",
-            "summary_proj_to_labels",
-            "summary_first_dropout",
-        ],
-        "no effect on the computation",
-    );
     Ok(architecture)
 }
 

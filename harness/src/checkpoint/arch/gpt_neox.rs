@@ -1,12 +1,6 @@
 //! GPT-NeoX and Pythia: partial rotation, attention and the block after it side by side.
 
-use super::super::config::geometry;
-use super::super::keys::Keys;
-use super::super::layout::{Names, Qkv};
-use super::super::rope::{self, USUAL};
-use super::ALL_BIASES;
-use crate::Result;
-use crate::model::{Activation, Architecture, Norm, Residual};
+use super::shared::*;
 
 pub(super) fn names(_: &Architecture) -> Names {
     Names {
@@ -55,13 +49,9 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     )?;
     let mut architecture = Architecture::llama_like("gpt_neox", sizes, hidden, vocab);
     architecture.rotates(rotary);
-    architecture.norm = Norm::Layer;
-    architecture.norm_eps = keys.positive_or("layer_norm_eps", 1e-5, "added in norms")?;
+    architecture.before_llama(keys, "layer_norm_eps", false)?;
     architecture.activation = Activation::named(keys, "hidden_act", "gelu")?;
-    architecture.gated = false;
-    architecture.bias = ALL_BIASES;
-    let bias = keys.switch("attention_bias", true, "biases in attention")?;
-    (architecture.bias.qkv, architecture.bias.out) = (bias, bias);
+    architecture.attention_bias(keys, true)?;
     if keys.switch(
         "use_parallel_residual",
         true,
@@ -69,6 +59,5 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     )? {
         architecture.residual = Residual::Parallel;
     }
-    architecture.tied = keys.switch("tie_word_embeddings", false, "head is the embedding")?;
     Ok(architecture)
 }

@@ -1,16 +1,7 @@
 //! GPT-OSS: learned attention sinks, windows in every other layer, YaRN without rounded ends, and experts with biases and a
 //! clipped gate.
 
-use super::super::experts::ExpertNames;
-use super::super::keys::Keys;
-use super::super::layout::Names;
-use super::super::rope::{self, USUAL};
-use super::llama::{Defaults, LLAMA, common};
-use super::mixtral::checked;
-use super::windows;
-use crate::Result;
-use crate::model::{Activation, Architecture, Clamped, Experts, Routing};
-use serde_json::json;
+use super::shared::*;
 
 pub(super) fn names(_: &Architecture) -> Names {
     Names {
@@ -36,10 +27,7 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
         layers: 36,
         heads: 64,
         positions: 131_072,
-        rope: rope::Family {
-            theta: 150_000.0,
-            ..USUAL
-        },
+        rope: USUAL.with_base(150_000.0),
         ..LLAMA
     };
     let yarn = json!({
@@ -53,39 +41,22 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
         return Err(keys.contradicts("hidden_act", rule, "another"));
     }
     let layers = architecture.geometry.layers;
-    let bias = keys.switch("attention_bias", true, "biases in attention")?;
-    (architecture.bias.qkv, architecture.bias.out) = (bias, bias);
+    architecture.attention_bias(keys, true)?;
     architecture.bias.mlp = true;
     architecture.sinks = true;
-    let window = keys.nullable(
-        "sliding_window",
-        Some(128),
-        "tokens that a token sees there",
-    )?;
+    let window = window(keys, Some(128))?;
     architecture.windows = windows(keys, layers, window, |layer| layer % 2 == 0)?;
     let names = ["num_local_experts", "num_experts"];
-    let count = keys.either_or(names, 128, "experts of a layer")?;
-    let chosen = keys.count_or("num_experts_per_tok", 4, "experts that a token goes to")?;
-    keys.only(
-        "experts_per_token",
-        &json!(chosen),
-        "as num_experts_per_tok",
-    )?;
+    let layers = (vec![true; layers], architecture.hidden);
+    let mut experts = experts(keys, layers, &names, [128, 4], Routing::softmax(true))?;
+    experts.router_bias = true;
+    let chosen = json!(experts.chosen);
+    keys.only("experts_per_token", &chosen, "as num_experts_per_tok")?;
+    architecture.experts = Some(experts);
     keys.idle(&["initial_context_length"], "not read: the rotary keys are");
     architecture.clamped = Some(Clamped {
         sharpness: keys.positive_or("swiglu_alpha", 1.702, "sharpness of the gate")?,
         limit: keys.positive_or("swiglu_limit", 7.0, "where the gate is clipped")?,
     });
-    architecture.experts = Some(Experts {
-        layers: vec![true; layers],
-        count,
-        chosen,
-        hidden: architecture.hidden,
-        routing: Routing::softmax(true),
-        router_bias: true,
-        shared: None,
-        shared_gate: false,
-    });
-    checked(keys, &architecture)?;
     Ok(architecture)
 }

@@ -1,14 +1,8 @@
 //! GPT-J and CodeGen: both halves of a layer read one norm, the first channels of a head turn in pairs of neighbours, logits
 //! have a bias. CodeGen keeps queries, keys and values in the four parts that its training was spread over.
 
-use super::super::config::geometry;
-use super::super::keys::Keys;
-use super::super::layout::{Names, Qkv};
-use super::super::rope::NEIGHBOURS;
-use crate::Result;
-use crate::model::{Activation, Architecture, Biases, Norm, Residual};
-use crate::scheme::Positional;
-use serde_json::{Map, json};
+use super::gpt::{GPT2, Gpt, gpt};
+use super::shared::*;
 
 /// Parts of CodeGen's projection.
 const PARTS: usize = 4;
@@ -55,23 +49,18 @@ pub(super) fn codegen(keys: &mut Keys) -> Result<Architecture> {
 }
 
 fn read(keys: &mut Keys, family: &str) -> Result<Architecture> {
-    let width = keys.either_or(
-        ["n_embd", "hidden_size"],
-        4096,
-        "width of the residual stream",
-    )?;
-    let layers = keys.either_or(["n_layer", "num_hidden_layers"], 28, "layers")?;
-    let heads = keys.either_or(["n_head", "num_attention_heads"], 16, "heads")?;
-    let hidden = keys.nullable("n_inner", Some(4 * width), "hidden width after attention")?;
-    let hidden = hidden.unwrap_or(4 * width);
-    let vocab = keys.count_or("vocab_size", 50_400, "vocabulary")?;
-    let trained = keys.either_or(
-        ["n_positions", "max_position_embeddings"],
-        2048,
-        "longest text that the model is for",
-    )?;
+    let defaults = Gpt {
+        width: (GPT2.width.0, 4096),
+        layers: (GPT2.layers.0, 28),
+        heads: (GPT2.heads.0, 16),
+        vocab: 50_400,
+        positions: (GPT2.positions.0, 2048),
+        tied: false,
+        ..GPT2
+    };
+    let mut architecture = gpt(keys, family, defaults)?;
+    let sizes = architecture.geometry;
     let turned = keys.count_or("rotary_dim", 64, "channels of a head that turn")?;
-    let sizes = geometry(keys, (layers, width), (heads, heads), None, trained)?;
     if turned > sizes.head_dim || !turned.is_multiple_of(2) {
         let rule = format!(
             "even and at most {}, the channels of a head",
@@ -79,17 +68,12 @@ fn read(keys: &mut Keys, family: &str) -> Result<Architecture> {
         );
         return Err(keys.wrong("rotary_dim", &rule, turned));
     }
-    let mut architecture = Architecture::llama_like(family, sizes, hidden, vocab);
     let mut settings = Map::new();
     settings.insert("base".into(), json!(10_000.0));
     let partial = turned as f64 / sizes.head_dim as f64;
     settings.insert("partial".into(), json!(partial));
-    settings.insert("pairing".into(), json!(NEIGHBOURS));
+    settings.insert("pairing".into(), json!(rope::NEIGHBOURS));
     architecture.positional = Positional::new("rope", settings);
-    architecture.norm = Norm::Layer;
-    architecture.norm_eps = keys.positive_or("layer_norm_epsilon", 1e-5, "added in norms")?;
-    architecture.activation = Activation::named(keys, "activation_function", "gelu_new")?;
-    architecture.gated = false;
     architecture.residual = Residual::ParallelShared;
     architecture.bias = Biases {
         mlp: true,
@@ -97,16 +81,5 @@ fn read(keys: &mut Keys, family: &str) -> Result<Architecture> {
         head: true,
         ..Biases::default()
     };
-    architecture.tied = keys.switch("tie_word_embeddings", false, "head is the embedding")?;
-    keys.idle(
-        &[
-            "summary_type",
-            "summary_use_proj",
-            "summary_activation",
-            "summary_proj_to_labels",
-            "summary_first_dropout",
-        ],
-        "no effect on the computation",
-    );
     Ok(architecture)
 }

@@ -1,14 +1,10 @@
 //! Granite: Llama with multipliers of embeddings, scores, the residual stream and logits.
 
-use super::super::keys::Keys;
-use super::llama::{LLAMA, common};
-use crate::Result;
-use crate::model::Architecture;
+use super::shared::*;
 
 pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     let mut architecture = common(keys, "granite", LLAMA)?;
-    let bias = keys.switch("attention_bias", false, "biases in attention")?;
-    (architecture.bias.qkv, architecture.bias.out) = (bias, bias);
+    architecture.attention_bias(keys, false)?;
     architecture.bias.mlp = keys.switch("mlp_bias", false, "biases after attention")?;
     let mut number = |key, meaning| keys.positive_or(key, 1.0, meaning);
     architecture.embed_scale = number("embedding_multiplier", "multiplies embeddings")?;

@@ -1,11 +1,6 @@
 //! Helium: Llama whose pairs are neighbouring channels.
 
-use super::super::keys::Keys;
-use super::super::rope::{self, NEIGHBOURS, USUAL};
-use super::llama::{Defaults, LLAMA, common};
-use super::whole_width;
-use crate::Result;
-use crate::model::Architecture;
+use super::shared::*;
 
 pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     let defaults = Defaults {
@@ -18,20 +13,12 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
         layers: 24,
         heads: 20,
         positions: 4096,
-        rope: rope::Family {
-            theta: 100_000.0,
-            pairing: NEIGHBOURS,
-            ..USUAL
-        },
+        rope: USUAL.with_base(100_000.0).neighbours(),
         ..LLAMA
     };
     let mut architecture = common(keys, "helium", defaults)?;
     whole_width(keys, &architecture)?;
-    architecture.bias.qkv = keys.switch(
-        "attention_bias",
-        false,
-        "biases of queries, keys and values",
-    )?;
+    architecture.bias.qkv = keys.switch("attention_bias", false, QKV)?;
     architecture.bias.mlp = keys.switch("mlp_bias", false, "biases after attention")?;
     Ok(architecture)
 }

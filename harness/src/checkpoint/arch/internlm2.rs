@@ -1,11 +1,6 @@
 //! InternLM 2 (remote code): Llama with queries, keys and values in one matrix, in groups of a key/value head.
 
-use super::super::keys::Keys;
-use super::super::layout::{Names, Qkv};
-use super::llama::{Defaults, LLAMA, common};
-use super::whole_width;
-use crate::Result;
-use crate::model::Architecture;
+use super::shared::*;
 
 pub(super) fn names(_: &Architecture) -> Names {
     Names {

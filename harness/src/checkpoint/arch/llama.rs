@@ -1,14 +1,6 @@
 //! Llama 1 to 3, Mistral, Qwen2 (biases on queries, keys and values) and Qwen3 (norms on queries and keys).
 
-use super::super::config::geometry;
-use super::super::keys::Keys;
-use super::super::layout::Names;
-use super::super::rope::{self, USUAL};
-use super::super::rope_layers::{self, Sliding};
-use super::{dual_chunk, whole_heads, windows};
-use crate::Result;
-use crate::model::{Activation, Architecture, QueryKeyNorm};
-use serde_json::json;
+use super::shared::*;
 
 pub(super) fn names(_: &Architecture) -> Names {
     Names::LLAMA
@@ -16,8 +8,7 @@ pub(super) fn names(_: &Architecture) -> Names {
 
 pub(super) fn llama(keys: &mut Keys) -> Result<Architecture> {
     let mut architecture = common(keys, "llama", LLAMA)?;
-    let bias = keys.switch("attention_bias", false, "biases in attention")?;
-    (architecture.bias.qkv, architecture.bias.out) = (bias, bias);
+    architecture.attention_bias(keys, false)?;
     architecture.bias.mlp = keys.switch("mlp_bias", false, "biases after attention")?;
     keys.only(
         "rope_interleaved",
@@ -35,7 +26,7 @@ pub(super) fn mistral(keys: &mut Keys) -> Result<Architecture> {
         ..LLAMA
     };
     let mut architecture = common(keys, "mistral", defaults)?;
-    let window = keys.nullable("sliding_window", Some(4096), "tokens that each token sees")?;
+    let window = window(keys, Some(4096))?;
     architecture.windows = windows(keys, architecture.geometry.layers, window, |_| true)?;
     Ok(architecture)
 }
@@ -53,27 +44,18 @@ pub(super) fn qwen3(keys: &mut Keys) -> Result<Architecture> {
         ..QWEN
     };
     let mut architecture = common(keys, "qwen3", defaults)?;
-    let bias = keys.switch("attention_bias", false, "biases in attention")?;
-    (architecture.bias.qkv, architecture.bias.out) = (bias, bias);
+    architecture.attention_bias(keys, false)?;
     architecture.query_key_norm = QueryKeyNorm::Head;
     qwen_windows(keys, &mut architecture)?;
     Ok(architecture)
 }
 
 fn qwen_windows(keys: &mut Keys, architecture: &mut Architecture) -> Result<()> {
-    let slides = keys.switch(
-        "use_sliding_window",
-        false,
-        "whether any layer has a window",
-    )?;
-    let window = keys.nullable(
-        "sliding_window",
-        Some(4096),
-        "tokens that a token sees there",
-    )?;
+    let slides = keys.switch("use_sliding_window", false, SLIDES)?;
+    let window = window(keys, Some(4096))?;
     let first = keys.number_of("max_window_layers", 28, "first layer with a window")?;
     keys.only("use_mrope", &json!(false), "one position per token")?;
-    dual_chunk::read(keys, architecture)?;
+    super::dual_chunk::read(keys, architecture)?;
     let window = window.filter(|_| slides);
     architecture.windows = windows(keys, architecture.geometry.layers, window, |layer| {
         layer >= first

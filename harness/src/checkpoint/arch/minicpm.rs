@@ -1,10 +1,7 @@
 //! MiniCPM (remote code): Llama with multipliers of embeddings, the residual stream and logits (Hu et al. 2024,
 //! arXiv 2404.06395, table 7).
 
-use super::super::keys::Keys;
-use super::llama::{Defaults, LLAMA, common};
-use crate::Result;
-use crate::model::Architecture;
+use super::shared::*;
 
 pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     let defaults = Defaults {
@@ -12,8 +9,7 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
         ..LLAMA
     };
     let mut architecture = common(keys, "minicpm", defaults)?;
-    let bias = keys.switch("attention_bias", false, "biases in attention")?;
-    (architecture.bias.qkv, architecture.bias.out) = (bias, bias);
+    architecture.attention_bias(keys, false)?;
     let mut number = |key, meaning| {
         let found = keys.positive(key, meaning)?;
         let rule =

@@ -12,6 +12,7 @@ mod gemma;
 mod gemma2;
 mod gemma3;
 mod glm;
+mod gpt;
 mod gpt2;
 mod gpt_neo;
 mod gpt_neox;
@@ -33,6 +34,7 @@ mod phi;
 mod phi3;
 mod qwen_moe;
 mod seed_oss;
+mod shared;
 mod smollm3;
 mod stablelm;
 mod starcoder2;
@@ -41,11 +43,9 @@ mod xverse;
 
 use super::keys::Keys;
 use super::layout::Names;
-use super::rope::Rotary;
 use crate::Result;
-use crate::model::{Architecture, Biases};
-use crate::scheme::Positional;
-use serde_json::{Map, Value, json};
+use crate::model::Architecture;
+pub(super) use shared::checked;
 pub(super) use unread::UNREAD;
 
 /// A family of decoders.
@@ -139,103 +139,3 @@ pub(super) const FAMILIES: &[Family] = &[
     family("deepseek_v3", deepseek::v3, deepseek::names, ALL),
     family("llama4_text", llama4::read, llama4::names, ALL),
 ];
-
-/// Biases everywhere: the habit before Llama.
-const ALL_BIASES: Biases = Biases {
-    qkv: true,
-    out: true,
-    mlp: true,
-    norm: true,
-    head: false,
-};
-
-/// Every so many layers there is one without a window, where `layer_types` do not say it.
-fn pattern(keys: &mut Keys, default: usize) -> Result<usize> {
-    const KEY: &str = "sliding_window_pattern";
-    if keys.has("layer_types") {
-        keys.idle(&[KEY], "not read beside layer_types");
-        return Ok(default);
-    }
-    keys.count_or(KEY, default, "one layer in so many has no window")
-}
-
-/// Refuses heads that are not the whole width together, where the reference has no other.
-fn whole_width(keys: &Keys, architecture: &Architecture) -> Result<()> {
-    let g = &architecture.geometry;
-    match g.heads * g.head_dim == g.width {
-        true => Ok(()),
-        false => {
-            let rule = format!("{}, the width divided by the heads", g.width / g.heads);
-            Err(keys.contradicts("head_dim", &rule, g.head_dim))
-        }
-    }
-}
-
-/// Refuses a share of rotated channels in a family whose reference turns whole heads whatever the key says.
-fn whole_heads(keys: &Keys, rotary: &Rotary) -> Result<()> {
-    match rotary.positional.settings.get("partial") {
-        Some(share) if *share != json!(1.0) => {
-            let rule = "1, as this family turns whole heads";
-            Err(keys.contradicts("partial_rotary_factor", rule, share))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// No positions at all.
-fn nope() -> Option<Positional> {
-    Some(Positional::new("nope", Map::new()))
-}
-
-/// A table of learned positions.
-fn learned(rows: usize) -> Positional {
-    let mut settings = Map::new();
-    settings.insert("rows".into(), json!(rows));
-    Positional::new("learned", settings)
-}
-
-/// The base of a rotary scheme.
-fn base(positional: &Positional) -> Option<f64> {
-    positional.settings.get("base").and_then(Value::as_f64)
-}
-
-/// ALiBi in one of its forms.
-fn alibi(bias_max: f64, placement: &str) -> Positional {
-    let mut settings: Map<String, Value> = Map::new();
-    settings.insert("bias_max".into(), json!(bias_max));
-    settings.insert("placement".into(), json!(placement));
-    Positional::new("alibi", settings)
-}
-
-/// The window of each layer: `layer_types` where they are given, otherwise as `slides` says.
-fn windows(
-    keys: &mut Keys,
-    layers: usize,
-    window: Option<usize>,
-    slides: impl Fn(usize) -> bool,
-) -> Result<Vec<Option<usize>>> {
-    let sliding = sliding(keys, layers, slides)?;
-    Ok(sliding
-        .into_iter()
-        .map(|yes| window.filter(|_| yes))
-        .collect())
-}
-
-/// Whether each layer is one of those with a window.
-fn sliding(keys: &mut Keys, layers: usize, slides: impl Fn(usize) -> bool) -> Result<Vec<bool>> {
-    const KEY: &str = "layer_types";
-    let Some(types) = keys.take(KEY, "which layers see a window only") else {
-        return Ok((0..layers).map(slides).collect());
-    };
-    let kind = |value: &Value| match value.as_str() {
-        Some("full_attention") => Some(false),
-        Some("sliding_attention") => Some(true),
-        _ => None,
-    };
-    let list = types.as_array().filter(|list| list.len() == layers);
-    let kinds = list.and_then(|list| list.iter().map(kind).collect::<Option<Vec<_>>>());
-    kinds.ok_or_else(|| {
-        let rule = format!("{layers} of \"full_attention\" and \"sliding_attention\"");
-        keys.wrong(KEY, &rule, &types)
-    })
-}

@@ -1,12 +1,6 @@
 //! MPT: ALiBi with a range of its own, no biases at all.
 
-use super::super::config::geometry;
-use super::super::keys::Keys;
-use super::super::layout::{Names, Qkv};
-use super::alibi;
-use crate::Result;
-use crate::model::{Activation, Architecture, Norm};
-use serde_json::json;
+use super::shared::*;
 
 pub(super) fn names(_: &Architecture) -> Names {
     Names {
@@ -26,12 +20,12 @@ pub(super) fn names(_: &Architecture) -> Names {
 
 pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     let width = keys.either_or(
-        ["d_model", "hidden_size"],
+        &["d_model", "hidden_size"],
         2048,
         "width of the residual stream",
     )?;
-    let layers = keys.either_or(["n_layers", "num_hidden_layers"], 24, "layers")?;
-    let heads = keys.either_or(["n_heads", "num_attention_heads"], 16, "heads")?;
+    let layers = keys.either_or(&["n_layers", "num_hidden_layers"], 24, "layers")?;
+    let heads = keys.either_or(&["n_heads", "num_attention_heads"], 16, "heads")?;
     let vocab = keys.count_or("vocab_size", 50_368, "vocabulary")?;
     let trained = keys.count_or("max_seq_len", 2048, "length of the training texts")?;
     keys.only(
@@ -42,11 +36,9 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     let sizes = geometry(keys, (layers, width), (heads, heads), None, trained)?;
     let mut architecture = Architecture::llama_like("mpt", sizes, 4 * width, vocab);
     architecture.positional = alibi(8.0, "after-scale");
-    architecture.norm = Norm::Layer;
-    architecture.norm_eps = keys.positive_or("layer_norm_epsilon", 1e-5, "added in norms")?;
+    architecture.before_llama(keys, "layer_norm_epsilon", true)?;
+    architecture.bias = Biases::default();
     architecture.activation = Activation::Gelu;
-    architecture.gated = false;
-    architecture.tied = keys.switch("tie_word_embeddings", true, "head is the embedding")?;
     attention(keys, &mut architecture)?;
     keys.only("no_bias", &json!(true), "the reference has no biases")?;
     keys.only(

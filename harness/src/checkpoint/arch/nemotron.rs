@@ -1,12 +1,7 @@
 //! Nemotron: LayerNorms whose weights are stored less 1, squared ReLU without a gate, partial rotation. Arcee: Llama with
 //! the same block after attention.
 
-use super::super::keys::Keys;
-use super::super::layout::Names;
-use super::super::rope::{self, USUAL};
-use super::llama::{Defaults, LLAMA, common};
-use crate::Result;
-use crate::model::{Architecture, Norm};
+use super::shared::*;
 
 pub(super) fn names(_: &Architecture) -> Names {
     Names {
@@ -22,10 +17,7 @@ pub(super) fn nemotron(keys: &mut Keys) -> Result<Architecture> {
         hidden: 24_576,
         heads: 48,
         positions: 4096,
-        rope: rope::Family {
-            partial: 0.5,
-            ..USUAL
-        },
+        rope: USUAL.in_part(0.5),
         in_part: true,
         norm_eps: 1e-5,
         eps_key: Some("norm_eps"),
@@ -55,8 +47,7 @@ pub(super) fn arcee(keys: &mut Keys) -> Result<Architecture> {
 
 fn ungated(keys: &mut Keys, architecture: &mut Architecture) -> Result<()> {
     architecture.gated = false;
-    let bias = keys.switch("attention_bias", false, "biases in attention")?;
-    (architecture.bias.qkv, architecture.bias.out) = (bias, bias);
+    architecture.attention_bias(keys, false)?;
     architecture.bias.mlp = keys.switch("mlp_bias", false, "biases after attention")?;
     Ok(())
 }

@@ -1,14 +1,7 @@
 //! OLMo 1 (norms without weights), OLMo 2 (norms behind the halves and of whole queries and keys) and OLMo 3 (windows in
 //! three of four layers, whose rotation no scaling changes).
 
-use super::super::keys::Keys;
-use super::super::layout::Names;
-use super::super::rope::{self, USUAL};
-use super::super::rope_layers::Sliding;
-use super::llama::{Defaults, LLAMA, common};
-use super::sliding;
-use crate::Result;
-use crate::model::{Architecture, Norm, QueryKeyNorm, Residual};
+use super::shared::*;
 
 const OLMO: Defaults = Defaults {
     norm_eps: 1e-5,
@@ -34,23 +27,20 @@ pub(super) fn olmo(keys: &mut Keys) -> Result<Architecture> {
     let mut architecture = common(keys, "olmo", defaults)?;
     architecture.norm = Norm::LayerBare;
     architecture.clip = keys.positive("clip_qkv", "queries, keys and values are clipped to ±")?;
-    biases(keys, &mut architecture)?;
+    architecture.attention_bias(keys, false)?;
     Ok(architecture)
 }
 
 pub(super) fn olmo2(keys: &mut Keys) -> Result<Architecture> {
     let mut architecture = common(keys, "olmo2", OLMO)?;
     norms(&mut architecture);
-    biases(keys, &mut architecture)?;
+    architecture.attention_bias(keys, false)?;
     Ok(architecture)
 }
 
 pub(super) fn olmo3(keys: &mut Keys) -> Result<Architecture> {
     let defaults = Defaults {
-        rope: rope::Family {
-            theta: THETA,
-            ..USUAL
-        },
+        rope: USUAL.with_base(THETA),
         sliding: Some(Sliding {
             theta_keys: &[],
             theta: THETA,
@@ -59,18 +49,14 @@ pub(super) fn olmo3(keys: &mut Keys) -> Result<Architecture> {
     };
     let mut architecture = common(keys, "olmo3", defaults)?;
     norms(&mut architecture);
-    biases(keys, &mut architecture)?;
-    let window = keys.nullable(
-        "sliding_window",
-        Some(4096),
-        "tokens that a token sees there",
-    )?;
+    architecture.attention_bias(keys, false)?;
+    let window = window(keys, Some(4096))?;
     let layers = architecture.geometry.layers;
     let sliding = sliding(keys, layers, |layer| (layer + 1) % 4 != 0)?;
     architecture.slides(&sliding, window);
-    let base = |own: &Option<_>| own.as_ref().map(super::base);
+    let base = |own: &Option<_>| own.as_ref().map(base);
     let local = architecture.apart.iter().find_map(base).flatten();
-    let main = super::base(&architecture.positional);
+    let main = super::shared::base(&architecture.positional);
     if let (Some(local), Some(main)) = (local, main)
         && local != main
     {
@@ -85,10 +71,4 @@ pub(super) fn olmo3(keys: &mut Keys) -> Result<Architecture> {
 fn norms(architecture: &mut Architecture) {
     architecture.residual = Residual::Behind;
     architecture.query_key_norm = QueryKeyNorm::Whole;
-}
-
-fn biases(keys: &mut Keys, architecture: &mut Architecture) -> Result<()> {
-    let bias = keys.switch("attention_bias", false, "biases in attention")?;
-    (architecture.bias.qkv, architecture.bias.out) = (bias, bias);
-    Ok(())
 }

@@ -1,12 +1,7 @@
 //! OPT: learned positions, two rows of whose table are for padding; the model of 350 million parameters normalises the
 //! stream itself and has narrower embeddings.
 
-use super::super::config::geometry;
-use super::super::keys::Keys;
-use super::super::layout::Names;
-use super::learned;
-use crate::Result;
-use crate::model::{Activation, Architecture, Biases, Norm, Residual};
+use super::shared::*;
 
 pub(super) fn names(_: &Architecture) -> Names {
     Names {

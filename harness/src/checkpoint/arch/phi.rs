@@ -1,12 +1,6 @@
 //! Phi-1 and Phi-2: partial rotation, attention and the block after it side by side, biases everywhere.
 
-use super::super::keys::Keys;
-use super::super::layout::Names;
-use super::super::rope::{self, USUAL};
-use super::llama::{Defaults, LLAMA, common};
-use super::{ALL_BIASES, whole_width};
-use crate::Result;
-use crate::model::{Architecture, Biases, Norm, QueryKeyNorm, Residual};
+use super::shared::*;
 
 pub(super) fn names(_: &Architecture) -> Names {
     Names {
@@ -25,10 +19,7 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
         width: 2048,
         hidden: 8192,
         layers: 24,
-        rope: rope::Family {
-            partial: 0.5,
-            ..USUAL
-        },
+        rope: USUAL.in_part(0.5),
         in_part: true,
         norm_eps: 1e-5,
         eps_key: Some("layer_norm_eps"),

@@ -1,12 +1,6 @@
 //! Phi-3: Llama with fused projections; its long variants use LongRoPE.
 
-use super::super::keys::Keys;
-use super::super::layout::{Names, Qkv};
-use super::super::rope::{self, USUAL};
-use super::llama::{Defaults, LLAMA, common};
-use crate::Result;
-use crate::model::Architecture;
-use serde_json::json;
+use super::shared::*;
 
 pub(super) fn names(_: &Architecture) -> Names {
     Names {
@@ -32,8 +26,7 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
         ..LLAMA
     };
     let mut architecture = common(keys, "phi3", defaults)?;
-    let window = keys.nullable("sliding_window", None, "tokens that each token sees")?;
-    architecture.windows = vec![window; architecture.geometry.layers];
+    architecture.windows = vec![window(keys, None)?; architecture.geometry.layers];
     let why = "the reference has nothing else";
     for (key, only) in [
         ("full_attn_mod", json!(1)),

@@ -1,12 +1,6 @@
 //! Qwen2-MoE and Qwen3-MoE: Qwen with experts in some layers, the former with a block beside them that all tokens see.
 
-use super::super::keys::Keys;
-use super::llama::{Defaults, QWEN, common};
-use super::mixtral::checked;
-use super::windows;
-use crate::Result;
-use crate::model::{Architecture, Experts, QueryKeyNorm, Routing};
-use serde_json::Value;
+use super::shared::*;
 
 const WINDOW: &str = "sliding_window";
 const WITHIN: &str = "tokens that a token sees there";
@@ -23,8 +17,8 @@ pub(super) fn qwen2(keys: &mut Keys) -> Result<Architecture> {
         ..QWEN
     };
     let mut architecture = common(keys, "qwen2_moe", defaults)?;
-    architecture.bias.qkv = keys.switch("qkv_bias", true, "biases of queries, keys and values")?;
-    let slides = slides(keys)?;
+    architecture.bias.qkv = keys.switch("qkv_bias", true, QKV)?;
+    let slides = keys.switch("use_sliding_window", false, SLIDES)?;
     let window = match keys.is_null(WINDOW) {
         true => keys.nullable(WINDOW, None, WITHIN)?,
         false => Some(keys.number_of(WINDOW, 4096, WITHIN)?),
@@ -38,18 +32,12 @@ pub(super) fn qwen2(keys: &mut Keys) -> Result<Architecture> {
     let layers = architecture.geometry.layers;
     let window = window.filter(|_| slides);
     architecture.windows = windows(keys, layers, window, |l| l % 2 == 0 && l < first)?;
-    let defaults = Counts {
-        count: 60,
-        chosen: 4,
-        hidden: 1408,
-    };
-    experts(keys, &mut architecture, defaults)?;
+    with_experts(keys, &mut architecture, [60, 4], 1408)?;
     let meaning = "hidden width of the block that all tokens see";
     let shared = keys.count_or("shared_expert_intermediate_size", 5632, meaning)?;
     if let Some(experts) = &mut architecture.experts {
         (experts.shared, experts.shared_gate) = (Some(shared), true);
     }
-    checked(keys, &architecture)?;
     Ok(architecture)
 }
 
@@ -62,79 +50,33 @@ pub(super) fn qwen3(keys: &mut Keys) -> Result<Architecture> {
         ..QWEN
     };
     let mut architecture = common(keys, "qwen3_moe", defaults)?;
-    let bias = keys.switch("attention_bias", false, "biases in attention")?;
-    (architecture.bias.qkv, architecture.bias.out) = (bias, bias);
+    architecture.attention_bias(keys, false)?;
     architecture.query_key_norm = QueryKeyNorm::Head;
-    let slides = slides(keys)?;
-    let window = keys.nullable("sliding_window", Some(4096), "tokens that each token sees")?;
+    let slides = keys.switch("use_sliding_window", false, SLIDES)?;
+    let window = window(keys, Some(4096))?;
     architecture.windows = vec![window.filter(|_| slides); architecture.geometry.layers];
     keys.idle(&["max_window_layers"], "not read: all layers are alike");
-    let defaults = Counts {
-        count: 128,
-        chosen: 8,
-        hidden: 768,
-    };
-    experts(keys, &mut architecture, defaults)?;
-    checked(keys, &architecture)?;
+    with_experts(keys, &mut architecture, [128, 8], 768)?;
     Ok(architecture)
 }
 
-fn slides(keys: &mut Keys) -> Result<bool> {
-    keys.switch(
-        "use_sliding_window",
-        false,
-        "whether any layer has a window",
-    )
-}
-
-struct Counts {
-    count: usize,
-    chosen: usize,
-    hidden: usize,
-}
-
 /// Experts in every so-manieth layer, but for those that are named.
-fn experts(keys: &mut Keys, architecture: &mut Architecture, defaults: Counts) -> Result<()> {
-    let count = keys.either_or(COUNT, defaults.count, "experts of a layer")?;
-    let meaning = "experts that a token goes to";
-    let chosen = keys.count_or("num_experts_per_tok", defaults.chosen, meaning)?;
-    let meaning = "hidden width of an expert";
-    let hidden = keys.count_or("moe_intermediate_size", defaults.hidden, meaning)?;
+fn with_experts(
+    keys: &mut Keys,
+    architecture: &mut Architecture,
+    counts: [usize; 2],
+    hidden: usize,
+) -> Result<()> {
+    let hidden = keys.count_or("moe_intermediate_size", hidden, "hidden width of an expert")?;
     let meaning = "weights of a token's experts add up to 1";
     let normalised = keys.switch("norm_topk_prob", false, meaning)?;
-    let step = keys.count_or(
-        "decoder_sparse_step",
-        1,
-        "every so-manieth layer has experts",
-    )?;
-    let dense = numbers(keys, "mlp_only_layers", "layers without experts")?.unwrap_or_default();
+    let meaning = "every so-manieth layer has experts";
+    let step = keys.count_or("decoder_sparse_step", 1, meaning)?;
+    let dense = keys.counts("mlp_only_layers", "layers without experts")?;
+    let dense = dense.unwrap_or_default();
     let of = |layer: usize| (layer + 1).is_multiple_of(step) && !dense.contains(&layer);
-    architecture.experts = Some(Experts {
-        layers: (0..architecture.geometry.layers).map(of).collect(),
-        count,
-        chosen,
-        hidden,
-        routing: Routing::softmax(normalised),
-        router_bias: false,
-        shared: None,
-        shared_gate: false,
-    });
+    let layers = (0..architecture.geometry.layers).map(of).collect();
+    let routing = Routing::softmax(normalised);
+    architecture.experts = Some(experts(keys, (layers, hidden), &COUNT, counts, routing)?);
     Ok(())
-}
-
-/// Numbers of layers, if the key is there.
-pub(super) fn numbers(
-    keys: &mut Keys,
-    key: &'static str,
-    meaning: &str,
-) -> Result<Option<Vec<usize>>> {
-    let Some(found) = keys.take(key, meaning) else {
-        return Ok(None);
-    };
-    let list = found.as_array().and_then(|list| {
-        let number = |x: &Value| x.as_u64().map(|n| n as usize);
-        list.iter().map(number).collect::<Option<Vec<_>>>()
-    });
-    let list = list.ok_or_else(|| keys.wrong(key, "a list of whole numbers", &found))?;
-    Ok(Some(list))
 }

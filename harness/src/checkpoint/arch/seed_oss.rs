@@ -1,9 +1,6 @@
 //! Seed-OSS: Llama with biases on queries, keys and values.
 
-use super::super::keys::Keys;
-use super::llama::{Defaults, LLAMA, common};
-use crate::Result;
-use crate::model::Architecture;
+use super::shared::*;
 
 pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     let defaults = Defaults {
@@ -18,8 +15,7 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
         ..LLAMA
     };
     let mut architecture = common(keys, "seed_oss", defaults)?;
-    architecture.bias.qkv =
-        keys.switch("attention_bias", true, "biases of queries, keys and values")?;
+    architecture.bias.qkv = keys.switch("attention_bias", true, QKV)?;
     architecture.bias.out = keys.switch("attention_out_bias", false, "bias behind attention")?;
     architecture.bias.mlp = keys.switch("mlp_bias", false, "biases after attention")?;
     Ok(architecture)

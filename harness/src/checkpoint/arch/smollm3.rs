@@ -1,11 +1,6 @@
 //! SmolLM3: Llama whose every fourth layer turns nothing.
 
-use super::super::keys::Keys;
-use super::super::rope::{self, USUAL};
-use super::llama::{Defaults, LLAMA, common};
-use super::{nope, windows};
-use crate::Result;
-use crate::model::Architecture;
+use super::shared::*;
 
 pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     let defaults = Defaults {
@@ -15,30 +10,22 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
         layers: 36,
         heads: 16,
         positions: 32_768,
-        rope: rope::Family {
-            theta: 2_000_000.0,
-            ..USUAL
-        },
+        rope: USUAL.with_base(2_000_000.0),
         tied: true,
         ..LLAMA
     };
     let mut architecture = common(keys, "smollm3", defaults)?;
     let layers = architecture.geometry.layers;
     let turned = turned(keys, layers)?;
-    let of = |turns: &bool| match turns {
-        true => None,
-        false => nope(),
-    };
-    architecture.apart = turned.iter().map(of).collect();
+    architecture.apart = still(&turned);
     let slides = keys.switch(
         "use_sliding_window",
         false,
         "whether layers that turn nothing have a window",
     )?;
-    let window = keys.nullable("sliding_window", None, "tokens that a token sees there")?;
+    let window = window(keys, None)?;
     architecture.windows = windows(keys, layers, window, |layer| slides && !turned[layer])?;
-    let bias = keys.switch("attention_bias", false, "biases in attention")?;
-    (architecture.bias.qkv, architecture.bias.out) = (bias, bias);
+    architecture.attention_bias(keys, false)?;
     architecture.bias.mlp = keys.switch("mlp_bias", false, "biases after attention")?;
     Ok(architecture)
 }

@@ -1,12 +1,6 @@
 //! StableLM: Llama with LayerNorms and partial rotation.
 
-use super::super::keys::Keys;
-use super::super::layout::Names;
-use super::super::rope::{self, USUAL};
-use super::llama::{Defaults, LLAMA, common};
-use super::whole_width;
-use crate::Result;
-use crate::model::{Architecture, Norm, QueryKeyNorm, Residual};
+use super::shared::*;
 
 pub(super) fn names(_: &Architecture) -> Names {
     Names {
@@ -25,10 +19,7 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
         width: 2560,
         hidden: 6912,
         positions: 4096,
-        rope: rope::Family {
-            partial: 0.25,
-            ..USUAL
-        },
+        rope: USUAL.in_part(0.25),
         in_part: true,
         norm_eps: 1e-5,
         eps_key: Some("layer_norm_eps"),
@@ -38,8 +29,7 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     whole_width(keys, &architecture)?;
     architecture.norm = Norm::Layer;
     architecture.bias.norm = true;
-    architecture.bias.qkv =
-        keys.switch("use_qkv_bias", false, "biases of queries, keys and values")?;
+    architecture.bias.qkv = keys.switch("use_qkv_bias", false, QKV)?;
     if keys.switch("qk_layernorm", false, "norms of queries and keys")? {
         architecture.query_key_norm = QueryKeyNorm::EachHead;
     }

@@ -1,11 +1,6 @@
 //! StarCoder2: LayerNorms, biases, a block without a gate, one window for all layers.
 
-use super::super::keys::Keys;
-use super::super::layout::Names;
-use super::ALL_BIASES;
-use super::llama::{Defaults, LLAMA, common};
-use crate::Result;
-use crate::model::{Architecture, Biases, Norm};
+use super::shared::*;
 
 pub(super) fn names(_: &Architecture) -> Names {
     Names {
@@ -40,7 +35,6 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
             ..Biases::default()
         },
     };
-    let window = keys.nullable("sliding_window", None, "tokens that each token sees")?;
-    architecture.windows = vec![window; architecture.geometry.layers];
+    architecture.windows = vec![window(keys, None)?; architecture.geometry.layers];
     Ok(architecture)
 }

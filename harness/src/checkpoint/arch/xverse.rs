@@ -1,10 +1,6 @@
 //! XVERSE (remote code): Llama by other names of its sizes' defaults.
 
-use super::super::keys::Keys;
-use super::llama::{Defaults, LLAMA, common};
-use crate::Result;
-use crate::model::Architecture;
-use serde_json::json;
+use super::shared::*;
 
 pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     let defaults = Defaults {

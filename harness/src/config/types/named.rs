@@ -19,7 +19,9 @@ impl Serialize for Named {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match self.settings.is_empty() {
             true => self.id.serialize(to),
-            false => Map::from_iter([(self.id.clone(), self.settings.clone().into())]).serialize(to),
+            false => {
+                Map::from_iter([(self.id.clone(), self.settings.clone().into())]).serialize(to)
+            }
         }
     }
 }
@@ -57,7 +59,10 @@ impl<'de> Visitor<'de> for Either {
 }
 
 /// The JSON Schema of one of several names, each with the schema of its settings.
-pub(crate) fn schema(plain: &[&str], with_settings: impl Iterator<Item = (String, Value)>) -> Schema {
+pub(crate) fn schema(
+    plain: &[&str],
+    with_settings: impl Iterator<Item = (String, Value)>,
+) -> Schema {
     let settings: Map<String, Value> = with_settings
         .map(|(id, mut schema)| {
             if let Some(schema) = schema.as_object_mut() {
@@ -66,7 +71,11 @@ pub(crate) fn schema(plain: &[&str], with_settings: impl Iterator<Item = (String
             (id, schema)
         })
         .collect();
-    let names: Vec<&str> = plain.iter().copied().chain(settings.keys().map(String::as_str)).collect();
+    let names: Vec<&str> = plain
+        .iter()
+        .copied()
+        .chain(settings.keys().map(String::as_str))
+        .collect();
     json_schema!({
         "oneOf": [
             { "enum": names },

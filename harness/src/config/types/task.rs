@@ -14,8 +14,12 @@ use std::sync::LazyLock;
 const TEXT: &str = "text";
 
 /// What may stand as `task`.
-static NAMES: LazyLock<Vec<&'static str>> =
-    LazyLock::new(|| [TEXT].into_iter().chain(all().iter().map(|t| t.id)).collect());
+static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+    [TEXT]
+        .into_iter()
+        .chain(all().iter().map(|t| t.id))
+        .collect()
+});
 
 /// What a model is trained on and asked: `"text"`, the id of a task, or `{ ID = { its settings } }`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -77,6 +81,9 @@ impl JsonSchema for TaskConfig {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        named::schema(&[TEXT], all().into_iter().map(|t| (t.id.to_string(), t.schema())))
+        named::schema(
+            &[TEXT],
+            all().into_iter().map(|t| (t.id.to_string(), t.schema())),
+        )
     }
 }

@@ -28,7 +28,9 @@ impl Reading<'_> {
     ) -> Result<bool> {
         if self.subject.in_pieces(self.length)? {
             for &(s, start) in starts {
-                let scores = self.subject.read(&self.window(s, start), self.length, ready)?;
+                let scores = self
+                    .subject
+                    .read(&self.window(s, start), self.length, ready)?;
                 let losses = scores.iter().map(|s| s.nll).collect();
                 self.losses.insert((s, start), losses);
                 if !tick(self.length) {
