@@ -42,6 +42,7 @@ mod overlap;
 mod parallel;
 mod part;
 pub mod rng;
+mod settings;
 mod split;
 pub mod tasks;
 mod text;

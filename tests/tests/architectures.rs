@@ -8,7 +8,7 @@ use farspan_attention::Device;
 use farspan_attention::plan::Geometry;
 use farspan_datasets::Batch;
 use farspan_pe::{Len, Registry};
-use farspan_reports::record::{CellRecord, Protocol};
+use farspan_reports::record::CellRecord;
 use farspan_reports::store::RunDir;
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -91,9 +91,8 @@ fn every_choice_is_trained_and_changes_the_numbers() {
     let mut seen: Vec<(f64, &str)> = Vec::new();
     for (number, choice) in choices.into_iter().enumerate() {
         let (record, loss) = built(&folder, number, choice);
-        let protocol = Protocol::NonOverlap;
-        let found = record.perplexity.iter().find(|p| p.protocol == protocol);
-        let nll = found.expect("a perplexity").nll[0];
+        let found = record.measured("perplexity", "", "non-overlap");
+        let nll = found.expect("a perplexity").points[0].value[0];
         assert!((nll - loss).abs() < 1e-3, "{choice}: {nll}, {loss}");
         for (other, theirs) in &seen {
             assert!((nll - other).abs() > 1e-4, "{choice} is as {theirs:?}");

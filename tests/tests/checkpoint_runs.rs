@@ -1,8 +1,8 @@
-//! Runs whose models are checkpoints: read under several schemes, trained further, asked for passkeys.
+//! Runs whose models are checkpoints: read under several schemes, trained further, asked in words.
 
 use farspan_acceptance::checkpoints::{Place, losses, open};
 use farspan_datasets::{DataConfig, TextData, TokenizerConfig};
-use farspan_reports::record::{CellRecord, Protocol as Recorded, Stage};
+use farspan_reports::record::{CellRecord, Stage};
 use farspan_reports::store::RunDir;
 use serde_json::json;
 
@@ -29,10 +29,11 @@ extends = "rope"
 [evaluate.perplexity]
 lengths = [32, 64, 128]
 segments = 2
-[evaluate.passkey]
-lengths = [64, 512]
-depths = 2
-trials = 2
+[evaluate.words]
+tasks = ["passkey"]
+lengths = [512]
+prompts = 2
+grid = { depth = 2 }
 "#;
 
 #[test]
@@ -61,14 +62,15 @@ fn a_grid_of_schemes_and_recipes_shares_the_weights_of_the_checkpoint() {
             record.scheme.name
         );
         assert_eq!(record.trained_length, 32);
+        let asked = record.measured("words", "passkey", "").expect("answers");
         assert!(
-            record
-                .passkey
+            asked
+                .points
                 .iter()
-                .all(|p| p.length == 512 && p.hits.len() == 2)
+                .all(|p| p.length == 512 && p.value.len() == 2)
         );
-        assert_eq!(record.passkey.len(), 2);
-        assert_eq!(record.refused.len(), 1);
+        assert_eq!(asked.points.len(), 2);
+        assert!(record.refused.is_empty());
     }
     assert_eq!(base.train.tokens, 0);
     for name in ["pi", "pose"] {
@@ -79,9 +81,9 @@ fn a_grid_of_schemes_and_recipes_shares_the_weights_of_the_checkpoint() {
             "{name}: {curve:?}"
         );
         let sum = |r: &CellRecord| {
-            r.perplexity
-                .iter()
-                .map(|p| p.nll.iter().sum::<f64>())
+            let all = r.measures.iter().filter(|m| m.measure == "perplexity");
+            all.flat_map(|m| &m.points)
+                .flat_map(|p| &p.value)
                 .sum::<f64>()
         };
         assert!(sum(tuned) < sum(of(name, Stage::ZeroShot)), "{name}");
@@ -160,7 +162,10 @@ model.checkpoint = ["model", "other"]
         .map(|r| r.scheme.settings["base"].as_f64().expect("a base"))
         .collect();
     assert_eq!(bases, [1000.0, 1000.0, 1000.0, 2000.0, 2000.0, 2000.0]);
-    let losses: Vec<f64> = records.iter().map(|r| r.perplexity[0].nll[0]).collect();
+    let losses: Vec<f64> = records
+        .iter()
+        .map(|r| r.measures[0].points[0].value[0])
+        .collect();
     for (a, b) in losses[..3].iter().zip(&losses[3..]) {
         assert_ne!(a, b);
     }
@@ -181,14 +186,13 @@ fn base_is_what_eval_measures(place: &Place, base: &CellRecord) {
     };
     let data = TextData::open(&data, place.folder(), place.folder()).expect("data");
     let model = open(&place.path("model"), None);
-    let mut records = base.perplexity.iter();
-    let record = records.find(|p| p.length == 64 && p.protocol == Recorded::NonOverlap);
-    let record = record.expect("a record");
+    let record = base.measured("perplexity", "", "non-overlap");
+    let point = record.expect("a record").at(64).next().expect("a point");
     for (segment, found) in data
         .test_segments(129, Some(2))
         .expect("segments")
         .iter()
-        .zip(&record.nll)
+        .zip(&point.value)
     {
         let windows = [&segment.tokens[..65], &segment.tokens[64..]];
         let expected = windows

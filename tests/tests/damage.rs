@@ -381,7 +381,7 @@ fn a_damaged_training_state_is_set_aside_and_training_begins_again() {
 fn fine_tuning_goes_on_after_the_batches_of_its_base() {
     use farspan::model::Decoder;
     use farspan_attention::Device;
-    use farspan_datasets::tasks::passkey::Passkey;
+    use farspan_datasets::tasks::train_batch;
     use farspan_pe::{Len, Registry};
     use std::sync::Arc;
 
@@ -425,13 +425,18 @@ fn fine_tuning_goes_on_after_the_batches_of_its_base() {
     let (reach, values) = (Len(length), Some(&base.values));
     let model = Decoder::drawn(architecture, Arc::from(scheme), reach, 0, values, &device).unwrap();
     let ready = model.ready(reach, length).unwrap();
-    let task = Passkey::new(match &config.reads {
-        farspan::config::Reads::Passkey(passkey) => passkey,
-        farspan::config::Reads::Text(_) => unreachable!(),
-    })
-    .unwrap();
+    let farspan::config::Reads::Task(task) = &config.reads else {
+        panic!("{:?}", config.reads);
+    };
+    let task = task.task(&serde_json::Map::new()).unwrap();
     let loss = |number: u64| {
-        let batch = task.train_batch(config.seed, number, config.train.batch, length);
+        let batch = train_batch(
+            task.as_ref(),
+            config.seed,
+            number,
+            config.train.batch,
+            length,
+        );
         model.slopes(&batch, &ready).unwrap().loss
     };
     let record = dir.result(&tuned.id).unwrap().unwrap();

@@ -8,7 +8,7 @@ use farspan_acceptance::{farspan, text};
 use farspan_attention::Device;
 use farspan_datasets::{DataConfig, TextData};
 use farspan_pe::Registry;
-use farspan_reports::record::{CellRecord, Protocol};
+use farspan_reports::record::CellRecord;
 use farspan_reports::store::RunDir;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -117,11 +117,9 @@ impl Scene {
                 let texts = tokenizer.texts(model.architecture.vocab).unwrap();
                 model = model.with_texts(texts.into());
             }
-            let all = record
-                .perplexity
-                .iter()
-                .find(|p| p.length == 64 && p.protocol == Protocol::NonOverlap);
-            for (segment, expected) in segments.iter().zip(&all.expect("a length").nll) {
+            let all = record.measured("perplexity", "", "non-overlap");
+            let point = all.and_then(|m| m.at(64).next()).expect("a length");
+            for (segment, expected) in segments.iter().zip(&point.value) {
                 let found: f64 = losses(&model, &segment.tokens).iter().sum();
                 // Two orders of summation.
                 assert!(

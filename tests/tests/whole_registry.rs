@@ -63,12 +63,15 @@ fn every_scheme_trains_and_is_read_at_four_times_the_trained_length() {
                 .any(|refusal| refusal["length"].as_u64() == Some(length))
         };
         for length in [64, 256] {
-            let measured: Vec<f64> = result["perplexity"]
+            let by_length = |m: &&Value| m["role"] == "by-length";
+            let measured: Vec<f64> = result["measures"]
                 .as_array()
                 .expect("a list")
                 .iter()
-                .filter(|entry| entry["length"].as_u64() == Some(length))
-                .flat_map(|entry| entry["nll"].as_array().expect("a list"))
+                .filter(by_length)
+                .flat_map(|m| m["points"].as_array().expect("a list"))
+                .filter(|point| point["length"].as_u64() == Some(length))
+                .flat_map(|point| point["value"].as_array().expect("a list"))
                 .map(|nll| nll.as_f64().unwrap_or(f64::NAN))
                 .collect();
             let whole = !measured.is_empty() && measured.iter().all(|nll| nll.is_finite());

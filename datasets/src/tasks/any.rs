@@ -3,8 +3,8 @@
 use super::{Alphabet, BUILTIN, Card, Example, Factor, Task};
 use crate::error::DataError;
 use crate::rng::Stream;
-use schemars::generate::SchemaSettings;
-use serde_json::{Map, Value};
+use crate::settings;
+use serde_json::Value;
 use std::fmt::Debug;
 use std::sync::{Mutex, PoisonError};
 
@@ -186,43 +186,11 @@ pub fn find(id: &str) -> Option<Entry> {
 }
 
 fn schema<T: Task>() -> Value {
-    let settings = SchemaSettings::draft07().with(|settings| settings.inline_subschemas = true);
-    let mut schema = settings.into_generator().into_root_schema_for::<T>();
-    schema.insert("title".into(), T::CARD.title.into());
-    schema.insert("description".into(), T::CARD.idea.into());
-    schema.to_value()
+    settings::schema::<T>(T::CARD.title, T::CARD.idea)
 }
 
-fn parse<T: Task>(settings: Value) -> Result<Box<dyn AnyTask>, DataError> {
-    let schema = schema::<T>();
-    let none = Map::new();
-    let known = schema["properties"].as_object().unwrap_or(&none);
-    let wrong = |key: String, expected: String, found: String| DataError::TaskSetting {
-        task: T::ID,
-        key,
-        expected,
-        found,
-    };
-    let given = settings.as_object().ok_or_else(|| {
-        let found = settings.to_string();
-        wrong(String::new(), "a table of settings".into(), found)
-    })?;
-    if let Some(key) = given.keys().find(|key| !known.contains_key(*key)) {
-        let keys: Vec<&str> = known.keys().map(String::as_str).collect();
-        let expected = match keys.as_slice() {
-            [] => "no settings".to_string(),
-            keys => format!("one of its settings ({})", keys.join(", ")),
-        };
-        return Err(wrong(key.clone(), expected, "no such setting".into()));
-    }
-    for (key, value) in given {
-        // One at a time, so that an error names its key.
-        let alone = Value::Object(Map::from_iter([(key.clone(), value.clone())]));
-        serde_json::from_value::<T>(alone)
-            .map_err(|error| wrong(key.clone(), error.to_string(), value.to_string()))?;
-    }
-    let task: T = serde_json::from_value(settings.clone())
-        .map_err(|error| wrong(String::new(), error.to_string(), settings.to_string()))?;
+fn parse<T: Task>(given: Value) -> Result<Box<dyn AnyTask>, DataError> {
+    let task: T = settings::parse(T::ID, &schema::<T>(), given)?;
     task.check()?;
     Ok(Box::new(task))
 }

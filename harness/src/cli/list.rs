@@ -5,7 +5,7 @@ use super::{Ended, json, print};
 use crate::config::{LARGEST, ModelConfig};
 use clap::{Args, ValueEnum};
 use farspan_attention::Device;
-use farspan_datasets::tasks;
+use farspan_datasets::{tasks, words};
 use farspan_pe::Registry;
 use serde_json::{Value, json};
 
@@ -28,6 +28,8 @@ enum What {
     Schemes,
     /// What a study can train and ask
     Tasks,
+    /// What a checkpoint can be asked in words
+    Words,
     /// Where to compute
     Devices,
     /// Sizes of decoders
@@ -50,6 +52,7 @@ impl List {
         let (rows, table) = match self.what {
             What::Schemes => schemes(registry),
             What::Tasks => tasks(),
+            What::Words => words(),
             What::Devices => devices(),
             What::Presets => presets()?,
         };
@@ -100,12 +103,7 @@ fn schemes(registry: &Registry) -> (Vec<Value>, Table) {
 }
 
 fn tasks() -> (Vec<Value>, Table) {
-    let mut table = Table::new(&[
-        "task",
-        "what is asked",
-        "what a longer one has more of",
-        "paper",
-    ]);
+    let mut table = Table::new(&TASK);
     let mut rows = Vec::new();
     let text = "the next token of text ([data])";
     table.row(["text", text, "context", ""]);
@@ -113,12 +111,29 @@ fn tasks() -> (Vec<Value>, Table) {
     for entry in tasks::all() {
         let card = &entry.card;
         table.row([entry.id, card.idea, card.longer, card.paper]);
-        let mut row = json!(card);
-        row["id"] = entry.id.into();
-        row["settings"] = entry.schema()["properties"].clone();
-        rows.push(row);
+        rows.push(row(entry.id, json!(card), &entry.schema()));
     }
     (rows, table)
+}
+
+fn words() -> (Vec<Value>, Table) {
+    let mut table = Table::new(&TASK);
+    let mut rows = Vec::new();
+    for entry in words::BUILTIN {
+        let card = &entry.card;
+        table.row([entry.id, card.idea, card.longer, card.paper]);
+        rows.push(row(entry.id, json!(card), &entry.schema()));
+    }
+    (rows, table)
+}
+
+/// Columns of both kinds of tasks.
+const TASK: [&str; 4] = ["task", "what is asked", "what a longer one has more of", "paper"];
+
+fn row(id: &str, mut card: Value, schema: &Value) -> Value {
+    card["id"] = id.into();
+    card["settings"] = schema["properties"].clone();
+    card
 }
 
 fn devices() -> (Vec<Value>, Table) {

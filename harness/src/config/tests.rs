@@ -88,7 +88,7 @@ fn a_config_is_merged_filtered_and_counted() {
     assert_eq!((language.train.steps, retrieval.train.steps), (40, 100));
     assert_eq!((language.train.length, retrieval.train.length), (64, 64));
     // Each study keeps what its task has a use for.
-    assert!(language.evaluate.passkey.is_none() && retrieval.evaluate.perplexity.is_none());
+    assert!(language.evaluate.task.is_none() && retrieval.evaluate.perplexity.is_none());
     assert_eq!(retrieval.data, Default::default());
     let names: Vec<&str> = run.schemes.iter().map(|s| s.name.as_str()).collect();
     assert_eq!(names, ["rope", "alibi", "pi-x4"]);
@@ -239,7 +239,12 @@ fn without_studies_there_is_one_named_after_its_task() {
     );
     assert_eq!(loaded.run.name, "my");
     let text = "task = \"passkey\"\nmodel.size = \"d2\"\ntrain.length = 32\n[schemes.rope.rope]\n";
-    assert_eq!(good(text, &[]).run.studies[0].0, "retrieval");
+    assert_eq!(good(text, &[]).run.studies[0].0, "passkey");
+    let text = text.replace("\"passkey\"", "{ flip-flop = { ignore = 0.5 } }");
+    let loaded = good(&text, &[]);
+    assert_eq!(loaded.run.studies[0].0, "flip-flop");
+    let json = serde_json::to_value(&loaded.run.studies[0].1.task).expect("JSON");
+    assert_eq!(json["flip-flop"]["ignore"], 0.5);
 }
 
 #[test]

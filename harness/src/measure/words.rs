@@ -250,7 +250,7 @@ impl Measure for Words {
                     for &length in &self.lengths {
                         let points = self.points(task.as_ref(), length);
                         for point in &points {
-                            writer.prompt(given.seed, point, 0)?;
+                            asker.spells(&writer.prompt(given.seed, point, 0)?)?;
                         }
                         passes.push(Pass {
                             length,
@@ -486,6 +486,19 @@ impl<'a> Asker<'a> {
                 reason: error.to_string(),
             }),
         }
+    }
+
+    /// Whether the tokenizer can write the answers that are sought.
+    fn spells(&self, prompt: &Prompt) -> Result<()> {
+        for answer in &prompt.references {
+            let read = self.tokenizer.text(&self.tokens(answer)?.ids)?;
+            if read.trim() != answer.trim() {
+                return Err(Error::Data(format!(
+                    "words: the tokenizer cannot spell the answer {answer:?}: its tokens read {read:?}"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Tokens of the longest prompt of a file with its answer.

@@ -179,6 +179,11 @@ impl MeasureRecord {
         (&self.measure, &self.of, &self.view)
     }
 
+    /// The points of a length.
+    pub fn at(&self, length: usize) -> impl Iterator<Item = &PointRecord> {
+        self.points.iter().filter(move |p| p.length == length)
+    }
+
     /// Its lengths, rising, each once.
     #[must_use]
     pub fn lengths(&self) -> Vec<usize> {
@@ -186,6 +191,16 @@ impl MeasureRecord {
         lengths.sort_unstable();
         lengths.dedup();
         lengths
+    }
+}
+
+impl super::CellRecord {
+    /// What was measured under this name, if it was.
+    #[must_use]
+    pub fn measured(&self, measure: &str, of: &str, view: &str) -> Option<&MeasureRecord> {
+        self.measures
+            .iter()
+            .find(|m| m.key() == (measure, of, view))
     }
 }
 

@@ -1,20 +1,25 @@
 //! Everything that a cell measures of given weights and text, against numbers that `golden/cells/make.py` computed.
 
 use super::{golden, list, number, numbers, size};
-use farspan::config::types::{PasskeyGridConfig, PerplexityConfig, Segments, Stride};
-use farspan::evaluate::{Subject, passkey, perplexity};
+use farspan::measure::perplexity::{Perplexity, Segments, Stride};
+use farspan::measure::task::{Axis, TaskGrid};
+use farspan::measure::{Measured, Subject};
 use farspan::model::{Architecture, Decoder, Shape, Values};
 use farspan_attention::Device;
 use farspan_attention::plan::Geometry;
-use farspan_datasets::tasks::passkey::Cell;
-use farspan_datasets::{Batch, DataConfig, Segment, TextData, TokenizerConfig};
+use farspan_datasets::rng::Stream;
+use farspan_datasets::tasks::{
+    Alphabet, Answer, AnyTask, Card, Example, Factor, Look, passkey::Passkey,
+};
+use farspan_datasets::{DataConfig, Segment, TextData, TokenizerConfig};
 use farspan_pe::{Len, Registry};
 use farspan_reports::fixture;
-use farspan_reports::record::{PerplexityRecord, Protocol};
+use farspan_reports::record::{PointRecord, Role};
 use farspan_reports::summary::summarise;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// f32 sums of up to 128 losses against f64.
 const LOSS: f64 = 2e-5;
@@ -79,13 +84,13 @@ impl Case {
         }
     }
 
-    fn config(&self) -> PerplexityConfig {
-        PerplexityConfig {
+    fn config(&self) -> Perplexity {
+        Perplexity {
             lengths: list(&self.file["lengths"]).iter().map(size).collect(),
             segments: Segments::Count(size(&self.file["segments"])),
             stride: Stride::Fraction(number(&self.file["stride"])),
             target: size(&self.file["target"]),
-            ..PerplexityConfig::default()
+            ..Perplexity::default()
         }
     }
 
@@ -136,10 +141,10 @@ impl Case {
         })
     }
 
-    fn measured(&self) -> perplexity::Measured {
+    fn measured(&self) -> Measured {
         let (config, segments) = (self.config(), self.segments());
         self.with(|subject| {
-            let measured = perplexity::measure(subject, &config, &segments, None, &mut |_| true);
+            let measured = config.measure(subject, &segments, None, &mut |_| true);
             measured.expect("losses").expect("an end")
         })
     }
@@ -153,8 +158,9 @@ fn close(what: &str, found: f64, expected: &Value) {
     );
 }
 
-fn whole(values: &[u64]) -> Value {
-    json!(values)
+/// Whole numbers that are held as floats.
+fn whole(values: &[f64]) -> Value {
+    json!(values.iter().map(|x| *x as u64).collect::<Vec<u64>>())
 }
 
 /// Records and loss by position, then what the page makes of them.
@@ -162,38 +168,38 @@ fn check(tokenizer: &str, scheme: &'static str) {
     let case = Case::new(tokenizer, scheme);
     let found = case.measured();
     let records = list(&case.expected["records"]);
-    assert_eq!(found.records.len(), records.len());
-    let of = |expected: &Value| -> &PerplexityRecord {
-        let protocol: Protocol =
-            serde_json::from_value(expected["protocol"].clone()).expect("a protocol");
-        let length = size(&expected["length"]);
-        let mut all = found.records.iter();
-        all.find(|r| (r.protocol, r.length) == (protocol, length))
-            .expect("measured")
+    let by_length = || found.records.iter().filter(|m| m.role == Role::ByLength);
+    assert_eq!(by_length().flat_map(|m| &m.points).count(), records.len());
+    let of = |expected: &Value| -> (&str, &PointRecord) {
+        let mut all = by_length();
+        let record = all.find(|m| expected["protocol"] == m.view.as_str());
+        let record = record.expect("measured");
+        let point = record.at(size(&expected["length"])).next();
+        (&record.view, point.expect("measured"))
     };
     for expected in records {
-        let record = of(expected);
-        let name = format!(
-            "{tokenizer} {scheme} {:?} at {}",
-            record.protocol, record.length
-        );
-        assert_eq!(record.stride, size(&expected["stride"]), "{name}");
-        assert_eq!(whole(&record.tokens), expected["tokens"], "{name}: tokens");
-        assert_eq!(whole(&record.bytes), expected["bytes"], "{name}: bytes");
+        let (view, point) = of(expected);
+        let name = format!("{tokenizer} {scheme} {view} at {}", point.length);
+        assert_eq!(point.facts["stride"], number(&expected["stride"]), "{name}");
+        assert_eq!(whole(&point.weight), expected["tokens"], "{name}: tokens");
+        let bytes = &point.columns["bytes"].0;
+        assert_eq!(whole(bytes), expected["bytes"], "{name}: bytes");
         for (i, nll) in list(&expected["nll"]).iter().enumerate() {
-            close(&format!("{name}, segment {i}"), record.nll[i], nll);
+            close(&format!("{name}, segment {i}"), point.value[i], nll);
         }
     }
-    let position = found.position.as_ref().expect("loss by position");
+    let mut profiles = found.records.iter().filter(|m| m.role == Role::Profile);
+    let position = profiles.next().expect("loss by position");
     let expected = &case.expected["position"];
-    assert_eq!(position.length, size(&expected["length"]));
-    assert_eq!(json!(position.starts), expected["starts"]);
-    for (row, expected) in position.nll.iter().zip(list(&expected["nll"])) {
-        assert_eq!(row.len(), list(expected).len());
-        for (i, (nll, expected)) in row.iter().zip(numbers(expected)).enumerate() {
+    assert_eq!(position.lengths(), [size(&expected["length"])]);
+    let starts: Vec<f64> = position.points.iter().map(|p| p.at[0]).collect();
+    assert_eq!(whole(&starts), expected["starts"]);
+    for (s, row) in list(&expected["nll"]).iter().enumerate() {
+        assert_eq!(position.points.len(), list(row).len());
+        for (point, expected) in position.points.iter().zip(numbers(row)) {
             close(
-                &format!("{tokenizer} {scheme}, bucket {i}"),
-                *nll,
+                &format!("{tokenizer} {scheme}, from position {}", point.at[0]),
+                point.value[s] / point.weight[s],
                 &json!(expected),
             );
         }
@@ -206,21 +212,19 @@ fn check(tokenizer: &str, scheme: &'static str) {
     });
     let record = run.cells[0].result.as_mut().expect("a result");
     record.trained_length = size(&case.file["trained"]);
-    record.perplexity.clone_from(&found.records);
-    record.position = found.position;
+    record.measures.clone_from(&found.records);
     let summary = summarise(&run);
     for expected in records {
-        let record = of(expected);
-        let mut curves = summary.studies[0].curves[0].perplexity.iter();
-        let curve = curves.find(|c| c.protocol == record.protocol);
-        let mut points = curve.expect("a curve").points.iter();
-        let point = points.find(|p| p.length == record.length).expect("a point");
+        let (view, point) = of(expected);
+        let mut curves = summary.studies[0].curves[0].measured.iter();
+        let curve = curves.find(|m| m.key.view == view).expect("a curve");
+        let point = curve.at(point.length).expect("a point");
         close(
             "perplexity of the page",
-            point.perplexity.value,
+            point.shown.value,
             &expected["perplexity"],
         );
-        let bits = point.bits_per_byte.expect("bytes were counted");
+        let bits = point.also[0].expect("bytes were counted");
         close(
             "bits per byte of the page",
             bits.value,
@@ -256,48 +260,94 @@ fn a_cell_of_byte_pairs_under_dynamic_ntk() {
     check("bpe", "dynamic-ntk");
 }
 
-/// Prompts that are given.
-struct Given<'a>(&'a Value);
+/// Prompts that are given, in their order.
+#[derive(Debug)]
+struct Given {
+    cells: Value,
+    /// Prompts that were handed out.
+    taken: AtomicUsize,
+}
 
-impl passkey::Prompts for Given<'_> {
-    fn grid(
-        &self,
-        _seed: u64,
-        length: usize,
-        _depths: usize,
-        _trials: usize,
-    ) -> farspan::Result<Vec<Cell>> {
-        let here = list(self.0).iter().filter(|c| size(&c["length"]) == length);
-        let cell = |c: &Value| {
-            let windows: Vec<Vec<u32>> = list(&c["prompts"])
+impl AnyTask for Given {
+    fn id(&self) -> &'static str {
+        "given"
+    }
+
+    fn card(&self) -> &'static Card {
+        const { &<Passkey as farspan_datasets::tasks::Task>::CARD }
+    }
+
+    fn settings(&self) -> Value {
+        json!({})
+    }
+
+    fn hash(&self) -> String {
+        String::new()
+    }
+
+    fn alphabet(&self) -> Alphabet {
+        Alphabet::of([(Look::Number, 512)])
+    }
+
+    fn vocab(&self) -> usize {
+        512
+    }
+
+    fn factors(&self) -> Vec<Factor> {
+        AnyTask::factors(&Passkey::default())
+    }
+
+    fn least(&self, _: &[f64]) -> usize {
+        3
+    }
+
+    fn most(&self, _: &[f64]) -> usize {
+        usize::MAX
+    }
+
+    fn why(&self) -> &'static str {
+        ""
+    }
+
+    fn example(&self, _: &mut Stream, length: usize, at: &[f64]) -> Example {
+        let mut cells = list(&self.cells).iter();
+        let here = |c: &&Value| size(&c["length"]) == length && number(&c["depth"]) == at[0];
+        let cell = cells.find(here).expect("a cell");
+        let prompts = list(&cell["prompts"]);
+        let number = self.taken.fetch_add(1, Ordering::Relaxed) % prompts.len();
+        Example {
+            tokens: list(&prompts[number])
                 .iter()
-                .map(|w| list(w).iter().map(|id| size(id) as u32).collect())
-                .collect();
-            let weights = windows
-                .iter()
-                .flat_map(|_| (0..length).map(|t| if t + 3 < length { 0.0 } else { 1.0 }));
-            Cell {
-                depth: number(&c["depth"]),
-                distance: size(&c["distance"]),
-                batch: Batch {
-                    tokens: windows.iter().flat_map(|w| w[..length].to_vec()).collect(),
-                    targets: windows.iter().flat_map(|w| w[1..].to_vec()).collect(),
-                    weights: weights.collect(),
-                    positions: None,
-                    rows: windows.len(),
-                    len: length,
-                },
-            }
-        };
-        Ok(here.map(cell).collect())
+                .map(|id| size(id) as u32)
+                .collect(),
+            answers: vec![Answer::new(length - 2..length + 1)],
+            distance: Some(size(&cell["distance"])),
+            ..Example::default()
+        }
+    }
+
+    fn shortest(&self) -> usize {
+        3
+    }
+
+    fn practice(&self, _: &mut Stream, _: usize) -> Example {
+        unreachable!("nothing is trained")
+    }
+
+    fn label(&self, length: usize, at: &[f64]) -> String {
+        format!("{length} {at:?}")
+    }
+
+    fn chance(&self, _: usize, _: &[f64]) -> f64 {
+        0.0
     }
 
     fn render(&self, tokens: &[u32]) -> String {
         format!("{tokens:?}")
     }
 
-    fn least(&self) -> farspan::Result<usize> {
-        Ok(3)
+    fn describe(&self) -> String {
+        String::new()
     }
 }
 
@@ -311,25 +361,38 @@ fn hits_symbols_and_log_probabilities_of_given_prompts() {
     ] {
         let case = Case::new(tokenizer, scheme);
         let cells = &case.expected["passkey"];
-        let config = PasskeyGridConfig {
+        let config = TaskGrid {
             lengths: vec![32, 64],
-            depths: 2,
-            trials: 5,
-            threshold: 0.8,
+            prompts: 5,
+            grid: [("depth".to_string(), Axis::Shares(2))].into(),
+            ..TaskGrid::default()
         };
-        let found = case.with(|subject| {
-            let measured = passkey::measure(subject, &config, &Given(cells), 0, &mut |_| true);
-            measured.expect("answers").expect("an end")
+        let given = Given {
+            cells: cells.clone(),
+            taken: AtomicUsize::new(0),
+        };
+        let mut found = Measured::default();
+        case.with(|subject| {
+            let end = config.measure(subject, "given", &given, 0, &mut found, &mut |_| true);
+            assert!(end.expect("answers"));
         });
-        assert_eq!(found.records.len(), list(cells).len());
-        for (record, expected) in found.records.iter().zip(list(cells)) {
-            let name = format!("{tokenizer} {scheme} at {}", record.length);
-            assert_eq!(record.length, size(&expected["length"]));
-            assert_eq!(record.depth, number(&expected["depth"]), "{name}");
-            assert_eq!(record.distance, size(&expected["distance"]), "{name}");
-            assert_eq!(json!(record.hits), expected["hits"], "{name}");
-            assert_eq!(json!(record.symbols), expected["symbols"], "{name}");
-            for (log_prob, expected) in record.log_prob.iter().zip(list(&expected["log_prob"])) {
+        let points = &found.records[0].points;
+        assert_eq!(points.len(), list(cells).len());
+        for (point, expected) in points.iter().zip(list(cells)) {
+            let name = format!("{tokenizer} {scheme} at {}", point.length);
+            assert_eq!(point.length, size(&expected["length"]));
+            assert_eq!(point.at, [number(&expected["depth"])], "{name}");
+            assert_eq!(
+                point.facts["distance"],
+                number(&expected["distance"]),
+                "{name}"
+            );
+            let hits: Vec<bool> = point.value.iter().map(|x| *x == 1.0).collect();
+            assert_eq!(json!(hits), expected["hits"], "{name}");
+            let symbols = &point.columns["symbols right"].0;
+            assert_eq!(whole(symbols), expected["symbols"], "{name}");
+            let log_probs = point.columns["log-probability"].0.iter();
+            for (log_prob, expected) in log_probs.zip(list(&expected["log_prob"])) {
                 close(&name, *log_prob, expected);
             }
         }

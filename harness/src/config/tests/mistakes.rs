@@ -58,7 +58,7 @@ partial = 2
          -, found \"a b\"",
         "my.toml:3:9: seeds: expected different seeds, found 1 twice",
         "my.toml:4:1: confidense: unknown key; did you mean `confidence`? Known keys: name, seeds, reference, \
-         confidence, margin, device, task, data, passkey, model, train, evaluate, studies, schemes, sweep",
+         confidence, margin, device, task, data, model, train, evaluate, studies, schemes, sweep",
         "my.toml:5:13: reference: expected a scheme of this config (rope), found \"rop\"; did you mean `rope`?",
         "my.toml:6:10: device: expected auto, cpu, cuda[:i], metal[:i] or wgpu[:i], found \"gpu\"",
         "my.toml:9:8: data.test: expected a number between 0 and 1, both excluded, found 1.5",
@@ -205,31 +205,32 @@ fn scheme_tables_have_one_known_id() {
 
 #[test]
 fn tasks_get_only_what_they_have_a_use_for() {
-    let own = GOOD.replace("train = { steps = 40 }", "evaluate.passkey.trials = 3");
+    let own = GOOD.replace("train = { steps = 40 }", "evaluate.task.prompts = 3");
     assert_eq!(
         bad(&own, &[]),
         [
-            "my.toml:24:10: studies.language.evaluate.passkey: a study with task \"text\" cannot be asked for passkeys: in \
-          tiny models retrieval does not emerge from text; add a study with task = \"passkey\""
+            "my.toml:24:10: studies.language.evaluate.task: a study with task \"text\" has no task whose answers could be \
+          counted: in tiny models retrieval does not emerge from text; add a study with the task itself \
+          (`farspan list tasks`)"
         ]
     );
-    // Shared settings go where they are of use.
-    let loaded = good(GOOD, &["evaluate.passkey.trials=3"]);
-    assert_eq!(
-        study(&loaded, "retrieval")
-            .evaluate
-            .passkey
-            .as_ref()
-            .map(|p| p.trials),
-        Some(3)
+    let own = GOOD.replace(
+        "model = { size = \"d1\" }",
+        "evaluate.perplexity.segments = 3",
     );
-    assert!(study(&loaded, "language").evaluate.passkey.is_none());
-    let found = bad(GOOD, &["~studies.retrieval", "evaluate.passkey.trials=3"]);
+    let found = bad(&own, &[]);
+    assert!(found[0].contains("a study with task \"passkey\" has no text to take a perplexity of"));
+    // Shared settings go where they are of use.
+    let loaded = good(GOOD, &["evaluate.task.prompts=3"]);
+    let asked = |name: &str| study(&loaded, name).evaluate.task.clone();
+    assert_eq!(asked("retrieval").map(|t| t.prompts), Some(3));
+    assert!(asked("language").is_none());
+    let found = bad(GOOD, &["~studies.retrieval", "evaluate.task.prompts=3"]);
     assert_eq!(
         found,
         [
-            "command line, `evaluate.passkey.trials=3`: evaluate.passkey.trials: no study of this config has a use for \
-          it (every task is the other one)"
+            "command line, `evaluate.task.prompts=3`: evaluate.task.prompts: no study of this config has a use for it (by \
+          their tasks)"
         ]
     );
     assert!(bad(GOOD, &["task=text"])[0].contains("with [studies], each study has its own `task`"));
@@ -247,7 +248,7 @@ fn lengths_that_cannot_be_trained_are_mistakes() {
         "evaluate.task = { lengths = [64] }",
         "evaluate.task = { lengths = [8, 64] }",
     );
-    assert!(bad(&short, &[])[0].contains("evaluate.passkey.lengths: expected lengths of at least"));
+    assert!(bad(&short, &[])[0].contains("evaluate.task.lengths: expected lengths of at least 13"));
     assert_eq!(
         bad(GOOD, &["studies.retrieval.train.length=8"])[0],
         "command line, `studies.retrieval.train.length=8`: studies.retrieval.train.length: expected at least 13 \
@@ -363,4 +364,79 @@ fn what_is_odd_but_runs_is_a_warning() {
         words.contains("the trained length 64 is not among the measured lengths [128]"),
         "{words}"
     );
+}
+
+#[test]
+fn what_a_task_cannot_be_asked_is_a_mistake() {
+    let with = |task: &str, asked: &str| {
+        let task = format!("task = {task}");
+        let asked = format!("evaluate.task = {{ {asked} }}");
+        let text = GOOD.replace("task = \"passkey\"", &task);
+        text.replace("evaluate.task = { lengths = [64] }", &asked)
+    };
+    for (task, asked, words) in [
+        ("\"pass-key\"", "lengths = [64]", "did you mean `passkey`?"),
+        (
+            "{ passkey = { digits = 11 } }",
+            "lengths = [64]",
+            "studies.retrieval.task.passkey.digits: expected 1 to 10, as no digit comes twice, found 11",
+        ),
+        (
+            "{ passkey = { digit = 3 } }",
+            "lengths = [64]",
+            "task.passkey.digit: expected one of its settings (digits, distinct, filler, fillers), found no such",
+        ),
+        (
+            "{ passkey = { digits = \"x\" } }",
+            "lengths = [64]",
+            "task.passkey.digits: expected a whole number, 0 or more, found \"x\"",
+        ),
+        ("{ passkey = {}, copy = {} }", "lengths = [64]", "one table"),
+        (
+            "\"passkey\"",
+            "lengths = [64], grid = { place = 3 }",
+            "evaluate.task.grid.place: expected a factor of passkey (depth), found place",
+        ),
+        (
+            "\"passkey\"",
+            "lengths = [64], grid = { depth = [0.5, 0.2] }",
+            "grid.depth: expected rising shares from 0 to 1",
+        ),
+        (
+            "\"passkey\"",
+            "lengths = [16], grid = { depth = 11 }",
+            "expected values that differ at 16 tokens",
+        ),
+        (
+            "\"passkey\"",
+            "lengths = [64], prompts = 0",
+            "expected 1 to 100000, found 0",
+        ),
+        (
+            "\"passkey\"",
+            "lengths = [64], at_least = 0",
+            "a fraction above 0",
+        ),
+        (
+            "\"mqar\"",
+            "lengths = [64], grid = { pairs = [32] }",
+            "evaluate.task.lengths: expected lengths of at least 128",
+        ),
+        (
+            "\"flip-flop\"",
+            "lengths = [64], variants = { sparse = { ignore = 2 } }",
+            "variants.sparse: expected settings of the task, found ignore: expected 0 to 1, found 2",
+        ),
+        (
+            "\"copy\"",
+            "lengths = [64], variants = { more = { symbols = 3 } }",
+            "variants.more: expected as many symbols as the task has",
+        ),
+    ] {
+        let found = bad(&with(task, asked), &[]);
+        assert!(
+            found.iter().any(|p| p.contains(words)),
+            "{task} {asked}: {found:?}"
+        );
+    }
 }

@@ -1,0 +1,148 @@
+//! Prompts in words for checkpoints: what is asked, what is read off the model, and how it is scored.
+
+use farspan::checkpoint::text::Tokenizer;
+use farspan::model::generate::{Choice, generate};
+use farspan_acceptance::checkpoints::{Place, losses, open};
+use farspan_reports::record::{CellRecord, Samples};
+use farspan_reports::store::RunDir;
+use serde_json::{Value, json};
+
+fn config(more: &str) -> String {
+    format!(
+        "name = \"words\"\nmodel = {{ checkpoint = \"model\" }}\n\
+         data = {{ files = [\"text.txt\"], test = 0.3 }}\n[schemes.rope.rope]\n\
+         [evaluate.perplexity]\nlengths = [32]\nsegments = 1\n[evaluate.words]\n{more}\n"
+    )
+}
+
+/// The samples of the run's only cell that are of words.
+fn asked(place: &Place, more: &str, out: &str) -> (CellRecord, Vec<Value>) {
+    std::fs::write(place.path("words.toml"), config(more)).expect("a config");
+    let (code, text) = place.run(&["run", "words.toml", "--out", out]);
+    assert_eq!(code, 0, "{text}");
+    let record = place.records(out).remove(0);
+    let dir = RunDir::open(&place.path(out)).expect("a run");
+    let mut samples = dir.samples(&record.id).expect("samples");
+    samples.retain(|line| line["measure"] == "words");
+    (record, samples)
+}
+
+/// What a sample says was written is what the model writes when asked alone, and what a file of such prompts gives.
+#[test]
+fn what_is_written_is_what_generate_writes() {
+    let place = Place::make();
+    let more = "tasks = [\"passkey\"]\nlengths = [400]\nprompts = 2\ngrid = { depth = [0.0, 1.0] }";
+    let (record, samples) = asked(&place, more, "own");
+    let found = record.measured("words", "passkey", "").expect("answers");
+    assert_eq!(
+        found.points.iter().map(|p| p.at[0]).collect::<Vec<_>>(),
+        [0.0, 1.0]
+    );
+    assert_eq!(found.samples, Samples::Trials);
+    // The key stands farther away the earlier it stands.
+    assert!(found.points[0].facts["distance"] > found.points[1].facts["distance"]);
+    assert_eq!(samples.len(), 4);
+    let model = open(&place.path("model"), None);
+    let tokenizer = Tokenizer::open(&place.path("model")).expect("a tokenizer");
+    let mut lines = String::new();
+    for sample in &samples {
+        let prompt = sample["prompt"].as_str().expect("a prompt");
+        let ids = tokenizer.beginning("prompt", prompt).expect("tokens").ids;
+        assert!(ids.len() < 400, "{}", ids.len());
+        let all = generate(&model, &ids, 4, Choice::Greedy, (0, 64), |_| Ok(true)).expect("a text");
+        let said = tokenizer.text(&all).expect("text");
+        let said = said
+            .strip_prefix(&tokenizer.text(&ids).expect("text"))
+            .expect("the prompt");
+        let told = sample["said"].as_str().expect("an answer");
+        assert!(told.starts_with(said), "{told:?}, {said:?}");
+        lines += &format!(
+            "{}\n",
+            json!({ "input": prompt, "outputs": sample["references"] })
+        );
+    }
+    std::fs::write(place.path("mine.jsonl"), lines).expect("prompts");
+    let more =
+        "tasks = [{ prompts = \"mine.jsonl\", max_new_tokens = 9 }]\nscorer = \"first-integer\"";
+    let (record, again) = asked(&place, more, "file");
+    let file = record.measured("words", "mine", "").expect("answers");
+    assert_eq!(file.points.len(), 1);
+    for (a, b) in samples.iter().zip(&again) {
+        assert_eq!(a["prompt"], b["prompt"]);
+        let (a, b) = (a["said"].as_str().unwrap(), b["said"].as_str().unwrap());
+        assert!(a.starts_with(b) || b.starts_with(a), "{a:?}, {b:?}");
+    }
+}
+
+/// The log-probability of an answer is the sum over its tokens, read from the losses of the whole text.
+#[test]
+fn likelihoods_are_sums_over_the_answer() {
+    let place = Place::make();
+    let more = "tasks = [\"passkey\"]\nlengths = [400]\nprompts = 3\ngrid = { depth = [0.5] }\nby = \"likelihood\"";
+    let (record, samples) = asked(&place, more, "likely");
+    let found = record.measured("words", "passkey", "").expect("answers");
+    let tokenizer = Tokenizer::open(&place.path("model")).expect("a tokenizer");
+    let model = open(&place.path("model"), None);
+    let log_probs = &found.points[0].columns["log-probability"].0;
+    for (sample, found) in samples.iter().zip(log_probs) {
+        let prompt = sample["prompt"].as_str().expect("a prompt");
+        let answer = format!(" {}", sample["references"][0].as_str().expect("a key"));
+        let ids = tokenizer.beginning("prompt", &format!("{prompt}{answer}"));
+        let ids = ids.expect("tokens").ids;
+        let all = losses(&model, &ids);
+        // One token for each character.
+        let expected: f64 = -all[all.len() - answer.len()..].iter().sum::<f64>();
+        assert!((found - expected).abs() < 1e-3, "{found}, {expected}");
+    }
+}
+
+#[test]
+fn prompts_that_cannot_be_asked_are_refused_before_any_work() {
+    let place = Place::make();
+    std::fs::write(
+        place.path("bare.jsonl"),
+        "{\"input\": \"1\", \"outputs\": []}\n",
+    )
+    .expect("a file");
+    std::fs::write(place.path("torn.jsonl"), "{\"input\": \"1\"\n").expect("a file");
+    for (more, words) in [
+        ("tasks = []", "tasks: expected at least one task"),
+        ("tasks = [\"passkeys\"]", "a task in words (passkey,"),
+        ("tasks = [{ passkey = { digits = 0 } }]", "tasks.0"),
+        ("tasks = [\"passkey\"]\nlengths = [16]", "it takes at least"),
+        (
+            "tasks = [\"passkey\"]\ngrid = { place = 2 }",
+            "a factor of these tasks (depth)",
+        ),
+        ("tasks = [{ prompts = \"none.jsonl\" }]", "none.jsonl"),
+        (
+            "tasks = [{ prompts = \"bare.jsonl\", max_new_tokens = 3 }]",
+            "line 1",
+        ),
+        (
+            "tasks = [{ prompts = \"torn.jsonl\", max_new_tokens = 3 }]",
+            "line 1",
+        ),
+    ] {
+        std::fs::write(place.path("words.toml"), config(more)).expect("a config");
+        let (code, text) = place.run(&["run", "words.toml", "--out", "refused"]);
+        assert!(
+            code == 2 || code == 65 || code == 66,
+            "{more}: {code} {text}"
+        );
+        assert!(text.contains(words), "{more}: {text}");
+        assert!(!place.path("refused").exists(), "{more}");
+    }
+    let path = place.path("model/tokenizer.json");
+    let text = std::fs::read(&path).expect("a tokenizer");
+    let mut tokenizer: Value = serde_json::from_slice(&text).expect("JSON");
+    let vocab = tokenizer["model"]["vocab"]
+        .as_object_mut()
+        .expect("a vocabulary");
+    ('0'..='9').for_each(|digit| drop(vocab.remove(&digit.to_string())));
+    std::fs::write(&path, tokenizer.to_string()).expect("a file");
+    let more = "tasks = [\"passkey\"]\nlengths = [400]";
+    std::fs::write(place.path("words.toml"), config(more)).expect("a config");
+    let (code, text) = place.run(&["run", "words.toml", "--out", "refused"]);
+    assert!(code == 65 && text.contains("cannot spell"), "{code} {text}");
+}
