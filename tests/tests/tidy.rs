@@ -93,6 +93,29 @@ fn no_scheme_is_named_outside_of_pe() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Pages know a measure by its record: none is named where results are shown, but for reading those of earlier versions.
+#[test]
+fn no_measure_is_named_where_results_are_shown() {
+    let tasks = farspan_datasets::tasks::BUILTIN.iter().map(|task| task.id);
+    let measures = farspan::measure::IDS.iter().copied();
+    // The last is a word of pages and of other formats.
+    let ids = measures.chain(tasks).filter(|id| *id != "task");
+    let ids: Vec<&str> = ids.collect();
+    let mut wrong = Vec::new();
+    for (name, text) in program("reports/src") {
+        if name.ends_with("store/upgrade.rs") {
+            continue;
+        }
+        for (number, line) in text.lines().enumerate() {
+            let named = |id: &&&str| line.contains(&format!("\"{id}\""));
+            if let Some(id) = ids.iter().find(named) {
+                wrong.push(format!("{name}:{}: {id}: {}", number + 1, line.trim()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// Which of our crates each names, in its manifest and in its sources.
 #[test]
 fn arrows_between_crates_point_one_way() {

@@ -128,7 +128,12 @@ fn words() -> (Vec<Value>, Table) {
 }
 
 /// Columns of both kinds of tasks.
-const TASK: [&str; 4] = ["task", "what is asked", "what a longer one has more of", "paper"];
+const TASK: [&str; 4] = [
+    "task",
+    "what is asked",
+    "what a longer one has more of",
+    "paper",
+];
 
 fn row(id: &str, mut card: Value, schema: &Value) -> Value {
     card["id"] = id.into();

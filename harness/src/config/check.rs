@@ -32,7 +32,7 @@ pub struct Rules<'a> {
 impl std::fmt::Debug for Rules<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Rules")
-            .field("path", &self.path)
+            .field("table", &self.path)
             .finish_non_exhaustive()
     }
 }

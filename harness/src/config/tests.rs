@@ -4,6 +4,7 @@ use super::*;
 
 mod mistakes;
 mod sweeps;
+mod tasks;
 
 const GOOD: &str = r#"
 name = "good"

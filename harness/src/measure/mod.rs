@@ -5,6 +5,7 @@
 //! asked for its plan at that reach; a scheme that cannot serve a length refuses in words, and the refusal becomes part of
 //! the result.
 
+pub mod grid;
 pub mod perplexity;
 mod subject;
 pub mod task;

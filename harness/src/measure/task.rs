@@ -3,20 +3,22 @@
 //! One teacher-forced forward per batch of prompts. Where all of a prompt's answers must be right, greedy decoding gives
 //! the same verdict: at its first wrong symbol it would have left the answer, and before it both contexts are the same.
 
-use super::{Given, Kind, Measure, Measured, Pass, Subject, Tick, rows_per_pass};
+mod ask;
+
+use super::grid::{self, Axis};
+use super::{Given, Kind, Measure, Measured, Pass, Subject, Tick};
 use crate::config::types::{Named, StudyConfig, TaskConfig};
 use crate::config::{LONGEST, Rules};
 use crate::source::Source;
 use crate::{Error, Result};
-use farspan_datasets::Batch;
-use farspan_datasets::tasks::{AnyTask, Asked, Factor, Point, Rule, grid, score, shares};
+use ask::{ask, samples};
+use farspan_datasets::tasks::{self, AnyTask, Factor, Point, Rule};
 use farspan_reports::record::{
-    AlsoRecord, Better, Column, FactorRecord, MeasureRecord, PointRecord, Refusal, Role, Samples,
-    Scale, Served,
+    AlsoRecord, Better, FactorRecord, MeasureRecord, Refusal, Role, Samples, Scale, Served,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashSet};
 
 const ID: &str = "task";
@@ -40,16 +42,6 @@ pub struct TaskGrid {
     pub variants: BTreeMap<String, Map<String, Value>>,
 }
 
-/// Values of a factor.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Axis {
-    /// So many, evenly spaced from 0 to 1.
-    Shares(usize),
-    /// These.
-    Values(Vec<f64>),
-}
-
 impl Default for TaskGrid {
     /// No lengths yet: they follow from the trained length.
     fn default() -> TaskGrid {
@@ -65,7 +57,7 @@ impl Default for TaskGrid {
 
 impl TaskGrid {
     fn points(&self, factors: &[Factor], length: usize) -> Vec<Point> {
-        points(&self.grid, factors, length)
+        grid::points(&self.grid, factors, length)
     }
 
     /// The study's task with its variants, by the name of their records.
@@ -210,7 +202,7 @@ impl TaskGrid {
             };
             let mut batches = 0;
             for point in self.points(&task.factors(), length) {
-                let asked = grid(task, seed, &point, self.prompts);
+                let asked = tasks::grid(task, seed, &point, self.prompts);
                 let Some(found) = ask(subject, task, &ready, &asked, &mut batches, tick)? else {
                     return Ok(false);
                 };
@@ -328,164 +320,9 @@ impl TaskGrid {
     }
 }
 
-/// All points of a length, the last factor fastest: of each factor the values that `grid` names, or else its own.
-pub(super) fn points(
-    grid: &BTreeMap<String, Axis>,
-    factors: &[Factor],
-    length: usize,
-) -> Vec<Point> {
-    let mut found = vec![Vec::new()];
-    for factor in factors {
-        let values = match grid.get(factor.name) {
-            None => factor.values.clone(),
-            Some(Axis::Shares(count)) => shares(*count),
-            Some(Axis::Values(values)) => values.clone(),
-        };
-        let longer = |at: &Vec<f64>| {
-            let at = at.clone();
-            let with = move |value: &f64| at.iter().copied().chain([*value]).collect();
-            values.iter().map(with).collect::<Vec<Vec<f64>>>()
-        };
-        found = found.iter().flat_map(longer).collect();
-    }
-    let point = |at| Point { length, at };
-    found.into_iter().map(point).collect()
-}
-
-impl Axis {
-    /// Reports values that `factor` cannot have.
-    pub(super) fn check(&self, factor: &Factor, key: &str, rules: &mut Rules<'_>) {
-        match self {
-            Axis::Shares(count) => {
-                let rule = match factor.share {
-                    true => "1 to 1000 values, or a list of them",
-                    false => "a list of values",
-                };
-                let holds = factor.share && (1..=1000).contains(count);
-                rules.rule(key, rule, count, holds);
-            }
-            Axis::Values(values) => {
-                let rule = match factor.share {
-                    true => "rising shares from 0 to 1",
-                    false => "rising whole numbers from 1 to 10^6",
-                };
-                let rising = values.windows(2).all(|pair| pair[0] < pair[1]);
-                let holds = !values.is_empty() && rising && values.iter().all(|&x| factor.takes(x));
-                rules.rule(key, rule, format!("{values:?}"), holds);
-            }
-        }
-    }
-}
-
 /// The first letter large.
 fn upper(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|c| c.to_uppercase().to_string());
     first.unwrap_or_default() + letters.as_str()
-}
-
-/// One point of the grid; `None` if a stop was asked for.
-fn ask(
-    subject: &Subject<'_>,
-    task: &dyn AnyTask,
-    ready: &crate::model::Ready,
-    asked: &Asked,
-    batches: &mut usize,
-    tick: Tick<'_>,
-) -> Result<Option<PointRecord>> {
-    let length = asked.point.length;
-    let mut point = PointRecord {
-        length,
-        at: asked.point.at.clone(),
-        ..PointRecord::default()
-    };
-    let (mut symbols, mut all, mut log_prob, mut off) =
-        <(Vec<_>, Vec<_>, Vec<_>, Vec<_>)>::default();
-    let rows = rows_per_pass(length);
-    for (mut part, examples) in split(&asked.batch, rows)
-        .into_iter()
-        .zip(asked.examples.chunks(rows))
-    {
-        subject.place(ID, *batches, &mut part);
-        *batches += 1;
-        let scores = subject.model.scores(&part, ready)?;
-        let argmax: Vec<u32> = scores.iter().map(|s| s.argmax).collect();
-        for trial in score(task.card().rule, examples, length, &argmax) {
-            point.value.push(trial.right as f64);
-            point.weight.push(trial.asked as f64);
-            symbols.push(trial.symbols as f64);
-            all.push(trial.of as f64);
-            off.push(trial.off.unwrap_or(f64::NAN));
-        }
-        for (row, weights) in scores.chunks(length).zip(part.weights.chunks(length)) {
-            let answers = row.iter().zip(weights).filter(|(_, w)| **w > 0.0);
-            log_prob.push(answers.map(|(s, _)| -f64::from(s.nll)).sum());
-        }
-        if !tick(part.tokens.len()) {
-            return Ok(None);
-        }
-    }
-    if point.weight.iter().all(|&w| w == 1.0) {
-        point.weight.clear();
-    }
-    if off.iter().any(|x| !x.is_nan()) {
-        point.columns.insert("off by".into(), Column(off));
-    }
-    for (name, column) in [
-        ("symbols right", symbols),
-        ("symbols", all),
-        ("log-probability", log_prob),
-    ] {
-        point.columns.insert(name.into(), Column(column));
-    }
-    // Where what is asked for stands at another place in each example, no one distance tells.
-    let distance = asked.examples.first().and_then(|example| example.distance);
-    if asked
-        .examples
-        .iter()
-        .all(|example| example.distance == distance)
-    {
-        let distance = distance.map(|d| ("distance".to_string(), d as f64));
-        point.facts.extend(distance);
-    }
-    Ok(Some(point))
-}
-
-fn samples(of: &str, task: &dyn AnyTask, asked: &Asked, found: &PointRecord) -> Vec<Value> {
-    let names: Vec<&str> = task.factors().iter().map(|f| f.name).collect();
-    let line = |(i, example): (usize, &farspan_datasets::tasks::Example)| {
-        let answers = example.answers.iter();
-        let answers: Vec<String> = answers
-            .map(|a| task.render(a.right(&example.tokens)))
-            .collect();
-        let at: Map<String, Value> = names
-            .iter()
-            .zip(&found.at)
-            .map(|(name, x)| ((*name).to_string(), json!(x)))
-            .collect();
-        json!({
-            "measure": ID, "of": of, "length": found.length, "at": at, "number": i,
-            "prompt": task.render(&example.tokens), "answers": answers,
-            "right": found.value[i], "out_of": found.weight(i),
-        })
-    };
-    asked.examples.iter().enumerate().map(line).collect()
-}
-
-/// Cuts a batch into batches of at most `rows` windows.
-fn split(batch: &Batch, rows: usize) -> Vec<Batch> {
-    let n = rows * batch.len;
-    let tokens = batch.tokens.chunks(n);
-    let rest = batch.targets.chunks(n).zip(batch.weights.chunks(n));
-    tokens
-        .zip(rest)
-        .map(|(tokens, (targets, weights))| Batch {
-            tokens: tokens.to_vec(),
-            targets: targets.to_vec(),
-            weights: weights.to_vec(),
-            positions: None,
-            rows: tokens.len() / batch.len,
-            len: batch.len,
-        })
-        .collect()
 }

@@ -1,8 +1,9 @@
 //! Everything that a cell measures of given weights and text, against numbers that `golden/cells/make.py` computed.
 
 use super::{golden, list, number, numbers, size};
+use farspan::measure::grid::Axis;
 use farspan::measure::perplexity::{Perplexity, Segments, Stride};
-use farspan::measure::task::{Axis, TaskGrid};
+use farspan::measure::task::TaskGrid;
 use farspan::measure::{Measured, Subject};
 use farspan::model::{Architecture, Decoder, Shape, Values};
 use farspan_attention::Device;
