@@ -248,13 +248,21 @@ impl Contrast {
     /// This minus `other`, paired by seed and unit. `None` if the two do not have the same shape.
     #[must_use]
     pub fn minus(&self, other: &Contrast) -> Option<Contrast> {
-        let shape = |c: &Contrast| (c.influence.len(), c.influence.first().map(Vec::len));
-        if shape(self) != shape(other) || self.nested || other.nested {
+        let apart = self.nested || other.nested;
+        if apart { None } else { self.paired(other) }
+    }
+
+    /// This minus `other`, which asked the same units in every seed, be they other units in each: two schemes. `None` if the
+    /// two do not have the same shape.
+    #[must_use]
+    pub fn paired(&self, other: &Contrast) -> Option<Contrast> {
+        let shape = |c: &Contrast| c.influence.iter().map(Vec::len).collect::<Vec<_>>();
+        if shape(self) != shape(other) || self.nested != other.nested {
             return None;
         }
         let rows = self.influence.iter().zip(&other.influence);
         Some(Contrast {
-            nested: false,
+            nested: self.nested,
             per_seed: self
                 .per_seed
                 .iter()

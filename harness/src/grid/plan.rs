@@ -88,10 +88,10 @@ impl<'a> Planner<'a> {
             .chain([study.train.length])
             .max()
             .unwrap_or(study.train.length);
-        if let Source::Text(text) = &source {
-            if study.train.steps > 0 || study_finetunes {
-                text.check_training(longest_training)?;
-            }
+        if let Source::Text(text) = &source
+            && (study.train.steps > 0 || study_finetunes)
+        {
+            text.check_training(longest_training)?;
         }
         let architecture = study.model.resolve(source.vocab(), study.train.length)?;
         if let Source::Text(text) = &source {

@@ -88,7 +88,7 @@ pub enum Samples {
     /// Sums and weights: the mean is the sum of the values over the sum of the weights. The same units in the same order
     /// for every scheme, seed and point: intervals over units and seeds.
     Panel,
-    /// Sums and weights, of other units at every point and seed.
+    /// Sums and weights, of other units at every point and seed, the same for every scheme.
     Sums,
 }
 

@@ -484,3 +484,32 @@ fn shares_of_answers_do_not_collapse() {
     let trials = wilson(4.0, 8.0, 0.95);
     assert!(rough.low <= trials.low && rough.high >= trials.high);
 }
+
+/// Two schemes that were asked the same in every seed are told apart by less than two that were not.
+#[test]
+fn the_same_units_of_each_seed_are_paired() {
+    let mut noise = Dice(ChaCha8Rng::seed_from_u64(7));
+    let mut covered = 0;
+    let mut narrower = 0;
+    for _ in 0..300 {
+        let mut rows = || -> (Vec<(f64, f64)>, Vec<(f64, f64)>) {
+            (0..40)
+                .map(|_| {
+                    let hard = noise.normal();
+                    let right = |skill: f64, e: f64| (4.0 * (skill + hard + 0.3 * e), 4.0);
+                    let (a, b) = (noise.normal(), noise.normal());
+                    (right(0.5, a), right(0.2, b))
+                })
+                .unzip()
+        };
+        let (a, b): (Vec<_>, Vec<_>) = (0..2).map(|_| rows()).unzip();
+        let (a, b) = (Contrast::nested(a).unwrap(), Contrast::nested(b).unwrap());
+        assert!(a.minus(&b).is_none());
+        let paired = a.paired(&b).unwrap().estimate(0.95).interval.unwrap();
+        let apart = a.apart(&b, 0.95).0.interval.unwrap();
+        covered += usize::from((paired.low..=paired.high).contains(&0.3));
+        narrower += usize::from(paired.high - paired.low < apart.high - apart.low);
+    }
+    assert!(covered >= 280, "{covered}");
+    assert!(narrower >= 250, "{narrower}");
+}

@@ -4,7 +4,7 @@ use super::group::Group;
 use super::sample::Sample;
 use super::{Difference, MeasureInfo, Options, Outcome};
 use crate::record::{Better, Samples};
-use crate::stats::{Estimate, Interval, holm, paired_bootstrap, paired_shares};
+use crate::stats::{Contrast, Estimate, Interval, holm, paired_bootstrap, paired_shares};
 
 /// A difference with its interval, that of the bootstrap, and its p value.
 type Found = (Estimate, Option<Interval>, Option<f64>);
@@ -53,10 +53,7 @@ fn at_length(
     let (difference, bootstrap, p) = match info.record.samples {
         Samples::Panel => panels(&ours, &theirs, confidence, options)?,
         Samples::Trials => trials(&ours, &theirs, confidence)?,
-        Samples::Sums => {
-            let (difference, p) = ours.contrast()?.apart(&theirs.contrast()?, confidence);
-            (difference, None, p)
-        }
+        Samples::Sums => sums(&ours, &theirs, confidence)?,
     };
     Some(Difference {
         key: info.key.clone(),
@@ -83,6 +80,19 @@ fn panels(
     let contrast = ours.contrast().minus(&theirs.contrast())?;
     let bootstrap = paired_bootstrap(&ours, &theirs, confidence, options.resamples, options.seed);
     Some((contrast.estimate(confidence), bootstrap, contrast.p()))
+}
+
+/// Sums are paired by number, as trials are, but where all of them are alike: then nothing tells how far they could differ,
+/// and the two are taken apart, each with an interval of its own.
+fn sums(ours: &Sample<'_>, theirs: &Sample<'_>, confidence: f64) -> Option<Found> {
+    let (ours, theirs) = (ours.contrast()?, theirs.contrast()?);
+    let paired = ours.paired(&theirs);
+    let spread = |c: &Contrast| c.standard_error().is_some_and(|error| error > 0.0);
+    if let Some(paired) = paired.filter(spread) {
+        return Some((paired.estimate(confidence), None, paired.p()));
+    }
+    let (difference, p) = ours.apart(&theirs, confidence);
+    Some((difference, None, p))
 }
 
 /// Trials are paired by the values of the factors and by number: both schemes read the same prompts.
