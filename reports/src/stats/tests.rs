@@ -492,7 +492,8 @@ fn the_same_units_of_each_seed_are_paired() {
     let mut covered = 0;
     let mut narrower = 0;
     for _ in 0..300 {
-        let mut rows = || -> (Vec<(f64, f64)>, Vec<(f64, f64)>) {
+        type Row = Vec<(f64, f64)>;
+        let mut rows = || -> (Row, Row) {
             (0..40)
                 .map(|_| {
                     let hard = noise.normal();
