@@ -355,12 +355,8 @@ impl<'a> About<'a> {
             n if n > 1 => format!(", corrected for {n} comparisons"),
             _ => String::new(),
         };
-        let paired = match self.info.record.samples {
-            crate::record::Samples::Sums => "of other units",
-            _ => "paired",
-        };
         Some(format!(
-            "Against {} in {} at {} ({paired}{corrected}): {}.",
+            "Against {} in {} at {} (paired{corrected}): {}.",
             reference.label,
             match self.info.record.scale {
                 Scale::Exp => self.noun(),

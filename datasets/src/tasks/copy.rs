@@ -44,8 +44,8 @@ impl Task for Copy {
         paper: "Kazemnejad et al. 2023, arXiv 2305.19466",
         idea: "A sequence is to be repeated.",
         longer: "symbols",
-        reading: "Every scheme copies within the trained length; beyond it none or T5 hold longest, and rotary and \
-                  absolute fail at once. A right start with a wrong end is a wrong count.",
+        reading: "A model that has learned it copies everything within the trained length; beyond it none or T5 hold \
+                  longest, and rotary and absolute fail at once. A right start with a wrong end is a wrong count.",
         rule: Rule::All,
         quantity: "copies right",
     };

@@ -150,9 +150,13 @@ impl Task for Needle {
             Hay::Noise => format!("{} of {} symbols", Filler::Noise.words(), self.fillers),
             Hay::Needles => "hay of other needles".into(),
         };
+        let one = match self.keys {
+            1 => "a needle".to_string(),
+            keys => format!("one of {keys} needles"),
+        };
         format!(
-            "one of {} needles of {} names, with values of {} of {} symbols, in {hay}",
-            self.keys, self.names, self.symbols, self.values
+            "{one} of {} names, with a value of {} out of {} symbols, in {hay}",
+            self.names, self.symbols, self.values
         )
     }
 }

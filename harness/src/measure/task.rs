@@ -226,6 +226,12 @@ impl TaskGrid {
             .map(|p| task.most(&p.at))
             .min()
             .unwrap_or(LONGEST);
+        if least == usize::MAX {
+            let rule = format!("values that the task has symbols for ({})", task.why());
+            let names: Vec<&str> = factors.iter().map(|f| f.name).collect();
+            rules.rule("grid", &rule, format!("more {}", names.join(" or ")), false);
+            return;
+        }
         rules.lengths("lengths", &self.lengths, least, task.why());
         if let Some(long) = self.lengths.iter().find(|&&length| length > most) {
             let rule = format!("lengths of at most {most} tokens ({})", task.why());

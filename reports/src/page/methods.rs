@@ -256,10 +256,7 @@ fn measure(study: &StudySummary, info: &MeasureInfo, run: &RunInfo) -> String {
                 name.to_string()
             }
         };
-        let (value, weight) = (
-            part(&also.value, "samples"),
-            part(&also.weight, "what they are sums over"),
-        );
+        let (value, weight) = (part(&also.value, "samples"), part(&also.weight, "weights"));
         let times = if also.times == 1.0 {
             String::new()
         } else {

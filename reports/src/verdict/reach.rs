@@ -107,8 +107,8 @@ pub(super) fn sentences(about: About<'_>) -> Vec<String> {
     said
 }
 
-/// A note on curves that do not reach the bound at the trained length already: what they do beyond it says nothing of
-/// length. Of a measure that asks for a share of a curve's own, on those that do not rise above chance there.
+/// A note on curves that are shown not to reach the bound at the trained length already: what they do beyond it says nothing
+/// of length. Of a measure that asks for a share of a curve's own, on those that do not rise above chance there.
 pub(crate) fn unlearned(study: &StudySummary, info: &MeasureInfo) -> Option<String> {
     let chance = info.record.chance.map(|c| amount(c, info.record.scale));
     let fails = |c: &&Curve| {
@@ -117,8 +117,8 @@ pub(crate) fn unlearned(study: &StudySummary, info: &MeasureInfo) -> Option<Stri
         };
         match (info.record.served, info.record.chance) {
             (Served::AtLeast(bound), _) => match info.record.better {
-                Better::Higher => point.mean.value < bound,
-                Better::Lower => point.mean.value > bound,
+                Better::Higher => point.mean.interval.map_or(point.mean.value, |i| i.high) < bound,
+                Better::Lower => point.mean.interval.map_or(point.mean.value, |i| i.low) > bound,
             },
             (Served::OfOwn(_), Some(chance)) => {
                 point.mean.interval.is_none_or(|i| i.contains(chance))
