@@ -91,7 +91,8 @@ fn inside(
     op: &dyn Fn(&Tensor) -> Result<Tensor>,
 ) -> Result<Tensor> {
     if !x.tracked() {
-        return op(x);
+        // Outside of its domain at a pair out of use it would spoil the gradient of what it is multiplied with.
+        return where_live(live, op(x)?);
     }
     let outside = below(x, edge)?;
     let safe = choose(

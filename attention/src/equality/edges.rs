@@ -31,6 +31,22 @@ fn nothing_in_nothing_out_and_hidden_rows_are_zero() {
     }
 }
 
+/// What an untracked part of a score is at a hidden pair (here the logarithm of a negative distance, chosen by a constant) must
+/// not reach the gradient of what it is multiplied with.
+#[test]
+fn hidden_pairs_spoil_no_gradient() {
+    for text in [
+        "raw + a[h] * log1p(select(c[h] < q + 0.5, q - k, 0))",
+        "raw + a[h] * sqrt(select(c[h] < q + 0.5, q - k, 0))",
+    ] {
+        let case = usual(text, 0..5, 0..5);
+        let naive = case.run(Implementation::Naive, DType::F64).unwrap();
+        let composed = case.run(Implementation::Composed, DType::F64).unwrap();
+        let (distance, place) = naive.distance(&composed);
+        assert!(distance < TOLERANCE_F64, "{text}: {distance} at {place}");
+    }
+}
+
 #[test]
 fn nan_propagates_and_stays_where_it_is_seen() {
     let device = Device::cpu();
