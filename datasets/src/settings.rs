@@ -1,10 +1,41 @@
-//! Settings of tasks: their schema, and reading them with errors that name a key.
+//! Tasks by name: a line of a list, the schema of its settings, and reading them with errors that name a key.
 
 use crate::error::DataError;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+
+/// One line of a list of tasks, each with a card `C`, that become an `A`.
+#[derive(Debug)]
+pub struct Entry<C, A: ?Sized> {
+    /// Its id.
+    pub id: &'static str,
+    /// What it is.
+    pub card: C,
+    pub(crate) parse: fn(Value) -> Result<Box<A>, DataError>,
+    pub(crate) schema: fn() -> Value,
+}
+
+impl<C: Copy, A: ?Sized> Clone for Entry<C, A> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<C: Copy, A: ?Sized> Copy for Entry<C, A> {}
+
+impl<C, A: ?Sized> Entry<C, A> {
+    /// The task with these settings, a JSON object; what it leaves out gets its default.
+    pub fn parse(&self, settings: Value) -> Result<Box<A>, DataError> {
+        (self.parse)(settings)
+    }
+
+    /// JSON Schema (draft 7) of the settings, with defaults and descriptions.
+    pub fn schema(&self) -> Value {
+        (self.schema)()
+    }
+}
 
 /// JSON Schema (draft 7) of the settings `T`.
 pub(crate) fn schema<T: JsonSchema>(title: &str, description: &str) -> Value {

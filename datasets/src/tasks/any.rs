@@ -129,15 +129,7 @@ impl<T: Task> AnyTask for T {
 }
 
 /// One line of the list of tasks.
-#[derive(Clone, Copy, Debug)]
-pub struct Entry {
-    /// Its id.
-    pub id: &'static str,
-    /// What it is.
-    pub card: Card,
-    parse: fn(Value) -> Result<Box<dyn AnyTask>, DataError>,
-    schema: fn() -> Value,
-}
+pub type Entry = settings::Entry<Card, dyn AnyTask>;
 
 impl Entry {
     /// The entry of task `T`.
@@ -148,16 +140,6 @@ impl Entry {
             parse: parse::<T>,
             schema: schema::<T>,
         }
-    }
-
-    /// The task with these settings, a JSON object; what it leaves out gets its default.
-    pub fn parse(&self, settings: Value) -> Result<Box<dyn AnyTask>, DataError> {
-        (self.parse)(settings)
-    }
-
-    /// JSON Schema (draft 7) of the settings, with defaults and descriptions.
-    pub fn schema(&self) -> Value {
-        (self.schema)()
     }
 }
 

@@ -8,10 +8,8 @@
 //! 100`) and up to 40 in the test; all of the target and its end right. With `alike`, all symbols of a source are the
 //! same (rsc), and what is tested is counting.
 
-use super::draw::size;
-use super::{Alphabet, Card, Example, Rule, Task, strings};
-use crate::error::DataError;
-use crate::rng::Stream;
+use super::strings::{END, Rewrite};
+use super::{Alphabet, Card, Rule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +35,7 @@ impl Default for Copy {
     }
 }
 
-impl Task for Copy {
+impl Rewrite for Copy {
     const ID: &'static str = "copy";
     const CARD: Card = Card {
         title: "Copy",
@@ -49,35 +47,22 @@ impl Task for Copy {
         rule: Rule::All,
         quantity: "copies right",
     };
+    const TIMES: usize = 1;
+    const MARKS: usize = 2;
 
-    fn check(&self) -> Result<(), DataError> {
-        strings::check(self.symbols, self.shortest)
+    fn sizes(&self) -> (usize, usize) {
+        (self.symbols, self.shortest)
     }
 
-    fn alphabet(&self) -> Alphabet {
-        strings::alphabet(self.symbols)
+    fn shown(&self, source: Vec<u32>) -> Vec<u32> {
+        match self.alike {
+            true => vec![source[0]; source.len()],
+            false => source,
+        }
     }
 
-    fn least(&self, _at: &[f64]) -> usize {
-        4
-    }
-
-    fn why(&self) -> &'static str {
-        "a symbol twice, and the marks"
-    }
-
-    fn example(&self, rng: &mut Stream, length: usize, _at: &[f64]) -> Example {
-        self.build(rng, longest(length))
-    }
-
-    /// Sources of all lengths.
-    fn practice(&self, rng: &mut Stream, length: usize) -> Example {
-        let count = size(rng, self.shortest, longest(length));
-        self.build(rng, count)
-    }
-
-    fn chance(&self, length: usize, _at: &[f64]) -> f64 {
-        (self.symbols as f64).powf(-(longest(length) as f64))
+    fn target(&self, abc: &Alphabet, source: &[u32]) -> Vec<u32> {
+        [source, &[abc.id(END, 0)]].concat()
     }
 
     fn describe(&self) -> String {
@@ -86,23 +71,5 @@ impl Task for Copy {
             "copies of strings of {alike} symbols, {} of them",
             self.symbols
         )
-    }
-}
-
-/// Symbols of the source in an example of a length.
-fn longest(length: usize) -> usize {
-    (length - 2) / 2
-}
-
-impl Copy {
-    fn build(&self, rng: &mut Stream, count: usize) -> Example {
-        let abc = self.alphabet();
-        let source = strings::source(rng, self.symbols, count);
-        let source = match self.alike {
-            true => vec![source[0]; count],
-            false => source,
-        };
-        let target = [&source[..], &[abc.id(strings::END, 0)]].concat();
-        strings::line(&abc, &source, &target)
     }
 }

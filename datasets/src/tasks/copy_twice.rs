@@ -9,10 +9,8 @@
 //! symbols, sources of up to 20 in training and up to 40 in the test. Published (Delétang): `symbols = 2`, no mark
 //! between, up to 40 and up to 500, counted by symbol.
 
-use super::draw::size;
-use super::{Alphabet, Card, Example, Rule, Task, strings};
-use crate::error::DataError;
-use crate::rng::Stream;
+use super::strings::{END, Rewrite, TO};
+use super::{Alphabet, Card, Rule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -35,7 +33,7 @@ impl Default for CopyTwice {
     }
 }
 
-impl Task for CopyTwice {
+impl Rewrite for CopyTwice {
     const ID: &'static str = "copy-twice";
     const CARD: Card = Card {
         title: "Copy twice",
@@ -47,55 +45,19 @@ impl Task for CopyTwice {
         rule: Rule::All,
         quantity: "copies right",
     };
+    const TIMES: usize = 2;
+    const MARKS: usize = 3;
 
-    fn check(&self) -> Result<(), DataError> {
-        strings::check(self.symbols, self.shortest)
+    fn sizes(&self) -> (usize, usize) {
+        (self.symbols, self.shortest)
     }
 
-    fn alphabet(&self) -> Alphabet {
-        strings::alphabet(self.symbols)
-    }
-
-    fn least(&self, _at: &[f64]) -> usize {
-        6
-    }
-
-    fn why(&self) -> &'static str {
-        "a symbol three times, and the marks"
-    }
-
-    fn example(&self, rng: &mut Stream, length: usize, _at: &[f64]) -> Example {
-        self.build(rng, longest(length))
-    }
-
-    /// Sources of all lengths.
-    fn practice(&self, rng: &mut Stream, length: usize) -> Example {
-        let count = size(rng, self.shortest, longest(length));
-        self.build(rng, count)
-    }
-
-    fn chance(&self, length: usize, _at: &[f64]) -> f64 {
-        (self.symbols as f64).powf(-2.0 * longest(length) as f64)
+    fn target(&self, abc: &Alphabet, source: &[u32]) -> Vec<u32> {
+        let [to, end] = [TO, END].map(|mark| abc.id(mark, 0));
+        [source, &[to], source, &[end]].concat()
     }
 
     fn describe(&self) -> String {
         format!("two copies of strings of {} symbols", self.symbols)
-    }
-}
-
-/// Symbols of the source in an example of a length.
-fn longest(length: usize) -> usize {
-    (length - 3) / 3
-}
-
-impl CopyTwice {
-    fn build(&self, rng: &mut Stream, count: usize) -> Example {
-        let abc = self.alphabet();
-        let source = strings::source(rng, self.symbols, count);
-        let mut target = source.clone();
-        target.push(abc.id(strings::TO, 0));
-        target.extend(&source);
-        target.push(abc.id(strings::END, 0));
-        strings::line(&abc, &source, &target)
     }
 }

@@ -9,10 +9,8 @@
 //! (Kazemnejad): `symbols = 50`, sources of up to 8 in training and up to 16 in the test, all of the target right.
 //! Published (Delétang): `symbols = 5`, up to 40 and up to 500, counted by symbol.
 
-use super::draw::size;
-use super::{Alphabet, Card, Example, Rule, Task, strings};
-use crate::error::DataError;
-use crate::rng::Stream;
+use super::strings::{END, Rewrite};
+use super::{Alphabet, Card, Rule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -35,7 +33,7 @@ impl Default for Sort {
     }
 }
 
-impl Task for Sort {
+impl Rewrite for Sort {
     const ID: &'static str = "sort";
     const CARD: Card = Card {
         title: "Sort",
@@ -47,54 +45,21 @@ impl Task for Sort {
         rule: Rule::All,
         quantity: "lists right",
     };
+    const TIMES: usize = 1;
+    const MARKS: usize = 2;
 
-    fn check(&self) -> Result<(), DataError> {
-        strings::check(self.symbols, self.shortest)
+    fn sizes(&self) -> (usize, usize) {
+        (self.symbols, self.shortest)
     }
 
-    fn alphabet(&self) -> Alphabet {
-        strings::alphabet(self.symbols)
-    }
-
-    fn least(&self, _at: &[f64]) -> usize {
-        4
-    }
-
-    fn why(&self) -> &'static str {
-        "a symbol twice, and the marks"
-    }
-
-    fn example(&self, rng: &mut Stream, length: usize, _at: &[f64]) -> Example {
-        self.build(rng, longest(length))
-    }
-
-    /// Sources of all lengths.
-    fn practice(&self, rng: &mut Stream, length: usize) -> Example {
-        let count = size(rng, self.shortest, longest(length));
-        self.build(rng, count)
-    }
-
-    fn chance(&self, length: usize, _at: &[f64]) -> f64 {
-        (self.symbols as f64).powf(-(longest(length) as f64))
+    fn target(&self, abc: &Alphabet, source: &[u32]) -> Vec<u32> {
+        let mut target = source.to_vec();
+        target.sort_unstable();
+        target.push(abc.id(END, 0));
+        target
     }
 
     fn describe(&self) -> String {
         format!("sorting of strings of {} symbols", self.symbols)
-    }
-}
-
-/// Symbols of the source in an example of a length.
-fn longest(length: usize) -> usize {
-    (length - 2) / 2
-}
-
-impl Sort {
-    fn build(&self, rng: &mut Stream, count: usize) -> Example {
-        let abc = self.alphabet();
-        let source = strings::source(rng, self.symbols, count);
-        let mut target = source.clone();
-        target.sort_unstable();
-        target.push(abc.id(strings::END, 0));
-        strings::line(&abc, &source, &target)
     }
 }

@@ -10,9 +10,14 @@
 //! 2207.02098 (the target is predicted at empty places behind the source all at once and counted by symbol). Here all
 //! targets are predicted one after the other.
 
-use super::{Alphabet, Answer, Example, Look, within};
+use super::draw::size;
+use super::{Alphabet, Answer, Card, Example, Look, Rule, Task, within};
 use crate::error::DataError;
 use crate::rng::Stream;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt::Debug;
 
 pub(crate) const BOS: usize = 0;
 pub(crate) const TO: usize = 1;
@@ -50,5 +55,101 @@ pub(crate) fn line(alphabet: &Alphabet, source: &[u32], target: &[u32]) -> Examp
         answers: vec![Answer::new(asked..tokens.len())],
         tokens,
         ..Example::default()
+    }
+}
+
+/// A task that asks for a source of uniform symbols in another order, once or more often. Every one is a [`Task`].
+pub trait Rewrite:
+    Clone
+    + Debug
+    + Default
+    + PartialEq
+    + Serialize
+    + DeserializeOwned
+    + JsonSchema
+    + Send
+    + Sync
+    + 'static
+{
+    /// [`Task::ID`].
+    const ID: &'static str;
+    /// [`Task::CARD`].
+    const CARD: Card;
+    /// How often each symbol of the source stands in the target.
+    const TIMES: usize;
+    /// Tokens beside those symbols that are fed.
+    const MARKS: usize;
+
+    /// Different symbols, and those of the shortest source in training.
+    fn sizes(&self) -> (usize, usize);
+
+    /// The source as it is shown, from symbols drawn uniformly.
+    fn shown(&self, source: Vec<u32>) -> Vec<u32> {
+        source
+    }
+
+    /// What is asked for.
+    fn target(&self, abc: &Alphabet, source: &[u32]) -> Vec<u32>;
+
+    /// [`Task::describe`].
+    fn describe(&self) -> String;
+}
+
+/// Symbols of the source in an example of a length.
+fn longest<T: Rewrite>(length: usize) -> usize {
+    (length - T::MARKS) / (1 + T::TIMES)
+}
+
+fn build<T: Rewrite>(task: &T, rng: &mut Stream, count: usize) -> Example {
+    let (symbols, _) = task.sizes();
+    let abc = alphabet(symbols);
+    let source = task.shown(source(rng, symbols, count));
+    line(&abc, &source, &task.target(&abc, &source))
+}
+
+impl<T: Rewrite> Task for T {
+    const ID: &'static str = T::ID;
+    const CARD: Card = T::CARD;
+
+    fn check(&self) -> Result<(), DataError> {
+        let (symbols, shortest) = self.sizes();
+        check(symbols, shortest)
+    }
+
+    fn alphabet(&self) -> Alphabet {
+        alphabet(self.sizes().0)
+    }
+
+    fn least(&self, _at: &[f64]) -> usize {
+        T::MARKS + 1 + T::TIMES
+    }
+
+    fn why(&self) -> &'static str {
+        match T::TIMES {
+            1 => "a symbol twice, and the marks",
+            _ => "a symbol three times, and the marks",
+        }
+    }
+
+    fn example(&self, rng: &mut Stream, length: usize, _at: &[f64]) -> Example {
+        build(self, rng, longest::<T>(length))
+    }
+
+    /// Sources of all lengths.
+    fn practice(&self, rng: &mut Stream, length: usize) -> Example {
+        let count = size(rng, self.sizes().1, longest::<T>(length));
+        build(self, rng, count)
+    }
+
+    fn chance(&self, length: usize, _at: &[f64]) -> f64 {
+        let symbols = self.sizes().0 as f64;
+        match T::CARD.rule {
+            Rule::All => symbols.powf(-((T::TIMES * longest::<T>(length)) as f64)),
+            Rule::Each | Rule::Symbols => 1.0 / symbols,
+        }
+    }
+
+    fn describe(&self) -> String {
+        Rewrite::describe(self)
     }
 }

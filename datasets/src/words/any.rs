@@ -84,15 +84,7 @@ impl<T: WordTask> AnyWordTask for T {
 }
 
 /// One line of the list of tasks in words.
-#[derive(Clone, Copy, Debug)]
-pub struct Entry {
-    /// Its id.
-    pub id: &'static str,
-    /// What it is.
-    pub card: Card,
-    parse: fn(Value) -> Result<Box<dyn AnyWordTask>, DataError>,
-    schema: fn() -> Value,
-}
+pub type Entry = settings::Entry<Card, dyn AnyWordTask>;
 
 impl Entry {
     /// The entry of task `T`.
@@ -103,16 +95,6 @@ impl Entry {
             parse: parse::<T>,
             schema: schema::<T>,
         }
-    }
-
-    /// The task with these settings, a JSON object; what it leaves out gets its default.
-    pub fn parse(&self, settings: Value) -> Result<Box<dyn AnyWordTask>, DataError> {
-        (self.parse)(settings)
-    }
-
-    /// JSON Schema (draft 7) of the settings, with defaults and descriptions.
-    pub fn schema(&self) -> Value {
-        (self.schema)()
     }
 }
 
