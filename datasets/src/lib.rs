@@ -38,6 +38,7 @@ mod config;
 mod corpus;
 mod error;
 pub mod foreign;
+mod line;
 mod overlap;
 mod parallel;
 mod part;

@@ -2,6 +2,9 @@
 //! laws and measure nothing.
 
 mod measures;
+mod sketches;
+
+use sketches::{Law, Sketch, sketches};
 
 use crate::record::{
     CellRecord, Cost, EngineRecord, ModelRecord, PlannedCell, Refusal, RunPlan, SCHEMA_VERSION,
@@ -50,148 +53,6 @@ impl Default for Options {
             only: None,
         }
     }
-}
-
-/// How a synthetic curve behaves past the trained length.
-#[derive(Clone, Copy)]
-enum Law {
-    /// Loss rises by this many nats per doubling; retrieval ends at the trained length.
-    Rises(f64),
-    /// Loss stays; retrieval reaches this many tokens back.
-    Flat(usize),
-    /// The scheme serves nothing past the trained length.
-    Ends,
-}
-
-struct Sketch {
-    name: &'static str,
-    id: &'static str,
-    title: &'static str,
-    family: &'static str,
-    formula: (&'static str, &'static str),
-    paper: &'static str,
-    base: Option<&'static str>,
-    stage: Stage,
-    /// Loss in nats at the trained length.
-    level: f64,
-    law: Law,
-}
-
-const RAW: (&str, &str) = ("raw0", r"\frac{q_i^\top k_j}{\sqrt d}");
-
-fn sketches() -> Vec<Sketch> {
-    let rope = |name, id, title, base, stage, level, law| Sketch {
-        name,
-        id,
-        title,
-        family: "rotary",
-        formula: RAW,
-        paper: "a paper of rotations, section 3",
-        base,
-        stage,
-        level,
-        law,
-    };
-    use Stage::{FineTuned, Trained, ZeroShot};
-    let base = Some("rope");
-    vec![
-        Sketch {
-            name: "nope",
-            id: "nope",
-            title: "No positional encoding",
-            family: "none",
-            formula: RAW,
-            paper: "a paper without positions, section 2",
-            base: None,
-            stage: Trained,
-            level: 2.10,
-            law: Law::Rises(0.12),
-        },
-        rope(
-            "rope",
-            "rope",
-            "Rotary position embedding",
-            None,
-            Trained,
-            1.87,
-            Law::Rises(0.42),
-        ),
-        Sketch {
-            name: "alibi",
-            id: "alibi",
-            title: "Attention with linear biases",
-            family: "bias",
-            formula: ("raw0 - slope * (q - k)", r"s_0 - m_h\,(i - j)"),
-            paper: "a paper of slopes, section 3",
-            base: None,
-            stage: Trained,
-            level: 1.90,
-            law: Law::Flat(96),
-        },
-        Sketch {
-            name: "learned",
-            id: "learned",
-            title: "Learned positions",
-            family: "absolute",
-            formula: RAW,
-            paper: "a paper of tables, section 3",
-            base: None,
-            stage: Trained,
-            level: 2.02,
-            law: Law::Ends,
-        },
-        rope(
-            "pi-x4",
-            "pi",
-            "Position interpolation",
-            base,
-            ZeroShot,
-            2.40,
-            Law::Rises(0.15),
-        ),
-        rope(
-            "pi-x4",
-            "pi",
-            "Position interpolation",
-            base,
-            FineTuned,
-            1.93,
-            Law::Rises(0.02),
-        ),
-        rope(
-            "yarn-x4",
-            "yarn",
-            "YaRN",
-            base,
-            ZeroShot,
-            1.95,
-            Law::Rises(0.08),
-        ),
-        rope(
-            "yarn-x4",
-            "yarn",
-            "YaRN",
-            base,
-            FineTuned,
-            1.90,
-            Law::Flat(400),
-        ),
-        Sketch {
-            name: "wild_50%",
-            id: "kerple",
-            title: "Kernelised bias <log>",
-            family: "bias",
-            formula: (
-                "raw0 - p1 * ln(1 + p2 * (q - k))",
-                r"s_0 - r_1 \log(1 + r_2 (i-j))",
-            ),
-            paper: "a paper of kernels, section 4",
-            base: None,
-            stage: Trained,
-            level: 2.0,
-            law: Law::Flat(200),
-        },
-    ]
 }
 
 /// Draws that depend on what they are for, not on the order in which they are made.

@@ -2,6 +2,7 @@
 
 use super::{Flow, Gather, files};
 use crate::error::DataError;
+use crate::line::{Place, kind};
 use serde_json::Value;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ fn read_file(path: &Path, column: &str, gather: &mut Gather) -> Result<Flow, Dat
     let mut reader = BufReader::with_capacity(1 << 16, files::open(path)?);
     let mut line = Vec::new();
     for number in 1_u64.. {
+        let at = Place { path, number };
         let read_error = |source| DataError::Read {
             path: path.into(),
             source,
@@ -36,15 +38,10 @@ fn read_file(path: &Path, column: &str, gather: &mut Gather) -> Result<Flow, Dat
             if line.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
-            text_of(path, number, &line, column)
+            text_of(&at, &line, column)
         } else {
-            let found = "a longer one".to_string();
-            Err(record(
-                path,
-                number,
-                format!("a line of at most {MAX_LINE} bytes"),
-                found,
-            ))
+            let expected = format!("a line of at most {MAX_LINE} bytes");
+            Err(at.wrong(expected, "a longer one"))
         };
         let flow = match text {
             Ok(None) => gather.missing(),
@@ -90,41 +87,18 @@ fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Line> 
 }
 
 /// The text of one line; none if it says that there is none (null, or NaN, which Python writes for it).
-fn text_of(
-    path: &Path,
-    number: u64,
-    line: &[u8],
-    column: &str,
-) -> Result<Option<String>, DataError> {
-    let line = std::str::from_utf8(line).map_err(|e| {
-        let found = format!("an invalid byte at offset {} of the line", e.valid_up_to());
-        record(path, number, "UTF-8".into(), found)
-    })?;
-    let line = line
-        .strip_prefix('\u{feff}')
-        .filter(|_| number == 1)
-        .unwrap_or(line);
-    let value: Value = serde_json::from_str(line)
-        .or_else(|e| serde_json::from_str(&without_non_finite(line).ok_or(e)?))
-        .map_err(|e| record(path, number, "one JSON object".into(), reason(&e)))?;
-    let Value::Object(mut members) = value else {
-        return Err(record(
-            path,
-            number,
-            "one JSON object".into(),
-            kind(&value).into(),
-        ));
-    };
+fn text_of(at: &Place<'_>, line: &[u8], column: &str) -> Result<Option<String>, DataError> {
+    let mut members = at.object(line, without_non_finite)?;
     match members.remove(column) {
         Some(Value::String(text)) => Ok(Some(text)),
         Some(Value::Null) => Ok(None),
         Some(other) => {
             let expected = format!("a string in column \"{column}\" (data.column)");
-            Err(record(path, number, expected, kind(&other).into()))
+            Err(at.wrong(expected, kind(&other)))
         }
         None => Err(DataError::Column {
-            path: path.into(),
-            place: format!("line {number}"),
+            path: at.path.into(),
+            place: format!("line {}", at.number),
             column: column.into(),
             columns: members.keys().cloned().collect(),
         }),
@@ -162,32 +136,4 @@ fn without_non_finite(line: &str) -> Option<String> {
         rest = &rest[taken..];
     }
     is_changed.then_some(out)
-}
-
-/// The parser's message; its own line number is always 1 and would mislead.
-fn reason(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let words = text.split(" at line ").next().unwrap_or(&text);
-    format!("{words} at column {}", error.column())
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a truth value",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    }
-}
-
-fn record(path: &Path, number: u64, expected: String, found: String) -> DataError {
-    DataError::Record {
-        path: path.into(),
-        unit: "line",
-        number,
-        expected,
-        found,
-    }
 }

@@ -4,7 +4,9 @@
 //!
 //! The facts keep their order; where they stand among the sentences is drawn, as in BABILong within a window if one likes.
 
+mod sides;
 mod story;
+mod world;
 
 pub use story::{Question, Story};
 
