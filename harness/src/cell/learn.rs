@@ -34,6 +34,13 @@ pub(super) fn source(config: &CellConfig) -> Result<Source> {
             config.study, config.data_hash
         )));
     }
+    if config.evaluate.reads(&config.given(&source))? != config.beside {
+        return Err(Error::Data(format!(
+            "what study {} reads to measure (prompts, filler) changed since this run was planned; restore it or start a \
+             new run folder",
+            config.study
+        )));
+    }
     Ok(source)
 }
 

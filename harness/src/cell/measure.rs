@@ -1,7 +1,7 @@
 //! What is measured of a cell's model.
 
 use super::{CellConfig, Finished, Running};
-use crate::measure::{Given, Measured, Subject, Tick};
+use crate::measure::{Measured, Subject, Tick};
 use crate::model::Decoder;
 use crate::source::Source;
 use crate::{Result, machine};
@@ -111,12 +111,7 @@ fn measure_all(
     source: &Source,
     tick: Tick<'_>,
 ) -> Result<Option<Measured>> {
-    let given = Given {
-        source,
-        checkpoint: config.checkpoint.as_ref().map(|c| c.dir.as_path()),
-        vocab: config.architecture.vocab,
-        seed: config.seed,
-    };
+    let given = config.given(source);
     let mut all = Measured::default();
     for (_, measure) in config.evaluate.asked() {
         let Some(found) = measure.run(subject, &given, tick)? else {

@@ -64,6 +64,8 @@ struct Planner<'a> {
     root: &'a Path,
     architecture: Architecture,
     hashes: (String, String),
+    /// Hashes of what measures read beside the data.
+    beside: Vec<String>,
     /// Windows that are read to measure a cell.
     passes: Vec<Pass>,
     checkpoint: Option<CheckpointConfig>,
@@ -110,6 +112,7 @@ impl<'a> Planner<'a> {
         let (checkpoint, held) = checkpoint.transpose()?.unzip();
         let given = Given {
             source: &source,
+            root,
             checkpoint: checkpoint.as_ref().map(|c| c.dir.as_path()),
             vocab: architecture.vocab,
             seed: 0,
@@ -118,6 +121,7 @@ impl<'a> Planner<'a> {
         for (_, measure) in study.evaluate.asked() {
             passes.extend(measure.passes(&given)?);
         }
+        let beside = study.evaluate.reads(&given)?;
         Ok(Planner {
             checkpoint,
             held: held.unwrap_or_default(),
@@ -127,6 +131,7 @@ impl<'a> Planner<'a> {
             root,
             architecture,
             hashes: source.hashes(),
+            beside,
             passes,
         })
     }
@@ -249,6 +254,7 @@ impl<'a> Planner<'a> {
             device: self.run.device.clone(),
             data_hash: self.hashes.0.clone(),
             tokenizer_hash: self.hashes.1.clone(),
+            beside: self.beside.clone(),
         };
         let parsed = registry
             .parse(&scheme.id, settings)
