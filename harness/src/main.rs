@@ -1,6 +1,9 @@
 //! The program.
 
-#![expect(unsafe_code, reason = "the allocator's settings are reached through C")]
+#![expect(
+    unsafe_code,
+    reason = "the allocator's settings are reached through C; the environment is set before any thread"
+)]
 
 use farspan_pe::Registry;
 use std::process::ExitCode;
@@ -16,7 +19,14 @@ const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 /// every step finds those of the one before. Giving them back and faulting them in again takes a tenth of a step.
 const KEEP: std::ffi::c_long = 600_000;
 
+/// Switches off a layer of Mesa that looks for a display, and complains on stderr where there is none.
+const NO_DISPLAY: &str = "NODEVICE_SELECT";
+
 fn main() -> ExitCode {
+    if std::env::var_os(NO_DISPLAY).is_none() {
+        // SAFETY: no other thread runs yet.
+        unsafe { std::env::set_var(NO_DISPLAY, "1") };
+    }
     // SAFETY: a number into a table of options; no other thread runs yet.
     unsafe { libmimalloc_sys::mi_option_set_default(PURGE_DELAY, KEEP) };
     farspan::cli::main_with(Registry::builtin())

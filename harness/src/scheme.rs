@@ -244,6 +244,17 @@ pub fn layer_plans(
     Ok(plans)
 }
 
+/// The warning that weights which were trained under another scheme are read under one that extends none, if they are.
+pub fn never_trained(architecture: &Architecture, scheme: &dyn AnyScheme) -> Option<String> {
+    let own = &architecture.positional.id;
+    (scheme.card().needs == Needs::Scratch && scheme.id() != own).then(|| {
+        format!(
+            "these weights were never trained under {}: its numbers say how far they depend on {own}, not how good it is",
+            scheme.id()
+        )
+    })
+}
+
 /// The warning that `scheme` takes the trained length from a config that leaves it open, if it does.
 pub fn inherits_doubt(architecture: &Architecture, scheme: &dyn AnyScheme) -> Option<String> {
     let here = architecture.geometry.trained_length;

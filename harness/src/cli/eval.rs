@@ -6,7 +6,7 @@
 mod report;
 
 use self::report::text;
-use super::pretrained::{ConfigKeys, at_least_one, notes, tell_notes};
+use super::pretrained::{ConfigKeys, at_least_one, notes_untrained, tell_notes};
 use super::written::{self, Carried, add_scheme, carry_out};
 use super::{Ended, Failure, json, print};
 use crate::checkpoint::config;
@@ -139,7 +139,7 @@ impl Eval {
         let mut told: Vec<String> = Vec::new();
         for asked in asked {
             let scheme = resolve(registry, &architecture, Some(asked))?;
-            for note in notes(&architecture, scheme.as_ref()) {
+            for note in notes_untrained(&architecture, scheme.as_ref()) {
                 if !told.contains(&note) {
                     tell_notes([&note]);
                     told.push(note);

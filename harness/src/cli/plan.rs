@@ -67,6 +67,7 @@ struct Forecast<'a> {
 /// Prints the plan of a run.
 pub(super) fn show(run: &Run, choice: &Choice, registry: &Registry, as_json: bool) -> Ended {
     let plan = grid::plan(run, registry)?;
+    choice.check(&plan)?;
     let chosen = choice.of(&plan);
     let cells = plan.cells.iter().filter(|cell| chosen.contains(&cell.id));
     let cells: Vec<Row<'_>> = cells.map(row).collect();

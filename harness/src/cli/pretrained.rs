@@ -7,7 +7,7 @@ use crate::checkpoint::of_files;
 use crate::checkpoint::text::Tokenizer;
 use crate::model::{Architecture, Decoder};
 use crate::origin;
-use crate::scheme::{Positional, inherits_doubt};
+use crate::scheme::{Positional, inherits_doubt, never_trained};
 use clap::Args;
 use farspan_pe::{AnyScheme, Registry};
 use std::path::PathBuf;
@@ -83,6 +83,13 @@ impl Source {
 pub(super) fn notes(architecture: &Architecture, scheme: &dyn AnyScheme) -> Vec<String> {
     let mut notes = architecture.notes.clone();
     notes.extend(inherits_doubt(architecture, scheme));
+    notes
+}
+
+/// The same where the weights are read as they are.
+pub(super) fn notes_untrained(architecture: &Architecture, scheme: &dyn AnyScheme) -> Vec<String> {
+    let mut notes = notes(architecture, scheme);
+    notes.extend(never_trained(architecture, scheme));
     notes
 }
 

@@ -61,6 +61,14 @@ impl Rules<'_> {
         self.rule(key, "a finite number above 0", x, x > 0.0 && x.is_finite());
     }
 
+    /// `" (as ARGUMENT says)"` if the value at `key` was set on the command line: a rule that follows from it names it.
+    pub fn said(&self, key: &str) -> String {
+        match self.node.dotted(key).map(|node| &node.at) {
+            Some(Mark::Argument(argument)) => format!(" (as {argument} says)"),
+            _ => String::new(),
+        }
+    }
+
     /// How many problems were told so far.
     pub fn told(&self) -> usize {
         self.problems.told()

@@ -129,7 +129,6 @@ fn written<'a>(
 ) -> Option<Written<'a>> {
     let path = join("schemes", name);
     check_name(name, &node.key, &path, problems);
-    let ids: Vec<&str> = registry.ids().collect();
     let (id, table) = match node.entries() {
         [(id, table)] if table.is_table() => (id, table),
         entries => {
@@ -141,8 +140,7 @@ fn written<'a>(
             };
             let what = format!(
                 "expected exactly one table [{path}.ID] with the scheme's settings below it, found {found}; \
-                 ids: {}",
-                ids.join(", ")
+                 `farspan list schemes` shows the ids"
             );
             problems.add(at, &path, what);
             return None;

@@ -9,7 +9,7 @@ use crate::config::types::{FinetuneConfig, Run, SchemeConfig, StudyConfig, Train
 use crate::measure::{Given, Pass};
 use crate::model::{Architecture, has_parameters};
 use crate::origin;
-use crate::scheme::{Positional, apart, inherits_doubt, layer_plans, resolve};
+use crate::scheme::{Positional, apart, inherits_doubt, layer_plans, never_trained, resolve};
 use crate::source::Source;
 use crate::{Error, Result, machine};
 use farspan_pe::search::Search;
@@ -216,6 +216,8 @@ impl<'a> Planner<'a> {
                 })?;
                 let doubt = inherits_doubt(architecture, found.as_ref());
                 notes.extend(doubt);
+                let foreign = never_trained(architecture, found.as_ref());
+                notes.extend(foreign.filter(|_| stage != Stage::FineTuned));
                 found.settings()
             }
             None => scheme.settings.clone(),

@@ -89,7 +89,10 @@ impl Measure for Perplexity {
             named.len() == protocols.len() && !protocols.is_empty(),
         );
         let shortest = lengths.iter().copied().min().unwrap_or(usize::MAX);
-        let rule = format!("1 to the shortest length, {shortest}");
+        let rule = format!(
+            "1 to the shortest length, {shortest}{}",
+            rules.said("lengths")
+        );
         match *stride {
             Stride::Fraction(share) => rules.rule(
                 "stride",
