@@ -174,7 +174,7 @@ fn written<'a>(
         } else {
             extends
         };
-        let what = "name the base once: as `base` or, beside a numeric `base`, as `extends`";
+        let what = "name the base once, as `extends`";
         if extends.at.rank() == base.at.rank() {
             problems.add(&newer.key, join(&path, EXTENDS), what);
         }
@@ -244,11 +244,10 @@ fn base_fits(
         }
         fitting.join(" or ")
     };
-    let path = join(&scheme.path, "base");
+    let path = join(&scheme.path, EXTENDS);
     let Some((base, at)) = &scheme.base else {
         let what = format!(
-            "{} extends weights that were trained under another scheme: expected base = {}; \
-             beside a numeric `base` the name goes to `extends`",
+            "{} extends weights that were trained under another scheme: expected extends = {}",
             scheme.id,
             choice()
         );

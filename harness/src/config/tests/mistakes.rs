@@ -122,8 +122,8 @@ fn bases_must_fit() {
     assert_eq!(
         with("[schemes.rope.rope]\n[schemes.pi.pi]\nfactor = 2"),
         [
-            "my.toml:4:13: schemes.pi.pi: pi extends weights that were trained under another scheme: expected base = \
-          \"rope\"; beside a numeric `base` the name goes to `extends`"
+            "my.toml:4:13: schemes.pi.pi: pi extends weights that were trained under another scheme: expected extends = \
+          \"rope\""
         ]
     );
     assert_eq!(
