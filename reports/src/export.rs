@@ -10,6 +10,7 @@ pub use crate::error::ExportError;
 
 use crate::store::{LoadedRun, write_atomic};
 use crate::summary::summarise;
+use crate::table::results::{Sheet, sheets};
 use crate::table::tables;
 use crate::{error::StoreError, table::Table};
 use std::path::{Path, PathBuf};
@@ -77,20 +78,20 @@ impl FromStr for Format {
 /// What an encoder refuses.
 pub fn files(run: &LoadedRun, format: Format) -> Result<Vec<(PathBuf, Vec<u8>)>, ExportError> {
     let one = |name: &str, bytes: Vec<u8>| vec![(PathBuf::from(name), bytes)];
-    let text = |of: &dyn Fn(&Table) -> String| {
-        tables(&summarise(run))
-            .iter()
-            .map(of)
-            .collect::<Vec<_>>()
-            .join("\n")
-            .into_bytes()
+    // The tables that a study is summed up by, then all others.
+    let text = |first: fn(&Sheet) -> String, of: fn(&Table) -> String| {
+        let summary = summarise(run);
+        let sheets = summary.studies.iter().flat_map(|s| sheets(s, &summary.run));
+        let sheets = sheets.map(|s| first(&s)).collect::<Vec<_>>();
+        let rest = tables(&summary).iter().map(of).collect::<Vec<_>>();
+        [sheets, rest].concat().join("\n").into_bytes()
     };
     Ok(match format {
         Format::Csv => one("results.csv", rows::csv(run)),
         Format::Jsonl => one("results.jsonl", rows::jsonl(run)),
         Format::Parquet => one("results.parquet", parquet::write(run)?),
-        Format::Latex => one("tables.tex", text(&Table::latex)),
-        Format::Markdown => one("tables.md", text(&Table::markdown)),
+        Format::Latex => one("tables.tex", text(Sheet::latex, Table::latex)),
+        Format::Markdown => one("tables.md", text(Sheet::markdown, Table::markdown)),
         Format::LmEval => lm_eval::files(run),
     })
 }

@@ -1,17 +1,24 @@
 //! Intervals, paired differences and corrections.
 //!
+//! A value's interval and its test come from one [`Evidence`], so that they cannot contradict each other; where many are
+//! compared, both are simultaneous (Bonferroni).
+//!
 //! Two things vary between repetitions of an experiment: the *unit* (the test segment that was read) and the *seed*
 //! (the weights that read it). All seeds and all schemes read the same units, so the design is crossed: rows are seeds,
 //! columns are units. Each source of variation enters an interval with its own number of degrees of freedom, so that
 //! three seeds count as three observations, however many tokens they read.
 
 mod contrast;
+mod design;
+mod evidence;
 mod proportion;
 #[cfg(test)]
 mod tests;
 
 pub use contrast::Contrast;
-pub use proportion::{clustered, paired_shares, share, wilson};
+pub use design::Design;
+pub use evidence::Evidence;
+pub use proportion::{clustered, paired_shares, share, share_evidence, wilson};
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
@@ -64,9 +71,13 @@ impl Estimate {
     }
 }
 
-/// Upper quantile of Student's t: exceeded with probability `tail` (in 0..=0.5) at `df` degrees of freedom.
+/// Upper quantile of Student's t: exceeded with probability `tail` (in 0..=0.5) at `df` degrees of freedom, which may be
+/// infinite.
 #[must_use]
 pub fn t_upper(tail: f64, df: f64) -> f64 {
+    if df == f64::INFINITY {
+        return z_upper(tail);
+    }
     match StudentsT::new(0.0, 1.0, df) {
         // The library's inverse is good to about nine digits; one Newton step makes them all good.
         Ok(t) if tail > 0.0 && tail < 0.5 => {
@@ -93,18 +104,10 @@ pub fn mean_interval(xs: &[f64], confidence: f64) -> Estimate {
     around(mean, half)
 }
 
-/// Adjusts p values for all comparisons that were made, by Holm's step-down method (Holm 1979).
+/// The confidence that each of so many intervals needs, so that all hold together with `confidence` (Bonferroni).
 #[must_use]
-pub fn holm(p: &[f64]) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..p.len()).collect();
-    order.sort_by(|&a, &b| p[a].total_cmp(&p[b]));
-    let mut adjusted = vec![0.0; p.len()];
-    let mut worst: f64 = 0.0;
-    for (rank, &i) in order.iter().enumerate() {
-        worst = worst.max(p[i] * (p.len() - rank) as f64).min(1.0);
-        adjusted[i] = worst;
-    }
-    adjusted
+pub fn simultaneous(confidence: f64, comparisons: usize) -> f64 {
+    1.0 - (1.0 - confidence) / comparisons.max(1) as f64
 }
 
 /// The value below which a share `q` of `sorted` lies, interpolated linearly between neighbours.
@@ -159,22 +162,6 @@ impl Panel {
         mean(&self.rows.iter().map(|row| ratio(row)).collect::<Vec<_>>())
     }
 
-    /// The same with seeds and units counted as often as the weights say. NaN if a weight vector is all zero.
-    #[must_use]
-    pub fn weighted(&self, seeds: &[f64], units: &[f64]) -> f64 {
-        let (mut sum, mut weight) = (0.0, 0.0);
-        for (row, &w) in self.rows.iter().zip(seeds).filter(|(_, w)| **w > 0.0) {
-            let (mut top, mut bottom) = (0.0, 0.0);
-            for (&(numerator, denominator), &u) in row.iter().zip(units) {
-                top += u * numerator;
-                bottom += u * denominator;
-            }
-            sum += w * top / bottom;
-            weight += w;
-        }
-        sum / weight
-    }
-
     /// The value with everything that its interval needs.
     #[must_use]
     pub fn contrast(&self) -> Contrast {
@@ -204,20 +191,6 @@ fn ratio(row: &[(f64, f64)]) -> f64 {
     top / bottom
 }
 
-/// The smallest error rate at which an interval around `value` above 0 leaves 0 out. Its margin falls as the rate grows;
-/// bisects on the logarithm between 1e-15 and 1.
-fn p_value(value: f64, margin: impl Fn(f64) -> Option<f64>) -> f64 {
-    let (mut low, mut high) = (1e-15_f64.ln(), 0.0);
-    for _ in 0..60 {
-        let middle: f64 = (low + high) / 2.0;
-        match margin(middle.exp() / 2.0) {
-            Some(margin) if margin > value => low = middle,
-            _ => high = middle,
-        }
-    }
-    high.exp()
-}
-
 /// `a` minus `factor` times `b`, two estimates of other units, with an interval from theirs: each of its ends takes the
 /// distances that lead away from the difference, squared and added (Newcombe 1998; Zou and Donner 2008).
 #[must_use]
@@ -237,60 +210,6 @@ pub fn combined(a: Estimate, b: Estimate, factor: f64) -> Estimate {
 pub(crate) fn dice(seed: u64) -> impl FnMut(usize) -> usize {
     let mut dice = ChaCha8Rng::seed_from_u64(seed);
     move |n| ((u128::from(dice.next_u64()) * n as u128) >> 64) as usize
-}
-
-/// Draws `resamples` bootstrap weights and evaluates a statistic on each; NaN results are dropped, the rest is sorted.
-///
-/// Units are drawn with replacement, and so are seeds if there are several; the same draw serves everything that the
-/// statistic looks at, which is what pairs it. The same `seed` gives the same numbers on every machine.
-pub fn bootstrap(
-    (seeds, units): (usize, usize),
-    resamples: usize,
-    seed: u64,
-    mut statistic: impl FnMut(&[f64], &[f64]) -> f64,
-) -> Vec<f64> {
-    let mut below = dice(seed);
-    let (mut seed_weights, mut unit_weights) = (vec![1.0; seeds], vec![0.0; units]);
-    let mut values = Vec::with_capacity(resamples);
-    for _ in 0..resamples {
-        unit_weights.fill(0.0);
-        (0..units).for_each(|_| unit_weights[below(units)] += 1.0);
-        if seeds > 1 {
-            seed_weights.fill(0.0);
-            (0..seeds).for_each(|_| seed_weights[below(seeds)] += 1.0);
-        }
-        let value = statistic(&seed_weights, &unit_weights);
-        if !value.is_nan() {
-            values.push(value);
-        }
-    }
-    values.sort_by(f64::total_cmp);
-    values
-}
-
-/// Percentile interval of the paired bootstrap for the difference `a` − `b`. `None` if the shapes differ, if there is
-/// a single unit and seed, or if a value is not finite.
-#[must_use]
-pub fn paired_bootstrap(
-    a: &Panel,
-    b: &Panel,
-    confidence: f64,
-    resamples: usize,
-    seed: u64,
-) -> Option<Interval> {
-    let shape = (a.seeds(), a.units());
-    let finite = a.value().is_finite() && b.value().is_finite();
-    if shape != (b.seeds(), b.units()) || shape == (1, 1) || !finite {
-        return None;
-    }
-    let draws = bootstrap(shape, resamples, seed, |s, u| {
-        a.weighted(s, u) - b.weighted(s, u)
-    });
-    let tail = (1.0 - confidence) / 2.0;
-    Some(Interval {
-        low: percentile(&draws, tail)?,
-        high: percentile(&draws, 1.0 - tail)?,
-    })
 }
 
 /// Arithmetic mean; NaN for an empty list.

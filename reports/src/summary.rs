@@ -9,6 +9,7 @@ mod assemble;
 mod compare;
 mod costs;
 mod curve;
+mod depth;
 mod difference;
 mod effective;
 mod group;
@@ -17,16 +18,19 @@ mod measured;
 #[cfg(test)]
 #[path = "summary/tests/numbers.rs"]
 mod numbers;
+mod results;
 mod sample;
 mod study;
 #[cfg(test)]
 mod tests;
 
 pub use crate::stats::{Estimate, Interval};
-pub use aggregate::{Aggregate, DepthEffect, Rank, Score};
+pub use aggregate::{Aggregate, Rank, Score};
 pub use compare::{Compared, Comparison, compare};
 pub use curve::*;
+pub use depth::DepthEffect;
 pub use measured::*;
+pub use results::{ResultCell, ResultRow, Results, ToBest};
 
 pub(crate) use effective::{amount, most};
 pub(crate) use sample::pairs;

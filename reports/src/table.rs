@@ -3,11 +3,12 @@
 //! Each has a twin for programs: [`Table::long`], one number per column.
 
 pub(crate) mod aggregate;
+pub mod results;
 
 use crate::figure::Data;
 use crate::record::{Role, Scale, State};
 use crate::stats::{Estimate, Interval};
-use crate::summary::{Curve, Key, MeasureInfo, Outcome, StudySummary, Summary};
+use crate::summary::{Curve, Key, MeasureInfo, StudySummary, Summary};
 use std::collections::BTreeSet;
 
 /// A table in both shapes.
@@ -326,7 +327,7 @@ fn differences(study: &StudySummary) -> Table {
         "measure",
         "#length",
         "#difference",
-        "#p (Holm)",
+        "#p (adjusted)",
         "outcome",
     ]);
     let mut long = Data::new(&[
@@ -338,10 +339,9 @@ fn differences(study: &StudySummary) -> Table {
         "#difference",
         "#low",
         "#high",
-        "#bootstrap low",
-        "#bootstrap high",
         "#p",
-        "#p Holm",
+        "#p adjusted",
+        "#comparisons",
         "outcome",
         "#units",
         "#seeds",
@@ -352,12 +352,7 @@ fn differences(study: &StudySummary) -> Table {
             Some(Scale::Share) => 2,
             _ => 3,
         };
-        let outcome = match d.outcome {
-            Outcome::Better => "better",
-            Outcome::Worse => "worse",
-            Outcome::NoDifference => "not told apart",
-            Outcome::NotComparable => "not comparable",
-        };
+        let outcome = d.outcome.words();
         let p = |p: Option<f64>| {
             p.map_or_else(String::new, |p| {
                 if p < 0.001 {
@@ -372,11 +367,11 @@ fn differences(study: &StudySummary) -> Table {
             d.what.clone(),
             d.length.to_string(),
             shown(d.difference, &|x| format!("{x:+.digits$}")),
-            p(d.p_holm),
+            p(d.p_adjusted),
             outcome.into(),
         ]);
         let optional = |x: Option<f64>| x.map_or_else(String::new, |x| x.to_string());
-        let ((low, high), (blow, bhigh)) = (ends(d.difference.interval), ends(d.bootstrap));
+        let (low, high) = ends(d.difference.interval);
         long.row(vec![
             d.label.clone(),
             reference.into(),
@@ -386,10 +381,9 @@ fn differences(study: &StudySummary) -> Table {
             d.difference.value.to_string(),
             low,
             high,
-            blow,
-            bhigh,
             optional(d.p),
-            optional(d.p_holm),
+            optional(d.p_adjusted),
+            d.comparisons.to_string(),
             outcome.into(),
             d.units.to_string(),
             d.seeds.to_string(),

@@ -1,13 +1,14 @@
 //! What the numbers of a study support, in sentences.
 //!
-//! Every sentence rests on an interval or a test of the summary. Where a measure is served by a margin, the first thing
-//! that is said is how much worse it may have become, against the run's margin; whether a change is significant comes
-//! second. "Better" needs a significant difference after correction. Labels and names of measures come from the records;
-//! no scheme and no measure is known here.
+//! Every sentence rests on an interval of the summary, which stands beside it. Where a measure is served by a margin, the
+//! first thing that is said is how much worse it may have become, against the run's margin; whether a change is significant
+//! comes second. "Better" needs several seeds and an interval, simultaneous over all comparisons, that leaves 0 out. Labels
+//! and names of measures come from the records; no scheme and no measure is known here.
 
 mod limits;
-mod reach;
+mod quotable;
 mod search;
+mod served;
 mod words;
 
 use crate::record::{Better, Scale, Served, Stage};
@@ -18,7 +19,7 @@ use crate::summary::{
 use limits::{caveats, refusals};
 use words::{bracket, joined, number, percent, signed};
 
-pub(crate) use reach::unlearned;
+pub(crate) use served::unlearned;
 pub(crate) use words::small;
 
 /// The verdict of a study: `margin` in the unit of the means, nats of a loss.
@@ -29,7 +30,7 @@ pub fn study(study: &StudySummary, margin: f64) -> Vec<Sentence> {
         let about = About { study, info };
         match info.record.served {
             Served::Margin => said.extend(about.kept(margin)),
-            Served::AtLeast(_) | Served::OfOwn(_) => said.extend(reach::sentences(about)),
+            Served::AtLeast(_) | Served::OfOwn(_) => said.extend(served::sentences(about)),
             Served::Never => {}
         }
         said.extend(about.fine_tuning());
@@ -40,10 +41,21 @@ pub fn study(study: &StudySummary, margin: f64) -> Vec<Sentence> {
     }
     said.extend(refusals(study));
     let of = |kind: SentenceKind| move |text: String| Sentence { text, kind };
-    let findings = said.into_iter().map(of(SentenceKind::Finding));
-    findings
+    let design = limits::design(study).into_iter();
+    design
+        .map(of(SentenceKind::Design))
+        .chain(quotable::sentences(study, margin).into_iter().map(of(SentenceKind::Quotable)))
+        .chain(said.into_iter().map(of(SentenceKind::Finding)))
         .chain(caveats(study).into_iter().map(of(SentenceKind::Caveat)))
         .collect()
+}
+
+/// What limits a comparison with one seed; empty with several.
+fn once(seeds: usize) -> &'static str {
+    match seeds {
+        1 => "of these trainings (one seed), not of the schemes",
+        _ => "",
+    }
 }
 
 /// What sentences are about: one measure of a study.
@@ -260,7 +272,7 @@ impl<'a> About<'a> {
             };
             Some(value(bare, self.info.record.scale))
         };
-        let told = |d: &&Difference| matches!(d.outcome, Outcome::Better | Outcome::Worse);
+        let told = |d: &&Difference| d.outcome.significant();
         let mine = |d: &&Difference| d.key == self.info.key && d.length == far;
         let words = |d: &Difference| {
             let tuned = self.study.curves.iter().find(|c| c.label == d.label)?;
@@ -269,10 +281,8 @@ impl<'a> About<'a> {
                 shown(tuned, Stage::FineTuned)?,
             );
             let change = self.factor(d.difference);
-            Some(format!(
-                "{} from {before} to {after}{change}",
-                tuned.scheme.name
-            ))
+            let seeds = if d.seeds == 1 { ", one seed" } else { "" };
+            Some(format!("{} from {before} to {after}{change}{seeds}", tuned.scheme.name))
         };
         let all = self.study.fine_tuning.iter().filter(mine).filter(told);
         let changed: Vec<String> = all.filter_map(words).collect();
@@ -310,13 +320,9 @@ impl<'a> About<'a> {
         }
     }
 
-    /// Who is told apart from the reference, at the trained length and at the longest.
+    /// Who differs significantly from the reference, at the trained length and at the longest.
     fn against_reference(self) -> Vec<String> {
-        let all = self
-            .study
-            .differences
-            .iter()
-            .filter(|d| d.key == self.info.key);
+        let all = self.study.differences.iter().filter(|d| d.key == self.info.key);
         let mine: Vec<&Difference> = all.collect();
         let comparable = mine.iter().filter(|d| d.outcome != Outcome::NotComparable);
         let mut lengths = vec![self.study.trained(), comparable.map(|d| d.length).max()];
@@ -328,36 +334,47 @@ impl<'a> About<'a> {
     }
 
     fn at_length(self, mine: &[&Difference], length: usize) -> Option<String> {
-        let reference = self.study.reference.as_ref()?;
+        let reference = &self.study.reference.as_ref()?.label;
+        let here: Vec<&Difference> = mine.iter().copied().filter(|d| d.length == length).collect();
+        let named = |outcome: Outcome| -> Vec<String> {
+            let all = here.iter().filter(|d| d.outcome == outcome);
+            all.map(|d| d.label.clone()).collect()
+        };
+        let verb = |names: &[String]| if names.len() == 1 { "is" } else { "are" };
         let mut parts = Vec::new();
         for (outcome, words) in [
             (Outcome::Better, "better"),
             (Outcome::Worse, "worse"),
-            (Outcome::NoDifference, "not told apart from it"),
+            (Outcome::BetterOnce, "better (one seed)"),
+            (Outcome::WorseOnce, "worse (one seed)"),
         ] {
-            let here = mine
-                .iter()
-                .filter(|d| d.length == length && d.outcome == outcome);
-            let names: Vec<String> = here.map(|d| d.label.clone()).collect();
+            let names = named(outcome);
             if !names.is_empty() {
-                let verb = if names.len() == 1 { "is" } else { "are" };
-                parts.push(format!("{} {verb} {words}", joined(&names)));
+                parts.push(format!("{} {} {words}", joined(&names), verb(&names)));
             }
+        }
+        let same = named(Outcome::NoDifference);
+        if !same.is_empty() {
+            let who = match same.len() == here.len() && same.len() > 1 {
+                true => "any other curve".into(),
+                false => joined(&same),
+            };
+            parts.push(format!("no significant difference from {reference} for {who}"));
         }
         if parts.is_empty() {
             return None;
         }
-        let all = mine.iter().filter(|d| d.length == length);
-        if all.clone().count() > 1 && all.clone().all(|d| d.outcome == Outcome::NoDifference) {
-            parts = vec!["no other curve is told apart from it".into()];
-        }
-        let corrected = match mine.iter().filter(|d| d.p_holm.is_some()).count() {
-            n if n > 1 => format!(", corrected for {n} comparisons"),
-            _ => String::new(),
+        let comparisons = here.iter().map(|d| d.comparisons).max().unwrap_or(0);
+        let over = match comparisons {
+            0 | 1 => String::new(),
+            n => format!(", simultaneous over {n} comparisons"),
+        };
+        let limit = match once(here.iter().map(|d| d.seeds).min().unwrap_or(0)) {
+            "" => String::new(),
+            words => format!("; {words}"),
         };
         Some(format!(
-            "Against {} in {} at {} (paired{corrected}): {}.",
-            reference.label,
+            "Against {reference} in {} at {} (paired{over}{limit}): {}.",
             match self.info.record.scale {
                 Scale::Exp => self.noun(),
                 Scale::Share | Scale::Plain => small(&self.info.record.title),

@@ -6,7 +6,7 @@ use crate::report::write_to;
 use clap::Args;
 use farspan_reports::page::render;
 use farspan_reports::store::{LoadedRun, RunDir, write_atomic};
-use farspan_reports::summary::{self, Comparison, Difference, Outcome, summarise};
+use farspan_reports::summary::{self, Comparison, Difference, summarise};
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
@@ -122,12 +122,6 @@ fn text(comparison: &Comparison) -> String {
 fn row(d: &Difference) -> Vec<String> {
     let interval = d.difference.interval;
     let end = |x: Option<f64>| x.map(|x| format!("{x:+.4}")).unwrap_or_default();
-    let verdict = match d.outcome {
-        Outcome::Better => "better",
-        Outcome::Worse => "worse",
-        Outcome::NoDifference => "not told apart",
-        Outcome::NotComparable => "cannot be said",
-    };
     vec![
         d.label.clone(),
         d.what.clone(),
@@ -135,8 +129,7 @@ fn row(d: &Difference) -> Vec<String> {
         format!("{:+.4}", d.difference.value),
         end(interval.map(|i| i.low)),
         end(interval.map(|i| i.high)),
-        d.p_holm
-            .or(d.p)
+        d.p_adjusted
             .map(|p| {
                 if p < 1e-3 {
                     "<0.001".into()
@@ -145,6 +138,6 @@ fn row(d: &Difference) -> Vec<String> {
                 }
             })
             .unwrap_or_default(),
-        verdict.into(),
+        d.outcome.words().into(),
     ]
 }

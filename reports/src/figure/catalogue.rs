@@ -13,7 +13,7 @@ use super::chart::{Point, Series};
 use super::data::Data;
 use super::drawing::Drawing;
 use crate::record::{Role, Samples, Scale as Shown};
-use crate::summary::{Estimate, Interval, MeasureInfo, RunInfo, StudySummary};
+use crate::summary::{Difference, Estimate, Interval, MeasureInfo, RunInfo, StudySummary};
 
 pub(crate) use aggregate::across;
 
@@ -48,6 +48,19 @@ impl Context<'_> {
             "{}% intervals",
             super::scale::label(self.run.confidence * 100.0)
         )
+    }
+
+    /// `95% intervals, simultaneous over 16 comparisons`; with one seed they are of these trainings alone.
+    fn simultaneous(&self, all: &[&Difference]) -> String {
+        let comparisons = all.iter().map(|d| d.comparisons).max().unwrap_or(0);
+        let once = match all.iter().any(|d| d.seeds == 1) {
+            true => "; with one seed they are about these trainings, not about the schemes",
+            false => "",
+        };
+        match comparisons {
+            0 | 1 => format!("{}{once}", self.intervals()),
+            n => format!("{}, simultaneous over {n} comparisons{once}", self.intervals()),
+        }
     }
 
     /// `95% intervals over 3 seeds and test segments`; the methods say the rest.

@@ -121,7 +121,7 @@ fn is_formula(text: &str) -> bool {
     (sign || text.starts_with(['\t', '\r', '\n'])) && text.parse::<f64>().is_err()
 }
 
-fn latex_text(text: &str) -> String {
+pub(crate) fn latex_text(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -152,7 +152,7 @@ fn latex_text(text: &str) -> String {
     }
 }
 
-fn markdown_text(text: &str) -> String {
+pub(crate) fn markdown_text(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

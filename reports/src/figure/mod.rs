@@ -27,7 +27,7 @@ pub use png::{Rasteriser, SCALE};
 pub use text::hides;
 
 pub(crate) use catalogue::{across, state_word};
-pub(crate) use data::csv_line;
+pub(crate) use data::{csv_line, latex_text, markdown_text};
 pub(crate) use palette::variables;
 pub(crate) use scale::label as plain;
 

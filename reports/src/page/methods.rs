@@ -69,7 +69,7 @@ pub(super) fn paragraphs(study: &StudySummary, run: &RunInfo) -> Vec<(String, St
             study
                 .aggregate
                 .as_ref()
-                .map(|_| format!("{} {}", tables::SCORES, tables::RANKS)),
+                .map(|a| format!("{} {}", tables::averaging(a), tables::ranking(a))),
         ),
         (
             "Effect of the place.".into(),
@@ -267,12 +267,13 @@ fn measure(study: &StudySummary, info: &MeasureInfo, run: &RunInfo) -> String {
             capital(&also.quantity)
         ));
     }
-    if let Some(chance) = record.chance {
-        text.push_str(&format!(
-            " A model that knows nothing reaches {}.",
-            amount(chance, record.scale)
-        ));
-    }
+    let mut chance: Vec<String> = info.chance.iter().flatten().map(|c| amount(*c, record.scale)).collect();
+    chance.dedup();
+    text.push_str(&match chance.as_slice() {
+        [] => String::new(),
+        [one] => format!(" A model that knows nothing reaches {one}."),
+        several => format!(" A model that knows nothing reaches {} (for these lengths in turn).", numbers(several)),
+    });
     text.push_str(&match (record.role, record.served) {
         (Role::Profile, _) | (_, Served::Never) => String::new(),
         (_, Served::Margin) => format!(
@@ -358,8 +359,9 @@ fn differences(study: &StudySummary) -> Option<String> {
         false => "the first trained scheme, as no reference was declared",
     };
     Some(format!(
-        "Differences are taken to {} ({declared}), paired over the same test units and seeds where both read the same, with a \
-         paired bootstrap beside a t interval; p values are corrected by Holm's method over all comparisons of a measure in the study.",
+        "Differences are taken to {} ({declared}), paired over the same test units and seeds where both read the same. \
+         Interval and p value are one two-sided test, simultaneous over all comparisons by a measure in the study (Bonferroni): \
+         a difference is significant where its interval leaves 0 out.",
         reference.label
     ))
 }

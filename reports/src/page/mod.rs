@@ -45,7 +45,7 @@ pub enum PageError {
 /// Escapes values for the template, which names it in `askama.toml`. Ends of lines and tabs stay: tables and configs
 /// have them.
 #[derive(Clone, Copy, Debug)]
-struct Visible;
+pub(crate) struct Visible;
 
 impl askama::filters::Escaper for Visible {
     fn write_escaped_str<W: std::fmt::Write>(&self, to: W, text: &str) -> std::fmt::Result {

@@ -41,7 +41,7 @@ pub struct MeasureRecord {
     pub samples: Samples,
     /// How it is read: by length, or by its one factor at its one length.
     pub role: Role,
-    /// The mean of a model that knows nothing, on the scale of the mean, if it is known.
+    /// The mean of a model that knows nothing, on the scale of the mean, if it is known; of points that do not say their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chance: Option<f64>,
     /// When a length counts as served.
@@ -156,6 +156,9 @@ pub struct PointRecord {
     /// One sum a unit: nats of its scored tokens, right answers, 0 or 1.
     #[serde(with = "non_finite::vec")]
     pub value: Vec<f64>,
+    /// The mean of a model that knows nothing, where it differs from point to point.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chance: Option<f64>,
     /// What each is a sum over (scored tokens, answers); empty if all are 1.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub weight: Vec<f64>,

@@ -1,6 +1,7 @@
 //! Ratios of sums, differences of such, and their intervals.
 
-use super::{Estimate, Panel, around, mean, p_value, t_upper, variance};
+use super::evidence::{Evidence, Parts};
+use super::{Estimate, Panel, mean, variance};
 
 /// A ratio of sums, or a difference of such, with what each unit contributes to it (its first-order influence).
 #[derive(Clone, Debug, PartialEq)]
@@ -9,17 +10,6 @@ pub struct Contrast {
     /// One row per seed, one column per unit; each row sums to zero.
     pub(super) influence: Vec<Vec<f64>>,
     /// Whether every seed has units of its own.
-    pub(super) nested: bool,
-}
-
-/// Squared standard errors, each with its degrees of freedom.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Parts {
-    /// Between seeds.
-    pub(super) seeds: Option<(f64, f64)>,
-    /// Between units, as far as the part between seeds does not hold it.
-    pub(super) units: Option<(f64, f64)>,
-    /// Whether the part between seeds holds that between units: then the larger counts, else the sum.
     pub(super) nested: bool,
 }
 
@@ -99,15 +89,14 @@ impl Contrast {
                 .fold((0.0, 0.0), |(v, n), x| (v + x.0, n + x.1));
             return Parts {
                 seeds: between,
-                units: (df > 0.0).then_some((sum, df)),
-                nested: true,
+                own: (df > 0.0).then_some((sum, df)),
+                units: None,
             };
         }
         if units < 2 {
             return Parts {
                 seeds: between,
-                units: None,
-                nested: false,
+                ..Parts::default()
             };
         }
         let column = |i: usize| self.influence.iter().map(|row| row[i]).sum::<f64>() / s;
@@ -128,83 +117,33 @@ impl Contrast {
         };
         Parts {
             seeds: between,
+            own: None,
             units: Some(((of_units - both).max(0.0), u - 1.0)),
-            nested: false,
         }
     }
 
-    /// Distance from the value to an end of its interval that is missed with probability `tail`.
-    fn margin(parts: Parts, tail: f64) -> Option<f64> {
-        let part = |p: Option<(f64, f64)>| p.map_or(0.0, |(v, df)| t_upper(tail, df).powi(2) * v);
-        if parts.seeds.is_none() && parts.units.is_none() {
-            return None;
+    /// The value with all that its interval and its test need.
+    #[must_use]
+    pub fn evidence(&self) -> Evidence {
+        Evidence {
+            value: self.value(),
+            centre: self.value(),
+            per_seed: self.per_seed.clone(),
+            parts: vec![self.parts()],
+            range: (f64::NEG_INFINITY, f64::INFINITY),
         }
-        let (seeds, units) = (part(parts.seeds), part(parts.units));
-        let squared = if parts.nested {
-            seeds.max(units)
-        } else {
-            seeds + units
-        };
-        squared.is_finite().then(|| squared.sqrt())
     }
 
     /// The value with its interval. Covers at least as often as it says, with few seeds more often.
     #[must_use]
     pub fn estimate(&self, confidence: f64) -> Estimate {
-        around(
-            self.value(),
-            Contrast::margin(self.parts(), (1.0 - confidence) / 2.0),
-        )
+        self.evidence().estimate(confidence)
     }
 
     /// Standard error of the value. `None` with a single unit and a single seed, or if it is not finite.
     #[must_use]
     pub fn standard_error(&self) -> Option<f64> {
-        let parts = self.parts();
-        if parts.seeds.is_none() && parts.units.is_none() {
-            return None;
-        }
-        let (seeds, units) = (
-            parts.seeds.map_or(0.0, |p| p.0),
-            parts.units.map_or(0.0, |p| p.0),
-        );
-        let squared = if parts.nested {
-            seeds.max(units)
-        } else {
-            seeds + units
-        };
+        let squared = self.parts().squared_error()?;
         squared.is_finite().then(|| squared.sqrt())
-    }
-
-    /// Two-sided p value of "the true value is 0": the smallest error rate at which the interval leaves 0 out.
-    #[must_use]
-    pub fn p(&self) -> Option<f64> {
-        let (value, parts) = (self.value().abs(), self.parts());
-        if !value.is_finite() {
-            return None;
-        }
-        Contrast::margin(parts, 0.25)?;
-        if value == 0.0 {
-            return Some(1.0);
-        }
-        Some(p_value(value, |tail| Contrast::margin(parts, tail)))
-    }
-
-    /// This minus `other`, of other units: the difference with its interval, and the p value of "no difference". The
-    /// squares of the two margins are added.
-    #[must_use]
-    pub fn apart(&self, other: &Contrast, confidence: f64) -> (Estimate, Option<f64>) {
-        let value = self.value() - other.value();
-        let (a, b) = (self.parts(), other.parts());
-        let margin = |tail| Some(Contrast::margin(a, tail)?.hypot(Contrast::margin(b, tail)?));
-        let known = value.is_finite() && margin(0.25).is_some();
-        let p = known.then(|| {
-            if value == 0.0 {
-                1.0
-            } else {
-                p_value(value.abs(), margin)
-            }
-        });
-        (around(value, margin((1.0 - confidence) / 2.0)), p)
     }
 }

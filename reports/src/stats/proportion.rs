@@ -1,6 +1,7 @@
 //! Shares of successes: intervals that stay inside 0..=1 and behave with few trials.
 
-use super::{Contrast, Estimate, Interval, around, mean, p_value, t_upper, variance, z_upper};
+use super::evidence::{Evidence, Parts};
+use super::{Contrast, Estimate, Interval, mean, t_upper, variance, z_upper};
 
 /// Wilson's score interval for `hits` of `trials` (Wilson 1927). Fractional trials are allowed: an effective number.
 #[must_use]
@@ -79,54 +80,58 @@ pub fn clustered(found: &Contrast, units: usize, answers: f64, confidence: f64) 
     Estimate { value: p, interval }
 }
 
+/// A share with all that the interval of a sum of shares needs, from what was right of each seed's units: the plus-four
+/// centre and variance of Agresti and Coull (1998), which do not collapse when all units are right or all wrong. Where units
+/// hold several answers their own spread counts, if there is one.
+#[must_use]
+pub fn share_evidence(rows: &[Vec<(f64, f64)>]) -> Option<Evidence> {
+    let found = Contrast::nested(rows.to_vec())?;
+    let Parts { seeds, own, .. } = found.parts();
+    let units = rows.iter().map(Vec::len).sum::<usize>() as f64;
+    let centre = (found.value() * units + 2.0) / (units + 4.0);
+    let floor = (centre * (1.0 - centre) / (units + 4.0), f64::INFINITY);
+    let trials = rows.iter().flatten().all(|x| x.1 == 1.0);
+    let own = own.filter(|(v, _)| !trials && *v > 0.0).unwrap_or(floor);
+    Some(Evidence {
+        value: found.value(),
+        centre,
+        per_seed: found.per_seed,
+        parts: vec![Parts { seeds, own: Some(own), units: None }],
+        range: (0.0, 1.0),
+    })
+}
+
 /// Difference of two shares over the same trials, from the difference (−1, 0 or 1) of every trial, one row per seed.
-/// Gives the difference with its interval, and the two-sided p value of "no difference".
 ///
 /// Within a seed the interval is Agresti and Min's (2005: half a trial added to each of the four outcomes), which does
-/// not collapse when no trial differs; the variation between seeds is added with its own degrees of freedom.
+/// not collapse when no trial differs; the variation between seeds is added with its own degrees of freedom. `None` without
+/// a trial.
 #[must_use]
-pub fn paired_shares(rows: &[Vec<i8>], confidence: f64) -> (Estimate, Option<f64>) {
+pub fn paired_shares(rows: &[Vec<i8>]) -> Option<Evidence> {
     let all: Vec<f64> = rows.iter().flatten().map(|&d| f64::from(d)).collect();
     if all.is_empty() {
-        return (
-            Estimate {
-                value: f64::NAN,
-                interval: None,
-            },
-            None,
-        );
+        return None;
     }
-    let value = mean(&all);
-    let (up, down) = all.iter().fold((0.5, 0.5), |(u, d), &x| match x {
+    let (up, down): (f64, f64) = all.iter().fold((0.5, 0.5), |(u, d), &x| match x {
         x if x > 0.0 => (u + 1.0, d),
         x if x < 0.0 => (u, d + 1.0),
         _ => (u, d),
     });
     let n = all.len() as f64 + 2.0;
-    let centre: f64 = (up - down) / n;
     let within = (up + down - (up - down).powi(2) / n) / (n * n);
-    let per_seed: Vec<f64> = rows
-        .iter()
-        .filter(|row| !row.is_empty())
-        .map(|row| row.iter().map(|&d| f64::from(d)).sum::<f64>() / row.len() as f64)
-        .collect();
-    let seeds = per_seed.len() as f64;
-    let between = variance(&per_seed).map_or(0.0, |v| v / seeds);
-    let margin = |tail: f64| {
-        let seed_part = if between > 0.0 {
-            t_upper(tail, seeds - 1.0).powi(2) * between
-        } else {
-            0.0
-        };
-        (seed_part + z_upper(tail).powi(2) * within).sqrt()
-    };
-    let mut estimate = around(centre, Some(margin((1.0 - confidence) / 2.0)));
-    estimate.value = value;
-    let inside = |i: Interval| Interval {
-        low: i.low.max(-1.0).min(value),
-        high: i.high.min(1.0).max(value),
-    };
-    estimate.interval = estimate.interval.map(inside);
-    let p = p_value(centre.abs(), |tail| Some(margin(tail)));
-    (estimate, Some(p))
+    let seeds = rows.iter().filter(|row| !row.is_empty());
+    let share = |row: &Vec<i8>| row.iter().map(|&d| f64::from(d)).sum::<f64>() / row.len() as f64;
+    let per_seed: Vec<f64> = seeds.map(share).collect();
+    let count = per_seed.len() as f64;
+    Some(Evidence {
+        value: mean(&all),
+        centre: (up - down) / n,
+        parts: vec![Parts {
+            seeds: variance(&per_seed).map(|v| (v / count, count - 1.0)),
+            own: None,
+            units: Some((within, f64::INFINITY)),
+        }],
+        per_seed,
+        range: (-1.0, 1.0),
+    })
 }

@@ -167,6 +167,10 @@ fn point(m: &MeasureRecord, p: &PointRecord) -> Checked {
     hold(inside && p.at.iter().all(|x| x.is_finite()), || {
         format!("{}: a factor cannot have this value", place())
     })?;
+    let share = |c: f64| c.is_finite() && (m.scale != Scale::Share || (0.0..=1.0).contains(&c));
+    hold(p.chance.is_none_or(share), || {
+        format!("{}: a chance of {:?} cannot be", place(), p.chance)
+    })?;
     let weights = p.weight.len();
     hold(weights == 0 || weights == units, || {
         format!(

@@ -217,6 +217,7 @@ fn trials(mut all: Vec<Passkey>) -> Vec<PointRecord> {
             ("log-probability".into(), Column(p.log_prob)),
         ]),
         facts: BTreeMap::from([("distance".into(), p.distance)]),
+        chance: None,
     };
     all.into_iter().map(point).collect()
 }

@@ -1,28 +1,33 @@
-//! What several tasks show together: average scores, ranks of schemes, and what the place of what is asked for does.
+//! What several tasks show together: average scores and ranks of schemes.
 //!
 //! Scores are shares of right answers. A length that a scheme refuses to read counts as 0: nothing is answered there.
+//! Averages are sums of the same evidence as single means and differences: what the seeds of a study have in common over
+//! its tasks and lengths counts in full, and two curves are paired over the same prompts and seeds.
 
+use super::difference;
 use super::group::{Group, sorted};
-use super::sample::{Sample, pairs};
-use super::{Curve, Key, MeasureInfo, Options, StudySummary};
-use crate::record::{Better, PointRecord, Samples, Scale};
-use crate::stats::{Estimate, Interval, dice, mean, percentile};
+use super::sample::Sample;
+use super::{Key, MeasureInfo, StudySummary};
+use crate::record::{Better, Samples, Scale};
+use crate::stats::{Estimate, Evidence, simultaneous};
 use serde::Serialize;
-
-/// Most resamples of a bootstrap over trials.
-const RESAMPLES: usize = 2000;
 
 /// Several tasks of a study, or of all studies of a run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Aggregate {
     /// Study, key and title of each.
     pub tasks: Vec<(String, Key, String)>,
-    /// Lengths at which all tasks were evaluated, shortest first.
-    pub lengths: Vec<usize>,
+    /// Whether the tasks were trained at different lengths: then they are averaged at the same multiples of them, as the
+    /// same number of tokens is far for one and near for another.
+    pub multiples: bool,
+    /// Where all tasks were evaluated, smallest first: lengths in tokens, or multiples of the trained length.
+    pub columns: Vec<f64>,
     /// One entry for each curve.
     pub scores: Vec<Score>,
     /// Ranks of the curves beyond the trained length, best first; empty with a single curve.
     pub ranks: Vec<Rank>,
+    /// Pairs of a task and a length that no rank rests on, as all curves are at chance there.
+    pub at_chance: usize,
 }
 
 /// Average score of one curve over all tasks (Hsieh et al. 2024, "RULER").
@@ -32,149 +37,297 @@ pub struct Score {
     pub label: String,
     /// As of the curve.
     pub index: usize,
-    /// At each length; none where a task has no score.
-    pub by_length: Vec<Option<f64>>,
-    /// Mean over the lengths; none if one lacks its score, here and below.
-    pub average: Option<f64>,
-    /// The same, the n-th length with weight n.
-    pub increasing: Option<f64>,
-    /// The same, the n-th length from the end with weight n.
-    pub decreasing: Option<f64>,
-    /// Mean over tasks of the mean over lengths up to the trained one.
-    pub within: Option<f64>,
+    /// In each column; none where a task has no score.
+    pub by_column: Vec<Option<Estimate>>,
+    /// Mean over the columns; none if one lacks its score, here and below.
+    pub average: Option<Estimate>,
+    /// The same, the n-th column with weight n.
+    pub increasing: Option<Estimate>,
+    /// The same, the n-th column from the end with weight n.
+    pub decreasing: Option<Estimate>,
+    /// Mean over the columns up to the trained length.
+    pub within: Option<Estimate>,
     /// The same beyond it.
-    pub beyond: Option<f64>,
+    pub beyond: Option<Estimate>,
 }
 
-/// Mean reciprocal rank of a curve among all curves.
+/// Where a curve stands among all curves beyond the trained length.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Rank {
     /// As of the curve.
     pub label: String,
     /// As of the curve.
     pub index: usize,
-    /// Mean of 1 over the rank; curves with the same score share the mean of their ranks.
+    /// The best rank that the data leave: one more than the number of curves whose average score is significantly higher,
+    /// paired and simultaneous over all pairs of curves.
+    pub best: usize,
+    /// The worst: the number of curves less those whose average score is significantly lower.
+    pub worst: usize,
+    /// Mean of 1 over the rank in every place; curves with the same score share the mean of their ranks.
     pub reciprocal: f64,
     /// Over so many pairs of a task and a length.
     pub places: usize,
 }
 
-/// What the place of what is asked for does to the share found, at one length.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct DepthEffect {
-    /// Which measure.
-    pub key: Key,
-    /// As of the curve.
-    pub label: String,
-    /// As of the curve.
-    pub index: usize,
-    /// Tokens fed.
-    pub length: usize,
-    /// Share at the start minus the least share strictly between start and end.
-    pub primacy: Estimate,
-    /// Share at the end minus the same.
-    pub recency: Estimate,
-    /// Mean of the shares at start and end minus the mean of those from 0.3 to 0.7.
-    pub basin: Estimate,
+/// A study with its cells.
+#[derive(Clone, Copy)]
+pub(super) struct Part<'a> {
+    pub(super) study: &'a StudySummary,
+    pub(super) groups: &'a [Group<'a>],
 }
 
-/// The place of a depth, and the units of a point there.
-type Units = (usize, Vec<(f64, f64)>);
-
-fn is_task(info: &MeasureInfo) -> bool {
+pub(super) fn is_task(info: &MeasureInfo) -> bool {
     info.compares() && info.record.scale == Scale::Share && info.record.better == Better::Higher
 }
 
 /// Over the tasks of all studies, if more than one study has some.
-pub(super) fn across(studies: &[StudySummary]) -> Option<Aggregate> {
-    let with: Vec<&StudySummary> = studies
-        .iter()
-        .filter(|s| s.compared().any(is_task))
-        .collect();
-    (with.len() > 1).then(|| of(&with)).flatten()
+pub(super) fn across(parts: &[Part<'_>], confidence: f64) -> Option<Aggregate> {
+    let with = parts.iter().filter(|p| p.study.compared().any(is_task));
+    let with: Vec<Part<'_>> = with.copied().collect();
+    (with.len() > 1).then(|| of(&with, confidence)).flatten()
 }
 
 /// Over all tasks of some studies, if there are several.
-pub(super) fn of(studies: &[&StudySummary]) -> Option<Aggregate> {
-    let tasks: Vec<(&StudySummary, &MeasureInfo)> = studies
-        .iter()
-        .flat_map(|s| s.compared().filter(|m| is_task(m)).map(move |m| (*s, m)))
-        .collect();
-    let mut lengths = tasks.get(1).and(tasks.first())?.1.lengths.clone();
-    lengths.retain(|l| tasks.iter().all(|(_, t)| t.lengths.contains(l)));
-    let mut labels: Vec<(&str, usize)> = Vec::new();
-    for curve in studies.iter().flat_map(|s| &s.curves) {
-        if labels.iter().all(|l| l.0 != curve.label) {
-            labels.push((&curve.label, curve.index));
+pub(super) fn of(parts: &[Part<'_>], confidence: f64) -> Option<Aggregate> {
+    let tasks = Tasks::of(parts, confidence);
+    (tasks.all.len() > 1).then(|| tasks.aggregate())
+}
+
+/// The tasks that are averaged, and where.
+pub(super) struct Tasks<'a> {
+    parts: &'a [Part<'a>],
+    /// Place of its study, and the task.
+    all: Vec<(usize, &'a MeasureInfo)>,
+    multiples: bool,
+    columns: Vec<f64>,
+    /// The column of the trained length; none where curves of a study were trained at several.
+    trained: Option<f64>,
+    confidence: f64,
+}
+
+/// One task at one column, with its weight.
+type Place = (usize, usize, f64);
+
+impl<'a> Tasks<'a> {
+    pub(super) fn of(parts: &'a [Part<'a>], confidence: f64) -> Tasks<'a> {
+        let tasks = |(i, part): (usize, &'a Part<'a>)| {
+            part.study.compared().filter(|m| is_task(m)).map(move |m| (i, m))
+        };
+        let all: Vec<(usize, &MeasureInfo)> = parts.iter().enumerate().flat_map(tasks).collect();
+        let trained: Vec<Option<usize>> = all.iter().map(|(i, _)| parts[*i].study.trained()).collect();
+        let known = trained.iter().all(Option::is_some);
+        let multiples = known && trained.iter().any(|t| *t != trained[0]);
+        let first = trained.first().copied().flatten().filter(|_| known);
+        let trained = if multiples { Some(1.0) } else { first.map(|t| t as f64) };
+        let mut tasks = Tasks { parts, all, multiples, columns: Vec::new(), trained, confidence };
+        let of = |t: usize| tasks.all[t].1.lengths.iter().map(move |&l| (t, l));
+        let columns = |t: usize| of(t).filter_map(|(t, l)| tasks.column(t, l)).collect::<Vec<f64>>();
+        let others: Vec<Vec<f64>> = (1..tasks.all.len()).map(columns).collect();
+        let shared = |x: &f64| others.iter().all(|o| o.contains(x));
+        if !tasks.all.is_empty() {
+            tasks.columns = sorted(columns(0).into_iter().filter(shared));
+        }
+        tasks
+    }
+
+    /// The column of a length of a task.
+    fn column(&self, task: usize, length: usize) -> Option<f64> {
+        let (part, _) = self.all[task];
+        match self.multiples {
+            false => Some(length as f64),
+            true => Some(length as f64 / self.parts[part].study.trained()? as f64),
         }
     }
-    let score = |&(label, index): &(&str, usize)| {
-        let at = |length: &usize| average(tasks.iter().map(|(s, t)| share(s, label, t, *length)));
-        let by_length: Vec<Option<f64>> = lengths.iter().map(at).collect();
-        let whole: Option<Vec<f64>> = by_length.iter().copied().collect();
-        let [plain, increasing, decreasing] = match whole.filter(|w| !w.is_empty()) {
-            Some(all) => weighted(&all).map(Some),
-            None => [None; 3],
+
+    /// The length of a task in a column.
+    fn length(&self, task: usize, column: usize) -> Option<usize> {
+        let lengths = self.all[task].1.lengths.iter();
+        let wanted = self.columns.get(column).copied();
+        lengths.copied().find(|&l| self.column(task, l) == wanted)
+    }
+
+    fn group(&self, task: usize, label: &str) -> Option<&'a Group<'a>> {
+        let groups = self.parts[self.all[task].0].groups.iter();
+        groups.into_iter().find(|g| g.label == label && !g.cells.is_empty())
+    }
+
+    /// Every curve that a study has.
+    fn labels(&self) -> Vec<(&'a str, usize)> {
+        let mut labels: Vec<(&str, usize)> = Vec::new();
+        for curve in self.parts.iter().flat_map(|p| &p.study.curves) {
+            if labels.iter().all(|l| l.0 != curve.label) {
+                labels.push((&curve.label, curve.index));
+            }
+        }
+        labels
+    }
+
+    /// The share of a curve in a task at a length; 0 where the scheme refuses it.
+    fn share(&self, task: usize, length: usize, label: &str) -> Option<Evidence> {
+        let (info, group) = (self.all[task].1, self.group(task, label)?);
+        match Sample::at(group, info, length) {
+            Some(sample) => sample.evidence(),
+            None => group.refused(info).contains(&length).then(|| Evidence::constant(0.0, group.seeds().len())),
+        }
+    }
+
+    /// The same less that of another curve, paired.
+    fn difference(&self, task: usize, length: usize, label: &str, other: &str) -> Option<Evidence> {
+        let (info, a, b) = (self.all[task].1, self.group(task, label)?, self.group(task, other)?);
+        if let Some(pair) = difference::at_length(a, b, info, length) {
+            return Some(pair.evidence);
+        }
+        self.share(task, length, label)?.apart(&self.share(task, length, other)?)
+    }
+
+    /// The weighted sum of what `of` gives in each place. Lengths of a panel share their units; the seeds of other studies
+    /// are other trainings.
+    fn sum(&self, places: &[Place], of: &dyn Fn(usize, usize) -> Option<Evidence>) -> Option<Evidence> {
+        let mut studies: Vec<Vec<(f64, Evidence)>> = self.parts.iter().map(|_| Vec::new()).collect();
+        for (task, &(part, info)) in self.all.iter().enumerate() {
+            let mine = places.iter().filter(|p| p.0 == task);
+            let term = |&(_, column, weight): &Place| Some((weight, of(task, self.length(task, column)?)?));
+            let terms: Vec<(f64, Evidence)> = mine.map(term).collect::<Option<_>>()?;
+            if !terms.is_empty() {
+                let shared = info.record.samples == Samples::Panel;
+                studies[part].push((1.0, Evidence::sum(&terms, shared)?));
+            }
+        }
+        let studies = studies.iter().filter(|terms| !terms.is_empty());
+        let studies: Vec<Evidence> = studies.map(|terms| Evidence::sum(terms, false)).collect::<Option<_>>()?;
+        Evidence::independent(&studies)
+    }
+
+    /// The average score of a curve less that of another, in one column.
+    pub(super) fn between(&self, label: &str, other: &str, column: usize) -> Option<Evidence> {
+        let of = |task: usize, length: usize| self.difference(task, length, label, other);
+        self.sum(&self.places(&[(column, 1.0)]), &of)
+    }
+
+    /// All tasks at some columns, each column with a weight of its own; the weights sum to 1.
+    fn places(&self, columns: &[(usize, f64)]) -> Vec<Place> {
+        let total = columns.iter().map(|c| c.1).sum::<f64>() * self.all.len() as f64;
+        let of = |&(column, weight): &(usize, f64)| {
+            (0..self.all.len()).map(move |task| (task, column, weight / total))
         };
-        let part = |pick: fn(&super::Measured) -> Option<f64>| {
-            let of =
-                |(s, t): &(&StudySummary, &MeasureInfo)| pick(curve(s, label)?.measured(&t.key)?);
-            average(tasks.iter().map(of))
+        columns.iter().flat_map(of).collect()
+    }
+
+    /// Columns on one side of the trained length.
+    fn side(&self, beyond: bool) -> Vec<usize> {
+        let here = |i: &usize| self.trained.is_some_and(|t| (self.columns[*i] > t) == beyond);
+        (0..self.columns.len()).filter(here).collect()
+    }
+
+    /// The mean share of a curve over places.
+    fn mean(&self, label: &str, places: &[Place]) -> Option<Estimate> {
+        let found = self.sum(places, &|task, length| self.share(task, length, label))?;
+        Some(found.estimate(self.confidence))
+    }
+
+    fn score(&self, label: &str, index: usize) -> Score {
+        let n = self.columns.len();
+        let weighted = |of: &dyn Fn(usize) -> f64| {
+            let columns: Vec<(usize, f64)> = (0..n).map(|i| (i, of(i))).collect();
+            self.mean(label, &self.places(&columns))
+        };
+        let side = |beyond: bool| {
+            let columns: Vec<(usize, f64)> = self.side(beyond).into_iter().map(|i| (i, 1.0)).collect();
+            self.mean(label, &self.places(&columns))
         };
         Score {
             label: label.into(),
             index,
-            by_length,
-            average: plain,
-            increasing,
-            decreasing,
-            within: part(|m| m.within),
-            beyond: part(|m| m.beyond),
+            by_column: (0..n).map(|i| self.mean(label, &self.places(&[(i, 1.0)]))).collect(),
+            average: weighted(&|_| 1.0),
+            increasing: weighted(&|i| (i + 1) as f64),
+            decreasing: weighted(&|i| (n - i) as f64),
+            within: side(false),
+            beyond: side(true),
         }
-    };
-    Some(Aggregate {
-        scores: labels.iter().map(score).collect(),
-        ranks: ranks(&tasks, &labels),
-        tasks: tasks
-            .iter()
-            .map(|(s, t)| (s.name.clone(), t.key.clone(), t.record.title.clone()))
-            .collect(),
-        lengths,
-    })
-}
+    }
 
-fn curve<'a>(study: &'a StudySummary, label: &str) -> Option<&'a Curve> {
-    study.curves.iter().find(|c| c.label == label)
-}
+    /// Whether no curve is shown to be above chance in a place, simultaneously over the curves.
+    fn at_chance(&self, task: usize, length: usize, labels: &[(&str, usize)]) -> bool {
+        let level = simultaneous(self.confidence, labels.len());
+        let above = |label: &str, chance: f64| {
+            let found = self.share(task, length, label).map(|e| e.estimate(level));
+            found.is_some_and(|e| e.interval.map_or(e.value, |i| i.low) > chance)
+        };
+        let chance = self.all[task].1.chance_at(length);
+        chance.is_some_and(|c| labels.iter().all(|l| !above(l.0, c)))
+    }
 
-/// Share of a curve in a task at a length; 0 where the scheme refuses it.
-fn share(study: &StudySummary, label: &str, task: &MeasureInfo, length: usize) -> Option<f64> {
-    let curve = curve(study, label)?;
-    let found = curve.measured(&task.key).and_then(|m| m.at(length));
-    let refused = || curve.refused(&task.key).any(|r| r.length == length);
-    found
-        .map(|p| p.mean.value)
-        .or_else(|| refused().then_some(0.0))
-}
-
-/// Mean; none if a value is missing.
-fn average(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
-    values
-        .collect::<Option<Vec<f64>>>()
-        .filter(|v| !v.is_empty())
-        .map(|v| mean(&v))
-}
-
-/// Mean of scores by length: plain, the n-th with weight n, and the n-th from the end with weight n.
-fn weighted(scores: &[f64]) -> [f64; 3] {
-    let n = scores.len();
-    let by = |weight: &dyn Fn(usize) -> usize| {
-        let (sum, all) = scores.iter().enumerate().fold((0.0, 0), |(s, w), (i, x)| {
-            (s + weight(i) as f64 * x, w + weight(i))
+    /// Ranks of the curves that have a score in every place, and how many places are at chance.
+    fn ranks(&self, labels: &[(&str, usize)]) -> (Vec<Rank>, usize) {
+        let beyond: Vec<(usize, f64)> = self.side(true).into_iter().map(|i| (i, 1.0)).collect();
+        let mut places = self.places(&beyond);
+        let everywhere = |l: &&(&str, usize)| self.mean(l.0, &places).is_some();
+        let labels: Vec<(&str, usize)> = labels.iter().filter(everywhere).copied().collect();
+        let asked = places.len();
+        places.retain(|&(task, column, _)| {
+            let length = self.length(task, column);
+            length.is_some_and(|l| !self.at_chance(task, l, &labels))
         });
-        sum / all as f64
-    };
-    [by(&|_| 1), by(&|i| i + 1), by(&|i| n - i)]
+        let at_chance = asked - places.len();
+        if labels.len() < 2 || places.is_empty() {
+            return (Vec::new(), at_chance);
+        }
+        let weight = 1.0 / places.len() as f64;
+        places.iter_mut().for_each(|p| p.2 = weight);
+        let mut reciprocal = vec![0.0; labels.len()];
+        for &(task, column, _) in &places {
+            let value = |l: &(&str, usize)| self.share(task, self.length(task, column)?, l.0);
+            let scores: Vec<f64> = labels.iter().map(|l| value(l).map_or(f64::NAN, |e| e.value())).collect();
+            for (sum, found) in reciprocal.iter_mut().zip(reciprocal_ranks(&scores)) {
+                *sum += weight * found;
+            }
+        }
+        let pairs = labels.len() * (labels.len() - 1) / 2;
+        let level = simultaneous(self.confidence, pairs);
+        let (mut above, mut below) = (vec![0; labels.len()], vec![0; labels.len()]);
+        for i in 0..labels.len() {
+            for j in 0..i {
+                let of = |task: usize, length: usize| self.difference(task, length, labels[i].0, labels[j].0);
+                let interval = self.sum(&places, &of).and_then(|e| e.estimate(level).interval);
+                let (better, worse) = match interval {
+                    Some(x) if x.low > 0.0 => (i, j),
+                    Some(x) if x.high < 0.0 => (j, i),
+                    _ => continue,
+                };
+                above[worse] += 1;
+                below[better] += 1;
+            }
+        }
+        let rank = |(i, &(label, index)): (usize, &(&str, usize))| Rank {
+            label: label.into(),
+            index,
+            best: above[i] + 1,
+            worst: labels.len() - below[i],
+            reciprocal: reciprocal[i],
+            places: places.len(),
+        };
+        let mut all: Vec<Rank> = labels.iter().enumerate().map(rank).collect();
+        all.sort_by(|a, b| (b.reciprocal).total_cmp(&a.reciprocal));
+        (all, at_chance)
+    }
+
+    fn aggregate(&self) -> Aggregate {
+        let labels = self.labels();
+        let (ranks, at_chance) = self.ranks(&labels);
+        let task = |&(part, info): &(usize, &MeasureInfo)| {
+            let study = &self.parts[part].study.name;
+            (study.clone(), info.key.clone(), info.record.title.clone())
+        };
+        Aggregate {
+            tasks: self.all.iter().map(task).collect(),
+            multiples: self.multiples,
+            columns: self.columns.clone(),
+            scores: labels.iter().map(|l| self.score(l.0, l.1)).collect(),
+            ranks,
+            at_chance,
+        }
+    }
 }
 
 /// 1 over the rank of every score among all, the largest first; equal scores share the mean of their ranks.
@@ -185,146 +338,6 @@ fn reciprocal_ranks(scores: &[f64]) -> Vec<f64> {
         1.0 / (above + (equal + 1.0) / 2.0)
     };
     scores.iter().map(of).collect()
-}
-
-fn ranks(tasks: &[(&StudySummary, &MeasureInfo)], labels: &[(&str, usize)]) -> Vec<Rank> {
-    let mut sums = vec![(0.0, 0); labels.len()];
-    for (study, task) in tasks {
-        let trained = study.trained_lengths.last().copied().unwrap_or(0);
-        for &length in task.lengths.iter().filter(|&&l| l > trained) {
-            let of = |(i, l): (usize, &(&str, usize))| Some((i, share(study, l.0, task, length)?));
-            let here: Vec<(usize, f64)> = labels.iter().enumerate().filter_map(of).collect();
-            let scores: Vec<f64> = here.iter().map(|h| h.1).collect();
-            for ((i, _), reciprocal) in here.iter().zip(reciprocal_ranks(&scores)) {
-                sums[*i].0 += reciprocal;
-                sums[*i].1 += 1;
-            }
-        }
-    }
-    let rank = |(&(label, index), &(sum, places)): (&(&str, usize), &(f64, usize))| Rank {
-        label: label.into(),
-        index,
-        reciprocal: sum / places as f64,
-        places,
-    };
-    let all = labels
-        .iter()
-        .zip(&sums)
-        .filter(|(_, s)| s.1 > 0 && labels.len() > 1);
-    let mut all: Vec<Rank> = all.map(rank).collect();
-    all.sort_by(|a, b| b.reciprocal.total_cmp(&a.reciprocal));
-    all
-}
-
-/// Of every curve, measure and length whose points differ in a factor from 0 (start) to 1 (end).
-pub(super) fn depth_effects(
-    groups: &[Group<'_>],
-    measures: &[MeasureInfo],
-    confidence: f64,
-    options: &Options,
-) -> Vec<DepthEffect> {
-    let mut found = Vec::new();
-    for info in measures.iter().filter(|m| is_task(m)) {
-        let Some(factor) = info.record.factors.iter().position(|f| f.share) else {
-            continue;
-        };
-        for group in groups {
-            for length in group.lengths(info) {
-                let sample = Sample::at(group, info, length);
-                let effects = sample.and_then(|s| effects(&s, info, factor, confidence, options));
-                found.extend(effects.map(|[primacy, recency, basin]| DepthEffect {
-                    key: info.key.clone(),
-                    label: group.label.clone(),
-                    index: group.index,
-                    length,
-                    primacy,
-                    recency,
-                    basin,
-                }));
-            }
-        }
-    }
-    found
-}
-
-/// Primacy, recency and basin from (depth, share), depths rising; none unless both ends and both middles are there.
-fn effect(shares: &[(f64, f64)]) -> Option<[f64; 3]> {
-    let end = |depth: f64| shares.iter().find(|s| s.0 == depth).map(|s| s.1);
-    let (start, end) = (end(0.0)?, end(1.0)?);
-    let middle = shares.iter().filter(|s| s.0 > 0.0 && s.0 < 1.0);
-    let least = middle.map(|s| s.1).min_by(f64::total_cmp)?;
-    // A depth of 0.3 may be the nearest number to it.
-    let basin = |s: &&(f64, f64)| (0.3 - 1e-9..=0.7 + 1e-9).contains(&s.0);
-    let basin: Vec<f64> = shares.iter().filter(basin).map(|s| s.1).collect();
-    let basin = (!basin.is_empty()).then(|| mean(&basin))?;
-    Some([start - least, end - least, (start + end) / 2.0 - basin])
-}
-
-fn effects(
-    sample: &Sample<'_>,
-    info: &MeasureInfo,
-    factor: usize,
-    confidence: f64,
-    options: &Options,
-) -> Option<[Estimate; 3]> {
-    let depth = |p: &PointRecord| p.at.get(factor).copied();
-    let depths = sorted(sample.points().filter_map(depth));
-    let place = |p: &PointRecord| depths.iter().position(|d| Some(*d) == depth(p));
-    // The units of each seed, point by point, with the place of the point's depth.
-    let seeds: Vec<Vec<Units>> = sample
-        .seeds
-        .iter()
-        .map(|(_, points)| {
-            points
-                .iter()
-                .filter_map(|p| Some((place(p)?, pairs(p, "", "")?)))
-                .collect()
-        })
-        .collect();
-    let shares = |pick: &mut dyn FnMut(usize, bool) -> Vec<usize>| {
-        let mut sums = vec![(0.0, 0.0); depths.len()];
-        for points in &seeds {
-            for (i, (place, units)) in points.iter().enumerate() {
-                for at in pick(units.len(), i == 0) {
-                    let (value, weight) = units.get(at).copied().unwrap_or_default();
-                    sums[*place].0 += value;
-                    sums[*place].1 += weight;
-                }
-            }
-        }
-        let shares: Vec<(f64, f64)> = depths
-            .iter()
-            .zip(&sums)
-            .map(|(&d, s)| (d, s.0 / s.1))
-            .collect();
-        effect(&shares)
-    };
-    let found = shares(&mut |n, _| (0..n).collect())?;
-    let mut below = dice(options.seed);
-    let mut last = Vec::new();
-    let mut draw = |n: usize, first: bool| {
-        // A panel has the same units at every point of a seed.
-        if first || info.record.samples != Samples::Panel {
-            last = (0..n).map(|_| below(n)).collect();
-        }
-        last.clone()
-    };
-    let draws: Vec<[f64; 3]> = (0..options.resamples.min(RESAMPLES))
-        .filter_map(|_| shares(&mut draw))
-        .collect();
-    let several = seeds.iter().flatten().any(|(_, units)| units.len() > 1);
-    let interval = |i: usize| {
-        let mut all: Vec<f64> = draws.iter().map(|d| d[i]).filter(|x| !x.is_nan()).collect();
-        all.sort_by(f64::total_cmp);
-        let tail = (1.0 - confidence) / 2.0;
-        let ends = percentile(&all, tail).zip(percentile(&all, 1.0 - tail));
-        ends.filter(|_| several)
-            .map(|(low, high)| Interval { low, high })
-    };
-    Some([0, 1, 2].map(|i| Estimate {
-        value: found[i],
-        interval: interval(i),
-    }))
 }
 
 #[cfg(test)]

@@ -4,11 +4,12 @@ use super::compare::names;
 use super::group::{Group, groups, kind, measures};
 use super::sample::Sample;
 use super::{
-    Absent, CellState, Counts, Curve, Difference, Key, MeasureInfo, Options, Reference,
-    RefusedLength, RunInfo, StudySummary, Summary, TrainingInfo, aggregate, costs, difference,
-    measure,
+    Absent, Aggregate, CellState, Counts, Curve, Difference, Key, MeasureInfo, Options, Reference,
+    RefusedLength, RunInfo, StudySummary, Summary, TrainingInfo, aggregate, costs, depth, difference,
+    measure, results,
 };
 use crate::record::{RunPlan, Stage, State};
+use crate::stats::Design;
 use crate::store::{LoadedCell, LoadedRun};
 use crate::verdict;
 use std::collections::BTreeSet;
@@ -35,10 +36,18 @@ pub(super) fn run(run: &LoadedRun, options: &Options) -> Summary {
         .collect();
     Summary {
         run: info(run),
-        aggregate: aggregate::across(&studies),
+        aggregate: across(run, &studies),
         studies,
         problems,
     }
+}
+
+/// What the tasks of all studies show together.
+fn across(run: &LoadedRun, studies: &[StudySummary]) -> Option<Aggregate> {
+    let cells: Vec<Vec<Group<'_>>> = studies.iter().map(|s| groups(run, &s.name)).collect();
+    let parts = studies.iter().zip(&cells);
+    let parts: Vec<aggregate::Part<'_>> = parts.map(|(study, groups)| aggregate::Part { study, groups }).collect();
+    aggregate::across(&parts, run.plan.confidence)
 }
 
 fn unfinished(state: State) -> bool {
@@ -110,32 +119,28 @@ fn study(
     let (present, absent): (Vec<_>, Vec<_>) = groups.iter().partition(|g| !g.cells.is_empty());
     let reference = reference(plan, name, &present, problems);
     let baseline = reference.and_then(|(i, _)| present.get(i)).copied();
-    let mut differences: Vec<Difference> = Vec::new();
+    let mut pairs = Vec::new();
     for group in present
         .iter()
         .filter(|g| baseline.is_some_and(|b| b.label != g.label))
     {
         if let Some(baseline) = baseline {
-            differences.extend(difference::between(
-                group,
-                baseline,
-                compared(),
-                plan.confidence,
-                options,
-            ));
+            pairs.extend(difference::between(group, baseline, compared()));
         }
     }
-    difference::correct(&mut differences, &measures, plan.confidence);
-    let mut fine_tuning: Vec<Difference> = Vec::new();
+    let family: Vec<_> = measures.iter().map(|m| (m, results::family(&present, m))).collect();
+    let differences = difference::corrected(pairs, &family, plan.confidence);
+    let mut pairs = Vec::new();
     for tuned in present.iter().filter(|g| g.stage == Stage::FineTuned) {
         let before = present
             .iter()
             .find(|g| g.scheme == tuned.scheme && g.stage == Stage::ZeroShot);
-        fine_tuning.extend(before.map_or_else(Vec::new, |before| {
-            difference::between(tuned, before, compared(), plan.confidence, options)
-        }));
+        if let Some(before) = before {
+            pairs.extend(difference::between(tuned, before, compared()));
+        }
     }
-    difference::correct(&mut fine_tuning, &measures, plan.confidence);
+    let family = difference::counted(&pairs, &measures);
+    let fine_tuning = difference::corrected(pairs, &family, plan.confidence);
     let mut curves: Vec<Curve> = present
         .iter()
         .filter_map(|g| curve(g, plan, &measures))
@@ -156,7 +161,7 @@ fn study(
         interval_basis: basis(&curves, plan.confidence),
         seeds: seeds.into_iter().collect(),
         trained_lengths: trained_lengths.into_iter().collect(),
-        depth_effects: aggregate::depth_effects(&groups, &measures, plan.confidence, options),
+        depth_effects: depth::effects(&groups, &measures, plan.confidence, options),
         measures,
         aggregate: None,
         absent: absent.iter().filter_map(|g| gone(g)).collect(),
@@ -164,6 +169,8 @@ fn study(
             label: b.label.clone(),
             declared,
         }),
+        design: design(&differences, plan.confidence),
+        results: Vec::new(),
         differences,
         fine_tuning,
         cells: run
@@ -180,9 +187,23 @@ fn study(
         engines,
         curves,
     };
-    summary.aggregate = aggregate::of(&[&summary]);
+    let part = aggregate::Part { study: &summary, groups: &groups };
+    let aggregate = aggregate::of(&[part], plan.confidence);
+    let average = aggregate.as_ref().and_then(|a| results::of_average(part, a, plan.confidence));
+    let table = |info| results::of_measure(&summary, info, &present, plan.confidence);
+    let results = average.into_iter().chain(summary.compared().filter_map(table)).collect();
+    (summary.aggregate, summary.results) = (aggregate, results);
     summary.verdict = verdict::study(&summary, plan.margin);
     summary
+}
+
+/// What the comparisons can show: of the measure with the most of them, with the fewest seeds that any of them has.
+fn design(differences: &[Difference], confidence: f64) -> Option<Design> {
+    Some(Design {
+        seeds: differences.iter().map(|d| d.seeds).min()?,
+        comparisons: differences.iter().map(|d| d.comparisons).max()?,
+        confidence,
+    })
 }
 
 /// The curve that others are compared with: the declared one, or the first that was trained; and whether it was

@@ -1,7 +1,7 @@
 //! Two runs against each other: paired differences of the curves that both have.
 
 use super::group::{Group, groups, measures};
-use super::{Difference, MeasureInfo, Options, difference};
+use super::{Difference, MeasureInfo, difference};
 use crate::error::CompareError;
 use crate::store::LoadedRun;
 use serde::Serialize;
@@ -42,7 +42,6 @@ pub fn compare(
     second: &LoadedRun,
     lenient: bool,
 ) -> Result<Comparison, CompareError> {
-    let options = Options::default();
     let confidence = first.plan.confidence;
     let (mut studies, mut left_out) = (Vec::new(), Vec::new());
     for study in names(first) {
@@ -56,7 +55,7 @@ pub fn compare(
         let both =
             |m: &MeasureInfo| m.compares() && theirs.iter().any(|t| t.key == m.key && t.compares());
         let measures: Vec<MeasureInfo> = measures(&a).into_iter().filter(both).collect();
-        let mut differences = Vec::new();
+        let mut pairs = Vec::new();
         for ours in &a {
             let Some(theirs) = b.iter().find(|g| g.label == ours.label) else {
                 left_out.push(format!("{study}: {} is only in the first run", ours.label));
@@ -64,15 +63,14 @@ pub fn compare(
             };
             let side = match (ours.cells.is_empty(), theirs.cells.is_empty()) {
                 (false, false) => {
-                    let found =
-                        difference::between(theirs, ours, measures.iter(), confidence, &options);
+                    let found = difference::between(theirs, ours, measures.iter());
                     if found.is_empty() {
                         left_out.push(format!(
                             "{study}: {} has no length and seed in common",
                             ours.label
                         ));
                     }
-                    differences.extend(found);
+                    pairs.extend(found);
                     continue;
                 }
                 (true, true) => {
@@ -99,7 +97,8 @@ pub fn compare(
         }
         let extra = b.iter().filter(|g| !a.iter().any(|o| o.label == g.label));
         left_out.extend(extra.map(|g| format!("{study}: {} is only in the second run", g.label)));
-        difference::correct(&mut differences, &measures, confidence);
+        let family = difference::counted(&pairs, &measures);
+        let differences = difference::corrected(pairs, &family, confidence);
         studies.push(Compared {
             study: study.to_string(),
             measures,

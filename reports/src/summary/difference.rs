@@ -2,101 +2,86 @@
 
 use super::group::Group;
 use super::sample::Sample;
-use super::{Difference, MeasureInfo, Options, Outcome};
-use crate::record::{Better, Samples};
-use crate::stats::{Contrast, Estimate, Interval, holm, paired_bootstrap, paired_shares};
+use super::{Difference, MeasureInfo, Outcome};
+use crate::record::{Better, Samples, Scale};
+use crate::stats::{Estimate, Evidence, paired_shares, simultaneous};
 
-/// A difference with its interval, that of the bootstrap, and its p value.
-type Found = (Estimate, Option<Interval>, Option<f64>);
+/// A difference before it is known how many are made at once.
+pub(super) struct Pair {
+    pub(super) found: Difference,
+    pub(super) evidence: Evidence,
+}
 
-/// Differences of `group` minus `reference` by every measure, at every length that both have, before correction.
+/// Differences of `group` minus `reference` by every measure, at every length that both have.
 pub(super) fn between<'m>(
     group: &Group<'_>,
     reference: &Group<'_>,
     measures: impl Iterator<Item = &'m MeasureInfo>,
-    confidence: f64,
-    options: &Options,
-) -> Vec<Difference> {
+) -> Vec<Pair> {
     let mut found = Vec::new();
     for info in measures {
         let theirs = reference.lengths(info);
-        let shared = group
-            .lengths(info)
-            .into_iter()
-            .filter(|l| theirs.contains(l));
-        found.extend(
-            shared.filter_map(|l| at_length(group, reference, info, l, confidence, options)),
-        );
+        let shared = group.lengths(info).into_iter();
+        let shared = shared.filter(|l| theirs.contains(l));
+        found.extend(shared.filter_map(|l| at_length(group, reference, info, l)));
     }
     found
 }
 
-fn at_length(
+/// Difference of `group` minus `reference` at one length, over the seeds that both have.
+pub(super) fn at_length(
     group: &Group<'_>,
     reference: &Group<'_>,
     info: &MeasureInfo,
     length: usize,
-    confidence: f64,
-    options: &Options,
-) -> Option<Difference> {
+) -> Option<Pair> {
     let (ours, theirs) = (
         Sample::at(group, info, length)?,
         Sample::at(reference, info, length)?,
     );
     let shared = theirs.seeds();
-    let seeds: Vec<u64> = ours
-        .seeds()
-        .into_iter()
-        .filter(|s| shared.contains(s))
-        .collect();
+    let seeds: Vec<u64> = ours.seeds().into_iter().filter(|s| shared.contains(s)).collect();
     let (ours, theirs) = (ours.of_seeds(&seeds)?, theirs.of_seeds(&seeds)?);
-    let (difference, bootstrap, p) = match info.record.samples {
-        Samples::Panel => panels(&ours, &theirs, confidence, options)?,
-        Samples::Trials => trials(&ours, &theirs, confidence)?,
-        Samples::Sums => sums(&ours, &theirs, confidence)?,
+    let evidence = match info.record.samples {
+        Samples::Panel => ours.contrast()?.minus(&theirs.contrast()?)?.evidence(),
+        Samples::Trials => trials(&ours, &theirs)?,
+        Samples::Sums => sums(&ours, &theirs)?,
     };
-    Some(Difference {
-        key: info.key.clone(),
-        what: info.axis(),
-        label: group.label.clone(),
-        length,
-        difference,
-        bootstrap,
-        p,
-        p_holm: None,
-        outcome: Outcome::NotComparable,
-        units: ours.units(),
-        seeds: seeds.len(),
+    let evidence = match info.record.scale {
+        Scale::Share => evidence.within(-1.0, 1.0),
+        Scale::Exp | Scale::Plain => evidence,
+    };
+    Some(Pair {
+        found: Difference {
+            key: info.key.clone(),
+            what: info.axis(),
+            label: group.label.clone(),
+            length,
+            difference: Estimate { value: evidence.value(), interval: None },
+            p: None,
+            p_adjusted: None,
+            comparisons: 0,
+            outcome: Outcome::NotComparable,
+            units: ours.units(),
+            seeds: seeds.len(),
+        },
+        evidence,
     })
 }
 
-fn panels(
-    ours: &Sample<'_>,
-    theirs: &Sample<'_>,
-    confidence: f64,
-    options: &Options,
-) -> Option<Found> {
-    let (ours, theirs) = (ours.panel()?, theirs.panel()?);
-    let contrast = ours.contrast().minus(&theirs.contrast())?;
-    let bootstrap = paired_bootstrap(&ours, &theirs, confidence, options.resamples, options.seed);
-    Some((contrast.estimate(confidence), bootstrap, contrast.p()))
-}
-
 /// Sums are paired by number, as trials are, but where all of them are alike: then nothing tells how far they could differ,
-/// and the two are taken apart, each with an interval of its own.
-fn sums(ours: &Sample<'_>, theirs: &Sample<'_>, confidence: f64) -> Option<Found> {
-    let (ours, theirs) = (ours.contrast()?, theirs.contrast()?);
-    let paired = ours.paired(&theirs);
-    let spread = |c: &Contrast| c.standard_error().is_some_and(|error| error > 0.0);
-    if let Some(paired) = paired.filter(spread) {
-        return Some((paired.estimate(confidence), None, paired.p()));
+/// and the two are taken apart, each with a spread of its own.
+fn sums(ours: &Sample<'_>, theirs: &Sample<'_>) -> Option<Evidence> {
+    let paired = ours.contrast()?.paired(&theirs.contrast()?);
+    let spread = paired.filter(|c| c.standard_error().is_some_and(|error| error > 0.0));
+    match spread {
+        Some(paired) => Some(paired.evidence()),
+        None => ours.evidence()?.apart(&theirs.evidence()?),
     }
-    let (difference, p) = ours.apart(&theirs, confidence);
-    Some((difference, None, p))
 }
 
 /// Trials are paired by the values of the factors and by number: both schemes read the same prompts.
-fn trials(ours: &Sample<'_>, theirs: &Sample<'_>, confidence: f64) -> Option<Found> {
+fn trials(ours: &Sample<'_>, theirs: &Sample<'_>) -> Option<Evidence> {
     let mut rows: Vec<Vec<i8>> = Vec::new();
     for (seed, points) in &ours.seeds {
         let (_, others) = theirs.seeds.iter().find(|(s, _)| s == seed)?;
@@ -104,53 +89,61 @@ fn trials(ours: &Sample<'_>, theirs: &Sample<'_>, confidence: f64) -> Option<Fou
         for point in points {
             let other = others.iter().find(|o| o.at == point.at)?;
             let hit = |x: f64| i8::from(x > 0.5);
-            row.extend(
-                point
-                    .value
-                    .iter()
-                    .zip(&other.value)
-                    .map(|(&a, &b)| hit(a) - hit(b)),
-            );
+            let both = point.value.iter().zip(&other.value);
+            row.extend(both.map(|(&a, &b)| hit(a) - hit(b)));
         }
         rows.push(row);
     }
-    rows.first()?;
-    let (difference, p) = paired_shares(&rows, confidence);
-    Some((difference, None, p))
+    paired_shares(&rows)
 }
 
-/// Corrects all differences by each measure for their number, and says what each supports.
-pub(super) fn correct(differences: &mut [Difference], measures: &[MeasureInfo], confidence: f64) {
-    for info in measures {
-        let tested = |d: &Difference| d.key == info.key && d.p.is_some();
-        let mine: Vec<usize> = (0..differences.len())
-            .filter(|&i| tested(&differences[i]))
-            .collect();
-        let p: Vec<f64> = mine.iter().filter_map(|&i| differences[i].p).collect();
-        for (&i, adjusted) in mine.iter().zip(holm(&p)) {
-            let found = &mut differences[i];
-            found.p_holm = Some(adjusted);
-            found.outcome = outcome(
-                info.record.better,
-                found.difference,
-                adjusted,
-                1.0 - confidence,
-            );
-        }
-    }
+/// How many of the differences are by each measure.
+pub(super) fn counted<'m>(pairs: &[Pair], measures: &'m [MeasureInfo]) -> Vec<(&'m MeasureInfo, usize)> {
+    let count = |m: &MeasureInfo| pairs.iter().filter(|p| p.found.key == m.key).count();
+    measures.iter().map(|m| (m, count(m))).collect()
 }
 
-fn outcome(better: Better, difference: Estimate, p: f64, level: f64) -> Outcome {
-    if difference.interval.is_none() {
-        return Outcome::NotComparable;
-    }
-    let better = match better {
-        Better::Lower => difference.value < 0.0,
-        Better::Higher => difference.value > 0.0,
+/// Makes the differences by each measure simultaneous over so many comparisons.
+pub(super) fn corrected(
+    pairs: Vec<Pair>,
+    family: &[(&MeasureInfo, usize)],
+    confidence: f64,
+) -> Vec<Difference> {
+    let of = |pair: Pair| {
+        let measure = family.iter().find(|(m, _)| m.key == pair.found.key);
+        let made = measure.map(|(info, made)| (info.record.better, *made));
+        made.map_or(pair.found.clone(), |(better, made)| pair.corrected(better, made, confidence))
     };
-    match p <= level {
-        true if better => Outcome::Better,
-        true => Outcome::Worse,
-        false => Outcome::NoDifference,
+    pairs.into_iter().map(of).collect()
+}
+
+impl Pair {
+    /// The difference, simultaneous over so many comparisons (Bonferroni), interval and p value alike, with what it
+    /// supports: what its interval leaves out.
+    pub(super) fn corrected(self, better: Better, comparisons: usize, confidence: f64) -> Difference {
+        let mut found = self.found;
+        found.comparisons = comparisons;
+        found.difference = self.evidence.estimate(simultaneous(confidence, comparisons));
+        found.p = self.evidence.p();
+        found.p_adjusted = found.p.map(|p| (p * comparisons.max(1) as f64).min(1.0));
+        found.outcome = outcome(&found, better);
+        found
+    }
+}
+
+fn outcome(found: &Difference, better: Better) -> Outcome {
+    let Some(interval) = found.difference.interval else {
+        return Outcome::NotComparable;
+    };
+    let gains = match better {
+        Better::Lower => interval.high < 0.0,
+        Better::Higher => interval.low > 0.0,
+    };
+    match (interval.contains(0.0), gains, found.seeds > 1) {
+        (true, ..) => Outcome::NoDifference,
+        (false, true, true) => Outcome::Better,
+        (false, false, true) => Outcome::Worse,
+        (false, true, false) => Outcome::BetterOnce,
+        (false, false, false) => Outcome::WorseOnce,
     }
 }

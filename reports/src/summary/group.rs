@@ -2,6 +2,7 @@
 
 use super::{Key, MeasureInfo, label};
 use crate::record::{CellRecord, MeasureRecord, RunPlan, Stage};
+use crate::stats::mean;
 use crate::store::{LoadedCell, LoadedRun};
 use std::collections::BTreeSet;
 
@@ -130,7 +131,16 @@ fn info(record: &MeasureRecord, key: Key, slug: String, cells: &[&CellRecord]) -
         });
         Some((name.clone(), of.collect::<Option<Vec<f64>>>()?))
     };
+    let chance = |l: &usize| {
+        let mut seen = BTreeSet::new();
+        let here = points().filter(|p| p.length == *l);
+        // Each point of the grid once, of whichever cell.
+        let here = here.filter(|p| seen.insert(p.at.iter().map(|x| x.to_bits()).collect::<Vec<_>>()));
+        let all: Option<Vec<f64>> = here.map(|p| p.chance.or(record.chance)).collect();
+        all.filter(|a| !a.is_empty()).map(|a| mean(&a))
+    };
     MeasureInfo {
+        chance: lengths.iter().map(chance).collect(),
         slug,
         headline: false,
         facts: names.into_iter().filter_map(constant).collect(),

@@ -6,7 +6,7 @@ use super::{
     Bucket, DistancePoint, GridCell, KMax, MeasureInfo, Measured, MeasuredPoint, Profile, effective,
 };
 use crate::record::{Role, RunPlan, Scale};
-use crate::stats::{Estimate, mean};
+use crate::stats::Estimate;
 
 /// Threshold of the definition of k_max.
 const K_MAX_THRESHOLD: f64 = 0.2;
@@ -33,18 +33,6 @@ pub(super) fn of(group: &Group<'_>, info: &MeasureInfo, plan: &RunPlan) -> Optio
     effective::ask(group, info, &mut points, plan);
     let distances = distances(&samples, confidence);
     let shares = info.record.scale == Scale::Share && by_length;
-    // A length that is refused counts as 0: nothing is answered there.
-    let refused: Vec<usize> = group.refused(info);
-    let average = |wanted: &dyn Fn(usize) -> bool| {
-        let gone = info
-            .lengths
-            .iter()
-            .filter(|l| refused.contains(l))
-            .map(|&l| (l, 0.0));
-        let all = points.iter().map(|p| (p.length, p.mean.value)).chain(gone);
-        let of: Vec<f64> = all.filter(|p| wanted(p.0)).map(|p| p.1).collect();
-        (shares && !of.is_empty()).then(|| mean(&of))
-    };
     Some(Measured {
         key: info.key.clone(),
         grids: (0..info.record.factors.len())
@@ -61,8 +49,6 @@ pub(super) fn of(group: &Group<'_>, info: &MeasureInfo, plan: &RunPlan) -> Optio
             false => profile(info, &samples, trained, confidence),
         },
         effective: effective::length(group, info, &points, plan),
-        within: average(&|l| l <= trained),
-        beyond: average(&|l| l > trained),
         points,
     })
 }

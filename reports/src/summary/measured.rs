@@ -51,6 +51,8 @@ pub struct MeasureInfo {
     pub values: Vec<Vec<f64>>,
     /// Numbers that are the same at all points of a length (`stride`): a value for each length.
     pub facts: Vec<(String, Vec<f64>)>,
+    /// The mean of a model that knows nothing at each length, over all its points; none where it is not known.
+    pub chance: Vec<Option<f64>>,
     /// Units of a point of a seed; the smallest number where they differ.
     pub units: usize,
 }
@@ -88,6 +90,13 @@ impl MeasureInfo {
             Scale::Share => format!("{} (share)", self.record.quantity),
             Scale::Plain => self.record.quantity.clone(),
         }
+    }
+
+    /// The mean of a model that knows nothing, at a length.
+    #[must_use]
+    pub fn chance_at(&self, length: usize) -> Option<f64> {
+        let at = self.lengths.iter().position(|&l| l == length)?;
+        self.chance.get(at).copied().flatten()
     }
 
     /// The least (or most) that is asked of a mean, where that is fixed.
@@ -138,10 +147,6 @@ pub struct Measured {
     pub profile: Option<Profile>,
     /// The longest length that is served.
     pub effective: Option<EffectiveLength>,
-    /// Of shares: mean of the means at lengths up to the trained one.
-    pub within: Option<f64>,
-    /// Of shares: mean of the means at lengths beyond it.
-    pub beyond: Option<f64>,
 }
 
 impl Measured {

@@ -3,7 +3,7 @@
 use super::MeasureInfo;
 use super::group::Group;
 use crate::record::{PointRecord, Samples, Scale};
-use crate::stats::{Contrast, Estimate, Panel, clustered, mean, share};
+use crate::stats::{Contrast, Estimate, Evidence, Panel, clustered, mean, share, share_evidence};
 
 /// The points of each seed, ordered by the values of the factors.
 #[derive(Clone)]
@@ -122,14 +122,6 @@ impl<'a> Sample<'a> {
         self.seeds.iter().map(|(_, points)| row(points)).collect()
     }
 
-    /// Of a panel; `None` of other samples, or if seeds do not have the same units.
-    pub(super) fn panel(&self) -> Option<Panel> {
-        match self.samples {
-            Samples::Panel => Panel::new(self.rows("", "")?),
-            Samples::Trials | Samples::Sums => None,
-        }
-    }
-
     fn contrast_of(&self, value: &str, weight: &str) -> Option<Contrast> {
         let rows = self.rows(value, weight)?;
         match self.samples {
@@ -143,6 +135,15 @@ impl<'a> Sample<'a> {
         self.contrast_of("", "")
     }
 
+    /// The mean with all that the interval of a sum of means needs.
+    pub(super) fn evidence(&self) -> Option<Evidence> {
+        match (self.samples, self.scale) {
+            (Samples::Panel, Scale::Share) => Some(self.contrast()?.evidence().within(0.0, 1.0)),
+            (_, Scale::Share) => share_evidence(&self.rows("", "")?),
+            _ => Some(self.contrast()?.evidence()),
+        }
+    }
+
     /// The mean; `None` if seeds do not have the same units where they should.
     pub(super) fn mean(&self, confidence: f64) -> Option<Estimate> {
         if self.samples == Samples::Trials {
@@ -154,10 +155,15 @@ impl<'a> Sample<'a> {
             return Some(share(&counts, confidence));
         }
         let contrast = self.contrast()?;
-        Some(match self.scale {
-            Scale::Share => clustered(&contrast, self.units(), self.totals().1, confidence),
-            Scale::Exp | Scale::Plain => contrast.estimate(confidence),
-        })
+        Some(self.estimate(&contrast, self.scale, self.totals().1, confidence))
+    }
+
+    /// A ratio with its interval; of a share it stays inside 0..=1, with at most so many answers counted.
+    fn estimate(&self, found: &Contrast, scale: Scale, answers: f64, confidence: f64) -> Estimate {
+        match scale {
+            Scale::Share => clustered(found, self.units(), answers, confidence),
+            Scale::Exp | Scale::Plain => found.estimate(confidence),
+        }
     }
 
     /// Another number from the same units.
@@ -166,13 +172,11 @@ impl<'a> Sample<'a> {
         what: &crate::record::AlsoRecord,
         confidence: f64,
     ) -> Option<Estimate> {
-        let found = self
-            .contrast_of(&what.value, &what.weight)?
-            .times(what.times);
-        Some(super::measured::shown(
-            found.estimate(confidence),
-            what.scale,
-        ))
+        let rows = self.rows(&what.value, &what.weight)?;
+        let answers = rows.iter().flatten().map(|pair| pair.1).sum();
+        let found = self.contrast_of(&what.value, &what.weight)?.times(what.times);
+        let estimate = self.estimate(&found, what.scale, answers, confidence);
+        Some(super::measured::shown(estimate, what.scale))
     }
 }
 

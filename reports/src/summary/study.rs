@@ -1,6 +1,7 @@
 //! What is shown of one study: curves that may be compared, and how they compare.
 
-use super::{Aggregate, Curve, DepthEffect, Estimate, Interval, Key, MeasureInfo};
+use super::{Aggregate, Curve, DepthEffect, Estimate, Key, MeasureInfo, Results};
+use crate::stats::Design;
 use crate::record::{DataRecord, EngineRecord, Stage, State};
 use serde::Serialize;
 
@@ -29,6 +30,10 @@ pub struct StudySummary {
     pub differences: Vec<Difference>,
     /// Fine-tuned minus zero-shot of every scheme that has both, paired in the same way.
     pub fine_tuning: Vec<Difference>,
+    /// What its comparisons with the reference can show, the largest number of them by one measure; none without any.
+    pub design: Option<Design>,
+    /// The tables of the study, the one to be shown first in front: the average over its tasks, else its first measure.
+    pub results: Vec<Results>,
     /// Every planned cell and where it stands.
     pub cells: Vec<CellState>,
     /// Data of the study; the first record's if they differ (then a problem says so).
@@ -76,6 +81,10 @@ pub struct Sentence {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SentenceKind {
+    /// Says beforehand what the design cannot show.
+    Design,
+    /// One of at most three that sum the study up, each with its numbers, to be quoted.
+    Quotable,
     /// States a result.
     Finding,
     /// Limits what the results may be taken for.
@@ -107,6 +116,9 @@ pub struct Reference {
 }
 
 /// This curve minus the reference: paired over the same test units and seeds, where both read the same units.
+///
+/// Interval, p value and outcome are one test, simultaneous over all comparisons by the measure: the interval leaves 0 out
+/// where `p_adjusted` is at most 1 − confidence, and only there is one called better.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Difference {
     /// Which measure.
@@ -117,14 +129,14 @@ pub struct Difference {
     pub label: String,
     /// Tokens of context.
     pub length: usize,
-    /// Difference of the means with its interval.
+    /// Difference of the means; all intervals by the measure hold together with the run's confidence.
     pub difference: Estimate,
-    /// Percentile interval of the paired bootstrap over units (and seeds).
-    pub bootstrap: Option<Interval>,
-    /// Two-sided p value of "no difference", unadjusted.
+    /// Two-sided p value of "no difference", of this comparison alone.
     pub p: Option<f64>,
-    /// After Holm's correction over all comparisons by this measure in the study.
-    pub p_holm: Option<f64>,
+    /// The same of all comparisons at once: times their number, at most 1 (Bonferroni).
+    pub p_adjusted: Option<f64>,
+    /// How many comparisons are made at once.
+    pub comparisons: usize,
     /// What may be said.
     pub outcome: Outcome,
     /// Test units that both have.
@@ -137,14 +149,39 @@ pub struct Difference {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// Better than the reference after correction.
+    /// Significantly better than the reference, over several seeds.
     Better,
-    /// Worse than the reference after correction.
+    /// Significantly worse than the reference, over several seeds.
     Worse,
-    /// Not told apart from the reference.
+    /// Significantly better with the one seed that there is: of these two trainings, not of the schemes.
+    BetterOnce,
+    /// Significantly worse with the one seed that there is: of these two trainings, not of the schemes.
+    WorseOnce,
+    /// No significant difference.
     NoDifference,
     /// A value is not finite, or there are too few units to say.
     NotComparable,
+}
+
+impl Outcome {
+    /// Whether the interval leaves 0 out.
+    #[must_use]
+    pub fn significant(self) -> bool {
+        !matches!(self, Outcome::NoDifference | Outcome::NotComparable)
+    }
+
+    /// As tables and tips say it.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Outcome::Better => "better",
+            Outcome::Worse => "worse",
+            Outcome::BetterOnce => "better in this one training",
+            Outcome::WorseOnce => "worse in this one training",
+            Outcome::NoDifference => "no significant difference",
+            Outcome::NotComparable => "not comparable",
+        }
+    }
 }
 
 /// One planned cell.

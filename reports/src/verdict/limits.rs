@@ -1,6 +1,6 @@
 //! What could not be measured, and what limits the rest.
 
-use super::words::joined;
+use super::words::{joined, number};
 use crate::record::{Samples, Served};
 use crate::summary::{Curve, StudySummary};
 use std::collections::BTreeSet;
@@ -9,6 +9,33 @@ use std::collections::BTreeSet;
 const FEW_UNITS: usize = 20;
 /// Fewer trials per length than this get a caveat.
 const FEW_TRIALS: usize = 100;
+
+/// What the comparisons of the study can show whatever is measured, from the number of seeds and of comparisons alone.
+pub(super) fn design(study: &StudySummary) -> Option<String> {
+    let design = study.design?;
+    let reference = &study.reference.as_ref()?.label;
+    let (seeds, n) = (design.seeds, design.comparisons);
+    let comparisons = if n == 1 { "comparison".into() } else { format!("{n} comparisons") };
+    if seeds < 2 {
+        return Some(format!(
+            "One seed: a difference from {reference} is one between trainings and says nothing of the schemes; {} or more seeds \
+             can show differences of the schemes over {comparisons}.",
+            design.enough()
+        ));
+    }
+    let least = number(design.least());
+    Some(match design.shows() {
+        false => format!(
+            "{seeds} seeds and {comparisons} cannot show a difference from {reference}: to be significant it would have to be \
+             {least} times its own standard deviation between seeds. Use {} seeds or more, or fewer schemes and lengths.",
+            design.enough()
+        ),
+        true => format!(
+            "{seeds} seeds and {comparisons}: a difference from {reference} is significant only if it is more than {least} times \
+             its own standard deviation between seeds; more test units do not help below that."
+        ),
+    })
+}
 
 /// Which schemes cannot be read past some length, in their own words.
 pub(super) fn refusals(study: &StudySummary) -> Vec<String> {
@@ -35,11 +62,6 @@ pub(super) fn caveats(study: &StudySummary) -> Vec<String> {
     }
     let seeds: Vec<usize> = study.curves.iter().map(|c| c.seeds.len()).collect();
     match (seeds.iter().min(), seeds.iter().max()) {
-        (Some(_), Some(1)) => said.push(
-            "One seed: differences between schemes may be differences between two trainings; intervals are over test \
-             units only."
-                .into(),
-        ),
         (Some(&few), Some(&most)) if few != most => {
             said.push(format!("Curves rest on {few} to {most} seeds; those with fewer are less certain."));
         }

@@ -27,21 +27,22 @@ pub(super) fn figures(found: &Aggregate, name: &str) -> Vec<Figure> {
 }
 
 fn average(found: &Aggregate, name: &str, tasks: &str) -> Option<Figure> {
-    let lengths: Vec<f64> = found.lengths.iter().map(|&l| l as f64).collect();
+    let lengths = found.columns.clone();
     lengths.first()?;
     let line = |score: &Score| Series {
         name: score.label.clone(),
         style: score.index,
         points: lengths
             .iter()
-            .zip(&score.by_length)
+            .zip(&score.by_column)
             .filter_map(|(&x, y)| {
                 let y = (*y)?;
-                let tip = format!("{}, {x} tokens: {y:.3}", score.label);
+                let at = if found.multiples { "× the trained length" } else { " tokens" };
+                let tip = format!("{}, {x}{at}: {}", score.label, with_interval(y));
                 Some(Point {
                     x,
-                    y,
-                    interval: None,
+                    y: y.value,
+                    interval: drawn(y),
                     tip,
                 })
             })
@@ -55,7 +56,10 @@ fn average(found: &Aggregate, name: &str, tasks: &str) -> Option<Figure> {
             series.len()
         ),
         x: Axis {
-            title: "evaluated length (tokens)".into(),
+            title: match found.multiples {
+                true => "evaluated length (multiples of the trained length)".into(),
+                false => "evaluated length (tokens)".into(),
+            },
             scale: Scale::log(lengths.iter().copied(), 0.06),
             ticks: lengths.clone(),
             percent: false,
@@ -83,7 +87,7 @@ fn average(found: &Aggregate, name: &str, tasks: &str) -> Option<Figure> {
         title: "Average score over tasks".into(),
         caption: format!(
             "Mean share right over {tasks}, each task with the same weight. {}",
-            tables::SCORES
+            tables::averaging(found)
         ),
         drawing: chart.draw(),
         data: tables::scores(found, name).wide,
@@ -96,10 +100,13 @@ fn ranks(found: &Aggregate, name: &str, tasks: &str) -> Option<Figure> {
     let dot = |rank: &Rank| {
         Some(Dot {
             value: Some(rank.reciprocal),
-            note: format!("{:.2}", rank.reciprocal),
+            note: format!("{:.2}, rank {}", rank.reciprocal, tables::range(rank)),
             tip: format!(
-                "{}: {:.3} over {} places",
-                rank.label, rank.reciprocal, rank.places
+                "{}: {:.3} over {} places, rank {}",
+                rank.label,
+                rank.reciprocal,
+                rank.places,
+                tables::range(rank)
             ),
             ..Dot::default()
         })
@@ -126,12 +133,12 @@ fn ranks(found: &Aggregate, name: &str, tasks: &str) -> Option<Figure> {
             dots: found.ranks.iter().map(dot).collect(),
         }],
         per_row: 1,
-        notes: 40.0,
+        notes: 96.0,
     };
     Some(Figure {
         slug: "reciprocal-rank".into(),
         title: "Rank of the schemes over tasks".into(),
-        caption: format!("Over {tasks}. {}", tables::RANKS),
+        caption: format!("Over {tasks}. {}", tables::ranking(found)),
         drawing: plot.draw(),
         data: tables::ranks(found, name).wide,
         wide: false,

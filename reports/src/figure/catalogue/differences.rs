@@ -4,7 +4,7 @@ use super::{Context, Data, Figure, distinct, drawn, estimate_cells, number, shor
 use crate::figure::dots::{Dot, Dots, Panel};
 use crate::figure::scale::Scale;
 use crate::record::{Better, Samples};
-use crate::summary::{Difference, MeasureInfo, Outcome};
+use crate::summary::{Difference, MeasureInfo};
 
 /// One figure for each measure that was compared.
 pub(super) fn figures(context: Context<'_>) -> Vec<Figure> {
@@ -78,8 +78,8 @@ fn figure(context: Context<'_>, info: &MeasureInfo) -> Option<Figure> {
         slug: format!("difference-{}", info.slug),
         title: format!("{} compared with {}", info.record.title, reference.label),
         caption: format!(
-            "Differences of {} to {}{}{paired}; {side} of the line is better. Lines: {}. Filled dots differ from zero after \
-             Holm's correction over all comparisons of the figure, hollow dots do not. Each panel has its own scale.",
+            "Differences of {} to {}{}{paired}; {side} of the line is better. Whiskers: {}. Filled dots differ from zero: \
+             their interval leaves it out. Each panel has its own scale.",
             info.axis(),
             reference.label,
             if reference.declared {
@@ -87,21 +87,12 @@ fn figure(context: Context<'_>, info: &MeasureInfo) -> Option<Figure> {
             } else {
                 " (the first trained scheme, as none was declared)"
             },
-            context.intervals()
+            context.simultaneous(&all)
         ),
         drawing: plot.draw(),
         data: table(&all),
         wide: false,
     })
-}
-
-fn words(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Better => "better",
-        Outcome::Worse => "worse",
-        Outcome::NoDifference => "not told apart",
-        Outcome::NotComparable => "not comparable",
-    }
 }
 
 /// A row without a value at this length says so.
@@ -119,7 +110,7 @@ fn dot(found: &Difference) -> Dot {
         found.label,
         found.length,
         with_interval(found.difference),
-        words(found.outcome)
+        found.outcome.words()
     );
     if !found.difference.value.is_finite() {
         return Dot {
@@ -131,7 +122,7 @@ fn dot(found: &Difference) -> Dot {
     Dot {
         value: Some(found.difference.value),
         interval: drawn(found.difference),
-        hollow: !matches!(found.outcome, Outcome::Better | Outcome::Worse),
+        hollow: !found.outcome.significant(),
         note: short(found.difference.value),
         tip,
         ..Dot::default()
@@ -147,16 +138,13 @@ fn table(all: &[&Difference]) -> Data {
         "#difference",
         "#low",
         "#high",
-        "#bootstrap low",
-        "#bootstrap high",
         "#p",
-        "#p (Holm)",
+        "#p (adjusted)",
         "outcome",
         "#units",
         "#seeds",
     ]);
     for d in all {
-        let optional = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |v| number(v, 4));
         let mut row = vec![
             d.label.clone(),
             d.what.clone(),
@@ -165,13 +153,9 @@ fn table(all: &[&Difference]) -> Data {
         ];
         row.extend(estimate_cells(d.difference, 4));
         row.extend([
-            optional(d.bootstrap.map(|b| b.low)),
-            optional(d.bootstrap.map(|b| b.high)),
-        ]);
-        row.extend([
             probability(d.p),
-            probability(d.p_holm),
-            words(d.outcome).to_owned(),
+            probability(d.p_adjusted),
+            d.outcome.words().to_owned(),
         ]);
         row.extend([d.units.to_string(), d.seeds.to_string()]);
         data.row(row);

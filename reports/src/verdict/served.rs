@@ -92,8 +92,12 @@ pub(super) fn sentences(about: About<'_>) -> Vec<String> {
     };
     let (lost, open) = (none(true), none(false));
     if !lost.is_empty() {
+        let beyond = match info.record.better {
+            Better::Higher => wanted.replacen("at least", "below", 1),
+            Better::Lower => wanted.replacen("at most", "above", 1),
+        };
         said.push(format!(
-            "{title}: {quantity} {wanted} at no evaluated length by {}.",
+            "{title}: {quantity} {beyond} at every evaluated length by {}.",
             joined(&lost)
         ));
     }
@@ -110,12 +114,11 @@ pub(super) fn sentences(about: About<'_>) -> Vec<String> {
 /// A note on curves that are shown not to reach the bound at the trained length already: what they do beyond it says nothing
 /// of length. Of a measure that asks for a share of a curve's own, on those that do not rise above chance there.
 pub(crate) fn unlearned(study: &StudySummary, info: &MeasureInfo) -> Option<String> {
-    let chance = info.record.chance.map(|c| amount(c, info.record.scale));
     let fails = |c: &&Curve| {
         let Some(point) = c.measured(&info.key).and_then(|m| m.at(c.trained_length)) else {
             return false;
         };
-        match (info.record.served, info.record.chance) {
+        match (info.record.served, info.chance_at(c.trained_length)) {
             (Served::AtLeast(bound), _) => match info.record.better {
                 Better::Higher => point.mean.interval.map_or(point.mean.value, |i| i.high) < bound,
                 Better::Lower => point.mean.interval.map_or(point.mean.value, |i| i.low) > bound,
@@ -135,6 +138,8 @@ pub(crate) fn unlearned(study: &StudySummary, info: &MeasureInfo) -> Option<Stri
     if names.is_empty() {
         return None;
     }
+    let chance = study.trained().and_then(|l| info.chance_at(l));
+    let chance = chance.map(|c| amount(c, info.record.scale));
     let (bound, beside) = match (info.record.served, chance) {
         (Served::AtLeast(_), Some(chance)) => (wanted(info), format!(" (chance: {chance})")),
         (Served::AtLeast(_), None) => (wanted(info), String::new()),

@@ -1,0 +1,394 @@
+//! The table of a study as it is printed: what stands in each cell, which marks it has, and the ways to write it down.
+
+use super::significant;
+use crate::figure::{Data, latex_text, markdown_text, plain, state_word};
+use crate::record::{Scale, Served};
+use crate::stats::{Estimate, Interval};
+use crate::summary::{MeasureInfo, ResultCell, ResultRow, Results, RunInfo, StudySummary, amount, most};
+use askama::Template;
+
+/// A table with marks: best values and served lengths.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sheet {
+    /// File name without its ending, unique within a run (`language-results-perplexity`).
+    pub slug: String,
+    /// What it shows, with the unit.
+    pub caption: String,
+    /// The first holds labels.
+    pub columns: Vec<Column>,
+    /// One for each curve.
+    pub rows: Vec<Row>,
+    /// What the marks and columns mean, a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// The head of a column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// What stands above the heads of neighbours that share it; may be empty.
+    pub group: String,
+    /// Its own head.
+    pub head: String,
+    /// Whether it holds numbers.
+    pub number: bool,
+}
+
+/// One curve.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// As of the curve: its colour and marker.
+    pub index: usize,
+    /// Whether differences are to it.
+    pub reference: bool,
+    /// As many as there are columns.
+    pub cells: Vec<Cell>,
+}
+
+/// What stands in a column of a row.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Cell {
+    /// Rounded, or a word.
+    pub text: String,
+    /// Not rounded, to sort by; none of a word.
+    pub value: Option<f64>,
+    /// Of the value.
+    pub interval: Option<Interval>,
+    /// Bold: best, or not significantly worse than the best.
+    pub best: bool,
+    /// Underlined: shown to be served.
+    pub served: bool,
+}
+
+impl Cell {
+    fn word(text: impl Into<String>) -> Cell {
+        Cell { text: text.into(), ..Cell::default() }
+    }
+
+    fn number(text: String, value: f64) -> Cell {
+        Cell { text, value: Some(value), ..Cell::default() }
+    }
+}
+
+/// The tables of a study, the one to be shown first in front.
+#[must_use]
+pub fn sheets(study: &StudySummary, run: &RunInfo) -> Vec<Sheet> {
+    study.results.iter().map(|r| sheet(study, run, r)).collect()
+}
+
+/// How values of a scale are printed in a column of their own: shares in percent.
+fn value(x: f64, scale: Scale) -> String {
+    match scale {
+        _ if x.is_nan() => "not a number".into(),
+        _ if x.is_infinite() => "infinite".into(),
+        Scale::Share => format!("{:.1}", 100.0 * x),
+        Scale::Exp | Scale::Plain => significant(x).replace('-', "−"),
+    }
+}
+
+/// A difference of means: of shares in percentage points.
+fn difference(found: Estimate, scale: Scale) -> String {
+    let digits = if scale == Scale::Share { 1 } else { 3 };
+    let factor = if scale == Scale::Share { 100.0 } else { 1.0 };
+    let one = |x: f64| format!("{:+.digits$}", factor * x).replace('-', "−");
+    match found.interval {
+        _ if !found.value.is_finite() => value(found.value, scale),
+        Some(i) => format!("{} [{}, {}]", one(found.value), one(i.low), one(i.high)),
+        None => one(found.value),
+    }
+}
+
+fn sheet(study: &StudySummary, run: &RunInfo, found: &Results) -> Sheet {
+    let info = found.key.as_ref().and_then(|key| study.info(key));
+    let what = match found.scale {
+        Scale::Share => format!("{} (%)", found.quantity),
+        Scale::Exp | Scale::Plain => found.quantity.clone(),
+    };
+    let column = |group: &str, head: String| Column { group: group.into(), head, number: true };
+    let mut columns = vec![Column { group: String::new(), head: "scheme".into(), number: false }];
+    let by_length = format!("{what} at length (tokens)");
+    columns.extend(found.lengths.iter().map(|l| column(&by_length, l.to_string())));
+    let rows = &found.rows;
+    let has = |of: &dyn Fn(&ResultRow) -> bool| rows.iter().any(of);
+    let reference = rows.iter().find(|r| r.reference).map(|r| r.label.as_str());
+    let unit = match found.scale {
+        Scale::Exp => "loss (nats)".to_string(),
+        Scale::Share => "points".to_string(),
+        Scale::Plain => found.quantity.clone(),
+    };
+    type Maker<'a> = Box<dyn Fn(&ResultRow) -> Cell + 'a>;
+    let mut more: Vec<Maker<'_>> = Vec::new();
+    if has(&|r| r.effective.is_some()) {
+        columns.push(column("effective", "length".into()));
+        more.push(Box::new(effective));
+    }
+    if let Some((at, reference)) = found.compared_at.zip(reference) {
+        columns.push(column(&format!("{unit} against {reference}"), format!("at {at}")));
+        more.push(Box::new(|row| match &row.difference {
+            None if row.reference => Cell::word("reference"),
+            None => Cell::default(),
+            Some(d) => Cell {
+                interval: d.difference.interval,
+                ..Cell::number(difference(d.difference, found.scale), d.difference.value)
+            },
+        }));
+    }
+    let times = |x: Option<f64>| x.map_or_else(Cell::default, |x| Cell::number(format!("{x:.2}"), x));
+    let cost = reference.map_or_else(String::new, |r| format!("cost over {r}'s"));
+    if has(&|r| r.speed.is_some()) {
+        columns.push(column(&cost, "speed".into()));
+        more.push(Box::new(move |row| times(row.speed)));
+    }
+    if has(&|r| r.memory.is_some()) {
+        columns.push(column(&cost, "memory".into()));
+        more.push(Box::new(move |row| times(row.memory)));
+    }
+    let row = |r: &ResultRow| Row {
+        index: r.index,
+        reference: r.reference,
+        cells: [Cell::word(&r.label)]
+            .into_iter()
+            .chain(r.cells.iter().map(|c| cell(c, found.scale)))
+            .chain(more.iter().map(|of| of(r)))
+            .collect(),
+    };
+    let name = info.map_or("average", |m| &m.slug);
+    Sheet {
+        slug: format!("{}-results-{name}", crate::page::slug(&study.name, 40)),
+        caption: format!("{}: {}, {what} by length in tokens", study.name, found.title),
+        rows: rows.iter().map(row).collect(),
+        columns,
+        notes: notes(study, run, found, info),
+    }
+}
+
+fn cell(found: &ResultCell, scale: Scale) -> Cell {
+    match found {
+        ResultCell::Found { shown, best, service } => Cell {
+            interval: shown.interval,
+            best: best.bold(),
+            served: *service == Some(crate::summary::Service::Served),
+            ..Cell::number(value(shown.value, scale), shown.value)
+        },
+        ResultCell::Refused => Cell::word("refused"),
+        ResultCell::Missing => Cell::word("not measured"),
+        ResultCell::Absent(state) => Cell::word(state_word(*state)),
+    }
+}
+
+/// `≥1024`; with a star where a shorter length is not served.
+fn effective(row: &ResultRow) -> Cell {
+    let Some(found) = &row.effective else {
+        return Cell::default();
+    };
+    let star = if found.gaps.is_empty() { "" } else { "*" };
+    Cell::number(format!("{}{star}", found.words()), found.length as f64)
+}
+
+/// What marks and columns mean.
+fn notes(study: &StudySummary, run: &RunInfo, found: &Results, info: Option<&MeasureInfo>) -> Vec<String> {
+    let level = format!("{}%", plain(100.0 * run.confidence));
+    let once = study.seeds.len() < 2;
+    let only = if once { "; with one seed, of these trainings only" } else { "" };
+    let mut notes = vec![format!(
+        "Bold: the best value of a column, and every value that is not significantly worse than it (paired, two-sided, {level} \
+         simultaneous over the table{only})."
+    )];
+    let served = info.map(|m| (m, m.record.served));
+    let bound = match served {
+        Some((m, Served::Margin)) => Some(format!(
+            "the {} is shown to get worse by less than {}{} from the trained length on",
+            m.noun(),
+            run.margin,
+            m.unit()
+        )),
+        Some((m, Served::AtLeast(bound))) => Some(format!(
+            "the {} is shown to be {} {}",
+            m.noun(),
+            most(m.record.better),
+            amount(bound, m.record.scale)
+        )),
+        Some((m, Served::OfOwn(share))) => Some(format!(
+            "the {} is shown to be at least {} of the scheme's own at the trained length",
+            m.noun(),
+            amount(share, Scale::Share)
+        )),
+        Some((_, Served::Never)) | None => None,
+    };
+    if let Some(bound) = bound {
+        notes.push(format!(
+            "Underlined: {bound}, by its whole {level} interval. Effective length: the longest such length; ≥ where it is the \
+             longest evaluated."
+        ));
+    }
+    let holes = |r: &ResultRow| {
+        let found = r.effective.as_ref().filter(|e| !e.gaps.is_empty())?;
+        Some(format!("{} {}", r.label, found.holes()))
+    };
+    let holes: Vec<String> = found.rows.iter().filter_map(holes).collect();
+    if !holes.is_empty() {
+        notes.push(format!("* Shorter lengths are not served: {}.", holes.join("; ")));
+    }
+    let compared = found.rows.iter().filter_map(|r| r.difference.as_ref());
+    if let (Some(d), Some(reference)) = (compared.max_by_key(|d| d.comparisons), &study.reference) {
+        let over = match d.comparisons {
+            0 | 1 => String::new(),
+            n => format!(", simultaneous over {n} comparisons"),
+        };
+        notes.push(format!(
+            "Differences: scheme minus {}, paired over test units and seeds, with {level} intervals{over}{only}.",
+            reference.label
+        ));
+    }
+    if found.rows.iter().any(|r| r.speed.or(r.memory).is_some()) {
+        notes.push("Cost: training tokens per second and peak memory, as multiples of the reference's.".into());
+    }
+    notes
+}
+
+impl Sheet {
+    /// A table for the `booktabs` package, as a paper prints it.
+    #[must_use]
+    pub fn latex(&self) -> String {
+        let align: String = self.columns.iter().map(|c| if c.number { 'r' } else { 'l' }).collect();
+        let (mut groups, mut rules, mut at) = (Vec::new(), String::new(), 1);
+        for same in self.columns.chunk_by(|a, b| a.group == b.group) {
+            let (n, end) = (same.len(), at + same.len() - 1);
+            let name = latex_text(&same[0].group);
+            groups.push(if n == 1 { name } else { format!("\\multicolumn{{{n}}}{{c}}{{{name}}}") });
+            if n > 1 {
+                rules.push_str(&format!("\\cmidrule(lr){{{at}-{end}}}"));
+            }
+            at = end + 1;
+        }
+        let heads: Vec<String> = self.columns.iter().map(|c| latex_text(&c.head)).collect();
+        let line = |cells: &[String]| format!("    {} \\\\\n", cells.join(" & "));
+        let cell = |c: &Cell| {
+            let text = latex_text(&c.text);
+            let text = if c.served { format!("\\underline{{{text}}}") } else { text };
+            if c.best { format!("\\textbf{{{text}}}") } else { text }
+        };
+        let rows: String = self
+            .rows
+            .iter()
+            .map(|r| line(&r.cells.iter().map(cell).collect::<Vec<_>>()))
+            .collect();
+        let notes: Vec<String> = self.notes.iter().map(|n| latex_text(n)).collect();
+        format!(
+            "\\begin{{table}}\n  \\centering\n  \\caption{{{}.}}\n  \\label{{tab:{}}}\n  \\begin{{tabular}}{{{align}}}\n    \
+             \\toprule\n{}    {rules}\n{}    \\midrule\n{rows}    \\bottomrule\n  \\end{{tabular}}\n\n  \\smallskip\n  \
+             {{\\footnotesize {}\\par}}\n\\end{{table}}\n",
+            latex_text(&self.caption),
+            self.slug,
+            line(&groups),
+            line(&heads),
+            notes.join(" ")
+        )
+    }
+
+    /// A pipe table under its caption, best values in bold, over its notes. What is served is not marked.
+    #[must_use]
+    pub fn markdown(&self) -> String {
+        let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+        let cell = |c: &Cell| match c.best {
+            true => format!("**{}**", markdown_text(&c.text)),
+            false => markdown_text(&c.text),
+        };
+        let columns = self.columns.iter();
+        let heads = line(columns.clone().map(|c| markdown_text(&c.head)).collect());
+        let rule = line(columns.map(|c| if c.number { "--:" } else { ":--" }.into()).collect());
+        let rows: String = self.rows.iter().map(|r| line(r.cells.iter().map(cell).collect())).collect();
+        let notes: Vec<String> = self.notes.iter().map(|n| markdown_text(n)).collect();
+        format!("### {}\n\n{heads}{rule}{rows}\n{}\n", markdown_text(&self.caption), notes.join(" "))
+    }
+
+    /// A plain table for terminals, columns aligned, best values with a star behind them.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let shown = |c: &Cell| format!("{}{}", c.text, if c.best { "*" } else { " " });
+        let heads = self.columns.iter().map(|c| format!("{} ", c.head)).collect::<Vec<_>>();
+        let rows: Vec<Vec<String>> = self.rows.iter().map(|r| r.cells.iter().map(shown).collect()).collect();
+        let all = || std::iter::once(&heads).chain(&rows);
+        let width = |i: usize| all().map(|r| r[i].chars().count()).max().unwrap_or(0);
+        let line = |cells: &Vec<String>| {
+            let cell = |(i, text): (usize, &String)| {
+                let pad = " ".repeat(width(i) - text.chars().count());
+                if self.columns[i].number { format!("{pad}{text}") } else { format!("{text}{pad}") }
+            };
+            let cells: Vec<String> = cells.iter().enumerate().map(cell).collect();
+            format!("{}\n", cells.join(" ").trim_end())
+        };
+        all().map(line).collect()
+    }
+
+    /// One number per column, not rounded, for programs.
+    #[must_use]
+    pub fn csv(&self) -> String {
+        let name = |c: &Column| match c.group.as_str() {
+            "" => c.head.clone(),
+            group => format!("{group}, {}", c.head),
+        };
+        let ranged: Vec<bool> = (0..self.columns.len())
+            .map(|i| self.rows.iter().any(|r| r.cells[i].interval.is_some()))
+            .collect();
+        let columns = self.columns.iter().zip(&ranged);
+        let heads: Vec<String> = columns
+            .flat_map(|(c, &ranged)| {
+                let more = if ranged { &[" low", " high"][..] } else { &[] };
+                let name = name(c);
+                let more = more.iter().map(|end| format!("#{name}{end}")).collect::<Vec<_>>();
+                let sign = if c.number { "#" } else { "" };
+                [format!("{sign}{name}")].into_iter().chain(more).collect::<Vec<_>>()
+            })
+            .collect();
+        let mut data = Data::new(&heads.iter().map(String::as_str).collect::<Vec<_>>());
+        for row in &self.rows {
+            let cells = row.cells.iter().zip(&ranged).flat_map(|(c, &ranged)| {
+                let text = c.value.map_or_else(|| c.text.clone(), |v| v.to_string());
+                let end = |of: fn(Interval) -> f64| c.interval.map_or_else(String::new, |i| of(i).to_string());
+                let ends = if ranged { vec![end(|i| i.low), end(|i| i.high)] } else { Vec::new() };
+                [text].into_iter().chain(ends).collect::<Vec<_>>()
+            });
+            data.row(cells.collect());
+        }
+        data.csv()
+    }
+
+    /// A `<table>` with its notes: cells carry `data-value` to sort by, and classes `best` and `served`.
+    ///
+    /// # Errors
+    /// What the template refuses.
+    pub fn html(&self) -> Result<String, askama::Error> {
+        Fragment { sheet: self }.render()
+    }
+
+    /// Heads above the heads, with how many columns each spans.
+    fn groups(&self) -> Vec<(String, usize)> {
+        let chunks = self.columns.chunk_by(|a, b| a.group == b.group);
+        chunks.map(|same| (same[0].group.clone(), same.len())).collect()
+    }
+}
+
+#[derive(Template)]
+#[template(path = "results.html")]
+struct Fragment<'a> {
+    sheet: &'a Sheet,
+}
+
+impl Cell {
+    /// The interval in words, for a tip.
+    fn tip(&self) -> Option<String> {
+        self.interval.map(|i| format!("[{}, {}]", plain(i.low), plain(i.high)))
+    }
+
+    fn class(&self) -> &'static str {
+        match (self.best, self.served) {
+            (true, true) => " best served",
+            (true, false) => " best",
+            (false, true) => " served",
+            (false, false) => "",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
