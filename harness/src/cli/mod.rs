@@ -93,7 +93,7 @@ enum Verb {
     Check(check::Check),
     /// Write the logits of a checkpoint for a list of token ids
     Logits(logits::Logits),
-    /// Perplexity of a checkpoint under its own or other schemes, at several lengths
+    /// Perplexity of a checkpoint under its own or other schemes, at several lengths, or its answers to prompts in words
     Eval(eval::Eval),
     /// Make a checkpoint serve longer texts by training it further, and save it as a checkpoint
     Finetune(finetune::Finetune),
