@@ -268,3 +268,28 @@ fn prompts_that_cannot_be_asked_are_refused_before_any_work() {
     let (code, text) = place.run(&["run", "words.toml", "--out", "refused"]);
     assert!(code == 65 && text.contains("cannot spell"), "{code} {text}");
 }
+
+/// Other prompts under the same name are another cell, and a run is not gone on with over them.
+#[test]
+fn files_of_prompts_are_a_part_of_what_a_cell_is() {
+    let place = Place::make();
+    let line = |answer: &str| format!("{{\"input\": \"One and \", \"outputs\": [\"{answer}\"]}}\n");
+    let more = "tasks = [{ prompts = \"mine.jsonl\", max_new_tokens = 2 }]";
+    std::fs::write(place.path("mine.jsonl"), line("two")).expect("prompts");
+    let (first, _) = asked(&place, more, "first");
+    std::fs::write(place.path("mine.jsonl"), line("ten")).expect("prompts");
+    let (code, text) = place.run(&["run", "words.toml", "--out", "first"]);
+    assert!(
+        code == 2 && text.contains("a run of another config"),
+        "{code} {text}"
+    );
+    let (second, _) = asked(&place, more, "second");
+    assert_ne!(first.id, second.id);
+    let cell = place.path("first").join("cells").join(&first.id);
+    std::fs::remove_dir_all(cell).expect("a cell");
+    let (code, text) = place.run(&["cell", "first", &first.id]);
+    assert!(
+        code == 65 && text.contains("changed since this run was planned"),
+        "{code} {text}"
+    );
+}

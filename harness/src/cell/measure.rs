@@ -1,7 +1,7 @@
 //! What is measured of a cell's model.
 
 use super::{CellConfig, Finished, Running};
-use crate::measure::{Given, Measured, Subject, Tick};
+use crate::measure::{Measured, Subject, Tick};
 use crate::model::Decoder;
 use crate::source::Source;
 use crate::{Result, machine};
@@ -116,13 +116,7 @@ fn measure_all(
     (source, registry): (&Source, &Registry),
     tick: Tick<'_>,
 ) -> Result<Option<Measured>> {
-    let given = Given {
-        source,
-        registry,
-        checkpoint: config.checkpoint.as_ref().map(|c| c.dir.as_path()),
-        vocab: config.architecture.vocab,
-        seed: config.seed,
-    };
+    let given = config.given(source, registry);
     let mut all = Measured::default();
     for (_, measure) in config.evaluate.asked() {
         let Some(found) = measure.run(subject, &given, tick)? else {

@@ -61,9 +61,9 @@ impl Rules<'_> {
         self.rule(key, "a finite number above 0", x, x > 0.0 && x.is_finite());
     }
 
-    /// Whether any problem was told so far.
-    pub fn failed(&self) -> bool {
-        self.problems.told() > 0
+    /// How many problems were told so far.
+    pub fn told(&self) -> usize {
+        self.problems.told()
     }
 
     /// A whole number in a range; `unit` is what is counted.

@@ -64,6 +64,8 @@ struct Planner<'a> {
     root: &'a Path,
     architecture: Architecture,
     hashes: (String, String),
+    /// Hashes of what measures read beside the data.
+    beside: Vec<String>,
     /// Windows that are read to measure a cell.
     passes: Vec<Pass>,
     checkpoint: Option<CheckpointConfig>,
@@ -111,6 +113,7 @@ impl<'a> Planner<'a> {
         let given = Given {
             source: &source,
             registry,
+            root,
             checkpoint: checkpoint.as_ref().map(|c| c.dir.as_path()),
             vocab: architecture.vocab,
             seed: 0,
@@ -119,6 +122,7 @@ impl<'a> Planner<'a> {
         for (_, measure) in study.evaluate.asked() {
             passes.extend(measure.passes(&given)?);
         }
+        let beside = study.evaluate.reads(&given)?;
         Ok(Planner {
             checkpoint,
             held: held.unwrap_or_default(),
@@ -128,6 +132,7 @@ impl<'a> Planner<'a> {
             root,
             architecture,
             hashes: source.hashes(),
+            beside,
             passes,
         })
     }
@@ -250,6 +255,7 @@ impl<'a> Planner<'a> {
             device: self.run.device.clone(),
             data_hash: self.hashes.0.clone(),
             tokenizer_hash: self.hashes.1.clone(),
+            beside: self.beside.clone(),
         };
         let parsed = registry
             .parse(&scheme.id, settings)

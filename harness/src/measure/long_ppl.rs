@@ -164,6 +164,10 @@ impl Measure for LongPpl {
         Ok(measured.chain(told).collect())
     }
 
+    fn reads(&self, _: &Given<'_>) -> Result<Vec<String>> {
+        self.evaluator.as_deref().map_or(Ok(Vec::new()), evaluator::hashes)
+    }
+
     fn run(
         &self,
         subject: &Subject<'_>,

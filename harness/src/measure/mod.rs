@@ -57,6 +57,11 @@ pub trait Measure: Debug + Send + Sync {
     /// asked for.
     fn passes(&self, given: &Given<'_>) -> Result<Vec<Pass>>;
 
+    /// Hashes of what it reads beside the study's data (files of prompts, filler): a part of what a cell depends on.
+    fn reads(&self, _: &Given<'_>) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
     /// Asks the model. `tick` is called after each pass with the number of tokens fed and says whether to go on; `None`
     /// if not.
     fn run(
@@ -85,6 +90,8 @@ pub struct Given<'a> {
     pub source: &'a Source,
     /// The schemes that there are.
     pub registry: &'a Registry,
+    /// Folder that relative paths of files start from.
+    pub root: &'a Path,
     /// Folder of the checkpoint, if the weights come from one.
     pub checkpoint: Option<&'a Path>,
     /// Embeddings of the model.
@@ -132,6 +139,15 @@ macro_rules! measures {
                 let mut asked: Vec<(&'static str, &dyn Measure)> = Vec::new();
                 $(asked.extend(self.$id.as_ref().map(|m| (stringify!($id), m as &dyn Measure)));)*
                 asked
+            }
+
+            /// Hashes of what all of them read beside the data.
+            pub(crate) fn reads(&self, given: &Given<'_>) -> Result<Vec<String>> {
+                let mut all = Vec::new();
+                for (_, measure) in self.asked() {
+                    all.extend(measure.reads(given)?);
+                }
+                Ok(all)
             }
 
             /// The same, to be filled in.

@@ -255,30 +255,30 @@ fn by_length(protocol: Protocol) -> MeasureRecord {
     let (preference, title, about) = match protocol {
         Protocol::FixedTarget => (
             0,
-            "fixed targets",
+            "Perplexity of fixed targets",
             "The same tokens at the end of each segment are scored at every length, each given as many tokens as the \
              length says: the effect of more context alone.",
         ),
         Protocol::Sliding => (
             1,
-            "sliding windows",
+            "Perplexity over sliding windows",
             "Windows overlap; each token is scored once, given nearly as much context as the length allows.",
         ),
         Protocol::NonOverlap => (
             2,
-            "non-overlapping windows",
+            "Perplexity over non-overlapping windows",
             "Each token is scored given its own window only: longer windows have fewer tokens near their beginning, so \
              this falls with the length even for a model that uses no more context.",
         ),
         Protocol::ByWindow => (
             3,
-            "mean over windows",
+            "Perplexity as a mean over windows",
             "Windows overlap; the mean is over windows, each by the mean of the tokens that it scores, as the script of \
              YaRN's authors takes it: the first window weighs as much as a last one that is cut short.",
         ),
         Protocol::Prefix => (
             4,
-            "first tokens of each segment",
+            "Perplexity of the first tokens",
             "The first tokens of each segment are read in one window and all scored, as the script of YaRN's authors does \
              when it truncates: a longer length scores more tokens.",
         ),
@@ -295,7 +295,7 @@ fn by_length(protocol: Protocol) -> MeasureRecord {
         of: String::new(),
         view: protocol.name().into(),
         preference,
-        title: format!("Perplexity, {title}"),
+        title: title.into(),
         about: about.into(),
         quantity: "perplexity".into(),
         units: "test segments".into(),

@@ -29,6 +29,7 @@ fn measured(asked: &LongPpl) -> Measured {
     let given = Given {
         source: &Source::Text(Box::new(case.data())),
         registry: &registry,
+        root: Path::new("."),
         checkpoint: None,
         vocab: 256,
         seed: 0,

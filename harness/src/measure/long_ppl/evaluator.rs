@@ -30,6 +30,18 @@ pub(super) fn check(name: &str, length: usize, registry: &Registry) -> Result<()
     }
 }
 
+/// Hashes of its config with its weights, and of its tokenizer.
+pub(super) fn hashes(name: &str) -> Result<Vec<String>> {
+    let dir = origin::folder(name)?;
+    let path = dir.join("tokenizer.json");
+    let reading = |e| Error::io(format!("reading {}", path.display()), e);
+    let tokenizer = blake3::hash(&std::fs::read(&path).map_err(reading)?);
+    Ok(vec![
+        Files::open(&dir)?.hash()?,
+        tokenizer.to_hex().to_string(),
+    ])
+}
+
 /// An evaluator, ready to read.
 pub(super) struct Evaluator {
     name: String,
