@@ -132,7 +132,7 @@ impl Positional {
 }
 
 /// Parts between commas that stand in no bracket, as lists have commas of their own.
-fn pieces(text: &str) -> Vec<String> {
+pub(crate) fn pieces(text: &str) -> Vec<String> {
     let mut pieces = vec![String::new()];
     let mut depth = 0usize;
     for c in text.chars() {

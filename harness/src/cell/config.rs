@@ -9,6 +9,7 @@ use crate::model::{Architecture, Weights};
 use crate::source::Source;
 use crate::{Error, Result};
 use farspan_attention::Device;
+use farspan_pe::Registry;
 use farspan_reports::record::{SCHEMA_VERSION, Stage};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -57,7 +58,7 @@ pub struct CellConfig {
     pub data_hash: String,
     /// blake3 of the tokenizer.
     pub tokenizer_hash: String,
-    /// blake3 of each file that its measures read beside the data.
+    /// blake3 of each file and model that its measures read beside the data.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub beside: Vec<String>,
 }
@@ -104,9 +105,10 @@ impl CellConfig {
     }
 
     /// What its measures can draw on.
-    pub(crate) fn given<'a>(&'a self, source: &'a Source) -> Given<'a> {
+    pub(crate) fn given<'a>(&'a self, source: &'a Source, registry: &'a Registry) -> Given<'a> {
         Given {
             source,
+            registry,
             root: &self.data_root,
             checkpoint: self.checkpoint.as_ref().map(|c| c.dir.as_path()),
             vocab: self.architecture.vocab,

@@ -94,7 +94,7 @@ enum Verb {
     Check(check::Check),
     /// Write the logits of a checkpoint for a list of token ids
     Logits(logits::Logits),
-    /// Perplexity of a checkpoint under its own or other schemes, at several lengths
+    /// Perplexity of a checkpoint under its own or other schemes, at several lengths, or its answers to prompts in words
     Eval(eval::Eval),
     /// Extend a checkpoint's context by fine-tuning, and save the result as a checkpoint
     Finetune(finetune::Finetune),

@@ -3,8 +3,7 @@
 use super::{Failure, device, tell};
 use crate::checkpoint::config::Reading;
 use crate::checkpoint::files::Files;
-use crate::checkpoint::of_files;
-use crate::checkpoint::text::Tokenizer;
+use crate::checkpoint::{of_files, with_texts};
 use crate::model::{Architecture, Decoder};
 use crate::origin;
 use crate::scheme::{Positional, inherits_doubt, never_trained};
@@ -69,13 +68,7 @@ impl Source {
             .with_non_finite(self.allow_non_finite)
             .with_reading(self.keys.reading());
         let decoder = of_files(&files, registry, scheme, &device)?;
-        Ok(match decoder.reads_texts()? {
-            true => {
-                let texts = Tokenizer::open(files.dir())?.texts(decoder.architecture.vocab)?;
-                decoder.with_texts(texts.into())
-            }
-            false => decoder,
-        })
+        Ok(with_texts(decoder, files.dir())?)
     }
 }
 

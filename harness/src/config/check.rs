@@ -122,7 +122,7 @@ pub(super) fn study(
     train(&study.train, &mut rules);
     steps(study, &mut rules);
     match &study.task {
-        TaskConfig::Text => reads::text(&study.data, &mut rules),
+        TaskConfig::Text => reads::text(study, &mut rules),
         TaskConfig::Of(task) => reads::task(task, study.train.length, &mut rules),
     }
     for (id, measure) in study.evaluate.asked() {
@@ -162,6 +162,9 @@ fn checkpoint(study: &mut StudyConfig, node: &Node) {
     };
     if absent("train.steps") {
         study.train.steps = 0;
+    }
+    if study.data.sources().is_empty() && absent("data.validation") && absent("data.test") {
+        (study.data.validation, study.data.test) = (0.0, 1.0);
     }
     // What is wrong with the folder is told with the sizes.
     let Ok(dir) = origin::folder(name) else {
@@ -210,6 +213,7 @@ fn fill(study: &mut StudyConfig, node: &Node) {
     let kind = Kind {
         task: &study.task,
         checkpoint: study.model.checkpoint.is_some(),
+        text: !study.data.sources().is_empty() || study.model.checkpoint.is_none(),
     };
     study.evaluate.add_defaults(&kind);
     for (id, measure) in study.evaluate.asked_mut() {

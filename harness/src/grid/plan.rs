@@ -112,6 +112,7 @@ impl<'a> Planner<'a> {
         let (checkpoint, held) = checkpoint.transpose()?.unzip();
         let given = Given {
             source: &source,
+            registry,
             root,
             checkpoint: checkpoint.as_ref().map(|c| c.dir.as_path()),
             vocab: architecture.vocab,

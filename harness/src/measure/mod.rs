@@ -6,6 +6,7 @@
 //! the result.
 
 pub mod grid;
+pub mod long_ppl;
 pub mod perplexity;
 mod subject;
 pub mod task;
@@ -19,6 +20,7 @@ use crate::Result;
 use crate::config::Rules;
 use crate::config::types::{StudyConfig, TaskConfig};
 use crate::source::Source;
+use farspan_pe::Registry;
 use farspan_reports::record::{MeasureRecord, Refusal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -77,6 +79,8 @@ pub struct Kind<'a> {
     pub task: &'a TaskConfig,
     /// Whether they are read from a checkpoint.
     pub checkpoint: bool,
+    /// Whether there is text to read: a checkpoint can be asked in words alone.
+    pub text: bool,
 }
 
 /// What a measure of a cell can draw on.
@@ -84,6 +88,8 @@ pub struct Kind<'a> {
 pub struct Given<'a> {
     /// What the models of the study read.
     pub source: &'a Source,
+    /// The schemes that there are.
+    pub registry: &'a Registry,
     /// Folder that relative paths of files start from.
     pub root: &'a Path,
     /// Folder of the checkpoint, if the weights come from one.
@@ -172,6 +178,8 @@ macro_rules! measures {
 measures! {
     /// Perplexity on held-out text, with loss by position.
     perplexity: perplexity::Perplexity,
+    /// Perplexity of the tokens that need a long context.
+    long_ppl: long_ppl::LongPpl,
     /// Whether the examples of the study's own task are answered.
     task: task::TaskGrid,
     /// Prompts in words, for a checkpoint.
