@@ -110,7 +110,9 @@ impl Making<'_> {
     fn start(&self, scheme: &Arc<dyn AnyScheme>) -> Result<Option<Decoder>> {
         let architecture = self.config.architecture.clone();
         let weights = match (&self.config.checkpoint, self.base) {
-            (Some(checkpoint), _) => checkpoint.weights(&architecture, self.device)?,
+            (Some(checkpoint), _) => {
+                checkpoint.weights(&self.config.data_root, &architecture, self.device)?
+            }
             (None, Some(base)) => crate::model::weights_of(base, self.device)?,
             (None, None) => return Ok(None),
         };
@@ -139,6 +141,7 @@ impl Running<'_> {
         };
         let (log, owner) = (self.file("search.jsonl"), owner(self.id, base));
         let searching = Searching {
+            dir: self.dir,
             registry: self.registry,
             id: &config.scheme.id,
             model: &model,
@@ -195,7 +198,7 @@ impl Running<'_> {
             };
             // What the scheme learns is measured as it was drawn, so it belongs to the cell's weights.
             if base.is_some_and(drawn) {
-                checkpoint::save(&path, &owner, &model.values()?, &finished)?;
+                checkpoint::save(self.dir, &path, &owner, &model.values()?, &finished)?;
             }
             return Ok(Weights::There(model, finished));
         }
@@ -232,7 +235,7 @@ impl Running<'_> {
             progress: trainer.progress.clone(),
             implementation: trainer.implementation.to_string(),
         };
-        checkpoint::save(&path, &owner, &values, &finished)?;
+        checkpoint::save(self.dir, &path, &owner, &values, &finished)?;
         // One that stays is removed when the cell is looked through.
         let _ = std::fs::remove_file(&state_path);
         Ok(Weights::There(Box::new(trainer.model), finished))
@@ -256,13 +259,13 @@ impl Running<'_> {
                     step + 1,
                     self.config.seed
                 );
-                keep(trainer, state, owner)?;
+                keep(self.dir, trainer, state, owner)?;
                 self.report(State::Diverged, step, Some(reason))?;
                 return Ok(Some(Ended::Diverged));
             }
             let stopping = (self.stop)() && !trainer.finished();
             if stopping || saved.elapsed() >= CHECKPOINT_EVERY {
-                keep(trainer, state, owner)?;
+                keep(self.dir, trainer, state, owner)?;
                 saved = Instant::now();
             }
             if stopping {
@@ -283,10 +286,10 @@ impl Running<'_> {
 }
 
 /// Saves the state of a training. Weights that are no numbers are not worth going on from, and would be refused.
-fn keep(trainer: &Trainer<'_>, path: &Path, owner: &Owner) -> Result<()> {
+fn keep(dir: &RunDir, trainer: &Trainer<'_>, path: &Path, owner: &Owner) -> Result<()> {
     let values = trainer.state()?;
     match not_finite(&values) {
-        None => checkpoint::save(path, owner, &values, &trainer.progress),
+        None => checkpoint::save(dir, path, owner, &values, &trainer.progress),
         Some(_) => Ok(()),
     }
 }

@@ -111,9 +111,11 @@ fn measure_all(
     source: &Source,
     tick: Tick<'_>,
 ) -> Result<Option<Measured>> {
+    let checkpoint = config.checkpoint.as_ref();
+    let checkpoint = checkpoint.map(|c| c.dir(&config.data_root)).transpose()?;
     let given = Given {
         source,
-        checkpoint: config.checkpoint.as_ref().map(|c| c.dir.as_path()),
+        checkpoint: checkpoint.as_deref(),
         vocab: config.architecture.vocab,
         seed: config.seed,
     };
