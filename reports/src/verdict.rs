@@ -44,7 +44,11 @@ pub fn study(study: &StudySummary, margin: f64) -> Vec<Sentence> {
     let design = limits::design(study).into_iter();
     design
         .map(of(SentenceKind::Design))
-        .chain(quotable::sentences(study, margin).into_iter().map(of(SentenceKind::Quotable)))
+        .chain(
+            quotable::sentences(study, margin)
+                .into_iter()
+                .map(of(SentenceKind::Quotable)),
+        )
         .chain(said.into_iter().map(of(SentenceKind::Finding)))
         .chain(caveats(study).into_iter().map(of(SentenceKind::Caveat)))
         .collect()
@@ -282,7 +286,10 @@ impl<'a> About<'a> {
             );
             let change = self.factor(d.difference);
             let seeds = if d.seeds == 1 { ", one seed" } else { "" };
-            Some(format!("{} from {before} to {after}{change}{seeds}", tuned.scheme.name))
+            Some(format!(
+                "{} from {before} to {after}{change}{seeds}",
+                tuned.scheme.name
+            ))
         };
         let all = self.study.fine_tuning.iter().filter(mine).filter(told);
         let changed: Vec<String> = all.filter_map(words).collect();
@@ -322,7 +329,11 @@ impl<'a> About<'a> {
 
     /// Who differs significantly from the reference, at the trained length and at the longest.
     fn against_reference(self) -> Vec<String> {
-        let all = self.study.differences.iter().filter(|d| d.key == self.info.key);
+        let all = self
+            .study
+            .differences
+            .iter()
+            .filter(|d| d.key == self.info.key);
         let mine: Vec<&Difference> = all.collect();
         let comparable = mine.iter().filter(|d| d.outcome != Outcome::NotComparable);
         let mut lengths = vec![self.study.trained(), comparable.map(|d| d.length).max()];
@@ -335,7 +346,11 @@ impl<'a> About<'a> {
 
     fn at_length(self, mine: &[&Difference], length: usize) -> Option<String> {
         let reference = &self.study.reference.as_ref()?.label;
-        let here: Vec<&Difference> = mine.iter().copied().filter(|d| d.length == length).collect();
+        let here: Vec<&Difference> = mine
+            .iter()
+            .copied()
+            .filter(|d| d.length == length)
+            .collect();
         let named = |outcome: Outcome| -> Vec<String> {
             let all = here.iter().filter(|d| d.outcome == outcome);
             all.map(|d| d.label.clone()).collect()
@@ -359,7 +374,9 @@ impl<'a> About<'a> {
                 true => "any other curve".into(),
                 false => joined(&same),
             };
-            parts.push(format!("no significant difference from {reference} for {who}"));
+            parts.push(format!(
+                "no significant difference from {reference} for {who}"
+            ));
         }
         if parts.is_empty() {
             return None;

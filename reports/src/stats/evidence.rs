@@ -150,7 +150,12 @@ impl Evidence {
         (self.seeds() == other.seeds()).then(|| Evidence {
             value: self.value - other.value,
             centre: self.centre - other.centre,
-            per_seed: self.per_seed.iter().zip(&other.per_seed).map(|(a, b)| a - b).collect(),
+            per_seed: self
+                .per_seed
+                .iter()
+                .zip(&other.per_seed)
+                .map(|(a, b)| a - b)
+                .collect(),
             parts: self.parts.iter().chain(&other.parts).copied().collect(),
             range: (self.range.0 - other.range.1, self.range.1 - other.range.0),
         })
@@ -167,7 +172,8 @@ impl Evidence {
         if terms.iter().any(|(_, e)| e.seeds() != seeds) {
             return None;
         }
-        let total = |of: &dyn Fn(&Evidence) -> f64| terms.iter().map(|(w, e)| w * of(e)).sum::<f64>();
+        let total =
+            |of: &dyn Fn(&Evidence) -> f64| terms.iter().map(|(w, e)| w * of(e)).sum::<f64>();
         let per_seed: Vec<f64> = (0..seeds).map(|s| total(&|e| e.per_seed[s])).collect();
         // The parts of all terms that `pick` names, with their weights.
         let of_units = |pick: fn(&Parts) -> Option<(f64, f64)>| {
@@ -204,5 +210,12 @@ fn together(all: &[(f64, f64)], shared: bool) -> Option<(f64, f64)> {
         return Some((all.iter().map(|p| p.0.sqrt()).sum::<f64>().powi(2), least));
     }
     let squares: f64 = all.iter().map(|(v, df)| v * v / df).sum();
-    Some((sum, if squares > 0.0 { sum * sum / squares } else { least }))
+    Some((
+        sum,
+        if squares > 0.0 {
+            sum * sum / squares
+        } else {
+            least
+        },
+    ))
 }

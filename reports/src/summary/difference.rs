@@ -40,7 +40,11 @@ pub(super) fn at_length(
         Sample::at(reference, info, length)?,
     );
     let shared = theirs.seeds();
-    let seeds: Vec<u64> = ours.seeds().into_iter().filter(|s| shared.contains(s)).collect();
+    let seeds: Vec<u64> = ours
+        .seeds()
+        .into_iter()
+        .filter(|s| shared.contains(s))
+        .collect();
     let (ours, theirs) = (ours.of_seeds(&seeds)?, theirs.of_seeds(&seeds)?);
     let evidence = match info.record.samples {
         Samples::Panel => ours.contrast()?.minus(&theirs.contrast()?)?.evidence(),
@@ -57,7 +61,10 @@ pub(super) fn at_length(
             what: info.axis(),
             label: group.label.clone(),
             length,
-            difference: Estimate { value: evidence.value(), interval: None },
+            difference: Estimate {
+                value: evidence.value(),
+                interval: None,
+            },
             p: None,
             p_adjusted: None,
             comparisons: 0,
@@ -98,7 +105,10 @@ fn trials(ours: &Sample<'_>, theirs: &Sample<'_>) -> Option<Evidence> {
 }
 
 /// How many of the differences are by each measure.
-pub(super) fn counted<'m>(pairs: &[Pair], measures: &'m [MeasureInfo]) -> Vec<(&'m MeasureInfo, usize)> {
+pub(super) fn counted<'m>(
+    pairs: &[Pair],
+    measures: &'m [MeasureInfo],
+) -> Vec<(&'m MeasureInfo, usize)> {
     let count = |m: &MeasureInfo| pairs.iter().filter(|p| p.found.key == m.key).count();
     measures.iter().map(|m| (m, count(m))).collect()
 }
@@ -112,7 +122,9 @@ pub(super) fn corrected(
     let of = |pair: Pair| {
         let measure = family.iter().find(|(m, _)| m.key == pair.found.key);
         let made = measure.map(|(info, made)| (info.record.better, *made));
-        made.map_or(pair.found.clone(), |(better, made)| pair.corrected(better, made, confidence))
+        made.map_or(pair.found.clone(), |(better, made)| {
+            pair.corrected(better, made, confidence)
+        })
     };
     pairs.into_iter().map(of).collect()
 }
@@ -120,10 +132,17 @@ pub(super) fn corrected(
 impl Pair {
     /// The difference, simultaneous over so many comparisons (Bonferroni), interval and p value alike, with what it
     /// supports: what its interval leaves out.
-    pub(super) fn corrected(self, better: Better, comparisons: usize, confidence: f64) -> Difference {
+    pub(super) fn corrected(
+        self,
+        better: Better,
+        comparisons: usize,
+        confidence: f64,
+    ) -> Difference {
         let mut found = self.found;
         found.comparisons = comparisons;
-        found.difference = self.evidence.estimate(simultaneous(confidence, comparisons));
+        found.difference = self
+            .evidence
+            .estimate(simultaneous(confidence, comparisons));
         found.p = self.evidence.p();
         found.p_adjusted = found.p.map(|p| (p * comparisons.max(1) as f64).min(1.0));
         found.outcome = outcome(&found, better);

@@ -174,7 +174,9 @@ impl<'a> Sample<'a> {
     ) -> Option<Estimate> {
         let rows = self.rows(&what.value, &what.weight)?;
         let answers = rows.iter().flatten().map(|pair| pair.1).sum();
-        let found = self.contrast_of(&what.value, &what.weight)?.times(what.times);
+        let found = self
+            .contrast_of(&what.value, &what.weight)?
+            .times(what.times);
         let estimate = self.estimate(&found, what.scale, answers, confidence);
         Some(super::measured::shown(estimate, what.scale))
     }

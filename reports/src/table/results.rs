@@ -4,7 +4,9 @@ use super::significant;
 use crate::figure::{Data, latex_text, markdown_text, plain, state_word};
 use crate::record::{Scale, Served};
 use crate::stats::{Estimate, Interval};
-use crate::summary::{MeasureInfo, ResultCell, ResultRow, Results, RunInfo, StudySummary, amount, most};
+use crate::summary::{
+    MeasureInfo, ResultCell, ResultRow, Results, RunInfo, StudySummary, amount, most,
+};
 use askama::Template;
 
 /// A table with marks: best values and served lengths.
@@ -61,11 +63,18 @@ pub struct Cell {
 
 impl Cell {
     fn word(text: impl Into<String>) -> Cell {
-        Cell { text: text.into(), ..Cell::default() }
+        Cell {
+            text: text.into(),
+            ..Cell::default()
+        }
     }
 
     fn number(text: String, value: f64) -> Cell {
-        Cell { text, value: Some(value), ..Cell::default() }
+        Cell {
+            text,
+            value: Some(value),
+            ..Cell::default()
+        }
     }
 }
 
@@ -103,10 +112,23 @@ fn sheet(study: &StudySummary, run: &RunInfo, found: &Results) -> Sheet {
         Scale::Share => format!("{} (%)", found.quantity),
         Scale::Exp | Scale::Plain => found.quantity.clone(),
     };
-    let column = |group: &str, head: String| Column { group: group.into(), head, number: true };
-    let mut columns = vec![Column { group: String::new(), head: "scheme".into(), number: false }];
+    let column = |group: &str, head: String| Column {
+        group: group.into(),
+        head,
+        number: true,
+    };
+    let mut columns = vec![Column {
+        group: String::new(),
+        head: "scheme".into(),
+        number: false,
+    }];
     let by_length = format!("{what} at length (tokens)");
-    columns.extend(found.lengths.iter().map(|l| column(&by_length, l.to_string())));
+    columns.extend(
+        found
+            .lengths
+            .iter()
+            .map(|l| column(&by_length, l.to_string())),
+    );
     let rows = &found.rows;
     let has = |of: &dyn Fn(&ResultRow) -> bool| rows.iter().any(of);
     let reference = rows.iter().find(|r| r.reference).map(|r| r.label.as_str());
@@ -122,7 +144,10 @@ fn sheet(study: &StudySummary, run: &RunInfo, found: &Results) -> Sheet {
         more.push(Box::new(effective));
     }
     if let Some((at, reference)) = found.compared_at.zip(reference) {
-        columns.push(column(&format!("{unit} against {reference}"), format!("at {at}")));
+        columns.push(column(
+            &format!("{unit} against {reference}"),
+            format!("at {at}"),
+        ));
         more.push(Box::new(|row| match &row.difference {
             None if row.reference => Cell::word("reference"),
             None => Cell::default(),
@@ -132,7 +157,8 @@ fn sheet(study: &StudySummary, run: &RunInfo, found: &Results) -> Sheet {
             },
         }));
     }
-    let times = |x: Option<f64>| x.map_or_else(Cell::default, |x| Cell::number(format!("{x:.2}"), x));
+    let times =
+        |x: Option<f64>| x.map_or_else(Cell::default, |x| Cell::number(format!("{x:.2}"), x));
     let cost = reference.map_or_else(String::new, |r| format!("cost over {r}'s"));
     if has(&|r| r.speed.is_some()) {
         columns.push(column(&cost, "speed".into()));
@@ -154,7 +180,10 @@ fn sheet(study: &StudySummary, run: &RunInfo, found: &Results) -> Sheet {
     let name = info.map_or("average", |m| &m.slug);
     Sheet {
         slug: format!("{}-results-{name}", crate::page::slug(&study.name, 40)),
-        caption: format!("{}: {}, {what} by length in tokens", study.name, found.title),
+        caption: format!(
+            "{}: {}, {what} by length in tokens",
+            study.name, found.title
+        ),
         rows: rows.iter().map(row).collect(),
         columns,
         notes: notes(study, run, found, info),
@@ -163,7 +192,11 @@ fn sheet(study: &StudySummary, run: &RunInfo, found: &Results) -> Sheet {
 
 fn cell(found: &ResultCell, scale: Scale) -> Cell {
     match found {
-        ResultCell::Found { shown, best, service } => Cell {
+        ResultCell::Found {
+            shown,
+            best,
+            service,
+        } => Cell {
             interval: shown.interval,
             best: best.bold(),
             served: *service == Some(crate::summary::Service::Served),
@@ -185,10 +218,19 @@ fn effective(row: &ResultRow) -> Cell {
 }
 
 /// What marks and columns mean.
-fn notes(study: &StudySummary, run: &RunInfo, found: &Results, info: Option<&MeasureInfo>) -> Vec<String> {
+fn notes(
+    study: &StudySummary,
+    run: &RunInfo,
+    found: &Results,
+    info: Option<&MeasureInfo>,
+) -> Vec<String> {
     let level = format!("{}%", plain(100.0 * run.confidence));
     let once = study.seeds.len() < 2;
-    let only = if once { "; with one seed, of these trainings only" } else { "" };
+    let only = if once {
+        "; with one seed, of these trainings only"
+    } else {
+        ""
+    };
     let mut notes = vec![format!(
         "Bold: the best value of a column, and every value that is not significantly worse than it (paired, two-sided, {level} \
          simultaneous over the table{only})."
@@ -226,7 +268,10 @@ fn notes(study: &StudySummary, run: &RunInfo, found: &Results, info: Option<&Mea
     };
     let holes: Vec<String> = found.rows.iter().filter_map(holes).collect();
     if !holes.is_empty() {
-        notes.push(format!("* Shorter lengths are not served: {}.", holes.join("; ")));
+        notes.push(format!(
+            "* Shorter lengths are not served: {}.",
+            holes.join("; ")
+        ));
     }
     let compared = found.rows.iter().filter_map(|r| r.difference.as_ref());
     if let (Some(d), Some(reference)) = (compared.max_by_key(|d| d.comparisons), &study.reference) {
@@ -240,7 +285,10 @@ fn notes(study: &StudySummary, run: &RunInfo, found: &Results, info: Option<&Mea
         ));
     }
     if found.rows.iter().any(|r| r.speed.or(r.memory).is_some()) {
-        notes.push("Cost: training tokens per second and peak memory, as multiples of the reference's.".into());
+        notes.push(
+            "Cost: training tokens per second and peak memory, as multiples of the reference's."
+                .into(),
+        );
     }
     notes
 }
@@ -249,12 +297,20 @@ impl Sheet {
     /// A table for the `booktabs` package, as a paper prints it.
     #[must_use]
     pub fn latex(&self) -> String {
-        let align: String = self.columns.iter().map(|c| if c.number { 'r' } else { 'l' }).collect();
+        let align: String = self
+            .columns
+            .iter()
+            .map(|c| if c.number { 'r' } else { 'l' })
+            .collect();
         let (mut groups, mut rules, mut at) = (Vec::new(), String::new(), 1);
         for same in self.columns.chunk_by(|a, b| a.group == b.group) {
             let (n, end) = (same.len(), at + same.len() - 1);
             let name = latex_text(&same[0].group);
-            groups.push(if n == 1 { name } else { format!("\\multicolumn{{{n}}}{{c}}{{{name}}}") });
+            groups.push(if n == 1 {
+                name
+            } else {
+                format!("\\multicolumn{{{n}}}{{c}}{{{name}}}")
+            });
             if n > 1 {
                 rules.push_str(&format!("\\cmidrule(lr){{{at}-{end}}}"));
             }
@@ -264,8 +320,16 @@ impl Sheet {
         let line = |cells: &[String]| format!("    {} \\\\\n", cells.join(" & "));
         let cell = |c: &Cell| {
             let text = latex_text(&c.text);
-            let text = if c.served { format!("\\underline{{{text}}}") } else { text };
-            if c.best { format!("\\textbf{{{text}}}") } else { text }
+            let text = if c.served {
+                format!("\\underline{{{text}}}")
+            } else {
+                text
+            };
+            if c.best {
+                format!("\\textbf{{{text}}}")
+            } else {
+                text
+            }
         };
         let rows: String = self
             .rows
@@ -295,24 +359,48 @@ impl Sheet {
         };
         let columns = self.columns.iter();
         let heads = line(columns.clone().map(|c| markdown_text(&c.head)).collect());
-        let rule = line(columns.map(|c| if c.number { "--:" } else { ":--" }.into()).collect());
-        let rows: String = self.rows.iter().map(|r| line(r.cells.iter().map(cell).collect())).collect();
+        let rule = line(
+            columns
+                .map(|c| if c.number { "--:" } else { ":--" }.into())
+                .collect(),
+        );
+        let rows: String = self
+            .rows
+            .iter()
+            .map(|r| line(r.cells.iter().map(cell).collect()))
+            .collect();
         let notes: Vec<String> = self.notes.iter().map(|n| markdown_text(n)).collect();
-        format!("### {}\n\n{heads}{rule}{rows}\n{}\n", markdown_text(&self.caption), notes.join(" "))
+        format!(
+            "### {}\n\n{heads}{rule}{rows}\n{}\n",
+            markdown_text(&self.caption),
+            notes.join(" ")
+        )
     }
 
     /// A plain table for terminals, columns aligned, best values with a star behind them.
     #[must_use]
     pub fn text(&self) -> String {
         let shown = |c: &Cell| format!("{}{}", c.text, if c.best { "*" } else { " " });
-        let heads = self.columns.iter().map(|c| format!("{} ", c.head)).collect::<Vec<_>>();
-        let rows: Vec<Vec<String>> = self.rows.iter().map(|r| r.cells.iter().map(shown).collect()).collect();
+        let heads = self
+            .columns
+            .iter()
+            .map(|c| format!("{} ", c.head))
+            .collect::<Vec<_>>();
+        let rows: Vec<Vec<String>> = self
+            .rows
+            .iter()
+            .map(|r| r.cells.iter().map(shown).collect())
+            .collect();
         let all = || std::iter::once(&heads).chain(&rows);
         let width = |i: usize| all().map(|r| r[i].chars().count()).max().unwrap_or(0);
         let line = |cells: &Vec<String>| {
             let cell = |(i, text): (usize, &String)| {
                 let pad = " ".repeat(width(i) - text.chars().count());
-                if self.columns[i].number { format!("{pad}{text}") } else { format!("{text}{pad}") }
+                if self.columns[i].number {
+                    format!("{pad}{text}")
+                } else {
+                    format!("{text}{pad}")
+                }
             };
             let cells: Vec<String> = cells.iter().enumerate().map(cell).collect();
             format!("{}\n", cells.join(" ").trim_end())
@@ -335,17 +423,29 @@ impl Sheet {
             .flat_map(|(c, &ranged)| {
                 let more = if ranged { &[" low", " high"][..] } else { &[] };
                 let name = name(c);
-                let more = more.iter().map(|end| format!("#{name}{end}")).collect::<Vec<_>>();
+                let more = more
+                    .iter()
+                    .map(|end| format!("#{name}{end}"))
+                    .collect::<Vec<_>>();
                 let sign = if c.number { "#" } else { "" };
-                [format!("{sign}{name}")].into_iter().chain(more).collect::<Vec<_>>()
+                [format!("{sign}{name}")]
+                    .into_iter()
+                    .chain(more)
+                    .collect::<Vec<_>>()
             })
             .collect();
         let mut data = Data::new(&heads.iter().map(String::as_str).collect::<Vec<_>>());
         for row in &self.rows {
             let cells = row.cells.iter().zip(&ranged).flat_map(|(c, &ranged)| {
                 let text = c.value.map_or_else(|| c.text.clone(), |v| v.to_string());
-                let end = |of: fn(Interval) -> f64| c.interval.map_or_else(String::new, |i| of(i).to_string());
-                let ends = if ranged { vec![end(|i| i.low), end(|i| i.high)] } else { Vec::new() };
+                let end = |of: fn(Interval) -> f64| {
+                    c.interval.map_or_else(String::new, |i| of(i).to_string())
+                };
+                let ends = if ranged {
+                    vec![end(|i| i.low), end(|i| i.high)]
+                } else {
+                    Vec::new()
+                };
                 [text].into_iter().chain(ends).collect::<Vec<_>>()
             });
             data.row(cells.collect());
@@ -364,7 +464,9 @@ impl Sheet {
     /// Heads above the heads, with how many columns each spans.
     fn groups(&self) -> Vec<(String, usize)> {
         let chunks = self.columns.chunk_by(|a, b| a.group == b.group);
-        chunks.map(|same| (same[0].group.clone(), same.len())).collect()
+        chunks
+            .map(|same| (same[0].group.clone(), same.len()))
+            .collect()
     }
 }
 
@@ -377,7 +479,8 @@ struct Fragment<'a> {
 impl Cell {
     /// The interval in words, for a tip.
     fn tip(&self) -> Option<String> {
-        self.interval.map(|i| format!("[{}, {}]", plain(i.low), plain(i.high)))
+        self.interval
+            .map(|i| format!("[{}, {}]", plain(i.low), plain(i.high)))
     }
 
     fn class(&self) -> &'static str {
