@@ -4,7 +4,7 @@
 mod measures;
 mod sketches;
 
-use sketches::{Law, Sketch, sketches};
+use sketches::{Law, Sketch, crowd, sketches};
 
 use crate::record::{
     CellRecord, Cost, EngineRecord, ModelRecord, PlannedCell, Refusal, RunPlan, SCHEMA_VERSION,
@@ -36,6 +36,8 @@ pub struct Options {
     pub mishaps: bool,
     /// Evaluated multiples of the trained length.
     pub multiples: Vec<usize>,
+    /// So many trained schemes, if not the usual mixture of stages.
+    pub schemes: Option<usize>,
     /// Only curves of this config name.
     pub only: Option<&'static str>,
 }
@@ -50,6 +52,7 @@ impl Default for Options {
             retrieval: true,
             mishaps: true,
             multiples: vec![1, 2, 4, 8],
+            schemes: None,
             only: None,
         }
     }
@@ -86,7 +89,8 @@ pub fn run(options: &Options) -> LoadedRun {
         ("retrieval", 64, options.retrieval),
     ];
     for (study, trained, _) in studies.into_iter().filter(|s| s.2) {
-        for sketch in sketches()
+        let all = options.schemes.map_or_else(sketches, crowd);
+        for sketch in all
             .iter()
             .filter(|s| options.only.is_none_or(|only| only == s.name))
         {
@@ -163,10 +167,10 @@ fn cell(study: &str, trained: usize, sketch: &Sketch, seed: u64, options: &Optio
         ""
     };
     let planned = PlannedCell {
-        id: id(study, sketch.name, stage, seed),
+        id: id(study, &sketch.name, stage, seed),
         label: format!("{study}/{}{mark}/s{seed}", sketch.name),
         study: study.into(),
-        scheme: sketch.name.into(),
+        scheme: sketch.name.clone().into_owned(),
         stage,
         seed,
         base: sketch
@@ -189,7 +193,7 @@ fn cell(study: &str, trained: usize, sketch: &Sketch, seed: u64, options: &Optio
         pid: None,
     };
     let last = options.seeds.last() == Some(&seed);
-    let mishap = match (options.mishaps, sketch.id, study) {
+    let mishap = match (options.mishaps, sketch.id.as_ref(), study) {
         (true, "kerple", "language") => Some(status(
             State::Diverged,
             Some("loss inf at step 313 (first loss 5.5413, seed 0)"),
@@ -275,8 +279,8 @@ fn record(
         id: id.into(),
         study: study.into(),
         scheme: SchemeRecord {
-            name: sketch.name.into(),
-            id: sketch.id.into(),
+            name: sketch.name.clone().into_owned(),
+            id: sketch.id.clone().into_owned(),
             title: sketch.title.into(),
             family: sketch.family.into(),
             idea: "One sentence that says what the scheme does.".into(),

@@ -1,15 +1,10 @@
-//! A drawing surface over plotters' SVG back end: fractional coordinates, inks instead of colours, tooltips.
+//! A drawing surface: marks are kept as data, with inks instead of colours, and written as SVG last.
 
-use plotters::prelude::{DrawingBackend, SVGBackend, ShapeStyle};
-use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{Color, FontStyle, FontTransform, IntoFont, TextStyle};
+mod svg;
 
 use super::drawing::{Drawing, escape};
 use super::palette::{self, Ink, Shape};
 use super::text;
-
-/// The back end draws on whole numbers only; a tenth of a unit is finer than the eye.
-const FINE: f64 = 10.0;
 
 impl Drawing {
     /// The line and the marker of a curve alone, for tables.
@@ -55,21 +50,61 @@ impl Type {
     }
 }
 
+/// What marks belong to: the page's script finds them by it. Written as attributes of the group around them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// What kind of part it is (`key` of a legend, `dot`, `cell`); empty for what is drawn of a curve.
+    pub(crate) kind: &'static str,
+    /// The curve, by its index in the run.
+    pub(crate) curve: Option<usize>,
+    /// Which column or panel of the figure.
+    pub(crate) at: Option<String>,
+}
+
+impl Part {
+    /// What is drawn of a curve.
+    pub(crate) fn curve(curve: usize) -> Part {
+        Part::of("", curve)
+    }
+
+    /// A part of a kind, of a curve.
+    pub(crate) fn of(kind: &'static str, curve: usize) -> Part {
+        Part {
+            kind,
+            curve: Some(curve),
+            at: None,
+        }
+    }
+
+    fn attributes(&self) -> String {
+        let mut out = String::new();
+        if !self.kind.is_empty() {
+            out.push_str(&format!(" class=\"{}\"", self.kind));
+        }
+        if let Some(curve) = self.curve {
+            out.push_str(&format!(" data-c=\"{curve}\""));
+        }
+        if let Some(at) = &self.at {
+            out.push_str(&format!(" data-at=\"{}\"", escape(at)));
+        }
+        out
+    }
+}
+
 /// An area with a text that a pointer brings up.
 #[derive(Debug)]
 struct Tip {
-    x: f64,
-    y: f64,
-    width: f64,
-    height: f64,
+    corner: (f64, f64),
+    size: (f64, f64),
     text: String,
 }
 
 /// Collects the marks of one figure.
 #[derive(Debug, Default)]
 pub(crate) struct Canvas {
-    marks: Vec<Mark>,
-    tips: Vec<Tip>,
+    marks: Vec<(Part, Mark)>,
+    tips: Vec<(Part, Tip)>,
+    part: Part,
 }
 
 /// One mark. Kept as data until [`Canvas::finish`], so that the size may be decided last.
@@ -86,22 +121,24 @@ enum Mark {
         ink: Ink,
         alpha: f64,
     },
+    Rect {
+        corner: (f64, f64),
+        size: (f64, f64),
+        ink: Ink,
+    },
     Disc {
-        x: f64,
-        y: f64,
+        at: (f64, f64),
         radius: f64,
         ink: Ink,
     },
     Ring {
-        x: f64,
-        y: f64,
+        at: (f64, f64),
         radius: f64,
         ink: Ink,
         width: f64,
     },
     Text {
-        x: f64,
-        y: f64,
+        at: (f64, f64),
         text: String,
         font: Type,
         anchor: Anchor,
@@ -110,6 +147,20 @@ enum Mark {
 }
 
 impl Canvas {
+    /// Marks and tips from here on belong to `part`; [`Canvas::common`] ends it.
+    pub(crate) fn part(&mut self, part: Part) {
+        self.part = part;
+    }
+
+    /// Marks from here on belong to the figure as a whole.
+    pub(crate) fn common(&mut self) {
+        self.part = Part::default();
+    }
+
+    fn mark(&mut self, mark: Mark) {
+        self.marks.push((self.part.clone(), mark));
+    }
+
     pub(crate) fn line(&mut self, from: (f64, f64), to: (f64, f64), ink: Ink, width: f64) {
         self.path(vec![from, to], ink, width);
     }
@@ -120,7 +171,7 @@ impl Canvas {
 
     pub(crate) fn faint(&mut self, points: Vec<(f64, f64)>, ink: Ink, width: f64, alpha: f64) {
         if points.len() > 1 {
-            self.marks.push(Mark::Path {
+            self.mark(Mark::Path {
                 points,
                 ink,
                 width,
@@ -130,22 +181,17 @@ impl Canvas {
     }
 
     pub(crate) fn area(&mut self, points: Vec<(f64, f64)>, ink: Ink, alpha: f64) {
-        self.marks.push(Mark::Area { points, ink, alpha });
+        self.mark(Mark::Area { points, ink, alpha });
     }
 
-    pub(crate) fn rect(&mut self, (x, y): (f64, f64), (w, h): (f64, f64), ink: Ink) {
-        self.area(
-            vec![(x, y), (x + w, y), (x + w, y + h), (x, y + h)],
-            ink,
-            1.0,
-        );
+    pub(crate) fn rect(&mut self, corner: (f64, f64), size: (f64, f64), ink: Ink) {
+        self.mark(Mark::Rect { corner, size, ink });
     }
 
     /// Text on a baseline at `y`.
-    pub(crate) fn text(&mut self, (x, y): (f64, f64), words: &str, font: Type, anchor: Anchor) {
-        self.marks.push(Mark::Text {
-            x,
-            y,
+    pub(crate) fn text(&mut self, at: (f64, f64), words: &str, font: Type, anchor: Anchor) {
+        self.mark(Mark::Text {
+            at,
             text: text::clean(words),
             font,
             anchor,
@@ -154,26 +200,21 @@ impl Canvas {
     }
 
     /// Text that reads from bottom to top, centred on the point.
-    pub(crate) fn sideways(&mut self, (x, y): (f64, f64), words: &str, font: Type) {
-        let text = text::clean(words);
-        self.marks.push(Mark::Text {
-            x,
-            y,
-            text,
+    pub(crate) fn sideways(&mut self, at: (f64, f64), words: &str, font: Type) {
+        self.mark(Mark::Text {
+            at,
+            text: text::clean(words),
             font,
             anchor: Anchor::Middle,
             upright: false,
         });
     }
 
-    pub(crate) fn tip(&mut self, (x, y): (f64, f64), (width, height): (f64, f64), text: &str) {
-        self.tips.push(Tip {
-            x,
-            y,
-            width,
-            height,
-            text: text.to_owned(),
-        });
+    /// What a pointer over the area is told: `name, place: value`, as the page's script reads it.
+    pub(crate) fn tip(&mut self, corner: (f64, f64), size: (f64, f64), text: &str) {
+        let text = text.to_owned();
+        let tip = Tip { corner, size, text };
+        self.tips.push((self.part.clone(), tip));
     }
 
     /// The marker of a curve, `radius` about half its width.
@@ -200,15 +241,13 @@ impl Canvas {
         let half = std::f64::consts::PI;
         let outline = match shape {
             Shape::Circle if hollow => {
-                self.marks.push(Mark::Disc {
-                    x,
-                    y,
+                self.mark(Mark::Disc {
+                    at: (x, y),
                     radius: radius + 0.4,
                     ink: Ink::Paper,
                 });
-                self.marks.push(Mark::Ring {
-                    x,
-                    y,
+                self.mark(Mark::Ring {
+                    at: (x, y),
                     radius: radius * 0.92,
                     ink,
                     width: 1.3,
@@ -216,7 +255,8 @@ impl Canvas {
                 return;
             }
             Shape::Circle => {
-                self.marks.push(Mark::Disc { x, y, radius, ink });
+                let at = (x, y);
+                self.mark(Mark::Disc { at, radius, ink });
                 return;
             }
             Shape::Cross | Shape::Plus => {
@@ -250,141 +290,21 @@ impl Canvas {
 
     /// Writes the SVG. `label` describes the figure to those who cannot see it.
     pub(crate) fn finish(self, width: f64, height: f64, label: &str) -> Drawing {
-        let mut raw = String::new();
-        {
-            let size = ((width * FINE) as u32, (height * FINE) as u32);
-            let mut backend = SVGBackend::with_string(&mut raw, size);
-            for mark in &self.marks {
-                draw(&mut backend, mark);
-            }
+        let mut body = String::new();
+        svg::grouped(&mut body, &self.marks, svg::write_mark);
+        if !self.tips.is_empty() {
+            body.push_str("<g class=\"tips\" fill=\"none\" pointer-events=\"all\">\n");
+            svg::grouped(&mut body, &self.tips, svg::write_tip);
+            body.push_str("</g>\n");
         }
-        let mut body = String::from("<g transform=\"scale(0.1)\" stroke-linejoin=\"round\">\n");
-        body.push_str(&tidy(&raw));
-        for tip in &self.tips {
-            let [x, y, w, h] = [tip.x, tip.y, tip.width, tip.height].map(fine);
-            body.push_str(&format!(
-                "<rect x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\" fill=\"none\" pointer-events=\"all\">\
-                 <title>{}</title></rect>\n",
-                escape(&tip.text)
-            ));
-        }
-        body.push_str("</g>\n");
         Drawing {
             width: width.round() as u32,
             height: height.round() as u32,
             label: label.to_owned(),
             body,
+            across: false,
         }
     }
-}
-
-fn fine(value: f64) -> i32 {
-    (value * FINE).round() as i32
-}
-
-fn place((x, y): (f64, f64)) -> (i32, i32) {
-    (fine(x), fine(y))
-}
-
-/// Draws into the string buffer, which cannot fail.
-fn draw(backend: &mut SVGBackend<'_>, mark: &Mark) {
-    let style = |ink: Ink, alpha: f64, width: f64| ShapeStyle {
-        color: ink.tag().mix(alpha),
-        filled: true,
-        stroke_width: (width * FINE).round() as u32,
-    };
-    let drawn = match mark {
-        Mark::Path {
-            points,
-            ink,
-            width,
-            alpha,
-        } => backend.draw_path(
-            points.iter().copied().map(place),
-            &style(*ink, *alpha, *width),
-        ),
-        Mark::Area { points, ink, alpha } => {
-            backend.fill_polygon(points.iter().copied().map(place), &style(*ink, *alpha, 0.0))
-        }
-        Mark::Disc { x, y, radius, ink } => backend.draw_circle(
-            place((*x, *y)),
-            fine(*radius) as u32,
-            &style(*ink, 1.0, 0.0),
-            true,
-        ),
-        Mark::Ring {
-            x,
-            y,
-            radius,
-            ink,
-            width,
-        } => backend.draw_circle(
-            place((*x, *y)),
-            fine(*radius) as u32,
-            &style(*ink, 1.0, *width),
-            false,
-        ),
-        Mark::Text {
-            x,
-            y,
-            text,
-            font,
-            anchor,
-            upright,
-        } => {
-            let h_pos = match anchor {
-                Anchor::Start => HPos::Left,
-                Anchor::Middle => HPos::Center,
-                Anchor::End => HPos::Right,
-            };
-            // The back end divides sizes by 1.24.
-            let mut family = ("Inter", font.size * FINE * 1.24).into_font();
-            if font.bold {
-                family = family.style(FontStyle::Bold);
-            }
-            if !upright {
-                family = family.transform(FontTransform::Rotate270);
-            }
-            let colour = font.ink.tag();
-            let style = TextStyle::from(family)
-                .color(&colour)
-                .pos(Pos::new(h_pos, VPos::Bottom));
-            backend.draw_text(text, &style, place((*x, *y)))
-        }
-    };
-    debug_assert!(drawn.is_ok(), "drawing into a string has no failing step");
-}
-
-/// Drops the back end's root element and what repeats its defaults; a baseline is where we said, not half an x-height up.
-fn tidy(raw: &str) -> String {
-    let inside = raw.split_once(">\n").map_or("", |(_, rest)| rest);
-    let inside = inside.strip_suffix("</svg>\n").unwrap_or(inside);
-    let mut out = String::with_capacity(inside.len());
-    for line in inside.lines() {
-        // Only the back end's own tags begin with `<`: text is escaped.
-        if !line.starts_with('<') {
-            out.push_str(line);
-            continue;
-        }
-        let mut line = line
-            .replace(" dy=\"-0.5ex\"", "")
-            .replace(" opacity=\"1\"", "")
-            .replace(" font-family=\"Inter\"", "")
-            .replace(" text-anchor=\"start\"", "")
-            .replace(" stroke=\"none\" stroke-width=\"0\"", "")
-            .replace(" \"/>", "\"/>");
-        if let Some((before, rest)) = line.clone().split_once("font-size=\"")
-            && let Some((size, after)) = rest.split_once('"')
-        {
-            let size = size.parse::<f64>().unwrap_or(0.0).round();
-            line = format!("{before}font-size=\"{size}\"{after}");
-        }
-        out.push_str(&line);
-        if !line.starts_with("<text") {
-            out.push('\n');
-        }
-    }
-    out
 }
 
 #[cfg(test)]

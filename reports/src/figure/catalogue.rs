@@ -6,16 +6,19 @@ mod curves;
 mod differences;
 mod effective;
 mod grids;
+mod maps;
 mod profile;
 mod training;
 
 use super::chart::{Point, Series};
 use super::data::Data;
+use super::dots::Dots;
 use super::drawing::Drawing;
 use crate::record::{Role, Samples, Scale as Shown};
-use crate::summary::{Difference, Estimate, Interval, MeasureInfo, RunInfo, StudySummary};
+use crate::summary::{Curve, Difference, Estimate, Interval, MeasureInfo, RunInfo, StudySummary};
 
 pub(crate) use aggregate::across;
+pub(crate) use maps::steps;
 
 /// A figure with everything that is shown around it.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,8 +33,13 @@ pub struct Figure {
     pub drawing: Drawing,
     /// The numbers in it.
     pub data: Data,
+}
+
+impl Figure {
     /// Whether it wants the width of the page.
-    pub wide: bool,
+    pub fn wide(&self) -> bool {
+        f64::from(self.drawing.width()) > super::chart::WIDTH
+    }
 }
 
 /// What every figure of a study needs to know beside its own numbers.
@@ -42,6 +50,17 @@ struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// Whether there are too many curves to tell apart by colour.
+    fn crowd(&self) -> bool {
+        self.study.curves.len() + self.study.absent.len() > super::chart::CROWD
+    }
+
+    /// The curve that others are compared with.
+    fn reference(&self) -> Option<&Curve> {
+        let label = &self.study.reference.as_ref()?.label;
+        self.study.curves.iter().find(|c| &c.label == label)
+    }
+
     /// `95% intervals`.
     fn intervals(&self) -> String {
         format!(
@@ -78,6 +97,27 @@ impl Context<'_> {
     }
 }
 
+/// Title and caption of the differences by a measure to any reference: of the map of all curves, or of the forest plot.
+pub(crate) fn compared(
+    study: &StudySummary,
+    run: &RunInfo,
+    info: &MeasureInfo,
+    reference: &str,
+    map: bool,
+) -> (String, String) {
+    let context = Context { run, study };
+    match map {
+        true => (
+            maps::title(info, reference),
+            maps::caption(context, info, reference),
+        ),
+        false => (
+            differences::title(info, reference),
+            differences::caption(context, info, reference),
+        ),
+    }
+}
+
 /// The figures of a study, most telling first. Figures without any data are left out.
 pub fn figures(study: &StudySummary, run: &RunInfo) -> Vec<Figure> {
     let context = Context { run, study };
@@ -93,11 +133,17 @@ pub fn figures(study: &StudySummary, run: &RunInfo) -> Vec<Figure> {
     all.extend(effective::figure(context));
     all.extend(of_role(Role::Profile).filter_map(|m| profile::figure(context, m)));
     for info in study.compared() {
-        all.extend(grids::maps(context, info));
+        match context.crowd() {
+            true => all.extend(maps::places(context, info)),
+            false => all.extend(grids::maps(context, info)),
+        }
         all.extend(grids::by_distance(context, info));
     }
     all.extend(aggregate::depth_effects(context));
-    all.extend(differences::figures(context));
+    for info in study.compared() {
+        all.extend(maps::differences(context, info));
+        all.extend(differences::figure(context, info));
+    }
     let others = of_role(Role::ByLength).filter(|m| !m.headline);
     all.extend(others.filter_map(|m| curves::figure(context, m)));
     all.extend(training::figure(context));
@@ -214,12 +260,11 @@ fn extent(series: &[Series]) -> impl Iterator<Item = f64> + '_ {
 /// Curves that never came to be: a mark at every length, with the reason.
 fn absent(context: Context<'_>, lengths: &[usize]) -> Vec<Series> {
     let one = |gone: &crate::summary::Absent| {
-        let tip = format!("{}: {}", gone.label, gone.reason);
         let point = |&x: &usize| Point {
             x: x as f64,
             y: f64::NAN,
             interval: None,
-            tip: tip.clone(),
+            tip: format!("{}, {x} tokens: {}", gone.label, gone.reason),
         };
         Series {
             name: format!("{} ({})", gone.label, state_word(gone.state)),
@@ -262,6 +307,14 @@ fn dodge(curves: usize, lengths: usize) -> f64 {
         (24.0, 4.0)
     };
     (room / curves.max(1) as f64).min(most)
+}
+
+/// Many rows are sorted by their first panel, the best first; few stand in the order of the plan.
+fn many(plot: Dots, down: bool) -> Dots {
+    match plot.crowded() {
+        true => plot.sorted(0, down),
+        false => plot,
+    }
 }
 
 /// Sorted, without repeats.

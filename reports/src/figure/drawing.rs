@@ -13,6 +13,8 @@ pub struct Drawing {
     pub(super) height: u32,
     pub(super) label: String,
     pub(super) body: String,
+    /// Whether values are read off for all curves at one place of the x axis, not mark by mark.
+    pub(super) across: bool,
 }
 
 impl Drawing {
@@ -40,7 +42,7 @@ impl Drawing {
         let (w, h) = (self.width, self.height);
         format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{w}\" \
-             height=\"{h}\" viewBox=\"0 0 {w} {h}\" role=\"img\" font-family=\"{FONTS}\">\n<title>{}</title>\n\
+             height=\"{h}\" viewBox=\"0 0 {w} {h}\" role=\"img\" stroke-linejoin=\"round\" font-family=\"{FONTS}\">\n<title>{}</title>\n\
              <rect width=\"{w}\" height=\"{h}\" {paper}/>\n{body}</svg>\n",
             escape(&self.label)
         )
@@ -50,7 +52,14 @@ impl Drawing {
     pub fn inline(&self) -> String {
         let body = palette::paint(&self.body, None);
         let (w, h, label) = (self.width, self.height, escape(&self.label));
-        format!("<svg viewBox=\"0 0 {w} {h}\" role=\"img\" aria-label=\"{label}\">\n{body}</svg>")
+        let across = if self.across {
+            " data-read=\"across\""
+        } else {
+            ""
+        };
+        format!(
+            "<svg viewBox=\"0 0 {w} {h}\"{across} stroke-linejoin=\"round\" role=\"img\" aria-label=\"{label}\">\n{body}</svg>"
+        )
     }
 }
 

@@ -1,7 +1,7 @@
 //! Heat maps as small multiples: length × a factor per scheme, the value written in every cell.
 
-use super::canvas::{Anchor, Canvas, Type};
-use super::chart::{LABEL, WIDTH};
+use super::canvas::{Anchor, Canvas, Part, Type};
+use super::chart::{LABEL, SMALL, WIDTH};
 use super::drawing::Drawing;
 use super::palette::{self, Ink, Shape};
 use super::text;
@@ -10,9 +10,8 @@ use super::text;
 pub(crate) const FEW_TRIALS: usize = 20;
 const ROW: f64 = 14.0;
 const GUTTER: f64 = 16.0;
-const AXIS: f64 = 34.0;
 /// A cell is at least this wide, so that its number can be read, and a panel this, for its name.
-const CELL: f64 = 27.0;
+const CELL: f64 = 29.0;
 const NAME: f64 = 104.0;
 
 /// One cell.
@@ -51,6 +50,8 @@ pub(crate) struct HeatMap {
 /// Where cells lie.
 #[derive(Clone, Copy)]
 struct Grid {
+    /// Room for the labels of the rows.
+    axis: f64,
     per_row: usize,
     cell: f64,
     panel: f64,
@@ -65,7 +66,7 @@ impl HeatMap {
         let panel_height = 20.0 + ROW * self.rows.len() as f64 + 34.0;
         for (i, panel) in self.panels.iter().enumerate() {
             let column = i % grid.per_row;
-            let x = AXIS + column as f64 * (grid.panel + GUTTER);
+            let x = grid.axis + column as f64 * (grid.panel + GUTTER);
             let y = top + (i / grid.per_row) as f64 * panel_height;
             self.panel(&mut canvas, panel, (x, y), grid, column == 0);
         }
@@ -75,53 +76,57 @@ impl HeatMap {
 
     /// As many panels beside each other as leave room for the text of a cell.
     fn grid(&self) -> Grid {
+        let labels = self.rows.iter().map(|r| text::width(r, SMALL, false));
+        let axis = labels.fold(0.0, f64::max).min(80.0) + 12.0;
         let columns = self.lengths.len().max(1) as f64;
-        let room = |n: usize| ((WIDTH - AXIS - 6.0) - GUTTER * (n as f64 - 1.0)) / n as f64;
+        let room = |n: usize| ((WIDTH - axis - 6.0) - GUTTER * (n as f64 - 1.0)) / n as f64;
         let fits = |n: &usize| room(*n) / columns >= CELL && room(*n) >= NAME;
-        let per_row = (1..=4)
-            .rev()
-            .find(fits)
-            .unwrap_or(1)
-            .min(self.panels.len().max(1));
-        let cell = (room(per_row) / columns).min(40.0);
+        let per_row = (1..=4).rev().find(fits).unwrap_or(1);
+        let per_row = per_row.min(self.panels.len().max(1));
+        let cell = (room(per_row) / columns).min(42.0);
         Grid {
+            axis,
             per_row,
             cell,
             panel: (cell * columns).max(NAME),
         }
     }
 
+    /// What the colours, marks and rows stand for.
     fn key(&self, canvas: &mut Canvas) -> f64 {
-        let (left, y, width, height) = (AXIS, 8.0, 120.0, 9.0);
+        let (y, width, height) = (8.0, 96.0, 9.0);
+        let small = Type::new(SMALL, Ink::Muted);
+        let left = 8.0 + text::width(&self.ends.0, SMALL, false) + 5.0;
+        canvas.text((8.0, y + 8.5), &self.ends.0, small, Anchor::Start);
         let steps = 24;
         for step in 0..steps {
             let share = f64::from(step) / f64::from(steps - 1);
             let x = left + width * f64::from(step) / f64::from(steps);
-            canvas.rect(
-                (x, y),
-                (width / f64::from(steps) + 0.2, height),
-                palette::sequential(share).0,
-            );
+            let size = (width / f64::from(steps) + 0.2, height);
+            canvas.rect((x, y), size, palette::sequential(share).0);
         }
-        let small = Type::new(9.5, Ink::Muted);
-        canvas.text((left - 5.0, y + 8.0), &self.ends.0, small, Anchor::End);
-        let words = text::fit(&self.ends.1, 9.5, 116.0);
-        canvas.text((left + width + 5.0, y + 8.0), &words, small, Anchor::Start);
-        let mut x = left + width + 24.0 + text::width(&words, 9.5, false).max(72.0);
-        canvas.line((x, y - 1.0), (x, y + height + 1.0), Ink::Text, 2.0);
-        canvas.text((x + 6.0, y + 8.0), "trained length", small, Anchor::Start);
-        x += 92.0;
+        let x = left + width + 5.0;
+        let words = text::fit(&self.ends.1, SMALL, WIDTH - x - 6.0);
+        canvas.text((x, y + 8.5), &words, small, Anchor::Start);
+        let y = y + 17.0;
+        canvas.line((12.0, y - 1.0), (12.0, y + height + 1.0), Ink::Text, 2.0);
+        let words = "end of the trained length";
+        canvas.text((18.0, y + 8.5), words, small, Anchor::Start);
+        let x = 34.0 + text::width(words, SMALL, false);
         let cells = || self.panels.iter().flat_map(|p| p.cells.iter().flatten());
         if cells().flatten().any(|c| c.few) {
             canvas.rect((x, y - 1.0), (18.0, height + 2.0), Ink::Tint);
             hatch(canvas, (x, y - 1.0), (18.0, height + 2.0), Ink::Text);
-            let words = format!("< {FEW_TRIALS} trials");
-            canvas.text((x + 23.0, y + 8.0), &words, small, Anchor::Start);
+            let words = format!("fewer than {FEW_TRIALS} trials");
+            canvas.text((x + 23.0, y + 8.5), &words, small, Anchor::Start);
         } else if cells().any(Option::is_none) {
             canvas.shape((x + 4.0, y + 4.5), Shape::Cross, false, Ink::Muted, 3.0);
-            canvas.text((x + 13.0, y + 8.0), "not measured", small, Anchor::Start);
+            canvas.text((x + 13.0, y + 8.5), "not measured", small, Anchor::Start);
         }
-        y + height + 14.0
+        let y = y + 17.0;
+        let words = text::fit(&format!("rows: {}", self.y_title), SMALL, WIDTH - 16.0);
+        canvas.text((8.0, y + 8.5), &words, small, Anchor::Start);
+        y + height + 12.0
     }
 
     fn panel(
@@ -133,6 +138,7 @@ impl HeatMap {
         named: bool,
     ) {
         let cell = grid.cell;
+        canvas.part(Part::curve(panel.style));
         canvas.marker((x + 4.0, y + 9.0), panel.style, 3.4);
         let size = LABEL - 0.5;
         // The bold cut is a little wider than what `fit` measures.
@@ -151,19 +157,13 @@ impl HeatMap {
                 draw_cell(canvas, found.as_ref(), corner, cell);
             }
             if named {
-                let at = (x - 5.0, cell_top + ROW / 2.0 + 3.2);
-                let words = text::fit(&self.rows[row], 9.0, AXIS - 17.0);
-                canvas.text(at, &words, Type::new(9.0, Ink::Muted), Anchor::End);
+                let at = (x - 5.0, cell_top + ROW / 2.0 + 3.8);
+                let words = text::fit(&self.rows[row], SMALL, grid.axis - 6.0);
+                canvas.text(at, &words, Type::new(SMALL, Ink::Muted), Anchor::End);
             }
         }
         let bottom = top + ROW * panel.cells.len() as f64;
-        if named {
-            canvas.sideways(
-                (10.0, (top + bottom) / 2.0),
-                &text::fit(&self.y_title, 9.5, bottom - top + 24.0),
-                Type::new(9.5, Ink::Text),
-            );
-        }
+        canvas.common();
         self.columns(canvas, (x, bottom), cell);
         self.border(canvas, (x, top), (cell, bottom - top));
     }
@@ -173,12 +173,12 @@ impl HeatMap {
         let longest = self
             .lengths
             .iter()
-            .map(|l| text::width(&l.to_string(), 9.0, false))
+            .map(|l| text::width(&l.to_string(), SMALL, false))
             .fold(0.0, f64::max);
         let every = ((longest + 3.0) / cell).ceil().max(1.0) as usize;
         for (column, length) in self.lengths.iter().enumerate() {
             if (self.lengths.len() - 1 - column).is_multiple_of(every) {
-                let at = (x + cell * (column as f64 + 0.5), bottom + 11.0);
+                let at = (x + cell * (column as f64 + 0.5), bottom + 12.0);
                 let font = if *length == self.trained {
                     Type::bold
                 } else {
@@ -187,16 +187,16 @@ impl HeatMap {
                 canvas.text(
                     at,
                     &length.to_string(),
-                    font(9.0, Ink::Text),
+                    font(SMALL, Ink::Text),
                     Anchor::Middle,
                 );
             }
         }
-        let middle = (x + cell * self.lengths.len() as f64 / 2.0, bottom + 23.0);
+        let middle = (x + cell * self.lengths.len() as f64 / 2.0, bottom + 25.0);
         canvas.text(
             middle,
             "length (tokens)",
-            Type::new(9.5, Ink::Text),
+            Type::new(SMALL, Ink::Text),
             Anchor::Middle,
         );
     }
@@ -225,13 +225,11 @@ fn draw_cell(canvas: &mut Canvas, cell: Option<&Cell>, (x, y): (f64, f64), width
     if cell.few {
         hatch(canvas, corner, inner, ink);
     }
-    let size = if width >= 31.0 { 9.6 } else { 8.6 };
-    canvas.text(
-        (middle.0, middle.1 + size * 0.36),
-        &cell.words,
-        Type::new(size, ink),
-        Anchor::Middle,
-    );
+    // What does not fit is in the tip and in the table.
+    if text::width(&cell.words, SMALL, false) <= width - 2.0 {
+        let place = (middle.0, middle.1 + SMALL * 0.36);
+        canvas.text(place, &cell.words, Type::new(SMALL, ink), Anchor::Middle);
+    }
     canvas.tip((x, y), (width, ROW), &cell.tip);
 }
 

@@ -1,28 +1,20 @@
-//! Parts that several kinds of figure share: legends, labelled lines, error bars, the choice of tick labels.
+//! Parts that several kinds of figure share: keys, error bars, dashed lines, the choice of tick labels.
 
-use super::canvas::{Anchor, Canvas, Type};
-use super::chart::{LABEL, TICK, WIDTH};
-use super::palette::Ink;
+use super::canvas::{Anchor, Canvas, Part, Type};
+use super::chart::{LABEL, TICK};
+use super::palette::{self, Ink};
 use super::{scale, text};
 
 /// An upright interval with caps.
-pub(crate) fn error_bar(canvas: &mut Canvas, low: (f64, f64), high: (f64, f64), style: usize) {
+pub(crate) fn error_bar(canvas: &mut Canvas, low: (f64, f64), high: (f64, f64), ink: Ink) {
     // Shorter than the marker it would only blur its outline.
     if (low.1 - high.1).abs() < 1.5 && (low.0 - high.0).abs() < 1.5 {
         return;
     }
-    canvas.line(low, high, Ink::Curve(style), 1.1);
+    canvas.line(low, high, ink, 1.1);
     for (x, y) in [low, high] {
-        canvas.line((x - 2.5, y), (x + 2.5, y), Ink::Curve(style), 1.1);
+        canvas.line((x - 2.5, y), (x + 2.5, y), ink, 1.1);
     }
-}
-
-/// A label for a vertical line, kept inside `bounds`.
-pub(crate) fn flag(canvas: &mut Canvas, x: f64, y: f64, bounds: (f64, f64), words: &str) {
-    let size = 10.0;
-    let half = text::width(words, size, false) / 2.0;
-    let x = x.clamp(bounds.0 + half, (bounds.1 - half).max(bounds.0 + half));
-    canvas.text((x, y), words, Type::new(size, Ink::Muted), Anchor::Middle);
 }
 
 /// A dashed straight line that is no curve.
@@ -30,8 +22,13 @@ pub(crate) fn dashes(canvas: &mut Canvas, from: (f64, f64), to: (f64, f64), ink:
     broken(canvas, from, to, (ink, width), (3.5, 6.5));
 }
 
+/// A dotted one.
+pub(crate) fn dots(canvas: &mut Canvas, from: (f64, f64), to: (f64, f64)) {
+    broken(canvas, from, to, (Ink::Mark, 1.0), (1.2, 4.0));
+}
+
 /// A straight line of strokes `on` long, one every `period`.
-pub(crate) fn broken(
+fn broken(
     canvas: &mut Canvas,
     from: (f64, f64),
     to: (f64, f64),
@@ -53,30 +50,81 @@ pub(crate) fn broken(
     }
 }
 
-/// Draws a legend in rows from `top`; returns where it ends. Markers are left out where curves have none.
-pub(crate) fn legend(canvas: &mut Canvas, names: &[(&str, usize)], top: f64, markers: bool) -> f64 {
-    if names.is_empty() {
+/// What stands in front of the words of a key.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Sample {
+    /// The line of a curve, with its marker or without.
+    Curve { style: usize, marker: bool },
+    /// A plain line with the marker of a place in an order.
+    Line { ink: Ink, marker: usize },
+    /// A dashed line.
+    Dashes,
+    /// A dotted line.
+    Dots,
+    /// The ground up to the trained length.
+    Within,
+}
+
+/// An entry of a legend.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Key {
+    pub(crate) words: String,
+    /// The curve that it names: the page lets readers choose by it.
+    pub(crate) curve: Option<usize>,
+    pub(crate) sample: Sample,
+}
+
+/// Draws keys beside each other from `left` to `right`, in as many rows as they need; returns where they end.
+pub(crate) fn keys(canvas: &mut Canvas, all: &[Key], (left, right): (f64, f64), top: f64) -> f64 {
+    if all.is_empty() {
         return top;
     }
-    let (swatch, gap, row) = (26.0, 14.0, 17.0);
-    let mut x = 8.0;
-    let mut y = top + row / 2.0 + 2.0;
-    for &(name, style) in names {
-        let shown = text::fit(name, LABEL, WIDTH - 60.0);
-        let width = swatch + 5.0 + text::width(&shown, LABEL, false);
-        if x > 8.0 && x + width > WIDTH - 6.0 {
-            x = 8.0;
-            y += row;
+    let (wide, gap, row) = (24.0, 13.0, 17.0);
+    let (mut x, mut y) = (left, top + row / 2.0 + 2.0);
+    for key in all {
+        let shown = text::fit(&key.words, LABEL, right - left - wide - 5.0);
+        let width = wide + 5.0 + text::width(&shown, LABEL, false);
+        if x > left && x + width > right {
+            (x, y) = (left, y + row);
         }
-        canvas.path(vec![(x, y), (x + swatch, y)], Ink::Line(style), 1.7);
-        if markers {
-            canvas.marker((x + swatch / 2.0, y), style, 3.4);
+        if let Some(curve) = key.curve {
+            canvas.part(Part::of("key", curve));
+            canvas.tip((x - 4.0, y - row / 2.0), (width + 8.0, row), &key.words);
         }
-        let at = (x + swatch + 5.0, y + LABEL * 0.35);
+        sample(canvas, key.sample, (x, y), wide);
+        let at = (x + wide + 5.0, y + LABEL * 0.35);
         canvas.text(at, &shown, Type::new(LABEL, Ink::Text), Anchor::Start);
+        canvas.common();
         x += width + gap;
     }
     y + row / 2.0
+}
+
+fn sample(canvas: &mut Canvas, sample: Sample, (x, y): (f64, f64), wide: f64) {
+    let (from, to, middle) = ((x, y), (x + wide, y), (x + wide / 2.0, y));
+    match sample {
+        Sample::Curve { style, marker } => {
+            canvas.path(vec![from, to], Ink::Line(style), 1.7);
+            if marker {
+                canvas.marker(middle, style, 3.4);
+            }
+        }
+        Sample::Line { ink, marker } => {
+            canvas.path(vec![from, to], ink, 1.7);
+            let (shape, hollow) = palette::marker(marker);
+            canvas.shape(middle, shape, hollow, ink, 3.0);
+        }
+        Sample::Dashes => dashes(canvas, from, to, Ink::Mark, 1.1),
+        Sample::Dots => dots(canvas, from, to),
+        Sample::Within => within(canvas, (x, y - 5.0), (wide, 10.0)),
+    }
+}
+
+/// The ground of what is not longer than the trained length, closed by a dashed line.
+pub(crate) fn within(canvas: &mut Canvas, (x, y): (f64, f64), (width, height): (f64, f64)) {
+    canvas.rect((x, y), (width, height), Ink::Tint);
+    let right = x + width;
+    dashes(canvas, (right, y), (right, y + height), Ink::Mark, 1.2);
 }
 
 /// The ticks whose labels fit beside each other: first the one that must stay, then from the largest down.
@@ -96,6 +144,23 @@ pub(crate) fn spaced(ticks: &[f64], at: impl Fn(f64) -> f64, keep: Option<f64>) 
     kept
 }
 
+/// Moves heights apart until neighbours are at least `gap` from each other, as little as possible and not below `bottom`;
+/// the order of the list is kept.
+pub(crate) fn apart(heights: &[f64], gap: f64, bottom: f64) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..heights.len()).collect();
+    order.sort_by(|&a, &b| heights[a].total_cmp(&heights[b]));
+    let mut moved = heights.to_vec();
+    for pair in order.windows(2) {
+        moved[pair[1]] = moved[pair[1]].max(moved[pair[0]] + gap);
+    }
+    let mut limit = bottom;
+    for &i in order.iter().rev() {
+        moved[i] = moved[i].min(limit);
+        limit = moved[i] - gap;
+    }
+    moved
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,5 +170,12 @@ mod tests {
         let ticks: Vec<f64> = (1..=40).map(f64::from).collect();
         let kept = spaced(&ticks, |t| t * 5.0, Some(17.0));
         assert!(kept.contains(&17.0) && kept.len() < 12, "{kept:?}");
+    }
+
+    #[test]
+    fn names_are_moved_apart() {
+        assert_eq!(apart(&[10.0, 50.0], 12.0, 100.0), [10.0, 50.0]);
+        assert_eq!(apart(&[52.0, 10.0, 50.0], 12.0, 100.0), [62.0, 10.0, 50.0]);
+        assert_eq!(apart(&[99.0, 98.0], 12.0, 100.0), [100.0, 88.0]);
     }
 }

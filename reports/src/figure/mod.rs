@@ -11,6 +11,7 @@ mod dots;
 mod drawing;
 mod glyphs;
 mod heat;
+mod map;
 mod marks;
 mod multiples;
 mod palette;
@@ -26,7 +27,7 @@ pub use palette::Theme;
 pub use png::{Rasteriser, SCALE};
 pub use text::hides;
 
-pub(crate) use catalogue::{across, state_word};
+pub(crate) use catalogue::{across, compared, state_word, steps};
 pub(crate) use data::{csv_line, latex_text, markdown_text};
 pub(crate) use palette::variables;
 pub(crate) use scale::label as plain;

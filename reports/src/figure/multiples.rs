@@ -1,17 +1,18 @@
 //! Small multiples of curves: one little plot per scheme over shared axes.
 
-use super::canvas::{Anchor, Canvas, Type};
-use super::chart::{LABEL, Point, WIDTH};
+use super::canvas::{Anchor, Canvas, Part, Type};
+use super::chart::{LABEL, Point, SMALL, WIDE, WIDTH};
 use super::drawing::Drawing;
-use super::marks::legend;
-use super::palette::Ink;
+use super::marks::{Key, Sample, keys};
+use super::palette::{self, Ink};
 use super::scale::{self, Scale};
 use super::text;
 
 const LEFT: f64 = 46.0;
 const GUTTER: f64 = 20.0;
 const HEIGHT: f64 = 96.0;
-const SMALL: f64 = 9.5;
+/// More panels than this want the width of the page.
+pub(crate) const FEW: usize = 6;
 
 /// One little plot: for each entry of the legend the points it has here.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,7 +31,7 @@ pub(crate) struct Multiples {
     pub(crate) x: Scale,
     pub(crate) x_ticks: Vec<f64>,
     pub(crate) y: Scale,
-    /// Names of the lines; a line's place here is its palette index.
+    /// Lengths that the lines are of, shortest first, in words.
     pub(crate) names: Vec<String>,
     pub(crate) panels: Vec<Panel>,
 }
@@ -39,15 +40,20 @@ impl Multiples {
     /// Draws all panels, up to three beside each other.
     pub(crate) fn draw(&self) -> Drawing {
         let mut canvas = Canvas::default();
-        let names: Vec<(&str, usize)> = self
-            .names
-            .iter()
-            .enumerate()
-            .map(|(i, n)| (n.as_str(), i))
-            .collect();
-        let top = legend(&mut canvas, &names, 4.0, true) + 6.0;
-        let columns = self.panels.len().clamp(1, 3);
-        let room = WIDTH - LEFT - 12.0 - GUTTER * (columns as f64 - 1.0);
+        let wide = self.panels.len() > FEW;
+        let (full, most) = if wide { (WIDE, 5) } else { (WIDTH, 2) };
+        let key = |(i, words): (usize, &String)| Key {
+            words: words.clone(),
+            curve: None,
+            sample: Sample::Line {
+                ink: Ink::length(i, self.names.len()),
+                marker: i,
+            },
+        };
+        let names: Vec<Key> = self.names.iter().enumerate().map(key).collect();
+        let top = keys(&mut canvas, &names, (8.0, full - 6.0), 4.0) + 6.0;
+        let columns = self.panels.len().clamp(1, most);
+        let room = full - LEFT - 12.0 - GUTTER * (columns as f64 - 1.0);
         let width = (room / columns as f64).min(220.0);
         let block = 20.0 + HEIGHT + 36.0;
         for (i, panel) in self.panels.iter().enumerate() {
@@ -57,7 +63,7 @@ impl Multiples {
             self.panel(&mut canvas, panel, (x, y), width, column == 0);
         }
         let rows = self.panels.len().div_ceil(columns).max(1) as f64;
-        canvas.finish(WIDTH, top + rows * block + 2.0, &self.label)
+        canvas.finish(full, top + rows * block + 2.0, &self.label)
     }
 
     fn panel(
@@ -68,6 +74,7 @@ impl Multiples {
         width: f64,
         first: bool,
     ) {
+        canvas.part(Part::curve(panel.style));
         canvas.marker((x + 4.0, y - 10.0), panel.style, 3.4);
         let title = text::fit(&panel.title, LABEL, width - 14.0);
         canvas.text(
@@ -83,18 +90,23 @@ impl Multiples {
                 y + HEIGHT * (1.0 - self.y.at(p.y)),
             )
         };
-        for (style, line) in panel.lines.iter().enumerate() {
+        let lines = || panel.lines.iter().enumerate();
+        for (i, line) in lines() {
+            let ink = Ink::length(i, self.names.len());
             for run in line.split(|p| !p.y.is_finite()) {
-                canvas.path(run.iter().map(place).collect(), Ink::Line(style), 1.5);
+                canvas.path(run.iter().map(place).collect(), ink, 1.5);
             }
         }
-        for (style, line) in panel.lines.iter().enumerate() {
+        for (i, line) in lines() {
+            let (shape, hollow) = palette::marker(i);
+            let ink = Ink::length(i, self.names.len());
             for point in line.iter().filter(|p| p.y.is_finite()) {
                 let at = place(point);
-                canvas.marker(at, style, 2.5);
+                canvas.shape(at, shape, hollow, ink, 2.5);
                 canvas.tip((at.0 - 4.0, at.1 - 4.0), (8.0, 8.0), &point.tip);
             }
         }
+        canvas.common();
     }
 
     fn axes(&self, canvas: &mut Canvas, (x, y): (f64, f64), width: f64, first: bool) {
@@ -125,7 +137,7 @@ impl Multiples {
                 end = at + half;
             }
         }
-        let middle = (x + width / 2.0, bottom + 25.5);
+        let middle = (x + width / 2.0, bottom + 26.0);
         canvas.text(
             middle,
             &self.x_title,
@@ -134,7 +146,7 @@ impl Multiples {
         );
         if first {
             let at = (12.0, y + HEIGHT / 2.0);
-            canvas.sideways(at, &self.y_title, Type::new(SMALL + 0.5, Ink::Text));
+            canvas.sideways(at, &self.y_title, Type::new(SMALL, Ink::Text));
         }
     }
 }

@@ -5,8 +5,6 @@
 //! some too dark for a dark page, so each theme keeps the hue and moves the lightness until the contrast with the page
 //! is at least 3 (WCAG 2.2, 1.4.11). Colour never carries a meaning alone: every curve has a marker and a dash too.
 
-use plotters::style::RGBColor;
-
 /// What a figure is drawn on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Theme {
@@ -17,7 +15,7 @@ pub enum Theme {
 }
 
 /// Colours of a theme; the page's style sheet defines the same names as variables.
-const ROLES: [(&str, &str, &str); 7] = [
+const ROLES: [(&str, &str, &str); 8] = [
     ("f-paper", "#FFFFFF", "#15181D"),
     ("f-text", "#1F2328", "#E6E8EB"),
     ("f-muted", "#59616B", "#A3ABB6"),
@@ -25,6 +23,7 @@ const ROLES: [(&str, &str, &str); 7] = [
     ("f-grid", "#E4E6E9", "#2A2F37"),
     ("f-mark", "#59616B", "#A3ABB6"),
     ("f-tint", "#F3F4F6", "#1D2127"),
+    ("f-crowd", "#B4B9C0", "#555D68"),
 ];
 
 /// Curve colours in the order in which curves take them: light theme, dark theme.
@@ -42,19 +41,46 @@ const CURVES: [(&str, &str); COLOURS] = [
 /// Number of colours; past it the colours repeat with hollow markers and other dashes.
 pub(crate) const COLOURS: usize = 8;
 
-/// Dash patterns in tenths of a unit; empty is solid. Eleven, so that with eight colours a pair repeats after 88 curves.
+/// Lengths, shortest first: one hue of its own, growing away from the ground, so that no length looks like a curve.
+const LENGTHS: [(&str, &str); 6] = [
+    ("#9C77C2", "#7D63B0"),
+    ("#7F5BB0", "#9078C4"),
+    ("#623F98", "#A892D6"),
+    ("#482A7C", "#C0AEE6"),
+    ("#31185C", "#D9CCF2"),
+    ("#1C0A3C", "#F1EAFB"),
+];
+
+/// Cells of a map of differences, from much better over no difference to much worse: blue and orange, which common kinds of
+/// colour vision tell apart.
+const DIVERGING: [(&str, &str); 2 * STRONG + 1] = [
+    ("#08519C", "#9CCBF5"),
+    ("#2F79B5", "#5E9FD8"),
+    ("#8FC1E3", "#356FA3"),
+    ("#CFE3F2", "#20405E"),
+    ("#F3F4F6", "#1D2127"),
+    ("#FBE3CF", "#47301A"),
+    ("#F5B780", "#85501A"),
+    ("#DD7A2C", "#D98532"),
+    ("#944400", "#FBC48A"),
+];
+
+/// The strongest step of [`Ink::Diverging`].
+pub(crate) const STRONG: usize = 4;
+
+/// Dash patterns; empty is solid. Eleven, so that with eight colours a pair repeats after 88 curves.
 const DASHES: [&str; 11] = [
     "",
-    "70 25",
-    "20 20",
-    "90 25 20 25",
-    "45 20",
-    "120 30",
-    "60 20 20 20 20 20",
-    "30 30",
-    "110 25 45 25",
-    "15 35",
-    "70 20 20 20",
+    "7 2.5",
+    "2 2",
+    "9 2.5 2 2.5",
+    "4.5 2",
+    "12 3",
+    "6 2 2 2 2 2",
+    "3 3",
+    "11 2.5 4.5 2.5",
+    "1.5 3.5",
+    "7 2 2 2",
 ];
 
 /// What a line or area is drawn with. A drawing holds inks, not colours, so one drawing serves both themes and the page.
@@ -78,28 +104,50 @@ pub(crate) enum Ink {
     Curve(usize),
     /// The colour and the dash pattern of a curve: its line.
     Line(usize),
+    /// One of many curves, none of which is named.
+    Crowd,
+    /// A step of the scale of lengths, 0 the shortest.
+    Length(usize),
+    /// A cell of a map of differences, −4 (much better) to 4 (much worse).
+    Diverging(i8),
+    /// Text on such a cell.
+    OnDiverging(i8),
     /// The same colour in every theme (cells of a heat map).
     Fixed(u8, u8, u8),
 }
 
-/// Inks travel through the drawing back end as colours that nothing else uses: red 0xF1, then kind and index.
+/// Inks stand in a drawing as colours that nothing else uses: red 0xF1, then kind and index.
 const TAG: u8 = 0xF1;
 
 impl Ink {
-    /// The stand-in colour of this ink.
-    pub(crate) fn tag(self) -> RGBColor {
-        let curve = |i: usize| (i % 255) as u8;
-        match self {
-            Ink::Paper => RGBColor(TAG, 0, 0),
-            Ink::Text => RGBColor(TAG, 0, 1),
-            Ink::Muted => RGBColor(TAG, 0, 2),
-            Ink::Axis => RGBColor(TAG, 0, 3),
-            Ink::Grid => RGBColor(TAG, 0, 4),
-            Ink::Mark => RGBColor(TAG, 0, 5),
-            Ink::Tint => RGBColor(TAG, 0, 6),
-            Ink::Curve(i) => RGBColor(TAG, 1, curve(i)),
-            Ink::Line(i) => RGBColor(TAG, 2, curve(i)),
-            Ink::Fixed(r, g, b) => RGBColor(r, g, b),
+    /// The stand-in for this ink as an attribute's value, with its quotes.
+    pub(crate) fn tag(self) -> String {
+        let step = |i: i8| (i.clamp(-(STRONG as i8), STRONG as i8) + STRONG as i8) as usize;
+        let (kind, index) = match self {
+            Ink::Paper => (0, 0),
+            Ink::Text => (0, 1),
+            Ink::Muted => (0, 2),
+            Ink::Axis => (0, 3),
+            Ink::Grid => (0, 4),
+            Ink::Mark => (0, 5),
+            Ink::Tint => (0, 6),
+            Ink::Crowd => (0, 7),
+            Ink::Curve(i) => (1, i % 255),
+            Ink::Line(i) => (2, i % 255),
+            Ink::Length(i) => (3, i.min(LENGTHS.len() - 1)),
+            Ink::Diverging(i) => (4, step(i)),
+            Ink::OnDiverging(i) => (5, step(i)),
+            Ink::Fixed(r, g, b) => return format!("\"#{r:02X}{g:02X}{b:02X}\""),
+        };
+        format!("\"#{TAG:02X}{kind:02X}{index:02X}\"")
+    }
+
+    /// The ink of the `i`-th of `n` lengths: the scale is used from end to end.
+    pub(crate) fn length(i: usize, n: usize) -> Ink {
+        let last = LENGTHS.len() - 1;
+        match n {
+            0 | 1 => Ink::Length(last / 2),
+            n => Ink::Length((i * last + (n - 1) / 2) / (n - 1)),
         }
     }
 }
@@ -118,7 +166,7 @@ pub(crate) fn paint(svg: &str, theme: Option<Theme>) -> String {
                 .and_then(|hex| usize::from_str_radix(hex, 16).ok())
         };
         match (number(4..6), number(6..8), found.as_bytes().get(8)) {
-            (Some(kind @ 0..=2), Some(index), Some(b'"')) => {
+            (Some(kind @ 0..=5), Some(index), Some(b'"')) => {
                 out.push_str(&attribute(kind, index, theme));
                 rest = &found[9..];
             }
@@ -134,15 +182,19 @@ pub(crate) fn paint(svg: &str, theme: Option<Theme>) -> String {
 
 /// The attribute value (with quotes, and the dash attribute of lines) for a stand-in.
 fn attribute(kind: usize, index: usize, theme: Option<Theme>) -> String {
-    let (name, light, dark) = match kind {
+    let last = |all: usize| index.min(all - 1);
+    let (name, (light, dark)) = match kind {
         0 => {
-            let (name, light, dark) = ROLES[index.min(ROLES.len() - 1)];
-            (name.to_owned(), light, dark)
+            let (name, light, dark) = ROLES[last(ROLES.len())];
+            (name.to_owned(), (light, dark))
         }
-        _ => {
-            let (light, dark) = CURVES[index % COLOURS];
-            (format!("c{}", index % COLOURS), light, dark)
-        }
+        3 => (format!("l{index}"), LENGTHS[last(LENGTHS.len())]),
+        4 => (format!("d{index}"), DIVERGING[last(DIVERGING.len())]),
+        5 => (
+            format!("e{index}"),
+            legible(DIVERGING[last(DIVERGING.len())]),
+        ),
+        _ => (format!("c{}", index % COLOURS), CURVES[index % COLOURS]),
     };
     let colour = match theme {
         Some(Theme::Light) => light.to_owned(),
@@ -168,11 +220,46 @@ pub(crate) fn variables(theme: Theme) -> String {
     let roles = ROLES
         .iter()
         .map(|(name, light, dark)| format!("--{name}:{};", pick(light, dark)));
-    let curves = CURVES
-        .iter()
-        .enumerate()
-        .map(|(i, (light, dark))| format!("--c{i}:{};", pick(light, dark)));
-    roles.chain(curves).collect()
+    let scale = |name: &'static str, all: &'static [(&'static str, &'static str)]| {
+        let one = move |(i, (light, dark)): (usize, &(&str, &str))| {
+            format!("--{name}{i}:{};", pick(light, dark))
+        };
+        all.iter().enumerate().map(one).collect::<String>()
+    };
+    let texts = DIVERGING.iter().map(|pair| legible(*pair)).enumerate();
+    let texts = texts.map(|(i, (light, dark))| format!("--e{i}:{};", pick(light, dark)));
+    let scales = [
+        scale("c", &CURVES),
+        scale("l", &LENGTHS),
+        scale("d", &DIVERGING),
+    ];
+    roles.chain(scales).chain(texts).collect()
+}
+
+/// Text on a ground, in each theme.
+fn legible((light, dark): (&str, &str)) -> (&'static str, &'static str) {
+    (text_on(rgb(light)), text_on(rgb(dark)))
+}
+
+/// Near-black or white, whichever stands out more.
+fn text_on(ground: (u8, u8, u8)) -> &'static str {
+    let on = |ink: &str| contrast(luminance(ground), luminance(rgb(ink)));
+    if on(DARK_TEXT) > on("#FFFFFF") {
+        DARK_TEXT
+    } else {
+        "#FFFFFF"
+    }
+}
+
+const DARK_TEXT: &str = "#10141A";
+
+/// The parts of `#RRGGBB`.
+fn rgb(hex: &str) -> (u8, u8, u8) {
+    let part = |at: usize| {
+        let digits = hex.get(at..at + 2).unwrap_or("00");
+        u8::from_str_radix(digits, 16).unwrap_or(0)
+    };
+    (part(1), part(3), part(5))
 }
 
 /// A marker's outline; with its fill it names a curve even without colour.
@@ -216,13 +303,8 @@ pub(crate) fn sequential(share: f64) -> (Ink, Ink) {
     let (a, b) = (SEQUENTIAL[at], SEQUENTIAL[at + 1]);
     let mix = |a: f64, b: f64| (a + (b - a) * part).round() as u8;
     let rgb = (mix(a.0, b.0), mix(a.1, b.1), mix(a.2, b.2));
-    let dark_text =
-        contrast(luminance(rgb), luminance((16, 20, 26))) > contrast(luminance(rgb), 1.0);
-    let text = if dark_text {
-        Ink::Fixed(16, 20, 26)
-    } else {
-        Ink::Fixed(255, 255, 255)
-    };
+    let (r, g, b) = self::rgb(text_on(rgb));
+    let text = Ink::Fixed(r, g, b);
     (Ink::Fixed(rgb.0, rgb.1, rgb.2), text)
 }
 
@@ -245,110 +327,4 @@ fn contrast(a: f64, b: f64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rgb(hex: &str) -> (u8, u8, u8) {
-        let part = |at: usize| {
-            u8::from_str_radix(&hex[at..at + 2], 16).expect("palette entries are hexadecimal")
-        };
-        (part(1), part(3), part(5))
-    }
-
-    fn ratio(a: &str, b: &str) -> f64 {
-        contrast(luminance(rgb(a)), luminance(rgb(b)))
-    }
-
-    #[test]
-    fn contrast_matches_the_standard_at_its_ends() {
-        assert!((ratio("#000000", "#FFFFFF") - 21.0).abs() < 1e-9);
-        assert!(
-            (ratio("#777777", "#FFFFFF") - 4.48).abs() < 0.01,
-            "the standard's well-known border case"
-        );
-    }
-
-    #[test]
-    fn curves_stand_out_on_paper_and_on_tint() {
-        for (light, dark) in CURVES {
-            for (ground, curve) in [
-                (ROLES[0].1, light),
-                (ROLES[6].1, light),
-                (ROLES[0].2, dark),
-                (ROLES[6].2, dark),
-            ] {
-                assert!(
-                    ratio(ground, curve) >= 3.0,
-                    "{curve} on {ground}: {:.2}",
-                    ratio(ground, curve)
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn text_is_readable() {
-        for role in [1, 2, 5] {
-            assert!(ratio(ROLES[0].1, ROLES[role].1) >= 4.5, "{}", ROLES[role].0);
-            assert!(ratio(ROLES[0].2, ROLES[role].2) >= 4.5, "{}", ROLES[role].0);
-        }
-        for step in 0..=100 {
-            let (Ink::Fixed(r, g, b), Ink::Fixed(tr, tg, tb)) = sequential(f64::from(step) / 100.0)
-            else {
-                panic!("cells have fixed colours");
-            };
-            let found = contrast(luminance((r, g, b)), luminance((tr, tg, tb)));
-            assert!(found >= 4.2, "cell text at {step} %: contrast {found:.2}");
-        }
-    }
-
-    #[test]
-    fn sequential_scale_grows_in_lightness() {
-        let light = |share| match sequential(share).0 {
-            Ink::Fixed(r, g, b) => luminance((r, g, b)),
-            other => panic!("cells have fixed colours, found {other:?}"),
-        };
-        for step in 0..20 {
-            assert!(light(f64::from(step + 1) / 20.0) > light(f64::from(step) / 20.0));
-        }
-    }
-
-    #[test]
-    fn forty_curves_differ_in_colour_marker_or_dash() {
-        let look = |i: usize| {
-            (
-                CURVES[i % COLOURS],
-                marker(i).0 as u8,
-                marker(i).1,
-                DASHES[i % DASHES.len()],
-            )
-        };
-        for i in 0..40 {
-            for j in 0..i {
-                assert_ne!(look(i), look(j), "{i} and {j}");
-            }
-        }
-        let first: Vec<_> = (0..COLOURS)
-            .zip(DASHES)
-            .map(|(i, dash)| (marker(i), dash))
-            .collect();
-        for (i, a) in first.iter().enumerate() {
-            for b in &first[..i] {
-                assert!(a.0 != b.0 && a.1 != b.1, "{a:?} and {b:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn paint_leaves_text_alone() {
-        let svg = "<rect fill=\"#F10000\"/><text>\"#F1 and &quot;#F10000&quot;</text><line stroke=\"#F10201\"/>";
-        let painted = paint(svg, Some(Theme::Light));
-        assert!(painted.contains("fill=\"#FFFFFF\""), "{painted}");
-        assert!(painted.contains("&quot;#F10000&quot;"), "{painted}");
-        assert!(
-            painted.contains("stroke=\"#D55E00\" stroke-dasharray=\"70 25\""),
-            "{painted}"
-        );
-        assert!(paint(svg, None).contains("fill=\"var(--f-paper)\""));
-    }
-}
+mod tests;

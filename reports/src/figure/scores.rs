@@ -1,10 +1,11 @@
 //! Pictures of a scheme by itself: its score against distance, and as a matrix.
 
 use super::canvas::{Anchor, Canvas, Type};
-use super::chart::{Axis, Chart, Intervals, Point, Series, WIDTH};
+use super::chart::{Axis, Chart, Intervals, Point, SMALL, Series, WIDTH};
 use super::drawing::Drawing;
 use super::palette::{self, Ink};
 use super::scale::{self, Scale};
+use crate::record::Better;
 
 /// Scores by distance, one curve per name; hidden keys leave gaps.
 pub fn by_distance(
@@ -50,9 +51,11 @@ pub fn by_distance(
         },
         trained: (last > trained as f64).then_some(trained as f64),
         threshold: None,
-        chance: None,
+        chance: Vec::new(),
         intervals: Intervals::Bars,
         dodge: 0.0,
+        better: Better::Higher,
+        reference: None,
         marker_every: distances.len().div_ceil(8).max(1),
         series,
         undefined: "hidden".into(),
@@ -77,7 +80,7 @@ pub fn matrix(
     let side = ((WIDTH - LEFT - 12.0) - GUTTER * (per_row as f64 - 1.0)) / per_row as f64;
     let side = side.min(260.0);
     let cell = side / positions.len().max(1) as f64;
-    let small = Type::new(9.5, Ink::Muted);
+    let small = Type::new(SMALL, Ink::Muted);
     for (i, (name, rows)) in panels.iter().enumerate() {
         let x = LEFT + (i % per_row) as f64 * (side + GUTTER);
         let y = TOP + (i / per_row) as f64 * (side + 44.0);
@@ -138,7 +141,7 @@ fn key(canvas: &mut Canvas) {
         let size = (width / f64::from(steps) + 0.2, height);
         canvas.rect((x, y), size, palette::sequential(share).0);
     }
-    let small = Type::new(9.5, Ink::Muted);
+    let small = Type::new(SMALL, Ink::Muted);
     canvas.text((left - 5.0, y + 8.0), "lowest", small, Anchor::End);
     let words = "highest score of a key like the query, panel by panel";
     canvas.text((left + width + 5.0, y + 8.0), words, small, Anchor::Start);

@@ -5,6 +5,7 @@
 //! that even a hole in the escaping could neither run code nor reach a network.
 
 mod assets;
+mod data;
 mod methods;
 mod view;
 mod write;
@@ -66,6 +67,7 @@ struct Page {
     policy: String,
     style: String,
     script: &'static str,
+    data: String,
     runs: Vec<RunView>,
 }
 
@@ -74,11 +76,11 @@ struct Page {
 /// # Errors
 /// [`PageError::Empty`] without a run; [`PageError::Template`] if a value cannot be shown.
 pub fn render(runs: &[Summary]) -> Result<String, PageError> {
-    let runs: Vec<RunView> = runs
-        .iter()
-        .enumerate()
-        .map(|(i, summary)| RunView::new(summary, i))
-        .collect();
+    let data = data::all(runs);
+    let views = runs.iter().enumerate();
+    let views: Result<Vec<RunView>, askama::Error> =
+        views.map(|(i, summary)| RunView::new(summary, i)).collect();
+    let runs = views?;
     if runs.is_empty() {
         return Err(PageError::Empty);
     }
@@ -89,9 +91,15 @@ pub fn render(runs: &[Summary]) -> Result<String, PageError> {
         policy: assets::policy(&style, assets::SCRIPT),
         style,
         script: assets::SCRIPT,
+        data,
         runs,
     };
     Ok(page.render()?)
+}
+
+/// The identity of a table that a study is summed up by.
+fn sheet_id(page: &str, slug: &str) -> String {
+    format!("{page}-{slug}")
 }
 
 /// A figure of a study under the name that it has in a report: unique within the run, fit for a file and an anchor.

@@ -120,7 +120,9 @@ fn every_figure_has_its_table_and_its_words() {
         assert_eq!(figures, slugs.len());
         assert_eq!(page.matches("Table of the numbers").count(), figures);
         assert_eq!(page.matches("role=\"img\" aria-label=\"").count(), figures);
-        assert_eq!(page.matches("Copy as LaTeX").count(), figures);
+        let sheets = page.matches("<table class=\"results\"").count();
+        assert!(sheets >= 2, "a table for each study, found {sheets}");
+        assert_eq!(page.matches("Copy as LaTeX").count(), sheets);
     }
 }
 
@@ -151,7 +153,7 @@ fn identities_are_unique_even_for_two_runs() {
 #[test]
 fn every_kind_of_run_has_a_page() {
     type Change = fn(&mut Options);
-    let kinds: [(&str, Change); 7] = [
+    let kinds: [(&str, Change); 8] = [
         ("one seed", |_| ()),
         ("three seeds", |o| o.seeds = vec![0, 1, 2]),
         ("no mishaps", |o| o.mishaps = false),
@@ -159,12 +161,13 @@ fn every_kind_of_run_has_a_page() {
         ("only passkey", |o| o.language = false),
         ("one scheme", |o| o.only = Some("rope")),
         ("one length", |o| o.multiples = vec![1]),
+        ("many schemes", |o| o.schemes = Some(84)),
     ];
     let maker = Rasteriser::default();
     for (kind, change) in kinds {
         let summary = sample(change);
         let page = page(summary.clone());
-        assert!(page.contains("What the numbers support"), "{kind}");
+        assert!(page.contains("<table class=\"results\""), "{kind}");
         assert!(!page.contains("NaN") && !page.contains(">inf<"), "{kind}");
         for named in named_figures(&summary).iter().flatten() {
             let drawing = &named.figure.drawing;
@@ -192,13 +195,77 @@ fn every_kind_of_run_has_a_page() {
 #[test]
 fn mishaps_are_named_at_the_top_and_marked_in_the_figures() {
     let page = page(sample(|_| ()));
-    assert!(between(&page, "class=\"problems\"", "</div>").contains("diverged"));
+    assert!(between(&page, "class=\"problems\"", "</details>").contains("diverged"));
     let figure = between(&page, "id=\"run1-language-perplexity\"", "</figure>");
     assert!(figure.contains("(diverged)") && figure.contains(">undefined</text>"));
     assert!(
         figure.contains("its table has 128 positions"),
         "the refusal is in the tooltip and the table"
     );
+}
+
+#[test]
+fn many_schemes_have_no_long_legend_and_a_map() {
+    let summary = sample(|o| o.schemes = Some(84));
+    let all = named_figures(&summary);
+    let find = |slug: &str| {
+        all.iter()
+            .flatten()
+            .find(|n| n.slug == slug)
+            .map(|n| &n.figure)
+    };
+    let curves = find("language-perplexity").expect("the curves are drawn");
+    let svg = curves.drawing.file(Theme::Light);
+    assert_eq!(svg.matches("class=\"key\"").count(), 0);
+    assert!((2..=3).contains(&svg.matches("<g class=\"named\"").count()) && curves.wide());
+    assert!(svg.contains("(best)") && svg.contains("(worst)"));
+    let map = find("language-difference-map-perplexity").expect("the map is drawn");
+    // A page of A4 between margins is 1.4 times as high as wide.
+    for figure in [
+        map,
+        find("retrieval-passkey-map").expect("the other map is drawn"),
+    ] {
+        let (width, height) = (figure.drawing.width(), figure.drawing.height());
+        assert!(
+            figure.wide() && height * 10 < width * 14,
+            "{width} x {height}"
+        );
+    }
+    let forest = find("language-difference-perplexity").expect("the forest is drawn");
+    assert!(forest.wide());
+}
+
+#[test]
+fn the_data_of_the_script_hold_every_reference_both_ways() {
+    let summary = sample(|o| o.seeds = vec![0, 1, 2]);
+    let page = page(summary.clone());
+    let text = between(
+        &page,
+        "<script type=\"application/json\" id=\"data\">",
+        "</script>",
+    );
+    let data: serde_json::Value = serde_json::from_str(text).expect("the data are JSON");
+    let comparison = &data["comparisons"][0];
+    let study = &summary.studies[0];
+    let index = |label: &str| {
+        let curve = study.curves.iter().find(|c| c.label == label);
+        curve.expect("a curve of the study").index.to_string()
+    };
+    let value = |reference: &str, of: &str| {
+        let row = &comparison["against"][reference][index(of)];
+        row[0][0].as_f64().expect("a difference")
+    };
+    assert_eq!(value("rope", "alibi"), -value("alibi", "rope"));
+    assert_eq!(
+        comparison["against"].as_object().map(|o| o.len()),
+        Some(study.curves.len())
+    );
+    let declared = study
+        .differences
+        .iter()
+        .find(|d| d.label == "alibi")
+        .expect("it was compared");
+    assert!((value("rope", "alibi") - declared.difference.value).abs() < 1e-3);
 }
 
 #[test]
@@ -247,7 +314,14 @@ fn a_report_is_written_whole_and_again_the_same() {
     let first = read();
     assert!(first.iter().all(|bytes| !bytes.is_empty()));
     assert_eq!(written.figures.len() % 4, 0, "SVG and PNG, light and dark");
-    assert_eq!(written.figures.len() / 4, written.tables.len() / 3);
+    let sheets = written
+        .tables
+        .iter()
+        .filter(|t| t.to_string_lossy().contains("-results-"));
+    assert_eq!(
+        written.tables.len() / 3,
+        written.figures.len() / 4 + sheets.count() / 3
+    );
     write_report(&[&run], &out).expect("the same report");
     assert!(first == read(), "redrawing changed a file");
     let missing = place.path().join("missing");

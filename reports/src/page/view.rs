@@ -3,19 +3,20 @@
 mod about;
 
 use about::{provenance, schemes};
+use askama::Template;
 use serde_json::Value;
 
-use super::{Named, methods, named_figures, swatch};
+use super::{Named, methods, named_figures, sheet_id, swatch};
 use crate::figure::{Data, state_word};
 use crate::record::{SchemeRecord, Stage};
-use crate::summary::{CellState, RunInfo, SentenceKind, StudySummary, Summary};
+use crate::summary::{CellState, SentenceKind, StudySummary, Summary};
+use crate::table::results::{Sheet, sheets};
 
 /// One run of the page.
 pub(super) struct RunView {
     pub(super) anchor: String,
     pub(super) name: String,
     pub(super) subtitle: String,
-    pub(super) verdict: Vec<VerdictView>,
     pub(super) problems: Vec<String>,
     pub(super) studies: Vec<StudyView>,
     pub(super) schemes: Vec<SchemeView>,
@@ -25,25 +26,41 @@ pub(super) struct RunView {
     pub(super) resolved: Option<String>,
 }
 
-/// The statements of one study.
-pub(super) struct VerdictView {
-    pub(super) heading: String,
-    pub(super) findings: Vec<String>,
-    pub(super) caveats: Vec<String>,
-}
-
 /// One study.
 pub(super) struct StudyView {
     pub(super) anchor: String,
     pub(super) heading: String,
     pub(super) intro: String,
     pub(super) facts: Vec<(String, String)>,
+    /// The picture that says most.
+    pub(super) headline: Option<FigureView>,
+    /// The tables that the study is summed up by.
+    pub(super) sheets: Vec<SheetView>,
+    /// At most three sentences to be quoted.
+    pub(super) quotable: Vec<String>,
+    /// What else the numbers support.
+    pub(super) findings: Vec<String>,
+    /// What they do not.
+    pub(super) caveats: Vec<String>,
     pub(super) figures: Vec<FigureView>,
     /// What a paragraph is about, and the paragraph.
     pub(super) methods: Vec<(String, String)>,
 }
 
+/// A table that a study is summed up by.
+#[derive(Template)]
+#[template(path = "sheet.html")]
+pub(super) struct SheetView {
+    pub(super) id: String,
+    pub(super) caption: String,
+    pub(super) html: String,
+    pub(super) notes: Vec<String>,
+    pub(super) latex: String,
+}
+
 /// One figure with its table.
+#[derive(Template)]
+#[template(path = "figure.html")]
 pub(super) struct FigureView {
     pub(super) id: String,
     pub(super) title: String,
@@ -53,22 +70,25 @@ pub(super) struct FigureView {
     /// `35 rows`.
     pub(super) rows: String,
     pub(super) columns: Vec<(String, bool)>,
-    /// Text and whether it is a number.
-    pub(super) cells: Vec<Vec<(String, bool)>>,
-    pub(super) csv: String,
-    pub(super) latex: String,
+    /// The curve that a row is of, if it is of one; text and whether it is a number.
+    pub(super) cells: Vec<(Option<usize>, Vec<(String, bool)>)>,
 }
 
 /// One row of the table of schemes.
 pub(super) struct SchemeView {
+    pub(super) index: usize,
     pub(super) swatch: String,
     pub(super) label: String,
     pub(super) title: String,
     pub(super) idea: String,
     pub(super) stage: String,
     pub(super) formula: String,
-    pub(super) settings: Vec<String>,
-    pub(super) paper: String,
+    /// Settings that the config gives.
+    pub(super) given: Vec<String>,
+    /// All others.
+    pub(super) defaults: Vec<String>,
+    /// Where it was published: words, an arXiv id, words behind it.
+    pub(super) paper: (String, String, String),
 }
 
 /// One row of the table of cells.
@@ -82,38 +102,23 @@ pub(super) struct CellView {
 
 impl RunView {
     /// The run with number `order` on the page.
-    pub(super) fn new(summary: &Summary, order: usize) -> RunView {
+    pub(super) fn new(summary: &Summary, order: usize) -> Result<RunView, askama::Error> {
         let anchor = format!("run{}", order + 1);
         let mut figures = named_figures(summary);
         let across = figures.pop().unwrap_or_default();
         let numbered = summary.studies.iter().zip(figures).enumerate();
-        let mut studies: Vec<StudyView> = numbered
-            .map(|(i, (study, figures))| {
-                let place = format!("{anchor}-study{}", i + 1);
-                StudyView::new(study, &summary.run, figures, &place, &anchor)
-            })
-            .collect();
-        studies.extend(summary.aggregate.as_ref().map(|found| {
-            StudyView {
-                anchor: format!("{anchor}-tasks"),
-                heading: "All tasks".into(),
-                intro: format!(
-                    "{} of {} studies together.",
-                    count(found.tasks.len(), "task"),
-                    summary.studies.len()
-                ),
-                facts: Vec::new(),
-                figures: across
-                    .into_iter()
-                    .map(|f| FigureView::new(f, &anchor))
-                    .collect(),
-                methods: Vec::new(),
-            }
-        }));
-        RunView {
+        let of = |(i, (study, figures)): (usize, (&StudySummary, Vec<Named>))| {
+            let place = format!("{anchor}-study{}", i + 1);
+            StudyView::new(study, summary, figures, &place, &anchor)
+        };
+        let studies: Result<Vec<StudyView>, askama::Error> = numbered.map(of).collect();
+        let mut studies = studies?;
+        // What all tasks show together is the first thing to see.
+        let together = across_view(summary, across, &anchor);
+        studies.splice(0..0, together);
+        Ok(RunView {
             name: summary.run.name.clone(),
             subtitle: subtitle(summary),
-            verdict: summary.studies.iter().map(VerdictView::new).collect(),
             problems: summary.problems.clone(),
             studies,
             schemes: schemes(summary),
@@ -126,69 +131,108 @@ impl RunView {
                 .collect(),
             resolved: summary.run.resolved.clone(),
             anchor,
-        }
+        })
     }
 }
 
-impl VerdictView {
-    fn new(study: &StudySummary) -> VerdictView {
-        let of = |kind: SentenceKind| {
-            study
-                .verdict
-                .iter()
-                .filter(|s| s.kind == kind)
-                .map(|s| s.text.clone())
-                .collect()
-        };
-        VerdictView {
-            heading: heading(&study.name),
-            findings: of(SentenceKind::Finding),
-            caveats: of(SentenceKind::Caveat),
-        }
-    }
+/// The section of all tasks together, if there is something to say of them.
+fn across_view(summary: &Summary, figures: Vec<Named>, anchor: &str) -> Option<StudyView> {
+    let found = summary.aggregate.as_ref()?;
+    let curves = labels(summary.studies.iter());
+    let mut figures = figures
+        .into_iter()
+        .map(|f| FigureView::new(f, anchor, &curves));
+    Some(StudyView {
+        anchor: format!("{anchor}-tasks"),
+        heading: "All tasks".into(),
+        intro: format!(
+            "{} of {} studies together.",
+            count(found.tasks.len(), "task"),
+            summary.studies.len()
+        ),
+        facts: Vec::new(),
+        headline: figures.next(),
+        sheets: Vec::new(),
+        quotable: Vec::new(),
+        findings: Vec::new(),
+        caveats: Vec::new(),
+        figures: figures.collect(),
+        methods: Vec::new(),
+    })
+}
+
+/// Every curve's label and index.
+fn labels<'a>(studies: impl Iterator<Item = &'a StudySummary>) -> Vec<(String, usize)> {
+    let of = |s: &'a StudySummary| {
+        let gone = s.absent.iter().map(|a| (a.label.clone(), a.index));
+        let curves = s.curves.iter().map(|c| (c.label.clone(), c.index));
+        curves.chain(gone)
+    };
+    studies.flat_map(of).collect()
 }
 
 impl StudyView {
     fn new(
         study: &StudySummary,
-        run: &RunInfo,
+        summary: &Summary,
         figures: Vec<Named>,
         anchor: &str,
         page: &str,
-    ) -> StudyView {
-        StudyView {
+    ) -> Result<StudyView, askama::Error> {
+        let curves = labels(std::iter::once(study));
+        let mut figures = figures
+            .into_iter()
+            .map(|f| FigureView::new(f, page, &curves));
+        let said = |kinds: &[SentenceKind]| {
+            let of_kind = study.verdict.iter().filter(|s| kinds.contains(&s.kind));
+            of_kind.map(|s| s.text.clone()).collect()
+        };
+        let sheet = |sheet: Sheet| {
+            let id = sheet_id(page, &sheet.slug);
+            Ok(SheetView {
+                html: sheet.html(&id)?,
+                id,
+                latex: sheet.latex(),
+                caption: sheet.caption,
+                notes: sheet.notes,
+            })
+        };
+        let sheets: Result<Vec<SheetView>, askama::Error> =
+            sheets(study, &summary.run).into_iter().map(sheet).collect();
+        Ok(StudyView {
             anchor: anchor.to_owned(),
             heading: heading(&study.name),
             intro: methods::intro(study),
             facts: facts(study),
-            figures: figures
-                .into_iter()
-                .map(|f| FigureView::new(f, page))
-                .collect(),
-            methods: methods::paragraphs(study, run),
-        }
+            headline: figures.next(),
+            sheets: sheets?,
+            quotable: said(&[SentenceKind::Quotable]),
+            findings: said(&[SentenceKind::Finding]),
+            caveats: said(&[SentenceKind::Design, SentenceKind::Caveat]),
+            figures: figures.collect(),
+            methods: methods::paragraphs(study, &summary.run),
+        })
     }
 }
 
 impl FigureView {
-    fn new(named: Named, page: &str) -> FigureView {
+    fn new(named: Named, page: &str, curves: &[(String, usize)]) -> FigureView {
         let Named { slug, figure } = named;
         let Data { columns, rows } = &figure.data;
         let cells = rows.iter().map(|row| {
-            row.iter()
-                .zip(columns)
-                .map(|(cell, column)| (cell.clone(), column.1))
-                .collect()
+            let label = row.first();
+            let curve = curves.iter().find(|(l, _)| Some(l) == label);
+            let cells = row.iter().zip(columns);
+            let cells = cells.map(|(cell, column)| (cell.clone(), column.1));
+            (curve.map(|c| c.1), cells.collect())
         });
         FigureView {
             id: format!("{page}-{slug}"),
             svg: figure.drawing.inline(),
-            wide: figure.wide,
+            wide: figure.wide(),
             rows: count(rows.len(), "row"),
             columns: columns.clone(),
             cells: cells.collect(),
-            csv: figure.data.csv(),
-            latex: figure.data.latex(&figure.title, &slug),
             title: figure.title,
             caption: figure.caption,
         }

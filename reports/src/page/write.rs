@@ -6,6 +6,7 @@ use super::{Named, PageError, named_figures, render};
 use crate::figure::{Rasteriser, Theme};
 use crate::store::{RunDir, StoreError, write_atomic};
 use crate::summary::{Summary, summarise};
+use crate::table::results::sheets;
 
 /// The files of a report.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,6 +63,10 @@ pub fn write_summaries(summaries: &[Summary], out: &Path) -> Result<Written, Pag
             figure_files(named, &prefix, out, &maker, &mut written)?;
             table_files(named, &prefix, out, &mut written)?;
         }
+        for sheet in summary.studies.iter().flat_map(|s| sheets(s, &summary.run)) {
+            let texts = [sheet.csv(), sheet.latex(), sheet.markdown()];
+            tables(&format!("{prefix}{}", sheet.slug), texts, out, &mut written)?;
+        }
     }
     written.notes = maker.notes();
     // Last, so that a page never stands beside figures of another time.
@@ -100,12 +105,22 @@ fn table_files(
 ) -> Result<(), PageError> {
     let name = format!("{prefix}{}", named.slug);
     let data = &named.figure.data;
-    let files = [
-        ("csv", data.csv()),
-        ("tex", data.latex(&named.figure.title, &name)),
-        ("md", data.markdown()),
+    let texts = [
+        data.csv(),
+        data.latex(&named.figure.title, &name),
+        data.markdown(),
     ];
-    for (format, text) in files {
+    tables(&name, texts, out, written)
+}
+
+/// A table as CSV, LaTeX and Markdown.
+fn tables(
+    name: &str,
+    texts: [String; 3],
+    out: &Path,
+    written: &mut Written,
+) -> Result<(), PageError> {
+    for (format, text) in ["csv", "tex", "md"].iter().zip(texts) {
         let path = out.join("tables").join(format!("{name}.{format}"));
         write_atomic(&path, text.as_bytes())?;
         written.tables.push(path);

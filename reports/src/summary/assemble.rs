@@ -4,9 +4,9 @@ use super::compare::names;
 use super::group::{Group, groups, kind, measures};
 use super::sample::Sample;
 use super::{
-    Absent, Aggregate, CellState, Counts, Curve, Difference, Key, MeasureInfo, Options, Reference,
-    RefusedLength, RunInfo, StudySummary, Summary, TrainingInfo, aggregate, costs, depth,
-    difference, measure, results,
+    Absent, Against, Aggregate, CellState, Counts, Curve, Difference, Key, MeasureInfo, Options,
+    Reference, RefusedLength, RunInfo, StudySummary, Summary, TrainingInfo, aggregate, costs,
+    depth, difference, measure, results,
 };
 use crate::record::{RunPlan, Stage, State};
 use crate::stats::Design;
@@ -130,20 +130,21 @@ fn study(
     let (present, absent): (Vec<_>, Vec<_>) = groups.iter().partition(|g| !g.cells.is_empty());
     let reference = reference(plan, name, &present, problems);
     let baseline = reference.and_then(|(i, _)| present.get(i)).copied();
-    let mut pairs = Vec::new();
-    for group in present
-        .iter()
-        .filter(|g| baseline.is_some_and(|b| b.label != g.label))
-    {
-        if let Some(baseline) = baseline {
-            pairs.extend(difference::between(group, baseline, compared()));
-        }
-    }
     let family: Vec<_> = measures
         .iter()
         .map(|m| (m, results::family(&present, m)))
         .collect();
-    let differences = difference::corrected(pairs, &family, plan.confidence);
+    let to = |baseline: &Group<'_>| {
+        let others = present.iter().filter(|g| baseline.label != g.label);
+        let pairs = others.flat_map(|g| difference::between(g, baseline, compared()));
+        difference::corrected(pairs.collect(), &family, plan.confidence)
+    };
+    let differences = baseline.map(&to).unwrap_or_default();
+    let of = |g: &&Group<'_>| Against {
+        reference: g.label.clone(),
+        differences: to(g),
+    };
+    let against = present.iter().map(of).collect();
     let mut pairs = Vec::new();
     for tuned in present.iter().filter(|g| g.stage == Stage::FineTuned) {
         let before = present
@@ -186,6 +187,7 @@ fn study(
         design: design(&differences, plan.confidence),
         results: Vec::new(),
         differences,
+        against,
         fine_tuning,
         cells: run
             .cells

@@ -28,6 +28,9 @@ pub struct StudySummary {
     pub reference: Option<Reference>,
     /// Paired differences to the reference, curve by curve, shortest length first.
     pub differences: Vec<Difference>,
+    /// The same to every curve, each held to the same test: a page lets its reader choose.
+    #[serde(skip)]
+    pub against: Vec<Against>,
     /// Fine-tuned minus zero-shot of every scheme that has both, paired in the same way.
     pub fine_tuning: Vec<Difference>,
     /// What its comparisons with the reference can show, the largest number of them by one measure; none without any.
@@ -113,6 +116,15 @@ pub struct Reference {
     pub label: String,
     /// Whether the config declared it; if not, it is the first trained curve of the study.
     pub declared: bool,
+}
+
+/// Differences to one curve.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Against {
+    /// Its label.
+    pub reference: String,
+    /// As of [`StudySummary::differences`].
+    pub differences: Vec<Difference>,
 }
 
 /// This curve minus the reference: paired over the same test units and seeds, where both read the same units.

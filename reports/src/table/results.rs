@@ -33,6 +33,35 @@ pub struct Column {
     pub head: String,
     /// Whether it holds numbers.
     pub number: bool,
+    /// What depends on the reference in it.
+    pub relation: Relation,
+}
+
+/// How a column depends on the reference.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Relation {
+    /// It does not.
+    #[default]
+    None,
+    /// It holds differences to it.
+    Difference,
+    /// It holds multiples of its cost.
+    Multiple,
+}
+
+impl Column {
+    fn of(self, relation: Relation) -> Column {
+        Column { relation, ..self }
+    }
+
+    /// Class of its cells on a page.
+    fn class(&self) -> &'static str {
+        match self.relation {
+            Relation::None => "",
+            Relation::Difference => " against",
+            Relation::Multiple => " cost",
+        }
+    }
 }
 
 /// One curve.
@@ -116,11 +145,13 @@ fn sheet(study: &StudySummary, run: &RunInfo, found: &Results) -> Sheet {
         group: group.into(),
         head,
         number: true,
+        relation: Relation::None,
     };
     let mut columns = vec![Column {
         group: String::new(),
         head: "scheme".into(),
         number: false,
+        relation: Relation::None,
     }];
     let by_length = format!("{what} at length (tokens)");
     columns.extend(
@@ -144,10 +175,8 @@ fn sheet(study: &StudySummary, run: &RunInfo, found: &Results) -> Sheet {
         more.push(Box::new(effective));
     }
     if let Some((at, reference)) = found.compared_at.zip(reference) {
-        columns.push(column(
-            &format!("{unit} against {reference}"),
-            format!("at {at}"),
-        ));
+        let head = column(&format!("{unit} against {reference}"), format!("at {at}"));
+        columns.push(head.of(Relation::Difference));
         more.push(Box::new(|row| match &row.difference {
             None if row.reference => Cell::word("reference"),
             None => Cell::default(),
@@ -161,11 +190,11 @@ fn sheet(study: &StudySummary, run: &RunInfo, found: &Results) -> Sheet {
         |x: Option<f64>| x.map_or_else(Cell::default, |x| Cell::number(format!("{x:.2}"), x));
     let cost = reference.map_or_else(String::new, |r| format!("cost over {r}'s"));
     if has(&|r| r.speed.is_some()) {
-        columns.push(column(&cost, "speed".into()));
+        columns.push(column(&cost, "speed".into()).of(Relation::Multiple));
         more.push(Box::new(move |row| times(row.speed)));
     }
     if has(&|r| r.memory.is_some()) {
-        columns.push(column(&cost, "memory".into()));
+        columns.push(column(&cost, "memory".into()).of(Relation::Multiple));
         more.push(Box::new(move |row| times(row.memory)));
     }
     let row = |r: &ResultRow| Row {
@@ -457,8 +486,8 @@ impl Sheet {
     ///
     /// # Errors
     /// What the template refuses.
-    pub fn html(&self) -> Result<String, askama::Error> {
-        Fragment { sheet: self }.render()
+    pub fn html(&self, id: &str) -> Result<String, askama::Error> {
+        Fragment { sheet: self, id }.render()
     }
 
     /// Heads above the heads, with how many columns each spans.
@@ -474,6 +503,7 @@ impl Sheet {
 #[template(path = "results.html")]
 struct Fragment<'a> {
     sheet: &'a Sheet,
+    id: &'a str,
 }
 
 impl Cell {

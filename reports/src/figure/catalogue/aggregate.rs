@@ -1,9 +1,10 @@
 //! What several tasks show together, and what the place of what is asked for does.
 
-use super::{Context, Figure, drawn, with_interval};
+use super::{Context, Figure, drawn, many, with_interval};
 use crate::figure::chart::{Axis, Chart, Intervals, Point, Series};
 use crate::figure::dots::{Dot, Dots, Panel};
 use crate::figure::scale::Scale;
+use crate::record::Better;
 use crate::summary::{Aggregate, DepthEffect, Estimate, Rank, Score, Summary};
 use crate::table::aggregate as tables;
 
@@ -79,9 +80,11 @@ fn average(found: &Aggregate, name: &str, tasks: &str) -> Option<Figure> {
         },
         trained: None,
         threshold: None,
-        chance: None,
+        chance: Vec::new(),
         intervals: Intervals::Bars,
         dodge: super::dodge(series.len(), lengths.len()),
+        better: Better::Higher,
+        reference: None,
         series,
         marker_every: 1,
         undefined: "undefined".into(),
@@ -95,7 +98,6 @@ fn average(found: &Aggregate, name: &str, tasks: &str) -> Option<Figure> {
         ),
         drawing: chart.draw(),
         data: tables::scores(found, name).wide,
-        wide: false,
     })
 }
 
@@ -127,6 +129,7 @@ fn ranks(found: &Aggregate, name: &str, tasks: &str) -> Option<Figure> {
             .collect(),
         panels: vec![Panel {
             title: String::new(),
+            key: None,
             scale: Scale::Linear {
                 low: 0.0,
                 high: 1.05,
@@ -143,9 +146,8 @@ fn ranks(found: &Aggregate, name: &str, tasks: &str) -> Option<Figure> {
         slug: "reciprocal-rank".into(),
         title: "Rank of the schemes over tasks".into(),
         caption: format!("Over {tasks}. {}", tables::ranking(found)),
-        drawing: plot.draw(),
+        drawing: many(plot, true).draw(),
         data: tables::ranks(found, name).wide,
-        wide: false,
     })
 }
 
@@ -165,6 +167,9 @@ pub(super) fn depth_effects(context: Context<'_>) -> Vec<Figure> {
             .filter(|t| all.iter().any(|e| e.length == *t));
         let mut lengths: Vec<usize> = trained.into_iter().chain([longest]).collect();
         lengths.dedup();
+        if context.crowd() {
+            lengths = vec![longest];
+        }
         let curves = context.study.curves.iter();
         let rows: Vec<(String, usize)> = curves
             .filter(|c| all.iter().any(|e| e.label == c.label))
@@ -194,9 +199,10 @@ pub(super) fn depth_effects(context: Context<'_>) -> Vec<Figure> {
         let scale = Scale::linear(ends.chain([0.0]), 0.05);
         let panel = |length: usize, (name, pick): (&str, Pick)| Panel {
             title: format!("{name} at {length}"),
+            key: None,
             scale,
             ticks: Vec::new(),
-            axis: "difference of shares".into(),
+            axis: "difference".into(),
             reference: Some(0.0),
             dots: rows
                 .iter()
@@ -221,9 +227,8 @@ pub(super) fn depth_effects(context: Context<'_>) -> Vec<Figure> {
             slug: format!("{}-place", info.slug),
             title: format!("{}: effect of the place", info.record.title),
             caption: format!("{} Lines: {}.", tables::DEPTHS, context.intervals()),
-            drawing: plot.draw(),
+            drawing: many(plot, true).draw(),
             data: tables::depths(context.study, info).wide,
-            wide: false,
         })
     };
     context.study.compared().filter_map(of).collect()

@@ -1,6 +1,6 @@
 //! What each scheme costs: speed of training, peak memory.
 
-use super::{Context, Data, Figure, number, short};
+use super::{Context, Data, Figure, many, number, short};
 use crate::figure::dots::{Dot, Dots, Panel};
 use crate::figure::scale::Scale;
 use crate::summary::{CostSummary, Curve};
@@ -63,9 +63,8 @@ pub(super) fn figure(context: Context<'_>) -> Option<Figure> {
              better), mean and maximum over seeds.{relative} {}",
             crowd(&with)
         ),
-        drawing: plot.draw(),
+        drawing: many(plot, true).draw(),
         data: table(&with),
-        wide: false,
     })
 }
 
@@ -104,6 +103,7 @@ fn panel(title: &str, unit: &str, dots: Vec<Dot>) -> Panel {
     let high = values.fold(0.0, f64::max);
     Panel {
         title: title.to_owned(),
+        key: None,
         scale: Scale::Linear {
             low: 0.0,
             high: if high > 0.0 { high * 1.08 } else { 1.0 },

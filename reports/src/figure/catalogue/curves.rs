@@ -24,7 +24,7 @@ pub(super) fn lengths(context: Context<'_>, info: &MeasureInfo) -> Vec<usize> {
     )
 }
 
-fn points<'a>(curve: &'a Curve, info: &MeasureInfo) -> &'a [MeasuredPoint] {
+pub(super) fn points<'a>(curve: &'a Curve, info: &MeasureInfo) -> &'a [MeasuredPoint] {
     curve.measured(&info.key).map_or(&[], |m| &m.points)
 }
 
@@ -65,9 +65,14 @@ pub(super) fn figure(context: Context<'_>, info: &MeasureInfo) -> Option<Figure>
         },
         trained: context.study.trained().map(|l| l as f64),
         threshold: bound,
-        chance: record.chance,
+        chance: lengths
+            .iter()
+            .filter_map(|&l| Some((l as f64, info.chance_at(l)?)))
+            .collect(),
         intervals: Intervals::Bars,
         dodge: dodge(series.len(), lengths.len()),
+        better: record.better,
+        reference: context.reference().map(|c| c.index),
         series,
         marker_every: 1,
         undefined: "undefined".into(),
@@ -78,14 +83,10 @@ pub(super) fn figure(context: Context<'_>, info: &MeasureInfo) -> Option<Figure>
     };
     Some(Figure {
         slug: format!("{}{view}", info.slug),
-        title: match view.is_empty() {
-            true => format!("{} against length", record.title),
-            false => format!("{} against length ({})", record.title, info.key.view),
-        },
+        title: record.title.clone(),
         caption: caption(context, info, &chart),
         drawing: chart.draw(),
         data: table(context, info),
-        wide: false,
     })
 }
 
@@ -106,24 +107,25 @@ fn caption(context: Context<'_>, info: &MeasureInfo, chart: &Chart) -> String {
             format!(", {} together", names.join(" and "))
         }
     };
+    let how = match chart.crowded() {
+        true => {
+            "of so many curves the best, the worst and the reference at the longest length are named"
+        }
+        false => "points of one length stand a little apart so that bars can be seen",
+    };
     let mut words = format!(
-        "{} Shown: {}{over}; {axes}, curves moved sideways a little so that bars stay apart. Bars: {}.",
+        "{} Shown: {}{over}; {axes}; {how}. Bars: {}.",
         sentence(&info.record.about),
         info.record.quantity,
         context.intervals_over(&info.record.units)
     );
-    let lines = [
-        chart.trained.map(|_| "trained length"),
-        chart
-            .threshold
-            .as_ref()
-            .map(|_| "the threshold for the effective length"),
-    ];
-    let lines: Vec<&str> = lines.into_iter().flatten().collect();
-    if !lines.is_empty() {
-        words.push_str(&format!(" Dashed: {}.", lines.join(" and ")));
+    if chart.trained.is_some() {
+        words.push_str(" Tinted: up to the trained length.");
     }
-    if chart.chance.is_some() {
+    if chart.threshold.is_some() {
+        words.push_str(" Dashed: the threshold for the effective length.");
+    }
+    if !chart.chance.is_empty() {
         words.push_str(" Dotted: a model that knows nothing.");
     }
     if chart
@@ -131,9 +133,10 @@ fn caption(context: Context<'_>, info: &MeasureInfo, chart: &Chart) -> String {
         .iter()
         .any(|s| s.points.iter().any(|p| !p.y.is_finite()))
     {
-        words.push_str(
-            " Marks in the lane at the top: no finite value (refused by the scheme, diverged or not run).",
-        );
+        words.push_str(&format!(
+            " {} in the lane at the top: no finite value (refused by the scheme, diverged or not run).",
+            if chart.crowded() { "Numbers of curves" } else { "Marks" }
+        ));
     }
     if let Some(note) = crate::verdict::unlearned(context.study, info).filter(|_| info.headline) {
         words.push_str(&format!(" Note: {note}"));

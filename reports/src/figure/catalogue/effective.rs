@@ -1,6 +1,6 @@
 //! Effective lengths: a dot and an interval for each scheme, in multiples of the trained length.
 
-use super::{Context, Data, Figure, number, sentence, state_word};
+use super::{Context, Data, Figure, many, number, sentence, state_word};
 use crate::figure::dots::{Dot, Dots, Panel};
 use crate::figure::scale::{self, Scale};
 use crate::summary::{Curve, EffectiveLength, MeasureInfo};
@@ -41,6 +41,7 @@ pub(super) fn figure(context: Context<'_>) -> Option<Figure> {
         } else {
             String::new()
         },
+        key: None,
         ticks: ticks(longest(info)),
         scale: Scale::Log {
             low: 0.72,
@@ -75,9 +76,8 @@ pub(super) fn figure(context: Context<'_>) -> Option<Figure> {
         slug: "effective-length".into(),
         title: "Effective length".into(),
         caption: caption(context, &used),
-        drawing: plot.draw(),
+        drawing: many(plot, true).draw(),
         data: table(context, &used),
-        wide: false,
     })
 }
 
@@ -125,10 +125,9 @@ fn dot(curve: &Curve, found: &EffectiveLength) -> Dot {
         value: Some(found.multiple),
         interval: (found.high > found.length).then(|| (found.multiple, times(curve, found.high))),
         more: found.at_end && !found.refused_beyond,
-        less: false,
-        hollow: false,
         note: format!("{words}{star}"),
         tip,
+        ..Dot::default()
     }
 }
 

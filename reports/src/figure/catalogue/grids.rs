@@ -8,7 +8,7 @@ use crate::figure::chart::Point;
 use crate::figure::heat::{self, FEW_TRIALS, HeatMap};
 use crate::figure::multiples::{self, Multiples};
 use crate::figure::scale::{self, Scale};
-use crate::record::{Samples, Scale as Shown};
+use crate::record::{Better, FactorRecord, Samples, Scale as Shown};
 use crate::summary::{Curve, Estimate, GridCell, MeasureInfo, Measured};
 
 /// Length × factor, one panel per scheme: a figure for each factor.
@@ -18,62 +18,103 @@ pub(super) fn maps(context: Context<'_>, info: &MeasureInfo) -> Vec<Figure> {
         .collect()
 }
 
-fn measured<'a>(context: Context<'a>, info: &MeasureInfo) -> Vec<(&'a Curve, &'a Measured)> {
+pub(super) fn measured<'a>(
+    context: Context<'a>,
+    info: &MeasureInfo,
+) -> Vec<(&'a Curve, &'a Measured)> {
     let of = |c: &'a Curve| Some((c, c.measured(&info.key)?));
     context.study.curves.iter().filter_map(of).collect()
+}
+
+/// How the cells of a factor are coloured, written and told. Shares have the whole scale; else it runs from the least to
+/// the most, of exponentials in their logarithm.
+pub(super) struct Shade<'a> {
+    info: &'a MeasureInfo,
+    factor: &'a FactorRecord,
+    low: f64,
+    high: f64,
+}
+
+impl<'a> Shade<'a> {
+    /// `None` where nothing was measured.
+    pub(super) fn new(
+        info: &'a MeasureInfo,
+        factor: usize,
+        shown: &[(&Curve, &Measured)],
+    ) -> Option<Shade<'a>> {
+        let cells = shown.iter().flat_map(|(_, m)| &m.grids[factor]);
+        let finite: Vec<f64> = cells
+            .map(|c| c.mean.value)
+            .filter(|v| v.is_finite())
+            .collect();
+        let (low, high) = match info.record.scale {
+            Shown::Share => (0.0, 1.0),
+            Shown::Exp | Shown::Plain => (
+                finite.iter().copied().fold(f64::INFINITY, f64::min),
+                finite.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+            ),
+        };
+        let factor = &info.record.factors[factor];
+        (!finite.is_empty()).then_some(Shade {
+            info,
+            factor,
+            low,
+            high,
+        })
+    }
+
+    fn words(&self, value: f64) -> String {
+        let interval = None;
+        let shown = self.info.shown(Estimate { value, interval }).value;
+        match self.info.record.scale {
+            Shown::Share => format!("{shown:.2}"),
+            Shown::Exp | Shown::Plain => short(shown),
+        }
+    }
+
+    /// What the ends of the scale stand for.
+    pub(super) fn ends(&self) -> (String, String) {
+        let quantity = &self.info.record.quantity;
+        match self.info.record.scale {
+            Shown::Share => ("0".to_owned(), format!("1  {quantity}")),
+            Shown::Exp | Shown::Plain => (
+                self.words(self.low),
+                format!("{}  {quantity}", self.words(self.high)),
+            ),
+        }
+    }
+
+    pub(super) fn cell(&self, curve: &Curve, found: &GridCell) -> heat::Cell {
+        heat::Cell {
+            shade: match self.high > self.low {
+                true => (found.mean.value - self.low) / (self.high - self.low),
+                false => 1.0,
+            },
+            words: self.words(found.mean.value),
+            few: few(self.info, found),
+            tip: format!(
+                "{}, {} tokens, {} {}: {}{}",
+                curve.label,
+                found.length,
+                self.factor.name,
+                scale::label(found.at),
+                with_interval(self.info.shown(found.mean)),
+                hits(self.info, found.sum, found.weight)
+            ),
+        }
+    }
 }
 
 fn map(context: Context<'_>, info: &MeasureInfo, factor: usize) -> Option<Figure> {
     let (values, record) = (&info.values[factor], &info.record.factors[factor]);
     let shown = measured(context, info);
-    let cells = || shown.iter().flat_map(|(_, m)| &m.grids[factor]);
-    cells().next()?;
+    let shade = Shade::new(info, factor, &shown)?;
     let lengths = lengths(context, info);
-    // Shares have the whole scale; else it runs from the least to the most, of exponentials in their logarithm.
-    let share = info.record.scale == Shown::Share;
-    let finite = || cells().map(|c| c.mean.value).filter(|v| v.is_finite());
-    let (low, high) = match share {
-        true => (0.0, 1.0),
-        false => (
-            finite().fold(f64::INFINITY, f64::min),
-            finite().fold(f64::NEG_INFINITY, f64::max),
-        ),
-    };
-    let words = |mean: f64| {
-        let shown = info
-            .shown(Estimate {
-                value: mean,
-                interval: None,
-            })
-            .value;
-        if share {
-            format!("{shown:.2}")
-        } else {
-            short(shown)
-        }
-    };
     let one = |(curve, m): &(&Curve, &Measured)| {
         let cell = |length: usize, at: f64| {
-            let found = m.grids[factor]
-                .iter()
-                .find(|c| c.length == length && c.at == at)?;
-            Some(heat::Cell {
-                shade: if high > low {
-                    (found.mean.value - low) / (high - low)
-                } else {
-                    1.0
-                },
-                words: words(found.mean.value),
-                few: few(info, found),
-                tip: format!(
-                    "{}, {length} tokens, {} {}: {}{}",
-                    curve.label,
-                    record.name,
-                    scale::label(at),
-                    with_interval(info.shown(found.mean)),
-                    hits(info, found.sum, found.weight)
-                ),
-            })
+            let mut cells = m.grids[factor].iter();
+            let found = cells.find(|c| c.length == length && c.at == at)?;
+            Some(shade.cell(curve, found))
         };
         heat::Panel {
             title: curve.label.clone(),
@@ -83,13 +124,6 @@ fn map(context: Context<'_>, info: &MeasureInfo, factor: usize) -> Option<Figure
                 .map(|&v| lengths.iter().map(|&l| cell(l, v)).collect())
                 .collect(),
         }
-    };
-    let ends = match share {
-        true => ("0".to_owned(), format!("1  {}", info.record.quantity)),
-        false => (
-            words(low),
-            format!("{}  {}", words(high), info.record.quantity),
-        ),
     };
     let map = HeatMap {
         label: format!(
@@ -102,50 +136,57 @@ fn map(context: Context<'_>, info: &MeasureInfo, factor: usize) -> Option<Figure
         trained: context.study.trained().unwrap_or(0),
         lengths,
         rows: values.iter().map(|&v| scale::label(v)).collect(),
-        y_title: record.title.clone(),
-        ends,
+        y_title: format!("{}{}", record.title, ends(record)),
+        ends: shade.ends(),
     };
+    let cells = || map.panels.iter().flat_map(|p| p.cells.iter().flatten());
     let mut notes = String::new();
-    if cells().any(|c| few(info, c)) {
+    if cells().flatten().any(|c| c.few) {
         notes.push_str(&format!(
             " Hatched: fewer than {FEW_TRIALS} trials, too few to trust a single cell."
         ));
     }
-    if map
-        .panels
-        .iter()
-        .any(|p| p.cells.iter().flatten().any(Option::is_none))
-    {
+    if cells().any(Option::is_none) {
         notes.push_str(" Crosses: not measured, as the scheme cannot serve the length.");
     }
-    let ends = if record.share {
-        " (0 is the start, 1 the end)"
-    } else {
-        ""
-    };
-    let several = if info.values.len() > 1 {
-        format!("-{}", crate::page::slug(&record.name, 16))
-    } else {
-        String::new()
-    };
     Some(Figure {
-        slug: format!("{}-map{several}", info.slug),
+        slug: map_slug(info, factor),
         title: format!("{} by length and {}", info.record.title, record.name),
         caption: format!(
-            "Shown: {}, by {}{ends}. Columns right of the heavy line are longer than the trained length.{notes}",
-            info.record.quantity, record.title
+            "Shown: {}, by {}{}. Columns right of the heavy line are longer than the trained length.{notes}",
+            info.record.quantity,
+            record.title,
+            ends(record)
         ),
         drawing: map.draw(),
         data: map_table(info, factor, &shown),
-        wide: false,
     })
+}
+
+/// What the ends of a factor of shares are.
+pub(super) fn ends(factor: &FactorRecord) -> &'static str {
+    if factor.share {
+        " (0 is the start, 1 the end)"
+    } else {
+        ""
+    }
+}
+
+pub(super) fn map_slug(info: &MeasureInfo, factor: usize) -> String {
+    match info.values.len() {
+        0 | 1 => format!("{}-map", info.slug),
+        _ => {
+            let name = crate::page::slug(&info.record.factors[factor].name, 16);
+            format!("{}-map-{name}", info.slug)
+        }
+    }
 }
 
 fn few(info: &MeasureInfo, cell: &GridCell) -> bool {
     info.record.samples == Samples::Trials && cell.units < FEW_TRIALS
 }
 
-fn map_table(info: &MeasureInfo, factor: usize, shown: &[(&Curve, &Measured)]) -> Data {
+pub(super) fn map_table(info: &MeasureInfo, factor: usize, shown: &[(&Curve, &Measured)]) -> Data {
     let cells = || shown.iter().flat_map(|(_, m)| &m.grids[factor]);
     let extra: Vec<String> = cells()
         .next()
@@ -227,7 +268,14 @@ pub(super) fn by_distance(context: Context<'_>, info: &MeasureInfo) -> Option<Fi
         }
     };
     let longest = distances.last().copied().unwrap_or(1) as f64;
-    let panels: Vec<multiples::Panel> = shown.iter().map(panel).collect();
+    let drawn = telling(context, info, &shown);
+    let panels: Vec<multiples::Panel> = drawn.iter().map(panel).collect();
+    let some = match drawn.len() < shown.len() {
+        true => {
+            " Of so many curves the best, the worst and the reference are drawn; the table has all."
+        }
+        false => "",
+    };
     let heights = panels
         .iter()
         .flat_map(|p| p.lines.iter().flatten())
@@ -261,13 +309,44 @@ pub(super) fn by_distance(context: Context<'_>, info: &MeasureInfo) -> Option<Fi
         caption: format!(
             "Shown: {} against the distance from what is asked for to the end of the prompt (logarithmic), a line for each \
              length of the prompt. Where the lines lie on each other, distance is the limit; where those past the trained \
-             length lie low at every distance, length itself is.",
+             length lie low at every distance, length itself is.{some}",
             info.record.quantity
         ),
         drawing: plot.draw(),
         data: distance_table(info, &shown),
-        wide: false,
     })
+}
+
+/// Of many curves the best seven, the worst two and the reference, by the mean at their longest length; else all.
+fn telling<'a>(
+    context: Context<'_>,
+    info: &MeasureInfo,
+    shown: &[(&'a Curve, &'a Measured)],
+) -> Vec<(&'a Curve, &'a Measured)> {
+    if !context.crowd() {
+        return shown.to_vec();
+    }
+    let last = |m: &Measured| m.points.last().map(|p| (p.length, p.mean.value));
+    let mut order: Vec<usize> = (0..shown.len()).collect();
+    let key = |i: usize| {
+        let (length, mean) = last(shown[i].1).unwrap_or((0, f64::NAN));
+        let sign = if info.record.better == Better::Higher {
+            -1.0
+        } else {
+            1.0
+        };
+        (std::cmp::Reverse(length), sign * mean)
+    };
+    order.sort_by(|&a, &b| {
+        let (a, b) = (key(a), key(b));
+        a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
+    });
+    let reference = context.reference().map(|r| r.index);
+    let keep = |(rank, &i): (usize, &usize)| {
+        let telling = rank < 7 || rank + 2 >= order.len() || Some(shown[i].0.index) == reference;
+        telling.then_some(shown[i])
+    };
+    order.iter().enumerate().filter_map(keep).collect()
 }
 
 /// Every point, and beside it the reach of its line at each threshold.

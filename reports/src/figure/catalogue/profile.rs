@@ -43,6 +43,10 @@ pub(super) fn figure(context: Context<'_>, info: &MeasureInfo) -> Option<Figure>
             ];
             row.extend(estimate_cells(bucket.mean, 4));
             data.row(row);
+            // The first tokens have little to go by: their losses are large, wide and much alike, and would hide the rest.
+            if !factor.share && from <= unseen(profile.length) {
+                continue;
+            }
             let value = with_interval(bucket.mean);
             points.push(Point {
                 x: if factor.share {
@@ -84,13 +88,10 @@ pub(super) fn figure(context: Context<'_>, info: &MeasureInfo) -> Option<Figure>
                 std::iter::successors(Some(longest as f64), |&t| Some(t / 4.0))
                     .take_while(|&t| t >= 1.0 && t.fract() == 0.0)
                     .collect();
-            ticks.extend(trained.into_iter().chain([1.0]));
+            ticks.extend(trained);
             ticks.sort_by(f64::total_cmp);
             ticks.dedup();
-            (
-                Scale::log(places().chain([1.0, longest as f64]), 0.02),
-                ticks,
-            )
+            (Scale::log(places().chain([longest as f64]), 0.02), ticks)
         }
     };
     let chart = Chart {
@@ -115,23 +116,34 @@ pub(super) fn figure(context: Context<'_>, info: &MeasureInfo) -> Option<Figure>
         },
         trained,
         threshold: None,
-        chance: info.record.chance,
+        chance: info
+            .chance_at(longest)
+            .map(|c| (longest as f64, c))
+            .into_iter()
+            .collect(),
         series,
         intervals: Intervals::Bands,
         dodge: 0.0,
+        better: info.record.better,
+        reference: context.reference().map(|c| c.index),
         marker_every: 4,
         undefined: "undefined".into(),
     };
-    let dashed = if trained.is_some() {
-        " Dashed line: trained length."
-    } else {
-        ""
-    };
+    let mut more = String::new();
+    if trained.is_some() {
+        more.push_str(" Tinted: up to the trained length.");
+    }
+    if !factor.share && unseen(longest) > 0.0 {
+        more.push_str(&format!(
+            " The first {} are in the table only.",
+            scale::label(unseen(longest))
+        ));
+    }
     Some(Figure {
         slug: crate::page::slug(&format!("{name}-by-{}", factor.name), 36),
         title: info.record.title.clone(),
         caption: format!(
-            "{} At {} tokens, in buckets of {}; bands: {}.{dashed}",
+            "{} At {} tokens, in buckets of {}; bands: {}.{more}",
             sentence(&info.record.about),
             scale::label(longest as f64),
             factor.name,
@@ -139,6 +151,10 @@ pub(super) fn figure(context: Context<'_>, info: &MeasureInfo) -> Option<Figure>
         ),
         drawing: chart.draw(),
         data,
-        wide: false,
     })
+}
+
+/// How many places at the start of a window are left out of the figure.
+fn unseen(length: usize) -> f64 {
+    if length >= 128 { 16.0 } else { 0.0 }
 }

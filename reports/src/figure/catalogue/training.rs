@@ -3,6 +3,7 @@
 use super::{Context, Data, Figure, extent, number};
 use crate::figure::chart::{Axis, Chart, Intervals, Point, Series};
 use crate::figure::scale::Scale;
+use crate::record::Better;
 use crate::summary::Curve;
 
 /// Validation loss against step where it was taken, else training loss; single seeds as thin lines.
@@ -47,9 +48,11 @@ pub(super) fn figure(context: Context<'_>) -> Option<Figure> {
         },
         trained: None,
         threshold: None,
-        chance: None,
+        chance: Vec::new(),
         intervals: Intervals::Bands,
         dodge: 0.0,
+        better: Better::Lower,
+        reference: context.reference().map(|c| c.index),
         marker_every: series
             .iter()
             .map(|s| s.points.len())
@@ -60,7 +63,9 @@ pub(super) fn figure(context: Context<'_>) -> Option<Figure> {
         undefined: "not finite".into(),
     };
     let seeds = context.study.seeds.len();
-    let thin = if seeds > 1 {
+    let thin = if chart.crowded() && seeds > 1 {
+        format!(", mean of {seeds} seeds")
+    } else if seeds > 1 {
         format!(", mean of {seeds} seeds; thin lines: each seed")
     } else {
         String::new()
@@ -73,7 +78,6 @@ pub(super) fn figure(context: Context<'_>) -> Option<Figure> {
         ),
         drawing: chart.draw(),
         data: table(context),
-        wide: false,
     })
 }
 

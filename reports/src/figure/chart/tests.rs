@@ -30,7 +30,7 @@ fn chart(values: &[f64]) -> Chart {
         },
         trained: Some(128.0),
         threshold: None,
-        chance: None,
+        chance: Vec::new(),
         series: vec![Series {
             name: "rope".into(),
             points: points.collect(),
@@ -38,6 +38,8 @@ fn chart(values: &[f64]) -> Chart {
         }],
         intervals: Intervals::Bars,
         dodge: 0.0,
+        better: Better::Lower,
+        reference: None,
         marker_every: 1,
         undefined: "undefined".into(),
     }
