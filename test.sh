@@ -3,7 +3,8 @@
 # On Debian and Ubuntu it installs what is missing: the C compiler that two dependencies need; Mesa's software Vulkan, which
 # the tests of the wgpu engine run on where there is no GPU (FARSPAN_NO_GPU=1 leaves those tests out); Slurm and an ssh
 # server, which the tests of `farspan submit` start for themselves (FARSPAN_NO_CLUSTER=1 leaves those out, and so does a
-# machine without apt, in words).
+# machine without apt, in words); Chromium with its driver, which the tests of the page run in (FARSPAN_NO_BROWSER=1 leaves
+# those out).
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -32,6 +33,11 @@ if [ "$no_cluster" != 1 ] && command -v apt-get >/dev/null; then
     install "openssh-server openssh-client" "ssh server (or set FARSPAN_NO_CLUSTER=1)"
   fi
 fi
+no_browser=${FARSPAN_NO_BROWSER:-0}
+if [ "$no_browser" != 1 ] && [ "$(uname)" = Linux ] && ! command -v chromedriver >/dev/null; then
+  # Where there is no such package the tests say that they are skipped.
+  (install chromium-driver "chromedriver (or set FARSPAN_NO_BROWSER=1)") || true
+fi
 for tool in fmt clippy; do
   cargo "$tool" --version >/dev/null 2>&1 || rustup component add "${tool/fmt/rustfmt}"
 done
@@ -53,6 +59,7 @@ cargo build --release --workspace --bins --examples --tests --locked
 skip=()
 [ "$no_gpu" != 1 ] || skip+=(--skip wgpu)
 [ "$no_cluster" != 1 ] || skip+=(--skip slurm --skip ssh)
+[ "$no_browser" != 1 ] || skip+=(--skip browser)
 mkdir -p target
 # What a Vulkan loader says about displays is of no interest here.
 cargo test --release --workspace --locked -- "${skip[@]}" 2>&1 | grep -v XDG_RUNTIME_DIR | tee target/test.log
@@ -62,4 +69,11 @@ if [ "$no_gpu" = 1 ]; then
 else
   ran=$(grep -c '^test .*wgpu.* ok$' target/test.log)
   echo "GPU tests: $ran ran on $(target/release/farspan list devices --json 2>/dev/null | sed -n 's/.*"note": *"wgpu:0: available; \([^"]*\)".*/\1/p')"
+fi
+if [ "$no_browser" = 1 ]; then
+  echo "Browser tests: none, because FARSPAN_NO_BROWSER=1"
+elif command -v chromedriver >/dev/null; then
+  echo "Browser tests: $(grep -c '^test browser_.* ok$' target/test.log) ran in $(chromium --version 2>/dev/null || echo the browser found)"
+else
+  echo "Browser tests: skipped, because there is no chromedriver"
 fi
