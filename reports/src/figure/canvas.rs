@@ -1,4 +1,4 @@
-//! A drawing surface: marks are kept as data, with inks instead of colours, and written as SVG last.
+//! A drawing surface: marks are kept as data, with inks instead of colours, and drawn last, by plotters, as SVG.
 
 mod svg;
 
@@ -291,10 +291,10 @@ impl Canvas {
     /// Writes the SVG. `label` describes the figure to those who cannot see it.
     pub(crate) fn finish(self, width: f64, height: f64, label: &str) -> Drawing {
         let mut body = String::new();
-        svg::grouped(&mut body, &self.marks, svg::write_mark);
+        svg::write_marks(&mut body, &self.marks);
         if !self.tips.is_empty() {
             body.push_str("<g class=\"tips\" fill=\"none\" pointer-events=\"all\">\n");
-            svg::grouped(&mut body, &self.tips, svg::write_tip);
+            svg::write_tips(&mut body, &self.tips);
             body.push_str("</g>\n");
         }
         Drawing {

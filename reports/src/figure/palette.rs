@@ -120,8 +120,8 @@ pub(crate) enum Ink {
 const TAG: u8 = 0xF1;
 
 impl Ink {
-    /// The stand-in for this ink as an attribute's value, with its quotes.
-    pub(crate) fn tag(self) -> String {
+    /// The stand-in for this ink: red, green, blue.
+    pub(crate) fn tag(self) -> (u8, u8, u8) {
         let step = |i: i8| (i.clamp(-(STRONG as i8), STRONG as i8) + STRONG as i8) as usize;
         let (kind, index) = match self {
             Ink::Paper => (0, 0),
@@ -137,9 +137,10 @@ impl Ink {
             Ink::Length(i) => (3, i.min(LENGTHS.len() - 1)),
             Ink::Diverging(i) => (4, step(i)),
             Ink::OnDiverging(i) => (5, step(i)),
-            Ink::Fixed(r, g, b) => return format!("\"#{r:02X}{g:02X}{b:02X}\""),
+            Ink::Fixed(r, g, b) => return (r, g, b),
         };
-        format!("\"#{TAG:02X}{kind:02X}{index:02X}\"")
+        // Every index is below 256.
+        (TAG, kind, index as u8)
     }
 
     /// The ink of the `i`-th of `n` lengths: the scale is used from end to end.
