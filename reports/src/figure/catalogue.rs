@@ -59,7 +59,10 @@ impl Context<'_> {
         };
         match comparisons {
             0 | 1 => format!("{}{once}", self.intervals()),
-            n => format!("{}, simultaneous over {n} comparisons{once}", self.intervals()),
+            n => format!(
+                "{}, simultaneous over {n} comparisons{once}",
+                self.intervals()
+            ),
         }
     }
 

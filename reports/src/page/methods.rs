@@ -267,12 +267,20 @@ fn measure(study: &StudySummary, info: &MeasureInfo, run: &RunInfo) -> String {
             capital(&also.quantity)
         ));
     }
-    let mut chance: Vec<String> = info.chance.iter().flatten().map(|c| amount(*c, record.scale)).collect();
+    let mut chance: Vec<String> = info
+        .chance
+        .iter()
+        .flatten()
+        .map(|c| amount(*c, record.scale))
+        .collect();
     chance.dedup();
     text.push_str(&match chance.as_slice() {
         [] => String::new(),
         [one] => format!(" A model that knows nothing reaches {one}."),
-        several => format!(" A model that knows nothing reaches {} (for these lengths in turn).", numbers(several)),
+        several => format!(
+            " A model that knows nothing reaches {} (for these lengths in turn).",
+            numbers(several)
+        ),
     });
     text.push_str(&match (record.role, record.served) {
         (Role::Profile, _) | (_, Served::Never) => String::new(),

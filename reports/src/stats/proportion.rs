@@ -96,7 +96,11 @@ pub fn share_evidence(rows: &[Vec<(f64, f64)>]) -> Option<Evidence> {
         value: found.value(),
         centre,
         per_seed: found.per_seed,
-        parts: vec![Parts { seeds, own: Some(own), units: None }],
+        parts: vec![Parts {
+            seeds,
+            own: Some(own),
+            units: None,
+        }],
         range: (0.0, 1.0),
     })
 }

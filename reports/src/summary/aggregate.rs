@@ -20,6 +20,9 @@ pub struct Aggregate {
     /// Whether the tasks were trained at different lengths: then they are averaged at the same multiples of them, as the
     /// same number of tokens is far for one and near for another.
     pub multiples: bool,
+    /// Whether curves of one study were trained at different lengths: then a number of tokens is another multiple for each,
+    /// and nothing is averaged within the trained length and beyond it.
+    pub mixed: bool,
     /// Where all tasks were evaluated, smallest first: lengths in tokens, or multiples of the trained length.
     pub columns: Vec<f64>,
     /// One entry for each curve.
@@ -111,17 +114,36 @@ type Place = (usize, usize, f64);
 impl<'a> Tasks<'a> {
     pub(super) fn of(parts: &'a [Part<'a>], confidence: f64) -> Tasks<'a> {
         let tasks = |(i, part): (usize, &'a Part<'a>)| {
-            part.study.compared().filter(|m| is_task(m)).map(move |m| (i, m))
+            part.study
+                .compared()
+                .filter(|m| is_task(m))
+                .map(move |m| (i, m))
         };
         let all: Vec<(usize, &MeasureInfo)> = parts.iter().enumerate().flat_map(tasks).collect();
-        let trained: Vec<Option<usize>> = all.iter().map(|(i, _)| parts[*i].study.trained()).collect();
+        let trained: Vec<Option<usize>> =
+            all.iter().map(|(i, _)| parts[*i].study.trained()).collect();
         let known = trained.iter().all(Option::is_some);
         let multiples = known && trained.iter().any(|t| *t != trained[0]);
         let first = trained.first().copied().flatten().filter(|_| known);
-        let trained = if multiples { Some(1.0) } else { first.map(|t| t as f64) };
-        let mut tasks = Tasks { parts, all, multiples, columns: Vec::new(), trained, confidence };
+        let trained = if multiples {
+            Some(1.0)
+        } else {
+            first.map(|t| t as f64)
+        };
+        let mut tasks = Tasks {
+            parts,
+            all,
+            multiples,
+            columns: Vec::new(),
+            trained,
+            confidence,
+        };
         let of = |t: usize| tasks.all[t].1.lengths.iter().map(move |&l| (t, l));
-        let columns = |t: usize| of(t).filter_map(|(t, l)| tasks.column(t, l)).collect::<Vec<f64>>();
+        let columns = |t: usize| {
+            of(t)
+                .filter_map(|(t, l)| tasks.column(t, l))
+                .collect::<Vec<f64>>()
+        };
         let others: Vec<Vec<f64>> = (1..tasks.all.len()).map(columns).collect();
         let shared = |x: &f64| others.iter().all(|o| o.contains(x));
         if !tasks.all.is_empty() {
@@ -148,7 +170,9 @@ impl<'a> Tasks<'a> {
 
     fn group(&self, task: usize, label: &str) -> Option<&'a Group<'a>> {
         let groups = self.parts[self.all[task].0].groups.iter();
-        groups.into_iter().find(|g| g.label == label && !g.cells.is_empty())
+        groups
+            .into_iter()
+            .find(|g| g.label == label && !g.cells.is_empty())
     }
 
     /// Every curve that a study has.
@@ -167,26 +191,41 @@ impl<'a> Tasks<'a> {
         let (info, group) = (self.all[task].1, self.group(task, label)?);
         match Sample::at(group, info, length) {
             Some(sample) => sample.evidence(),
-            None => group.refused(info).contains(&length).then(|| Evidence::constant(0.0, group.seeds().len())),
+            None => group
+                .refused(info)
+                .contains(&length)
+                .then(|| Evidence::constant(0.0, group.seeds().len())),
         }
     }
 
     /// The same less that of another curve, paired.
     fn difference(&self, task: usize, length: usize, label: &str, other: &str) -> Option<Evidence> {
-        let (info, a, b) = (self.all[task].1, self.group(task, label)?, self.group(task, other)?);
+        let (info, a, b) = (
+            self.all[task].1,
+            self.group(task, label)?,
+            self.group(task, other)?,
+        );
         if let Some(pair) = difference::at_length(a, b, info, length) {
             return Some(pair.evidence);
         }
-        self.share(task, length, label)?.apart(&self.share(task, length, other)?)
+        self.share(task, length, label)?
+            .apart(&self.share(task, length, other)?)
     }
 
     /// The weighted sum of what `of` gives in each place. Lengths of a panel share their units; the seeds of other studies
     /// are other trainings.
-    fn sum(&self, places: &[Place], of: &dyn Fn(usize, usize) -> Option<Evidence>) -> Option<Evidence> {
-        let mut studies: Vec<Vec<(f64, Evidence)>> = self.parts.iter().map(|_| Vec::new()).collect();
+    fn sum(
+        &self,
+        places: &[Place],
+        of: &dyn Fn(usize, usize) -> Option<Evidence>,
+    ) -> Option<Evidence> {
+        let mut studies: Vec<Vec<(f64, Evidence)>> =
+            self.parts.iter().map(|_| Vec::new()).collect();
         for (task, &(part, info)) in self.all.iter().enumerate() {
             let mine = places.iter().filter(|p| p.0 == task);
-            let term = |&(_, column, weight): &Place| Some((weight, of(task, self.length(task, column)?)?));
+            let term = |&(_, column, weight): &Place| {
+                Some((weight, of(task, self.length(task, column)?)?))
+            };
             let terms: Vec<(f64, Evidence)> = mine.map(term).collect::<Option<_>>()?;
             if !terms.is_empty() {
                 let shared = info.record.samples == Samples::Panel;
@@ -194,7 +233,9 @@ impl<'a> Tasks<'a> {
             }
         }
         let studies = studies.iter().filter(|terms| !terms.is_empty());
-        let studies: Vec<Evidence> = studies.map(|terms| Evidence::sum(terms, false)).collect::<Option<_>>()?;
+        let studies: Vec<Evidence> = studies
+            .map(|terms| Evidence::sum(terms, false))
+            .collect::<Option<_>>()?;
         Evidence::independent(&studies)
     }
 
@@ -215,7 +256,10 @@ impl<'a> Tasks<'a> {
 
     /// Columns on one side of the trained length.
     fn side(&self, beyond: bool) -> Vec<usize> {
-        let here = |i: &usize| self.trained.is_some_and(|t| (self.columns[*i] > t) == beyond);
+        let here = |i: &usize| {
+            self.trained
+                .is_some_and(|t| (self.columns[*i] > t) == beyond)
+        };
         (0..self.columns.len()).filter(here).collect()
     }
 
@@ -232,13 +276,16 @@ impl<'a> Tasks<'a> {
             self.mean(label, &self.places(&columns))
         };
         let side = |beyond: bool| {
-            let columns: Vec<(usize, f64)> = self.side(beyond).into_iter().map(|i| (i, 1.0)).collect();
+            let columns: Vec<(usize, f64)> =
+                self.side(beyond).into_iter().map(|i| (i, 1.0)).collect();
             self.mean(label, &self.places(&columns))
         };
         Score {
             label: label.into(),
             index,
-            by_column: (0..n).map(|i| self.mean(label, &self.places(&[(i, 1.0)]))).collect(),
+            by_column: (0..n)
+                .map(|i| self.mean(label, &self.places(&[(i, 1.0)])))
+                .collect(),
             average: weighted(&|_| 1.0),
             increasing: weighted(&|i| (i + 1) as f64),
             decreasing: weighted(&|i| (n - i) as f64),
@@ -278,7 +325,10 @@ impl<'a> Tasks<'a> {
         let mut reciprocal = vec![0.0; labels.len()];
         for &(task, column, _) in &places {
             let value = |l: &(&str, usize)| self.share(task, self.length(task, column)?, l.0);
-            let scores: Vec<f64> = labels.iter().map(|l| value(l).map_or(f64::NAN, |e| e.value())).collect();
+            let scores: Vec<f64> = labels
+                .iter()
+                .map(|l| value(l).map_or(f64::NAN, |e| e.value()))
+                .collect();
             for (sum, found) in reciprocal.iter_mut().zip(reciprocal_ranks(&scores)) {
                 *sum += weight * found;
             }
@@ -288,8 +338,12 @@ impl<'a> Tasks<'a> {
         let (mut above, mut below) = (vec![0; labels.len()], vec![0; labels.len()]);
         for i in 0..labels.len() {
             for j in 0..i {
-                let of = |task: usize, length: usize| self.difference(task, length, labels[i].0, labels[j].0);
-                let interval = self.sum(&places, &of).and_then(|e| e.estimate(level).interval);
+                let of = |task: usize, length: usize| {
+                    self.difference(task, length, labels[i].0, labels[j].0)
+                };
+                let interval = self
+                    .sum(&places, &of)
+                    .and_then(|e| e.estimate(level).interval);
                 let (better, worse) = match interval {
                     Some(x) if x.low > 0.0 => (i, j),
                     Some(x) if x.high < 0.0 => (j, i),
@@ -322,6 +376,7 @@ impl<'a> Tasks<'a> {
         Aggregate {
             tasks: self.all.iter().map(task).collect(),
             multiples: self.multiples,
+            mixed: self.trained.is_none(),
             columns: self.columns.clone(),
             scores: labels.iter().map(|l| self.score(l.0, l.1)).collect(),
             ranks,

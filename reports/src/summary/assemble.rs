@@ -5,8 +5,8 @@ use super::group::{Group, groups, kind, measures};
 use super::sample::Sample;
 use super::{
     Absent, Aggregate, CellState, Counts, Curve, Difference, Key, MeasureInfo, Options, Reference,
-    RefusedLength, RunInfo, StudySummary, Summary, TrainingInfo, aggregate, costs, depth, difference,
-    measure, results,
+    RefusedLength, RunInfo, StudySummary, Summary, TrainingInfo, aggregate, costs, depth,
+    difference, measure, results,
 };
 use crate::record::{RunPlan, Stage, State};
 use crate::stats::Design;
@@ -46,7 +46,9 @@ pub(super) fn run(run: &LoadedRun, options: &Options) -> Summary {
 fn across(run: &LoadedRun, studies: &[StudySummary]) -> Option<Aggregate> {
     let cells: Vec<Vec<Group<'_>>> = studies.iter().map(|s| groups(run, &s.name)).collect();
     let parts = studies.iter().zip(&cells);
-    let parts: Vec<aggregate::Part<'_>> = parts.map(|(study, groups)| aggregate::Part { study, groups }).collect();
+    let parts: Vec<aggregate::Part<'_>> = parts
+        .map(|(study, groups)| aggregate::Part { study, groups })
+        .collect();
     aggregate::across(&parts, run.plan.confidence)
 }
 
@@ -128,7 +130,10 @@ fn study(
             pairs.extend(difference::between(group, baseline, compared()));
         }
     }
-    let family: Vec<_> = measures.iter().map(|m| (m, results::family(&present, m))).collect();
+    let family: Vec<_> = measures
+        .iter()
+        .map(|m| (m, results::family(&present, m)))
+        .collect();
     let differences = difference::corrected(pairs, &family, plan.confidence);
     let mut pairs = Vec::new();
     for tuned in present.iter().filter(|g| g.stage == Stage::FineTuned) {
@@ -187,11 +192,19 @@ fn study(
         engines,
         curves,
     };
-    let part = aggregate::Part { study: &summary, groups: &groups };
+    let part = aggregate::Part {
+        study: &summary,
+        groups: &groups,
+    };
     let aggregate = aggregate::of(&[part], plan.confidence);
-    let average = aggregate.as_ref().and_then(|a| results::of_average(part, a, plan.confidence));
+    let average = aggregate
+        .as_ref()
+        .and_then(|a| results::of_average(part, a, plan.confidence));
     let table = |info| results::of_measure(&summary, info, &present, plan.confidence);
-    let results = average.into_iter().chain(summary.compared().filter_map(table)).collect();
+    let results = average
+        .into_iter()
+        .chain(summary.compared().filter_map(table))
+        .collect();
     (summary.aggregate, summary.results) = (aggregate, results);
     summary.verdict = verdict::study(&summary, plan.margin);
     summary

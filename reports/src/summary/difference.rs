@@ -4,7 +4,7 @@ use super::group::Group;
 use super::sample::Sample;
 use super::{Difference, MeasureInfo, Outcome};
 use crate::record::{Better, Samples, Scale};
-use crate::stats::{Estimate, Evidence, paired_shares, simultaneous};
+use crate::stats::{Contrast, Estimate, Evidence, paired_shares, simultaneous};
 
 /// A difference before it is known how many are made at once.
 pub(super) struct Pair {
@@ -40,12 +40,16 @@ pub(super) fn at_length(
         Sample::at(reference, info, length)?,
     );
     let shared = theirs.seeds();
-    let seeds: Vec<u64> = ours.seeds().into_iter().filter(|s| shared.contains(s)).collect();
+    let seeds: Vec<u64> = ours
+        .seeds()
+        .into_iter()
+        .filter(|s| shared.contains(s))
+        .collect();
     let (ours, theirs) = (ours.of_seeds(&seeds)?, theirs.of_seeds(&seeds)?);
     let evidence = match info.record.samples {
-        Samples::Panel => ours.contrast()?.minus(&theirs.contrast()?)?.evidence(),
+        Samples::Panel => units(&ours, &theirs, info, Contrast::minus)?,
+        Samples::Sums => units(&ours, &theirs, info, Contrast::paired)?,
         Samples::Trials => trials(&ours, &theirs)?,
-        Samples::Sums => sums(&ours, &theirs)?,
     };
     let evidence = match info.record.scale {
         Scale::Share => evidence.within(-1.0, 1.0),
@@ -57,7 +61,10 @@ pub(super) fn at_length(
             what: info.axis(),
             label: group.label.clone(),
             length,
-            difference: Estimate { value: evidence.value(), interval: None },
+            difference: Estimate {
+                value: evidence.value(),
+                interval: None,
+            },
             p: None,
             p_adjusted: None,
             comparisons: 0,
@@ -69,14 +76,21 @@ pub(super) fn at_length(
     })
 }
 
-/// Sums are paired by number, as trials are, but where all of them are alike: then nothing tells how far they could differ,
-/// and the two are taken apart, each with a spread of its own.
-fn sums(ours: &Sample<'_>, theirs: &Sample<'_>) -> Option<Evidence> {
-    let paired = ours.contrast()?.paired(&theirs.contrast()?);
-    let spread = paired.filter(|c| c.standard_error().is_some_and(|error| error > 0.0));
-    match spread {
-        Some(paired) => Some(paired.evidence()),
-        None => ours.evidence()?.apart(&theirs.evidence()?),
+/// Units are paired, those of a panel over all seeds, others by number within a seed. Where all differences of shares are
+/// alike, nothing tells how far they could differ, and the two are taken apart, each with a spread of its own.
+fn units(
+    ours: &Sample<'_>,
+    theirs: &Sample<'_>,
+    info: &MeasureInfo,
+    pair: fn(&Contrast, &Contrast) -> Option<Contrast>,
+) -> Option<Evidence> {
+    let paired = pair(&ours.contrast()?, &theirs.contrast()?);
+    let spread = |c: &Contrast| c.standard_error().is_some_and(|error| error > 0.0);
+    let share = info.record.scale == Scale::Share;
+    match paired {
+        Some(paired) if spread(&paired) || !share => Some(paired.evidence()),
+        None if info.record.samples == Samples::Panel => None,
+        _ => ours.evidence()?.apart(&theirs.evidence()?),
     }
 }
 
@@ -98,7 +112,10 @@ fn trials(ours: &Sample<'_>, theirs: &Sample<'_>) -> Option<Evidence> {
 }
 
 /// How many of the differences are by each measure.
-pub(super) fn counted<'m>(pairs: &[Pair], measures: &'m [MeasureInfo]) -> Vec<(&'m MeasureInfo, usize)> {
+pub(super) fn counted<'m>(
+    pairs: &[Pair],
+    measures: &'m [MeasureInfo],
+) -> Vec<(&'m MeasureInfo, usize)> {
     let count = |m: &MeasureInfo| pairs.iter().filter(|p| p.found.key == m.key).count();
     measures.iter().map(|m| (m, count(m))).collect()
 }
@@ -112,7 +129,9 @@ pub(super) fn corrected(
     let of = |pair: Pair| {
         let measure = family.iter().find(|(m, _)| m.key == pair.found.key);
         let made = measure.map(|(info, made)| (info.record.better, *made));
-        made.map_or(pair.found.clone(), |(better, made)| pair.corrected(better, made, confidence))
+        made.map_or(pair.found.clone(), |(better, made)| {
+            pair.corrected(better, made, confidence)
+        })
     };
     pairs.into_iter().map(of).collect()
 }
@@ -120,10 +139,17 @@ pub(super) fn corrected(
 impl Pair {
     /// The difference, simultaneous over so many comparisons (Bonferroni), interval and p value alike, with what it
     /// supports: what its interval leaves out.
-    pub(super) fn corrected(self, better: Better, comparisons: usize, confidence: f64) -> Difference {
+    pub(super) fn corrected(
+        self,
+        better: Better,
+        comparisons: usize,
+        confidence: f64,
+    ) -> Difference {
         let mut found = self.found;
         found.comparisons = comparisons;
-        found.difference = self.evidence.estimate(simultaneous(confidence, comparisons));
+        found.difference = self
+            .evidence
+            .estimate(simultaneous(confidence, comparisons));
         found.p = self.evidence.p();
         found.p_adjusted = found.p.map(|p| (p * comparisons.max(1) as f64).min(1.0));
         found.outcome = outcome(&found, better);

@@ -135,7 +135,8 @@ fn info(record: &MeasureRecord, key: Key, slug: String, cells: &[&CellRecord]) -
         let mut seen = BTreeSet::new();
         let here = points().filter(|p| p.length == *l);
         // Each point of the grid once, of whichever cell.
-        let here = here.filter(|p| seen.insert(p.at.iter().map(|x| x.to_bits()).collect::<Vec<_>>()));
+        let here =
+            here.filter(|p| seen.insert(p.at.iter().map(|x| x.to_bits()).collect::<Vec<_>>()));
         let all: Option<Vec<f64>> = here.map(|p| p.chance.or(record.chance)).collect();
         all.filter(|a| !a.is_empty()).map(|a| mean(&a))
     };

@@ -4,7 +4,9 @@
 use super::aggregate::{Aggregate, Part, Tasks};
 use super::difference::{self, Pair};
 use super::group::Group;
-use super::{Curve, Difference, EffectiveLength, Estimate, Key, MeasureInfo, Outcome, Service, StudySummary};
+use super::{
+    Curve, Difference, EffectiveLength, Estimate, Key, MeasureInfo, Outcome, Service, StudySummary,
+};
 use crate::record::{Better, Scale, State};
 use crate::stats::{Evidence, simultaneous};
 use serde::Serialize;
@@ -100,7 +102,10 @@ impl ToBest {
 pub(super) fn family(groups: &[&Group<'_>], info: &MeasureInfo) -> usize {
     let lengths: Vec<usize> = groups.iter().flat_map(|g| g.lengths(info)).collect();
     let curves = |l: &usize| lengths.iter().filter(|other| *other == l).count();
-    info.lengths.iter().map(|l| curves(l).saturating_sub(1)).sum()
+    info.lengths
+        .iter()
+        .map(|l| curves(l).saturating_sub(1))
+        .sum()
 }
 
 /// What a table is made from: values by group and length, and how two groups differ there.
@@ -118,18 +123,34 @@ pub(super) struct Source<'a> {
 impl Source<'_> {
     /// How each group compares with the best at a length.
     fn to_best(&self, groups: &[&Group<'_>], length: usize) -> Vec<ToBest> {
-        let sign = if self.better == Better::Lower { 1.0 } else { -1.0 };
+        let sign = if self.better == Better::Lower {
+            1.0
+        } else {
+            -1.0
+        };
         let value = |group: &Group<'_>| Some(sign * (self.value)(group, length)?.0.value);
-        let values: Vec<Option<f64>> = groups.iter().map(|g| value(g).filter(|v| v.is_finite())).collect();
-        let finite = values.iter().enumerate().filter_map(|(i, v)| Some((i, (*v)?)));
+        let values: Vec<Option<f64>> = groups
+            .iter()
+            .map(|g| value(g).filter(|v| v.is_finite()))
+            .collect();
+        let finite = values
+            .iter()
+            .enumerate()
+            .filter_map(|(i, v)| Some((i, (*v)?)));
         let Some((first, _)) = finite.min_by(|a, b| a.1.total_cmp(&b.1)) else {
             return vec![ToBest::NotComparable; groups.len()];
         };
         let compare = |i: usize| {
             values[i]?;
             let found = (self.difference)(groups[i], groups[first], length)?;
-            let interval = found.estimate(simultaneous(self.confidence, self.comparisons)).interval?;
-            Some(if interval.contains(0.0) { ToBest::NoDifference } else { ToBest::Worse })
+            let interval = found
+                .estimate(simultaneous(self.confidence, self.comparisons))
+                .interval?;
+            Some(if interval.contains(0.0) {
+                ToBest::NoDifference
+            } else {
+                ToBest::Worse
+            })
         };
         let of = |i: usize| match i == first {
             true => ToBest::Best,
@@ -188,9 +209,19 @@ pub(super) fn of_measure(
         difference: &|a, b, length| Some(difference::at_length(a, b, info, length)?.evidence),
     };
     let refused = |group: &Group<'_>, length: usize| group.refused(info).contains(&length);
-    let mine: Vec<&Difference> = study.differences.iter().filter(|d| d.key == info.key).collect();
+    let mine: Vec<&Difference> = study
+        .differences
+        .iter()
+        .filter(|d| d.key == info.key)
+        .collect();
     let effective = |group: &Group<'_>| curve(study, group)?.measured(&info.key)?.effective.clone();
-    let (compared_at, rows) = rows(study, groups, source.cells(groups, &refused), &mine, &effective)?;
+    let (compared_at, rows) = rows(
+        study,
+        groups,
+        source.cells(groups, &refused),
+        &mine,
+        &effective,
+    )?;
     Some(Results {
         key: Some(info.key.clone()),
         title: info.record.title.clone(),
@@ -218,13 +249,23 @@ pub(super) fn of_average(part: Part<'_>, found: &Aggregate, confidence: f64) -> 
         let at = lengths.iter().position(|&l| l == length)?;
         tasks.between(&a.label, &b.label, at)
     };
-    let read = |length: &usize| groups.iter().filter(|g| value(g, *length).is_some()).count();
+    let read = |length: &usize| {
+        groups
+            .iter()
+            .filter(|g| value(g, *length).is_some())
+            .count()
+    };
     let comparisons = lengths.iter().map(|l| read(l).saturating_sub(1)).sum();
     let quantity = "average share right";
     let mut differences: Vec<Difference> = Vec::new();
     let reference = study.reference.as_ref();
-    let reference = groups.iter().find(|g| reference.is_some_and(|r| r.label == g.label));
-    for group in groups.iter().filter(|g| reference.is_some_and(|r| r.label != g.label)) {
+    let reference = groups
+        .iter()
+        .find(|g| reference.is_some_and(|r| r.label == g.label));
+    for group in groups
+        .iter()
+        .filter(|g| reference.is_some_and(|r| r.label != g.label))
+    {
         for &length in &lengths {
             let evidence = reference.and_then(|r| difference(group, r, length));
             let pair = evidence.map(|evidence| Pair {
@@ -233,7 +274,10 @@ pub(super) fn of_average(part: Part<'_>, found: &Aggregate, confidence: f64) -> 
                     what: quantity.into(),
                     label: group.label.clone(),
                     length,
-                    difference: Estimate { value: evidence.value(), interval: None },
+                    difference: Estimate {
+                        value: evidence.value(),
+                        interval: None,
+                    },
                     p: None,
                     p_adjusted: None,
                     comparisons: 0,
@@ -255,7 +299,13 @@ pub(super) fn of_average(part: Part<'_>, found: &Aggregate, confidence: f64) -> 
         difference: &difference,
     };
     let differences: Vec<&Difference> = differences.iter().collect();
-    let (compared_at, rows) = rows(study, &groups, source.cells(&groups, &|_, _| false), &differences, &|_| None)?;
+    let (compared_at, rows) = rows(
+        study,
+        &groups,
+        source.cells(&groups, &|_, _| false),
+        &differences,
+        &|_| None,
+    )?;
     Some(Results {
         key: None,
         title: format!("Average of {} tasks", found.tasks.len()),
@@ -280,7 +330,9 @@ pub(super) fn rows(
     if !cells.iter().flatten().any(found) {
         return None;
     }
-    let comparable = differences.iter().filter(|d| d.difference.interval.is_some());
+    let comparable = differences
+        .iter()
+        .filter(|d| d.difference.interval.is_some());
     let compared_at = comparable.map(|d| d.length).max();
     let lengths = cells.first().map_or(0, Vec::len);
     let row = |(group, cells): (&&Group<'_>, Vec<ResultCell>)| {
@@ -289,7 +341,10 @@ pub(super) fn rows(
         ResultRow {
             label: group.label.clone(),
             index: group.index,
-            reference: study.reference.as_ref().is_some_and(|r| r.label == group.label),
+            reference: study
+                .reference
+                .as_ref()
+                .is_some_and(|r| r.label == group.label),
             cells,
             effective: effective(group),
             difference: here.find(|d| d.label == group.label).map(|d| (*d).clone()),
@@ -307,5 +362,8 @@ pub(super) fn rows(
         speed: None,
         memory: None,
     });
-    Some((compared_at, groups.iter().zip(cells).map(row).chain(absent).collect()))
+    Some((
+        compared_at,
+        groups.iter().zip(cells).map(row).chain(absent).collect(),
+    ))
 }

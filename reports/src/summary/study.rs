@@ -1,8 +1,8 @@
 //! What is shown of one study: curves that may be compared, and how they compare.
 
 use super::{Aggregate, Curve, DepthEffect, Estimate, Key, MeasureInfo, Results};
-use crate::stats::Design;
 use crate::record::{DataRecord, EngineRecord, Stage, State};
+use crate::stats::Design;
 use serde::Serialize;
 
 /// One study: curves that may be compared with each other.
@@ -176,8 +176,8 @@ impl Outcome {
         match self {
             Outcome::Better => "better",
             Outcome::Worse => "worse",
-            Outcome::BetterOnce => "better in this one training",
-            Outcome::WorseOnce => "worse in this one training",
+            Outcome::BetterOnce => "better (one seed)",
+            Outcome::WorseOnce => "worse (one seed)",
             Outcome::NoDifference => "no significant difference",
             Outcome::NotComparable => "not comparable",
         }

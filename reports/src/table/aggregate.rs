@@ -8,11 +8,19 @@ use crate::summary::{Aggregate, MeasureInfo, Rank, StudySummary};
 /// How scores are averaged.
 pub(crate) fn averaging(found: &Aggregate) -> String {
     let columns = match found.multiples {
-        true => "multiples of the trained length that all tasks have, as the tasks were trained at different lengths",
+        true => {
+            "multiples of the trained length that all tasks have, as the tasks were trained at different lengths"
+        }
         false => "lengths that all tasks have",
     };
+    let mixed = match found.mixed {
+        true => {
+            " Curves were trained at different lengths: a number of tokens is another multiple for each."
+        }
+        false => "",
+    };
     format!(
-        "Average: mean over the {columns}. Increasing and decreasing: the same with weights that rise (1, 2, 3, …) or fall \
+        "Average: mean over the {columns}.{mixed} Increasing and decreasing: the same with weights that rise (1, 2, 3, …) or fall \
          linearly with length. Within and beyond: mean over those up to the trained length and past it. A length that a scheme \
          refuses counts as 0. Intervals: prompts of all tasks, and between seeds the spread of each seed's average."
     )
@@ -46,7 +54,13 @@ fn columns(found: &Aggregate) -> Vec<String> {
 }
 
 pub(crate) fn scores(found: &Aggregate, name: &str) -> Table {
-    let rest = ["#average", "#increasing", "#decreasing", "#within", "#beyond"];
+    let rest = [
+        "#average",
+        "#increasing",
+        "#decreasing",
+        "#within",
+        "#beyond",
+    ];
     let heads: Vec<String> = ["scheme".to_string()]
         .into_iter()
         .chain(columns(found))
@@ -63,19 +77,39 @@ pub(crate) fn scores(found: &Aggregate, name: &str) -> Table {
             score.beyond,
         ];
         let all: Vec<Option<Estimate>> = score.by_column.iter().copied().chain(rest).collect();
-        let text = |x: &Option<Estimate>| x.map_or_else(|| "–".into(), |x| shown(x, &|x| format!("{x:.3}")));
-        wide.row([score.label.clone()].into_iter().chain(all.iter().map(text)).collect());
+        let text = |x: &Option<Estimate>| {
+            x.map_or_else(|| "–".into(), |x| shown(x, &|x| format!("{x:.3}")))
+        };
+        wide.row(
+            [score.label.clone()]
+                .into_iter()
+                .chain(all.iter().map(text))
+                .collect(),
+        );
         for (head, found) in heads[1..].iter().zip(&all) {
             let Some(found) = found else { continue };
             let (low, high) = ends(found.interval);
             let of = head.trim_start_matches('#').to_string();
-            long.row(vec![score.label.clone(), of, found.value.to_string(), low, high]);
+            long.row(vec![
+                score.label.clone(),
+                of,
+                found.value.to_string(),
+                low,
+                high,
+            ]);
         }
     }
-    let by = if found.multiples { "multiple of the trained length" } else { "length in tokens" };
+    let by = if found.multiples {
+        "multiple of the trained length"
+    } else {
+        "length in tokens"
+    };
     Table {
         slug: format!("{}-average-score", name.replace(' ', "-")),
-        caption: format!("{name}: average share right of {} tasks by {by}", found.tasks.len()),
+        caption: format!(
+            "{name}: average share right of {} tasks by {by}",
+            found.tasks.len()
+        ),
         wide,
         long,
     }
@@ -84,7 +118,13 @@ pub(crate) fn scores(found: &Aggregate, name: &str) -> Table {
 pub(crate) fn ranks(found: &Aggregate, name: &str) -> Table {
     let heads = ["scheme", "#rank", "#mean reciprocal rank", "#places"];
     let mut wide = Data::new(&heads);
-    let mut long = Data::new(&["scheme", "#best rank", "#worst rank", "#mean reciprocal rank", "#places"]);
+    let mut long = Data::new(&[
+        "scheme",
+        "#best rank",
+        "#worst rank",
+        "#mean reciprocal rank",
+        "#places",
+    ]);
     for rank in &found.ranks {
         wide.row(vec![
             rank.label.clone(),

@@ -1,11 +1,14 @@
 //! The table of a study as it is printed: what stands in each cell, which marks it has, and the ways to write it down.
 
+mod write;
+
 use super::significant;
-use crate::figure::{Data, latex_text, markdown_text, plain, state_word};
+use crate::figure::{plain, state_word};
 use crate::record::{Scale, Served};
 use crate::stats::{Estimate, Interval};
-use crate::summary::{MeasureInfo, ResultCell, ResultRow, Results, RunInfo, StudySummary, amount, most};
-use askama::Template;
+use crate::summary::{
+    MeasureInfo, ResultCell, ResultRow, Results, RunInfo, StudySummary, amount, most,
+};
 
 /// A table with marks: best values and served lengths.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,11 +64,18 @@ pub struct Cell {
 
 impl Cell {
     fn word(text: impl Into<String>) -> Cell {
-        Cell { text: text.into(), ..Cell::default() }
+        Cell {
+            text: text.into(),
+            ..Cell::default()
+        }
     }
 
     fn number(text: String, value: f64) -> Cell {
-        Cell { text, value: Some(value), ..Cell::default() }
+        Cell {
+            text,
+            value: Some(value),
+            ..Cell::default()
+        }
     }
 }
 
@@ -103,10 +113,23 @@ fn sheet(study: &StudySummary, run: &RunInfo, found: &Results) -> Sheet {
         Scale::Share => format!("{} (%)", found.quantity),
         Scale::Exp | Scale::Plain => found.quantity.clone(),
     };
-    let column = |group: &str, head: String| Column { group: group.into(), head, number: true };
-    let mut columns = vec![Column { group: String::new(), head: "scheme".into(), number: false }];
+    let column = |group: &str, head: String| Column {
+        group: group.into(),
+        head,
+        number: true,
+    };
+    let mut columns = vec![Column {
+        group: String::new(),
+        head: "scheme".into(),
+        number: false,
+    }];
     let by_length = format!("{what} at length (tokens)");
-    columns.extend(found.lengths.iter().map(|l| column(&by_length, l.to_string())));
+    columns.extend(
+        found
+            .lengths
+            .iter()
+            .map(|l| column(&by_length, l.to_string())),
+    );
     let rows = &found.rows;
     let has = |of: &dyn Fn(&ResultRow) -> bool| rows.iter().any(of);
     let reference = rows.iter().find(|r| r.reference).map(|r| r.label.as_str());
@@ -122,7 +145,10 @@ fn sheet(study: &StudySummary, run: &RunInfo, found: &Results) -> Sheet {
         more.push(Box::new(effective));
     }
     if let Some((at, reference)) = found.compared_at.zip(reference) {
-        columns.push(column(&format!("{unit} against {reference}"), format!("at {at}")));
+        columns.push(column(
+            &format!("{unit} against {reference}"),
+            format!("at {at}"),
+        ));
         more.push(Box::new(|row| match &row.difference {
             None if row.reference => Cell::word("reference"),
             None => Cell::default(),
@@ -132,7 +158,8 @@ fn sheet(study: &StudySummary, run: &RunInfo, found: &Results) -> Sheet {
             },
         }));
     }
-    let times = |x: Option<f64>| x.map_or_else(Cell::default, |x| Cell::number(format!("{x:.2}"), x));
+    let times =
+        |x: Option<f64>| x.map_or_else(Cell::default, |x| Cell::number(format!("{x:.2}"), x));
     let cost = reference.map_or_else(String::new, |r| format!("cost over {r}'s"));
     if has(&|r| r.speed.is_some()) {
         columns.push(column(&cost, "speed".into()));
@@ -154,7 +181,10 @@ fn sheet(study: &StudySummary, run: &RunInfo, found: &Results) -> Sheet {
     let name = info.map_or("average", |m| &m.slug);
     Sheet {
         slug: format!("{}-results-{name}", crate::page::slug(&study.name, 40)),
-        caption: format!("{}: {}, {what} by length in tokens", study.name, found.title),
+        caption: format!(
+            "{}: {}, {what} by length in tokens",
+            study.name, found.title
+        ),
         rows: rows.iter().map(row).collect(),
         columns,
         notes: notes(study, run, found, info),
@@ -163,7 +193,11 @@ fn sheet(study: &StudySummary, run: &RunInfo, found: &Results) -> Sheet {
 
 fn cell(found: &ResultCell, scale: Scale) -> Cell {
     match found {
-        ResultCell::Found { shown, best, service } => Cell {
+        ResultCell::Found {
+            shown,
+            best,
+            service,
+        } => Cell {
             interval: shown.interval,
             best: best.bold(),
             served: *service == Some(crate::summary::Service::Served),
@@ -185,10 +219,19 @@ fn effective(row: &ResultRow) -> Cell {
 }
 
 /// What marks and columns mean.
-fn notes(study: &StudySummary, run: &RunInfo, found: &Results, info: Option<&MeasureInfo>) -> Vec<String> {
+fn notes(
+    study: &StudySummary,
+    run: &RunInfo,
+    found: &Results,
+    info: Option<&MeasureInfo>,
+) -> Vec<String> {
     let level = format!("{}%", plain(100.0 * run.confidence));
     let once = study.seeds.len() < 2;
-    let only = if once { "; with one seed, of these trainings only" } else { "" };
+    let only = if once {
+        "; with one seed, of these trainings only"
+    } else {
+        ""
+    };
     let mut notes = vec![format!(
         "Bold: the best value of a column, and every value that is not significantly worse than it (paired, two-sided, {level} \
          simultaneous over the table{only})."
@@ -226,7 +269,10 @@ fn notes(study: &StudySummary, run: &RunInfo, found: &Results, info: Option<&Mea
     };
     let holes: Vec<String> = found.rows.iter().filter_map(holes).collect();
     if !holes.is_empty() {
-        notes.push(format!("* Shorter lengths are not served: {}.", holes.join("; ")));
+        notes.push(format!(
+            "* Shorter lengths are not served: {}.",
+            holes.join("; ")
+        ));
     }
     let compared = found.rows.iter().filter_map(|r| r.difference.as_ref());
     if let (Some(d), Some(reference)) = (compared.max_by_key(|d| d.comparisons), &study.reference) {
@@ -240,154 +286,12 @@ fn notes(study: &StudySummary, run: &RunInfo, found: &Results, info: Option<&Mea
         ));
     }
     if found.rows.iter().any(|r| r.speed.or(r.memory).is_some()) {
-        notes.push("Cost: training tokens per second and peak memory, as multiples of the reference's.".into());
+        notes.push(
+            "Cost: training tokens per second and peak memory, as multiples of the reference's."
+                .into(),
+        );
     }
     notes
-}
-
-impl Sheet {
-    /// A table for the `booktabs` package, as a paper prints it.
-    #[must_use]
-    pub fn latex(&self) -> String {
-        let align: String = self.columns.iter().map(|c| if c.number { 'r' } else { 'l' }).collect();
-        let (mut groups, mut rules, mut at) = (Vec::new(), String::new(), 1);
-        for same in self.columns.chunk_by(|a, b| a.group == b.group) {
-            let (n, end) = (same.len(), at + same.len() - 1);
-            let name = latex_text(&same[0].group);
-            groups.push(if n == 1 { name } else { format!("\\multicolumn{{{n}}}{{c}}{{{name}}}") });
-            if n > 1 {
-                rules.push_str(&format!("\\cmidrule(lr){{{at}-{end}}}"));
-            }
-            at = end + 1;
-        }
-        let heads: Vec<String> = self.columns.iter().map(|c| latex_text(&c.head)).collect();
-        let line = |cells: &[String]| format!("    {} \\\\\n", cells.join(" & "));
-        let cell = |c: &Cell| {
-            let text = latex_text(&c.text);
-            let text = if c.served { format!("\\underline{{{text}}}") } else { text };
-            if c.best { format!("\\textbf{{{text}}}") } else { text }
-        };
-        let rows: String = self
-            .rows
-            .iter()
-            .map(|r| line(&r.cells.iter().map(cell).collect::<Vec<_>>()))
-            .collect();
-        let notes: Vec<String> = self.notes.iter().map(|n| latex_text(n)).collect();
-        format!(
-            "\\begin{{table}}\n  \\centering\n  \\caption{{{}.}}\n  \\label{{tab:{}}}\n  \\begin{{tabular}}{{{align}}}\n    \
-             \\toprule\n{}    {rules}\n{}    \\midrule\n{rows}    \\bottomrule\n  \\end{{tabular}}\n\n  \\smallskip\n  \
-             {{\\footnotesize {}\\par}}\n\\end{{table}}\n",
-            latex_text(&self.caption),
-            self.slug,
-            line(&groups),
-            line(&heads),
-            notes.join(" ")
-        )
-    }
-
-    /// A pipe table under its caption, best values in bold, over its notes. What is served is not marked.
-    #[must_use]
-    pub fn markdown(&self) -> String {
-        let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
-        let cell = |c: &Cell| match c.best {
-            true => format!("**{}**", markdown_text(&c.text)),
-            false => markdown_text(&c.text),
-        };
-        let columns = self.columns.iter();
-        let heads = line(columns.clone().map(|c| markdown_text(&c.head)).collect());
-        let rule = line(columns.map(|c| if c.number { "--:" } else { ":--" }.into()).collect());
-        let rows: String = self.rows.iter().map(|r| line(r.cells.iter().map(cell).collect())).collect();
-        let notes: Vec<String> = self.notes.iter().map(|n| markdown_text(n)).collect();
-        format!("### {}\n\n{heads}{rule}{rows}\n{}\n", markdown_text(&self.caption), notes.join(" "))
-    }
-
-    /// A plain table for terminals, columns aligned, best values with a star behind them.
-    #[must_use]
-    pub fn text(&self) -> String {
-        let shown = |c: &Cell| format!("{}{}", c.text, if c.best { "*" } else { " " });
-        let heads = self.columns.iter().map(|c| format!("{} ", c.head)).collect::<Vec<_>>();
-        let rows: Vec<Vec<String>> = self.rows.iter().map(|r| r.cells.iter().map(shown).collect()).collect();
-        let all = || std::iter::once(&heads).chain(&rows);
-        let width = |i: usize| all().map(|r| r[i].chars().count()).max().unwrap_or(0);
-        let line = |cells: &Vec<String>| {
-            let cell = |(i, text): (usize, &String)| {
-                let pad = " ".repeat(width(i) - text.chars().count());
-                if self.columns[i].number { format!("{pad}{text}") } else { format!("{text}{pad}") }
-            };
-            let cells: Vec<String> = cells.iter().enumerate().map(cell).collect();
-            format!("{}\n", cells.join(" ").trim_end())
-        };
-        all().map(line).collect()
-    }
-
-    /// One number per column, not rounded, for programs.
-    #[must_use]
-    pub fn csv(&self) -> String {
-        let name = |c: &Column| match c.group.as_str() {
-            "" => c.head.clone(),
-            group => format!("{group}, {}", c.head),
-        };
-        let ranged: Vec<bool> = (0..self.columns.len())
-            .map(|i| self.rows.iter().any(|r| r.cells[i].interval.is_some()))
-            .collect();
-        let columns = self.columns.iter().zip(&ranged);
-        let heads: Vec<String> = columns
-            .flat_map(|(c, &ranged)| {
-                let more = if ranged { &[" low", " high"][..] } else { &[] };
-                let name = name(c);
-                let more = more.iter().map(|end| format!("#{name}{end}")).collect::<Vec<_>>();
-                let sign = if c.number { "#" } else { "" };
-                [format!("{sign}{name}")].into_iter().chain(more).collect::<Vec<_>>()
-            })
-            .collect();
-        let mut data = Data::new(&heads.iter().map(String::as_str).collect::<Vec<_>>());
-        for row in &self.rows {
-            let cells = row.cells.iter().zip(&ranged).flat_map(|(c, &ranged)| {
-                let text = c.value.map_or_else(|| c.text.clone(), |v| v.to_string());
-                let end = |of: fn(Interval) -> f64| c.interval.map_or_else(String::new, |i| of(i).to_string());
-                let ends = if ranged { vec![end(|i| i.low), end(|i| i.high)] } else { Vec::new() };
-                [text].into_iter().chain(ends).collect::<Vec<_>>()
-            });
-            data.row(cells.collect());
-        }
-        data.csv()
-    }
-
-    /// A `<table>` with its notes: cells carry `data-value` to sort by, and classes `best` and `served`.
-    ///
-    /// # Errors
-    /// What the template refuses.
-    pub fn html(&self) -> Result<String, askama::Error> {
-        Fragment { sheet: self }.render()
-    }
-
-    /// Heads above the heads, with how many columns each spans.
-    fn groups(&self) -> Vec<(String, usize)> {
-        let chunks = self.columns.chunk_by(|a, b| a.group == b.group);
-        chunks.map(|same| (same[0].group.clone(), same.len())).collect()
-    }
-}
-
-#[derive(Template)]
-#[template(path = "results.html")]
-struct Fragment<'a> {
-    sheet: &'a Sheet,
-}
-
-impl Cell {
-    /// The interval in words, for a tip.
-    fn tip(&self) -> Option<String> {
-        self.interval.map(|i| format!("[{}, {}]", plain(i.low), plain(i.high)))
-    }
-
-    fn class(&self) -> &'static str {
-        match (self.best, self.served) {
-            (true, true) => " best served",
-            (true, false) => " best",
-            (false, true) => " served",
-            (false, false) => "",
-        }
-    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,11 @@ pub(super) fn design(study: &StudySummary) -> Option<String> {
     let design = study.design?;
     let reference = &study.reference.as_ref()?.label;
     let (seeds, n) = (design.seeds, design.comparisons);
-    let comparisons = if n == 1 { "comparison".into() } else { format!("{n} comparisons") };
+    let comparisons = if n == 1 {
+        "comparison".into()
+    } else {
+        format!("{n} comparisons")
+    };
     if seeds < 2 {
         return Some(format!(
             "One seed: a difference from {reference} is one between trainings and says nothing of the schemes; {} or more seeds \
@@ -63,7 +67,9 @@ pub(super) fn caveats(study: &StudySummary) -> Vec<String> {
     let seeds: Vec<usize> = study.curves.iter().map(|c| c.seeds.len()).collect();
     match (seeds.iter().min(), seeds.iter().max()) {
         (Some(&few), Some(&most)) if few != most => {
-            said.push(format!("Curves rest on {few} to {most} seeds; those with fewer are less certain."));
+            said.push(format!(
+                "Curves rest on {few} to {most} seeds; those with fewer are less certain."
+            ));
         }
         _ => {}
     }

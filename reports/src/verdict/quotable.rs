@@ -5,7 +5,10 @@ use super::words::{bracket, number, percent, signed};
 use super::{once, place};
 use crate::record::{Better, Scale, Served};
 use crate::stats::Estimate;
-use crate::summary::{Difference, EffectiveLength, Outcome, ResultCell, ResultRow, Results, StudySummary, ToBest, amount, most};
+use crate::summary::{
+    Difference, EffectiveLength, Outcome, ResultCell, ResultRow, Results, StudySummary, ToBest,
+    amount, most,
+};
 
 /// Names in such a sentence; the table has the rest.
 const NAMES: usize = 4;
@@ -15,7 +18,11 @@ pub(super) fn sentences(study: &StudySummary, margin: f64) -> Vec<String> {
     let Some(table) = study.results.first() else {
         return Vec::new();
     };
-    let about = About { study, table, margin };
+    let about = About {
+        study,
+        table,
+        margin,
+    };
     let all = [about.best(), about.effective(), about.at_trained()];
     all.into_iter().flatten().collect()
 }
@@ -29,7 +36,11 @@ struct About<'a> {
 
 /// `a, b and 3 more`.
 fn names(all: &[&str]) -> String {
-    let shown = if all.len() > NAMES + 1 { NAMES } else { all.len() };
+    let shown = if all.len() > NAMES + 1 {
+        NAMES
+    } else {
+        all.len()
+    };
     let mut items: Vec<String> = all[..shown].iter().map(|s| (*s).to_string()).collect();
     if shown < all.len() {
         items.push(format!("{} more", all.len() - shown));
@@ -41,12 +52,17 @@ impl About<'_> {
     fn value(self, shown: Estimate) -> String {
         match self.table.scale {
             Scale::Share => percent(shown),
-            Scale::Exp | Scale::Plain => format!("{}{}", number(shown.value), bracket(shown.interval, number)),
+            Scale::Exp | Scale::Plain => {
+                format!("{}{}", number(shown.value), bracket(shown.interval, number))
+            }
         }
     }
 
     fn bare(self, shown: Estimate) -> String {
-        self.value(Estimate { interval: None, ..shown })
+        self.value(Estimate {
+            interval: None,
+            ..shown
+        })
     }
 
     fn found(self, row: &ResultRow, length: usize) -> Option<(Estimate, ToBest)> {
@@ -69,7 +85,11 @@ impl About<'_> {
             0 | 1 => String::new(),
             n => format!(", simultaneous over {n} comparisons"),
         };
-        format!("{noun}{}{unit}{}{over}", of(d.difference.value), bracket(d.difference.interval, of))
+        format!(
+            "{noun}{}{unit}{}{over}",
+            of(d.difference.value),
+            bracket(d.difference.interval, of)
+        )
     }
 
     /// Who is best at the longest length, against the reference, and who may be as good.
@@ -78,13 +98,27 @@ impl About<'_> {
             let read = self.table.rows.iter().filter_map(|r| self.found(r, l));
             read.filter(|(shown, _)| shown.value.is_finite()).count() > 1
         })?;
-        let sign = if self.table.better == Better::Lower { 1.0 } else { -1.0 };
-        let finite = |r: &&ResultRow| self.found(r, far).is_some_and(|(shown, _)| shown.value.is_finite());
-        let value = |r: &ResultRow| self.found(r, far).map_or(f64::NAN, |(shown, _)| sign * shown.value);
+        let sign = if self.table.better == Better::Lower {
+            1.0
+        } else {
+            -1.0
+        };
+        let finite = |r: &&ResultRow| {
+            self.found(r, far)
+                .is_some_and(|(shown, _)| shown.value.is_finite())
+        };
+        let value = |r: &ResultRow| {
+            self.found(r, far)
+                .map_or(f64::NAN, |(shown, _)| sign * shown.value)
+        };
         let rows = self.table.rows.iter().filter(finite);
         let first = rows.min_by(|a, b| value(a).total_cmp(&value(b)))?;
         let (shown, _) = self.found(first, far)?;
-        let extreme = if self.table.better == Better::Lower { "lowest" } else { "highest" };
+        let extreme = if self.table.better == Better::Lower {
+            "lowest"
+        } else {
+            "highest"
+        };
         let mut text = format!(
             "At {} {} has the {extreme} {}, {}",
             place(self.study, far),
@@ -108,16 +142,26 @@ impl About<'_> {
             ));
         }
         let those = |wanted: ToBest| -> Vec<&str> {
-            let here = self.table.rows.iter().filter(|r| self.found(r, far).is_some_and(|(_, b)| b == wanted));
+            let here = self
+                .table
+                .rows
+                .iter()
+                .filter(|r| self.found(r, far).is_some_and(|(_, b)| b == wanted));
             here.map(|r| r.label.as_str()).collect()
         };
         let (equal, open) = (those(ToBest::NoDifference), those(ToBest::NotComparable));
         text.push_str(&match (equal.as_slice(), open.as_slice()) {
-            ([], []) => "; all others are significantly worse".to_string(),
+            ([], []) => "; every other value is significantly worse".to_string(),
             ([], _) => String::new(),
             (equal, _) => format!("; no significant difference from it for {}", names(equal)),
         });
-        let seeds = self.study.curves.iter().map(|c| c.seeds.len()).min().unwrap_or(0);
+        let seeds = self
+            .study
+            .curves
+            .iter()
+            .map(|c| c.seeds.len())
+            .min()
+            .unwrap_or(0);
         text.push_str(&match once(seeds) {
             "" => format!(" ({seeds} seeds)"),
             words => format!("; {words}"),
@@ -127,25 +171,35 @@ impl About<'_> {
 
     /// How far each is served, the farthest first.
     fn effective(self) -> Option<String> {
-        let info = self.table.key.as_ref().and_then(|key| self.study.info(key))?;
-        let reaches: Vec<(&str, &EffectiveLength)> = self
+        let info = self
+            .table
+            .key
+            .as_ref()
+            .and_then(|key| self.study.info(key))?;
+        let found: Vec<(&str, &EffectiveLength)> = self
             .table
             .rows
             .iter()
             .filter_map(|r| Some((r.label.as_str(), r.effective.as_ref()?)))
             .collect();
-        let mut lengths: Vec<usize> = reaches.iter().map(|(_, e)| e.length).collect();
+        let mut lengths: Vec<usize> = found.iter().map(|(_, e)| e.length).collect();
         lengths.sort_unstable();
         lengths.dedup();
+        // The trained length is served by definition where a curve is held against its own.
+        let own = matches!(info.record.served, Served::Margin | Served::OfOwn(_));
         let part = |length: usize| {
-            let here = || reaches.iter().filter(move |(_, e)| e.length == length);
+            let here = || found.iter().filter(move |(_, e)| e.length == length);
             let who: Vec<&str> = here().map(|(label, _)| *label).collect();
             let trained = self.study.trained() == Some(length);
             let at = match length {
                 0 => "at no length".to_string(),
+                _ if trained && own => "at no length past the trained one".into(),
                 _ if trained => "at the trained length only".into(),
                 _ if self.table.lengths.last() == Some(&length) => {
-                    format!("up to {}, the longest evaluated,", place(self.study, length))
+                    format!(
+                        "up to {}, the longest evaluated,",
+                        place(self.study, length)
+                    )
                 }
                 _ => format!("up to {}", place(self.study, length)),
             };
@@ -157,14 +211,22 @@ impl About<'_> {
         }
         let (noun, unit) = (info.noun(), info.unit());
         let shown = match info.record.served {
-            Served::Margin => format!(
-                "The {noun} is shown to stay within {}{unit} of that at the trained length",
-                self.margin
-            ),
+            Served::Margin => {
+                let turn = if info.record.better == Better::Lower {
+                    "rise"
+                } else {
+                    "fall"
+                };
+                format!(
+                    "The {noun} is shown to {turn} by less than {}{unit}",
+                    self.margin
+                )
+            }
             Served::AtLeast(bound) => format!(
-                "{} {} are shown",
+                "{} {} {} are shown",
                 capital(&info.record.quantity),
-                format_args!("{} {}", most(info.record.better), amount(bound, info.record.scale))
+                most(info.record.better),
+                amount(bound, info.record.scale)
             ),
             Served::OfOwn(share) => format!(
                 "At least {} of what is reached at the trained length is shown",
@@ -172,8 +234,12 @@ impl About<'_> {
             ),
             Served::Never => return None,
         };
-        let holes = reaches.iter().any(|(_, e)| !e.gaps.is_empty());
-        let star = if holes { " (some shorter lengths excepted; see the table)" } else { "" };
+        let holes = found.iter().any(|(_, e)| !e.gaps.is_empty());
+        let star = if holes {
+            " (some shorter lengths excepted; see the table)"
+        } else {
+            ""
+        };
         Some(format!("{shown} {}{star}.", parts.join("; ")))
     }
 
@@ -181,17 +247,32 @@ impl About<'_> {
     fn at_trained(self) -> Option<String> {
         let (key, trained) = (self.table.key.as_ref()?, self.study.trained()?);
         let reference = &self.study.reference.as_ref()?.label;
-        let mine = self.study.differences.iter().filter(|d| &d.key == key && d.length == trained);
-        let mine: Vec<&Difference> = mine.filter(|d| d.outcome != Outcome::NotComparable).collect();
+        let mine = self
+            .study
+            .differences
+            .iter()
+            .filter(|d| &d.key == key && d.length == trained);
+        let mine: Vec<&Difference> = mine
+            .filter(|d| d.outcome != Outcome::NotComparable)
+            .collect();
         let seeds = mine.iter().map(|d| d.seeds).min()?;
-        let differ: Vec<&str> = mine.iter().filter(|d| d.outcome.significant()).map(|d| d.label.as_str()).collect();
+        let differ: Vec<&str> = mine
+            .iter()
+            .filter(|d| d.outcome.significant())
+            .map(|d| d.label.as_str())
+            .collect();
         let largest = mine.iter().max_by(|a, b| {
             let size = |d: &Difference| d.difference.value.abs();
             size(a).total_cmp(&size(b))
         })?;
         let what = match differ.as_slice() {
             [] => format!("no scheme differs significantly from {reference}"),
-            some => format!("{} of {} schemes differ significantly from {reference}: {}", some.len(), mine.len(), names(some)),
+            some => format!(
+                "{} of {} schemes differ significantly from {reference}: {}",
+                some.len(),
+                mine.len(),
+                names(some)
+            ),
         };
         let limit = match once(seeds) {
             "" => String::new(),

@@ -37,7 +37,11 @@ fn average(found: &Aggregate, name: &str, tasks: &str) -> Option<Figure> {
             .zip(&score.by_column)
             .filter_map(|(&x, y)| {
                 let y = (*y)?;
-                let at = if found.multiples { "× the trained length" } else { " tokens" };
+                let at = if found.multiples {
+                    "× the trained length"
+                } else {
+                    " tokens"
+                };
                 let tip = format!("{}, {x}{at}: {}", score.label, with_interval(y));
                 Some(Point {
                     x,
