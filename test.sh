@@ -48,5 +48,5 @@ if [ "$no_gpu" = 1 ]; then
   echo "GPU tests: none, because FARSPAN_NO_GPU=1"
 else
   ran=$(grep -c '^test .*wgpu.* ok$' target/test.log)
-  echo "GPU tests: $ran ran on $(target/release/farspan list devices --json 2>/dev/null | sed -n 's/.*"note": *"wgpu:0: as asked; \([^"]*\)".*/\1/p')"
+  echo "GPU tests: $ran ran on $(target/release/farspan list devices --json 2>/dev/null | sed -n 's/.*"note": *"wgpu:0: available; \([^"]*\)".*/\1/p')"
 fi

@@ -120,7 +120,7 @@ impl Device {
         Device::opened(
             candle_core::Device::Cpu,
             DeviceSpec::Cpu,
-            "cpu: as asked".into(),
+            "cpu: available".into(),
         )
     }
 
@@ -137,7 +137,7 @@ impl Device {
                 }
                 let engine =
                     candle_core::Device::new_cuda(ordinal).map_err(|e| refused(spec, &e))?;
-                Ok(Device::opened(engine, spec, format!("{spec}: as asked")))
+                Ok(Device::opened(engine, spec, format!("{spec}: available")))
             }
             DeviceSpec::Metal(ordinal) => {
                 if !cfg!(feature = "metal") {
@@ -145,7 +145,7 @@ impl Device {
                 }
                 let engine =
                     candle_core::Device::new_metal(ordinal).map_err(|e| refused(spec, &e))?;
-                Ok(Device::opened(engine, spec, format!("{spec}: as asked")))
+                Ok(Device::opened(engine, spec, format!("{spec}: available")))
             }
             #[cfg(not(feature = "wgpu"))]
             DeviceSpec::Wgpu(_) => Err(absent(spec, "wgpu", "wgpu")),
@@ -153,7 +153,7 @@ impl Device {
             DeviceSpec::Wgpu(ordinal) => {
                 let context = Context::shared(ordinal)?;
                 let note = format!(
-                    "{spec}: as asked; {}; {}",
+                    "{spec}: available; {}; {}",
                     context.describe(),
                     context.bounds()
                 );
@@ -167,14 +167,14 @@ impl Device {
         for spec in [DeviceSpec::Cuda(0), DeviceSpec::Metal(0)] {
             match Device::open(&spec.to_string()) {
                 Ok(found) => {
-                    let note = format!("auto took {spec}{}", because(&passed));
+                    let note = format!("auto → {spec}{}", because(&passed));
                     return Device::placed(found.place, spec, note);
                 }
                 Err(Error::Device { why, .. }) => passed.push(format!("{spec}: {why}")),
                 Err(other) => passed.push(other.to_string()),
             }
         }
-        let note = format!("auto took cpu{}", because(&passed));
+        let note = format!("auto → cpu{}", because(&passed));
         Device::opened(candle_core::Device::Cpu, DeviceSpec::Cpu, note)
     }
 
@@ -346,7 +346,7 @@ mod tests {
     fn auto_tells_its_choice_and_absent_engines_are_errors() {
         let auto = Device::open("auto").unwrap();
         assert!(
-            auto.note().starts_with(&format!("auto took {auto}")),
+            auto.note().starts_with(&format!("auto → {auto}")),
             "{}",
             auto.note()
         );

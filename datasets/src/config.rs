@@ -18,7 +18,8 @@ pub enum NamedCorpus {
     Cargo,
 }
 
-/// Where text comes from and how it becomes tokens. Exactly one of `corpus`, `files`, `jsonl` and `parquet` is given.
+/// Where text comes from and how it becomes tokens. Exactly one of `corpus`, `files`, `jsonl` and `parquet` is given, or none
+/// where prompts in words are all that is read (`validation = 0`, `test = 1`).
 ///
 /// Text is UTF-8. A byte-order mark is removed and CRLF becomes LF; nothing else is changed. Empty documents and exact
 /// copies of earlier documents are dropped.
@@ -120,9 +121,9 @@ impl DataConfig {
         self.test == 1.0 && self.validation == 0.0
     }
 
-    /// Checks every rule that needs no file.
-    pub fn validate(&self) -> Result<(), DataError> {
-        let given: Vec<&str> = [
+    /// Keys of the sources that are given.
+    pub fn sources(&self) -> Vec<&'static str> {
+        [
             ("corpus", self.corpus.is_some()),
             ("files", self.files.is_some()),
             ("jsonl", self.jsonl.is_some()),
@@ -130,8 +131,13 @@ impl DataConfig {
         ]
         .into_iter()
         .filter_map(|(key, is_given)| is_given.then_some(key))
-        .collect();
-        if given.len() != 1 {
+        .collect()
+    }
+
+    /// Checks every rule that needs no file.
+    pub fn validate(&self) -> Result<(), DataError> {
+        let given = self.sources();
+        if given.len() != 1 && !(given.is_empty() && self.only_measured()) {
             let found = if given.is_empty() {
                 "none of them".to_string()
             } else {
@@ -159,7 +165,8 @@ impl DataConfig {
             }
         }
         if self.column.is_some() && self.jsonl.is_none() && self.parquet.is_none() {
-            return setting("data.column", "to stand beside jsonl or parquet", given[0]);
+            let found = given.first().copied().unwrap_or("neither");
+            return setting("data.column", "to stand beside jsonl or parquet", found);
         }
         for (key, part) in [
             ("data.validation", self.validation),

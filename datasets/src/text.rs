@@ -24,6 +24,8 @@ pub struct TextData {
     train: Part,
     validation: Part,
     test: Part,
+    /// Text of the test part, document after document.
+    read: String,
     hash: String,
     description: String,
 }
@@ -93,7 +95,7 @@ impl TextData {
                     .to_string()
             }
         };
-        let description = format!(
+        let mut description = format!(
             "{}; {how}: {}, {}, {}; {overlap}{}",
             corpus.description,
             share(&train),
@@ -101,12 +103,16 @@ impl TextData {
             share(&test),
             if config.pack { "; packed" } else { "" },
         );
+        if config.sources().is_empty() {
+            description = corpus.description;
+        }
         let hash = hasher.finalize().to_hex().to_string();
         Ok(TextData {
             tokenizer,
             train,
             validation,
             test,
+            read: parts.test.iter().map(|d| d.text.as_str()).collect(),
             hash,
             description,
         })
@@ -347,6 +353,20 @@ impl TextData {
             .into_iter()
             .map(|(document, len)| self.segment(document, 0, len))
             .collect())
+    }
+
+    /// The text of a segment, whole characters only, and how many bytes at its beginning belong to a character that began
+    /// before it.
+    ///
+    /// # Panics
+    /// If the segment is none of this text.
+    pub fn text_of(&self, segment: &Segment) -> (usize, &str) {
+        let first = self.test.windows[segment.document].start + segment.offset;
+        let sum = |widths: &[u32]| widths.iter().map(|&w| w as usize).sum::<usize>();
+        let start = sum(&self.test.widths[..first]);
+        let end = self.read.floor_char_boundary(start + sum(&segment.bytes));
+        let whole = self.read.ceil_char_boundary(start).min(end);
+        (whole - start, &self.read[whole..end])
     }
 
     fn segment(&self, document: usize, offset: usize, tokens: usize) -> Segment {

@@ -83,8 +83,8 @@ impl TokenizerFile {
         highest.map_or(0, |id| id as usize + 1)
     }
 
-    /// The tokenizer as a `tokenizer.json`.
-    pub(crate) fn json(&self) -> Result<Vec<u8>, DataError> {
+    /// The tokenizer as a `tokenizer.json`: the same bytes for the same tokenizer, however its file was laid out.
+    pub fn json(&self) -> Result<Vec<u8>, DataError> {
         let written = self.inner.to_string(false).map(String::into_bytes);
         written.map_err(|e| self.failed(e.to_string()))
     }

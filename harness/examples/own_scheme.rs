@@ -1,7 +1,7 @@
 //! Positional encodings of your own, in your own crate: every verb of the program works for them.
 //!
 //! ```sh
-//! cargo run --release --example own_scheme -- explain log-alibi
+//! cargo run --release --example own_scheme -- explain my-log-alibi
 //! cargo run --release --example own_scheme -- run harness/examples/own-scheme.toml
 //! ```
 //!
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 struct LogAlibi {}
 
 impl Scheme for LogAlibi {
-    const ID: &'static str = "log-alibi";
+    const ID: &'static str = "my-log-alibi";
     const CARD: Card = Card {
         title: "Log-ALiBi",
         ..Card::BLANK

@@ -177,7 +177,7 @@ impl Running<'_> {
             .parse(&config.scheme.id, config.scheme.settings.clone())
             .map_err(|e| Error::Config(format!("scheme {}: {e}", config.scheme.name)))?;
         let mut scheme: Arc<dyn AnyScheme> = Arc::from(scheme);
-        let source = learn::source(config)?;
+        let source = learn::source(config, registry)?;
         let making = learn::Making {
             config,
             apart: apart(registry, &config.architecture)?,

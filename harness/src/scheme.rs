@@ -132,7 +132,7 @@ impl Positional {
 }
 
 /// Parts between commas that stand in no bracket, as lists have commas of their own.
-fn pieces(text: &str) -> Vec<String> {
+pub(crate) fn pieces(text: &str) -> Vec<String> {
     let mut pieces = vec![String::new()];
     let mut depth = 0usize;
     for c in text.chars() {
@@ -242,6 +242,17 @@ pub fn layer_plans(
         plans[layer] = Plan { embed, ..own };
     }
     Ok(plans)
+}
+
+/// The warning that weights which were trained under another scheme are read under one that extends none, if they are.
+pub fn never_trained(architecture: &Architecture, scheme: &dyn AnyScheme) -> Option<String> {
+    let own = &architecture.positional.id;
+    (scheme.card().needs == Needs::Scratch && scheme.id() != own).then(|| {
+        format!(
+            "these weights were never trained under {}: its numbers say how far they depend on {own}, not how good it is",
+            scheme.id()
+        )
+    })
 }
 
 /// The warning that `scheme` takes the trained length from a config that leaves it open, if it does.

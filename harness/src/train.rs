@@ -11,6 +11,7 @@ use farspan_attention::Gradients;
 use farspan_attention::optim::{AdamW, AdamWConfig, Moments};
 use farspan_datasets::Batch;
 use serde::{Deserialize, Serialize};
+use std::sync::OnceLock;
 
 /// Points of the training curve that a run leaves behind.
 const CURVE_POINTS: u64 = 100;
@@ -70,6 +71,16 @@ pub struct Trainer<'a> {
     stages: Vec<(u64, Ready)>,
 }
 
+/// What a program does before it trains.
+static BEFORE: OnceLock<fn()> = OnceLock::new();
+
+/// Has `hook` called before each training: the place to tell an allocator that the same large buffers come again at every
+/// step. The first hook stays.
+pub fn before_training(hook: fn()) {
+    // A second program in one process has no say.
+    let _ = BEFORE.set(hook);
+}
+
 impl<'a> Trainer<'a> {
     /// Starts at step 0, or goes on from `state`. `stages` is not empty and ends with the full length; `only_scheme`
     /// leaves all weights alone but the scheme's own parameters.
@@ -80,6 +91,9 @@ impl<'a> Trainer<'a> {
         only_scheme: bool,
         state: Option<(Progress, &Values)>,
     ) -> Result<Trainer<'a>> {
+        if let Some(hook) = BEFORE.get() {
+            hook();
+        }
         let settings = AdamWConfig {
             beta1: config.beta1,
             beta2: config.beta2,

@@ -5,14 +5,20 @@
 #[non_exhaustive]
 pub enum PlanError {
     /// No scheme has this id.
-    #[error("no scheme is called {:?}{hint}; schemes: {known}", short(.asked))]
+    #[error("no scheme is called {:?}{hint}; `farspan list schemes` shows all {known}", short(.asked))]
     UnknownScheme {
         /// The id asked for.
         asked: String,
         /// `; did you mean …?`, or nothing.
         hint: String,
-        /// All ids.
-        known: String,
+        /// How many there are.
+        known: usize,
+    },
+    /// Two schemes of a registry have this id.
+    #[error("two schemes are called {id:?}: give one of them another ID")]
+    Twice {
+        /// The id.
+        id: &'static str,
     },
     /// A setting that the scheme does not have.
     #[error("{scheme} has no setting `{}`{hint}; settings: {known}", short(.key))]

@@ -44,6 +44,8 @@ impl Entry {
 #[derive(Clone, Debug)]
 pub struct Registry {
     entries: Vec<Entry>,
+    /// Ids that were added again.
+    twice: Vec<&'static str>,
 }
 
 impl Registry {
@@ -51,6 +53,7 @@ impl Registry {
     pub fn builtin() -> Registry {
         let mut registry = Registry {
             entries: Vec::new(),
+            twice: Vec::new(),
         };
         for entry in schemes::BUILTIN.iter().copied().flatten() {
             registry.add(entry.clone());
@@ -58,19 +61,26 @@ impl Registry {
         registry
     }
 
-    /// The same registry with one more scheme.
-    ///
-    /// # Panics
-    /// If its id is taken: two schemes of one name are a mistake in the program.
+    /// The same registry with one more scheme. If its id is taken, the first one stays and [`Registry::check`] fails.
     pub fn with<S: Scheme>(mut self) -> Registry {
         self.add(Entry::of::<S>());
         self
     }
 
     fn add(&mut self, entry: Entry) {
-        let taken = self.entries.iter().any(|other| other.id == entry.id);
-        assert!(!taken, "two schemes are called {:?}", entry.id);
-        self.entries.push(entry);
+        if self.ids().any(|id| id == entry.id) {
+            self.twice.push(entry.id);
+        } else {
+            self.entries.push(entry);
+        }
+    }
+
+    /// Fails if two schemes were added under one id. Programs call it before they read any name.
+    pub fn check(&self) -> Result<(), PlanError> {
+        match self.twice.first() {
+            Some(id) => Err(PlanError::Twice { id }),
+            None => Ok(()),
+        }
     }
 
     /// All schemes.
@@ -91,7 +101,7 @@ impl Registry {
             .ok_or_else(|| PlanError::UnknownScheme {
                 asked: id.into(),
                 hint: hint(id, self.ids()),
-                known: self.ids().collect::<Vec<_>>().join(", "),
+                known: self.entries.len(),
             })
     }
 
@@ -130,10 +140,12 @@ mod tests {
 
     #[test]
     fn errors_name_the_key_the_value_and_the_rule() {
-        let known = Registry::builtin().ids().collect::<Vec<_>>().join(", ");
+        let known = Registry::builtin().entries().len();
         assert_eq!(
             fails("yran", json!({})),
-            format!("no scheme is called \"yran\"; did you mean \"yarn\"?; schemes: {known}")
+            format!(
+                "no scheme is called \"yran\"; did you mean \"yarn\"?; `farspan list schemes` shows all {known}"
+            )
         );
         assert_eq!(
             fails("pi", json!({"facter": 4})),
@@ -168,8 +180,13 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "two schemes are called \"rope\"")]
     fn ids_are_unique() {
-        let _ = Registry::builtin().with::<schemes::rotary::rope::Rope>();
+        assert!(Registry::builtin().check().is_ok());
+        let twice = Registry::builtin().with::<schemes::rotary::rope::Rope>();
+        assert_eq!(
+            twice.check().unwrap_err().to_string(),
+            "two schemes are called \"rope\": give one of them another ID"
+        );
+        assert_eq!(twice.ids().filter(|id| *id == "rope").count(), 1);
     }
 }

@@ -111,6 +111,45 @@ fn windows_follow_each_other_with_bos_where_it_was_asked_for() {
     close(found, scene.mean(&whole(windows)));
 }
 
+/// The loop of jquesnelle/yarn's eval/perplexity.py: windows of T − 1 tokens behind a BOS, the mean over windows of what each
+/// scores; truncated, the first T − 1 tokens alone. Its T counts the last target, ours does not. BOS stands here in place of
+/// the first letter, there in front of what follows it.
+#[test]
+fn means_over_windows_and_prefixes_are_those_of_yarns_script() {
+    let scene = Scene::make();
+    let script = |length: usize, stride: usize, ids: &[u32]| {
+        let (mut means, mut before) = (Vec::new(), 0);
+        for begin in (0..ids.len()).step_by(stride) {
+            let end = (begin + length - 1).min(ids.len());
+            let window = [&[0][..], &ids[begin..end]].concat();
+            means.push(scene.mean(&[(window, end - before)]));
+            before = end;
+            if end == ids.len() {
+                break;
+            }
+        }
+        means
+    };
+    let more = ["--lengths", "32", "--bos", "window"];
+    let slides = ["--stride", "12", "--protocol"];
+    let means = script(33, 12, &scene.ids[1..]);
+    assert_eq!(means.len(), 7);
+    let (found, tokens) = scene.eval(&[&more[..], &slides, &["by-window"]].concat());
+    // What is told beside is how many tokens that were.
+    assert_eq!(tokens, 99);
+    close(found, means.iter().sum::<f64>() / 7.0);
+    // By tokens, the first window has 32 of 99, the next five 12 each, and the last, which is cut short, 7.
+    let (by_tokens, _) = scene.eval(&[&more[..], &slides, &["sliding"]].concat());
+    let weighed = 32.0 * means[0] + 12.0 * means[1..6].iter().sum::<f64>() + 7.0 * means[6];
+    close(by_tokens, weighed / 99.0);
+    assert!((found - by_tokens).abs() > 1e-3, "{found}, {by_tokens}");
+    let (found, tokens) = scene.eval(&[&more[..], &["--protocol", "prefix"]].concat());
+    assert_eq!(tokens, 32);
+    let cut = script(33, 32, &scene.ids[1..33]);
+    assert_eq!(cut.len(), 1);
+    close(found, cut[0]);
+}
+
 #[test]
 fn sliding_windows_and_fixed_targets_score_what_they_promise() {
     let scene = Scene::make();

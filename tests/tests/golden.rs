@@ -19,6 +19,8 @@ mod first_values;
 mod frequencies;
 #[path = "golden/invariants.rs"]
 mod invariants;
+#[path = "golden/long_ppl.rs"]
+mod long_ppl;
 #[path = "golden/places.rs"]
 mod places;
 #[path = "golden/relative.rs"]

@@ -149,7 +149,7 @@ fn a_scheduler_that_takes_the_machine_back_gets_exit_code_75() {
     let words = text(&output.stderr);
     assert_eq!(output.status.code(), Some(75), "{words}");
     assert!(
-        words.contains("the same command goes on from here"),
+        words.contains("the same command continues from here"),
         "{words}"
     );
     let status = farspan(&["status", out.to_str().unwrap()])

@@ -3,6 +3,7 @@
 use farspan::checkpoint::text::Tokenizer;
 use farspan::model::generate::{Choice, generate};
 use farspan_acceptance::checkpoints::{Place, losses, open};
+use farspan_acceptance::{farspan, text};
 use farspan_reports::record::{CellRecord, Samples};
 use farspan_reports::store::RunDir;
 use serde_json::{Value, json};
@@ -71,6 +72,127 @@ fn what_is_written_is_what_generate_writes() {
         assert_eq!(a["prompt"], b["prompt"]);
         let (a, b) = (a["said"].as_str().unwrap(), b["said"].as_str().unwrap());
         assert!(a.starts_with(b) || b.starts_with(a), "{a:?}, {b:?}");
+    }
+}
+
+/// `eval` asks without a text what a config asks beside one.
+#[test]
+fn the_command_line_asks_what_a_config_asks() {
+    let place = Place::make();
+    let more = "tasks = [\"passkey\", { passkey = { digits = 3 } }]\nlengths = [400, 420]\nprompts = 2\n\
+                grid = { depth = [0.0, 1.0] }\nscorer = \"part\"";
+    let (record, samples) = asked(&place, more, "own");
+    let eval = |more: &[&str]| {
+        let args = [&["eval", "--model", "model", "--json"][..], more].concat();
+        let output = farspan(&args).current_dir(place.folder()).output();
+        let output = output.expect("a run");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        serde_json::from_slice::<Value>(&output.stdout).expect("JSON")
+    };
+    let lengths = ["--lengths", "420,400", "--out", "cli"];
+    let tasks = ["--tasks", "passkey,passkey,digits=3", "--scorer", "part"];
+    let grid = ["--grid", "depth=[0.0, 1.0]", "--count", "2"];
+    let found = eval(&[&lengths[..], &tasks, &grid].concat());
+    let again = place.records("cli").remove(0);
+    let of_words = |record: &CellRecord| {
+        let all = record.measures.iter().filter(|m| m.measure == "words");
+        all.cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(of_words(&record), again.measures);
+    assert_eq!(again.data.description, "no text");
+    let dir = RunDir::open(&place.path("cli")).expect("a run");
+    assert_eq!(samples, dir.samples(&again.id).expect("samples"));
+    let rows = found["rows"].as_array().expect("rows");
+    let named: Vec<_> = rows
+        .iter()
+        .map(|r| json!([r["of"], r["length"], r["prompts"]]))
+        .collect();
+    let expected = [
+        json!(["passkey", 400, 4]),
+        json!(["passkey", 420, 4]),
+        json!(["passkey/2", 400, 4]),
+        json!(["passkey/2", 420, 4]),
+    ];
+    assert_eq!(named, expected);
+    for row in rows {
+        let mine = samples
+            .iter()
+            .filter(|s| s["of"] == row["of"] && s["length"] == row["length"]);
+        let right: Vec<f64> = mine
+            .map(|s| s["right"].as_f64().expect("a share"))
+            .collect();
+        assert_eq!(row["right"], right.iter().sum::<f64>() / 4.0);
+    }
+    let line = |s: &Value| {
+        format!(
+            "{}\n",
+            json!({"input": s["prompt"], "outputs": s["references"]})
+        )
+    };
+    let lines: String = samples[..3].iter().map(line).collect();
+    std::fs::write(place.path("mine.jsonl"), lines).expect("prompts");
+    let found = eval(&[
+        "--prompts",
+        "mine.jsonl",
+        "--max-new-tokens",
+        "9",
+        "--by",
+        "likelihood",
+    ]);
+    assert_eq!(found["rows"][0]["of"], "mine");
+    assert_eq!(found["rows"][0]["prompts"], 3);
+    for (wrong, words) in [
+        (&["--lengths", "400"][..], "required"),
+        (&["--tasks", "passkey"], "--lengths"),
+        (
+            &["--tasks", "passkey", "--lengths", "400", "text.txt"],
+            "cannot be used",
+        ),
+        (
+            &["--tasks", "digits=3", "--lengths", "400"],
+            "expected ID,KEY=VALUE",
+        ),
+        (
+            &["--tasks", "passkeys", "--lengths", "400"],
+            "a task in words (passkey,",
+        ),
+        (
+            &["--tasks", "passkey", "--lengths", "400", "--scorer", "some"],
+            "first-integer",
+        ),
+        (
+            &["--by", "likelihood", "--lengths", "32", "text.txt"],
+            "--by is for",
+        ),
+    ] {
+        let (code, said) = place.run(&[&["eval", "--model", "model"], wrong].concat());
+        assert!(
+            code == 2 && said.contains(words),
+            "{wrong:?}: {code} {said}"
+        );
+    }
+}
+
+/// A checkpoint that is to be read has text.
+#[test]
+fn only_words_do_without_a_text() {
+    let place = Place::make();
+    let head = "name = \"words\"\nmodel = { checkpoint = \"model\" }\n[schemes.rope.rope]\n";
+    for (more, words) in [
+        ("", "or [evaluate.words], found none of them"),
+        (
+            "[evaluate.perplexity]\nlengths = [32]\n",
+            "no text to take a perplexity of",
+        ),
+        (
+            "[evaluate.long_ppl]\nlengths = [32]\n",
+            "could need a long context",
+        ),
+    ] {
+        std::fs::write(place.path("words.toml"), format!("{head}{more}")).expect("a config");
+        let (code, said) = place.run(&["run", "words.toml", "--out", "refused"]);
+        assert!(code == 2 && said.contains(words), "{more}: {code} {said}");
+        assert!(!place.path("refused").exists(), "{more}");
     }
 }
 
@@ -145,4 +267,29 @@ fn prompts_that_cannot_be_asked_are_refused_before_any_work() {
     std::fs::write(place.path("words.toml"), config(more)).expect("a config");
     let (code, text) = place.run(&["run", "words.toml", "--out", "refused"]);
     assert!(code == 65 && text.contains("cannot spell"), "{code} {text}");
+}
+
+/// Other prompts under the same name are another cell, and a run is not gone on with over them.
+#[test]
+fn files_of_prompts_are_a_part_of_what_a_cell_is() {
+    let place = Place::make();
+    let line = |answer: &str| format!("{{\"input\": \"One and \", \"outputs\": [\"{answer}\"]}}\n");
+    let more = "tasks = [{ prompts = \"mine.jsonl\", max_new_tokens = 2 }]";
+    std::fs::write(place.path("mine.jsonl"), line("two")).expect("prompts");
+    let (first, _) = asked(&place, more, "first");
+    std::fs::write(place.path("mine.jsonl"), line("ten")).expect("prompts");
+    let (code, text) = place.run(&["run", "words.toml", "--out", "first"]);
+    assert!(
+        code == 2 && text.contains("a run of another config"),
+        "{code} {text}"
+    );
+    let (second, _) = asked(&place, more, "second");
+    assert_ne!(first.id, second.id);
+    let cell = place.path("first").join("cells").join(&first.id);
+    std::fs::remove_dir_all(cell).expect("a cell");
+    let (code, text) = place.run(&["cell", "first", &first.id]);
+    assert!(
+        code == 65 && text.contains("changed since this run was planned"),
+        "{code} {text}"
+    );
 }

@@ -16,6 +16,8 @@ const LOGITS: usize = 1 << 21;
 /// through once for each such chunk, which takes longer than the products if there are few tokens. Their logits are
 /// still fewer than the numbers of that gradient.
 const FEWEST: usize = 256;
+/// The same where nothing learns: without a gradient to go through, memory counts for more.
+const FEWEST_READ: usize = 64;
 
 /// What a model said about one token.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -110,7 +112,7 @@ pub fn token_scores(hidden: &Tensor, head: &Tensor, targets: &[u32]) -> Result<V
     };
     let (h, w) = (h.detach().contiguous()?, w.detach().contiguous()?);
     let (h, w) = (Floats::of(&h)?, Floats::of(&w)?);
-    let chunk = chunk(vocab);
+    let chunk = chunk(vocab, FEWEST_READ);
     let mut scores = Vec::with_capacity(tokens);
     for start in (0..tokens).step_by(chunk) {
         let n = chunk.min(tokens - start);
@@ -186,8 +188,8 @@ fn in_vocab(mut targets: impl Iterator<Item = (usize, u32)>, vocab: usize) -> Re
 }
 
 /// Tokens per chunk: a pure function of the vocabulary, so that sums do not depend on the machine's load.
-fn chunk(vocab: usize) -> usize {
-    (LOGITS / vocab).clamp(FEWEST, 512)
+fn chunk(vocab: usize, fewest: usize) -> usize {
+    (LOGITS / vocab).clamp(fewest, 512)
 }
 
 /// Gradients for an upstream gradient of 1.
@@ -214,7 +216,7 @@ impl CrossEntropy {
             hidden: zeros(hidden.len()),
             head: zeros(head.len()),
         });
-        let size = chunk(vocab);
+        let size = chunk(vocab, FEWEST);
         let mut logits = vec![0.0; size.min(self.rows.len()) * vocab];
         let (mut kept, mut dkept) = (Vec::new(), Vec::new());
         let mut loss = 0.0;

@@ -30,7 +30,7 @@ pub(crate) struct Document {
 /// All documents of a config, in a fixed order.
 #[derive(Debug)]
 pub(crate) struct Corpus {
-    /// At least one document; none is empty, no two are equal.
+    /// At least one document where there is a source; none is empty, no two are equal.
     pub(crate) documents: Vec<Document>,
     /// Names of the groups of documents that have more in common with each other than with the rest.
     pub(crate) groups: Vec<String>,
@@ -41,6 +41,13 @@ pub(crate) struct Corpus {
 /// Reads all text of a config. Relative paths start from `base`.
 pub(crate) fn read(config: &DataConfig, base: &Path) -> Result<Corpus, DataError> {
     config.validate()?;
+    if config.sources().is_empty() {
+        return Ok(Corpus {
+            documents: Vec::new(),
+            groups: Vec::new(),
+            description: "no text".into(),
+        });
+    }
     let mut gather = Gather::new(config);
     let column = config.column.as_deref().unwrap_or("text");
     let source = if let Some(NamedCorpus::Cargo) = config.corpus {

@@ -1,4 +1,4 @@
-//! N-back recall (MQRAR-N-back; Yang et al. 2025, PaTH, arXiv 2505.16381, synthetic tasks).
+//! N-back recall (MQRAR-N-back; Yang et al. 2025, PaTH, arXiv 2505.16381, section 4.1).
 //!
 //! ```text
 //! BOS  A 5 B 8 A 2 A 9 B 1 …  <ask> n  A value  B value
@@ -49,7 +49,7 @@ impl Task for NBack {
     const ID: &'static str = "n-back";
     const CARD: Card = Card {
         title: "N-back recall",
-        paper: "Yang et al. 2025 (PaTH), arXiv 2505.16381, synthetic tasks",
+        paper: "Yang et al. 2025 (PaTH), arXiv 2505.16381, section 4.1",
         idea: "Keys are given new values over and over, and each is asked for its n-th last one.",
         longer: "assignments",
         reading: "Published: rotary fails as n grows, since it must count occurrences and not places.",

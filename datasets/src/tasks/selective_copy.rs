@@ -1,4 +1,4 @@
-//! Selective copy (Gu & Dao 2023, Mamba, arXiv 2312.00752, section 4.1; as a test of encodings Golovneva et al. 2024,
+//! Selective copy (Gu & Dao 2023, Mamba, arXiv 2312.00752, section 4.1.1; as a test of encodings Golovneva et al. 2024,
 //! CoPE, arXiv 2405.18719, synthetic tasks).
 //!
 //! ```text
@@ -44,7 +44,7 @@ impl Task for SelectiveCopy {
     const ID: &'static str = "selective-copy";
     const CARD: Card = Card {
         title: "Selective copy",
-        paper: "Gu & Dao 2023 (Mamba), arXiv 2312.00752, section 4.1; Golovneva et al. 2024 (CoPE), arXiv \
+        paper: "Gu & Dao 2023 (Mamba), arXiv 2312.00752, section 4.1.1; Golovneva et al. 2024 (CoPE), arXiv \
                 2405.18719, synthetic tasks",
         idea: "Symbols scattered among blanks are to be repeated in order, without the blanks.",
         longer: "blanks",

@@ -1,4 +1,4 @@
-//! The word problem of a group (Merrill et al. 2024, The illusion of state, arXiv 2404.08819, section 5; as a test of
+//! The word problem of a group (Merrill et al. 2024, The illusion of state, arXiv 2404.08819, section 6; as a test of
 //! encodings Yang et al. 2025, PaTH, arXiv 2505.16381).
 //!
 //! ```text
@@ -68,7 +68,8 @@ impl Task for WordProblem {
     const ID: &'static str = "word-problem";
     const CARD: Card = Card {
         title: "Word problem of a group",
-        paper: "Merrill et al. 2024, arXiv 2404.08819, section 5; Yang et al. 2025 (PaTH), arXiv 2505.16381",
+        paper: "Merrill et al. 2024, arXiv 2404.08819, section 6; Yang et al. 2025 (PaTH), arXiv 2505.16381, \
+                section 4.1",
         idea: "After each element of a group the product of all so far is asked for.",
         longer: "elements",
         reading: "The first places are easy and the rest show how far state is tracked; compare the same model on \

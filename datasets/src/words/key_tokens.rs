@@ -1,4 +1,5 @@
-//! Which tokens need a long context: the key tokens of LongPPL (Fang et al. 2024, arXiv 2410.23771, section 4).
+//! Which tokens need a long context: the key tokens of LongPPL (Fang et al. 2024, What is wrong with perplexity for
+//! long-context language modeling, arXiv 2410.23771, and their code).
 //!
 //! A token is key if a long context helps it much, and it is predicted well with one:
 //!

@@ -4,9 +4,12 @@ use crate::checkpoint::config::Reading;
 use crate::checkpoint::files::Files;
 use crate::checkpoint::weights::load;
 use crate::config::types::{EvaluateConfig, LoraConfig, Reads, SchemeConfig, TrainConfig};
+use crate::measure::Given;
 use crate::model::{Architecture, Weights};
+use crate::source::Source;
 use crate::{Error, Result};
 use farspan_attention::Device;
+use farspan_pe::Registry;
 use farspan_reports::record::{SCHEMA_VERSION, Stage};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -55,6 +58,9 @@ pub struct CellConfig {
     pub data_hash: String,
     /// blake3 of the tokenizer.
     pub tokenizer_hash: String,
+    /// blake3 of each file and model that its measures read beside the data.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<String>,
 }
 
 /// A pretrained checkpoint of a run.
@@ -96,6 +102,18 @@ impl CellConfig {
         let canonical =
             serde_json::to_string(&sorted(value)).map_err(|e| Error::Bug(e.to_string()))?;
         Ok(blake3::hash(canonical.as_bytes()).to_hex()[..16].to_string())
+    }
+
+    /// What its measures can draw on.
+    pub(crate) fn given<'a>(&'a self, source: &'a Source, registry: &'a Registry) -> Given<'a> {
+        Given {
+            source,
+            registry,
+            root: &self.data_root,
+            checkpoint: self.checkpoint.as_ref().map(|c| c.dir.as_path()),
+            vocab: self.architecture.vocab,
+            seed: self.seed,
+        }
     }
 
     /// Readable name (`language/yarn-x4+finetuned/s0`).

@@ -13,7 +13,7 @@ use crate::{Error, Result, checkpoint};
 use farspan_attention::Device;
 use farspan_pe::recipe::{LengthStage, Recipe};
 use farspan_pe::search::Search;
-use farspan_pe::{AnyScheme, Len};
+use farspan_pe::{AnyScheme, Len, Registry};
 use farspan_reports::record::{Stage, State};
 use farspan_reports::store::RunDir;
 use std::path::Path;
@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(20);
 
 /// The data of a cell.
-pub(super) fn source(config: &CellConfig) -> Result<Source> {
+pub(super) fn source(config: &CellConfig, registry: &Registry) -> Result<Source> {
     let source = Source::open(&config.reads, &config.data_root)?;
     let (data, tokenizer) = source.hashes();
     if (&data, &tokenizer) != (&config.data_hash, &config.tokenizer_hash) {
@@ -32,6 +32,13 @@ pub(super) fn source(config: &CellConfig) -> Result<Source> {
             "the data of study {} changed since this run was planned: expected hash {}, found {data}; \
              restore it or start a new run folder",
             config.study, config.data_hash
+        )));
+    }
+    if config.evaluate.reads(&config.given(&source, registry))? != config.beside {
+        return Err(Error::Data(format!(
+            "what study {} reads to measure (prompts, filler, an evaluator) changed since this run was planned; restore it or start a \
+             new run folder",
+            config.study
         )));
     }
     Ok(source)

@@ -1,11 +1,12 @@
 //! What is measured of a cell's model.
 
 use super::{CellConfig, Finished, Running};
-use crate::measure::{Given, Measured, Subject, Tick};
+use crate::measure::{Measured, Subject, Tick};
 use crate::model::Decoder;
 use crate::source::Source;
 use crate::{Result, machine};
 use farspan_attention::plan::Plan;
+use farspan_pe::Registry;
 use farspan_reports::record::{
     CellRecord, EngineRecord, ModelRecord, SCHEMA_VERSION, SchemeRecord, TrainRecord,
 };
@@ -25,7 +26,11 @@ impl Running<'_> {
         let model = subject.model;
         let scheme = &model.scheme;
         let stop = self.stop;
-        let Some(measured) = measure_all(subject, config, source, &mut |_tokens| !stop())? else {
+        let Some(measured) =
+            measure_all(subject, config, (source, self.registry), &mut |_tokens| {
+                !stop()
+            })?
+        else {
             return Ok(None);
         };
         self.dir.write_samples(self.id, &measured.samples)?;
@@ -108,15 +113,10 @@ fn scores(plans: &[Plan], between: &str, text: &dyn Fn(&Plan) -> String) -> Stri
 fn measure_all(
     subject: &Subject<'_>,
     config: &CellConfig,
-    source: &Source,
+    (source, registry): (&Source, &Registry),
     tick: Tick<'_>,
 ) -> Result<Option<Measured>> {
-    let given = Given {
-        source,
-        checkpoint: config.checkpoint.as_ref().map(|c| c.dir.as_path()),
-        vocab: config.architecture.vocab,
-        seed: config.seed,
-    };
+    let given = config.given(source, registry);
     let mut all = Measured::default();
     for (_, measure) in config.evaluate.asked() {
         let Some(found) = measure.run(subject, &given, tick)? else {

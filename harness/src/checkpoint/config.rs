@@ -214,9 +214,32 @@ pub fn like(name: &str) -> Result<Architecture> {
     Ok(architecture)
 }
 
+/// Folders in `dir` that are checkpoints, as the end of a sentence.
+fn elsewhere(dir: &Path) -> String {
+    let folders = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut found: Vec<String> = folders
+        .map(|entry| entry.path())
+        .filter(|path| path.join("config.json").exists())
+        .map(|path| path.display().to_string())
+        .collect();
+    found.sort();
+    match found.as_slice() {
+        [] => String::new(),
+        [one] => format!(" in it; there is one in {one}"),
+        many => format!(" in it; there is one in each of {}", many.join(", ")),
+    }
+}
+
 /// Reads `config.json` of `dir`.
 pub fn read(dir: &Path, reading: &Reading) -> Result<Understood> {
     let file = dir.join("config.json");
+    if dir.is_dir() && !file.exists() {
+        return Err(Error::Data(format!(
+            "{}: expected a checkpoint, found no config.json{}",
+            dir.display(),
+            elsewhere(dir)
+        )));
+    }
     parse_as(&file, &text(&file)?, reading)
 }
 

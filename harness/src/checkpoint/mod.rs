@@ -56,3 +56,12 @@ pub fn of_files(
     let weights = weights::load(files, &architecture, device)?;
     Ok(Decoder::new(architecture, scheme, weights, device).with_apart(apart))
 }
+
+/// A model of the folder `dir` with what its tokens say, by the tokenizer there, if its scheme reads that.
+pub fn with_texts(decoder: Decoder, dir: &Path) -> Result<Decoder> {
+    if !decoder.reads_texts()? {
+        return Ok(decoder);
+    }
+    let texts = text::Tokenizer::open(dir)?.texts(decoder.architecture.vocab)?;
+    Ok(decoder.with_texts(texts.into()))
+}

@@ -49,6 +49,12 @@ impl Tokenizer {
         Ok(Tokenizer { file })
     }
 
+    /// Whether it is the tokenizer that this `tokenizer.json` describes.
+    pub fn is(&self, json: &[u8]) -> Result<bool> {
+        let other = TokenizerFile::from_bytes(Path::new("tokenizer.json"), json)?;
+        Ok(self.file.json()? == other.json()?)
+    }
+
     /// `text` as tokens.
     pub fn document(&self, name: &str, text: &str) -> Result<Document> {
         let Tokens { ids, bytes, .. } = self.file.encode(name, text, Around::All)?;

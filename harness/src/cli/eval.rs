@@ -1,12 +1,14 @@
-//! `eval`: perplexity of a model under schemes at several lengths.
+//! `eval`: perplexity of a model under schemes at several lengths, or its answers to prompts in words.
 //!
 //! The work is that of `run` on a config of one study, which is written here; so it can be stopped and goes on, and it
 //! leaves a run folder that `report`, `compare` and `export` open.
 
 mod report;
+mod words;
 
 use self::report::text;
-use super::pretrained::{ConfigKeys, at_least_one, notes, tell_notes};
+use self::words::{WordsArgs, answers};
+use super::pretrained::{ConfigKeys, at_least_one, notes_untrained, tell_notes};
 use super::written::{self, Carried, add_scheme, carry_out};
 use super::{Ended, Failure, json, print};
 use crate::checkpoint::config;
@@ -28,7 +30,9 @@ const TARGET: usize = 64;
     farspan eval --model DIR --lengths 512,1024,2048 book.txt\n  \
     farspan eval --model runs/quickstart:language/rope/s0 --lengths 128,1024 book.txt\n  \
     farspan eval --model DIR --scheme own --scheme yarn,factor=4 --scheme dca --lengths 512,2048 book.txt\n  \
-    farspan eval --model DIR --protocol sliding --stride 64 --lengths 512 a.txt b.txt --json\n\n\
+    farspan eval --model DIR --protocol sliding --stride 64 --lengths 512 a.txt b.txt --json\n  \
+    farspan eval --model DIR --tasks passkey,needles,keys=4 --grid depth=5 --lengths 512,1024\n  \
+    farspan eval --model DIR --prompts niah_single_1.jsonl\n\n\
     The run folder can be opened by farspan report, compare and export.")]
 pub(super) struct Eval {
     /// Checkpoint folder, a model id in the Hugging Face cache, or a finished cell of a run (RUN:CELL)
@@ -42,8 +46,8 @@ pub(super) struct Eval {
     /// Schemes to compare: an id and settings, or `own` for the model's [default: own]
     #[arg(long, value_name = "ID,KEY=VALUE,…")]
     scheme: Vec<Positional>,
-    /// Tokens fed per window
-    #[arg(long, value_delimiter = ',', required = true, value_parser = at_least_one)]
+    /// Tokens fed per window, or of a prompt with its answer
+    #[arg(long, value_delimiter = ',', required_unless_present = "prompts", value_parser = at_least_one)]
     lengths: Vec<usize>,
     /// Which tokens are scored, with how much context
     #[arg(long, value_enum, default_value_t = Way::NonOverlap)]
@@ -55,7 +59,7 @@ pub(super) struct Eval {
     #[arg(long, value_name = "TOKENS", value_parser = at_least_one)]
     target: Option<usize>,
     /// What a segment is, over which windows are laid [default: stretches of the longest length; whole documents for
-    /// windows that slide]
+    /// sliding, by-window and prefix]
     #[arg(long, value_enum)]
     unit: Option<Piece>,
     /// How many segments [default: all there are]
@@ -67,8 +71,10 @@ pub(super) struct Eval {
     /// Run folder [default: runs/eval-HASH, made of all that is asked for]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    words: WordsArgs,
     /// Text files: paths or globs; each file is one document
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present_any = ["tasks", "prompts"], value_name = "FILE")]
     texts: Vec<String>,
     /// Print everything, with losses by position, as JSON
     #[arg(long)]
@@ -84,6 +90,10 @@ enum Way {
     Sliding,
     /// The same last tokens of each segment at each length
     FixedTarget,
+    /// As sliding, with the mean over windows in place of tokens, as YaRN's script takes it
+    ByWindow,
+    /// The first tokens of each segment in one window, as YaRN's script reads truncated documents
+    Prefix,
 }
 
 impl Way {
@@ -92,6 +102,8 @@ impl Way {
             Way::NonOverlap => Protocol::NonOverlap,
             Way::Sliding => Protocol::Sliding,
             Way::FixedTarget => Protocol::FixedTarget,
+            Way::ByWindow => Protocol::ByWindow,
+            Way::Prefix => Protocol::Prefix,
         }
     }
 }
@@ -139,7 +151,7 @@ impl Eval {
         let mut told: Vec<String> = Vec::new();
         for asked in asked {
             let scheme = resolve(registry, &architecture, Some(asked))?;
-            for note in notes(&architecture, scheme.as_ref()) {
+            for note in notes_untrained(&architecture, scheme.as_ref()) {
                 if !told.contains(&note) {
                     tell_notes([&note]);
                     told.push(note);
@@ -149,7 +161,9 @@ impl Eval {
             let asked = if asked.id == OWN { own } else { asked };
             add_scheme(&mut schemes, &name, asked, Map::new(), (OWN, own), registry)?;
         }
-        let config = self.config(schemes);
+        let words = self.words.settings(&self.rising())?;
+        let asked = words.is_some();
+        let config = self.config(schemes, words);
         let folder = self.out.clone().unwrap_or_else(|| {
             let hash = blake3::hash(config.to_string().as_bytes()).to_hex();
             PathBuf::from(format!("runs/eval-{}", &hash[..12]))
@@ -164,6 +178,13 @@ impl Eval {
             Ok(dir) => dir,
             Err(code) => return Ok(code),
         };
+        if asked {
+            let found = answers(&dir, folder, told)?;
+            return match self.json {
+                true => json(&found),
+                false => print(&words::text(&found)),
+            };
+        }
         let report = self.report(&dir, folder, told)?;
         match self.json {
             true => json(&report),
@@ -171,15 +192,24 @@ impl Eval {
         }
     }
 
+    fn rising(&self) -> Vec<usize> {
+        let mut lengths = self.lengths.clone();
+        lengths.sort_unstable();
+        lengths.dedup();
+        lengths
+    }
+
     /// Refuses flags of other protocols, and those that do not fit the shortest window.
     fn check(&self) -> Result<(), Failure> {
-        for (flag, set, protocol) in [
-            ("--stride", self.stride, Protocol::Sliding),
-            ("--target", self.target, Protocol::FixedTarget),
+        let sliding = &[Protocol::Sliding, Protocol::ByWindow][..];
+        for (flag, set, protocols) in [
+            ("--stride", self.stride, sliding),
+            ("--target", self.target, &[Protocol::FixedTarget]),
         ] {
             let Some(tokens) = set else { continue };
-            if self.protocol.protocol() != protocol {
-                let text = format!("{flag} is for --protocol {}", protocol.name());
+            if !protocols.contains(&self.protocol.protocol()) {
+                let names: Vec<&str> = protocols.iter().map(|p| p.name()).collect();
+                let text = format!("{flag} is for --protocol {}", names.join(" or "));
                 return Err(Failure::usage(text));
             }
             let shortest = self.shortest();
@@ -199,19 +229,29 @@ impl Eval {
 
     fn unit(&self) -> Unit {
         match (self.unit, self.protocol) {
-            (Some(Piece::Document), _) | (None, Way::Sliding) => Unit::Document,
+            (Some(Piece::Document), _) => Unit::Document,
+            (None, Way::Sliding | Way::ByWindow | Way::Prefix) => Unit::Document,
             (Some(Piece::Stretch), _) | (None, _) => Unit::Stretch,
         }
     }
 
-    /// The run as a config.
-    fn config(&self, schemes: Map<String, Value>) -> Value {
-        let mut lengths = self.lengths.clone();
-        lengths.sort_unstable();
-        lengths.dedup();
+    /// The run as a config: of perplexity, or of prompts in words.
+    fn config(&self, schemes: Map<String, Value>, words: Option<Value>) -> Value {
+        let mut config = json!({
+            "name": "eval",
+            "seeds": [0],
+            "confidence": CONFIDENCE,
+            "device": self.device,
+            "model": written::model(&self.model, &self.keys),
+            "schemes": schemes,
+        });
+        if let Some(words) = words {
+            config["evaluate"] = json!({ "words": words });
+            return config;
+        }
         let target = self.target.unwrap_or(TARGET.min(self.shortest()));
         let mut perplexity = json!({
-            "lengths": lengths,
+            "lengths": self.rising(),
             "segments": self.segments.map_or(json!("all"), |count| json!(count)),
             "protocols": [self.protocol.protocol()],
             "unit": self.unit(),
@@ -221,20 +261,13 @@ impl Eval {
         if let Some(tokens) = self.stride {
             perplexity["stride"] = json!({ "tokens": tokens });
         }
-        json!({
-            "name": "eval",
-            "seeds": [0],
-            "confidence": CONFIDENCE,
-            "device": self.device,
-            "model": written::model(&self.model, &self.keys),
-            "data": {
-                "files": self.texts,
-                "validation": 0,
-                "test": 1,
-                "bos": matches!(self.bos, Begins::Document),
-            },
-            "schemes": schemes,
-            "evaluate": { "perplexity": perplexity },
-        })
+        config["data"] = json!({
+            "files": self.texts,
+            "validation": 0,
+            "test": 1,
+            "bos": matches!(self.bos, Begins::Document),
+        });
+        config["evaluate"] = json!({ "perplexity": perplexity });
+        config
     }
 }

@@ -13,6 +13,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
+/// Labels that are told where none agrees.
+const SHOWN: usize = 4;
+
 /// Which cells; by default all.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Choice {
@@ -28,6 +31,21 @@ pub struct Choice {
 }
 
 impl Choice {
+    /// Fails if `-k` is given and names no cell of the plan.
+    pub fn check(&self, plan: &RunPlan) -> crate::Result<()> {
+        let Some(filter) = &self.k else { return Ok(()) };
+        if plan.cells.iter().any(|cell| filter.matches(&cell.label)) {
+            return Ok(());
+        }
+        let some = plan.cells.iter().map(|cell| cell.label.as_str());
+        let some: Vec<&str> = some.take(SHOWN).collect();
+        Err(crate::Error::Config(format!(
+            "-k: no label of the {} cells agrees with it; labels are such as {}",
+            plan.cells.len(),
+            some.join(", ")
+        )))
+    }
+
     /// Identities of the cells that are meant, with their bases.
     pub fn of(&self, plan: &RunPlan) -> BTreeSet<String> {
         let matches = |cell: &&PlannedCell| self.k.as_ref().is_none_or(|k| k.matches(&cell.label));

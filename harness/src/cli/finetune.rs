@@ -28,7 +28,7 @@ use std::sync::Arc;
     farspan finetune --model DIR --scheme yarn,factor=4 --length 2048 --steps 200 --out DIR-2k books/*.txt\n  \
     farspan finetune --model DIR --scheme pi,factor=8 --length 512 --positions skip.target=4096 \\\n      \
     --steps 1000 --lora 8 --out DIR-pose books/*.txt\n\n\
-    Stop it at any time (ctrl-C, kill); the same command goes on where it stopped.")]
+    Stop it at any time (ctrl-C, kill); the same command continues where it stopped.")]
 pub(super) struct Finetune {
     /// Checkpoint folder, or a model id in the Hugging Face cache
     #[arg(long, value_name = "DIR")]

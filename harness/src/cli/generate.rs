@@ -1,6 +1,6 @@
 //! `generate`: a checkpoint goes on with a text.
 
-use super::pretrained::{Source, at_least_one, notes, tell_notes};
+use super::pretrained::{Source, at_least_one, notes_untrained, tell_notes};
 use super::{Ended, Failure, print};
 use crate::Error;
 use crate::checkpoint::ends::ends;
@@ -67,7 +67,7 @@ impl Generate {
         let tokenizer = Tokenizer::open(&dir)?;
         let prompt = tokenizer.beginning("--prompt", &self.prompt)?.ids;
         let model = self.source.open(registry, self.scheme.as_ref())?;
-        tell_notes(&notes(&model.architecture, model.scheme.as_ref()));
+        tell_notes(&notes_untrained(&model.architecture, model.scheme.as_ref()));
         let mut stops = self.stop.clone();
         if !self.ignore_eos {
             stops.extend(ends(&dir, &tokenizer)?);

@@ -1,6 +1,6 @@
 //! `logits`: what a checkpoint computes for given token ids, for comparison with other programs.
 
-use super::pretrained::{Source, notes, tell_notes};
+use super::pretrained::{Source, notes_untrained, tell_notes};
 use super::{Ended, Failure};
 use crate::Error;
 use crate::checkpoint::tell;
@@ -47,7 +47,7 @@ impl Logits {
     pub(super) fn run(&self, registry: &Registry) -> Ended {
         let ids = read_ids(&self.ids)?;
         let model = self.source.open(registry, self.scheme.as_ref())?;
-        let notes = notes(&model.architecture, model.scheme.as_ref());
+        let notes = notes_untrained(&model.architecture, model.scheme.as_ref());
         tell_notes(&notes);
         let mut logits = Vec::with_capacity(ids.len() * model.architecture.vocab);
         model.run(&ids, self.source.chunk, |_, hidden| {

@@ -36,6 +36,7 @@ use farspan_datasets::foreign;
 use farspan_pe::Registry;
 use std::io::{IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
@@ -62,7 +63,7 @@ const LATER: u8 = 75;
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
-    /// Tell more on stderr; twice for everything (FARSPAN_LOG=filter for a choice)
+    /// Log more to stderr; twice for everything (FARSPAN_LOG=filter for a choice)
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     verbose: u8,
 }
@@ -73,9 +74,9 @@ enum Verb {
     Run(run::Run),
     /// Show what would run: cells, parameters, tokens, FLOPs, memory, time
     Plan(plan::Plan),
-    /// Show how far a run is
+    /// Show a run's progress
     Status(status::Status),
-    /// Show how far a run is, until it ends
+    /// Show a run's progress until it ends
     Watch(status::Watch),
     /// Draw the page, figures and tables of runs again; needs no model
     Report(report::Report),
@@ -85,21 +86,21 @@ enum Verb {
     Export(export::Export),
     /// List what there is
     List(list::List),
-    /// Tell everything about a scheme at given settings: formula, paper, frequencies, slopes, biases
+    /// Explain a scheme at given settings: formula, paper, frequencies, slopes, biases
     Explain(explain::Explain),
     /// Check a config; nothing is read but the file, nothing is written
     Validate(configs::Validate),
-    /// Tell what a checkpoint's config and weights mean to us, key by key
+    /// Show how Farspan reads a checkpoint, key by key
     Check(check::Check),
     /// Write the logits of a checkpoint for a list of token ids
     Logits(logits::Logits),
-    /// Perplexity of a checkpoint under its own or other schemes, at several lengths
+    /// Perplexity of a checkpoint under its own or other schemes, at several lengths, or its answers to prompts in words
     Eval(eval::Eval),
-    /// Make a checkpoint serve longer texts by training it further, and save it as a checkpoint
+    /// Extend a checkpoint's context by fine-tuning, and save the result as a checkpoint
     Finetune(finetune::Finetune),
     /// Save a model, or a finished cell of a run, as a checkpoint folder
     Save(save::Save),
-    /// Go on with a text, token by token
+    /// Generate text from a prompt
     Generate(generate::Generate),
     /// Print the JSON Schema of a config, for editors
     Schema,
@@ -110,6 +111,12 @@ enum Verb {
     Completions {
         /// Shell
         shell: clap_complete::Shell,
+    },
+    /// Write man pages into a folder, one for each verb
+    #[command(after_help = "Example: farspan man ~/.local/share/man/man1")]
+    Man {
+        /// Folder; made if it is not there
+        dir: PathBuf,
     },
     /// Measure speed and memory: attention, training steps, evaluation
     Bench(bench::Bench),
@@ -132,11 +139,21 @@ pub fn main_with(registry: Registry) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments.iter().map(|argument| removal(argument))) {
         Ok(cli) => cli,
         Err(error) => {
+            if let Some(argument) = dashed(&arguments, &error) {
+                tell(&format!(
+                    "error: unexpected argument --{argument}: the keys of a config are set without dashes\n  write {argument}"
+                ));
+                return ExitCode::from(USAGE);
+            }
             // Nothing can be done if even this cannot be written.
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
         }
     };
+    if let Err(error) = registry.check() {
+        tell(&format!("error: {error}"));
+        return ExitCode::from(USAGE);
+    }
     log(cli.verbose, &cli.verb);
     quiet_walls();
     let command = command_line(&arguments);
@@ -191,9 +208,36 @@ fn dispatch(verb: Verb, registry: &Registry, command: String) -> Ended {
             clap_complete::generate(shell, &mut Cli::command(), "farspan", &mut script);
             print(&String::from_utf8_lossy(&script))
         }
+        Verb::Man { dir } => man(&dir),
         Verb::Bench(bench) => bench.run(registry),
         Verb::Doctor(doctor) => doctor.run(),
         Verb::Cell(cell) => cell.run(registry),
+    }
+}
+
+/// The argument that clap refuses because a config key was given as if it were a flag (`--train.steps=5`).
+fn dashed<'a>(arguments: &'a [String], error: &clap::Error) -> Option<&'a str> {
+    if error.kind() != clap::error::ErrorKind::UnknownArgument {
+        return None;
+    }
+    let keys = arguments.iter().filter_map(|a| a.strip_prefix("--"));
+    let mut keys = keys.filter(|a| {
+        let (key, value) = a.split_once('=').unwrap_or((a, ""));
+        !value.is_empty() && config::is_key(key)
+    });
+    keys.next()
+}
+
+/// Writes `farspan.1` and a page for each verb.
+fn man(dir: &Path) -> Ended {
+    let written =
+        std::fs::create_dir_all(dir).and_then(|()| clap_mangen::generate_to(Cli::command(), dir));
+    match written {
+        Ok(()) => Ok(0),
+        Err(e) => Err(Failure {
+            code: SYSTEM,
+            text: format!("{}: writing man pages: {e}", dir.display()),
+        }),
     }
 }
 

@@ -67,10 +67,11 @@ struct Forecast<'a> {
 /// Prints the plan of a run.
 pub(super) fn show(run: &Run, choice: &Choice, registry: &Registry, as_json: bool) -> Ended {
     let plan = grid::plan(run, registry)?;
+    choice.check(&plan)?;
     let chosen = choice.of(&plan);
     let cells = plan.cells.iter().filter(|cell| chosen.contains(&cell.id));
     let cells: Vec<Row<'_>> = cells.map(row).collect();
-    let flops: f64 = cells.iter().map(|row| row.flops).sum();
+    let flops: f64 = cells.iter().fold(0.0, |sum, row| sum + row.flops);
     let cores = machine::cores();
     let longest = cells.iter().map(|row| row.seconds).fold(0.0, f64::max);
     let forecast = Forecast {
@@ -129,7 +130,7 @@ fn text(forecast: &Forecast<'_>) -> String {
         forecast.name,
         forecast.cells.len(),
         unit(forecast.flops),
-        bytes(forecast.cells.iter().map(|row| row.disk_bytes as f64).sum()),
+        bytes(forecast.cells.iter().map(|row| row.disk_bytes).sum::<u64>() as f64),
         duration(forecast.seconds),
         forecast.cores,
         unit(FLOPS_PER_CORE),

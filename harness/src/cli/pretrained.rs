@@ -3,11 +3,10 @@
 use super::{Failure, device, tell};
 use crate::checkpoint::config::Reading;
 use crate::checkpoint::files::Files;
-use crate::checkpoint::of_files;
-use crate::checkpoint::text::Tokenizer;
+use crate::checkpoint::{of_files, with_texts};
 use crate::model::{Architecture, Decoder};
 use crate::origin;
-use crate::scheme::{Positional, inherits_doubt};
+use crate::scheme::{Positional, inherits_doubt, never_trained};
 use clap::Args;
 use farspan_pe::{AnyScheme, Registry};
 use std::path::PathBuf;
@@ -69,13 +68,7 @@ impl Source {
             .with_non_finite(self.allow_non_finite)
             .with_reading(self.keys.reading());
         let decoder = of_files(&files, registry, scheme, &device)?;
-        Ok(match decoder.reads_texts()? {
-            true => {
-                let texts = Tokenizer::open(files.dir())?.texts(decoder.architecture.vocab)?;
-                decoder.with_texts(texts.into())
-            }
-            false => decoder,
-        })
+        Ok(with_texts(decoder, files.dir())?)
     }
 }
 
@@ -83,6 +76,13 @@ impl Source {
 pub(super) fn notes(architecture: &Architecture, scheme: &dyn AnyScheme) -> Vec<String> {
     let mut notes = architecture.notes.clone();
     notes.extend(inherits_doubt(architecture, scheme));
+    notes
+}
+
+/// The same where the weights are read as they are.
+pub(super) fn notes_untrained(architecture: &Architecture, scheme: &dyn AnyScheme) -> Vec<String> {
+    let mut notes = notes(architecture, scheme);
+    notes.extend(never_trained(architecture, scheme));
     notes
 }
 

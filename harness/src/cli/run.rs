@@ -17,7 +17,7 @@ use std::path::PathBuf;
     farspan run my.toml data.files='books/*.txt' seeds=[0,1,2] --out runs/books\n  \
     farspan run my.toml -k 'language and (yarn or rope)' --jobs 2\n  \
     farspan run my.toml --shard 0/4     # the first of four parts\n\n\
-    Stop it at any time (ctrl-C, kill); the same command goes on where it stopped. SIGUSR2, by which \
+    Stop it at any time (ctrl-C, kill); the same command continues where it stopped. SIGUSR2, by which \
     schedulers take a machine back, ends it with exit code 75, and so does a cell that another process holds.")]
 pub(super) struct Run {
     #[command(flatten)]
@@ -83,7 +83,7 @@ impl Run {
 /// Says how it ended; the exit code.
 fn end(outcome: &Outcome, quiet: bool) -> u8 {
     if let Some(signal) = outcome.interrupted {
-        tell("interrupted; the same command goes on from here");
+        tell("interrupted; the same command continues from here");
         return grid::exit_code(signal);
     }
     let (failed, diverged) = (outcome.failed.len(), outcome.diverged.len());
@@ -97,7 +97,7 @@ fn end(outcome: &Outcome, quiet: bool) -> u8 {
     if let Some((label, why)) = outcome.unfinished.first() {
         let (done, left) = (outcome.done, outcome.unfinished.len());
         tell(&format!(
-            "{done} cells done, {left} not finished ({label}: {why}); the same command goes on from here"
+            "{done} cells done, {left} not finished ({label}: {why}); the same command continues from here"
         ));
         return LATER;
     }

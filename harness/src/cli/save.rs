@@ -65,7 +65,7 @@ enum For {
 enum Numbers {
     /// As the checkpoint has them
     Own,
-    /// As they learned
+    /// As trained
     Float32,
     /// Rounded to the nearest
     Bfloat16,

@@ -53,7 +53,7 @@ pub(super) fn carry_out(
     };
     let outcome = grid::run(&loaded.run, &options, registry)?;
     if let Some(signal) = outcome.interrupted {
-        tell("interrupted; the same command goes on from here");
+        tell("interrupted; the same command continues from here");
         return Ok(Err(grid::exit_code(signal)));
     }
     if let Some((label, why)) = outcome.failed.iter().chain(&outcome.diverged).next() {
@@ -62,7 +62,7 @@ pub(super) fn carry_out(
     }
     if let Some((label, why)) = outcome.unfinished.first() {
         tell(&format!(
-            "{label}: {why}; the same command goes on from here"
+            "{label}: {why}; the same command continues from here"
         ));
         return Ok(Err(LATER));
     }

@@ -61,9 +61,17 @@ impl Rules<'_> {
         self.rule(key, "a finite number above 0", x, x > 0.0 && x.is_finite());
     }
 
-    /// Whether any problem was told so far.
-    pub fn failed(&self) -> bool {
-        self.problems.told() > 0
+    /// `" (as ARGUMENT says)"` if the value at `key` was set on the command line: a rule that follows from it names it.
+    pub fn said(&self, key: &str) -> String {
+        match self.node.dotted(key).map(|node| &node.at) {
+            Some(Mark::Argument(argument)) => format!(" (as {argument} says)"),
+            _ => String::new(),
+        }
+    }
+
+    /// How many problems were told so far.
+    pub fn told(&self) -> usize {
+        self.problems.told()
     }
 
     /// A whole number in a range; `unit` is what is counted.
@@ -114,7 +122,7 @@ pub(super) fn study(
     train(&study.train, &mut rules);
     steps(study, &mut rules);
     match &study.task {
-        TaskConfig::Text => reads::text(&study.data, &mut rules),
+        TaskConfig::Text => reads::text(study, &mut rules),
         TaskConfig::Of(task) => reads::task(task, study.train.length, &mut rules),
     }
     for (id, measure) in study.evaluate.asked() {
@@ -154,6 +162,9 @@ fn checkpoint(study: &mut StudyConfig, node: &Node) {
     };
     if absent("train.steps") {
         study.train.steps = 0;
+    }
+    if study.data.sources().is_empty() && absent("data.validation") && absent("data.test") {
+        (study.data.validation, study.data.test) = (0.0, 1.0);
     }
     // What is wrong with the folder is told with the sizes.
     let Ok(dir) = origin::folder(name) else {
@@ -202,6 +213,7 @@ fn fill(study: &mut StudyConfig, node: &Node) {
     let kind = Kind {
         task: &study.task,
         checkpoint: study.model.checkpoint.is_some(),
+        text: !study.data.sources().is_empty() || study.model.checkpoint.is_none(),
     };
     study.evaluate.add_defaults(&kind);
     for (id, measure) in study.evaluate.asked_mut() {

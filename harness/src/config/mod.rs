@@ -4,6 +4,7 @@
 //! checked). Nothing downstream sees the first. Every problem is told with file, line, key path, rule and the value
 //! found, and as many at once as can be told apart.
 
+mod all_schemes;
 mod check;
 mod files;
 mod model;
@@ -24,6 +25,7 @@ mod tests;
 mod training;
 mod tree;
 pub mod types;
+mod variants;
 
 pub use check::{LONGEST, Rules};
 pub use model::LARGEST;
@@ -52,7 +54,7 @@ const LARGEST_FILE: u64 = 64 << 20;
 pub const MANY_CELLS: usize = 1000;
 
 /// Keys of a config, in the order in which they are documented.
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "name",
     "seeds",
     "reference",
@@ -66,6 +68,7 @@ const KEYS: [&str; 14] = [
     "evaluate",
     "studies",
     "schemes",
+    all_schemes::KEY,
     "sweep",
 ];
 
@@ -108,6 +111,8 @@ pub fn parse(
     let mut root = tree::parse(&source).map_err(|problem| ConfigError::one(&problem, &source))?;
     let mut problems = Problems::default();
     overrides::apply(&mut root, arguments, &mut problems);
+    all_schemes::add(&mut root, registry, &mut problems);
+    variants::expand(&mut root, registry, most_cells, &mut problems);
     let mut reader = Reader {
         source: &source,
         registry,
@@ -160,6 +165,7 @@ pub(crate) fn settings(arguments: &[String]) -> std::result::Result<serde_json::
 #[serde(default)]
 struct Top {
     name: Option<String>,
+    #[serde(deserialize_with = "types::seeds")]
     seeds: Vec<u64>,
     reference: Option<String>,
     confidence: f64,

@@ -1,5 +1,6 @@
 //! What is wrong with a config, where it stands, and how that is shown.
 
+use super::all_schemes;
 use super::tree::{Mark, Node};
 use farspan_datasets::foreign::{ends, excerpt};
 use std::collections::BTreeMap;
@@ -249,7 +250,9 @@ impl Problems {
         for problem in self.list.iter_mut().filter(|p| !p.key.is_empty()) {
             match &problem.at {
                 Mark::File(_) => {
-                    if let Some(path) = root.path_of(&problem.at) {
+                    // An added scheme has no place of its own.
+                    let path = root.path_of(&problem.at);
+                    if let Some(path) = path.filter(|path| path[..] != [all_schemes::KEY]) {
                         problem.key = path.join(".");
                     }
                 }

@@ -3,13 +3,19 @@
 use super::check::Rules;
 use super::problem::join;
 use super::tree::Mark;
-use super::types::Named;
-use farspan_datasets::{DataConfig, DataError};
+use super::types::{Named, StudyConfig};
+use farspan_datasets::DataError;
 use serde_json::Map;
 
-pub(super) fn text(data: &DataConfig, rules: &mut Rules<'_>) {
+/// Text, which a checkpoint that is only asked in words does without.
+pub(super) fn text(study: &StudyConfig, rules: &mut Rules<'_>) {
+    let data = &study.data;
     match data.validate() {
-        Ok(()) => {}
+        Ok(()) => {
+            let read = !data.sources().is_empty() || study.evaluate.words.is_some();
+            let expected = "exactly one of corpus, files, jsonl and parquet, or [evaluate.words]";
+            rules.rule("data", expected, "none of them", read);
+        }
         Err(DataError::Setting {
             key,
             expected,

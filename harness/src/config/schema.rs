@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 /// The schema (draft 7) of a whole config, with every scheme of `registry` and its settings.
 pub fn schema(registry: &Registry) -> Value {
     let mut generator = SchemaSettings::draft07().into_generator();
+    let finetune = of::<FinetuneConfig>(&mut generator);
     let mut properties = json!({
         "name": { "type": "string", "description": "Name of the run and of its folder. Default: the file's name." },
         "seeds": {
@@ -34,6 +35,15 @@ pub fn schema(registry: &Registry) -> Value {
             "type": "string", "pattern": "^(auto|cpu|(cuda|metal|wgpu)(:[0-9]+)?)$", "default": "cpu",
             "description": "auto, cpu, cuda[:i], metal[:i] or wgpu[:i]."
         },
+        "all_schemes": {
+            "anyOf": [
+                { "type": "boolean" },
+                { "type": "object", "properties": { "finetune": finetune }, "additionalProperties": false },
+            ],
+            "default": false,
+            "description": "Adds the schemes that [schemes] does not have, under their ids and with default settings; \
+                            extensions get `finetune`."
+        },
         "sweep": sweep(),
     });
     let mut tables = Map::new();
@@ -43,7 +53,6 @@ pub fn schema(registry: &Registry) -> Value {
     tables.insert("train".into(), of::<TrainConfig>(&mut generator));
     tables.insert("evaluate".into(), of::<EvaluateConfig>(&mut generator));
     let study = of::<StudyConfig>(&mut generator);
-    let finetune = of::<FinetuneConfig>(&mut generator);
     if let Some(properties) = properties.as_object_mut() {
         properties.extend(tables);
         properties.insert("studies".into(), studies(&study));
@@ -54,7 +63,7 @@ pub fn schema(registry: &Registry) -> Value {
         "title": "Farspan config",
         "type": "object",
         "properties": properties,
-        "required": ["schemes"],
+        "anyOf": [{ "required": ["schemes"] }, { "required": ["all_schemes"] }],
         "additionalProperties": false,
         "definitions": generator.take_definitions(true),
     })

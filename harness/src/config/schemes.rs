@@ -129,7 +129,6 @@ fn written<'a>(
 ) -> Option<Written<'a>> {
     let path = join("schemes", name);
     check_name(name, &node.key, &path, problems);
-    let ids: Vec<&str> = registry.ids().collect();
     let (id, table) = match node.entries() {
         [(id, table)] if table.is_table() => (id, table),
         entries => {
@@ -141,8 +140,7 @@ fn written<'a>(
             };
             let what = format!(
                 "expected exactly one table [{path}.ID] with the scheme's settings below it, found {found}; \
-                 ids: {}",
-                ids.join(", ")
+                 `farspan list schemes` shows the ids"
             );
             problems.add(at, &path, what);
             return None;
@@ -176,7 +174,7 @@ fn written<'a>(
         } else {
             extends
         };
-        let what = "name the base once: as `base` or, beside a numeric `base`, as `extends`";
+        let what = "name the base once, as `extends`";
         if extends.at.rank() == base.at.rank() {
             problems.add(&newer.key, join(&path, EXTENDS), what);
         }
@@ -246,11 +244,10 @@ fn base_fits(
         }
         fitting.join(" or ")
     };
-    let path = join(&scheme.path, "base");
+    let path = join(&scheme.path, EXTENDS);
     let Some((base, at)) = &scheme.base else {
         let what = format!(
-            "{} extends weights that were trained under another scheme: expected base = {}; \
-             beside a numeric `base` the name goes to `extends`",
+            "{} extends weights that were trained under another scheme: expected extends = {}",
             scheme.id,
             choice()
         );

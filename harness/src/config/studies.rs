@@ -158,9 +158,13 @@ fn doubtful() -> Vec<String> {
 
 impl Draft {
     fn kind(&self) -> Kind<'_> {
+        let checkpoint = self.merged.dotted("model.checkpoint").is_some();
+        let data = self.merged.get("data");
+        let text = data.is_some_and(|data| data.keys().any(|key| SOURCES.contains(&key)));
         Kind {
             task: &self.task,
-            checkpoint: self.merged.dotted("model.checkpoint").is_some(),
+            checkpoint,
+            text: text || !checkpoint,
         }
     }
 

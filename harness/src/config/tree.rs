@@ -243,7 +243,13 @@ pub(super) fn parse(source: &Source) -> Result<Node, Problem> {
         Problem {
             at,
             key: String::new(),
-            what: e.message().to_string(),
+            what: match is_yaml(&source.text) {
+                true => format!(
+                    "{}; this looks like YAML, and configs are TOML: key = value, tables as [name]",
+                    e.message()
+                ),
+                false => e.message().to_string(),
+            },
         }
     })?;
     let whole = Mark::File(0..0);
@@ -253,6 +259,17 @@ pub(super) fn parse(source: &Source) -> Result<Node, Problem> {
         at: whole,
         value,
     })
+}
+
+/// Whether the first line that says something is `key:`, as in YAML.
+fn is_yaml(text: &str) -> bool {
+    let mut lines = text.lines().map(str::trim);
+    let first = lines.find(|line| !line.is_empty() && !line.starts_with('#') && *line != "---");
+    let key = first
+        .and_then(|line| line.split_once(':'))
+        .map(|(key, _)| key);
+    let word = |c: char| c.is_alphanumeric() || c == '_' || c == '-' || c == '.';
+    key.is_some_and(|key| !key.is_empty() && key.chars().all(word))
 }
 
 /// Reads the value of an override; what is no TOML value is a string.

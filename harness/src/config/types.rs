@@ -13,7 +13,9 @@ use farspan_datasets::DataConfig;
 use farspan_pe::recipe::Sampler;
 use farspan_reports::record::RunPlan;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
 
 /// Training from scratch. The same for every scheme.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -188,7 +190,11 @@ pub struct StudyConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schemes: Option<Vec<String>>,
     /// Seeds of this study. Default: the run's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "some_seeds",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub seeds: Option<Vec<u64>>,
     /// Text (task `text`).
     #[serde(default)]
@@ -294,4 +300,29 @@ impl Run {
         };
         self.studies.iter().map(|(_, study)| of(study)).sum()
     }
+}
+
+/// Reads seeds; what is no list is told how to write one.
+pub(super) fn seeds<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u64>, D::Error> {
+    struct Seeds;
+    impl<'de> Visitor<'de> for Seeds {
+        type Value = Vec<u64>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of seeds ([3] for seed 3 alone; [0, 1, 2] for three)")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<u64>, A::Error> {
+            let mut seeds = Vec::new();
+            while let Some(seed) = list.next_element()? {
+                seeds.push(seed);
+            }
+            Ok(seeds)
+        }
+    }
+    from.deserialize_any(Seeds)
+}
+
+fn some_seeds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<u64>>, D::Error> {
+    seeds(from).map(Some)
 }

@@ -15,6 +15,7 @@ pub(super) fn open(
     registry: &Registry,
 ) -> Result<(RunDir, RunPlan, Held)> {
     let mut fresh = plan(run, registry)?;
+    options.choice.check(&fresh)?;
     fresh.command.clone_from(&options.command);
     if !RunDir::exists(&options.out) {
         let (config, resolved) = (&options.config_text, &options.resolved_text);

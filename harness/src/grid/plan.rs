@@ -9,7 +9,7 @@ use crate::config::types::{FinetuneConfig, Run, SchemeConfig, StudyConfig, Train
 use crate::measure::{Given, Pass};
 use crate::model::{Architecture, has_parameters};
 use crate::origin;
-use crate::scheme::{Positional, apart, inherits_doubt, layer_plans, resolve};
+use crate::scheme::{Positional, apart, inherits_doubt, layer_plans, never_trained, resolve};
 use crate::source::Source;
 use crate::{Error, Result, machine};
 use farspan_pe::search::Search;
@@ -64,6 +64,8 @@ struct Planner<'a> {
     root: &'a Path,
     architecture: Architecture,
     hashes: (String, String),
+    /// Hashes of what measures read beside the data.
+    beside: Vec<String>,
     /// Windows that are read to measure a cell.
     passes: Vec<Pass>,
     checkpoint: Option<CheckpointConfig>,
@@ -110,6 +112,8 @@ impl<'a> Planner<'a> {
         let (checkpoint, held) = checkpoint.transpose()?.unzip();
         let given = Given {
             source: &source,
+            registry,
+            root,
             checkpoint: checkpoint.as_ref().map(|c| c.dir.as_path()),
             vocab: architecture.vocab,
             seed: 0,
@@ -118,6 +122,7 @@ impl<'a> Planner<'a> {
         for (_, measure) in study.evaluate.asked() {
             passes.extend(measure.passes(&given)?);
         }
+        let beside = study.evaluate.reads(&given)?;
         Ok(Planner {
             checkpoint,
             held: held.unwrap_or_default(),
@@ -127,6 +132,7 @@ impl<'a> Planner<'a> {
             root,
             architecture,
             hashes: source.hashes(),
+            beside,
             passes,
         })
     }
@@ -211,6 +217,8 @@ impl<'a> Planner<'a> {
                 })?;
                 let doubt = inherits_doubt(architecture, found.as_ref());
                 notes.extend(doubt);
+                let foreign = never_trained(architecture, found.as_ref());
+                notes.extend(foreign.filter(|_| stage != Stage::FineTuned));
                 found.settings()
             }
             None => scheme.settings.clone(),
@@ -249,6 +257,7 @@ impl<'a> Planner<'a> {
             device: self.run.device.clone(),
             data_hash: self.hashes.0.clone(),
             tokenizer_hash: self.hashes.1.clone(),
+            beside: self.beside.clone(),
         };
         let parsed = registry
             .parse(&scheme.id, settings)

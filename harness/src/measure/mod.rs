@@ -6,6 +6,7 @@
 //! the result.
 
 pub mod grid;
+pub mod long_ppl;
 pub mod perplexity;
 mod subject;
 pub mod task;
@@ -19,6 +20,7 @@ use crate::Result;
 use crate::config::Rules;
 use crate::config::types::{StudyConfig, TaskConfig};
 use crate::source::Source;
+use farspan_pe::Registry;
 use farspan_reports::record::{MeasureRecord, Refusal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -55,6 +57,11 @@ pub trait Measure: Debug + Send + Sync {
     /// asked for.
     fn passes(&self, given: &Given<'_>) -> Result<Vec<Pass>>;
 
+    /// Hashes of what it reads beside the study's data (files of prompts, filler): a part of what a cell depends on.
+    fn reads(&self, _: &Given<'_>) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
     /// Asks the model. `tick` is called after each pass with the number of tokens fed and says whether to go on; `None`
     /// if not.
     fn run(
@@ -72,6 +79,8 @@ pub struct Kind<'a> {
     pub task: &'a TaskConfig,
     /// Whether they are read from a checkpoint.
     pub checkpoint: bool,
+    /// Whether there is text to read: a checkpoint can be asked in words alone.
+    pub text: bool,
 }
 
 /// What a measure of a cell can draw on.
@@ -79,6 +88,10 @@ pub struct Kind<'a> {
 pub struct Given<'a> {
     /// What the models of the study read.
     pub source: &'a Source,
+    /// The schemes that there are.
+    pub registry: &'a Registry,
+    /// Folder that relative paths of files start from.
+    pub root: &'a Path,
     /// Folder of the checkpoint, if the weights come from one.
     pub checkpoint: Option<&'a Path>,
     /// Embeddings of the model.
@@ -128,6 +141,15 @@ macro_rules! measures {
                 asked
             }
 
+            /// Hashes of what all of them read beside the data.
+            pub(crate) fn reads(&self, given: &Given<'_>) -> Result<Vec<String>> {
+                let mut all = Vec::new();
+                for (_, measure) in self.asked() {
+                    all.extend(measure.reads(given)?);
+                }
+                Ok(all)
+            }
+
             /// The same, to be filled in.
             pub(crate) fn asked_mut(&mut self) -> Vec<(&'static str, &mut dyn Measure)> {
                 let mut asked: Vec<(&'static str, &mut dyn Measure)> = Vec::new();
@@ -156,6 +178,8 @@ macro_rules! measures {
 measures! {
     /// Perplexity on held-out text, with loss by position.
     perplexity: perplexity::Perplexity,
+    /// Perplexity of the tokens that need a long context.
+    long_ppl: long_ppl::LongPpl,
     /// Whether the examples of the study's own task are answered.
     task: task::TaskGrid,
     /// Prompts in words, for a checkpoint.

@@ -9,13 +9,19 @@
 //!   in both, a last window that would pass the end of the segment ends there, so that every target of the segment is
 //!   scored once at every length;
 //! - **fixed-target**: the last R targets of the segment, scored by the window of T that ends with them. The scored
-//!   tokens are the same at every T, so this curve shows the effect of context length alone.
+//!   tokens are the same at every T, so this curve shows the effect of context length alone;
+//! - **by-window**: the windows of sliding, but the mean is over windows, each by its own mean, as the script of YaRN's
+//!   authors takes it (jquesnelle/yarn, eval/perplexity.py): a last window with few targets weighs as much as the first;
+//! - **prefix**: the first T targets of each segment, in one window (the same script with `--truncate`).
 
+mod points;
 mod reading;
 mod settings;
 mod windows;
 
+pub(super) use reading::{Losses, Reading};
 pub use settings::*;
+pub(super) use windows::tiles;
 pub use windows::{Window, windows};
 
 use super::{Given, Kind, Measure, Measured, Pass, Subject, Tick};
@@ -26,12 +32,10 @@ use crate::source::Source;
 use crate::{Error, Result};
 use farspan_datasets::{Segment, TextData};
 use farspan_reports::record::{
-    AlsoRecord, Better, Column, FactorRecord, MeasureRecord, PointRecord, Refusal, Role, Samples,
-    Scale, Served,
+    AlsoRecord, Better, FactorRecord, MeasureRecord, PointRecord, Refusal, Role, Samples, Scale,
+    Served,
 };
-use reading::{Losses, Reading};
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use points::{collect, samples};
 use std::path::Path;
 use windows::{Laid, starts, stride};
 
@@ -39,9 +43,12 @@ const ID: &str = "perplexity";
 
 impl Measure for Perplexity {
     fn suits(study: &Kind<'_>) -> std::result::Result<(), String> {
-        match study.task {
-            TaskConfig::Text => Ok(()),
-            TaskConfig::Of(_) => {
+        match (study.task, study.text) {
+            (TaskConfig::Text, true) => Ok(()),
+            (TaskConfig::Text, false) => {
+                Err("and no data has no text to take a perplexity of; name some in [data]".into())
+            }
+            (TaskConfig::Of(_), _) => {
                 Err("has no text to take a perplexity of; add a study with task = \"text\"".into())
             }
         }
@@ -80,7 +87,7 @@ impl Measure for Perplexity {
         named.dedup();
         rules.rule(
             "protocols",
-            "some of non-overlap, sliding and fixed-target, each once",
+            "some of non-overlap, sliding, fixed-target, by-window and prefix, each once",
             protocols
                 .iter()
                 .map(|p| p.name())
@@ -89,7 +96,10 @@ impl Measure for Perplexity {
             named.len() == protocols.len() && !protocols.is_empty(),
         );
         let shortest = lengths.iter().copied().min().unwrap_or(usize::MAX);
-        let rule = format!("1 to the shortest length, {shortest}");
+        let rule = format!(
+            "1 to the shortest length, {shortest}{}",
+            rules.said("lengths")
+        );
         match *stride {
             Stride::Fraction(share) => rules.rule(
                 "stride",
@@ -121,12 +131,14 @@ impl Measure for Perplexity {
         let segments = self.segments_of(text)?;
         let targets: usize = segments.iter().map(|s| s.tokens.len() - 1).sum();
         // The sliding windows are most of it, and hold the others where their starts are alike.
-        let slides = self.protocols.contains(&Protocol::Sliding);
+        let has = |protocol| self.protocols.contains(&protocol);
+        let slides = has(Protocol::Sliding) || has(Protocol::ByWindow);
         let pass = |&length: &usize| Pass {
             length,
             windows: match slides {
                 true => targets as f64 / self.stride.at(length) as f64,
-                false => targets as f64 / length as f64,
+                false if has(Protocol::NonOverlap) => targets as f64 / length as f64,
+                false => segments.len() as f64,
             },
         };
         Ok(self.lengths.iter().map(pass).collect())
@@ -151,7 +163,7 @@ impl Measure for Perplexity {
 
 impl Perplexity {
     /// The segments that are asked for.
-    fn segments_of(&self, text: &TextData) -> Result<Vec<Segment>> {
+    pub(super) fn segments_of(&self, text: &TextData) -> Result<Vec<Segment>> {
         let tokens = self.lengths.iter().copied().max().unwrap_or(0) + 1;
         let count = self.segments.count();
         Ok(match self.unit {
@@ -221,11 +233,14 @@ impl Perplexity {
                 return Ok(None);
             }
             let losses = reading.losses;
-            for (record, (_, stride, windows)) in records.iter_mut().zip(&laid) {
-                let point = collect(length, *stride, windows, segments, &losses);
-                measured
-                    .samples
-                    .extend(samples(&record.view, &point, segments));
+            for (record, (protocol, stride, windows)) in records.iter_mut().zip(&laid) {
+                let mut point = collect(length, windows, segments, &losses);
+                point.facts.insert("stride".into(), *stride as f64);
+                if *protocol == Protocol::ByWindow {
+                    points::by_window(&mut point, windows, &losses);
+                }
+                let lines = samples(*protocol, &point, segments);
+                measured.samples.extend(lines);
                 record.points.push(point);
             }
             // Lengths increase, so the longest that the scheme serves is the last.
@@ -243,28 +258,47 @@ fn by_length(protocol: Protocol) -> MeasureRecord {
     let (preference, title, about) = match protocol {
         Protocol::FixedTarget => (
             0,
-            "fixed targets",
+            "Perplexity of fixed targets",
             "The same tokens at the end of each segment are scored at every length, each given as many tokens as the \
              length says: the effect of more context alone.",
         ),
         Protocol::Sliding => (
             1,
-            "sliding windows",
+            "Perplexity over sliding windows",
             "Windows overlap; each token is scored once, given nearly as much context as the length allows.",
         ),
         Protocol::NonOverlap => (
             2,
-            "non-overlapping windows",
+            "Perplexity over non-overlapping windows",
             "Each token is scored given its own window only: longer windows have fewer tokens near their beginning, so \
              this falls with the length even for a model that uses no more context.",
         ),
+        Protocol::ByWindow => (
+            3,
+            "Perplexity as a mean over windows",
+            "Windows overlap; the mean is over windows, each by the mean of the tokens that it scores, as the script of \
+             YaRN's authors takes it: the first window weighs as much as a last one that is cut short.",
+        ),
+        Protocol::Prefix => (
+            4,
+            "Perplexity of the first tokens",
+            "The first tokens of each segment are read in one window and all scored, as the script of YaRN's authors does \
+             when it truncates: a longer length scores more tokens.",
+        ),
+    };
+    let bits_per_byte = AlsoRecord {
+        quantity: "bits per byte".into(),
+        value: String::new(),
+        weight: "bytes".into(),
+        times: std::f64::consts::LOG2_E,
+        scale: Scale::Plain,
     };
     MeasureRecord {
         measure: ID.into(),
         of: String::new(),
         view: protocol.name().into(),
         preference,
-        title: format!("Perplexity, {title}"),
+        title: title.into(),
         about: about.into(),
         quantity: "perplexity".into(),
         units: "test segments".into(),
@@ -275,60 +309,13 @@ fn by_length(protocol: Protocol) -> MeasureRecord {
         chance: None,
         served: Served::Margin,
         factors: Vec::new(),
-        also: vec![AlsoRecord {
-            quantity: "bits per byte".into(),
-            value: String::new(),
-            weight: "bytes".into(),
-            times: std::f64::consts::LOG2_E,
-            scale: Scale::Plain,
-        }],
+        // Means of windows do not add up to what the bytes cost.
+        also: match protocol {
+            Protocol::ByWindow => Vec::new(),
+            _ => vec![bits_per_byte],
+        },
         points: Vec::new(),
     }
-}
-
-/// Every segment's loss with where it lies in the test text, for a person to read.
-fn samples(protocol: &str, point: &PointRecord, segments: &[Segment]) -> Vec<Value> {
-    let bytes = point.columns.get("bytes");
-    let line = |(i, segment): (usize, &Segment)| {
-        json!({
-            "measure": ID, "protocol": protocol, "length": point.length,
-            "segment": i, "document": segment.document, "offset": segment.offset,
-            "nll": format!("{}", point.value[i]), "tokens": point.weight[i] as u64,
-            "bytes": bytes.map(|column| column.0[i] as u64),
-        })
-    };
-    segments.iter().enumerate().map(line).collect()
-}
-
-fn collect(
-    length: usize,
-    stride: usize,
-    windows: &[Vec<Window>],
-    segments: &[Segment],
-    losses: &Losses,
-) -> PointRecord {
-    let n = segments.len();
-    let mut point = PointRecord {
-        length,
-        value: vec![0.0; n],
-        weight: vec![0.0; n],
-        facts: BTreeMap::from([("stride".into(), stride as f64)]),
-        ..PointRecord::default()
-    };
-    let mut all = vec![0.0; n];
-    for (s, segment) in segments.iter().enumerate() {
-        for window in &windows[s] {
-            let scored = window.scored.clone();
-            let nll = &losses[&(s, window.start)][scored.clone()];
-            point.value[s] += nll.iter().map(|&x| f64::from(x)).sum::<f64>();
-            point.weight[s] += scored.len() as f64;
-            // Target t of a window is token start + t + 1 of the segment.
-            let bytes = &segment.bytes[window.start + scored.start + 1..=window.start + scored.end];
-            all[s] += bytes.iter().map(|&b| f64::from(b)).sum::<f64>();
-        }
-    }
-    point.columns.insert("bytes".into(), Column(all));
-    point
 }
 
 /// Bucket borders two to an octave: 0, 1, 2, 3, 4, 6, 8, 12, 16, 24, …

@@ -108,6 +108,7 @@ impl Measure for TaskGrid {
         let Ok(task) = settings.task(&Map::new()) else {
             return;
         };
+        let before = rules.told();
         let factors = task.factors();
         for (name, axis) in &self.grid {
             let known: Vec<&str> = factors.iter().map(|f| f.name).collect();
@@ -122,7 +123,7 @@ impl Measure for TaskGrid {
             };
             axis.check(factor, &key, rules);
         }
-        if rules.failed() {
+        if rules.told() > before {
             return;
         }
         for (name, other) in &self.variants {
@@ -304,7 +305,7 @@ impl TaskGrid {
             title: format!("{}{}", card.title, variant.unwrap_or_default()),
             about: format!(
                 "{} ({}). {}. {counted}, each symbol given the true ones before it. {}",
-                card.idea,
+                card.idea.trim_end_matches('.'),
                 card.paper,
                 upper(&task.describe()),
                 card.reading

@@ -12,29 +12,18 @@ pub use settings::*;
 use super::{Given, Kind, Measure, Measured, Pass, Subject, Tick, grid};
 use crate::Result;
 use crate::config::Rules;
-use crate::config::types::{Named, StudyConfig, TaskConfig};
+use crate::config::types::{StudyConfig, TaskConfig};
 use asker::Asker;
-use farspan_datasets::DataError;
 use farspan_datasets::tasks::{Factor, Point};
-use farspan_datasets::words::{AnyWordTask, BUILTIN, PromptFile, Scorer, Writer, find};
+use farspan_datasets::words::{AnyWordTask, PromptFile, Scorer, Writer};
 use farspan_reports::record::{
     AlsoRecord, Better, Column, FactorRecord, MeasureRecord, PointRecord, Refusal, Role, Samples,
     Scale, Served,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use std::path::Path;
 
 const ID: &str = "words";
-
-fn open(task: &Named) -> std::result::Result<Box<dyn AnyWordTask>, DataError> {
-    let known = || BUILTIN.iter().map(|t| t.id).collect::<Vec<_>>().join(", ");
-    let entry = find(&task.id).ok_or_else(|| DataError::Setting {
-        key: "tasks",
-        expected: format!("a task in words ({}) or {{ prompts = FILES }}", known()),
-        found: format!("{:?}", task.id),
-    })?;
-    entry.parse(Value::Object(task.settings.clone()))
-}
 
 impl Measure for Words {
     fn suits(study: &Kind<'_>) -> std::result::Result<(), String> {
@@ -73,7 +62,7 @@ impl Measure for Words {
         for (i, wanted) in self.tasks.iter().enumerate() {
             let key = format!("tasks.{i}");
             match wanted {
-                Wanted::Task(task) => match open(task) {
+                Wanted::Task(task) => match task.word_task() {
                     Ok(task) => factors.extend(task.factors()),
                     Err(error) => rules.rule(&key, "a task in words", error, false),
                 },
@@ -109,19 +98,18 @@ impl Measure for Words {
         let asker = Asker::open(self, given)?;
         let mut passes = Vec::new();
         for wanted in &self.tasks {
-            match wanted {
-                Wanted::File(from) => {
-                    for (name, file) in from.read()? {
+            match wanted.open(given.root)? {
+                Opened::Files(files) => {
+                    for (name, file) in files {
                         passes.push(Pass {
                             length: asker.longest(&name, &file)?,
                             windows: file.prompts.len() as f64,
                         });
                     }
                 }
-                Wanted::Task(task) => {
-                    let task = open(task)?;
+                Opened::Task(task) => {
                     let count = |text: &str| asker.count(text);
-                    let writer = Writer::open(task.as_ref(), Path::new("."), &count)?;
+                    let writer = Writer::open(task.as_ref(), given.root, &count)?;
                     for &length in &self.lengths {
                         let points = self.points(task.as_ref(), length);
                         for point in &points {
@@ -138,6 +126,21 @@ impl Measure for Words {
         Ok(passes)
     }
 
+    fn reads(&self, given: &Given<'_>) -> Result<Vec<String>> {
+        let mut hashes = Vec::new();
+        for wanted in &self.tasks {
+            match wanted.open(given.root)? {
+                Opened::Files(files) => hashes.extend(files.into_iter().map(|(_, file)| file.hash)),
+                Opened::Task(task) => {
+                    let writer = Writer::open(task.as_ref(), given.root, &|_| Ok(0))?;
+                    hashes.push(task.hash());
+                    hashes.extend(writer.text_hash().map(String::from));
+                }
+            }
+        }
+        Ok(hashes)
+    }
+
     fn run(
         &self,
         subject: &Subject<'_>,
@@ -148,9 +151,10 @@ impl Measure for Words {
         let mut measured = Measured::default();
         let mut names: Vec<String> = Vec::new();
         for wanted in &self.tasks {
-            let (name, mut record) = match wanted {
-                Wanted::File(from) => self.of_file(from)?,
-                Wanted::Task(task) => self.of_task(open(task)?.as_ref()),
+            let opened = wanted.open(given.root)?;
+            let (name, scorer, mut record) = match &opened {
+                Opened::Files(files) => self.of_files(files),
+                Opened::Task(task) => self.of_task(task.as_ref()),
             };
             names.push(name.clone());
             // The same task again, under other settings.
@@ -159,11 +163,7 @@ impl Measure for Words {
                 1 => name,
                 n => format!("{name}/{n}"),
             };
-            let scorer = self.scorer.unwrap_or(match wanted {
-                Wanted::Task(task) => open(task)?.card().scorer,
-                Wanted::File(_) => Scorer::All,
-            });
-            for (point, distance, prompts) in asker.asked(wanted, given.seed)? {
+            for (point, distance, prompts) in asker.asked(opened, given)? {
                 let length = point.length;
                 let ready = match subject.at(length)? {
                     Ok(ready) => ready,
@@ -225,10 +225,13 @@ impl Words {
         grid::points(&self.grid, &task.factors(), length)
     }
 
-    fn of_task(&self, task: &dyn AnyWordTask) -> (String, MeasureRecord) {
+    /// What a task is called, how its answers are scored, and its record.
+    fn of_task(&self, task: &dyn AnyWordTask) -> (String, Scorer, MeasureRecord) {
         let card = task.card();
-        let about = format!("{} ({}). {}.", card.idea, card.paper, task.describe());
-        let mut record = self.record(card.title.into(), about, self.scorer.unwrap_or(card.scorer));
+        let idea = card.idea.trim_end_matches('.');
+        let about = format!("{idea} ({}). {}.", card.paper, task.describe());
+        let scorer = self.scorer.unwrap_or(card.scorer);
+        let mut record = self.record(card.title.into(), about, scorer);
         record.quantity = card.quantity.into();
         record.about += &format!(" {}", card.reading);
         let factor = |f: &Factor| FactorRecord {
@@ -238,12 +241,12 @@ impl Words {
         };
         record.factors = task.factors().iter().map(factor).collect();
         record.chance = Some(task.chance());
-        (task.id().to_string(), record)
+        (task.id().to_string(), scorer, record)
     }
 
-    fn of_file(&self, from: &PromptsFrom) -> Result<(String, MeasureRecord)> {
-        let files = from.read()?;
-        let name = from.prompts.all().first().map_or("", String::as_str);
+    /// The same of files.
+    fn of_files(&self, files: &[(String, PromptFile)]) -> (String, Scorer, MeasureRecord) {
+        let name = files.first().map_or("", |(name, _)| name);
         let stem = Path::new(name)
             .file_stem()
             .unwrap_or_default()
@@ -261,10 +264,9 @@ impl Words {
             files.iter().map(told).collect::<Vec<_>>().join("; ")
         );
         let title = format!("Prompts of {stem}");
-        Ok((
-            stem.into_owned(),
-            self.record(title, about, self.scorer.unwrap_or(Scorer::All)),
-        ))
+        let scorer = self.scorer.unwrap_or(Scorer::All);
+        let record = self.record(title, about, scorer);
+        (stem.into_owned(), scorer, record)
     }
 
     fn record(&self, title: String, about: String, scorer: Scorer) -> MeasureRecord {

@@ -25,7 +25,7 @@ pub struct MeasureRecord {
     /// Which view headlines: the lowest that every cell of a study has.
     #[serde(default)]
     pub preference: u32,
-    /// Heading (`Perplexity, non-overlapping windows`, `Flip-flop, sparse`).
+    /// Heading (`Perplexity over sliding windows`, `Flip-flop, sparse`).
     pub title: String,
     /// How it is taken, in a sentence or two.
     pub about: String,

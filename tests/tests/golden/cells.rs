@@ -51,7 +51,7 @@ fn weights(name: &str) -> Values {
         .collect()
 }
 
-struct Case {
+pub(super) struct Case {
     expected: Value,
     file: Value,
     scheme: &'static str,
@@ -61,7 +61,7 @@ struct Case {
 }
 
 impl Case {
-    fn new(tokenizer: &str, scheme: &'static str) -> Case {
+    pub(super) fn new(tokenizer: &str, scheme: &'static str) -> Case {
         let file = golden("cells/expected");
         let expected = file["cells"][format!("{tokenizer}-{scheme}")].clone();
         let (settings, weights) = match (scheme, tokenizer) {
@@ -95,7 +95,7 @@ impl Case {
         }
     }
 
-    fn segments(&self) -> Vec<Segment> {
+    pub(super) fn data(&self) -> TextData {
         let cache = tempfile::tempdir().expect("a folder");
         let config = DataConfig {
             files: Some(vec!["text.txt".into()]),
@@ -104,14 +104,18 @@ impl Case {
             test: number(&self.file["test"]),
             ..DataConfig::default()
         };
-        let data = TextData::open(&config, &folder(), cache.path()).expect("the text");
+        TextData::open(&config, &folder(), cache.path()).expect("the text")
+    }
+
+    fn segments(&self) -> Vec<Segment> {
         let (longest, count) = (self.config().lengths[3] + 1, self.config().segments);
+        let data = self.data();
         data.test_segments(longest, count.count())
             .expect("segments")
     }
 
     /// Measures with `read` under the scheme and the committed weights.
-    fn with<T>(&self, read: impl FnOnce(&Subject<'_>) -> T) -> T {
+    pub(super) fn with<T>(&self, read: impl FnOnce(&Subject<'_>) -> T) -> T {
         let given = weights(self.weights);
         let vocab = given["model.embed_tokens.weight"].0[0];
         let geometry = Geometry {
@@ -151,7 +155,7 @@ impl Case {
     }
 }
 
-fn close(what: &str, found: f64, expected: &Value) {
+pub(super) fn close(what: &str, found: f64, expected: &Value) {
     let expected = number(expected);
     assert!(
         (found - expected).abs() <= LOSS * expected.abs().max(1.0),

@@ -46,7 +46,7 @@ struct Scored {
     /// Of the perplexity, over segments; nothing for a single one.
     interval: Option<Interval>,
     nats_per_token: f64,
-    /// Nothing if the scored tokens stand for no bytes.
+    /// Nothing if the scored tokens stand for no bytes, or if not every token weighs alike.
     bits_per_byte: Option<f64>,
     tokens: u64,
     bytes: u64,
@@ -101,7 +101,8 @@ impl Eval {
         };
         let served = points(record, Role::ByLength).map(|p| {
             let stride = p.facts.get("stride").map(|&stride| stride as usize);
-            let stride = stride.filter(|_| protocol != Protocol::NonOverlap);
+            let all = [Protocol::NonOverlap, Protocol::Prefix].contains(&protocol);
+            let stride = stride.filter(|_| !all);
             row(p.length, stride, Some(scored(p)), None)
         });
         let refused = record.refused.iter();
@@ -131,15 +132,16 @@ fn by_position(record: &CellRecord, length: usize) -> Vec<Part> {
 }
 
 fn scored(point: &PointRecord) -> Scored {
-    let tokens: f64 = point.weight.iter().sum();
-    let bytes: f64 = point.columns.get("bytes").map_or(0.0, |b| b.0.iter().sum());
+    let weight: f64 = point.weight.iter().sum();
+    let column = |name| Some(point.columns.get(name)?.0.iter().sum::<f64>());
+    let (bytes, counted) = (column("bytes").unwrap_or(0.0), column("tokens"));
     let row = point
         .value
         .iter()
         .copied()
         .zip(point.weight.iter().copied());
     let nats: f64 = point.value.iter().sum();
-    let mean = nats / tokens;
+    let mean = nats / weight;
     let alone = Estimate {
         value: mean,
         interval: None,
@@ -150,8 +152,9 @@ fn scored(point: &PointRecord) -> Scored {
         perplexity: mean.exp(),
         interval: estimate.map(f64::exp).interval,
         nats_per_token: mean,
-        bits_per_byte: (bytes > 0.0).then(|| nats / std::f64::consts::LN_2 / bytes),
-        tokens: tokens as u64,
+        bits_per_byte: (bytes > 0.0 && counted.is_none())
+            .then(|| nats / std::f64::consts::LN_2 / bytes),
+        tokens: counted.unwrap_or(weight) as u64,
         bytes: bytes as u64,
         segments: point.value.len(),
     }

@@ -58,7 +58,7 @@ partial = 2
          -, found \"a b\"",
         "my.toml:3:9: seeds: expected different seeds, found 1 twice",
         "my.toml:4:1: confidense: unknown key; did you mean `confidence`? Known keys: name, seeds, reference, \
-         confidence, margin, device, task, data, model, train, evaluate, studies, schemes, sweep",
+         confidence, margin, device, task, data, model, train, evaluate, studies, schemes, all_schemes, sweep",
         "my.toml:5:13: reference: expected a scheme of this config (rope), found \"rop\"; did you mean `rope`?",
         "my.toml:6:10: device: expected auto, cpu, cuda[:i], metal[:i] or wgpu[:i], found \"gpu\"",
         "my.toml:9:8: data.test: expected a number between 0 and 1, both excluded, found 1.5",
@@ -122,8 +122,8 @@ fn bases_must_fit() {
     assert_eq!(
         with("[schemes.rope.rope]\n[schemes.pi.pi]\nfactor = 2"),
         [
-            "my.toml:4:13: schemes.pi.pi: pi extends weights that were trained under another scheme: expected base = \
-          \"rope\"; beside a numeric `base` the name goes to `extends`"
+            "my.toml:4:13: schemes.pi.pi: pi extends weights that were trained under another scheme: expected extends = \
+          \"rope\""
         ]
     );
     assert_eq!(

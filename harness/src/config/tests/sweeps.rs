@@ -159,3 +159,68 @@ fn many_cells_need_consent() {
     );
     assert_eq!(consent.unwrap().run.cells(), 1600);
 }
+
+const ROPE: &str = "data.corpus = \"cargo\"\ntrain.length = 512\nmodel = { size = \"d4\", head_dim = 32 }\n\
+                    schemes.rope.rope = {}\n";
+
+fn schemes(more: &str) -> Vec<SchemeConfig> {
+    good(&format!("{ROPE}{more}\n"), &[]).run.schemes
+}
+
+#[test]
+fn a_list_of_settings_is_a_scheme_for_each() {
+    let far = "[schemes.far.yarn]\nextends = \"rope\"\n";
+    let found = schemes(&format!("{far}factor = [2, 4]\nbeta_fast = [16, 32]"));
+    let names: Vec<&str> = found.iter().map(|scheme| scheme.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "rope",
+            "far[factor=2,beta_fast=16]",
+            "far[factor=2,beta_fast=32]",
+            "far[factor=4,beta_fast=16]",
+            "far[factor=4,beta_fast=32]"
+        ]
+    );
+    assert_eq!(found[2].settings["factor"], 2.0);
+    assert_eq!(found[2].settings["beta_fast"], 32.0);
+    // What is a list by itself stays one.
+    let factors = vec!["2"; 16].join(", ");
+    let long = "[schemes.long.longrope]\nextends = \"rope\"\nfactor = 2\nlong_factors";
+    assert_eq!(schemes(&format!("{long} = [{factors}]")).len(), 2);
+    let problems = bad(&format!("{ROPE}{far}factor = [2, 0.5]\n"), &[]);
+    assert_eq!(problems.len(), 1);
+    let of = "schemes.far[factor=0.5].yarn.factor: expected at least 1, found 0.5";
+    assert!(problems[0].contains(of), "{problems:?}");
+}
+
+#[test]
+fn all_schemes_are_those_that_are_not_written() {
+    let registry = Registry::builtin();
+    let written = "schemes.far.yarn = { extends = \"rope\", factor = 2 }\n";
+    let with = "all_schemes = { finetune = { steps = 3 } }";
+    let found = schemes(&format!("{written}{with}"));
+    let alone = |id: &str| registry.parse(id, serde_json::json!({})).is_ok();
+    let expected = registry.ids().filter(|id| alone(id)).count();
+    assert_eq!(found.len(), expected);
+    // What is written comes first, as it is written.
+    assert_eq!((&*found[0].name, &*found[1].name), ("rope", "far"));
+    assert!(found[1].finetune.is_none());
+    for added in &found[2..] {
+        assert_eq!(added.name, added.id);
+        let extends = added.base.is_some();
+        assert_eq!(extends, added.finetune.is_some(), "{}", added.name);
+    }
+    // What does not fit is told with its name.
+    let narrow = ROPE.replace("head_dim = 32", "head_dim = 8");
+    let problems = bad(&format!("{narrow}{with}\n"), &[]);
+    assert!(
+        problems.iter().all(|p| p.contains("schemes.")),
+        "{problems:?}"
+    );
+    let problems = bad(&format!("{ROPE}all_schemes = 3\n"), &[]);
+    assert!(
+        problems[0].contains("all_schemes: expected true, false or"),
+        "{problems:?}"
+    );
+}

@@ -7,20 +7,20 @@ use farspan_datasets::Segment;
 use std::collections::BTreeMap;
 
 /// Loss in nats of every target of every window: (segment, start) to at most `length` losses.
-pub(super) type Losses = BTreeMap<(usize, usize), Vec<f32>>;
+pub(in super::super) type Losses = BTreeMap<(usize, usize), Vec<f32>>;
 
 /// Windows of one length on their way.
-pub(super) struct Reading<'r> {
-    pub(super) subject: &'r Subject<'r>,
-    pub(super) segments: &'r [Segment],
-    pub(super) length: usize,
-    pub(super) bos: Option<u32>,
-    pub(super) losses: Losses,
+pub(in super::super) struct Reading<'r> {
+    pub(in super::super) subject: &'r Subject<'r>,
+    pub(in super::super) segments: &'r [Segment],
+    pub(in super::super) length: usize,
+    pub(in super::super) bos: Option<u32>,
+    pub(in super::super) losses: Losses,
 }
 
 impl Reading<'_> {
     /// Whether it came to its end.
-    pub(super) fn read(
+    pub(in super::super) fn read(
         &mut self,
         starts: &[(usize, usize)],
         ready: &Ready,

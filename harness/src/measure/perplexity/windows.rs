@@ -16,7 +16,13 @@ pub struct Window {
 /// slide by their whole length.
 pub fn windows(protocol: Protocol, length: usize, stride: usize, span: usize) -> Vec<Window> {
     match protocol {
-        Protocol::NonOverlap | Protocol::Sliding => tiles(length, stride, span),
+        Protocol::NonOverlap | Protocol::Sliding | Protocol::ByWindow => {
+            tiles(length, stride, span)
+        }
+        Protocol::Prefix => vec![Window {
+            start: 0,
+            scored: 0..length,
+        }],
         Protocol::FixedTarget => vec![Window {
             start: span - length,
             scored: length - stride..length,
@@ -27,8 +33,8 @@ pub fn windows(protocol: Protocol, length: usize, stride: usize, span: usize) ->
 /// Distance between the starts of windows under `protocol`; of fixed targets their number.
 pub(super) fn stride(protocol: Protocol, config: &Perplexity, length: usize) -> usize {
     match protocol {
-        Protocol::NonOverlap => length,
-        Protocol::Sliding => config.stride.at(length),
+        Protocol::NonOverlap | Protocol::Prefix => length,
+        Protocol::Sliding | Protocol::ByWindow => config.stride.at(length),
         Protocol::FixedTarget => config.target,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::Given;
 use super::super::Subject;
-use super::{Wanted, Words};
+use super::{Opened, Words};
 use crate::checkpoint::ends::ends;
 use crate::checkpoint::text::Tokenizer;
 use crate::config::LONGEST;
@@ -12,7 +12,6 @@ use crate::{Error, Result};
 use farspan_datasets::tasks::Point;
 use farspan_datasets::words::{Prompt, PromptFile, Scorer, Writer};
 use farspan_datasets::{DataError, Tokens};
-use std::path::Path;
 
 /// Tokens that are read at once.
 const PIECE: usize = 512;
@@ -98,11 +97,11 @@ impl<'a> Asker<'a> {
     }
 
     /// All that is asked of one kind, lengths rising.
-    pub(super) fn asked(&self, wanted: &Wanted, seed: u64) -> Result<Vec<AtPoint>> {
+    pub(super) fn asked(&self, opened: Opened, given: &Given<'_>) -> Result<Vec<AtPoint>> {
         let mut all = Vec::new();
-        match wanted {
-            Wanted::File(from) => {
-                for (name, file) in from.read()? {
+        match opened {
+            Opened::Files(files) => {
+                for (name, file) in files {
                     let length = self.longest(&name, &file)?;
                     let at = Vec::new();
                     all.push((Point { length, at }, None, file.prompts));
@@ -119,14 +118,13 @@ impl<'a> Asker<'a> {
                     )));
                 }
             }
-            Wanted::Task(task) => {
-                let task = super::open(task)?;
+            Opened::Task(task) => {
                 let count = |text: &str| self.count(text);
-                let writer = Writer::open(task.as_ref(), Path::new("."), &count)?;
+                let writer = Writer::open(task.as_ref(), given.root, &count)?;
                 for &length in &self.words.lengths {
                     for point in self.words.points(task.as_ref(), length) {
                         let numbers = 0..self.words.prompts as u64;
-                        let prompts = numbers.map(|i| writer.prompt(seed, &point, i));
+                        let prompts = numbers.map(|i| writer.prompt(given.seed, &point, i));
                         let prompts = prompts.collect::<std::result::Result<Vec<_>, _>>()?;
                         let distance = self.distance(&prompts)?;
                         all.push((point, distance, prompts));

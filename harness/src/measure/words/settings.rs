@@ -3,9 +3,13 @@
 use super::super::grid::Axis;
 use crate::Result;
 use crate::config::types::{Named, named};
-use farspan_datasets::words::{BUILTIN, PromptFile, Reading, Scorer, read_prompts};
+use farspan_datasets::DataError;
+use farspan_datasets::words::{
+    AnyWordTask, BUILTIN, PromptFile, Reading, Scorer, find, read_prompts,
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -44,6 +48,15 @@ pub enum Wanted {
     File(PromptsFrom),
     /// A task.
     Task(Named),
+}
+
+/// A task as it can be asked, or prompts as their files say.
+#[derive(Debug)]
+pub(super) enum Opened {
+    /// Files by their names.
+    Files(Vec<(String, PromptFile)>),
+    /// A task.
+    Task(Box<dyn AnyWordTask>),
 }
 
 /// Files of prompts: JSON lines as RULER, lm-evaluation-harness and HELMET write them.
@@ -117,12 +130,35 @@ impl Files {
     }
 }
 
+impl Wanted {
+    /// Paths start from `root`.
+    pub(super) fn open(&self, root: &Path) -> Result<Opened> {
+        Ok(match self {
+            Wanted::File(from) => Opened::Files(from.read(root)?),
+            Wanted::Task(task) => Opened::Task(task.word_task()?),
+        })
+    }
+}
+
+impl Named {
+    /// The task in words that is meant.
+    pub(super) fn word_task(&self) -> std::result::Result<Box<dyn AnyWordTask>, DataError> {
+        let known = || BUILTIN.iter().map(|t| t.id).collect::<Vec<_>>().join(", ");
+        let entry = find(&self.id).ok_or_else(|| DataError::Setting {
+            key: "tasks",
+            expected: format!("a task in words ({}) or {{ prompts = FILES }}", known()),
+            found: format!("{:?}", self.id),
+        })?;
+        entry.parse(Value::Object(self.settings.clone()))
+    }
+}
+
 impl PromptsFrom {
-    pub(super) fn read(&self) -> Result<Vec<(String, PromptFile)>> {
+    fn read(&self, root: &Path) -> Result<Vec<(String, PromptFile)>> {
         let reading = Reading {
             max_new_tokens: self.max_new_tokens,
         };
-        let read = |name: &String| Ok((name.clone(), read_prompts(Path::new(name), &reading)?));
+        let read = |name: &String| Ok((name.clone(), read_prompts(&root.join(name), &reading)?));
         self.prompts.all().iter().map(read).collect()
     }
 }
