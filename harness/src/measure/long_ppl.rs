@@ -165,7 +165,9 @@ impl Measure for LongPpl {
     }
 
     fn reads(&self, _: &Given<'_>) -> Result<Vec<String>> {
-        self.evaluator.as_deref().map_or(Ok(Vec::new()), evaluator::hashes)
+        self.evaluator
+            .as_deref()
+            .map_or(Ok(Vec::new()), evaluator::hashes)
     }
 
     fn run(

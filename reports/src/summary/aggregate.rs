@@ -169,10 +169,8 @@ impl<'a> Tasks<'a> {
     }
 
     fn group(&self, task: usize, label: &str) -> Option<&'a Group<'a>> {
-        let groups = self.parts[self.all[task].0].groups.iter();
-        groups
-            .into_iter()
-            .find(|g| g.label == label && !g.cells.is_empty())
+        let mut groups = self.parts[self.all[task].0].groups.iter();
+        groups.find(|g| g.label == label && !g.cells.is_empty())
     }
 
     /// Every curve that a study has.
@@ -362,7 +360,7 @@ impl<'a> Tasks<'a> {
             places: places.len(),
         };
         let mut all: Vec<Rank> = labels.iter().enumerate().map(rank).collect();
-        all.sort_by(|a, b| (b.reciprocal).total_cmp(&a.reciprocal));
+        all.sort_by(|a, b| b.reciprocal.total_cmp(&a.reciprocal));
         (all, at_chance)
     }
 

@@ -6,7 +6,7 @@ use super::tests::{curve, first, quick};
 use super::*;
 use crate::export::{Format, files};
 use crate::fixture::{self, Options as Made, found, segments};
-use crate::record::{Column, Cost, PointRecord};
+use crate::record::{AlsoRecord, Column, Cost, PointRecord, Scale};
 use crate::store::upgrade;
 use crate::table::tables;
 use serde_json::Value;
@@ -463,4 +463,51 @@ fn loss_by_position_fails_where_it_exceeds_that_of_the_trained_half_by_a_tenth()
     let half =
         (12.706204736174712_f64.powi(2) * 1e-4 + 4.302652729749462_f64.powi(2) * 0.14 / 6.0).sqrt();
     close("its interval", interval.high - 2.5, half);
+}
+
+/// Eleven prompts of five right symbols and one of four: as t interval it would end at 1.020. Scipy: 46.8 effective symbols.
+#[test]
+fn symbols_right_stay_within_one_and_chance_is_that_of_the_points() {
+    let mut run = blank(&[0]);
+    for record in run.cells.iter_mut().filter_map(|c| c.result.as_mut()) {
+        let at = |length: usize, depth: f64, chance: Option<f64>| {
+            let symbols = (0..12).map(|i| if i == 7 { 4.0 } else { 5.0 });
+            let mut point = found(length, depth, 20.0, &[true; 12]);
+            point.chance = chance;
+            point.columns = [
+                ("symbols right".into(), Column(symbols.collect())),
+                ("symbols".into(), Column(vec![5.0; 12])),
+            ]
+            .into();
+            point
+        };
+        let points = vec![
+            at(128, 0.0, Some(0.5)),
+            at(128, 1.0, Some(0.25)),
+            at(256, 0.5, None),
+        ];
+        let mut measure = upgrade::passkey(points, 0.8);
+        measure.chance = Some(0.1);
+        measure.also = vec![AlsoRecord {
+            quantity: "symbols right".into(),
+            value: "symbols right".into(),
+            weight: "symbols".into(),
+            times: 1.0,
+            scale: Scale::Share,
+        }];
+        record.measures = vec![measure];
+    }
+    let summary = quick(&run);
+    let study = &summary.studies[0];
+    let point = first(study, "rope").at(256).expect("measured");
+    whole(
+        "symbols right",
+        point.also[0].expect("both columns"),
+        [59.0 / 60.0, 0.8957817188022409, 0.9975368932624574],
+    );
+    let info = &study.measures[0];
+    assert_eq!(
+        (info.chance_at(128), info.chance_at(256)),
+        (Some(0.375), Some(0.1))
+    );
 }

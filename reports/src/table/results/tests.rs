@@ -242,7 +242,7 @@ fn the_average_over_tasks_comes_first() {
         second.of = "another".into();
         second.title = "Another".into();
         record.measures.push(second);
-        let refused: Vec<_> = record.refused.iter().cloned().collect();
+        let refused = record.refused.clone();
         record
             .refused
             .extend(refused.into_iter().map(|r| crate::record::Refusal {
