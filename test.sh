@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
 # Everything a change must pass: formatting, lints, documentation, tests.
-# On Debian and Ubuntu it installs what is missing: the C compiler that two dependencies need, and Mesa's software Vulkan,
-# which the tests of the wgpu engine run on where there is no GPU. FARSPAN_NO_GPU=1 leaves those tests out.
+# On Debian and Ubuntu it installs what is missing: the C compiler that two dependencies need; Mesa's software Vulkan, which
+# the tests of the wgpu engine run on where there is no GPU (FARSPAN_NO_GPU=1 leaves those tests out); Slurm and an ssh
+# server, which the tests of `farspan submit` start for themselves (FARSPAN_NO_CLUSTER=1 leaves those out, and so does a
+# machine without apt, in words).
 set -euo pipefail
 cd "$(dirname "$0")"
 
 command -v cargo >/dev/null || { echo "test.sh: no cargo found; install Rust 1.95 or newer with rustup" >&2; exit 1; }
-install() { # package, what it is
+install() { # packages, what they are
   command -v apt-get >/dev/null || { echo "test.sh: no $2 found; install one" >&2; exit 1; }
   as_root=""
   [ "$(id -u)" -eq 0 ] || as_root=sudo
   $as_root apt-get update -q
-  $as_root apt-get install -y -q --no-install-recommends "$1"
+  $as_root apt-get install -y -q --no-install-recommends $1
 }
 command -v cc >/dev/null || install build-essential "C compiler (cc)"
 no_gpu=${FARSPAN_NO_GPU:-0}
@@ -19,6 +21,16 @@ no_gpu=${FARSPAN_NO_GPU:-0}
 drivers() { compgen -G "/usr/share/vulkan/icd.d/*.json" || compgen -G "/etc/vulkan/icd.d/*.json"; }
 if [ "$no_gpu" != 1 ] && [ "$(uname)" = Linux ] && ! drivers >/dev/null; then
   install mesa-vulkan-drivers "Vulkan driver (or set FARSPAN_NO_GPU=1)"
+fi
+no_cluster=${FARSPAN_NO_CLUSTER:-0}
+sbin=$PATH:/usr/sbin
+if [ "$no_cluster" != 1 ] && command -v apt-get >/dev/null; then
+  if ! PATH=$sbin command -v slurmctld >/dev/null || ! PATH=$sbin command -v slurmd >/dev/null; then
+    install "slurmctld slurmd slurm-client munge" "Slurm (or set FARSPAN_NO_CLUSTER=1)"
+  fi
+  if ! PATH=$sbin command -v sshd >/dev/null || ! command -v ssh >/dev/null; then
+    install "openssh-server openssh-client" "ssh server (or set FARSPAN_NO_CLUSTER=1)"
+  fi
 fi
 for tool in fmt clippy; do
   cargo "$tool" --version >/dev/null 2>&1 || rustup component add "${tool/fmt/rustfmt}"
@@ -39,7 +51,8 @@ step "tests (the acceptance tests run the program itself)"
 # In one build with the tests, so that they share every dependency.
 cargo build --release --workspace --bins --examples --tests --locked
 skip=()
-[ "$no_gpu" != 1 ] || skip=(--skip wgpu)
+[ "$no_gpu" != 1 ] || skip+=(--skip wgpu)
+[ "$no_cluster" != 1 ] || skip+=(--skip slurm --skip ssh)
 mkdir -p target
 # What a Vulkan loader says about displays is of no interest here.
 cargo test --release --workspace --locked -- "${skip[@]}" 2>&1 | grep -v XDG_RUNTIME_DIR | tee target/test.log

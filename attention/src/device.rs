@@ -213,12 +213,12 @@ impl Device {
         &self.note
     }
 
-    /// What computes, for the record: the device, and on wgpu the adapter with its driver.
+    /// What computes, for the record: the device, and on wgpu the adapter with its driver, whichever of several alike it is.
     pub fn described(&self) -> String {
         match &self.place {
             Place::Candle(_) => self.spec.to_string(),
             #[cfg(feature = "wgpu")]
-            Place::Wgpu(context) => format!("{}: {}", self.spec, context.describe()),
+            Place::Wgpu(context) => format!("wgpu: {}", context.describe()),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::{Error, Result, machine};
 use farspan_attention::Device;
 use farspan_pe::{AnyScheme, Len, Registry};
 use farspan_reports::record::{Cost, PlannedCell, RunPlan, SCHEMA_VERSION, State, Status};
-use farspan_reports::store::{Held, RunDir};
+use farspan_reports::store::RunDir;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,10 +25,8 @@ use std::time::{Duration, Instant};
 
 pub use config::{CellConfig, CheckpointConfig};
 pub(crate) use finished::measured;
-pub use inspect::{Found, Inspected, inspect};
+pub use inspect::{Found, Inspected, inspect, is_done};
 
-/// Time that a cell of a killed runner is given to save its state and leave.
-const HANDOVER: Duration = Duration::from_secs(30);
 /// Time between looks at the status file.
 const STATUS_EVERY: Duration = Duration::from_millis(500);
 
@@ -46,13 +44,13 @@ pub enum Ended {
 /// Asked now and then whether to stop.
 pub type StopFlag<'a> = &'a dyn Fn() -> bool;
 
-/// Runs one cell of the run folder to its end, from wherever it got to before. A file in its folder that is not what was
-/// written is an error; [`inspect`] sets such files aside before.
+/// Runs one cell of the run folder to its end, from wherever it got to before. `dir` is written under the cell's lease
+/// ([`RunDir::under`]). A file in its folder that is not what was written is an error; [`inspect`] sets such files aside
+/// before.
 pub fn run(dir: &RunDir, id: &str, registry: &Registry, stop: StopFlag<'_>) -> Result<Ended> {
     let plan = dir.plan()?;
     let planned = planned(&plan, dir, id)?;
-    let config = config_of(planned)?;
-    let _held = hold(dir, id)?;
+    let config = config_of(dir, planned)?;
     if dir.result_of(planned)?.is_some() {
         return Ok(Ended::Done);
     }
@@ -87,11 +85,13 @@ fn planned<'p>(plan: &'p RunPlan, dir: &RunDir, id: &str) -> Result<&'p PlannedC
     })
 }
 
-/// The config of a planned cell, whose identity it must make.
-fn config_of(planned: &PlannedCell) -> Result<CellConfig> {
+/// The config of a planned cell, whose identity it must make. Its paths start from the run folder, and are made to start
+/// from the current one.
+fn config_of(dir: &RunDir, planned: &PlannedCell) -> Result<CellConfig> {
     let wrong = |what: String| Error::Data(format!("plan.json, cell {}: {what}", planned.label));
-    let config: CellConfig =
+    let mut config: CellConfig =
         serde_json::from_value(planned.config.clone()).map_err(|e| wrong(e.to_string()))?;
+    config.data_root = machine::data_root(dir.path(), &config.data_root);
     let id = config.id()?;
     let same = (
         &config.study,
@@ -109,19 +109,6 @@ fn config_of(planned: &PlannedCell) -> Result<CellConfig> {
         )));
     }
     Ok(config)
-}
-
-/// Takes the cell's lock. A runner that was killed leaves cells that are still saving their state: they get a while.
-fn hold(dir: &RunDir, id: &str) -> Result<Held> {
-    let started = Instant::now();
-    loop {
-        match dir.hold_cell(id) {
-            Err(e) if e.is_held() && started.elapsed() < HANDOVER => {
-                std::thread::sleep(Duration::from_millis(100));
-            }
-            other => return Ok(other?),
-        }
-    }
 }
 
 /// What a checkpoint of a finished training says about itself.
@@ -172,7 +159,7 @@ impl Running<'_> {
         let (config, registry) = (self.config, self.registry);
         let base = learn::base(self.dir, config)?;
         let base = base.as_ref();
-        let device = Device::open(&config.device)?;
+        let device = Device::open(&machine::device(&config.device))?;
         let scheme = registry
             .parse(&config.scheme.id, config.scheme.settings.clone())
             .map_err(|e| Error::Config(format!("scheme {}: {e}", config.scheme.name)))?;
@@ -221,6 +208,8 @@ impl Running<'_> {
         self.cost.jobs = machine::jobs();
         self.cost.peak_memory_bytes = machine::peak_memory();
         self.cost.threads = machine::threads();
+        self.cost.machine = machine::machine();
+        self.cost.device = device.note().to_string();
         self.dir.write_cost(self.id, &self.cost)?;
         self.dir.write_result(self.id, &record)?;
         // The result decides that the cell is done; a status that cannot be written changes nothing.

@@ -39,12 +39,12 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// Process exit code: 2 usage or config, 65 data, 70 our bug, 74 input/output, 75 held by another run.
+    /// Process exit code: 2 usage or config, 65 data, 70 our bug, 74 input/output, 75 made by another worker.
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Config(_) | Error::Plan(_) => 2,
             Error::Data(_) | Error::Datasets(_) => 65,
-            Error::Store(e) if e.is_held() => 75,
+            Error::Store(e) if e.is_lost() => 75,
             Error::Store(_) | Error::Io { .. } => 74,
             Error::Attention(_) | Error::Bug(_) => 70,
         }

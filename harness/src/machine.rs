@@ -1,6 +1,8 @@
 //! Facts about this machine and this program: for provenance, and for deciding how many cells run at once.
 
-use std::path::PathBuf;
+use crate::{Error, Result};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// Version of this program, with the commit it was built from where that is known.
 pub fn version() -> &'static str {
@@ -60,6 +62,105 @@ pub fn default_jobs(device: &str) -> usize {
     if device == "cpu" { cores() } else { 1 }
 }
 
+/// How a worker tells a cell's process which adapter of wgpu is its own.
+pub const ADAPTER_VARIABLE: &str = "FARSPAN_WGPU_ADAPTER";
+/// The folder that relative paths of a config start from, where it is another than when the run was planned.
+pub const DATA_VARIABLE: &str = "FARSPAN_DATA_ROOT";
+
+/// The device that a config names, as it is opened here: where a worker deals out adapters, `wgpu` is the one dealt.
+pub(crate) fn device(name: &str) -> String {
+    match std::env::var(ADAPTER_VARIABLE) {
+        Ok(adapter) if name == "wgpu" && !adapter.is_empty() => format!("{name}:{adapter}"),
+        _ => name.to_string(),
+    }
+}
+
+/// Cards of NVIDIA that this process may use, as `CUDA_VISIBLE_DEVICES` names them.
+pub(crate) fn cuda_cards() -> Vec<String> {
+    if let Ok(visible) = std::env::var("CUDA_VISIBLE_DEVICES") {
+        let names = visible.split(',').map(str::trim);
+        return names
+            .filter(|name| !name.is_empty())
+            .map(String::from)
+            .collect();
+    }
+    let found = std::fs::read_dir("/proc/driver/nvidia/gpus");
+    (0..found.map_or(0, Iterator::count))
+        .map(|i| i.to_string())
+        .collect()
+}
+
+/// The job of a scheduler that this process is a part of: `slurm 12_3`, with the step where it runs in one, or
+/// `kubernetes index 3`.
+pub(crate) fn job() -> Option<String> {
+    let set = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+    if let Some(job) = set("SLURM_JOB_ID") {
+        let array = set("SLURM_ARRAY_JOB_ID").zip(set("SLURM_ARRAY_TASK_ID"));
+        let job = array.map_or(job, |(array, task)| format!("{array}_{task}"));
+        let step = set("SLURM_STEP_ID").map_or(String::new(), |step| format!(".{step}"));
+        return Some(format!("slurm {job}{step}"));
+    }
+    let index = set("JOB_COMPLETION_INDEX")?;
+    Some(format!("kubernetes index {index}"))
+}
+
+static DATA_ROOT: OnceLock<PathBuf> = OnceLock::new();
+
+/// Lets relative paths of every cell start from `folder`, here and in processes of cells that this one starts.
+pub(crate) fn set_data_root(folder: PathBuf) {
+    // It is set once, by the command line.
+    let _ = DATA_ROOT.set(folder);
+}
+
+/// The folder that relative paths start from, if that was set.
+pub(crate) fn other_data_root() -> Option<PathBuf> {
+    let told = std::env::var_os(DATA_VARIABLE).filter(|path| !path.is_empty());
+    DATA_ROOT.get().cloned().or(told.map(PathBuf::from))
+}
+
+/// The folder that relative paths of a cell start from: `root` as it is reached from the run folder `run`.
+pub(crate) fn data_root(run: &Path, root: &Path) -> PathBuf {
+    if let Some(other) = other_data_root() {
+        return other;
+    }
+    // `..` leads out of the folder itself, wherever a link to it lies.
+    run.canonicalize()
+        .unwrap_or_else(|_| run.to_path_buf())
+        .join(root)
+}
+
+/// The way from `folder`, which may not be there yet, to the current folder; absolute where there is no other.
+pub(crate) fn way_here_from(folder: &Path) -> Result<PathBuf> {
+    way_from(folder, Path::new("."))
+}
+
+/// The way from `folder`, which may not be there yet, to `to`, which is; absolute where there is no other.
+pub(crate) fn way_from(folder: &Path, to: &Path) -> Result<PathBuf> {
+    let io = |e| Error::io(format!("finding {}", folder.display()), e);
+    let to = to.canonicalize().map_err(io)?;
+    let folder = std::path::absolute(folder).map_err(io)?;
+    let there = folder.ancestors().find_map(|part| {
+        let rest = folder.strip_prefix(part).ok()?;
+        Some(part.canonicalize().ok()?.join(rest))
+    });
+    Ok(way(&there.unwrap_or(folder), &to))
+}
+
+fn way(from: &Path, to: &Path) -> PathBuf {
+    let (a, b): (Vec<_>, Vec<_>) = (from.components().collect(), to.components().collect());
+    let shared = a.iter().zip(&b).take_while(|(a, b)| a == b).count();
+    if shared == 0 {
+        return to.to_path_buf();
+    }
+    let up = a[shared..].iter().map(|_| std::path::Component::ParentDir);
+    let way: PathBuf = up.chain(b[shared..].iter().copied()).collect();
+    if way.as_os_str().is_empty() {
+        PathBuf::from(".")
+    } else {
+        way
+    }
+}
+
 /// Memory of the machine in bytes, where the system tells.
 pub fn memory_bytes() -> Option<u64> {
     kibibytes(&std::fs::read_to_string("/proc/meminfo").ok()?, "MemTotal")
@@ -80,14 +181,14 @@ pub fn kills_for_memory() -> u64 {
 
 /// Bytes that a user may still write into the folder at `path`, where the system tells.
 #[cfg(unix)]
-pub fn free_space(path: &std::path::Path) -> Option<u64> {
+pub fn free_space(path: &Path) -> Option<u64> {
     let found = rustix::fs::statvfs(path).ok()?;
     found.f_bavail.checked_mul(found.f_frsize)
 }
 
 /// Bytes that a user may still write into the folder at `path`, where the system tells.
 #[cfg(not(unix))]
-pub fn free_space(_: &std::path::Path) -> Option<u64> {
+pub fn free_space(_: &Path) -> Option<u64> {
     None
 }
 
@@ -143,6 +244,18 @@ mod tests {
             words.starts_with("Linux ") && words.contains(" × ") && words.ends_with("GiB"),
             "{words}"
         );
+    }
+
+    #[test]
+    fn ways_lead_from_one_folder_to_another() {
+        for (from, to, expected) in [
+            ("/a/runs/q", "/a", "../.."),
+            ("/a/b", "/a/b", "."),
+            ("/a", "/a/b/c", "b/c"),
+            ("/scratch/q", "/home/u", "../../home/u"),
+        ] {
+            assert_eq!(way(Path::new(from), Path::new(to)), Path::new(expected));
+        }
     }
 
     #[test]

@@ -15,9 +15,22 @@ use std::path::{Path, PathBuf};
 
 /// The checkpoint folder that `model` means.
 pub fn folder(model: &str) -> Result<PathBuf> {
+    folder_from(Path::new(""), model)
+}
+
+/// As [`folder`], with relative paths that start from `root`.
+pub(crate) fn folder_from(root: &Path, model: &str) -> Result<PathBuf> {
+    let placed = |name: &str| {
+        let path = root.join(name);
+        let text = path.to_str().map(str::to_string);
+        text.filter(|_| path.exists())
+            .unwrap_or_else(|| name.to_string())
+    };
     match model.rsplit_once(':') {
-        Some((run, cell)) if Path::new(run).join("plan.json").is_file() => of_cell(run, cell),
-        _ => hub::folder(model),
+        Some((run, cell)) if Path::new(&placed(run)).join("plan.json").is_file() => {
+            of_cell(&placed(run), cell)
+        }
+        _ => hub::folder(&placed(model)),
     }
 }
 
@@ -67,7 +80,7 @@ fn of_cell(run: &str, name: &str) -> Result<PathBuf> {
 /// The tokenizer of a cell.
 fn beside(config: &CellConfig) -> Result<Beside> {
     if let Some(checkpoint) = &config.checkpoint {
-        return Ok(Beside::Folder(checkpoint.dir.clone()));
+        return Ok(Beside::Folder(checkpoint.dir(&config.data_root)?));
     }
     Ok(match &config.reads {
         Reads::Task(_) => Beside::Tokenizer(None),

@@ -11,7 +11,7 @@ use farspan_datasets::{Batch, rng::Stream};
 use farspan_pe::search::{self, Genes, Search, Trial};
 use farspan_pe::{AnyScheme, Len, Registry};
 use farspan_reports::record::{RivalRecord, SearchRecord};
-use farspan_reports::store::{line_is_whole, plain, seal_line};
+use farspan_reports::store::{RunDir, line_is_whole, plain, seal_line};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fs::OpenOptions;
@@ -21,6 +21,8 @@ use std::sync::Arc;
 
 /// Whose weights, on what, and where trials are written down.
 pub(crate) struct Searching<'a> {
+    /// The run folder, under the cell's lease.
+    pub(crate) dir: &'a RunDir,
     pub(crate) registry: &'a Registry,
     pub(crate) id: &'a str,
     /// The base's weights, under the scheme that searches.
@@ -80,6 +82,7 @@ impl Searching<'_> {
             let line = serde_json::to_string(&line).map_err(|e| Error::Bug(e.to_string()))?;
             let mut line = seal_line(&context(self.owner, trials.len()), &line);
             line.push('\n');
+            self.dir.check()?;
             log.write_all(line.as_bytes())
                 .map_err(|e| Error::io(format!("writing {}", self.log.display()), e))?;
             trials.push(Trial { genes, loss });

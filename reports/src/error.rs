@@ -1,5 +1,6 @@
 //! What can go wrong with a run folder, and with an export of it.
 
+use crate::store::Lost;
 use std::io;
 use std::path::PathBuf;
 
@@ -57,14 +58,6 @@ pub enum StoreError {
         /// The first foreign entry.
         found: String,
     },
-    /// Another process works in the folder.
-    #[error("{}: in use by {holder}", path.display())]
-    Held {
-        /// The run folder or cell folder.
-        path: PathBuf,
-        /// Host, process and time, as it wrote them.
-        holder: String,
-    },
 }
 
 impl StoreError {
@@ -80,10 +73,13 @@ impl StoreError {
         )
     }
 
-    /// Whether another process holds the folder: trying again later may work.
+    /// Whether the lease that was written under was taken over: another process makes the cell now.
     #[must_use]
-    pub fn is_held(&self) -> bool {
-        matches!(self, StoreError::Held { .. })
+    pub fn is_lost(&self) -> bool {
+        let StoreError::Io { source, .. } = self else {
+            return false;
+        };
+        source.get_ref().is_some_and(|e| e.is::<Lost>())
     }
 }
 

@@ -102,7 +102,7 @@ pub fn run(options: &Options) -> LoadedRun {
         command: "farspan run synthetic.toml".into(),
         created: "2026-01-02T03:04:05Z".into(),
         version: "0.1.0".into(),
-        machine: "an imagined machine with 2 cores".into(),
+        machine: String::new(),
         margin: RunPlan::default_margin(),
         confidence: 0.95,
         reference: options.only.is_none().then(|| "rope".to_string()),
@@ -226,6 +226,8 @@ fn cell(study: &str, trained: usize, sketch: &Sketch, seed: u64, options: &Optio
         peak_memory_bytes: 400_000_000 + (5e7 * dice.uniform()) as u64,
         threads: 1,
         jobs: 2,
+        machine: "an imagined machine with 2 cores".into(),
+        device: "cpu".into(),
     };
     LoadedCell {
         planned,

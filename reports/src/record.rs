@@ -251,6 +251,12 @@ pub struct Cost {
     pub threads: usize,
     /// Cells that ran beside it.
     pub jobs: usize,
+    /// The machine that made it, in words (`Linux x86_64, 2 × Intel Xeon, 24 GiB`).
+    #[serde(default)]
+    pub machine: String,
+    /// What it was computed on, in words (`cuda:0: NVIDIA H200`).
+    #[serde(default)]
+    pub device: String,
 }
 
 /// Where a cell stands. That it is done is decided by its result alone ([`LoadedCell::state`]); its status file tells of
@@ -289,11 +295,12 @@ pub struct Status {
     pub reason: Option<String>,
     /// When this was written (RFC 3339).
     pub updated: String,
-    /// Process that holds the cell.
+    /// Process that wrote this; its host and job stand in the cell's lease.
     pub pid: Option<u32>,
 }
 
-/// `plan.json` of a run: frozen when the run folder is made, so that editing the config later changes nothing queued.
+/// `plan.json` of a run: frozen when the run folder is made, so that editing the config later changes nothing queued. It
+/// holds nothing of one machine: where cells read files, paths start from the run folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunPlan {
     /// See [`SCHEMA_VERSION`].
@@ -308,7 +315,8 @@ pub struct RunPlan {
     pub created: String,
     /// Version of Farspan that made it.
     pub version: String,
-    /// Machine facts in words (`Linux x86_64, 2 × Intel Xeon, 24 GiB`).
+    /// Machine facts in words, as runs of earlier versions kept them; since then every cell says where it was made.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub machine: String,
     /// Rise of the loss over the trained length, in nats per token, below which a length counts as served.
     #[serde(default = "RunPlan::default_margin")]

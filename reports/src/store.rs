@@ -1,14 +1,14 @@
 //! The run folder: one per run, plain files, replaced atomically.
 //!
 //! ```text
-//! plan.json  config.toml  resolved.toml  lock
+//! plan.json  config.toml  resolved.toml
 //! cells/<id>/  status.json  events.jsonl  result.json  cost.json  samples.jsonl.zst
-//!              checkpoint.safetensors  log.txt  lock
+//!              checkpoint.safetensors  log.txt  lease.N
 //! report/…
 //! ```
 //!
-//! `plan.json` is written last when a folder is made, so a folder with one is whole. Whoever writes holds the folder's
-//! lock ([`RunDir::hold`], [`RunDir::hold_cell`]); readers need none.
+//! `plan.json` is written last when a folder is made, so a folder with one is whole. Who writes into a cell's folder holds
+//! its lease ([`RunDir::take_cell`]) and writes through [`RunDir::under`] it; readers need none.
 //!
 //! Every file that a number is read from carries its hash, which its reader checks. A file that is not what was written
 //! is an error that names it; who goes on with the run sets it aside ([`RunDir::set_aside`]) and makes the cell again.
@@ -16,8 +16,10 @@
 
 mod check;
 mod disk;
+mod guard;
+mod lease;
 mod load;
-mod lock;
+mod process;
 mod read;
 mod seal;
 #[cfg(test)]
@@ -28,8 +30,10 @@ pub use crate::error::StoreError;
 #[doc(hidden)]
 pub use disk::FaultyDisk;
 pub use disk::{Disk, RealDisk, plain, sweep_ended, write_atomic};
+pub(crate) use lease::Lost;
+pub use lease::{Holder, LEASE, Lease, Standing, Tries};
 pub use load::{LoadedCell, LoadedRun, load};
-pub use lock::Held;
+pub use process::Process;
 pub use read::Events;
 pub use seal::{line_is_whole, seal_line};
 
@@ -93,7 +97,6 @@ impl RunDir {
         let cells = dir.path.join("cells");
         let made = dir.disk.create_dir_all(&cells);
         made.map_err(failed("making the folder", &cells))?;
-        let _held = dir.hold()?;
         for cell in &plan.cells {
             dir.make_cell(&cell.id)?;
         }
@@ -153,22 +156,6 @@ impl RunDir {
     #[must_use]
     pub fn cell_dir(&self, id: &str) -> PathBuf {
         self.path.join("cells").join(id)
-    }
-
-    /// Takes the run's lock: one grid per folder.
-    ///
-    /// # Errors
-    /// [`StoreError::Held`] with the holder's host, process and time.
-    pub fn hold(&self) -> Result<Held, StoreError> {
-        Held::take(&self.path)
-    }
-
-    /// Takes a cell's lock: one process per cell.
-    ///
-    /// # Errors
-    /// [`StoreError::Held`] with the holder's host, process and time.
-    pub fn hold_cell(&self, id: &str) -> Result<Held, StoreError> {
-        Held::take(&self.make_cell(id)?)
     }
 
     /// The frozen plan.
@@ -454,7 +441,11 @@ impl RunDir {
         self.write(path, sealed.as_bytes())
     }
 
-    fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    /// Replaces a file of the folder, as [`write_atomic`] does.
+    ///
+    /// # Errors
+    /// The system's refusal; the previous file is intact then.
+    pub fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         disk::write_atomic_on(self.disk.as_ref(), path, bytes)
     }
 
@@ -517,9 +508,8 @@ fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
     };
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let ours =
-            ["cells", "config.toml", "resolved.toml", "lock", "report"].contains(&name.as_str());
-        if !ours && !name.contains(disk::HALF_WRITTEN) && !name.contains(SET_ASIDE) {
+        let ours = ["cells", "config.toml", "resolved.toml", "report"].contains(&name.as_str());
+        if !ours && !disk::is_half_written(&name) && !name.contains(SET_ASIDE) {
             return Err(StoreError::Occupied {
                 path: path.to_path_buf(),
                 found: name,

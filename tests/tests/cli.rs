@@ -271,7 +271,8 @@ fn wrong_configs_end_with_2_and_say_where() {
         fails(&["run", path(&config), "-k", "rope and"], 2)
             .contains("expected a word, found the end")
     );
-    assert!(fails(&["run", path(&config), "--shard", "4/4"], 2).contains("I from 0 to N - 1"));
+    assert!(fails(&["run", path(&config), "--max-time", "soon"], 2).contains("2h 30m"));
+    assert!(fails(&["run", path(&config), "--gpus", "0"], 2).contains("--gpus"));
     assert!(fails(&["run", path(&config), "--jobs", "0"], 2).contains('0'));
     assert!(!folder.path().join("runs").exists());
 }
@@ -326,16 +327,6 @@ fn plans_count_choose_and_forecast() {
     assert_eq!(
         labels(&json(&["plan", path(&config), "--limit", "2", "--json"])),
         &all[..2]
-    );
-    let shards: Vec<Vec<String>> = ["0/2", "1/2"]
-        .map(|s| labels(&json(&["plan", path(&config), "--shard", s, "--json"])))
-        .into();
-    assert_eq!(
-        shards,
-        [
-            vec![all[0].to_string(), all[2].into(), all[3].into()],
-            vec![all[1].to_string()]
-        ]
     );
     let table = text(&fine(&["plan", path(&config)]).stdout);
     assert!(

@@ -273,7 +273,7 @@ fn extensions_follow_the_weights_of_their_base() {
     let mut base: Loaded<serde_json::Value> = load(&path, &owner).unwrap();
     let weight = base.values.values_mut().next().unwrap();
     weight.1[0] += 0.5;
-    save(&path, &owner, &base.values, &base.meta).unwrap();
+    save(&run.dir(), &path, &owner, &base.values, &base.meta).unwrap();
     let (code, words) = run.again(&[]);
     assert_eq!(code, 0, "{words}");
     let pi = run.cell("pi", Stage::ZeroShot).id;
@@ -295,7 +295,7 @@ fn extensions_follow_the_weights_of_their_base() {
     // Weights that are no numbers are refused even where the hash fits.
     let weight = base.values.values_mut().next().unwrap();
     weight.1[0] = f32::NAN;
-    save(&path, &owner, &base.values, &base.meta).unwrap();
+    save(&run.dir(), &path, &owner, &base.values, &base.meta).unwrap();
     let (code, words) = run.again(&[]);
     assert_eq!(code, 0, "{words}");
     assert!(

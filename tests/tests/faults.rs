@@ -91,6 +91,13 @@ impl Faults {
         })
     }
 
+    /// One more worker.
+    fn worker(&self, out: &Path) -> Command {
+        let mut command = farspan(&["work"]);
+        command.arg(out).args(["--jobs", "1", "--lease", "3s"]);
+        command
+    }
+
     fn command(&self, out: &Path) -> Command {
         let args = ["run", self.config.to_str().unwrap(), "--jobs", "2", "--out"];
         let mut command = farspan(&args);
@@ -99,10 +106,19 @@ impl Faults {
     }
 
     /// A run in which operation `at` goes wrong; its output, the number of operations and of faults.
-    fn faulty(&self, out: &Path, at: u64, (how, for_good): (&str, bool)) -> (Output, u64, u64) {
+    fn faulty(&self, out: &Path, at: u64, way: (&str, bool)) -> (Output, u64, u64) {
+        self.with_fault(self.command(out), out, at, way)
+    }
+
+    fn with_fault(
+        &self,
+        mut command: Command,
+        out: &Path,
+        at: u64,
+        (how, for_good): (&str, bool),
+    ) -> (Output, u64, u64) {
         let counter = self.folder.path().join("counter");
         std::fs::write(&counter, [0; 16]).unwrap();
-        let mut command = self.command(out);
         command
             .env("LD_PRELOAD", &self.library)
             .env("FAULT_BELOW", out)
@@ -201,6 +217,57 @@ fn whatever_operation_goes_wrong_the_next_run_ends_with_the_same_bytes() {
         std::fs::remove_dir_all(&out).unwrap();
     }
     eprintln!("{tried} of {cases} cases over {operations} operations, {struck} struck");
+    assert!(struck >= 3, "{struck} of {tried} faults struck");
+}
+
+/// The disk of one of two workers fails: what the other makes beside it is whole, and nothing that the first wrote stands
+/// in its way.
+#[test]
+#[expect(clippy::print_stderr, reason = "says what was tried")]
+fn a_worker_whose_disk_fails_does_not_spoil_what_others_make() {
+    let Some(faults) = Faults::prepare(false) else {
+        eprintln!("skipped: no C compiler (cc) to build fixtures/fault.c with");
+        return;
+    };
+    let expected = faults.healthy(&faults.folder.path().join("plain"));
+    let planned = faults.folder.path().join("planned");
+    let args = ["plan", faults.config.to_str().unwrap(), "--out"];
+    let output = farspan(&args).arg(&planned).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let out = faults.folder.path().join("shared");
+    let fresh = || {
+        let _ = std::fs::remove_dir_all(&out);
+        std::fs::create_dir_all(out.join("cells")).unwrap();
+        for cell in std::fs::read_dir(planned.join("cells")).unwrap().flatten() {
+            std::fs::create_dir(out.join("cells").join(cell.file_name())).unwrap();
+        }
+        std::fs::copy(planned.join("plan.json"), out.join("plan.json")).unwrap();
+    };
+    fresh();
+    let whole = faults.with_fault(faults.worker(&out), &out, 0, WAYS[0]);
+    assert!(whole.0.status.success(), "{}", text(&whole.0.stderr));
+    let (mut tried, mut struck) = (0, 0);
+    let started = Instant::now();
+    let cases = (0..).map(|i: u64| (1 + i * 618 / 100 % whole.1, WAYS[(i % 8) as usize]));
+    for (at, way) in cases.take_while(|_| started.elapsed() < Duration::from_secs(SAMPLE)) {
+        fresh();
+        let mut other = faults.worker(&out);
+        other.stderr(std::process::Stdio::null());
+        let mut other = other.spawn().unwrap();
+        let (output, _, faults_seen) = faults.with_fault(faults.worker(&out), &out, at, way);
+        let ended = other.wait().unwrap();
+        // Cells that failed under the first may have been given up; a cell without a result would be told.
+        assert!(matches!(ended.code(), Some(0 | 1)), "{ended}");
+        let found = faults.healthy(&out);
+        assert!(
+            found == expected,
+            "operation {at}, {way:?}: results differ; the worker said\n{}",
+            text(&output.stderr)
+        );
+        tried += 1;
+        struck += u64::from(faults_seen > 0);
+    }
+    eprintln!("{tried} cases over {} operations, {struck} struck", whole.1);
     assert!(struck >= 3, "{struck} of {tried} faults struck");
 }
 

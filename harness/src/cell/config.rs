@@ -7,12 +7,12 @@ use crate::config::types::{EvaluateConfig, LoraConfig, Reads, SchemeConfig, Trai
 use crate::measure::Given;
 use crate::model::{Architecture, Weights};
 use crate::source::Source;
-use crate::{Error, Result};
+use crate::{Error, Result, origin};
 use farspan_attention::Device;
 use farspan_pe::Registry;
 use farspan_reports::record::{SCHEMA_VERSION, Stage};
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// All that a cell depends on. Its hash, without [`data_root`](CellConfig::data_root), is the cell's identity.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,7 +40,7 @@ pub struct CellConfig {
     /// Activations are computed again in place of being held.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub checkpointing: bool,
-    /// Folder that relative paths of a text start from.
+    /// Folder that relative paths start from; in `plan.json` as it is reached from the run folder.
     pub data_root: PathBuf,
     /// Training of this stage (`steps` is 0 for zero-shot).
     pub train: TrainConfig,
@@ -66,8 +66,9 @@ pub struct CellConfig {
 /// A pretrained checkpoint of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CheckpointConfig {
-    /// Its folder; no part of a cell's identity.
-    pub dir: PathBuf,
+    /// How the config names it; no part of a cell's identity. Earlier versions kept its folder.
+    #[serde(alias = "dir")]
+    pub name: String,
     /// blake3 of its config and weights.
     pub hash: String,
     /// How its config is read.
@@ -76,9 +77,28 @@ pub struct CheckpointConfig {
 }
 
 impl CheckpointConfig {
+    /// Its folder on this machine; relative paths start from `root`.
+    pub(crate) fn dir(&self, root: &Path) -> Result<PathBuf> {
+        origin::folder_from(root, &self.name)
+    }
+
     /// Its weights, which are those of `architecture`.
-    pub(crate) fn weights(&self, architecture: &Architecture, device: &Device) -> Result<Weights> {
-        let files = Files::open(&self.dir)?.with_reading(self.reading.clone());
+    pub(crate) fn weights(
+        &self,
+        root: &Path,
+        architecture: &Architecture,
+        device: &Device,
+    ) -> Result<Weights> {
+        let files = Files::open(&self.dir(root)?)?.with_reading(self.reading.clone());
+        let found = files.hash()?;
+        if found != self.hash {
+            return Err(Error::Data(format!(
+                "the checkpoint {} is another than when this run was planned: expected hash {}, found {found} in {}",
+                self.name,
+                self.hash,
+                files.dir().display()
+            )));
+        }
         load(&files, architecture, device)
     }
 }
@@ -92,7 +112,7 @@ impl CellConfig {
             .ok_or_else(|| Error::Bug("a cell is no table".into()))?;
         object.remove("data_root");
         if let Some(checkpoint) = object.get_mut("checkpoint").and_then(|c| c.as_object_mut()) {
-            checkpoint.remove("dir");
+            checkpoint.remove("name");
         }
         let architecture = object.get_mut("architecture");
         if let Some(architecture) = architecture.and_then(|a| a.as_object_mut()) {
@@ -104,13 +124,24 @@ impl CellConfig {
         Ok(blake3::hash(canonical.as_bytes()).to_hex()[..16].to_string())
     }
 
-    /// What its measures can draw on.
-    pub(crate) fn given<'a>(&'a self, source: &'a Source, registry: &'a Registry) -> Given<'a> {
+    /// The folder of its checkpoint, if the weights come from one.
+    pub(crate) fn checkpoint_dir(&self) -> Result<Option<PathBuf>> {
+        let checkpoint = self.checkpoint.as_ref();
+        checkpoint.map(|c| c.dir(&self.data_root)).transpose()
+    }
+
+    /// What its measures can draw on; `checkpoint` is its [`checkpoint_dir`](CellConfig::checkpoint_dir).
+    pub(crate) fn given<'a>(
+        &'a self,
+        source: &'a Source,
+        registry: &'a Registry,
+        checkpoint: Option<&'a Path>,
+    ) -> Given<'a> {
         Given {
             source,
             registry,
             root: &self.data_root,
-            checkpoint: self.checkpoint.as_ref().map(|c| c.dir.as_path()),
+            checkpoint,
             vocab: self.architecture.vocab,
             seed: self.seed,
         }

@@ -35,7 +35,7 @@ pub(crate) fn measured(dir: &RunDir, planned: &PlannedCell) -> Result<Measured> 
         Value::Object(settings) => settings,
         _ => Default::default(),
     };
-    let config = config_of(planned)?;
+    let config = config_of(dir, planned)?;
     let base = learn::base(dir, &config)?;
     let path = dir.cell_dir(&planned.id).join("checkpoint.safetensors");
     let owner = learn::owner(&planned.id, base.as_ref());
@@ -75,7 +75,7 @@ fn start(config: &CellConfig, base: Option<Loaded<Finished>>) -> Result<(Weights
     let device = Device::cpu();
     match (&config.checkpoint, base) {
         (Some(found), _) => {
-            let weights = found.weights(&config.architecture, &device)?;
+            let weights = found.weights(&config.data_root, &config.architecture, &device)?;
             Ok((weights, found.hash.clone()))
         }
         (None, Some(base)) => Ok((weights_of(&base.values, &device)?, base.weights)),

@@ -1,12 +1,12 @@
 //! What a cell's folder holds before the cell runs. Every file that a number is read from is checked; what is not what
 //! was written is set aside under another name, and the cell is made again from what is whole.
 
-use super::{CellConfig, Finished, config_of, hold};
+use super::{CellConfig, Finished, config_of};
 use crate::checkpoint::{self, Owner};
 use crate::search;
 use crate::train::Progress;
 use crate::{Error, Result};
-use farspan_reports::record::{PlannedCell, State};
+use farspan_reports::record::{PlannedCell, State, Status};
 use farspan_reports::store::{RunDir, StoreError, sweep_ended};
 use std::path::PathBuf;
 
@@ -30,15 +30,40 @@ pub struct Inspected {
     pub words: Vec<String>,
 }
 
-/// Looks through the folder of `cell`. `wanted` tells whether an extension will read its weights.
+/// Looks through the folder of `cell` and mends it; `dir` is written, so the cell's lease must be held. `wanted` tells
+/// whether an extension will read its weights.
 pub fn inspect(dir: &RunDir, cell: &PlannedCell, wanted: bool) -> Result<Inspected> {
-    let config = config_of(cell)?;
+    examine(dir, cell, wanted)?.mend(dir, cell)
+}
+
+/// Whether nothing is left to do in the folder of `cell`, not even to mend it. Reads only.
+pub fn is_done(dir: &RunDir, cell: &PlannedCell, wanted: bool) -> Result<bool> {
+    let found = examine(dir, cell, wanted)?;
+    let told = found.status.as_ref();
+    let told = told.is_none_or(|status| status.state == State::Done);
+    Ok(found.result && told && found.is_whole() && !found.both && found.unreadable.is_empty())
+}
+
+/// What a look through a cell's folder showed.
+struct Examined {
+    status: Option<Status>,
+    result: bool,
+    /// Files that are not what was written, and why.
+    damaged: Vec<(PathBuf, String)>,
+    /// The same for the status, which decides nothing.
+    unreadable: Vec<(PathBuf, String)>,
+    /// There are weights and a state of training: a process was killed between the two.
+    both: bool,
+}
+
+fn examine(dir: &RunDir, cell: &PlannedCell, wanted: bool) -> Result<Examined> {
+    let config = config_of(dir, cell)?;
     let id = &cell.id;
     let file = |name: &str| dir.cell_dir(id).join(name);
     sweep_ended(&dir.cell_dir(id));
     let mut damaged = Vec::new();
     let status = look(&mut damaged, file("status.json"), dir.status(id))?;
-    let unreadable_status = std::mem::take(&mut damaged);
+    let unreadable = std::mem::take(&mut damaged);
     let result = look(&mut damaged, file("result.json"), dir.result_of(cell))?;
     look(&mut damaged, file("cost.json"), dir.cost(id))?;
     let samples = file("samples.jsonl.zst");
@@ -55,10 +80,8 @@ pub fn inspect(dir: &RunDir, cell: &PlannedCell, wanted: bool) -> Result<Inspect
         stored::<Finished>(&path, &owner),
     )?;
     let path = file("state.safetensors");
-    if weights.is_some() {
-        // A process that was killed between the two leaves both.
-        remove(path)?;
-    } else {
+    let both = weights.is_some() && path.symlink_metadata().is_ok();
+    if weights.is_none() {
         look(
             &mut damaged,
             path.clone(),
@@ -79,45 +102,63 @@ pub fn inspect(dir: &RunDir, cell: &PlannedCell, wanted: bool) -> Result<Inspect
         let why = "its weights are missing, and its extensions need them";
         damaged.push((file("result.json"), format!("{id}: {why}")));
     }
-    let mut words = Vec::new();
-    let fine = damaged.is_empty();
-    if !(fine && unreadable_status.is_empty()) {
-        let _held = hold(dir, id)?;
+    Ok(Examined {
+        status,
+        result: result.is_some(),
+        damaged,
+        unreadable,
+        both,
+    })
+}
+
+impl Examined {
+    fn is_whole(&self) -> bool {
+        self.damaged.is_empty()
+    }
+
+    /// Sets aside what is not what was written.
+    fn mend(mut self, dir: &RunDir, cell: &PlannedCell) -> Result<Inspected> {
+        let id = &cell.id;
+        let file = |name: &str| dir.cell_dir(id).join(name);
+        let whole = self.is_whole();
+        let mut words = Vec::new();
+        if self.both {
+            dir.check()?;
+            remove(file("state.safetensors"))?;
+        }
         // The result first: without it the cell is not done, whatever happens next.
         let has_result = file("result.json").symlink_metadata().is_ok();
-        let listed = damaged
-            .iter()
-            .any(|(path, _)| path.ends_with("result.json"));
-        if !fine && has_result && !listed {
+        let is_result = |path: &PathBuf| path.ends_with("result.json");
+        let listed = self.damaged.iter().any(|(path, _)| is_result(path));
+        if !whole && has_result && !listed {
             let to = dir.set_aside(&file("result.json"))?;
             words.push(format!("result.json is now {}", name(&to)));
         }
-        damaged.sort_by_key(|(path, _)| !path.ends_with("result.json"));
-        for (path, why) in unreadable_status.iter().chain(&damaged) {
+        self.damaged.sort_by_key(|(path, _)| !is_result(path));
+        for (path, why) in self.unreadable.iter().chain(&self.damaged) {
             let to = dir.set_aside(path)?;
             words.push(format!("{why}; set aside as {}", name(&to)));
         }
-        if !fine {
+        if !whole {
             let why = "a file of it was damaged; it is made again";
             dir.mark(id, State::Waiting, why)?;
             words.push("the cell is made again".into());
         }
+        let status = self.status;
+        let diverged = status.as_ref().is_some_and(|s| s.state == State::Diverged);
+        let done = self.result && whole;
+        if let Some(mut status) = status.filter(|s| done && s.state != State::Done) {
+            // For people who read it; it decides nothing.
+            (status.state, status.reason) = (State::Done, None);
+            dir.write_status(id, &status)?;
+        }
+        let found = match diverged && whole {
+            _ if done => Found::Done,
+            true => Found::Diverged,
+            false => Found::ToMake,
+        };
+        Ok(Inspected { found, words })
     }
-    let diverged = status.as_ref().is_some_and(|s| s.state == State::Diverged);
-    if let Some(mut status) = status.filter(|s| result.is_some() && fine && s.state != State::Done)
-    {
-        // For people who read it; it decides nothing.
-        (status.state, status.reason) = (State::Done, None);
-        dir.write_status(id, &status)?;
-    }
-    Ok(Inspected {
-        found: match result {
-            Some(_) if fine => Found::Done,
-            _ if diverged && fine => Found::Diverged,
-            _ => Found::ToMake,
-        },
-        words,
-    })
 }
 
 fn name(path: &std::path::Path) -> String {

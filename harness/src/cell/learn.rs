@@ -34,10 +34,12 @@ pub(super) fn source(config: &CellConfig, registry: &Registry) -> Result<Source>
             config.study, config.data_hash
         )));
     }
-    if config.evaluate.reads(&config.given(&source, registry))? != config.beside {
+    let checkpoint = config.checkpoint_dir()?;
+    let given = config.given(&source, registry, checkpoint.as_deref());
+    if config.evaluate.reads(&given)? != config.beside {
         return Err(Error::Data(format!(
-            "what study {} reads to measure (prompts, filler, an evaluator) changed since this run was planned; restore it or start a \
-             new run folder",
+            "what study {} reads to measure (prompts, filler, an evaluator) changed since this run was planned; restore \
+             it or start a new run folder",
             config.study
         )));
     }
@@ -117,7 +119,9 @@ impl Making<'_> {
     fn start(&self, scheme: &Arc<dyn AnyScheme>) -> Result<Option<Decoder>> {
         let architecture = self.config.architecture.clone();
         let weights = match (&self.config.checkpoint, self.base) {
-            (Some(checkpoint), _) => checkpoint.weights(&architecture, self.device)?,
+            (Some(checkpoint), _) => {
+                checkpoint.weights(&self.config.data_root, &architecture, self.device)?
+            }
             (None, Some(base)) => crate::model::weights_of(base, self.device)?,
             (None, None) => return Ok(None),
         };
@@ -146,6 +150,7 @@ impl Running<'_> {
         };
         let (log, owner) = (self.file("search.jsonl"), owner(self.id, base));
         let searching = Searching {
+            dir: self.dir,
             registry: self.registry,
             id: &config.scheme.id,
             model: &model,
@@ -202,7 +207,7 @@ impl Running<'_> {
             };
             // What the scheme learns is measured as it was drawn, so it belongs to the cell's weights.
             if base.is_some_and(drawn) {
-                checkpoint::save(&path, &owner, &model.values()?, &finished)?;
+                checkpoint::save(self.dir, &path, &owner, &model.values()?, &finished)?;
             }
             return Ok(Weights::There(model, finished));
         }
@@ -239,7 +244,7 @@ impl Running<'_> {
             progress: trainer.progress.clone(),
             implementation: trainer.implementation.to_string(),
         };
-        checkpoint::save(&path, &owner, &values, &finished)?;
+        checkpoint::save(self.dir, &path, &owner, &values, &finished)?;
         // One that stays is removed when the cell is looked through.
         let _ = std::fs::remove_file(&state_path);
         Ok(Weights::There(Box::new(trainer.model), finished))
@@ -263,13 +268,13 @@ impl Running<'_> {
                     step + 1,
                     self.config.seed
                 );
-                keep(trainer, state, owner)?;
+                keep(self.dir, trainer, state, owner)?;
                 self.report(State::Diverged, step, Some(reason))?;
                 return Ok(Some(Ended::Diverged));
             }
             let stopping = (self.stop)() && !trainer.finished();
             if stopping || saved.elapsed() >= CHECKPOINT_EVERY {
-                keep(trainer, state, owner)?;
+                keep(self.dir, trainer, state, owner)?;
                 saved = Instant::now();
             }
             if stopping {
@@ -290,10 +295,10 @@ impl Running<'_> {
 }
 
 /// Saves the state of a training. Weights that are no numbers are not worth going on from, and would be refused.
-fn keep(trainer: &Trainer<'_>, path: &Path, owner: &Owner) -> Result<()> {
+fn keep(dir: &RunDir, trainer: &Trainer<'_>, path: &Path, owner: &Owner) -> Result<()> {
     let values = trainer.state()?;
     match not_finite(&values) {
-        None => checkpoint::save(path, owner, &values, &trainer.progress),
+        None => checkpoint::save(dir, path, owner, &values, &trainer.progress),
         Some(_) => Ok(()),
     }
 }

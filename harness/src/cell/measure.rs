@@ -116,7 +116,8 @@ fn measure_all(
     (source, registry): (&Source, &Registry),
     tick: Tick<'_>,
 ) -> Result<Option<Measured>> {
-    let given = config.given(source, registry);
+    let checkpoint = config.checkpoint_dir()?;
+    let given = config.given(source, registry, checkpoint.as_deref());
     let mut all = Measured::default();
     for (_, measure) in config.evaluate.asked() {
         let Some(found) = measure.run(subject, &given, tick)? else {

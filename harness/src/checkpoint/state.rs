@@ -6,7 +6,7 @@
 use super::header::Type;
 use crate::model::Values;
 use crate::{Error, Result};
-use farspan_reports::store::write_atomic;
+use farspan_reports::store::{RunDir, write_atomic};
 use safetensors::tensor::{
     Dtype, SafeTensorError, SafeTensors, View, serialize, serialize_to_file,
 };
@@ -82,24 +82,34 @@ fn add(hasher: &mut blake3::Hasher, text: &str) {
     hasher.update(text.as_bytes());
 }
 
-/// Writes `values` with `meta` beside them, for [`load`].
-pub fn save(path: &Path, owner: &Owner, values: &Values, meta: &impl Serialize) -> Result<()> {
+/// Writes `values` with `meta` beside them into a file of the run folder `dir`, for [`load`].
+pub fn save(
+    dir: &RunDir,
+    path: &Path,
+    owner: &Owner,
+    values: &Values,
+    meta: &impl Serialize,
+) -> Result<()> {
     let meta = serde_json::to_string(meta).map_err(|e| Error::Bug(e.to_string()))?;
     let entry = Entry {
         owner: owner.clone(),
         blake3: seal(owner, &meta, &hash(values)),
         meta,
     };
-    tell(path, values, &entry)
+    Ok(dir.write(path, &encoded(path, values, &entry)?)?)
 }
 
 /// Writes `values` with `meta` beside them, for other programs.
 pub fn tell(path: &Path, values: &Values, meta: &impl Serialize) -> Result<()> {
+    Ok(write_atomic(path, &encoded(path, values, meta)?)?)
+}
+
+/// What a file at `path` is to hold.
+fn encoded(path: &Path, values: &Values, meta: &impl Serialize) -> Result<Vec<u8>> {
     let meta = serde_json::to_string(meta).map_err(|e| Error::Bug(e.to_string()))?;
     let meta = HashMap::from([(META.to_string(), meta)]);
-    let file = serialize(views(path, values, Type::F32)?, Some(meta))
-        .map_err(|e| Error::Bug(format!("{}: {e}", path.display())))?;
-    Ok(write_atomic(path, &file)?)
+    serialize(views(path, values, Type::F32)?, Some(meta))
+        .map_err(|e| Error::Bug(format!("{}: {e}", path.display())))
 }
 
 /// Writes `values` as numbers of type `kind`, with one entry of metadata: key and text. One tensor at a time is turned

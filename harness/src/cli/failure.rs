@@ -45,7 +45,7 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 
 fn store_code(error: &StoreError) -> u8 {
     match error {
-        StoreError::Held { .. } => LATER,
+        lost if lost.is_lost() => LATER,
         StoreError::NotARun { .. } | StoreError::Occupied { .. } => USAGE,
         StoreError::Malformed { .. } | StoreError::Newer { .. } => DATA,
         _ => SYSTEM,

@@ -1,4 +1,4 @@
-//! Which cells of a plan are meant: a part of them, at most so many, and by `-k`, pytest's expressions over their labels.
+//! Which cells of a plan are meant: at most so many, and by `-k`, pytest's expressions over their labels.
 //!
 //! ```text
 //! expression = conjunction { "or" conjunction }
@@ -25,9 +25,6 @@ pub struct Choice {
     /// At most this many cells
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
-    /// The part I (from 0) of N; cells that share a base stay together
-    #[arg(long, value_name = "I/N", value_parser = shard)]
-    pub shard: Option<(usize, usize)>,
 }
 
 impl Choice {
@@ -49,16 +46,7 @@ impl Choice {
     /// Identities of the cells that are meant, with their bases.
     pub fn of(&self, plan: &RunPlan) -> BTreeSet<String> {
         let matches = |cell: &&PlannedCell| self.k.as_ref().is_none_or(|k| k.matches(&cell.label));
-        // Cells that share a base stay on one machine: parts deal out bases.
-        let roots = plan.cells.iter().filter(|cell| cell.base.is_none());
-        let roots: Vec<&String> = roots.map(|cell| &cell.id).collect();
-        let here = |cell: &&PlannedCell| {
-            let root = cell.base.as_ref().unwrap_or(&cell.id);
-            let place = roots.iter().position(|known| *known == root);
-            self.shard
-                .is_none_or(|(index, count)| place.is_some_and(|i| i % count == index))
-        };
-        let wanted = plan.cells.iter().filter(matches).filter(here);
+        let wanted = plan.cells.iter().filter(matches);
         let wanted = wanted.take(self.limit.unwrap_or(usize::MAX));
         let with_base = |cell: &PlannedCell| {
             cell.base
@@ -68,18 +56,6 @@ impl Choice {
                 .collect::<Vec<_>>()
         };
         wanted.flat_map(with_base).collect()
-    }
-}
-
-fn shard(text: &str) -> Result<(usize, usize), String> {
-    let parts = text
-        .split_once('/')
-        .and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
-    match parts {
-        Some((i, n)) if i < n => Ok((i, n)),
-        _ => Err(format!(
-            "expected I/N with I from 0 to N - 1, found {text:?}"
-        )),
     }
 }
 

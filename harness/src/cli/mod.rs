@@ -17,13 +17,16 @@ mod finetune;
 mod generate;
 mod list;
 mod logits;
+mod merge;
 mod plan;
 mod pretrained;
 mod report;
 mod run;
 mod save;
 mod status;
+mod submit;
 mod table;
+pub mod work;
 mod written;
 
 use failure::Failure;
@@ -72,6 +75,12 @@ struct Cli {
 enum Verb {
     /// Train, measure, report: everything that a config asks for; resumes what was stopped
     Run(run::Run),
+    /// Make cells of a run folder as one more worker, beside any number of others on any machines
+    Work(work::Worker),
+    /// Plan a run and start its workers on a cluster: Slurm, Kubernetes, or machines with ssh
+    Submit(submit::Submit),
+    /// Put the cells of several run folders into one
+    Merge(merge::Merge),
     /// Show what would run: cells, parameters, tokens, FLOPs, memory, time
     Plan(plan::Plan),
     /// Show a run's progress
@@ -122,9 +131,9 @@ enum Verb {
     Bench(bench::Bench),
     /// Check that this machine has what a run needs
     Doctor(doctor::Doctor),
-    /// Run one cell of a run folder (started by `run`)
+    /// Make one cell of a run folder (started by workers)
     #[command(hide = true)]
-    Cell(run::Cell),
+    Cell(work::Cell),
 }
 
 /// How a command ends: with an exit code, or with an error.
@@ -187,7 +196,10 @@ fn quiet_walls() {
 fn dispatch(verb: Verb, registry: &Registry, command: String) -> Ended {
     match verb {
         Verb::Run(run) => run.run(registry, command),
-        Verb::Plan(plan) => plan.run(registry),
+        Verb::Work(work) => work.run(),
+        Verb::Submit(submit) => submit.run(registry, command),
+        Verb::Merge(merge) => merge.run(&command),
+        Verb::Plan(plan) => plan.run(registry, command),
         Verb::Status(status) => status.run(),
         Verb::Watch(watch) => watch.run(),
         Verb::Report(report) => report.run(),
@@ -249,20 +261,40 @@ fn removal(argument: &str) -> String {
 
 /// The command line for provenance: without the path of the program, quoted where a shell needs it.
 fn command_line(arguments: &[String]) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
-    let quote = |argument: &String| match !argument.is_empty() && argument.chars().all(plain) {
-        true => argument.clone(),
-        false => format!("'{}'", argument.replace('\'', r"'\''")),
-    };
-    let rest = arguments.iter().skip(1).map(quote);
+    let rest = arguments.iter().skip(1).map(|argument| quoted(argument));
     std::iter::once("farspan".to_string())
         .chain(rest)
         .collect::<Vec<_>>()
         .join(" ")
 }
 
+/// An argument as a shell takes it, in quotes where it needs them.
+fn quoted(argument: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
+    match !argument.is_empty() && argument.chars().all(plain) {
+        true => argument.to_string(),
+        false => format!("'{}'", argument.replace('\'', r"'\''")),
+    }
+}
+
+/// Whether these are flags of `work`: a mistake in them would show on the cluster only.
+fn check_flags(flags: &[String]) -> Result<(), Failure> {
+    let words = ["farspan", "work", "DIR"].map(String::from);
+    match Cli::try_parse_from(words.iter().chain(flags)) {
+        Ok(_) => Ok(()),
+        Err(e) => Err(Failure::usage(format!(
+            "behind --: {}",
+            e.to_string().trim()
+        ))),
+    }
+}
+
 fn log(verbose: u8, verb: &Verb) {
-    let quiet = matches!(verb, Verb::Run(run) if run.quiet());
+    let quiet = match verb {
+        Verb::Run(run) => run.quiet(),
+        Verb::Work(work) => work.quiet(),
+        _ => false,
+    };
     let ours = |level: &str| {
         let crates = [
             "farspan",

@@ -1,8 +1,10 @@
-//! `plan`: what would run, and a forecast of what it costs.
+//! `plan`: what would run, and a forecast of what it costs; the run folder for workers, if asked for.
 
 use super::configs::ConfigArgs;
 use super::filter::Choice;
+use super::run::options;
 use super::table::{Table, amount, bytes, duration};
+use super::work::Work;
 use super::{Ended, json, print};
 use crate::config::types::Run;
 use crate::{grid, machine};
@@ -10,6 +12,7 @@ use clap::Args;
 use farspan_pe::Registry;
 use farspan_reports::record::PlannedCell;
 use serde::Serialize;
+use std::path::{Path, PathBuf};
 
 /// Assumed speed of one core on small models, in floating-point operations per second.
 const FLOPS_PER_CORE: f64 = 20e9;
@@ -17,20 +20,28 @@ const FLOPS_PER_CORE: f64 = 20e9;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     farspan plan my.toml\n  \
-    farspan plan my.toml train.steps=5000 -k retrieval --json")]
+    farspan plan my.toml train.steps=5000 -k retrieval --json\n  \
+    farspan plan my.toml --out runs/mine    # the folder is made; `farspan work runs/mine` joins it, anywhere")]
 pub(super) struct Plan {
     #[command(flatten)]
     config: ConfigArgs,
     #[command(flatten)]
     choice: Choice,
+    /// Make this run folder, for workers to join; whatever is chosen, it has all cells
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
     /// Print the plan as JSON
     #[arg(long)]
     json: bool,
 }
 
 impl Plan {
-    pub(super) fn run(&self, registry: &Registry) -> Ended {
+    pub(super) fn run(self, registry: &Registry, command: String) -> Ended {
         let loaded = self.config.load(registry)?;
+        if self.out.is_some() {
+            let options = options(&loaded, self.out, Work::default(), command);
+            grid::prepare(&loaded.run, &options, registry)?;
+        }
         show(&loaded.run, &self.choice, registry, self.json)
     }
 }
@@ -66,7 +77,7 @@ struct Forecast<'a> {
 
 /// Prints the plan of a run.
 pub(super) fn show(run: &Run, choice: &Choice, registry: &Registry, as_json: bool) -> Ended {
-    let plan = grid::plan(run, registry)?;
+    let plan = grid::plan(run, registry, Path::new(""))?;
     choice.check(&plan)?;
     let chosen = choice.of(&plan);
     let cells = plan.cells.iter().filter(|cell| chosen.contains(&cell.id));

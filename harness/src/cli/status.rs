@@ -4,11 +4,11 @@ use super::table::{Table, duration};
 use super::{Ended, json, print};
 use clap::Args;
 use farspan_reports::record::{PlannedCell, RunPlan, State};
-use farspan_reports::store::RunDir;
+use farspan_reports::store::{Holder, RunDir, Standing};
 use serde::Serialize;
 use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 const EVERY: Duration = Duration::from_secs(2);
 
@@ -84,6 +84,9 @@ struct CellProgress {
     steps: u64,
     reason: Option<String>,
     updated: Option<String>,
+    /// Host, process and job of the worker that makes it now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    holder: Option<Holder>,
     #[serde(skip)]
     seconds: Option<f64>,
     #[serde(skip)]
@@ -92,7 +95,10 @@ struct CellProgress {
 
 impl Progress {
     fn read(dir: &RunDir, plan: &RunPlan) -> Progress {
-        let cells: Vec<CellProgress> = plan.cells.iter().map(|cell| read(dir, cell)).collect();
+        // Who may only read the folder is not told what has expired.
+        let now = dir.now().ok();
+        let cells = plan.cells.iter().map(|cell| read(dir, cell, now));
+        let cells: Vec<CellProgress> = cells.collect();
         Progress {
             name: plan.name.clone(),
             version: plan.version.clone(),
@@ -136,7 +142,16 @@ impl Progress {
     }
 
     fn text(&self) -> String {
-        let mut table = Table::new(&["cell", "state", ">step", ">of", "last news", "reason"]);
+        let columns = [
+            "cell",
+            "state",
+            ">step",
+            ">of",
+            "where",
+            "last news",
+            "reason",
+        ];
+        let mut table = Table::new(&columns);
         for cell in &self.cells {
             let steps = |n: u64| {
                 if cell.steps > 0 {
@@ -150,6 +165,7 @@ impl Progress {
                 word(cell.state).to_string(),
                 steps(cell.step),
                 steps(cell.steps),
+                cell.holder.as_ref().map(place).unwrap_or_default(),
                 cell.updated.as_deref().map(ago).unwrap_or_default(),
                 cell.reason.clone().unwrap_or_default(),
             ]);
@@ -158,9 +174,27 @@ impl Progress {
     }
 }
 
-fn read(dir: &RunDir, cell: &PlannedCell) -> CellProgress {
+/// `host 1234, slurm 12_3`.
+fn place(holder: &Holder) -> String {
+    let job = holder.job.as_deref().map(|job| format!(", {job}"));
+    let (host, process) = (&holder.process.host, holder.process.pid);
+    format!("{host} {process}{}", job.unwrap_or_default())
+}
+
+fn read(dir: &RunDir, cell: &PlannedCell, now: Option<SystemTime>) -> CellProgress {
     let loaded = dir.cell(cell);
+    let standing = dir.standing(&cell.id, now.unwrap_or(SystemTime::UNIX_EPOCH));
+    let (held, holder) = match standing {
+        Ok(Standing::Held(holder)) => (true, holder),
+        Ok(Standing::Free(_)) => (false, None),
+        Err(_) => (true, None),
+    };
     let (state, status) = (loaded.state(), loaded.status);
+    let state = match state {
+        // Its process was ended by force; whoever takes it next goes on with it.
+        State::Running if !held => State::Interrupted,
+        state => state,
+    };
     let done = state == State::Done;
     let cost = loaded.cost.filter(|_| done);
     CellProgress {
@@ -174,6 +208,7 @@ fn read(dir: &RunDir, cell: &PlannedCell) -> CellProgress {
         step: status.as_ref().map_or(0, |s| s.step),
         steps: status.as_ref().map_or(0, |s| s.steps),
         updated: status.as_ref().map(|s| s.updated.clone()),
+        holder: holder.filter(|_| !done),
         reason: loaded
             .unreadable
             .map(|why| format!("{why}; the same run makes it again"))
@@ -242,6 +277,7 @@ mod tests {
             steps: 100,
             reason: None,
             updated: None,
+            holder: None,
             seconds,
             flops,
         }

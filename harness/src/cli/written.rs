@@ -1,12 +1,13 @@
 //! Runs whose config a command writes itself.
 
-use super::filter::Choice;
 use super::pretrained::ConfigKeys;
+use super::run::options;
+use super::work::Work;
 use super::{CELLS_FAILED, Failure, LATER, device, tell};
 use crate::Error;
 use crate::checkpoint::config::Reading;
-use crate::config::{self, resolved_toml};
-use crate::grid::{self, Options};
+use crate::config;
+use crate::grid;
 use crate::scheme::Positional;
 use farspan_pe::Registry;
 use farspan_reports::store::RunDir;
@@ -40,17 +41,14 @@ pub(super) fn carry_out(
         config::parse(&text, name, &[], registry, config::MANY_CELLS).map_err(Error::from)?;
     let device = device(how.device)?;
     tracing::info!("device {}", device.note());
-    let options = Options {
-        out: how.folder.to_path_buf(),
+    let work = Work {
         jobs: Some(1),
-        choice: Choice::default(),
-        device: how.device.to_string(),
         quiet: how.quiet,
         fail_fast: true,
-        command: how.command,
-        config_text: loaded.text.clone(),
-        resolved_text: resolved_toml(&loaded.run, &loaded.origins),
+        ..Work::default()
     };
+    let folder = Some(how.folder.to_path_buf());
+    let options = options(&loaded, folder, work, how.command);
     let outcome = grid::run(&loaded.run, &options, registry)?;
     if let Some(signal) = outcome.interrupted {
         tell("interrupted; the same command continues from here");

@@ -44,7 +44,7 @@ pub(super) fn reason(
     let hint = format!(
         "its forecast is {forecast}; shorter lengths, a smaller batch or fewer jobs at once (--jobs) take less"
     );
-    let by_force = signal(exit) == Some(9);
+    let by_force = is_killed(exit);
     match message {
         Some(message) if memory => format!("out of memory: {message} ({exit}); {hint}"),
         _ if by_force && killed_for_memory => {
@@ -96,6 +96,11 @@ fn panic(lines: &[&str]) -> Option<String> {
         place.trim_end_matches(':'),
         words.join(" ")
     ))
+}
+
+/// Whether a process was ended by force.
+pub(super) fn is_killed(exit: ExitStatus) -> bool {
+    signal(exit) == Some(9)
 }
 
 #[cfg(unix)]

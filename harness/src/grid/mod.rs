@@ -1,41 +1,41 @@
-//! The grid: which cells a run has, in which order they can go, and running them in processes of their own.
+//! The grid: which cells a run has, in which order they can go, and workers that make them in processes of their own.
 //!
-//! The plan is frozen into the run folder before anything starts. A cell's process holds a pipe to the runner; when
-//! the runner stops or dies, the pipe closes and the cell saves its state and leaves. So nothing runs on unseen, and
-//! `run` on the same folder goes on where each cell stopped.
+//! The plan is frozen into the run folder before anything starts. The folder is the queue: any number of workers on any
+//! number of machines take cells from it by leases (`farspan_reports::store`), and `run` is one of them that also plans
+//! and draws. A cell's process holds a pipe to its worker; when the worker stops or dies, the pipe closes and the cell
+//! saves its state and leaves. So nothing runs on unseen, and whoever takes the cell next goes on where it stopped.
 
 mod cause;
+mod child;
 mod forecast;
+mod merge;
 mod open;
 mod plan;
 mod pool;
+mod process;
 mod progress;
 mod run;
 mod signal;
+mod slots;
 
+pub use child::child;
+pub use merge::merge;
+pub(crate) use open::open as prepare;
 pub use plan::plan;
 use run::in_order;
-pub use run::{child, run, run_here};
+pub use run::{run, run_here, work};
 pub(crate) use signal::exit_code;
 
-use crate::cli::filter::Choice;
+use crate::cli::work::Work;
 use std::path::PathBuf;
 
-/// How a run is carried out; nothing in here changes a result.
+/// What a run needs beside its config; nothing in here changes a result.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Run folder.
     pub out: PathBuf,
-    /// Cells that run at once. Default: one per core on the CPU, one on a GPU.
-    pub jobs: Option<usize>,
-    /// Which cells to run; their bases run too.
-    pub choice: Choice,
-    /// Device, if the command line names one.
-    pub device: String,
-    /// No progress on stderr.
-    pub quiet: bool,
-    /// Stop at the first failed cell.
-    pub fail_fast: bool,
+    /// How its cells are made.
+    pub work: Work,
     /// The command line, for provenance.
     pub command: String,
     /// The config as written.
@@ -55,6 +55,8 @@ pub struct Outcome {
     pub diverged: Vec<(String, String)>,
     /// Cells that were left as they are, with reasons: running again may finish them.
     pub unfinished: Vec<(String, String)>,
+    /// Whether the worker left what is unfinished to others, because it found nothing to take.
+    pub left: bool,
     /// The signal that stopped the run, if one did.
     pub interrupted: Option<i32>,
     /// The page, if it was written.

@@ -2,27 +2,27 @@
 
 use super::{Options, plan::plan};
 use crate::config::types::Run;
-use crate::{Error, Result};
+use crate::{Error, Result, machine};
 use farspan_pe::Registry;
 use farspan_reports::record::RunPlan;
-use farspan_reports::store::{Held, RunDir, StoreError};
+use farspan_reports::store::{RunDir, Standing, StoreError, sweep_ended};
 use std::collections::BTreeSet;
 
-/// The folder with its plan, held until dropped.
-pub(super) fn open(
-    run: &Run,
-    options: &Options,
-    registry: &Registry,
-) -> Result<(RunDir, RunPlan, Held)> {
-    let mut fresh = plan(run, registry)?;
-    options.choice.check(&fresh)?;
+/// The folder with its plan. Others may work in it meanwhile: what is written here is replaced whole.
+pub(crate) fn open(run: &Run, options: &Options, registry: &Registry) -> Result<(RunDir, RunPlan)> {
+    let mut fresh = plan(run, registry, &machine::way_here_from(&options.out)?)?;
+    options.work.choice.check(&fresh)?;
     fresh.command.clone_from(&options.command);
     if !RunDir::exists(&options.out) {
         let (config, resolved) = (&options.config_text, &options.resolved_text);
-        RunDir::create(&options.out, &fresh, config, resolved)?;
+        match RunDir::create(&options.out, &fresh, config, resolved) {
+            // Another `run` was quicker.
+            Ok(_) | Err(StoreError::Exists { .. }) => {}
+            Err(e) => return Err(e.into()),
+        }
     }
     let dir = RunDir::open(&options.out)?;
-    let held = dir.hold()?;
+    sweep_ended(dir.path());
     let plan = match dir.plan() {
         Ok(old) => go_on(&dir, old, fresh, options)?,
         Err(why @ StoreError::Malformed { .. }) => {
@@ -32,7 +32,20 @@ pub(super) fn open(
         }
         Err(e) => return Err(e.into()),
     };
-    Ok((dir, plan, held))
+    Ok((dir, plan))
+}
+
+/// Who works on a run with another version than ours.
+fn other_version(dir: &RunDir, plan: &RunPlan) -> Result<Option<String>> {
+    let now = dir.now()?;
+    for cell in &plan.cells {
+        if let Ok(Standing::Held(Some(holder))) = dir.standing(&cell.id, now)
+            && holder.version != machine::version()
+        {
+            return Ok(Some(format!("{holder}, of version {},", holder.version)));
+        }
+    }
+    Ok(None)
 }
 
 fn ids(plan: &RunPlan) -> BTreeSet<&str> {
@@ -61,6 +74,11 @@ fn go_on(dir: &RunDir, old: RunPlan, fresh: RunPlan, options: &Options) -> Resul
         )));
     }
     if old.version != fresh.version {
+        if let Some(holder) = other_version(dir, &old)? {
+            return Err(Error::Config(format!(
+                "{out}: {holder} works on it: workers of one run are all of one version. Let it end, or run that version"
+            )));
+        }
         tracing::warn!(
             "resuming a run that version {} began with version {}",
             old.version,
@@ -91,7 +109,6 @@ fn go_on(dir: &RunDir, old: RunPlan, fresh: RunPlan, options: &Options) -> Resul
     let merged = RunPlan {
         command: old.command.clone(),
         created: old.created.clone(),
-        version: old.version.clone(),
         machine: old.machine.clone(),
         ..fresh
     };

@@ -16,12 +16,12 @@ use farspan_pe::search::Search;
 use farspan_pe::{Len, Registry};
 use farspan_reports::record::{PlannedCell, RunPlan, SCHEMA_VERSION, Stage};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The cells of a run: for every study and seed each scheme trained from scratch, each extension read zero-shot, and
-/// fine-tuned where asked for. Opens the data, so that too little text is an error before any training.
-pub fn plan(run: &Run, registry: &Registry) -> Result<RunPlan> {
-    let root = std::env::current_dir().map_err(|e| Error::io("finding the current folder", e))?;
+/// fine-tuned where asked for. Opens the data, so that too little text is an error before any training. `here` is the way
+/// from the run folder to the current one, which relative paths start from.
+pub fn plan(run: &Run, registry: &Registry, here: &Path) -> Result<RunPlan> {
     let mut cells = Vec::new();
     for (name, study) in &run.studies {
         let schemes: Vec<&SchemeConfig> = match &study.schemes {
@@ -32,7 +32,7 @@ pub fn plan(run: &Run, registry: &Registry) -> Result<RunPlan> {
                 .collect(),
             None => run.schemes.iter().collect(),
         };
-        let planner = Planner::new(run, name, study, &schemes, registry, &root)?;
+        let planner = Planner::new(run, name, study, &schemes, registry, here)?;
         cells.extend(planner.cells(&schemes, registry)?);
     }
     let canonical = serde_json::to_string(run).map_err(|e| Error::Bug(e.to_string()))?;
@@ -43,7 +43,7 @@ pub fn plan(run: &Run, registry: &Registry) -> Result<RunPlan> {
         command: String::new(),
         created: machine::now(),
         version: machine::version().to_string(),
-        machine: machine::machine(),
+        machine: String::new(),
         margin: run.margin,
         confidence: run.confidence,
         reference: run.reference.clone(),
@@ -61,7 +61,7 @@ struct Planner<'a> {
     run: &'a Run,
     name: &'a str,
     study: &'a StudyConfig,
-    root: &'a Path,
+    here: &'a Path,
     architecture: Architecture,
     hashes: (String, String),
     /// Hashes of what measures read beside the data.
@@ -80,9 +80,9 @@ impl<'a> Planner<'a> {
         study: &'a StudyConfig,
         schemes: &[&SchemeConfig],
         registry: &Registry,
-        root: &'a Path,
+        here: &'a Path,
     ) -> Result<Planner<'a>> {
-        let source = Source::open(&study.reads(), root)?;
+        let source = Source::open(&study.reads(), Path::new(""))?;
         let finetuned = schemes.iter().filter_map(|s| s.finetune.as_ref());
         let study_finetunes = finetuned.clone().next().is_some();
         let longest_training = finetuned
@@ -109,11 +109,11 @@ impl<'a> Planner<'a> {
         let checkpoint = study.model.checkpoint.as_deref();
         let checkpoint =
             checkpoint.map(|name| pretrained(name, study.model.reading(), &architecture));
-        let (checkpoint, held) = checkpoint.transpose()?.unzip();
+        let checkpoint = checkpoint.transpose()?;
         let given = Given {
             source: &source,
             registry,
-            root,
+            root: Path::new(""),
             checkpoint: checkpoint.as_ref().map(|c| c.dir.as_path()),
             vocab: architecture.vocab,
             seed: 0,
@@ -123,13 +123,14 @@ impl<'a> Planner<'a> {
             passes.extend(measure.passes(&given)?);
         }
         let beside = study.evaluate.reads(&given)?;
+        let (checkpoint, held) = checkpoint.map(|c| (c.config, c.held)).unzip();
         Ok(Planner {
             checkpoint,
             held: held.unwrap_or_default(),
             run,
             name,
             study,
-            root,
+            here,
             architecture,
             hashes: source.hashes(),
             beside,
@@ -245,7 +246,7 @@ impl<'a> Planner<'a> {
             lora,
             checkpointing: stage == Stage::FineTuned
                 && scheme.finetune.as_ref().is_some_and(|f| f.checkpointing),
-            data_root: self.root.to_path_buf(),
+            data_root: self.here.to_path_buf(),
             base_steps: if base.is_some() { study.train.steps } else { 0 },
             base_batches: match base {
                 Some(_) => study.train.steps * study.train.accumulate,
@@ -339,19 +340,26 @@ fn chosen(scheme: &SchemeConfig, registry: &Registry) -> Positional {
     Positional::new(&scheme.id, settings)
 }
 
-/// A checkpoint of the config: where it is, if it holds what `architecture` says.
-fn pretrained(
-    name: &str,
-    reading: Reading,
-    architecture: &Architecture,
-) -> Result<(CheckpointConfig, BTreeMap<String, Vec<usize>>)> {
+/// A checkpoint of a config.
+struct Pretrained {
+    config: CheckpointConfig,
+    dir: PathBuf,
+    /// Shapes of its weights.
+    held: BTreeMap<String, Vec<usize>>,
+}
+
+/// A checkpoint of the config, if it holds what `architecture` says.
+fn pretrained(name: &str, reading: Reading, architecture: &Architecture) -> Result<Pretrained> {
     let dir = origin::folder(name)?;
-    let dir = std::path::absolute(&dir)
-        .map_err(|e| Error::io(format!("finding {}", dir.display()), e))?;
     let files = Files::open(&dir)?;
     let held = weights::held(&files, architecture)?;
-    let hash = files.hash()?;
-    Ok((CheckpointConfig { dir, hash, reading }, held))
+    let (name, hash) = (name.to_string(), files.hash()?);
+    let config = CheckpointConfig {
+        name,
+        hash,
+        reading,
+    };
+    Ok(Pretrained { config, dir, held })
 }
 
 /// The training of a fine-tuning stage: the base's recipe at the new length, with as many tokens per step.

@@ -1,86 +1,141 @@
-//! A pool of cell processes.
+//! A worker: takes cells of a run folder that nobody makes, lets each be made by a process of its own, and goes on until
+//! none is left. What others make is seen by reading the folder again, and so is a base that extensions wait for.
 
+mod ends;
+
+use super::in_order;
+use super::process::{Process, holder};
 use super::progress::Board;
 use super::signal::Signal;
-use super::{Options, cause, in_order};
+use super::slots::{Slot, slots};
+use crate::Result;
 use crate::cell::{self, Found};
-use crate::cli::bytes;
-use crate::{Error, Result, machine};
-use farspan_reports::record::{PlannedCell, RunPlan, State};
-use farspan_reports::store::RunDir;
+use crate::cli::work::Work;
+use farspan_reports::record::{PlannedCell, RunPlan};
+use farspan_reports::store::{Lease, RunDir, Standing, Tries};
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
+/// Time between looks at processes of one's own.
 const POLL: Duration = Duration::from_millis(20);
-/// Exit code of a cell whose folder another process holds.
-const HELD: i32 = 75;
-
-/// Why a cell has no weights for its extensions.
-struct Lost {
-    why: String,
-    /// Whether running again is enough.
-    later: bool,
-}
-
-struct Process<'a> {
-    cell: &'a PlannedCell,
-    child: Child,
-    /// Length of its log when it started.
-    log: u64,
-    /// Processes that the system had ended for want of memory by then.
-    kills: u64,
-}
+/// Time between looks at the folder while there is nothing to take, at least and at most.
+const SCANS: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(10));
+/// A scan is followed by a pause of this many times its length: looking takes less than a hundredth of a core.
+const REST: u32 = 200;
+/// Time between looks whether the leases of running cells are still ours.
+const LOOK: Duration = Duration::from_secs(2);
+/// How often a cell's process may be ended from outside: kills are no fault of a cell, but one that is killed for its
+/// size again and again must not go on for ever.
+const KILLS: u32 = 100;
 
 pub(super) struct Pool<'a> {
     dir: &'a RunDir,
     plan: &'a RunPlan,
-    options: &'a Options,
+    work: &'a Work,
+    slots: Vec<Slot>,
+    /// Whether files of finished cells are looked through, or only their results.
+    thorough: bool,
     chosen: BTreeSet<String>,
+    /// Cells that have not come to an end, long ones first.
     waiting: Vec<&'a PlannedCell>,
-    /// Waiting cells whose folders have been looked through.
-    looked: BTreeSet<String>,
-    running: BTreeMap<String, Process<'a>>,
-    /// Cells whose weights are there for others to take.
-    finished: BTreeSet<String>,
-    /// Cells that can serve no extension.
-    lost: BTreeMap<String, Lost>,
+    running: Vec<Process<'a>>,
+    /// Cells with a result; whether their other files were looked through, too.
+    finished: BTreeMap<String, bool>,
+    /// Cells that can serve no extension, with reasons.
+    lost: BTreeMap<String, String>,
+    /// How often the folder of a cell could not be read or written here.
+    troubles: BTreeMap<String, u32>,
+    /// Who makes cells elsewhere, as last seen.
+    elsewhere: BTreeMap<String, String>,
     /// Cells that failed, by label, with reasons, whether or not their status could be written.
     pub(super) failed: BTreeMap<String, String>,
-    /// Cells that running again may finish, with reasons.
-    pub(super) unfinished: Vec<(String, String)>,
-    jobs: usize,
+    pub(super) diverged: BTreeMap<String, String>,
+    /// Whether the worker ran out of patience.
+    pub(super) left: bool,
+    /// When `plan.json` was written.
+    planned: Option<SystemTime>,
     board: Board,
 }
 
+/// What a look at a waiting cell led to.
+#[derive(PartialEq, Eq)]
+enum Step {
+    /// It came to its end.
+    Over,
+    /// Its process runs.
+    Started,
+    /// It is to be looked at again.
+    Wait,
+}
+
 impl<'a> Pool<'a> {
-    pub(super) fn new(dir: &'a RunDir, plan: &'a RunPlan, options: &'a Options) -> Pool<'a> {
-        let chosen = options.choice.of(plan);
-        let board = Board::new(plan, &chosen, options.quiet);
+    pub(super) fn new(
+        dir: &'a RunDir,
+        plan: &'a RunPlan,
+        work: &'a Work,
+        thorough: bool,
+    ) -> Result<Pool<'a>> {
+        let chosen = work.choice.of(plan);
+        let board = Board::new(plan, &chosen, work.quiet);
         let mut waiting: Vec<_> = in_order(plan)
             .into_iter()
             .filter(|cell| chosen.contains(&cell.id))
             .collect();
         // Long cells first, so that no core waits at the end.
         waiting.sort_by(|a, b| b.flops.total_cmp(&a.flops));
-        Pool {
+        let mut pool = Pool {
             dir,
             plan,
-            options,
+            work,
+            slots: slots(work, plan)?,
+            thorough,
             chosen,
             waiting,
-            looked: BTreeSet::new(),
-            running: BTreeMap::new(),
-            finished: BTreeSet::new(),
+            running: Vec::new(),
+            finished: BTreeMap::new(),
             lost: BTreeMap::new(),
+            troubles: BTreeMap::new(),
+            elsewhere: BTreeMap::new(),
             failed: BTreeMap::new(),
-            unfinished: Vec::new(),
-            jobs: options
-                .jobs
-                .unwrap_or_else(|| machine::default_jobs(&options.device))
-                .max(1),
+            diverged: BTreeMap::new(),
+            left: false,
+            planned: None,
             board,
+        };
+        pool.planned = pool.plan_written();
+        Ok(pool)
+    }
+
+    /// Cells that were done, by this worker or by others.
+    pub(super) fn done(&self) -> usize {
+        self.finished.len()
+    }
+
+    /// What was left as it is, with reasons.
+    pub(super) fn unfinished(&self) -> Vec<(String, String)> {
+        let why = |cell: &PlannedCell| match self.elsewhere.get(&cell.id) {
+            Some(holder) => format!("{holder} makes it"),
+            None => "it was left".to_string(),
+        };
+        let cells = self.waiting.iter();
+        cells.map(|cell| (cell.label.clone(), why(cell))).collect()
+    }
+
+    /// Gives cells that went wrong too often before another chance.
+    pub(super) fn forgive(&self) -> Result<()> {
+        let now = self.dir.now()?;
+        for cell in &self.waiting {
+            let tries = match self.dir.standing(&cell.id, now) {
+                Ok(Standing::Free(tries)) if tries != Tries::default() => tries,
+                // What is wrong with it is told when it is taken.
+                _ => continue,
+            };
+            tracing::debug!("{}: {tries:?} are forgotten", cell.label);
+            if let Ok(Some(lease)) = self.dir.take_cell(&cell.id, holder(self.work.lease())) {
+                lease.release(Tries::default())?;
+            }
         }
+        Ok(())
     }
 
     pub(super) fn go(&mut self, signal: &Signal) -> Result<()> {
@@ -94,93 +149,206 @@ impl<'a> Pool<'a> {
     }
 
     fn work(&mut self, signal: &Signal) -> Result<()> {
+        let started = Instant::now();
+        let (mut next, mut looked, mut idle) = (started, started, started);
         while !(self.waiting.is_empty() && self.running.is_empty()) {
-            if signal.caught().is_some() {
+            let over = self
+                .work
+                .max_time
+                .is_some_and(|most| started.elapsed() >= most);
+            if signal.caught().is_some() || over {
                 return self.stop();
             }
             let before = self.failed.len();
-            self.give_up_orphans();
-            self.look_through();
-            self.start_ready()?;
-            if !self.running.is_empty() {
-                std::thread::sleep(POLL);
+            if self.reap()? {
+                next = Instant::now();
             }
-            self.reap()?;
-            let running = self.running.values().map(|process| process.cell);
-            self.board.update(self.dir, running);
-            if self.failed.len() > before && self.options.fail_fast {
-                self.waiting.clear();
+            if self.running.len() < self.slots.len() && Instant::now() >= next {
+                let begun = Instant::now();
+                let pause = match self.scan()? {
+                    true => Duration::ZERO,
+                    false => (begun.elapsed() * REST).clamp(SCANS.0, SCANS.1),
+                };
+                next = Instant::now() + pause;
+            }
+            if self.failed.len() > before && self.work.fail_fast {
                 return self.stop();
             }
+            if looked.elapsed() >= LOOK {
+                looked = Instant::now();
+                self.end_what_is_lost();
+            }
+            if self.running.is_empty() {
+                if self
+                    .work
+                    .patience
+                    .is_some_and(|most| idle.elapsed() >= most)
+                {
+                    self.left = true;
+                    return Ok(());
+                }
+                let left = next.saturating_duration_since(Instant::now());
+                std::thread::sleep(left.min(SCANS.0));
+            } else {
+                idle = Instant::now();
+                std::thread::sleep(POLL);
+            }
+            let running = self.running.iter().map(|process| process.cell);
+            self.board.update(self.dir, running);
         }
         Ok(())
     }
 
-    /// Extensions whose base will not have weights.
-    fn give_up_orphans(&mut self) {
-        let lost = &self.lost;
-        let (given_up, waiting): (Vec<&PlannedCell>, _) =
-            self.waiting.iter().copied().partition(|cell| {
-                let base = cell.base.as_ref();
-                base.is_some_and(|base| lost.contains_key(base))
-            });
-        self.waiting = waiting;
-        for cell in given_up {
-            let lost = cell.base.as_ref().and_then(|base| self.lost.get(base));
-            match lost.map(|lost| (lost.why.clone(), lost.later)) {
-                Some((why, true)) => self.put_off(cell, why),
-                Some((why, false)) => self.fail(cell, &why, &why),
-                None => {}
+    fn plan_written(&self) -> Option<SystemTime> {
+        let meta = std::fs::metadata(self.dir.path().join("plan.json"));
+        meta.and_then(|meta| meta.modified()).ok()
+    }
+
+    /// Another `run` may have made the plan anew, under another version.
+    fn check_plan(&mut self) -> Result<()> {
+        let written = self.plan_written();
+        // Where there is none any more, the next step says so.
+        if written.is_none() || written == self.planned {
+            return Ok(());
+        }
+        super::run::check_version(self.dir, &self.dir.plan()?)?;
+        self.planned = written;
+        Ok(())
+    }
+
+    /// Looks at all waiting cells and takes what can be taken; whether something was.
+    fn scan(&mut self) -> Result<bool> {
+        self.check_plan()?;
+        let now = self.dir.now()?;
+        let mut started = false;
+        // What came to an end lets others be looked at.
+        let mut changed = true;
+        while changed {
+            changed = false;
+            for cell in self.waiting.clone() {
+                if self.running.len() >= self.slots.len() {
+                    return Ok(started);
+                }
+                match self.consider(cell, now) {
+                    Step::Wait => continue,
+                    Step::Over => changed = true,
+                    Step::Started => started = true,
+                }
+                self.waiting.retain(|waiting| waiting.id != cell.id);
             }
+        }
+        Ok(started)
+    }
+
+    fn consider(&mut self, cell: &'a PlannedCell, now: SystemTime) -> Step {
+        if let Some(base) = &cell.base {
+            if let Some(why) = self.lost.get(base).cloned() {
+                self.mark(cell, &why);
+                return self.fail(cell, &why, &why);
+            }
+            if !self.finished.contains_key(base) {
+                return Step::Wait;
+            }
+        }
+        if self.is_done(cell) {
+            return self.finish(cell, "done before");
+        }
+        self.elsewhere.remove(&cell.id);
+        match self.dir.standing(&cell.id, now) {
+            Err(e) => return self.trouble(cell, e.into()),
+            Ok(Standing::Held(holder)) => {
+                let holder = holder.map_or("another process".to_string(), |h| h.to_string());
+                self.elsewhere.insert(cell.id.clone(), holder);
+                return Step::Wait;
+            }
+            Ok(Standing::Free(tries)) if self.is_exhausted(tries) => {
+                let status = self.dir.status(&cell.id).ok().flatten();
+                let why = status.and_then(|status| status.reason);
+                let why = why.unwrap_or_else(|| format!("it was ended {} times", tries.killed));
+                return self.fail(cell, &why, &format!("failed before: {why}"));
+            }
+            Ok(Standing::Free(_)) => {}
+        }
+        if !self.has_whole_base(cell) {
+            return Step::Wait;
+        }
+        match self.dir.take_cell(&cell.id, holder(self.work.lease())) {
+            Err(e) => self.trouble(cell, e.into()),
+            Ok(None) => Step::Wait,
+            Ok(Some(lease)) => self.begin(cell, lease),
         }
     }
 
-    fn is_ready(&self, cell: &PlannedCell) -> bool {
-        let base = cell.base.as_ref();
-        base.is_none_or(|base| self.finished.contains(base))
+    /// Whether nothing is left to do for a cell. `run` looks through all of its files, other workers at its result.
+    fn is_done(&self, cell: &PlannedCell) -> bool {
+        let result = self.dir.cell_dir(&cell.id).join("result.json");
+        result.exists()
+            && match self.thorough {
+                true => cell::is_done(self.dir, cell, self.is_wanted(cell)).unwrap_or(false),
+                false => self
+                    .dir
+                    .result_of(cell)
+                    .is_ok_and(|result| result.is_some()),
+            }
     }
 
-    /// Looks through the folders of cells that could start: what is done is done, what is damaged is made again.
-    fn look_through(&mut self) {
-        // What is done lets others be looked through.
-        while let Some(at) = self
-            .waiting
-            .iter()
-            .position(|cell| self.is_ready(cell) && !self.looked.contains(&cell.id))
-        {
-            let cell = self.waiting[at];
-            self.looked.insert(cell.id.clone());
-            let inspected = cell::inspect(self.dir, cell, self.is_wanted(cell));
-            let found = match inspected {
-                Ok(inspected) => {
-                    for words in &inspected.words {
-                        self.board.warn(&format!("{}: {words}", cell.label));
+    /// Looks through the files of a cell's base before the cell is taken; a base that is damaged is made again.
+    fn has_whole_base(&mut self, cell: &PlannedCell) -> bool {
+        let Some((base, false)) = cell
+            .base
+            .as_ref()
+            .map(|base| (base, self.finished.get(base) == Some(&true)))
+        else {
+            return true;
+        };
+        let Some(planned) = self.plan.cells.iter().find(|planned| planned.id == *base) else {
+            return true;
+        };
+        let whole = cell::is_done(self.dir, planned, true).unwrap_or(false);
+        if whole {
+            self.finished.insert(base.clone(), true);
+        } else {
+            self.finished.remove(base);
+            self.waiting.push(planned);
+            // From now on its result alone is not enough.
+            self.thorough = true;
+        }
+        whole
+    }
+
+    /// Looks through the folder of a cell that was taken and starts its process.
+    fn begin(&mut self, cell: &'a PlannedCell, lease: Lease) -> Step {
+        let dir = self.dir.under(&lease);
+        let inspected = match cell::inspect(&dir, cell, self.is_wanted(cell)) {
+            Ok(inspected) => inspected,
+            Err(e) => return self.went_wrong(cell, lease, &e.to_string(), (false, false)),
+        };
+        for words in &inspected.words {
+            self.board.warn(&format!("{}: {words}", cell.label));
+        }
+        // A release that does not succeed runs out by itself.
+        match inspected.found {
+            Found::Done => {
+                let _ = lease.release(Tries::default());
+                self.finish(cell, "done before")
+            }
+            Found::Diverged => {
+                let tries = lease.tries();
+                let _ = lease.release(tries);
+                self.diverge(cell, "diverged before", "")
+            }
+            Found::ToMake => {
+                let taken: BTreeSet<usize> = self.running.iter().map(|p| p.slot).collect();
+                let free = (0..self.slots.len()).find(|slot| !taken.contains(slot));
+                let slot = free.unwrap_or_default();
+                let jobs = (self.slots.len(), self.work.lease());
+                match Process::start(&dir, cell, &lease, (slot, &self.slots[slot]), jobs) {
+                    Ok(process) => {
+                        lease.leave();
+                        self.running.push(process);
+                        Step::Started
                     }
-                    inspected.found
-                }
-                Err(e) => {
-                    self.waiting.remove(at);
-                    match &e {
-                        Error::Store(held) if held.is_held() => self.put_off(cell, e.to_string()),
-                        _ => {
-                            let why = e.to_string();
-                            self.fail(cell, &why, &format!("failed: {why}"));
-                        }
-                    }
-                    continue;
-                }
-            };
-            match found {
-                Found::ToMake => {}
-                Found::Done => {
-                    self.waiting.remove(at);
-                    self.finished.insert(cell.id.clone());
-                    self.board.done(cell, "done before");
-                }
-                Found::Diverged => {
-                    self.waiting.remove(at);
-                    self.lose(cell, "diverged", false);
-                    self.board.done(cell, "diverged before");
+                    Err(e) => self.went_wrong(cell, lease, &e.to_string(), (false, false)),
                 }
             }
         }
@@ -195,138 +363,7 @@ impl<'a> Pool<'a> {
         extensions.any(|cell| self.dir.cell(cell).result.is_none())
     }
 
-    fn lose(&mut self, cell: &PlannedCell, how: &str, later: bool) {
-        let why = format!("its base {} {how}", cell.label);
-        self.lost.insert(cell.id.clone(), Lost { why, later });
-    }
-
-    fn fail(&mut self, cell: &PlannedCell, why: &str, told: &str) {
-        if let Err(e) = self.dir.mark(&cell.id, State::Failed, why) {
-            self.board.warn(&format!(
-                "{}: its status could not be written: {e}",
-                cell.label
-            ));
-        }
-        self.failed.insert(cell.label.clone(), why.to_string());
-        self.lose(cell, "failed", false);
-        self.board.done(cell, told);
-    }
-
-    /// Leaves a cell for another run.
-    fn put_off(&mut self, cell: &PlannedCell, why: String) {
-        self.lose(cell, "is not finished", true);
-        self.board.done(cell, &format!("not finished: {why}"));
-        self.unfinished.push((cell.label.clone(), why));
-    }
-
-    fn start_ready(&mut self) -> Result<()> {
-        while self.running.len() < self.jobs {
-            let Some(at) = self.waiting.iter().position(|cell| self.is_ready(cell)) else {
-                return Ok(());
-            };
-            let cell = self.waiting.remove(at);
-            let process = self.spawn(cell)?;
-            self.running.insert(cell.id.clone(), process);
-        }
-        Ok(())
-    }
-
-    fn spawn(&self, cell: &'a PlannedCell) -> Result<Process<'a>> {
-        let program = std::env::current_exe().map_err(|e| Error::io("finding this program", e))?;
-        let threads = (machine::cores() / self.jobs).max(1).to_string();
-        let log = self.dir.cell_log(&cell.id)?;
-        let written = log.metadata().map_or(0, |meta| meta.len());
-        let kills = machine::kills_for_memory();
-        let child = Command::new(program)
-            .args([
-                "cell".as_ref(),
-                self.dir.path().as_os_str(),
-                cell.id.as_ref(),
-            ])
-            .env("RAYON_NUM_THREADS", threads)
-            .env(machine::JOBS_VARIABLE, self.jobs.to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .map_err(|e| Error::io(format!("starting the process of cell {}", cell.label), e))?;
-        Ok(Process {
-            cell,
-            child,
-            log: written,
-            kills,
-        })
-    }
-
-    /// Collects processes that ended.
-    fn reap(&mut self) -> Result<()> {
-        let mut ended = Vec::new();
-        for (id, process) in &mut self.running {
-            let cell = process.cell;
-            let status = process
-                .child
-                .try_wait()
-                .map_err(|e| Error::io(format!("waiting for cell {}", cell.label), e))?;
-            ended.extend(status.map(|status| (id.clone(), status)));
-        }
-        for (id, exit) in ended {
-            if let Some(process) = self.running.remove(&id) {
-                self.ended(&process, exit);
-            }
-        }
-        Ok(())
-    }
-
-    /// How a process ended: its result tells that it is done, its own status what else.
-    fn ended(&mut self, process: &Process<'_>, exit: ExitStatus) {
-        let cell = process.cell;
-        let loaded = self.dir.cell(cell);
-        if loaded.result.is_some() {
-            self.finished.insert(cell.id.clone());
-            self.board.done(cell, "done");
-            return;
-        }
-        // An older status is of another process.
-        let own = |pid: Option<u32>| pid == Some(process.child.id());
-        let status = loaded.status.filter(|status| own(status.pid));
-        let (state, reason) = status.map_or((State::Waiting, None), |s| (s.state, s.reason));
-        match (state, reason.unwrap_or_default()) {
-            (State::Diverged, reason) => {
-                self.lose(cell, "diverged", false);
-                self.board.done(cell, &format!("diverged: {reason}"));
-            }
-            (State::Interrupted, _) => {
-                self.lose(cell, "was interrupted", true);
-                self.board.done(cell, "interrupted");
-                let why = "its process was interrupted".into();
-                self.unfinished.push((cell.label.clone(), why));
-            }
-            (State::Failed, reason) => self.fail(cell, &reason, &format!("failed: {reason}")),
-            _ => {
-                let log = self.dir.cell_dir(&cell.id).join("log.txt");
-                let said = cause::said(&log, process.log);
-                if exit.code() == Some(HELD) {
-                    let why = said.trim().trim_start_matches("error: ").to_string();
-                    return self.put_off(cell, why);
-                }
-                let killed = machine::kills_for_memory() > process.kills;
-                let forecast = bytes(cell.memory_bytes);
-                let reason = cause::reason(exit, &said, killed, &forecast);
-                self.fail(cell, &reason, &format!("failed: {reason}"));
-            }
-        }
-    }
-
-    /// Closes every pipe and waits until the cells have saved their state.
-    fn stop(&mut self) -> Result<()> {
-        self.board.note("stopping: cells save their state");
-        for process in self.running.values_mut() {
-            drop(process.child.stdin.take());
-        }
-        while !self.running.is_empty() {
-            std::thread::sleep(POLL);
-            self.reap()?;
-        }
-        Ok(())
+    fn is_exhausted(&self, tries: Tries) -> bool {
+        tries.hopeless || tries.failed >= self.work.tries.max(1) || tries.killed >= KILLS
     }
 }

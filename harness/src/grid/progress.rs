@@ -18,8 +18,13 @@ pub(super) struct Board {
     started: Instant,
     done_before: f64,
     count: (usize, usize),
+    /// When status files were looked at last.
+    looked: Option<Instant>,
     quiet: bool,
 }
+
+/// Time between looks at status files.
+const LOOKS: Duration = Duration::from_millis(250);
 
 impl Board {
     pub(super) fn new(plan: &RunPlan, chosen: &BTreeSet<String>, quiet: bool) -> Board {
@@ -42,6 +47,7 @@ impl Board {
             started: Instant::now(),
             done_before: 0.0,
             count: (0, n),
+            looked: None,
             quiet,
         }
     }
@@ -55,6 +61,10 @@ impl Board {
         let Some(bars) = &self.bars else {
             return;
         };
+        if self.looked.is_some_and(|last| last.elapsed() < LOOKS) {
+            return;
+        }
+        self.looked = Some(Instant::now());
         let mut work = self.done;
         for cell in running {
             let bar = self.cells.entry(cell.id.clone()).or_insert_with(|| {

@@ -1,5 +1,5 @@
-//! SIGINT, SIGTERM, and SIGUSR2 of a scheduler that wants the machine back: the first asks for an orderly end, the second
-//! ends at once.
+//! SIGINT, SIGTERM, and SIGUSR1 or SIGUSR2 of a scheduler that wants the machine back: the first asks for an orderly end;
+//! a second SIGINT ends at once.
 
 use crate::{Error, Result};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -7,7 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 #[cfg(unix)]
-const SIGNALS: [i32; 3] = [SIGINT, SIGTERM, signal_hook::consts::SIGUSR2];
+const SIGNALS: [i32; 4] = [
+    SIGINT,
+    SIGTERM,
+    signal_hook::consts::SIGUSR1,
+    signal_hook::consts::SIGUSR2,
+];
 #[cfg(not(unix))]
 const SIGNALS: [i32; 2] = [SIGINT, SIGTERM];
 
@@ -29,11 +34,14 @@ impl Signal {
         let io = |e| Error::io("installing signal handlers", e);
         let caught = Arc::new(AtomicUsize::new(0));
         for signal in SIGNALS {
-            let again = Arc::new(AtomicBool::new(false));
-            let code = i32::from(exit_code(signal));
-            signal_hook::flag::register_conditional_shutdown(signal, code, Arc::clone(&again))
-                .map_err(io)?;
-            signal_hook::flag::register(signal, again).map_err(io)?;
+            // Schedulers repeat what they send; who presses ctrl-C twice means it.
+            if signal == SIGINT {
+                let again = Arc::new(AtomicBool::new(false));
+                let code = i32::from(exit_code(signal));
+                signal_hook::flag::register_conditional_shutdown(signal, code, Arc::clone(&again))
+                    .map_err(io)?;
+                signal_hook::flag::register(signal, again).map_err(io)?;
+            }
             signal_hook::flag::register_usize(signal, Arc::clone(&caught), signal as usize)
                 .map_err(io)?;
         }

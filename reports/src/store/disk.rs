@@ -1,10 +1,14 @@
-//! The few file operations that a run folder is made of, behind a trait, so that tests can let the nth one fail.
+//! The few file operations that a run folder is made of, behind a trait, so that tests can let the nth one fail and a
+//! holder of a lease is asked before each.
 
 use super::StoreError;
+use super::process::{Life, Process};
 use std::fs::{File, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 /// Operations that change the disk. Each method is one point at which a machine may stop or refuse.
 pub trait Disk: std::fmt::Debug + Send + Sync {
@@ -20,6 +24,10 @@ pub trait Disk: std::fmt::Debug + Send + Sync {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Adds bytes at the end of a file, with one write.
     fn append(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+    /// Whether changes are (still) allowed; where a lease is needed, whether it is held.
+    fn check(&self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The machine's own file system.
@@ -61,11 +69,81 @@ impl Disk for RealDisk {
     }
 }
 
-static COUNTER: AtomicU64 = AtomicU64::new(0);
+/// What the name of a half-written file contains, before who writes it: host, machine, process and a random number.
+/// Readers skip such files; once their writer has ended, the next writer into the folder removes them.
+const HALF_WRITTEN: &str = ".half-written-";
 
-/// What the name of a half-written file contains, before its writer's process and a number. Readers skip such files; the
-/// next holder of the folder removes them, and so does the next writer into a folder that nobody holds.
-pub(super) const HALF_WRITTEN: &str = ".half-written-";
+/// Whether this is the name of a half-written file.
+pub(super) fn is_half_written(name: &str) -> bool {
+    name.contains(HALF_WRITTEN)
+}
+
+/// A name for a half-written file beside `path` that no other process of any host gives.
+pub(super) fn half_of(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let Process {
+        host, machine, pid, ..
+    } = Process::me();
+    // Keys of the hash are drawn anew for each.
+    let random = RandomState::new().hash_one(pid);
+    folder_of(path).join(format!(
+        ".{name}{HALF_WRITTEN}{host}-{machine}-{pid}-{random:016x}"
+    ))
+}
+
+/// Who writes the half-written file of this name; `None` if the name does not tell.
+fn writer_of(name: &str) -> Option<Process> {
+    let (_, writer) = name.split_once(HALF_WRITTEN)?;
+    let mut parts = writer.rsplitn(4, '-').skip(1);
+    let (pid, machine, host) = (parts.next()?, parts.next()?, parts.next()?);
+    Some(Process {
+        host: host.to_string(),
+        machine: machine.to_string(),
+        pid: pid.parse().ok()?,
+        started: 0,
+    })
+}
+
+/// The time now by the clock that the times of files in `folder` are taken from: that of the file server, whatever the
+/// clock of this machine says. A new file there also lets a client of NFS read the folder anew.
+///
+/// # Errors
+/// The system's refusal.
+pub(super) fn now_of(folder: &Path) -> io::Result<SystemTime> {
+    let path = half_of(&folder.join("clock"));
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&path)?;
+    let now = touch(&path)
+        .and_then(|()| file.metadata())
+        .and_then(|meta| meta.modified());
+    // One that stays is swept like every half-written file.
+    let _ = std::fs::remove_file(&path);
+    now
+}
+
+/// Gives a file the time of the server.
+#[cfg(unix)]
+pub(super) fn touch(path: &Path) -> io::Result<()> {
+    use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: UTIME_NOW,
+    };
+    let times = Timestamps {
+        last_access: now,
+        last_modification: now,
+    };
+    Ok(utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+/// Gives a file the time of this machine, where the system has no other way.
+#[cfg(not(unix))]
+pub(super) fn touch(path: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    file.set_modified(SystemTime::now())
+}
 
 /// Replaces a file so that at every moment, and after a crash, it has either its old or its new contents.
 ///
@@ -84,51 +162,50 @@ fn folder_of(path: &Path) -> &Path {
         .unwrap_or(Path::new("."))
 }
 
-/// Removes the half-written files of a folder that `left` is true for. Failing to is harmless: readers skip them.
-pub(super) fn sweep(folder: &Path, left: impl Fn(&Path) -> bool) {
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let half = entry.file_name().to_string_lossy().contains(HALF_WRITTEN);
-        if half && left(&entry.path()) {
-            let _ = std::fs::remove_file(entry.path());
+/// Removes the half-written files of a folder whose writer, if its name tells, `left` is true for. Failing to is harmless:
+/// readers skip them.
+pub(super) fn sweep(folder: &Path, left: impl Fn(Option<&Process>) -> bool) {
+    for (path, writer) in half_written(folder) {
+        if left(writer.as_ref()) {
+            let _ = std::fs::remove_file(path);
         }
     }
 }
 
-/// Removes from a folder what writers that have ended left half-written.
+fn half_written(folder: &Path) -> Vec<(PathBuf, Option<Process>)> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let half = entries.filter_map(|entry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let half = name.contains(HALF_WRITTEN);
+        half.then(|| (entry.path(), writer_of(&name)))
+    });
+    half.collect()
+}
+
+/// Removes from a folder what writers that have ended left half-written: their process is gone or dead, or, where that
+/// cannot be seen, the file is an hour old by the clock of the file server.
 pub fn sweep_ended(folder: &Path) {
-    sweep(folder, is_over);
-}
-
-/// Whether the writer of a half-written file has ended: its process is gone or dead, or, where that cannot be seen, the
-/// file is an hour old.
-fn is_over(half: &Path) -> bool {
     /// No file takes longer to write.
-    const LONG: std::time::Duration = std::time::Duration::from_secs(3600);
-    let name = half.file_name().unwrap_or_default().to_string_lossy();
-    let writer = name
-        .rsplit_once(HALF_WRITTEN)
-        .and_then(|(_, end)| end.split_once('-'))
-        .and_then(|(process, _)| process.parse::<u32>().ok());
-    let age = std::fs::metadata(half)
-        .and_then(|meta| meta.modified())
-        .map(|time| time.elapsed().unwrap_or_default());
-    match writer {
-        Some(process) if Path::new("/proc/self").exists() => {
-            std::fs::read_to_string(format!("/proc/{process}/stat"))
-                .map_or(true, |stat| is_dead(&stat))
+    const LONG: Duration = Duration::from_secs(3600);
+    let mut now = None;
+    for (path, writer) in half_written(folder) {
+        let life = writer.map_or(Life::Unknown, |writer| writer.life());
+        let over = match life {
+            Life::Ended => true,
+            Life::Lives => false,
+            Life::Unknown => {
+                let now = now.get_or_insert_with(|| now_of(folder).ok());
+                let changed = std::fs::metadata(&path).and_then(|meta| meta.modified());
+                let age = now
+                    .zip(changed.ok())
+                    .and_then(|(now, then)| now.duration_since(then).ok());
+                age.is_some_and(|age| age > LONG)
+            }
+        };
+        if over {
+            let _ = std::fs::remove_file(path);
         }
-        _ => age.is_ok_and(|age| age > LONG),
     }
-}
-
-/// Whether a process with this `/proc/PID/stat` is dead and waits for its parent to take notice. The state stands behind
-/// the name, which may hold anything.
-fn is_dead(stat: &str) -> bool {
-    let state = stat.rsplit_once(')').map(|(_, rest)| rest.trim_start());
-    state.is_some_and(|state| state.starts_with(['Z', 'X']))
 }
 
 /// Refuses a name that leads elsewhere or to no file: what is written in place would go there.
@@ -165,24 +242,17 @@ pub(super) fn write_atomic_on(
         path: path.to_path_buf(),
         source,
     };
-    let name = path
-        .file_name()
-        .ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
-    let folder = folder_of(path);
-    let unique = COUNTER.fetch_add(1, Ordering::Relaxed);
-    let half = format!(
-        ".{}{HALF_WRITTEN}{}-{unique}",
-        name.to_string_lossy(),
-        std::process::id()
-    );
-    let half: PathBuf = folder.join(half);
+    if path.file_name().is_none() {
+        return Err(failed(io::ErrorKind::InvalidFilename.into()));
+    }
+    let (folder, half) = (folder_of(path), half_of(path));
     let written = disk
         .write(&half, bytes)
         .and_then(|()| disk.sync(&half))
         .and_then(|()| disk.rename(&half, path))
         .and_then(|()| disk.sync(folder));
     written.map_err(|source| {
-        // The first refusal is the one to report. A file left behind is removed by the next holder of the folder.
+        // The first refusal is the one to report. A file left behind is swept by a later writer.
         let _ = std::fs::remove_file(&half);
         failed(source)
     })

@@ -91,7 +91,7 @@ fn info(run: &LoadedRun) -> RunInfo {
         created: plan.created.clone(),
         command: plan.command.clone(),
         version: plan.version.clone(),
-        machine: plan.machine.clone(),
+        machine: machines(run),
         config_hash: plan.config_hash.clone(),
         confidence: plan.confidence,
         margin: plan.margin,
@@ -105,6 +105,15 @@ fn info(run: &LoadedRun) -> RunInfo {
             unreadable: count(&|c| c.unreadable.is_some()),
         },
     }
+}
+
+/// The machines that made its cells.
+fn machines(run: &LoadedRun) -> String {
+    let costs = run.cells.iter().filter_map(|cell| cell.cost.as_ref());
+    let told = costs.map(|cost| cost.machine.as_str());
+    let all = std::iter::once(run.plan.machine.as_str()).chain(told);
+    let all: BTreeSet<&str> = all.filter(|machine| !machine.is_empty()).collect();
+    all.into_iter().collect::<Vec<_>>().join("; ")
 }
 
 fn study(

@@ -354,6 +354,7 @@ fn costs_are_means_over_seeds_and_multiples_of_the_reference() {
             peak_memory_bytes: memory,
             threads: 2,
             jobs: 1,
+            ..Cost::default()
         });
     }
     let summary = quick(&run);

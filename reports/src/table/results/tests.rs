@@ -41,6 +41,7 @@ fn run(seeds: u64, far: &[(&str, f64)]) -> LoadedRun {
             peak_memory_bytes: 1 << 20,
             threads: 1,
             jobs: 1,
+            ..Cost::default()
         });
     }
     run
