@@ -1,6 +1,5 @@
 use super::*;
 use crate::fixture::{self, Options};
-use crate::store::RunDir;
 use std::sync::Mutex;
 use std::time::Instant;
 
