@@ -3,7 +3,6 @@ use crate::fixture::{self, Options};
 use crate::record::{Samples, Served};
 use std::io::ErrorKind;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
