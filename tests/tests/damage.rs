@@ -216,6 +216,7 @@ fn a_changed_plan_is_made_again_from_the_config() {
     let output = farspan(&["cell"])
         .arg(&run.out)
         .arg(&plan.cells[0].id)
+        .args(["0", "120"])
         .output()
         .unwrap();
     let words = text(&output.stderr);

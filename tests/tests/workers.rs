@@ -143,7 +143,8 @@ fn eight_workers_make_every_cell_once() {
 fn workers_that_are_killed_and_sleep_through_their_leases_lose_nothing() {
     let asked = std::env::var("FARSPAN_KILLS").map(|n| n.parse().unwrap());
     let kills: usize = asked.unwrap_or(12);
-    let place = Place::with(&seeds(3 + kills as u64 / 20));
+    let config = seeds(3 + kills as u64 / 8);
+    let place = Place::with(&config.replace("steps = 150", "steps = 600"));
     let expected = place.plain();
     let run = place.planned("run");
     let start = || worker(&run).stderr(Stdio::null()).spawn().unwrap();

@@ -1,7 +1,10 @@
 //! The program with the scheme of CONTRIBUTING.md, whose file lies beside this one as the page shows it. A test holds the
 //! two against each other and trains it.
 
-#![expect(unreachable_pub, reason = "the file of the scheme is written for a library")]
+#![expect(
+    unreachable_pub,
+    reason = "the file of the scheme is written for a library"
+)]
 
 mod log_alibi;
 

@@ -91,7 +91,7 @@ fn load(dir: &Path) -> Result<LoadedRun, Failure> {
 fn text(comparison: &Comparison) -> String {
     let (first, second) = &comparison.names;
     let mut out = format!(
-        "{second} minus {first}; {} % intervals, p values corrected over each study (Holm)\n",
+        "{second} minus {first}; intervals and p values are one test, simultaneous over the rows of a measure and study ({} %)\n",
         number(100.0 * comparison.confidence)
     );
     for study in &comparison.studies {

@@ -12,7 +12,7 @@ use crate::Result;
 use crate::cell::{self, Found};
 use crate::cli::work::Work;
 use farspan_reports::record::{PlannedCell, RunPlan};
-use farspan_reports::store::{Lease, RunDir, Standing, Tries};
+use farspan_reports::store::{Holder, Lease, RunDir, Standing, Tries};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -46,7 +46,7 @@ pub(super) struct Pool<'a> {
     /// How often the folder of a cell could not be read or written here.
     troubles: BTreeMap<String, u32>,
     /// Who makes cells elsewhere, as last seen.
-    elsewhere: BTreeMap<String, String>,
+    elsewhere: BTreeMap<String, Option<Holder>>,
     /// Cells that failed, by label, with reasons, whether or not their status could be written.
     pub(super) failed: BTreeMap<String, String>,
     pub(super) diverged: BTreeMap<String, String>,
@@ -113,12 +113,17 @@ impl<'a> Pool<'a> {
 
     /// What was left as it is, with reasons.
     pub(super) fn unfinished(&self) -> Vec<(String, String)> {
-        let why = |cell: &PlannedCell| match self.elsewhere.get(&cell.id) {
-            Some(holder) => format!("{holder} makes it"),
+        let holder = |cell: &&PlannedCell| self.elsewhere.get(&cell.id);
+        let (held, left): (Vec<&PlannedCell>, Vec<_>) =
+            self.waiting.iter().partition(|cell| holder(cell).is_some());
+        // What others make comes first: the rest may wait for it.
+        let all = held.into_iter().chain(left);
+        let why = |cell: &PlannedCell| match holder(&cell) {
+            Some(Some(holder)) => format!("{holder} makes it"),
+            Some(None) => "another process makes it".to_string(),
             None => "it was left".to_string(),
         };
-        let cells = self.waiting.iter();
-        cells.map(|cell| (cell.label.clone(), why(cell))).collect()
+        all.map(|cell| (cell.label.clone(), why(cell))).collect()
     }
 
     /// Gives cells that went wrong too often before another chance.
@@ -257,7 +262,6 @@ impl<'a> Pool<'a> {
         match self.dir.standing(&cell.id, now) {
             Err(e) => return self.trouble(cell, e.into()),
             Ok(Standing::Held(holder)) => {
-                let holder = holder.map_or("another process".to_string(), |h| h.to_string());
                 self.elsewhere.insert(cell.id.clone(), holder);
                 return Step::Wait;
             }
@@ -341,7 +345,7 @@ impl<'a> Pool<'a> {
                 let taken: BTreeSet<usize> = self.running.iter().map(|p| p.slot).collect();
                 let free = (0..self.slots.len()).find(|slot| !taken.contains(slot));
                 let slot = free.unwrap_or_default();
-                let jobs = (self.slots.len(), self.work.lease());
+                let jobs = (self.slots.len() + self.beside(), self.work.lease());
                 match Process::start(&dir, cell, &lease, (slot, &self.slots[slot]), jobs) {
                     Ok(process) => {
                         lease.leave();
@@ -352,6 +356,14 @@ impl<'a> Pool<'a> {
                 }
             }
         }
+    }
+
+    /// Cells that other workers make on the processors that ours run on.
+    fn beside(&self) -> usize {
+        let holders = self.elsewhere.values().flatten();
+        holders
+            .filter(|holder| holder.process.shares_processors())
+            .count()
     }
 
     /// Whether an extension of this cell has something left to do.

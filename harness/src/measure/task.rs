@@ -204,9 +204,13 @@ impl TaskGrid {
             let mut batches = 0;
             for point in self.points(&task.factors(), length) {
                 let asked = tasks::grid(task, seed, &point, self.prompts);
-                let Some(found) = ask(subject, task, &ready, &asked, &mut batches, tick)? else {
+                let Some(mut found) = ask(subject, task, &ready, &asked, &mut batches, tick)?
+                else {
                     return Ok(false);
                 };
+                // Where the record does not say it for all points.
+                let chance = || task.chance(point.length, &point.at);
+                found.chance = record.chance.is_none().then(chance);
                 measured.samples.extend(samples(of, task, &asked, &found));
                 record.points.push(found);
             }
@@ -263,13 +267,15 @@ impl TaskGrid {
     fn record(&self, of: &str, task: &dyn AnyTask) -> MeasureRecord {
         let card = task.card();
         let factors = task.factors();
+        // One for all points, or none: then each point says its own.
         let lengths = self.lengths.iter();
-        let all: Vec<Point> = lengths.flat_map(|&l| self.points(&factors, l)).collect();
-        let chance = all
-            .iter()
-            .map(|p| task.chance(p.length, &p.at))
-            .sum::<f64>()
-            / all.len() as f64;
+        let points = lengths.flat_map(|&l| self.points(&factors, l));
+        let mut chances: Vec<f64> = points.map(|p| task.chance(p.length, &p.at)).collect();
+        chances.dedup();
+        let chance = match chances.as_slice() {
+            [one] => Some(*one),
+            _ => None,
+        };
         let (samples, counted) = match card.rule {
             Rule::All => (
                 Samples::Trials,
@@ -310,7 +316,7 @@ impl TaskGrid {
             better: Better::Higher,
             samples,
             role: Role::ByLength,
-            chance: Some(chance),
+            chance,
             served: Served::AtLeast(self.at_least),
             factors: factors.iter().map(factor).collect(),
             also: vec![

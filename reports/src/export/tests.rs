@@ -209,7 +209,9 @@ fn formats_are_found_by_name() -> Outcome {
 #[test]
 fn table_documents_hold_every_table() -> Outcome {
     let run = run();
-    let n = tables(&summarise(&run)).len();
+    let summary = summarise(&run);
+    let results: usize = summary.studies.iter().map(|s| s.results.len()).sum();
+    let n = results + tables(&summary).len();
     let latex = String::from_utf8(only(&run, Format::Latex)?)?;
     assert_eq!(latex.matches("\\begin{table}").count(), n);
     let markdown = String::from_utf8(only(&run, Format::Markdown)?)?;

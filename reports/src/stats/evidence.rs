@@ -101,19 +101,41 @@ impl Evidence {
     pub fn p(&self) -> Option<f64> {
         self.margin(0.25).filter(|_| self.value.is_finite())?;
         let distance = self.centre.abs();
-        // Bisects on the logarithm between 1e-15 and 1: the margin falls as the error rate grows.
-        let (mut low, mut high) = (1e-15_f64.ln(), 0.0);
         if distance == 0.0 {
             return Some(1.0);
         }
-        for _ in 0..60 {
-            let middle: f64 = (low + high) / 2.0;
-            match self.margin(middle.exp() / 2.0) {
-                Some(margin) if margin > distance => low = middle,
-                _ => high = middle,
+        // The margin falls as the error rate grows; logarithms of both make it nearly straight. False position from 1e-15 to 1,
+        // where the weight of an end that stays is halved (Illinois); halves the range while an end is infinite.
+        let lack = |rate: f64| {
+            let margin = self.margin(rate.exp() / 2.0).unwrap_or(f64::INFINITY);
+            (distance / margin).ln()
+        };
+        let first = 1e-15_f64.ln();
+        let (mut low, mut high) = ((first, lack(first)), (0.0, f64::INFINITY));
+        if low.1 >= 0.0 {
+            return Some(1e-15);
+        }
+        let mut kept = 0;
+        for _ in 0..100 {
+            let middle = match low.1.is_finite() && high.1.is_finite() {
+                true => high.0 - high.1 * (high.0 - low.0) / (high.1 - low.1),
+                false => (low.0 + high.0) / 2.0,
+            };
+            let found = lack(middle);
+            if found.abs() < 1e-13 || high.0 - low.0 < 1e-13 {
+                return Some(middle.exp());
+            }
+            if found < 0.0 {
+                low = (middle, found);
+                kept = i32::max(kept, 0) + 1;
+                high.1 /= if kept > 1 { 2.0 } else { 1.0 };
+            } else {
+                high = (middle, found);
+                kept = i32::min(kept, 0) - 1;
+                low.1 /= if kept < -1 { 2.0 } else { 1.0 };
             }
         }
-        Some(high.exp())
+        Some(((low.0 + high.0) / 2.0).exp())
     }
 
     /// A value that is known, of so many seeds.

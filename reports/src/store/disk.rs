@@ -115,7 +115,8 @@ pub(super) fn now_of(folder: &Path) -> io::Result<SystemTime> {
         .write(true)
         .create_new(true)
         .open(&path)?;
-    let now = touch(&path)
+    // By the open file: another host may sweep its name away.
+    let now = touch(&file)
         .and_then(|()| file.metadata())
         .and_then(|meta| meta.modified());
     // One that stays is swept like every half-written file.
@@ -125,8 +126,8 @@ pub(super) fn now_of(folder: &Path) -> io::Result<SystemTime> {
 
 /// Gives a file the time of the server.
 #[cfg(unix)]
-pub(super) fn touch(path: &Path) -> io::Result<()> {
-    use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
+pub(super) fn touch(file: &File) -> io::Result<()> {
+    use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens};
     let now = Timespec {
         tv_sec: 0,
         tv_nsec: UTIME_NOW,
@@ -135,13 +136,12 @@ pub(super) fn touch(path: &Path) -> io::Result<()> {
         last_access: now,
         last_modification: now,
     };
-    Ok(utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+    Ok(futimens(file, &times)?)
 }
 
 /// Gives a file the time of this machine, where the system has no other way.
 #[cfg(not(unix))]
-pub(super) fn touch(path: &Path) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).open(path)?;
+pub(super) fn touch(file: &File) -> io::Result<()> {
     file.set_modified(SystemTime::now())
 }
 

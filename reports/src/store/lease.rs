@@ -139,6 +139,10 @@ impl Core {
         of(&self.folder, self.number)
     }
 
+    fn touch(&self) -> io::Result<()> {
+        touch(&OpenOptions::new().write(true).open(self.path())?)
+    }
+
     /// Whether the cell is still ours.
     pub(super) fn check(&self) -> io::Result<()> {
         let highest = numbers(&self.folder)?.last().copied();
@@ -183,8 +187,7 @@ impl Lease {
             tries,
         };
         replace(&core.path(), &words)?;
-        let adopted = core.check().and_then(|()| touch(&core.path()));
-        adopted.map_err(failed)?;
+        core.check().and_then(|()| core.touch()).map_err(failed)?;
         Ok(Lease::beating(core, tries, lasts))
     }
 
@@ -199,9 +202,7 @@ impl Lease {
                     return;
                 }
                 // A disk that refuses now may not the next time; a holder who lost sees so when it writes.
-                if kept.check().is_ok() {
-                    let _ = touch(&kept.path());
-                }
+                let _ = kept.check().and_then(|()| kept.touch());
             }
         });
         Lease {
@@ -335,7 +336,7 @@ fn try_take(folder: &Path, me: Holder) -> io::Result<Option<Lease>> {
             let written = file
                 .write_all(&bytes(&words))
                 .and_then(|()| file.sync_all())
-                .and_then(|()| touch(&path));
+                .and_then(|()| touch(&file));
             if let Err(e) = written {
                 let _ = std::fs::remove_file(&path);
                 return Err(e);

@@ -39,6 +39,14 @@ impl Process {
         }
     }
 
+    /// Whether it lives on this machine and computes on the same processors as this one. Jobs of a scheduler on one machine
+    /// mostly have processors of their own.
+    #[must_use]
+    pub fn shares_processors(&self) -> bool {
+        let theirs = processors(self.pid);
+        self.life() == Life::Lives && theirs.is_some() && theirs == processors(std::process::id())
+    }
+
     pub(super) fn life(&self) -> Life {
         if self.machine.is_empty() || self.machine != *MACHINE {
             return Life::Unknown;
@@ -78,6 +86,15 @@ static MACHINE: LazyLock<String> = LazyLock::new(|| {
         _ => String::new(),
     }
 });
+
+/// Processors that a process may use, as the system writes them.
+fn processors(pid: u32) -> Option<String> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+    Some(line.trim().to_string())
+}
 
 struct Stat {
     dead: bool,
@@ -121,6 +138,7 @@ mod tests {
             ..me
         };
         assert_eq!(process.life(), Life::Lives);
+        assert!(process.shares_processors() && !elsewhere.shares_processors());
         child.kill()?;
         // Dead, although nobody has waited for it.
         let started = std::time::Instant::now();

@@ -234,7 +234,7 @@ fn what_dead_writers_left_is_swept_before_their_parents_notice() -> Outcome {
     for file in [&dead, &alive, &new, &old] {
         std::fs::write(file, "")?;
     }
-    let long_ago = SystemTime::now() - std::time::Duration::from_secs(2 * 3600);
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(2 * 3600);
     File::options()
         .write(true)
         .open(&old)?

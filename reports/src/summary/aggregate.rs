@@ -20,6 +20,9 @@ pub struct Aggregate {
     /// Whether the tasks were trained at different lengths: then they are averaged at the same multiples of them, as the
     /// same number of tokens is far for one and near for another.
     pub multiples: bool,
+    /// Whether curves of one study were trained at different lengths: then a number of tokens is another multiple for each,
+    /// and nothing is averaged within the trained length and beyond it.
+    pub mixed: bool,
     /// Where all tasks were evaluated, smallest first: lengths in tokens, or multiples of the trained length.
     pub columns: Vec<f64>,
     /// One entry for each curve.
@@ -166,10 +169,8 @@ impl<'a> Tasks<'a> {
     }
 
     fn group(&self, task: usize, label: &str) -> Option<&'a Group<'a>> {
-        let groups = self.parts[self.all[task].0].groups.iter();
-        groups
-            .into_iter()
-            .find(|g| g.label == label && !g.cells.is_empty())
+        let mut groups = self.parts[self.all[task].0].groups.iter();
+        groups.find(|g| g.label == label && !g.cells.is_empty())
     }
 
     /// Every curve that a study has.
@@ -359,7 +360,7 @@ impl<'a> Tasks<'a> {
             places: places.len(),
         };
         let mut all: Vec<Rank> = labels.iter().enumerate().map(rank).collect();
-        all.sort_by(|a, b| (b.reciprocal).total_cmp(&a.reciprocal));
+        all.sort_by(|a, b| b.reciprocal.total_cmp(&a.reciprocal));
         (all, at_chance)
     }
 
@@ -373,6 +374,7 @@ impl<'a> Tasks<'a> {
         Aggregate {
             tasks: self.all.iter().map(task).collect(),
             multiples: self.multiples,
+            mixed: self.trained.is_none(),
             columns: self.columns.clone(),
             scores: labels.iter().map(|l| self.score(l.0, l.1)).collect(),
             ranks,

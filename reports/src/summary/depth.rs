@@ -143,3 +143,6 @@ fn of_sample(
         interval: interval(i),
     }))
 }
+
+#[cfg(test)]
+mod tests;

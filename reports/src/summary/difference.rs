@@ -4,7 +4,7 @@ use super::group::Group;
 use super::sample::Sample;
 use super::{Difference, MeasureInfo, Outcome};
 use crate::record::{Better, Samples, Scale};
-use crate::stats::{Estimate, Evidence, paired_shares, simultaneous};
+use crate::stats::{Contrast, Estimate, Evidence, paired_shares, simultaneous};
 
 /// A difference before it is known how many are made at once.
 pub(super) struct Pair {
@@ -47,9 +47,9 @@ pub(super) fn at_length(
         .collect();
     let (ours, theirs) = (ours.of_seeds(&seeds)?, theirs.of_seeds(&seeds)?);
     let evidence = match info.record.samples {
-        Samples::Panel => ours.contrast()?.minus(&theirs.contrast()?)?.evidence(),
+        Samples::Panel => units(&ours, &theirs, info, Contrast::minus)?,
+        Samples::Sums => units(&ours, &theirs, info, Contrast::paired)?,
         Samples::Trials => trials(&ours, &theirs)?,
-        Samples::Sums => sums(&ours, &theirs)?,
     };
     let evidence = match info.record.scale {
         Scale::Share => evidence.within(-1.0, 1.0),
@@ -76,14 +76,21 @@ pub(super) fn at_length(
     })
 }
 
-/// Sums are paired by number, as trials are, but where all of them are alike: then nothing tells how far they could differ,
-/// and the two are taken apart, each with a spread of its own.
-fn sums(ours: &Sample<'_>, theirs: &Sample<'_>) -> Option<Evidence> {
-    let paired = ours.contrast()?.paired(&theirs.contrast()?);
-    let spread = paired.filter(|c| c.standard_error().is_some_and(|error| error > 0.0));
-    match spread {
-        Some(paired) => Some(paired.evidence()),
-        None => ours.evidence()?.apart(&theirs.evidence()?),
+/// Units are paired, those of a panel over all seeds, others by number within a seed. Where all differences of shares are
+/// alike, nothing tells how far they could differ, and the two are taken apart, each with a spread of its own.
+fn units(
+    ours: &Sample<'_>,
+    theirs: &Sample<'_>,
+    info: &MeasureInfo,
+    pair: fn(&Contrast, &Contrast) -> Option<Contrast>,
+) -> Option<Evidence> {
+    let paired = pair(&ours.contrast()?, &theirs.contrast()?);
+    let spread = |c: &Contrast| c.standard_error().is_some_and(|error| error > 0.0);
+    let share = info.record.scale == Scale::Share;
+    match paired {
+        Some(paired) if spread(&paired) || !share => Some(paired.evidence()),
+        None if info.record.samples == Samples::Panel => None,
+        _ => ours.evidence()?.apart(&theirs.evidence()?),
     }
 }
 

@@ -1,8 +1,8 @@
 //! Effective lengths: how far a curve is still served, by a stated rule.
 //!
 //! A length counts where the data *show* that it is served: the whole interval of what was measured there lies on the good
-//! side of a bound. So few units never lengthen a reach, they only leave more lengths open; and many never shorten the
-//! reach of a curve that stays inside the bound, however significant its rise becomes.
+//! side of a bound. So few units never lengthen an effective length, they only leave more lengths open; and many never shorten
+//! that of a curve that stays inside the bound, however significant its rise becomes.
 
 use super::group::Group;
 use super::sample::Sample;
@@ -33,7 +33,7 @@ fn held(interval: Option<Interval>, holds: impl Fn(f64) -> bool) -> Service {
 }
 
 /// The longest length that is served, and what is open or lost below and beyond it. `least` is served without saying.
-fn reach(
+fn longest(
     asked: &[(usize, Service)],
     least: usize,
     trained: usize,
@@ -45,7 +45,7 @@ fn reach(
         found.map_or(least, |(length, _)| *length)
     };
     let length = last(&|s| s == Service::Served);
-    let longest = last(&|_| true);
+    let evaluated = last(&|_| true);
     let shorter = asked.iter().filter(|(l, _)| *l < length);
     EffectiveLength {
         length,
@@ -55,9 +55,9 @@ fn reach(
             .filter(|(_, s)| *s != Service::Served)
             .copied()
             .collect(),
-        at_end: length == longest,
-        longest,
-        refused_beyond: length == longest && refused.iter().any(|&r| r > longest),
+        at_end: length == evaluated,
+        longest: evaluated,
+        refused_beyond: length == evaluated && refused.iter().any(|&r| r > evaluated),
         rule,
     }
 }
@@ -154,7 +154,7 @@ pub(super) fn length(
     let asked = points.iter().filter(|p| p.length > least);
     let asked: Vec<_> = asked.filter_map(|p| Some((p.length, p.service?))).collect();
     let rule = rule(info, base, plan);
-    Some(reach(&asked, least, trained, &group.refused(info), rule))
+    Some(longest(&asked, least, trained, &group.refused(info), rule))
 }
 
 fn rule(info: &MeasureInfo, base: Option<&MeasuredPoint>, plan: &RunPlan) -> String {

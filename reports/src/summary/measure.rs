@@ -137,16 +137,16 @@ fn reaches(distances: &[DistancePoint], bound: Option<f64>) -> Vec<KMax> {
     let mut found = Vec::new();
     for here in distances.chunk_by(|a, b| a.length == b.length) {
         for &threshold in &thresholds {
-            let reach = |passes: &dyn Fn(&Estimate) -> bool| {
+            let farthest = |passes: &dyn Fn(&Estimate) -> bool| {
                 let all = here.iter().take_while(|d| passes(&d.mean));
                 all.last().map_or(0.0, |d| d.distance)
             };
-            let k = reach(&|e| e.value >= threshold);
+            let k = farthest(&|e| e.value >= threshold);
             found.push(KMax {
                 length: here[0].length,
                 threshold,
                 k,
-                conservative: reach(&|e| e.interval.is_some_and(|i| i.low >= threshold)),
+                conservative: farthest(&|e| e.interval.is_some_and(|i| i.low >= threshold)),
                 at_end: here.last().is_some_and(|d| d.distance == k),
             });
         }

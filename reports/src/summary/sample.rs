@@ -135,12 +135,14 @@ impl<'a> Sample<'a> {
         self.contrast_of("", "")
     }
 
-    /// The mean with all that the interval of a sum of means needs.
+    /// The mean with all that the interval of a sum of means needs. Of shares it does not collapse where all units are alike.
     pub(super) fn evidence(&self) -> Option<Evidence> {
+        let found = self.contrast()?;
+        let spread = found.standard_error().is_some_and(|error| error > 0.0);
         match (self.samples, self.scale) {
-            (Samples::Panel, Scale::Share) => Some(self.contrast()?.evidence().within(0.0, 1.0)),
+            (Samples::Panel, Scale::Share) if spread => Some(found.evidence().within(0.0, 1.0)),
             (_, Scale::Share) => share_evidence(&self.rows("", "")?),
-            _ => Some(self.contrast()?.evidence()),
+            _ => Some(found.evidence()),
         }
     }
 

@@ -188,8 +188,8 @@ impl Outcome {
         match self {
             Outcome::Better => "better",
             Outcome::Worse => "worse",
-            Outcome::BetterOnce => "better in this one training",
-            Outcome::WorseOnce => "worse in this one training",
+            Outcome::BetterOnce => "better (one seed)",
+            Outcome::WorseOnce => "worse (one seed)",
             Outcome::NoDifference => "no significant difference",
             Outcome::NotComparable => "not comparable",
         }

@@ -54,7 +54,7 @@ pub(super) fn first<'a>(study: &'a StudySummary, label: &str) -> &'a Measured {
     curve(study, label).measured(key).expect("it was measured")
 }
 
-pub(super) fn reach(study: &StudySummary, label: &str) -> EffectiveLength {
+pub(super) fn effective_length(study: &StudySummary, label: &str) -> EffectiveLength {
     first(study, label).effective.clone().expect("it was asked")
 }
 
@@ -184,8 +184,8 @@ fn a_recency_model_has_its_window_as_k_max() {
         assert_eq!(k.k, expected(k.length), "length {}", k.length);
         assert_eq!(k.at_end, k.length == 64, "length {}", k.length);
     }
-    let effective = reach(&summary.studies[0], "rope");
-    // At 128 nine of eleven distances are in reach (0.818, Wilson's lower end 0.762), at 256 four.
+    let effective = effective_length(&summary.studies[0], "rope");
+    // At 128 nine of eleven distances are within it (0.818, Wilson's lower end 0.762), at 256 four.
     assert_eq!((effective.length, effective.high), (64, 128));
 }
 
@@ -238,13 +238,13 @@ fn differences_are_paired_and_corrected() {
     assert!((nope.difference.value - 0.051).abs() < 1e-9);
     assert_eq!(
         nope.outcome,
-        Outcome::Worse,
+        Outcome::WorseOnce,
         "0.05 of 0.7 spread, but paired: {nope:?}"
     );
-    let bootstrap = nope.bootstrap.expect("twelve units");
+    let interval = nope.difference.interval.expect("twelve units");
     assert!(
-        bootstrap.low > 0.05 && bootstrap.high < 0.052,
-        "{bootstrap:?}"
+        interval.low > 0.049 && interval.high < 0.053,
+        "{interval:?}"
     );
     let others: Vec<_> = study
         .differences
@@ -254,8 +254,8 @@ fn differences_are_paired_and_corrected() {
     assert!(others.iter().all(|d| d.outcome == Outcome::NoDifference));
     let n = study.differences.len() as f64;
     assert!(
-        (nope.p_holm.expect("tested") / nope.p.expect("tested") - n).abs() < 1e-9,
-        "smallest of {n}"
+        (nope.p_adjusted.expect("tested") / nope.p.expect("tested") - n).abs() < 1e-9,
+        "{n} comparisons"
     );
 }
 
@@ -386,7 +386,7 @@ fn two_runs_compare_over_the_same_data_only() -> Result<(), Box<dyn std::error::
     assert_eq!(rope.len(), 4);
     assert!(
         rope.iter()
-            .all(|d| (d.difference.value + 0.1).abs() < 1e-9 && d.outcome == Outcome::Better)
+            .all(|d| (d.difference.value + 0.1).abs() < 1e-9 && d.outcome == Outcome::BetterOnce)
     );
     assert!(
         differences
@@ -422,7 +422,7 @@ fn two_runs_compare_over_the_same_data_only() -> Result<(), Box<dyn std::error::
     Ok(())
 }
 
-/// A hole in the reach ends k_max, which is defined so; an effective length counts what lies behind it, and says so.
+/// A hole ends k_max, which is defined so; an effective length counts what lies behind it, and says so.
 #[test]
 fn a_hole_ends_k_max_and_is_told_of_an_effective_length() {
     let mut run = fixture::run(&Made {
@@ -457,7 +457,7 @@ fn a_hole_ends_k_max_and_is_told_of_an_effective_length() {
             .filter(|k| k.length == 256)
             .all(|k| k.k == 0.0)
     );
-    let effective = reach(&summary.studies[0], "rope");
+    let effective = effective_length(&summary.studies[0], "rope");
     // 8 of 11 at 128: 0.727 [0.665, 0.782].
     assert_eq!((effective.length, effective.at_end), (512, true));
     assert_eq!(effective.holes(), "not at 128 and 256");
@@ -488,6 +488,6 @@ fn retrieval_differences_point_the_right_way() {
         found.difference.value > 0.5,
         "alibi reaches 96 tokens back, rope nothing past its window"
     );
-    assert_eq!(found.outcome, Outcome::Better);
+    assert_eq!(found.outcome, Outcome::BetterOnce);
     assert_eq!((found.units, found.seeds), (220, 1));
 }

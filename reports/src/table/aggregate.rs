@@ -13,8 +13,14 @@ pub(crate) fn averaging(found: &Aggregate) -> String {
         }
         false => "lengths that all tasks have",
     };
+    let mixed = match found.mixed {
+        true => {
+            " Curves were trained at different lengths: a number of tokens is another multiple for each."
+        }
+        false => "",
+    };
     format!(
-        "Average: mean over the {columns}. Increasing and decreasing: the same with weights that rise (1, 2, 3, …) or fall \
+        "Average: mean over the {columns}.{mixed} Increasing and decreasing: the same with weights that rise (1, 2, 3, …) or fall \
          linearly with length. Within and beyond: mean over those up to the trained length and past it. A length that a scheme \
          refuses counts as 0. Intervals: prompts of all tasks, and between seeds the spread of each seed's average."
     )

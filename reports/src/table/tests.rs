@@ -73,7 +73,7 @@ fn latex_is_escaped_and_has_rules() {
 }
 
 #[test]
-fn reach_beyond_the_evaluated_lengths_is_marked() {
+fn what_lies_beyond_the_evaluated_lengths_is_marked() {
     let tables = tables(&summarise(&fixture::run(&Options::default())));
     let table = find(&tables, "language-effective-length");
     let of = |label: &str| {

@@ -151,7 +151,7 @@ impl About<'_> {
         };
         let (equal, open) = (those(ToBest::NoDifference), those(ToBest::NotComparable));
         text.push_str(&match (equal.as_slice(), open.as_slice()) {
-            ([], []) => "; all others are significantly worse".to_string(),
+            ([], []) => "; every other value is significantly worse".to_string(),
             ([], _) => String::new(),
             (equal, _) => format!("; no significant difference from it for {}", names(equal)),
         });
@@ -176,21 +176,24 @@ impl About<'_> {
             .key
             .as_ref()
             .and_then(|key| self.study.info(key))?;
-        let reaches: Vec<(&str, &EffectiveLength)> = self
+        let found: Vec<(&str, &EffectiveLength)> = self
             .table
             .rows
             .iter()
             .filter_map(|r| Some((r.label.as_str(), r.effective.as_ref()?)))
             .collect();
-        let mut lengths: Vec<usize> = reaches.iter().map(|(_, e)| e.length).collect();
+        let mut lengths: Vec<usize> = found.iter().map(|(_, e)| e.length).collect();
         lengths.sort_unstable();
         lengths.dedup();
+        // The trained length is served by definition where a curve is held against its own.
+        let own = matches!(info.record.served, Served::Margin | Served::OfOwn(_));
         let part = |length: usize| {
-            let here = || reaches.iter().filter(move |(_, e)| e.length == length);
+            let here = || found.iter().filter(move |(_, e)| e.length == length);
             let who: Vec<&str> = here().map(|(label, _)| *label).collect();
             let trained = self.study.trained() == Some(length);
             let at = match length {
                 0 => "at no length".to_string(),
+                _ if trained && own => "at no length past the trained one".into(),
                 _ if trained => "at the trained length only".into(),
                 _ if self.table.lengths.last() == Some(&length) => {
                     format!(
@@ -208,18 +211,22 @@ impl About<'_> {
         }
         let (noun, unit) = (info.noun(), info.unit());
         let shown = match info.record.served {
-            Served::Margin => format!(
-                "The {noun} is shown to stay within {}{unit} of that at the trained length",
-                self.margin
-            ),
-            Served::AtLeast(bound) => format!(
-                "{} {} are shown",
-                capital(&info.record.quantity),
-                format_args!(
-                    "{} {}",
-                    most(info.record.better),
-                    amount(bound, info.record.scale)
+            Served::Margin => {
+                let turn = if info.record.better == Better::Lower {
+                    "rise"
+                } else {
+                    "fall"
+                };
+                format!(
+                    "The {noun} is shown to {turn} by less than {}{unit}",
+                    self.margin
                 )
+            }
+            Served::AtLeast(bound) => format!(
+                "{} {} {} are shown",
+                capital(&info.record.quantity),
+                most(info.record.better),
+                amount(bound, info.record.scale)
             ),
             Served::OfOwn(share) => format!(
                 "At least {} of what is reached at the trained length is shown",
@@ -227,7 +234,7 @@ impl About<'_> {
             ),
             Served::Never => return None,
         };
-        let holes = reaches.iter().any(|(_, e)| !e.gaps.is_empty());
+        let holes = found.iter().any(|(_, e)| !e.gaps.is_empty());
         let star = if holes {
             " (some shorter lengths excepted; see the table)"
         } else {

@@ -123,9 +123,7 @@ pub(crate) fn unlearned(study: &StudySummary, info: &MeasureInfo) -> Option<Stri
                 Better::Higher => point.mean.interval.map_or(point.mean.value, |i| i.high) < bound,
                 Better::Lower => point.mean.interval.map_or(point.mean.value, |i| i.low) > bound,
             },
-            (Served::OfOwn(_), Some(chance)) => {
-                point.mean.interval.is_none_or(|i| i.contains(chance))
-            }
+            (Served::OfOwn(_), Some(chance)) => point.mean.interval.is_none_or(|i| i.low <= chance),
             _ => false,
         }
     };

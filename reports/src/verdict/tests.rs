@@ -1,7 +1,7 @@
 use super::*;
 use crate::fixture::{self, Options};
 use crate::store::LoadedRun;
-use crate::summary::{Interval, Options as Choice, Summary, summarise_with};
+use crate::summary::{Interval, Options as Choice, Outcome, Summary, summarise_with};
 
 fn summary(run: &LoadedRun) -> Summary {
     summarise_with(
@@ -24,7 +24,7 @@ fn findings(study: &StudySummary, start: &str) -> Vec<String> {
 }
 
 /// The effective length of what headlines.
-fn reach(study: &StudySummary, label: &str) -> Option<crate::summary::EffectiveLength> {
+fn effective(study: &StudySummary, label: &str) -> Option<crate::summary::EffectiveLength> {
     let key = &study.compared().next()?.key;
     let curve = study.curves.iter().find(|c| c.label == label)?;
     curve.measured(key)?.effective.clone()
@@ -40,10 +40,10 @@ fn names(text: &str, label: &str) -> bool {
 }
 
 /// Scales what every curve adds to its loss past the trained length, from nothing to much.
-fn stretched(factor: f64) -> LoadedRun {
+fn stretched(factor: f64, seeds: u64) -> LoadedRun {
     let options = Options {
         retrieval: false,
-        seeds: vec![0, 1],
+        seeds: (0..seeds).collect(),
         ..Options::default()
     };
     let mut run = fixture::run(&options);
@@ -67,9 +67,10 @@ fn stretched(factor: f64) -> LoadedRun {
 /// Over a range of effect sizes: no sentence says more than its interval.
 #[test]
 fn no_sentence_contradicts_its_interval() {
-    let mut seen = [0; 5];
-    for factor in [-1.0, 0.0, 0.02, 0.1, 0.3, 1.0] {
-        let summary = summary(&stretched(factor));
+    let mut seen = [0; 6];
+    let factors = [-1.0, 0.0, 0.02, 0.1, 0.3, 1.0].into_iter();
+    for (factor, seeds) in factors.flat_map(|f| [(f, 2), (f, 5)]) {
+        let summary = summary(&stretched(factor, seeds));
         let study = &summary.studies[0];
         for curve in &study.curves {
             let measured = study.compared().next().and_then(|m| curve.measured(&m.key));
@@ -133,9 +134,8 @@ fn no_sentence_contradicts_its_interval() {
                     "{factor} {}: {sentence}",
                     d.label
                 );
-                if better {
-                    assert!(d.difference.interval.is_some_and(|i| i.high < 0.0));
-                }
+                assert_eq!(better, d.difference.interval.is_some_and(|i| i.high < 0.0));
+                seen[5] += usize::from(better);
             }
         }
     }
@@ -209,7 +209,7 @@ fn a_loss_that_is_not_finite_has_risen() {
         "{risen}"
     );
     assert_eq!(
-        reach(study, "alibi").map(|e| (e.length, e.at_end)),
+        effective(study, "alibi").map(|e| (e.length, e.at_end)),
         Some((512, false))
     );
 }
@@ -229,7 +229,22 @@ fn one_seed_and_few_units_are_said() {
         of.map(|s| s.text.clone()).collect::<Vec<_>>().join(" ")
     };
     let language = caveats(&one.studies[0]);
-    assert!(language.contains("One seed"), "{language}");
+    let design = |study: &StudySummary| {
+        let mut all = study
+            .verdict
+            .iter()
+            .filter(|s| s.kind == SentenceKind::Design);
+        all.next()
+            .map(|s| s.text.clone())
+            .expect("there is a reference")
+    };
+    // 25 comparisons: of eight curves at the trained length, of seven at three others.
+    let said = design(&one.studies[0]);
+    assert!(
+        said.starts_with("One seed: a difference from rope is one between trainings"),
+        "{said}"
+    );
+    assert!(said.contains("4 or more seeds"), "{said}");
     assert!(language.contains("Only 6 test segments"), "{language}");
     assert!(
         language.contains("wild_50% has no result: loss inf at step 313"),
@@ -240,7 +255,12 @@ fn one_seed_and_few_units_are_said() {
         seeds: vec![0, 1, 2],
         ..Options::default()
     }));
-    assert!(!caveats(&three.studies[0]).contains("One seed"));
+    let said = design(&three.studies[0]);
+    assert!(
+        said.starts_with("3 seeds and 25 comparisons cannot show a difference from rope"),
+        "{said}"
+    );
+    assert!(said.contains("Use 4 seeds or more"), "{said}");
     assert!(caveats(&three.studies[1]).contains("2 to 3 seeds"));
 }
 
@@ -260,7 +280,7 @@ fn doubts_about_a_checkpoint_are_said_once() {
 }
 
 #[test]
-fn retrieval_is_said_by_reach() {
+fn retrieval_is_said_by_effective_length() {
     let summary = summary(&fixture::run(&Options::default()));
     let study = &summary.studies[1];
     let text = study
@@ -269,7 +289,11 @@ fn retrieval_is_said_by_reach() {
         .map(|s| s.text.as_str())
         .collect::<Vec<_>>()
         .join("\n");
-    assert_eq!(reach(study, "rope").map(|e| e.length), Some(64), "{text}");
+    assert_eq!(
+        effective(study, "rope").map(|e| e.length),
+        Some(64),
+        "{text}"
+    );
     for words in [
         "Passkey retrieval, keys found at the trained length (64 tokens): nope ",
         "Passkey retrieval: keys found at least 80% up to the trained length (64 tokens) by ",
@@ -369,3 +393,5 @@ fn small_factors_do_not_read_as_none() {
         " (×3.49 [3.32, 3.67])"
     );
 }
+
+mod quoted;

@@ -3,12 +3,12 @@
 use super::super::drawing::escape;
 use super::super::palette::Ink;
 use super::{Anchor, Mark, Part, Tip};
-use plotters::backend::{
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{Color, IntoFont, RGBColor, ShapeStyle, TextStyle};
+use plotters_backend::{
     BackendColor, BackendCoord, BackendStyle, BackendTextStyle, DrawingBackend, DrawingErrorKind,
     FontStyle, FontTransform,
 };
-use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{Color, IntoFont, RGBColor, ShapeStyle, TextStyle};
 use std::convert::Infallible;
 use std::fmt::Write;
 
@@ -42,7 +42,8 @@ pub(super) fn write_marks(out: &mut String, marks: &[(Part, Mark)]) {
 /// All areas with words, which take the pointer.
 pub(super) fn write_tips(out: &mut String, tips: &[(Part, Tip)]) {
     grouped(out, tips, |out, tip| {
-        let [x, y, w, h] = [tip.corner.0, tip.corner.1, tip.size.0, tip.size.1].map(|v| shown(fine(v)));
+        let [x, y, w, h] =
+            [tip.corner.0, tip.corner.1, tip.size.0, tip.size.1].map(|v| shown(fine(v)));
         let words = escape(&tip.text);
         out.push_str(&format!(
             "<rect x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\"><title>{words}</title></rect>\n"

@@ -40,20 +40,6 @@ fn intervals_over_units_cover() {
         found.interval.is_some_and(|i| i.contains(2.0))
     });
     assert!((0.93..=0.97).contains(&t), "t: {t}");
-    let percentile = coverage(1500, |dice| {
-        // The same units under two schemes, one 0.1 worse.
-        let a = dice.panel(1, 48, [0.0, 0.3, 0.1]);
-        let noise: Vec<(f64, f64)> = a.rows[0]
-            .iter()
-            .map(|x| (x.0 + (0.1 + 0.05 * dice.normal()) * 50.0, x.1))
-            .collect();
-        let b = Panel::new(vec![noise]).expect("one row");
-        paired_bootstrap(&b, &a, 0.95, 600, 5).is_some_and(|i| i.contains(0.1))
-    });
-    assert!(
-        (0.93..=0.97).contains(&percentile),
-        "bootstrap: {percentile}"
-    );
 }
 
 /// numpy, 20 000 repetitions: between 0.950 and 0.977 for three and more seeds, up to 0.987 for two.
@@ -134,9 +120,19 @@ fn units_of_their_own_are_not_paired() {
     let interval = found.interval.expect("two seeds");
     close(interval.high - found.value, 12.706204736174694 / 12.0, 1e-9);
     assert!(both.minus(&both).is_none());
-    let (difference, p) = both.apart(&one, 0.95);
-    close(difference.value, 1.0 / 12.0, 1e-12);
-    assert!(p.is_some_and(|p| p > 0.5) && difference.interval.is_some_and(|i| i.contains(0.0)));
+    assert!(
+        both.evidence().apart(&one.evidence()).is_none(),
+        "other seeds"
+    );
+    let apart = one
+        .evidence()
+        .apart(&one.clone().times(0.5).evidence())
+        .expect("one seed");
+    close(apart.value(), 0.5, 1e-12);
+    // Squares of the margins are added: 1 and a half of the same.
+    let margin = |e: Estimate| e.interval.expect("units").high - e.value;
+    let expected = margin(one.estimate(0.95)) * 1.25_f64.sqrt();
+    close(margin(apart.estimate(0.95)), expected, 1e-9);
 }
 
 /// Newcombe (1998), "Interval estimation for the difference between independent proportions", table II, method 10: 56 of
@@ -191,10 +187,86 @@ fn the_same_units_of_each_seed_are_paired() {
         let (a, b) = (Contrast::nested(a).unwrap(), Contrast::nested(b).unwrap());
         assert!(a.minus(&b).is_none());
         let paired = a.paired(&b).unwrap().estimate(0.95).interval.unwrap();
-        let apart = a.apart(&b, 0.95).0.interval.unwrap();
+        let apart = a.evidence().apart(&b.evidence()).unwrap();
+        let apart = apart.estimate(0.95).interval.unwrap();
         covered += usize::from((paired.low..=paired.high).contains(&0.3));
         narrower += usize::from(paired.high - paired.low < apart.high - apart.low);
     }
     assert!(covered >= 280, "{covered}");
     assert!(narrower >= 250, "{narrower}");
+}
+
+/// All intervals of a study hold together at least as often as they say: schemes compared with one reference over the same
+/// segments and seeds, at lengths that go together.
+#[test]
+fn simultaneous_intervals_cover_together() {
+    for (seeds, schemes, lengths) in [(1, 5, 4), (3, 5, 4), (5, 3, 2)] {
+        let comparisons = schemes * lengths;
+        let all = coverage(1200, |dice| {
+            let reference = dice.panel(seeds, 24, [0.05, 0.3, 0.05]);
+            let mut held = true;
+            for scheme in 0..schemes {
+                let shift: Vec<f64> = (0..seeds).map(|_| 0.03 * dice.normal()).collect();
+                for length in 0..lengths {
+                    let truth = 0.02 * (scheme * length) as f64;
+                    let rows = reference.rows.iter().zip(&shift);
+                    let rows = rows.map(|(row, s)| {
+                        let cell =
+                            |x: &(f64, f64)| (x.0 + (truth + s + 0.04 * dice.normal()) * 50.0, x.1);
+                        row.iter().map(cell).collect()
+                    });
+                    let panel = Panel::new(rows.collect()).expect("a panel");
+                    let found = panel
+                        .contrast()
+                        .minus(&reference.contrast())
+                        .expect("the same shape");
+                    let found = found.estimate(simultaneous(0.95, comparisons));
+                    // With one seed the shift of that training belongs to what is compared.
+                    let truth = if seeds == 1 { truth + shift[0] } else { truth };
+                    held &= found.interval.is_some_and(|i| i.contains(truth));
+                }
+            }
+            held
+        });
+        assert!(
+            all >= 0.94,
+            "{seeds} seeds, {comparisons} comparisons: {all}"
+        );
+    }
+}
+
+/// Averages over tasks: three tasks of trials, one of which nobody fails, at two lengths, under one seed and under three.
+#[test]
+fn averages_of_shares_cover() {
+    for (seeds, spread) in [(1, 0.0), (3, 0.0), (3, 0.1)] {
+        let shares = [[0.9, 0.5], [0.3, 0.1], [1.0, 1.0]];
+        let truth = shares.iter().flatten().sum::<f64>() / 6.0;
+        let found = coverage(2000, |dice| {
+            let shift: Vec<f64> = (0..seeds)
+                .map(|_| spread * (2.0 * dice.uniform() - 1.0))
+                .collect();
+            let mut terms = Vec::new();
+            for p in shares.iter().flatten() {
+                let row = |s: &f64| {
+                    // What a training is better at, it is better at in all tasks that are not at their end.
+                    let p = if *p < 1.0 { p + s.clamp(-0.1, 0.1) } else { *p };
+                    (0..40)
+                        .map(|_| (f64::from(u8::from(dice.uniform() < p)), 1.0))
+                        .collect()
+                };
+                let rows: Vec<Vec<(f64, f64)>> = shift.iter().map(row).collect();
+                terms.push((1.0 / 6.0, share_evidence(&rows).expect("rows")));
+            }
+            let sum = Evidence::sum(&terms, false)
+                .expect("the same seeds")
+                .estimate(0.95);
+            let interval = sum.interval.expect("trials");
+            assert!(interval.low >= 0.0 && interval.high <= 1.0);
+            interval.contains(truth)
+        });
+        assert!(
+            (0.93..=0.999).contains(&found),
+            "{seeds} seeds that differ by {spread}: {found}"
+        );
+    }
 }

@@ -1,6 +1,5 @@
 use super::*;
 use crate::fixture::{self, Options};
-use crate::store::RunDir;
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -118,7 +117,7 @@ fn times_of_files_are_compared_with_times_of_files() -> Outcome {
         .write(true)
         .open(&path)?
         .set_modified(touched - hour)?;
-    touch(&path)?;
+    touch(&File::options().write(true).open(&path)?)?;
     let age = now_of(tmp.path())?.duration_since(std::fs::metadata(&path)?.modified()?)?;
     assert!(age < Duration::from_secs(60), "{age:?}");
     Ok(())
@@ -127,9 +126,9 @@ fn times_of_files_are_compared_with_times_of_files() -> Outcome {
 #[test]
 fn who_lost_a_cell_writes_nothing() -> Outcome {
     let tmp = tempfile::tempdir()?;
-    let small = Options::default();
-    let dir = fixture::write(&tmp.path().join("run"), &small)?;
+    let dir = fixture::write(&tmp.path().join("run"), &Options::default())?;
     let id = dir.plan()?.cells[0].id.clone();
+    std::fs::remove_file(dir.cell_dir(&id).join("events.jsonl"))?;
     let first = dir.take_cell(&id, elsewhere())?.ok_or("held")?;
     let theirs = dir.under(&first);
     theirs.append_event(&id, &serde_json::json!({ "event": "mine" }))?;
@@ -246,6 +245,7 @@ fn sleepers_lose_and_nothing_is_written_twice() -> Outcome {
     let tmp = tempfile::tempdir()?;
     let dir = fixture::write(&tmp.path().join("run"), &Options::default())?;
     let id = dir.plan()?.cells[0].id.clone();
+    std::fs::remove_file(dir.cell_dir(&id).join("events.jsonl"))?;
     let deadline = Instant::now() + Duration::from_secs(60);
     let work = |worker: usize| -> Result<(), StoreError> {
         let mut sleepy = worker;

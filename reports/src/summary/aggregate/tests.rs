@@ -1,11 +1,11 @@
-//! Formulas against values worked out by hand, and a task that this crate knows nothing of through all that is made of it.
+//! Averages and ranks against values worked out by hand, and a task that this crate knows nothing of through all that is made of it.
 
 use super::*;
 use crate::export::{Format, files};
 use crate::figure::figures;
-use crate::fixture::{self, Options as Made, found, mystery};
+use crate::fixture::{self, Options as Made, mystery};
 use crate::record::{PointRecord, Served};
-use crate::store::{LoadedRun, upgrade};
+use crate::store::LoadedRun;
 use crate::summary::tests::{curve, quick, records};
 use crate::summary::{Service, Summary};
 use crate::table;
@@ -19,44 +19,12 @@ fn close(found: f64, expected: f64) {
 }
 
 #[test]
-fn weights_rise_and_fall_with_length() {
-    // (0.9 + 0.6 + 0.3) / 3; (0.9 + 2 · 0.6 + 3 · 0.3) / 6; (3 · 0.9 + 2 · 0.6 + 0.3) / 6.
-    let [plain, increasing, decreasing] = weighted(&[0.9, 0.6, 0.3]);
-    close(plain, 0.6);
-    close(increasing, 0.5);
-    close(decreasing, 0.7);
-    // A row of RULER's table (Llama 3.1 70B): average 89.6, 85.5 and 93.7.
-    let row = weighted(&[96.5, 95.8, 95.4, 94.8, 88.4, 66.6]);
-    assert_eq!(row.map(|x| (10.0 * x).round() / 10.0), [89.6, 85.5, 93.7]);
-}
-
-#[test]
 fn equal_scores_share_the_mean_of_their_ranks() {
     // Ranks 2.5, 1, 2.5, 4.
     let found = reciprocal_ranks(&[0.5, 0.9, 0.5, 0.1]);
     for (x, expected) in found.iter().zip([0.4, 1.0, 0.4, 0.25]) {
         close(*x, expected);
     }
-}
-
-#[test]
-fn primacy_recency_and_basin() {
-    let shares = [
-        (0.0, 0.9),
-        (0.2, 0.5),
-        (0.3, 0.3),
-        (0.5, 0.2),
-        (0.7, 0.4),
-        (0.9, 0.6),
-        (1.0, 0.8),
-    ];
-    let [primacy, recency, basin] = effect(&shares).expect("both ends are there");
-    close(primacy, 0.7);
-    close(recency, 0.6);
-    // (0.9 + 0.8) / 2 − (0.3 + 0.2 + 0.4) / 3.
-    close(basin, 0.55);
-    assert_eq!(effect(&shares[1..]), None);
-    assert_eq!(effect(&[(0.0, 1.0), (1.0, 1.0)]), None);
 }
 
 /// Retrieval of the fixture with the mystery beside it.
@@ -109,8 +77,8 @@ fn tasks_are_averaged_and_ranked() {
     let study = &summary.studies[0];
     let found = study.aggregate.as_ref().expect("two tasks");
     assert_eq!(
-        (found.tasks.len(), found.lengths.as_slice()),
-        (2, &[64, 128, 256, 512][..])
+        (found.tasks.len(), found.multiples, found.columns.as_slice()),
+        (2, false, &[64.0, 128.0, 256.0, 512.0][..])
     );
     assert_eq!(summary.aggregate, None, "one study");
     let score = |label: &str| {
@@ -121,22 +89,30 @@ fn tasks_are_averaged_and_ranked() {
             .expect("scored")
     };
     let rope = score("rope");
-    assert_eq!(rope.by_length, [1.0, 0.25, 0.0, 0.0].map(Some));
-    close(rope.average.expect("all lengths"), 0.3125);
-    close(
-        rope.increasing.expect("all lengths"),
-        (1.0 + 2.0 * 0.25) / 10.0,
-    );
-    close(
-        rope.decreasing.expect("all lengths"),
-        (4.0 + 3.0 * 0.25) / 10.0,
-    );
-    close(rope.within.expect("64"), 1.0);
-    close(rope.beyond.expect("128 and more"), 0.25 / 3.0);
+    let value = |x: Option<Estimate>| x.expect("scored").value;
+    let by_column = |s: &Score| s.by_column.iter().map(|x| value(*x)).collect::<Vec<_>>();
+    assert_eq!(by_column(rope), [1.0, 0.25, 0.0, 0.0]);
+    close(value(rope.average), 0.3125);
+    close(value(rope.increasing), (1.0 + 2.0 * 0.25) / 10.0);
+    close(value(rope.decreasing), (4.0 + 3.0 * 0.25) / 10.0);
+    close(value(rope.within), 1.0);
+    close(value(rope.beyond), 0.25 / 3.0);
+    for x in rope
+        .by_column
+        .iter()
+        .chain([&rope.average, &rope.within, &rope.beyond])
+    {
+        let interval = x.and_then(|x| x.interval).expect("trials");
+        assert!(
+            0.0 <= interval.low && interval.low < interval.high && interval.high <= 1.0,
+            "{interval:?}"
+        );
+    }
     // The learned table refuses what is longer: nothing is answered there.
-    assert_eq!(score("learned").by_length, [1.0, 0.0, 0.0, 0.0].map(Some));
-    close(score("learned").beyond.expect("refused is 0"), 0.0);
-    // Nine curves. At 128 seven share ranks 1 to 7, rope is 8th, the table 9th. At 256 and 512 the last two tie.
+    assert_eq!(by_column(score("learned")), [1.0, 0.0, 0.0, 0.0]);
+    close(value(score("learned").beyond), 0.0);
+    // Nine curves. At 128 seven share ranks 1 to 7, rope is 8th, the table 9th. At 256 and 512 the last two tie. At 512 no
+    // curve is above the chance of the mystery, a quarter.
     let rank = |label: &str| {
         found
             .ranks
@@ -145,10 +121,15 @@ fn tasks_are_averaged_and_ranked() {
             .expect("ranked")
     };
     assert_eq!(found.ranks.len(), 9);
-    assert_eq!(rank("rope").places, 6);
+    assert_eq!((rank("rope").places, found.at_chance), (5, 1));
     close(rank("alibi").reciprocal, 1.0 / 4.0);
-    close(rank("rope").reciprocal, (1.0 / 8.0 + 2.0 / 8.5) / 3.0);
-    close(rank("learned").reciprocal, (1.0 / 9.0 + 2.0 / 8.5) / 3.0);
+    close(rank("rope").reciprocal, (2.0 / 8.0 + 3.0 / 8.5) / 5.0);
+    close(rank("learned").reciprocal, (2.0 / 9.0 + 3.0 / 8.5) / 5.0);
+    let range = |label: &str| (rank(label).best, rank(label).worst);
+    assert_eq!(
+        (range("alibi"), range("rope"), range("learned")),
+        ((1, 7), (8, 8), (9, 9))
+    );
     let slugs: Vec<String> = table::tables(&summary)
         .into_iter()
         .map(|t| t.slug)
@@ -178,52 +159,47 @@ fn tasks_of_two_studies_are_put_together() {
     run.cells.extend(other.cells);
     run.plan.cells.extend(other.plan.cells);
     let summary = quick(&run);
-    assert_eq!(summary.aggregate.as_ref().map(|a| a.tasks.len()), Some(4));
+    let all = summary.aggregate.as_ref().expect("four tasks");
+    assert_eq!((all.tasks.len(), all.multiples), (4, false));
+    // Trained at twice the length, the same tokens are half as far.
+    let mut other = run.clone();
+    for cell in other
+        .cells
+        .iter_mut()
+        .filter(|c| c.planned.study == "riddles")
+    {
+        cell.result.iter_mut().for_each(|r| r.trained_length = 128);
+    }
+    let mixed = quick(&other).aggregate.expect("four tasks");
+    assert_eq!(
+        (mixed.multiples, mixed.columns.as_slice()),
+        (true, &[1.0, 2.0, 4.0][..])
+    );
+    let rope = |a: &Aggregate| {
+        a.scores
+            .iter()
+            .find(|s| s.label == "rope")
+            .expect("scored")
+            .clone()
+    };
+    let at = |a: &Aggregate, i: usize| rope(a).by_column[i].expect("scored").value;
+    close(at(&mixed, 0), (at(all, 0) + at(all, 1)) / 2.0);
+    close(at(&mixed, 2), (at(all, 2) + at(all, 3)) / 2.0);
+    // Where one study has curves of several trained lengths, no column is the same multiple for all, and that is said.
+    for record in records(&mut run, "rope") {
+        record.trained_length = 128;
+    }
+    let several = quick(&run).aggregate.expect("four tasks");
+    assert_eq!(
+        (several.multiples, several.mixed, rope(&several).within),
+        (false, true, None)
+    );
+    assert!(table::aggregate::averaging(&several).contains("another multiple for each"));
+    assert!(!table::aggregate::averaging(all).contains("another multiple"));
     let page = crate::page::render(&[summary]).expect("a page");
     assert!(
         page.contains("<h2>All tasks</h2>") && page.contains("id=\"run1-all-tasks-average-score\"")
     );
-}
-
-/// All keys at the ends are found, half of them in the middle.
-#[test]
-fn effects_of_a_place_have_intervals() {
-    let mut run = fixture::run(&Made {
-        language: false,
-        mishaps: false,
-        ..Made::default()
-    });
-    for record in records(&mut run, "rope") {
-        let at = |depth: f64, right: usize| {
-            let hits: Vec<bool> = (0..40).map(|i| i < right).collect();
-            found(64, depth, 64.0 - 60.0 * depth, &hits)
-        };
-        record.measures = vec![upgrade::passkey(
-            vec![at(0.0, 40), at(0.5, 20), at(1.0, 30)],
-            0.8,
-        )];
-    }
-    let summary = quick(&run);
-    let effects = &summary.studies[0].depth_effects;
-    let rope = effects
-        .iter()
-        .find(|e| e.label == "rope")
-        .expect("three depths");
-    for (effect, expected) in [
-        (rope.primacy, 0.5),
-        (rope.recency, 0.25),
-        (rope.basin, 0.375),
-    ] {
-        close(effect.value, expected);
-        let interval = effect.interval.expect("forty trials");
-        assert!(
-            interval.contains(expected) && interval.low > 0.0,
-            "{interval:?}"
-        );
-        // The standard error of 0.5 is 0.079.
-        let half = (interval.high - interval.low) / 2.0;
-        assert!((0.1..0.25).contains(&half), "{half}");
-    }
 }
 
 fn mystery_of(summary: &Summary) -> &MeasureInfo {
@@ -277,8 +253,8 @@ fn a_task_that_nobody_knows_goes_through_everything() {
         let said: Vec<&str> = study.verdict.iter().map(|s| s.text.as_str()).collect();
         let sentence = "Riddles of a sphinx, riddles solved at the trained length (64 tokens): ";
         assert!(said.iter().any(|t| t.starts_with(sentence)), "{said:#?}");
-        let reach = "Riddles of a sphinx: riddles solved at least 85% of its share at the trained length up to ";
-        assert!(said.iter().any(|t| t.starts_with(reach)), "{said:#?}");
+        let served = "Riddles of a sphinx: riddles solved at least 85% of its share at the trained length up to ";
+        assert!(said.iter().any(|t| t.starts_with(served)), "{said:#?}");
         let slugs: Vec<String> = figures(study, &summary.run)
             .into_iter()
             .map(|f| f.slug)

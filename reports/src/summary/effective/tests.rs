@@ -4,7 +4,9 @@ use super::*;
 use crate::fixture::{self, Options as Made};
 use crate::stats::Panel;
 use crate::store::{LoadedRun, upgrade};
-use crate::summary::tests::{first, fixed, language, perplexities, quick, reach, records};
+use crate::summary::tests::{
+    effective_length, first, fixed, language, perplexities, quick, records,
+};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 
@@ -132,7 +134,9 @@ fn rising(rise: f64, units: usize) -> LoadedRun {
 /// With four segments ALiBi once was said to reach 8 times its trained length, and twice with 32.
 #[test]
 fn more_segments_lengthen_a_small_rise_and_shorten_a_large_one() {
-    let of = |rise: f64, units: usize| reach(&quick(&rising(rise, units)).studies[0], "alibi");
+    let of = |rise: f64, units: usize| {
+        effective_length(&quick(&rising(rise, units)).studies[0], "alibi")
+    };
     for rise in [0.0, 0.02] {
         let few = of(rise, 3);
         assert!(
@@ -161,7 +165,7 @@ fn a_wider_margin_serves_more() {
     let mut run = rising(0.1, 128);
     run.plan.margin = 0.2;
     let summary = quick(&run);
-    let found = reach(&summary.studies[0], "alibi");
+    let found = effective_length(&summary.studies[0], "alibi");
     assert_eq!(found.length, 1024);
     assert!(found.rule.contains("less than 0.2 nats"), "{}", found.rule);
     let said: Vec<&str> = summary.studies[0]
@@ -203,7 +207,7 @@ fn lengths_count_by_themselves() {
     perplexities(&mut run, "nope", &hole);
     let summary = quick(&run);
     let study = &summary.studies[0];
-    let of = |label| reach(study, label);
+    let of = |label| effective_length(study, label);
     let rope = of("rope");
     assert_eq!((rope.length, rope.at_end, rope.longest), (512, false, 1024));
     assert_eq!((rope.high, rope.multiple, rope.gaps), (512, 4.0, vec![]));
@@ -232,7 +236,7 @@ fn too_few_units_show_little() {
     perplexities(&mut run, "rope", &[noisy(128, 0.0), noisy(256, 1.0)]);
     perplexities(&mut run, "nope", &[fixed(128, &[2.0]), fixed(256, &[9.0])]);
     let summary = quick(&run);
-    let rope = reach(&summary.studies[0], "rope");
+    let rope = effective_length(&summary.studies[0], "rope");
     assert_eq!((rope.length, rope.high, rope.at_end), (128, 256, false));
     let nope = first(&summary.studies[0], "nope");
     assert_eq!(
@@ -261,18 +265,18 @@ fn accuracies_are_asked_by_their_intervals() {
             record.measures = vec![upgrade::passkey(shares.iter().map(of).collect(), 0.8)];
         }
     };
-    let reach = |run: &LoadedRun| {
+    let effective_length_of = |run: &LoadedRun| {
         let summary = quick(run);
-        (reach(&summary.studies[0], "rope"), summary)
+        (effective_length(&summary.studies[0], "rope"), summary)
     };
     set(&mut run, &shares);
-    let (found, summary) = reach(&run);
+    let (found, summary) = effective_length_of(&run);
     assert_eq!((found.length, found.high, found.at_end), (512, 512, true));
     assert_eq!(found.holes(), "not at 256, not shown at 128");
     let said = "Passkey retrieval: keys found at least 80% at 512 tokens, though not at 256, not shown at 128, by rope.";
     assert!(summary.studies[0].verdict.iter().any(|s| s.text == said));
     set(&mut run, &shares[1..3]);
-    let (found, summary) = reach(&run);
+    let (found, summary) = effective_length_of(&run);
     assert_eq!((found.length, found.high), (0, 128));
     assert_eq!(found.words(), "not shown");
     let said = "Passkey retrieval: keys found at least 80% is shown at no length for";
