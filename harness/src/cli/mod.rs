@@ -3,6 +3,7 @@
 //! Exit codes: 0 fine · 1 finished, but cells failed or diverged · 2 wrong usage or config · 65 data or a model that
 //! cannot be used · 70 a bug · 74 input/output · 75 try again later · 130, 143 interrupted, resumable.
 
+mod arguments;
 mod bench;
 mod catalogue;
 mod check;
@@ -29,6 +30,7 @@ mod table;
 pub mod work;
 mod written;
 
+use arguments::{command_line, dashed, removal};
 use failure::Failure;
 pub(crate) use table::bytes;
 
@@ -227,19 +229,6 @@ fn dispatch(verb: Verb, registry: &Registry, command: String) -> Ended {
     }
 }
 
-/// The argument that clap refuses because a config key was given as if it were a flag (`--train.steps=5`).
-fn dashed<'a>(arguments: &'a [String], error: &clap::Error) -> Option<&'a str> {
-    if error.kind() != clap::error::ErrorKind::UnknownArgument {
-        return None;
-    }
-    let keys = arguments.iter().filter_map(|a| a.strip_prefix("--"));
-    let mut keys = keys.filter(|a| {
-        let (key, value) = a.split_once('=').unwrap_or((a, ""));
-        !value.is_empty() && config::is_key(key)
-    });
-    keys.next()
-}
-
 /// Writes `farspan.1` and a page for each verb.
 fn man(dir: &Path) -> Ended {
     let written =
@@ -251,21 +240,6 @@ fn man(dir: &Path) -> Ended {
             text: format!("{}: writing man pages: {e}", dir.display()),
         }),
     }
-}
-
-/// `-KEY` removes a config key; clap would take it for a row of short flags, so it gets another sign.
-fn removal(argument: &str) -> String {
-    let key = argument.strip_prefix('-').filter(|key| config::is_key(key));
-    key.map_or_else(|| argument.to_string(), |key| format!("~{key}"))
-}
-
-/// The command line for provenance: without the path of the program, quoted where a shell needs it.
-fn command_line(arguments: &[String]) -> String {
-    let rest = arguments.iter().skip(1).map(|argument| quoted(argument));
-    std::iter::once("farspan".to_string())
-        .chain(rest)
-        .collect::<Vec<_>>()
-        .join(" ")
 }
 
 /// An argument as a shell takes it, in quotes where it needs them.
@@ -380,40 +354,5 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn keys_to_remove_are_told_from_flags() {
-        for (argument, expected) in [
-            ("-train.lr", "~train.lr"),
-            ("-sweep", "~sweep"),
-            ("-schemes.nope", "~schemes.nope"),
-            ("-k", "-k"),
-            ("-kalibi", "-kalibi"),
-            ("-vv", "-vv"),
-            ("--device", "--device"),
-            ("-o", "-o"),
-            ("train.lr=1", "train.lr=1"),
-            ("-trian.lr", "-trian.lr"),
-        ] {
-            assert_eq!(removal(argument), expected);
-        }
-    }
-
-    #[test]
-    fn the_command_line_is_kept_as_a_shell_would_take_it() {
-        let arguments = [
-            "/a/b/farspan",
-            "run",
-            "a b.toml",
-            "seeds=[0,1]",
-            "-k",
-            "it's",
-        ]
-        .map(String::from);
-        assert_eq!(
-            command_line(&arguments),
-            r"farspan run 'a b.toml' 'seeds=[0,1]' -k 'it'\''s'"
-        );
     }
 }
