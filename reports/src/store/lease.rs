@@ -118,13 +118,8 @@ pub(crate) struct Lost(String);
 pub struct Lease {
     pub(super) core: Arc<Core>,
     tries: Tries,
-    beating: Option<Beating>,
-}
-
-#[derive(Debug)]
-struct Beating {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
+    /// The thread, and what ends it.
+    beating: Option<(JoinHandle<()>, Arc<AtomicBool>)>,
 }
 
 #[derive(Debug)]
@@ -208,7 +203,7 @@ impl Lease {
         Lease {
             core,
             tries,
-            beating: Some(Beating { stop, thread }),
+            beating: Some((thread, stop)),
         }
     }
 
@@ -255,7 +250,7 @@ impl Lease {
 
     /// Touches it no more.
     fn rest(&mut self) {
-        if let Some(Beating { stop, thread }) = self.beating.take() {
+        if let Some((thread, stop)) = self.beating.take() {
             stop.store(true, Ordering::Relaxed);
             thread.thread().unpark();
             // A thread that panicked touches nothing, either.
