@@ -255,11 +255,13 @@ impl<'a> Pool<'a> {
                 return Step::Wait;
             }
         }
+        // First the lease, then the result: who releases a cell has written its result before.
+        let standing = self.dir.standing(&cell.id, now);
         if self.is_done(cell) {
             return self.finish(cell, "done before");
         }
         self.elsewhere.remove(&cell.id);
-        match self.dir.standing(&cell.id, now) {
+        match standing {
             Err(e) => return self.trouble(cell, e.into()),
             Ok(Standing::Held(holder)) => {
                 self.elsewhere.insert(cell.id.clone(), holder);
