@@ -58,8 +58,6 @@ impl Task for KeyValue {
         rule: Rule::All,
         quantity: "values found",
     };
-    /// 2: training draws every number of pairs.
-    const VERSION: u32 = 2;
 
     fn check(&self) -> Result<(), DataError> {
         within("keys", self.keys, 1..=1_000_000)?;
@@ -104,13 +102,11 @@ impl Task for KeyValue {
         self.build(rng, length, self.place(length, at[0]))
     }
 
-    /// Any number of pairs that fits, of which each is equally likely to be asked for. With many alone, a model learns which
-    /// values there are and stays there; what it learns from few pairs it takes over to more.
+    /// Every pair is equally likely.
     fn practice(&self, rng: &mut Stream, length: usize) -> Example {
-        let most = self.pairs(length.min(Task::most(self, &[])));
-        let pairs = 1 + rng.below(most as u64) as usize;
-        let place = rng.below(pairs as u64) as usize;
-        self.build(rng, (pairs + 1) * self.unit(), place)
+        let length = length.min(Task::most(self, &[]));
+        let place = rng.below(self.pairs(length) as u64) as usize;
+        self.build(rng, length, place)
     }
 
     /// Two depths that ask for one pair ask the same.

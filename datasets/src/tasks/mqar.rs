@@ -72,8 +72,6 @@ impl Task for Mqar {
         rule: Rule::Each,
         quantity: "values recalled",
     };
-    /// 2: training draws every number of pairs.
-    const VERSION: u32 = 2;
 
     fn check(&self) -> Result<(), DataError> {
         within("keys", self.keys, 1..=1_000_000)?;
@@ -150,18 +148,6 @@ impl Task for Mqar {
             tokens,
             lures: Vec::new(),
         }
-    }
-
-    fn shortest(&self) -> usize {
-        Task::least(self, &[1.0])
-    }
-
-    /// Any number of pairs that fits. With many alone, a model learns which values there are and stays there; what it learns
-    /// from one or two pairs it takes over to more.
-    fn practice(&self, rng: &mut Stream, length: usize) -> Example {
-        let most = (length / 4).min(self.keys).min(self.values);
-        let pairs = 1 + rng.below(most as u64);
-        Task::example(self, rng, length, &[pairs as f64])
     }
 
     fn chance(&self, _length: usize, _at: &[f64]) -> f64 {

@@ -79,8 +79,6 @@ impl Task for Needle {
         rule: Rule::Each,
         quantity: "needles found",
     };
-    /// 2: training draws every number of needles.
-    const VERSION: u32 = 2;
 
     fn check(&self) -> Result<(), DataError> {
         within("keys", self.keys, 1..=1000)?;
@@ -131,19 +129,10 @@ impl Task for Needle {
         self.build(rng, length, self.before(length, at[0]))
     }
 
-    /// Every place of the needle is equally likely, and every number of needles up to `keys`: what a model learns from one or
-    /// two it takes over to more, where with many alone it learns which values there are and stays there.
+    /// Every place of the needle is equally likely.
     fn practice(&self, rng: &mut Stream, length: usize) -> Example {
-        let keys = match self.keys {
-            1 => 1,
-            keys => 1 + rng.below(keys as u64) as usize,
-        };
-        let some = Needle {
-            keys,
-            ..self.clone()
-        };
-        let before = rng.below(some.room(length) as u64 + 1) as usize;
-        some.build(rng, length, before)
+        let before = rng.below(self.room(length) as u64 + 1) as usize;
+        self.build(rng, length, before)
     }
 
     /// Two depths that put the needle at one place ask the same.

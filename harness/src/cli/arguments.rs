@@ -1,5 +1,6 @@
 //! The command line as it was typed.
 
+use super::quoted;
 use crate::config;
 
 /// The argument that clap refuses because a config key was given as if it were a flag (`--train.steps=5`).

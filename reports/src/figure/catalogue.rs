@@ -42,6 +42,9 @@ impl Figure {
     }
 }
 
+/// At most so high figures stand in twos on a printed page.
+const LOW: u32 = 460;
+
 /// What every figure of a study needs to know beside its own numbers.
 #[derive(Clone, Copy, Debug)]
 struct Context<'a> {
@@ -148,6 +151,10 @@ pub fn figures(study: &StudySummary, run: &RunInfo) -> Vec<Figure> {
     all.extend(others.filter_map(|m| curves::figure(context, m)));
     all.extend(training::figure(context));
     all.extend(cost::figure(context));
+    // Of many curves the headline stays first; then two low figures share a printed page, and high ones have one each.
+    if context.crowd() && all.len() > 1 {
+        all[1..].sort_by_key(|f| f.drawing.height() > LOW);
+    }
     all
 }
 

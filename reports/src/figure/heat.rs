@@ -301,7 +301,12 @@ mod tests {
         };
         assert_eq!(lines(20), 0);
         assert!(lines(19) > 8);
-        assert!(map(19).draw().file(Theme::Light).contains("&lt; 20 trials"));
+        assert!(
+            map(19)
+                .draw()
+                .file(Theme::Light)
+                .contains("fewer than 20 trials")
+        );
     }
 
     #[test]

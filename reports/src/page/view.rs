@@ -58,6 +58,9 @@ pub(super) struct SheetView {
     pub(super) latex: String,
 }
 
+/// A row of settings: its curve, and texts with whether each was given.
+pub(super) type SettingsRow = (Option<usize>, Vec<(String, bool)>);
+
 /// One figure with its table.
 #[derive(Template)]
 #[template(path = "figure.html")]
@@ -71,7 +74,7 @@ pub(super) struct FigureView {
     pub(super) rows: String,
     pub(super) columns: Vec<(String, bool)>,
     /// The curve that a row is of, if it is of one; text and whether it is a number.
-    pub(super) cells: Vec<(Option<usize>, Vec<(String, bool)>)>,
+    pub(super) cells: Vec<SettingsRow>,
 }
 
 /// One row of the table of schemes.

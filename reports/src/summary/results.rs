@@ -108,6 +108,9 @@ pub(super) fn family(groups: &[&Group<'_>], info: &MeasureInfo) -> usize {
         .sum()
 }
 
+/// The value of a curve at a length, and whether the length is served.
+type ValueOf<'a> = dyn Fn(&Group<'_>, usize) -> Option<(Estimate, Option<Service>)> + 'a;
+
 /// What a table is made from: values by group and length, and how two groups differ there.
 pub(super) struct Source<'a> {
     pub(super) lengths: &'a [usize],
@@ -115,7 +118,7 @@ pub(super) struct Source<'a> {
     pub(super) confidence: f64,
     pub(super) comparisons: usize,
     /// The value as it is shown, and whether it is served.
-    pub(super) value: &'a dyn Fn(&Group<'_>, usize) -> Option<(Estimate, Option<Service>)>,
+    pub(super) value: &'a ValueOf<'a>,
     /// The first minus the second.
     pub(super) difference: &'a dyn Fn(&Group<'_>, &Group<'_>, usize) -> Option<Evidence>,
 }

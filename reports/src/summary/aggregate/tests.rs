@@ -198,7 +198,7 @@ fn tasks_of_two_studies_are_put_together() {
     assert!(!table::aggregate::averaging(all).contains("another multiple"));
     let page = crate::page::render(&[summary]).expect("a page");
     assert!(
-        page.contains("<h2>All tasks</h2>") && page.contains("id=\"run1-all-tasks-average-score\"")
+        page.contains("<h2>All tasks <a ") && page.contains("id=\"run1-all-tasks-average-score\"")
     );
 }
 
