@@ -8,10 +8,10 @@
 //! Code: the released model applies it to its layers without rotation only; here all layers are such, unless
 //! `rope_base` turns them all.
 
-use super::nope_or_rope;
 use crate::card::{Card, Family, Paper};
 use crate::error::{PlanError, check};
 use crate::scheme::{Len, Scheme};
+use crate::schemes::none::nope_or_rope;
 use farspan_attention::expr::{Unary, number};
 use farspan_attention::plan::{Geometry, Plan};
 use schemars::JsonSchema;

@@ -8,11 +8,11 @@
 //! default multiplies at every position, as the derivation from constant entropy does: the first query then has factor
 //! 0, which is harmless, for it sees one key.
 
-use super::nope_or_rope;
 use crate::angles::trained_length;
 use crate::card::{Card, Family, Paper};
 use crate::error::{PlanError, check, check_model};
 use crate::scheme::{Len, Scheme};
+use crate::schemes::none::nope_or_rope;
 use farspan_attention::expr::{Expr, Unary, number};
 use farspan_attention::plan::{Geometry, Plan};
 use schemars::JsonSchema;

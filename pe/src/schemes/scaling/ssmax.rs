@@ -8,10 +8,10 @@
 //! additive b of little use. The strength starts so that the mean factor over the trained length is 1, which for 1024
 //! tokens is the 0.168 that the paper uses when it replaces the softmax of a trained model.
 
-use super::nope_or_rope;
 use crate::card::{Card, Family, Paper};
 use crate::error::{PlanError, check, check_model};
 use crate::scheme::{Len, Scheme};
+use crate::schemes::none::nope_or_rope;
 use farspan_attention::expr::{Unary, param};
 use farspan_attention::plan::{Geometry, Init, ParamSpec, Plan};
 use schemars::JsonSchema;

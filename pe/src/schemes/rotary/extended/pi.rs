@@ -77,7 +77,11 @@ impl Scheme for Pi {
 }
 
 /// A fixed stretch of at least 1, or none but the default beside `dynamic`, where it would be dropped in silence.
-pub(super) fn check_stretch(factor: f64, dynamic: bool, default: f64) -> Result<(), PlanError> {
+pub(in crate::schemes::rotary) fn check_stretch(
+    factor: f64,
+    dynamic: bool,
+    default: f64,
+) -> Result<(), PlanError> {
     check(
         "factor",
         factor,
@@ -88,13 +92,15 @@ pub(super) fn check_stretch(factor: f64, dynamic: bool, default: f64) -> Result<
     check("factor", factor, rule, !dynamic || factor == default)
 }
 
-pub(super) fn check_trained_length(length: Option<usize>) -> Result<(), PlanError> {
+pub(in crate::schemes::rotary) fn check_trained_length(
+    length: Option<usize>,
+) -> Result<(), PlanError> {
     length.map_or(Ok(()), |length| {
         check("trained_length", length, "at least 1", length >= 1)
     })
 }
 
 /// s = max(1, T / L)
-pub(super) fn dynamic_stretch(reach: Len, trained: usize) -> f64 {
+pub(in crate::schemes::rotary) fn dynamic_stretch(reach: Len, trained: usize) -> f64 {
     (reach.0 as f64 / trained as f64).max(1.0)
 }
