@@ -41,6 +41,12 @@ impl Card {
         needs: Needs::Scratch,
         experimental: false,
     };
+
+    /// Whether extensions of this family read weights that were trained under the scheme.
+    #[must_use]
+    pub fn is_base_of(&self, family: Family) -> bool {
+        self.needs == Needs::Scratch && self.family.extended_as() == family
+    }
 }
 
 /// A publication.
@@ -73,31 +79,76 @@ impl fmt::Display for Paper {
     }
 }
 
-/// What kind of scheme: groups tables and says which extensions fit which base.
+/// What kind of scheme, in the order in which lists show them: one folder of this crate each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Family {
-    /// Turns queries and keys.
+    /// Rotates queries and keys.
     Rotary,
-    /// Adds to the embeddings at the input.
-    Absolute,
-    /// Changes scores by the positions alone.
+    /// Rotates them by other distances than those between tokens.
+    Remap,
+    /// Adds to scores what follows from the positions alone.
     Bias,
-    /// Changes scores by positions and content.
-    Contextual,
+    /// Lets queries and keys meet vectors of their distance.
+    Relative,
+    /// Reads content: what stands in the text moves positions or scores.
+    Content,
+    /// Gives each position a vector of its own.
+    Absolute,
+    /// Differs from layer to layer.
+    Layerwise,
+    /// Lies in how a model is trained.
+    Training,
     /// No positional encoding.
     None,
+    /// Sharpens all scores of a query alike, by how many tokens there are.
+    Scaling,
+    /// What a config defines.
+    Custom,
+}
+
+impl Family {
+    /// All, in the order in which lists show them.
+    pub const ALL: [Family; 11] = [
+        Family::Rotary,
+        Family::Remap,
+        Family::Bias,
+        Family::Relative,
+        Family::Content,
+        Family::Absolute,
+        Family::Layerwise,
+        Family::Training,
+        Family::None,
+        Family::Scaling,
+        Family::Custom,
+    ];
+
+    /// The family that a trained scheme of this one belongs to for whoever extends it: where it sees positions, layers that
+    /// differ rotate, and a temperature leaves scores without any.
+    fn extended_as(self) -> Family {
+        match self {
+            Family::Layerwise => Family::Rotary,
+            Family::Scaling => Family::None,
+            family => family,
+        }
+    }
 }
 
 impl fmt::Display for Family {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Family::Rotary => "rotary",
-            Family::Absolute => "absolute",
+            Family::Remap => "remap",
             Family::Bias => "bias",
-            Family::Contextual => "contextual",
+            Family::Relative => "relative",
+            Family::Content => "content",
+            Family::Absolute => "absolute",
+            Family::Layerwise => "layerwise",
+            Family::Training => "training",
             Family::None => "none",
+            Family::Scaling => "scaling",
+            Family::Custom => "custom",
         })
     }
 }

@@ -83,6 +83,7 @@ mod scheme;
 pub mod schemes;
 pub mod search;
 mod settings;
+mod tensor;
 
 pub use card::{Card, Family, Needs, Paper};
 pub use error::{PlanError, check, check_model};

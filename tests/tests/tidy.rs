@@ -94,6 +94,29 @@ fn no_scheme_is_named_outside_of_pe() {
 }
 
 /// Pages know a measure by its record: none is named where results are shown, but for reading those of earlier versions.
+/// A scheme's folder is its card's family, and no folder is too full to look through.
+#[test]
+fn folders_of_schemes_are_their_families() {
+    const MOST: usize = 20;
+    let registry = Registry::builtin();
+    let mut seen = 0;
+    let mut files: BTreeMap<String, usize> = BTreeMap::new();
+    for (name, text) in sources("pe/src/schemes") {
+        let (folder, _) = name.rsplit_once('/').expect("a folder");
+        *files.entry(folder.to_string()).or_default() += 1;
+        let inside = name.trim_start_matches("pe/src/schemes/");
+        let ids = proper(&text).split("const ID: &'static str = \"").skip(1);
+        for id in ids.filter_map(|rest| rest.split('"').next()) {
+            let family = registry.get(id).expect(id).card.family.to_string();
+            assert_eq!(inside.split('/').next(), Some(family.as_str()), "{id}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, registry.entries().len());
+    let full: Vec<_> = files.iter().filter(|(_, count)| **count > MOST).collect();
+    assert!(full.is_empty(), "{full:?}");
+}
+
 #[test]
 fn no_measure_is_named_where_results_are_shown() {
     let tasks = farspan_datasets::tasks::BUILTIN.iter().map(|task| task.id);

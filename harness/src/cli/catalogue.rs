@@ -46,14 +46,8 @@ pub(super) fn markdown(registry: &Registry) -> String {
             "| [`{id}`](#{id}) | {title}{doubt} | {year} | {family} | {needs} |"
         );
     }
-    for (family, title) in [
-        (Family::Rotary, "Rotary"),
-        (Family::Bias, "Biases"),
-        (Family::Contextual, "Contextual"),
-        (Family::Absolute, "Absolute"),
-        (Family::None, "Without positions, and temperatures"),
-    ] {
-        let _ = write!(out, "\n## {title}\n");
+    for family in Family::ALL {
+        let _ = write!(out, "\n## {}\n", title(family));
         entries
             .iter()
             .filter(|e| e.card.family == family)
@@ -64,6 +58,23 @@ pub(super) fn markdown(registry: &Registry) -> String {
         let _ = writeln!(out, "| {} | {} | {} |", row.name, row.source, row.why);
     }
     out
+}
+
+fn title(family: Family) -> &'static str {
+    match family {
+        Family::Rotary => "Rotary",
+        Family::Remap => "Remapped distances",
+        Family::Bias => "Biases",
+        Family::Relative => "Relative",
+        Family::Content => "Content-dependent",
+        Family::Absolute => "Absolute",
+        Family::Layerwise => "Different by layer",
+        Family::Training => "Ways of training",
+        Family::None => "Without positions",
+        Family::Scaling => "Temperatures",
+        Family::Custom => "Custom",
+        _ => "Others",
+    }
 }
 
 fn scheme(entry: &Entry, out: &mut String) {

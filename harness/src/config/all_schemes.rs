@@ -56,7 +56,7 @@ pub(super) fn add(root: &mut Node, registry: &Registry, problems: &mut Problems)
                 (Needs::Base(family), true) => {
                     let fits = |(_, scheme): &&(String, Node)| {
                         let mut ids = scheme.keys().filter_map(|id| registry.get(id).ok());
-                        ids.any(|e| e.card.needs == Needs::Scratch && e.card.family == family)
+                        ids.any(|e| e.card.is_base_of(family))
                     };
                     let Some((base, _)) = schemes.entries().iter().find(fits) else {
                         continue;

@@ -9,7 +9,7 @@ use super::suggest::hint;
 use super::training;
 use super::tree::{Mark, Node, Value};
 use super::types::{FinetuneConfig, SchemeConfig};
-use farspan_pe::{AnyScheme, Needs, PlanError, Registry};
+use farspan_pe::{AnyScheme, Family, Needs, PlanError, Registry};
 use std::collections::{HashMap, HashSet};
 
 /// Keys of a scheme table that are ours, not the scheme's.
@@ -86,8 +86,7 @@ pub(super) fn read_all(root: &Node, registry: &Registry, problems: &mut Problems
                     }
                 }
                 (Needs::Base(family), true) => {
-                    let family = family.to_string();
-                    if !base_fits(scheme, &family, &names, registry, problems) {
+                    if !base_fits(scheme, family, &names, registry, problems) {
                         continue;
                     }
                     let base = scheme.base.as_ref().map(|(name, _)| name.as_str());
@@ -223,15 +222,13 @@ fn refuse_base(scheme: &Written<'_>, problems: &mut Problems) {
 /// Whether the extension names a base that it can extend.
 fn base_fits(
     scheme: &Written<'_>,
-    family: &str,
+    family: Family,
     names: &Names<'_>,
     registry: &Registry,
     problems: &mut Problems,
 ) -> bool {
     let card = |id: &str| registry.get(id).map(|entry| entry.card).ok();
-    let fits = |id: &str| {
-        card(id).is_some_and(|c| c.needs == Needs::Scratch && c.family.to_string() == family)
-    };
+    let fits = |id: &str| card(id).is_some_and(|card| card.is_base_of(family));
     let choice = || {
         let fitting = names.ids.iter().filter(|(_, id)| fits(id));
         let fitting: Vec<_> = fitting.map(|(name, _)| format!("{name:?}")).collect();
@@ -274,7 +271,7 @@ fn base_fits(
             "{base:?} ({id}) is an extension itself: expected {}",
             choice()
         ),
-        Needs::Scratch if found.family.to_string() != family => format!(
+        Needs::Scratch if !found.is_base_of(family) => format!(
             "{} extends the {family} family, {base:?} ({id}) is of the {} family: expected {}",
             scheme.id,
             found.family,

@@ -2,25 +2,30 @@
 
 pub mod absolute;
 pub mod bias;
-pub mod contextual;
+pub mod content;
 pub mod custom;
-pub mod hybrid;
-pub mod plain;
-pub mod recipe;
+pub mod layerwise;
+pub mod none;
+pub mod relative;
 pub mod remap;
 pub mod rotary;
+pub mod scaling;
+pub mod training;
 
 use crate::registry::Entry;
 
 /// The schemes of this crate, in the order in which lists show them.
 pub(crate) const BUILTIN: &[&[Entry]] = &[
     rotary::ENTRIES,
+    rotary::extended::ENTRIES,
     remap::ENTRIES,
     bias::ENTRIES,
-    contextual::ENTRIES,
+    relative::ENTRIES,
+    content::ENTRIES,
     absolute::ENTRIES,
-    hybrid::ENTRIES,
-    recipe::ENTRIES,
-    plain::ENTRIES,
+    layerwise::ENTRIES,
+    training::ENTRIES,
+    none::ENTRIES,
+    scaling::ENTRIES,
     custom::ENTRIES,
 ];

@@ -267,9 +267,14 @@ impl Drop for Lease {
 
 /// Where the cell whose folder this is stands, at the time `now` of the file server.
 pub(super) fn standing(folder: &Path, now: SystemTime) -> io::Result<Standing> {
-    match numbers(folder)?.last() {
-        None => Ok(Standing::Free(Tries::default())),
-        Some(&number) => Ok(standing_of(&of(folder, number), now)),
+    match numbers(folder) {
+        // A cell whose folder somebody removed is to be made again.
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Standing::Free(Tries::default())),
+        Err(e) => Err(e),
+        Ok(all) => Ok(match all.last() {
+            None => Standing::Free(Tries::default()),
+            Some(&number) => standing_of(&of(folder, number), now),
+        }),
     }
 }
 
@@ -311,6 +316,11 @@ fn expired(touched: SystemTime, now: SystemTime, lasts: Duration) -> bool {
 }
 
 fn try_take(folder: &Path, me: Holder) -> io::Result<Option<Lease>> {
+    // Not its parents: a run that was moved away must not be begun anew.
+    match std::fs::create_dir(folder) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+        _ => {}
+    }
     let (next, tries) = match numbers(folder)?.last() {
         None => (0, Tries::default()),
         Some(&number) => match standing_of(&of(folder, number), now_of(folder)?) {

@@ -468,3 +468,42 @@ fn learned_embeddings_resized() {
         close(key, &found.to_flat::<f64>().unwrap(), &expected, F32, 1e-7);
     }
 }
+
+/// The authors' prior as training starts and with other parameters; the centre is a parameter only if it is learned.
+#[test]
+fn bam() {
+    let file = golden("bias/bam");
+    for (name, entry) in entries(&file, "", 3) {
+        let heads = size(&entry["heads"]);
+        let trained = name == "trained_h4";
+        let settings = json!({ "learn_centre": trained });
+        let plan = plan("bam", settings, &model(heads), 12);
+        let params: ParamValues = match trained {
+            false => start(&plan),
+            true => ["shape", "scale", "centre"]
+                .into_iter()
+                .zip(["shape", "scale", "loc"])
+                .map(|(ours, theirs)| (ours.to_string(), numbers(&entry[theirs])))
+                .collect(),
+        };
+        causal_matrix(
+            name,
+            &plan,
+            &params,
+            &entry["bias_h_q_k"],
+            (4.0 * F32, 1e-6),
+        );
+    }
+}
+
+fn start(plan: &Plan) -> ParamValues {
+    let values = |spec: &farspan_attention::plan::ParamSpec| match &spec.init {
+        Init::Constant(x) => vec![*x; spec.len()],
+        Init::Values(values) => values.clone(),
+        other => panic!("{other:?} is drawn"),
+    };
+    let params = plan.params.iter();
+    params
+        .map(|spec| (spec.name.clone(), values(spec)))
+        .collect()
+}

@@ -456,8 +456,8 @@ fn the_smallest_heads() {
         "dynamic-ntk",
         "ntk-by-parts",
         "longrope2",
-        "dpe",
         "clex",
+        "dpe",
     ];
     assert_eq!(refused(2), in_fours);
 }
@@ -466,7 +466,9 @@ fn the_smallest_heads() {
 /// STRING): a factor would sharpen every score by its square.
 #[test]
 fn amplitudes_are_1_where_no_paper_has_another() {
-    let loud = ["yarn", "longrope", "dca", "string", "psc", "pose", "cream"];
+    let loud = [
+        "yarn", "mr-rope", "longrope", "dca", "string", "psc", "pose", "cream",
+    ];
     let mut tried = 0;
     for entry in Registry::builtin().entries() {
         let scheme = entry.parse(json!({})).unwrap();

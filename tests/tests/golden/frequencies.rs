@@ -6,9 +6,9 @@ use super::{
 };
 use farspan_attention::plan::{Cache, Geometry, Plan, Waves};
 use farspan_attention::tables::{Table, turned};
+use farspan_pe::schemes::rotary::extended::longrope::yarn_divisors;
 use farspan_pe::schemes::rotary::fope::Fope;
-use farspan_pe::schemes::rotary::longrope::yarn_divisors;
-use farspan_pe::{Len, Scheme, angles};
+use farspan_pe::{Len, Registry, Scheme, angles};
 use serde_json::{Value, json};
 
 #[test]
@@ -461,5 +461,69 @@ fn scaling_laws() {
             F64,
             0.0,
         );
+    }
+}
+
+/// The authors' class, both forms.
+#[test]
+fn mixed_radices() {
+    let file = golden("rotary/mr_rope");
+    for (name, entry) in entries(&file, "", 5) {
+        let settings = json!({
+            "base": entry["rope_theta"],
+            "factor": entry["factor"],
+            "form": entry["form"],
+            "trained_length": entry["original_max_position_embeddings"],
+        });
+        let model = model(size(&entry["head_dim"]), 17);
+        let plan = plan("mr-rope", settings, &model, 64);
+        holds(name, &plan, entry, 2.0 * F32);
+        let amplitude = only_turn(&plan).1;
+        close(
+            name,
+            &[amplitude],
+            &[number(&entry["attention_factor"])],
+            F32,
+            0.0,
+        );
+    }
+}
+
+#[test]
+fn distributions_of_angles() {
+    let file = golden("rotary/dp_rope");
+    for (name, entry) in entries(&file, "d", 3) {
+        let settings = json!({ "base": entry["rope_theta"], "factor": entry["factor"] });
+        let trained = size(&entry["original_max_position_embeddings"]);
+        let plan = plan(
+            "dp-rope",
+            settings,
+            &model(size(&entry["head_dim"]), trained),
+            64,
+        );
+        holds(name, &plan, entry, F32);
+    }
+}
+
+#[test]
+fn entropy_aware_abf() {
+    let entry = &golden("rotary/entropy_abf")["executed"];
+    let model = Geometry {
+        layers: 4,
+        ..model(size(&entry["head_dim"]), size(&entry["trained_length"]))
+    };
+    let scheme = Registry::builtin().parse("entropy-abf", json!({})).unwrap();
+    let layers = scheme.layer_plans(&model, Len(1 << 17)).unwrap();
+    for (layer, plan) in layers.iter().enumerate() {
+        holds("entropy-abf", plan, entry, F32);
+        let sharpened = layer >= size(&entry["layers_left_alone"]);
+        assert_eq!(plan.query_scale.is_some(), sharpened);
+        if sharpened {
+            let found: Vec<f64> = list(&entry["positions"])
+                .iter()
+                .map(|at| query_scale(plan, number(at)))
+                .collect();
+            close("factor", &found, &numbers(&entry["scale"]), F32, 0.0);
+        }
     }
 }

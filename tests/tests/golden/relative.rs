@@ -7,7 +7,7 @@ use super::tensors::{
 use super::{F32, close, golden, list, numbers, plan, size};
 use farspan_attention::Tensor;
 use farspan_attention::attend::INPUT;
-use farspan_pe::schemes::contextual::deberta;
+use farspan_pe::schemes::relative::deberta;
 use serde_json::{Value, json};
 
 /// Queries, keys and values recorded as (tokens, head_dim) or (heads, tokens, head_dim).

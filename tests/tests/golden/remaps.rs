@@ -3,7 +3,7 @@
 use super::{F32, close, entries, golden, list, model, number, numbers, plan, query_scale, size};
 use farspan_attention::attend::{Implementation, Mask, Params, attend};
 use farspan_attention::expr::ParamValues;
-use farspan_attention::plan::{Geometry, Plan, Positions, Rotation};
+use farspan_attention::plan::{Cache, Geometry, Plan, Positions, Rotation};
 use farspan_attention::prepared::Prepared;
 use farspan_attention::tables::Table;
 use farspan_attention::{DType, Device, Tensor, scalar};
@@ -396,5 +396,17 @@ fn amplitudes_of_remaps() {
             1e-8,
             0.0,
         );
+    }
+}
+
+#[test]
+fn groups_that_grow_with_the_text() {
+    let file = golden("rotary/jet_long");
+    for (name, entry) in entries(&file, "T", 4) {
+        let settings = json!({ "window": entry["near"] });
+        let (trained, length) = (size(&entry["trained_length"]), size(&entry["length"]));
+        let plan = at("jet-long", settings, trained, length);
+        assert_eq!(plan.cache, Cache::Unrotated);
+        shows(name, &plan, entry);
     }
 }

@@ -20,8 +20,12 @@ pub(super) fn draw(curves: &[Curve], (width, height): (usize, usize), coloured: 
     let finite = |point: &&(f64, f64)| point.1.is_finite();
     let points = || curves.iter().flat_map(|c| &c.points).filter(finite);
     let low = points().map(|p| p.1).fold(f64::INFINITY, f64::min);
-    let high = points().map(|p| p.1).fold(f64::NEG_INFINITY, f64::max);
     let last = points().map(|p| p.0).fold(0.0, f64::max);
+    // The steep beginning would leave a line of the rest; where there is enough of that it lies above the chart.
+    let long = curves.iter().any(|curve| curve.points.len() > 20);
+    let from = if long { last / 20.0 } else { 0.0 };
+    let high = points().filter(|p| p.0 >= from).map(|p| p.1);
+    let high = high.fold(f64::NEG_INFINITY, f64::max);
     let columns = width.saturating_sub(NUMBERS + 2);
     if !(low.is_finite() && last > 0.0 && columns > 0 && height > 0) {
         return String::new();
@@ -31,7 +35,7 @@ pub(super) fn draw(curves: &[Curve], (width, height): (usize, usize), coloured: 
     let at = |(step, loss): (f64, f64)| {
         let x = step / last * (dots_wide(columns) - 1) as f64;
         let y = (high - loss) / span * (dots_high(height) - 1) as f64;
-        (x, y)
+        (x, y.max(0.0))
     };
     for (i, curve) in curves.iter().take(MOST).enumerate() {
         let known: Vec<_> = curve

@@ -1,9 +1,10 @@
-//! Absolute encodings: what is added to the embeddings.
+//! Absolute encodings: each position has a vector of its own, which is added to the embeddings or to queries and keys.
 
 mod bipe;
 pub mod bipe_alibi;
 pub mod bipe_rope;
 pub mod learned;
+pub mod seqpe;
 pub mod shortformer;
 pub mod sinusoidal;
 
@@ -14,6 +15,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
     Entry::of::<sinusoidal::Sinusoidal>(),
     Entry::of::<learned::Learned>(),
     Entry::of::<shortformer::Shortformer>(),
+    Entry::of::<seqpe::Seqpe>(),
     Entry::of::<bipe_rope::BipeRope>(),
     Entry::of::<bipe_alibi::BipeAlibi>(),
 ];

@@ -1,6 +1,7 @@
 //! Biases: what is added to a score by the positions alone.
 
 pub mod alibi;
+pub mod bam;
 pub mod fire;
 pub mod huang_m1;
 pub mod kerple;
@@ -14,6 +15,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
     Entry::of::<alibi::Alibi>(),
     Entry::of::<t5::T5>(),
     Entry::of::<kerple::Kerple>(),
+    Entry::of::<bam::Bam>(),
     Entry::of::<sandwich::Sandwich>(),
     Entry::of::<fire::Fire>(),
     Entry::of::<huang_m1::HuangM1>(),

@@ -51,7 +51,7 @@ impl Scheme for Dca {
             arxiv: "2402.17463",
             section: "3",
         },
-        family: Family::Rotary,
+        family: Family::Remap,
         idea: "Number keys inside chunks and let the query choose one of three positions by how \
                far away the key's chunk is.",
         formula: "c = C - w, key at k mod c\n\

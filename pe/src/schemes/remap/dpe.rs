@@ -44,7 +44,7 @@ impl Scheme for Dpe {
             arxiv: "2504.18857",
             section: "3",
         },
-        family: Family::Rotary,
+        family: Family::Remap,
         idea: "Group far positions by a factor of its own for each group of channel pairs, for \
                pairs differ in the distances that they bear.",
         formula: "pair p with factor f: distance seen = q-k if q-k < W, else \

@@ -41,7 +41,7 @@ impl Scheme for Gali {
             arxiv: "2502.02659",
             section: "3",
         },
-        family: Family::Rotary,
+        family: Family::Remap,
         idea: "Squeeze the excess tokens into fractional positions at the front and interpolate \
                scores between whole positions instead of turning by fractions.",
         formula: "p = i/g for i < H, else i - H + m; g = ⌈(T-l)/(L-l)⌉, m = ⌈(T-L)/(g-1)⌉, \

@@ -42,7 +42,7 @@ impl Scheme for HiRope {
             arxiv: "2403.19115",
             section: "3",
         },
-        family: Family::Rotary,
+        family: Family::Remap,
         idea: "Use the fast pairs for the order of tokens and the slow ones for the order of the \
                segments that the tokens lie in.",
         formula: "q-k <= W: distance seen = q-k; beyond: q-k by fast pairs, \

@@ -45,7 +45,7 @@ impl Scheme for LeakyReRope {
             arxiv: "",
             section: "Leaky ReRoPE",
         },
-        family: Family::Rotary,
+        family: Family::Remap,
         idea: "Keep distances inside a window exact and let distances beyond it grow more slowly.",
         formula: "distance seen = q-k if q-k < w, else w + (q-k-w)/s",
         latex: r"\delta_{ij} = i-j\ (i-j < w),\quad w + (i-j-w)/s\ (\text{else})",

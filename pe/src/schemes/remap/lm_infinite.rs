@@ -42,7 +42,7 @@ impl Scheme for LmInfinite {
             arxiv: "2308.16137",
             section: "4",
         },
-        family: Family::Rotary,
+        family: Family::Remap,
         idea: "Attend only to the first tokens and the nearest ones, and show the first ones no \
                farther than the trained length.",
         formula: "visible: q-k < W or k < G\ndistance seen = q-k if q-k < W, else min(D, n-1)",

@@ -5,6 +5,7 @@ pub mod dpe;
 mod frame;
 pub mod gali;
 pub mod hirope;
+pub mod jet_long;
 pub mod leaky_rerope;
 pub mod lm_infinite;
 pub mod ms_poe;
@@ -21,6 +22,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
     Entry::of::<rerope::ReRope>(),
     Entry::of::<leaky_rerope::LeakyReRope>(),
     Entry::of::<self_extend::SelfExtend>(),
+    Entry::of::<jet_long::JetLong>(),
     Entry::of::<dca::Dca>(),
     Entry::of::<string::StringShift>(),
     Entry::of::<dpe::Dpe>(),

@@ -58,7 +58,7 @@ impl Scheme for MsPoe {
             arxiv: "2403.04797",
             section: "3",
         },
-        family: Family::Rotary,
+        family: Family::Remap,
         idea: "Divide positions by a small ratio that differs from head to head.",
         formula: "distance seen by head h = (q-k)/ρ_h, ρ_h = ρ_min + (ρ_max-ρ_min)·r_h/H",
         latex: concat!(

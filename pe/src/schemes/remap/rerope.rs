@@ -12,7 +12,7 @@ use crate::angles::{inv_freq, rotary_settings, trained_length};
 use crate::card::{Card, Family, Needs, Paper};
 use crate::error::PlanError;
 use crate::scheme::{Len, Scheme};
-use crate::schemes::plain::log_n;
+use crate::schemes::scaling::log_n;
 use farspan_attention::expr::{Expr, number, raw};
 use farspan_attention::plan::{Geometry, Plan};
 
@@ -42,7 +42,7 @@ impl Scheme for ReRope {
             arxiv: "",
             section: "ReRoPE",
         },
-        family: Family::Rotary,
+        family: Family::Remap,
         idea: "Keep distances inside a window exact and show every farther token at the window's \
                edge.",
         formula: "distance seen = min(q-k, w)",

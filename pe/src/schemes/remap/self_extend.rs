@@ -57,7 +57,7 @@ impl Scheme for SelfExtend {
             arxiv: "2401.01325",
             section: "3",
         },
-        family: Family::Rotary,
+        family: Family::Remap,
         idea: "Keep the distances of neighbours exact and see everything farther in groups that \
                share a position.",
         formula: "distance seen = q-k if q-k < W, else ⌊q/G⌋ + W - W/G - ⌊k/G⌋",

@@ -40,7 +40,7 @@ impl Scheme for StreamingLlm {
             arxiv: "2309.17453",
             section: "3.2",
         },
-        family: Family::Rotary,
+        family: Family::Remap,
         idea: "Keep only the first few tokens as attention sinks and the most recent ones, with \
                positions counted inside the cache.",
         formula: "visible: q-k < w or k < s\n\

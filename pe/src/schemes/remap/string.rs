@@ -47,7 +47,7 @@ impl Scheme for StringShift {
             arxiv: "2410.18745",
             section: "4",
         },
-        family: Family::Rotary,
+        family: Family::Remap,
         idea: "Shift far distances down so that well-trained distances take the place of \
                undertrained ones.",
         formula: "distance seen = q-k if q-k < S, else q-k-S+W\namplitude A = 0.1·ln 2 + 1",

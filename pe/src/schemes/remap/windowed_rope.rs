@@ -43,7 +43,7 @@ impl Scheme for WindowedRope {
             arxiv: "2502.12665",
             section: "3",
         },
-        family: Family::Rotary,
+        family: Family::Remap,
         idea: "Rotate nearby keys as usual and show all others at one constant distance, so that \
                their scores need no rotation of their own.",
         formula: "distance seen = q-k if q-k < w or k < s, else c",

@@ -75,7 +75,7 @@ impl Scheme for Fope {
 
     fn check(&self) -> Result<(), PlanError> {
         self.rotary().check()?;
-        super::pi::check_trained_length(self.trained_length)?;
+        super::extended::pi::check_trained_length(self.trained_length)?;
         let holds = self.gain >= 0.0 && self.gain.is_finite();
         check("gain", self.gain, "at least 0 and finite", holds)?;
         check(

@@ -8,7 +8,7 @@
 //! Code: none was found. The idea is in the abstract; that the limit is one full turn within the trained length could not
 //! be confirmed, hence `experimental`.
 
-use super::pi::check_trained_length;
+use super::extended::pi::check_trained_length;
 use crate::angles::{inv_freq, rotary_settings, trained_length, turns};
 use crate::card::{Card, Family, Paper};
 use crate::error::{PlanError, check};

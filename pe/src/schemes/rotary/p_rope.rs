@@ -67,7 +67,7 @@ impl Scheme for PRope {
         self.rotary().check()?;
         let within = (0.0..=1.0).contains(&self.share);
         check("share", self.share, "from 0 to 1", within)?;
-        super::pi::check_stretch(self.factor, false, self.factor)
+        super::extended::pi::check_stretch(self.factor, false, self.factor)
     }
 
     fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {

@@ -9,9 +9,9 @@
 //! for short texts has β_fast = 2, β_slow = 1; their linear variant cannot run (a condition is swapped) and is offered
 //! here as it was meant. The fastest wavelength, 2π, becomes 6: pretrained weights notice.
 
-use super::ntk::Ntk;
-use super::pi::{Pi, check_stretch, check_trained_length};
-use super::yarn::Yarn;
+use super::extended::ntk::Ntk;
+use super::extended::pi::{Pi, check_stretch, check_trained_length};
+use super::extended::yarn::Yarn;
 use crate::angles::{inv_freq, rotary_settings};
 use crate::card::{Card, Family, Paper};
 use crate::error::{PlanError, check};

@@ -169,6 +169,19 @@ fn who_lost_a_cell_writes_nothing() -> Outcome {
     Ok(())
 }
 
+#[test]
+fn a_cell_whose_folder_was_removed_can_be_taken_again() -> Outcome {
+    let tmp = tempfile::tempdir()?;
+    let cell = tmp.path().join("cell");
+    let free = Standing::Free(Tries::default());
+    assert_eq!(standing(&cell, now_of(tmp.path())?)?, free);
+    assert_eq!(take(&cell, me())?.number(), 0);
+    // Not so in a run that was moved away.
+    assert!(Lease::take(&tmp.path().join("moved/cell"), me()).is_err());
+    assert!(!tmp.path().join("moved").exists());
+    Ok(())
+}
+
 /// A worker's process takes the cell, the process of the cell goes on with it, and the worker ends it.
 #[test]
 fn a_lease_is_handed_on() -> Outcome {
