@@ -8,6 +8,7 @@ mod finished;
 mod inspect;
 mod learn;
 mod measure;
+mod pace;
 
 use crate::measure::Subject;
 use crate::model::Decoder;
@@ -26,6 +27,7 @@ use std::time::{Duration, Instant};
 pub use config::{CellConfig, CheckpointConfig};
 pub(crate) use finished::measured;
 pub use inspect::{Found, Inspected, inspect, is_done};
+use pace::Pace;
 
 /// Time between looks at the status file.
 const STATUS_EVERY: Duration = Duration::from_millis(500);
@@ -62,6 +64,9 @@ pub fn run(dir: &RunDir, id: &str, registry: &Registry, stop: StopFlag<'_>) -> R
         steps: config.train.steps,
         registry,
         cost: Cost::default(),
+        pace: Pace::new(planned, &config, None),
+        planned,
+        loss: None,
         reported: None,
     };
     cell.report(State::Running, 0, None)?;
@@ -133,6 +138,10 @@ struct Running<'a> {
     steps: u64,
     registry: &'a Registry,
     cost: Cost,
+    planned: &'a PlannedCell,
+    pace: Pace,
+    /// Training loss since the last point of the curve.
+    loss: Option<f64>,
     reported: Option<Instant>,
 }
 
@@ -141,8 +150,14 @@ impl Running<'_> {
         self.dir.cell_dir(self.id).join(name)
     }
 
+    /// Whether it is time to tell how far the cell is.
+    fn is_due(&self) -> bool {
+        self.reported.is_none_or(|t| t.elapsed() >= STATUS_EVERY)
+    }
+
     fn report(&mut self, state: State, step: u64, reason: Option<String>) -> Result<()> {
         self.reported = Some(Instant::now());
+        let running = state == State::Running;
         let status = Status {
             schema_version: SCHEMA_VERSION,
             state,
@@ -150,6 +165,7 @@ impl Running<'_> {
             steps: self.steps,
             reason,
             updated: machine::now(),
+            now: running.then(|| self.pace.activity(self.loss)),
             pid: Some(std::process::id()),
         };
         Ok(self.dir.write_status(self.id, &status)?)
@@ -175,6 +191,7 @@ impl Running<'_> {
         let mut recipe = scheme.recipe(&config.architecture.geometry)?;
         let mut searched = None;
         if let Some(search) = recipe.search.take() {
+            self.pace = Pace::new(self.planned, config, Some(&search));
             let Some(found) = self.search(&search, &making, scheme, base, &source)? else {
                 return Ok(Ended::Interrupted);
             };

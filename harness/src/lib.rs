@@ -14,6 +14,7 @@ pub mod machine;
 pub mod measure;
 pub mod model;
 pub mod origin;
+mod program;
 pub mod report;
 pub mod scheme;
 pub mod search;
@@ -21,6 +22,7 @@ pub mod source;
 pub mod train;
 
 pub use error::{Error, Result};
+pub use program::Allocator;
 pub use {
     farspan_attention as attention, farspan_datasets as datasets, farspan_pe as pe,
     farspan_reports as reports,

@@ -5,7 +5,7 @@
 
 use crate::checkpoint::MOMENTS;
 use crate::config::types::TrainConfig;
-use crate::model::{Decoder, Ready, Slopes, Sums, Values};
+use crate::model::{Backward, Decoder, Ready, Sums, Values};
 use crate::{Error, Result};
 use farspan_attention::Gradients;
 use farspan_attention::optim::{AdamW, AdamWConfig, Moments};
@@ -34,6 +34,16 @@ pub struct Progress {
     /// Seconds spent in steps so far.
     #[serde(default)]
     pub seconds: f64,
+}
+
+impl Progress {
+    /// Mean loss since the last point of the curve, or that point's where no step was done since.
+    pub fn recent_loss(&self) -> Option<f64> {
+        match self.since_point {
+            (_, 0) => self.curve.last().map(|point| point.1),
+            (sum, n) => Some(sum / n as f64),
+        }
+    }
 }
 
 /// Where batches come from.
@@ -185,11 +195,11 @@ impl<'a> Trainer<'a> {
         let (mut losses, mut last, mut ran) = (0.0, None, "none");
         for part in 0..parts {
             let batch = batches.train(step * parts + part, ready.len());
-            let Slopes {
+            let Backward {
                 loss,
                 gradients,
                 implementation,
-            } = self.model.slopes(&batch, ready)?;
+            } = self.model.backward(&batch, ready)?;
             ran = implementation;
             let Some(gradients) = gradients.filter(|_| loss.is_finite()) else {
                 return Ok((loss, None));

@@ -147,6 +147,11 @@ impl Search {
         self.first() + self.evolution.iterations * self.children()
     }
 
+    /// Tokens that they read, all together.
+    pub fn tokens(&self) -> usize {
+        self.trials() * self.evolution.windows * self.length
+    }
+
     /// Size of the first population, in which all that it starts from has a place.
     fn first(&self) -> usize {
         self.evolution.population.max(self.start.len())

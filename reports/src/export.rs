@@ -3,6 +3,8 @@
 mod lm_eval;
 mod parquet;
 mod rows;
+mod ruler;
+mod tensorboard;
 #[cfg(test)]
 mod tests;
 
@@ -29,20 +31,32 @@ pub enum Format {
     Latex,
     /// The tables of a paper.
     Markdown,
-    /// One results file per cell, as the EleutherAI evaluation harness writes them.
+    /// Per cell a file of results and one of samples for each task, as the EleutherAI evaluation harness writes them.
     LmEval,
+    /// A table per cell and length, as RULER writes them.
+    Ruler,
+    /// A file of events per cell, as TensorBoard writes them.
+    TensorBoard,
 }
 
 impl Format {
     /// Every format, in the order of the help text.
-    pub const ALL: [Format; 6] = [
+    pub const ALL: [Format; 8] = [
         Format::Csv,
         Format::Jsonl,
         Format::Parquet,
         Format::Latex,
         Format::Markdown,
         Format::LmEval,
+        Format::Ruler,
+        Format::TensorBoard,
     ];
+
+    /// Whether it has several files, in a folder.
+    #[must_use]
+    pub fn is_folder(self) -> bool {
+        matches!(self, Format::LmEval | Format::Ruler | Format::TensorBoard)
+    }
 
     /// As it is asked for on the command line.
     #[must_use]
@@ -54,6 +68,8 @@ impl Format {
             Format::Latex => "latex",
             Format::Markdown => "markdown",
             Format::LmEval => "lm-eval",
+            Format::Ruler => "ruler",
+            Format::TensorBoard => "tensorboard",
         }
     }
 }
@@ -72,7 +88,7 @@ impl FromStr for Format {
     }
 }
 
-/// A run in one format: relative paths and contents. All formats but lm-eval give one file.
+/// A run in one format: relative paths and contents. Formats that are no folder ([`Format::is_folder`]) give one file.
 ///
 /// # Errors
 /// What an encoder refuses.
@@ -92,7 +108,9 @@ pub fn files(run: &LoadedRun, format: Format) -> Result<Vec<(PathBuf, Vec<u8>)>,
         Format::Parquet => one("results.parquet", parquet::write(run)?),
         Format::Latex => one("tables.tex", text(Sheet::latex, Table::latex)),
         Format::Markdown => one("tables.md", text(Sheet::markdown, Table::markdown)),
-        Format::LmEval => lm_eval::files(run),
+        Format::LmEval => lm_eval::files(run)?,
+        Format::Ruler => ruler::files(run),
+        Format::TensorBoard => tensorboard::files(run),
     })
 }
 
@@ -101,7 +119,7 @@ pub fn files(run: &LoadedRun, format: Format) -> Result<Vec<(PathBuf, Vec<u8>)>,
 /// # Errors
 /// What an encoder or the system refuses.
 pub fn export(run: &LoadedRun, format: Format, out: &Path) -> Result<Vec<PathBuf>, ExportError> {
-    let several = format == Format::LmEval;
+    let several = format.is_folder();
     let mut written = Vec::new();
     for (name, bytes) in files(run, format)? {
         let path = if several {

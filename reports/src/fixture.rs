@@ -178,6 +178,7 @@ fn cell(study: &str, trained: usize, sketch: &Sketch, seed: u64, options: &Optio
             .map(|base| id(study, base, Stage::Trained, seed)),
         parameters: 614_528,
         train_tokens: 1_638_400,
+        measured_tokens: 409_600,
         flops: 6.0e12,
         memory_bytes: 3.0e8,
         disk_bytes: 2_458_112,
@@ -190,6 +191,7 @@ fn cell(study: &str, trained: usize, sketch: &Sketch, seed: u64, options: &Optio
         steps: 800,
         reason: reason.map(str::to_string),
         updated: "2026-01-02T03:14:05Z".into(),
+        now: None,
         pid: None,
     };
     let last = options.seeds.last() == Some(&seed);

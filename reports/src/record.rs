@@ -280,6 +280,36 @@ pub enum State {
     Failed,
 }
 
+/// What a cell's process does at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// A scheme's settings are searched for.
+    Searching,
+    /// Weights are trained.
+    Training,
+    /// The model is asked.
+    Measuring,
+}
+
+/// How far a cell's process is, and how fast it goes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Activity {
+    /// What it does.
+    pub phase: Phase,
+    /// Share of the cell's forecast work that is done, from 0 to 1.
+    pub done: f64,
+    /// Training loss: the mean since the last point of the curve, nats per scored token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<f64>,
+    /// Tokens per second in this phase.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens_per_second: Option<f64>,
+    /// Seconds until the cell is done, if it goes on as fast.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds_left: Option<f64>,
+}
+
 /// `status.json` of a cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -295,6 +325,9 @@ pub struct Status {
     pub reason: Option<String>,
     /// When this was written (RFC 3339).
     pub updated: String,
+    /// How far its process is; absent where none runs, and in files from before it was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub now: Option<Activity>,
     /// Process that wrote this; its host and job stand in the cell's lease.
     pub pid: Option<u32>,
 }
@@ -358,6 +391,9 @@ pub struct PlannedCell {
     pub parameters: u64,
     /// Training tokens.
     pub train_tokens: u64,
+    /// Tokens that are read to measure it, as forecast.
+    #[serde(default)]
+    pub measured_tokens: u64,
     /// Forecast floating-point operations, training and evaluation.
     pub flops: f64,
     /// Forecast peak memory in bytes, of training and evaluation.

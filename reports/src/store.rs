@@ -218,6 +218,7 @@ impl RunDir {
             steps,
             reason: Some(reason.to_string()),
             updated: jiff::Timestamp::now().to_string(),
+            now: None,
             pid: None,
         };
         self.write_status(id, &status)

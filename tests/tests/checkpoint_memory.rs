@@ -22,7 +22,7 @@ fn batch(vocab: u64, positions: Option<Vec<f64>>) -> Batch {
 type Found = (f64, Vec<(String, Vec<f32>)>);
 
 /// Loss and gradients of the checkpoint in `dir`, with or without computing activations twice.
-fn slopes(
+fn gradients(
     (dir, scheme): (&Path, Option<&str>),
     lora: Option<&LoraConfig>,
     positions: Option<&[f64]>,
@@ -36,7 +36,7 @@ fn slopes(
         positions.map(<[f64]>::to_vec),
     );
     let ready = model.ready(Len(12), 12).expect("plans");
-    let found = model.slopes(&batch, &ready).expect("gradients");
+    let found = model.backward(&batch, &ready).expect("gradients");
     let gradients = found.gradients.expect("gradients");
     let flat = |(name, weight): (&String, &farspan::model::Weight)| {
         let gradient = gradients.get(&weight.var)?;
@@ -80,7 +80,7 @@ fn gradients_do_not_depend_on_computing_activations_twice() {
         (("llama4_text-default", None), None, None),
     ] {
         let (name, scheme) = case;
-        let of = |twice| slopes((&golden(name), scheme), lora, positions, twice);
+        let of = |twice| gradients((&golden(name), scheme), lora, positions, twice);
         same(&format!("{case:?}"), &of(false), &of(true), 1e-4);
     }
 }
@@ -115,7 +115,7 @@ fn adapters_learn_the_same_beside_weights_in_half_precision() {
         for kind in [Type::BF16, Type::F16] {
             let half = saved(name, Some(kind), u64::MAX);
             let single = saved_from(half.path(), Some(Type::F32), u64::MAX);
-            let of = |dir: &TempDir, twice| slopes((dir.path(), None), Some(&lora), None, twice);
+            let of = |dir: &TempDir, twice| gradients((dir.path(), None), Some(&lora), None, twice);
             let expected = of(&single, false);
             for twice in [false, true] {
                 same(

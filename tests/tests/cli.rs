@@ -366,7 +366,7 @@ fn folders_that_are_no_runs_are_told_so() {
     );
     let words = fails(&["export", path(folder.path()), "--format", "excel"], 2);
     assert!(
-        words.contains("csv, jsonl, parquet, latex, markdown, lm-eval"),
+        words.contains("csv, jsonl, parquet, latex, markdown, lm-eval, ruler, tensorboard"),
         "{words}"
     );
     std::fs::write(folder.path().join("plan.json"), "{").unwrap();
@@ -407,6 +407,32 @@ fn a_finished_run_is_shown_drawn_exported_and_compared() {
     assert!(
         cells.len() == 4 && cells.iter().all(|cell| cell["state"] == "done"),
         "{status}"
+    );
+    let trained = cells.iter().filter(|cell| cell["steps"] != 0);
+    for cell in trained {
+        assert!(
+            cell["loss"].as_f64().is_some_and(|loss| loss > 0.0),
+            "{cell}"
+        );
+        assert!(
+            cell["tokens_per_second"]
+                .as_f64()
+                .is_some_and(|speed| speed > 0.0),
+            "{cell}"
+        );
+    }
+    // A run that is over is drawn once.
+    let drawn = fine(&["report", path(&out), "--follow", "--json"]);
+    let page: Value = serde_json::from_slice(&drawn.stdout).unwrap();
+    assert!(
+        page["page"].as_str().unwrap().ends_with("report.html"),
+        "{page}"
+    );
+    assert_eq!(
+        text(&drawn.stderr).matches("drawn: ").count(),
+        1,
+        "{}",
+        text(&drawn.stderr)
     );
     let words = text(&fine(&["watch", path(&out)]).stdout);
     assert_eq!(words, "tiny: 4 of 4 cells done\n");
@@ -469,7 +495,7 @@ fn a_run_beside_other_files_is_refused() {
 #[test]
 fn help_has_examples_and_usage_errors_end_with_2() {
     for verb in [
-        "run", "plan", "status", "watch", "report", "compare", "export", "list", "explain",
+        "run", "plan", "status", "watch", "report", "compare", "export", "list", "explain", "new",
         "validate", "doctor",
     ] {
         let help = text(&fine(&[verb, "--help"]).stdout);
@@ -487,12 +513,6 @@ fn help_has_examples_and_usage_errors_end_with_2() {
         &["explain", "rope", "--nonsense"],
     ] {
         assert!(!fails(args, 2).is_empty());
-    }
-    for shell in ["bash", "zsh", "fish"] {
-        assert!(
-            text(&fine(&["completions", shell]).stdout).contains("explain"),
-            "{shell}"
-        );
     }
 }
 

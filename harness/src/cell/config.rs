@@ -10,6 +10,7 @@ use crate::source::Source;
 use crate::{Error, Result, origin};
 use farspan_attention::Device;
 use farspan_pe::Registry;
+use farspan_pe::search::Search;
 use farspan_reports::record::{SCHEMA_VERSION, Stage};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -145,6 +146,17 @@ impl CellConfig {
             vocab: self.architecture.vocab,
             seed: self.seed,
         }
+    }
+
+    /// Floating-point operations of its training: a step is three forward passes.
+    pub(crate) fn training_flops(&self) -> f64 {
+        let tokens = (self.train.steps * self.train.step_tokens() as u64) as f64;
+        3.0 * tokens * self.architecture.flops_per_token(self.train.length)
+    }
+
+    /// Floating-point operations of a search before that.
+    pub(crate) fn search_flops(&self, search: &Search) -> f64 {
+        search.tokens() as f64 * self.architecture.flops_per_token(search.length)
     }
 
     /// Readable name (`language/yarn-x4+finetuned/s0`).

@@ -1,6 +1,6 @@
 //! Where a cell's weights come from: a search, training, or the weights of its base.
 
-use super::{CellConfig, Ended, Finished, Running, STATUS_EVERY, Weights};
+use super::{CellConfig, Ended, Finished, Running, Weights};
 use crate::checkpoint::{Loaded, Owner, not_finite};
 use crate::config::types::TrainConfig;
 use crate::measure::windows_batch;
@@ -14,7 +14,7 @@ use farspan_attention::Device;
 use farspan_pe::recipe::{LengthStage, Recipe};
 use farspan_pe::search::Search;
 use farspan_pe::{AnyScheme, Len, Registry};
-use farspan_reports::record::{Stage, State};
+use farspan_reports::record::{Phase, Stage, State};
 use farspan_reports::store::RunDir;
 use std::path::Path;
 use std::sync::Arc;
@@ -161,10 +161,11 @@ impl Running<'_> {
         };
         self.steps = search.trials() as u64;
         let found = searching.run(search, &mut |trials| {
+            self.pace.at(trials as f64 / search.trials() as f64);
             let stopping = (self.stop)();
             if stopping {
                 self.report(State::Interrupted, trials as u64, None)?;
-            } else if self.reported.is_none_or(|t| t.elapsed() >= STATUS_EVERY) {
+            } else if self.is_due() {
                 self.report(State::Running, trials as u64, None)?;
             }
             Ok(stopping)
@@ -258,6 +259,10 @@ impl Running<'_> {
         (state, owner): (&Path, &Owner),
     ) -> Result<Option<Ended>> {
         let mut saved = Instant::now();
+        let steps = self.steps.max(1) as f64;
+        let share = |trainer: &Trainer<'_>| trainer.progress.step as f64 / steps;
+        let mut points = trainer.progress.curve.len();
+        self.pace.begin(Phase::Training, share(trainer));
         while !trainer.finished() {
             if let Step::Diverged { loss } = trainer.step(batches)? {
                 let first = trainer.progress.first_loss.unwrap_or(f64::NAN);
@@ -281,16 +286,30 @@ impl Running<'_> {
                 self.report(State::Interrupted, trainer.progress.step, None)?;
                 return Ok(Some(Ended::Interrupted));
             }
-            if self.reported.is_none_or(|t| t.elapsed() >= STATUS_EVERY) {
-                let (step, loss) = trainer.progress.curve.last().copied().unwrap_or_default();
+            let progress = &trainer.progress;
+            self.pace.at(share(trainer));
+            self.loss = progress.recent_loss();
+            if progress.curve.len() > points {
+                points = progress.curve.len();
+                self.tell_point(progress)?;
+            }
+            if self.is_due() {
                 self.report(State::Running, trainer.progress.step, None)?;
-                self.dir.append_event(
-                    self.id,
-                    &serde_json::json!({"event": "step", "step": trainer.progress.step, "curve_step": step, "loss": loss}),
-                )?;
             }
         }
         Ok(None)
+    }
+}
+
+impl Running<'_> {
+    /// Writes the last point of the training curve down, for whoever watches.
+    fn tell_point(&self, progress: &Progress) -> Result<()> {
+        let Some((step, loss)) = progress.curve.last() else {
+            return Ok(());
+        };
+        let speed = self.pace.activity(None).tokens_per_second;
+        let point = serde_json::json!({"event": "step", "step": step, "loss": loss, "tokens_per_second": speed});
+        Ok(self.dir.append_event(self.id, &point)?)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{Result, machine};
 use farspan_attention::plan::Plan;
 use farspan_pe::Registry;
 use farspan_reports::record::{
-    CellRecord, EngineRecord, ModelRecord, SCHEMA_VERSION, SchemeRecord, TrainRecord,
+    CellRecord, EngineRecord, ModelRecord, Phase, SCHEMA_VERSION, SchemeRecord, State, TrainRecord,
 };
 use std::time::Instant;
 
@@ -25,12 +25,21 @@ impl Running<'_> {
         let started = Instant::now();
         let model = subject.model;
         let scheme = &model.scheme;
-        let stop = self.stop;
-        let Some(measured) =
-            measure_all(subject, config, (source, self.registry), &mut |_tokens| {
-                !stop()
-            })?
-        else {
+        let (mut tokens, mut told) = (0.0, Ok(()));
+        self.pace.begin(Phase::Measuring, 0.0);
+        self.loss = finished.progress.curve.last().map(|point| point.1);
+        self.report(State::Running, finished.progress.step, None)?;
+        let registry = self.registry;
+        let measured = measure_all(subject, config, (source, registry), &mut |read| {
+            tokens += read as f64;
+            self.pace.read(tokens);
+            if self.is_due() {
+                told = self.report(State::Running, finished.progress.step, None);
+            }
+            told.is_ok() && !(self.stop)()
+        })?;
+        told?;
+        let Some(measured) = measured else {
             return Ok(None);
         };
         self.dir.write_samples(self.id, &measured.samples)?;

@@ -73,7 +73,7 @@ pub(super) struct Eval {
     out: Option<PathBuf>,
     #[command(flatten)]
     words: WordsArgs,
-    /// Text files: paths or globs; each file is one document
+    /// Text files: paths or globs; each file is one document, `.parquet` and `.jsonl` one in each row (column `text`)
     #[arg(required_unless_present_any = ["tasks", "prompts"], value_name = "FILE")]
     texts: Vec<String>,
     /// Print everything, with losses by position, as JSON
@@ -261,12 +261,12 @@ impl Eval {
         if let Some(tokens) = self.stride {
             perplexity["stride"] = json!({ "tokens": tokens });
         }
-        config["data"] = json!({
-            "files": self.texts,
-            "validation": 0,
-            "test": 1,
-            "bos": matches!(self.bos, Begins::Document),
-        });
+        let mut data = written::texts(&self.texts);
+        data.insert("validation".into(), json!(0));
+        data.insert("test".into(), json!(1));
+        let at_documents = matches!(self.bos, Begins::Document);
+        data.insert("bos".into(), json!(at_documents));
+        config["data"] = Value::Object(data);
         config["evaluate"] = json!({ "perplexity": perplexity });
         config
     }

@@ -89,7 +89,7 @@ pub(super) struct Finetune {
     /// Folder for the run that makes it [default: OUT.run]
     #[arg(long, value_name = "DIR")]
     run: Option<PathBuf>,
-    /// Text files: paths or globs
+    /// Text files: paths or globs; `.parquet` and `.jsonl` hold a document in each row (column `text`)
     #[arg(required = true, value_name = "FILE")]
     texts: Vec<String>,
 }
@@ -201,7 +201,7 @@ impl Finetune {
             "seeds": [self.seed],
             "device": self.device,
             "model": written::model(&self.model, &self.keys),
-            "data": { "files": self.texts },
+            "data": written::texts(&self.texts),
             "schemes": schemes,
             "evaluate": { "perplexity": perplexity },
         }))

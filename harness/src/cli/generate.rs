@@ -1,7 +1,7 @@
 //! `generate`: a checkpoint goes on with a text.
 
 use super::pretrained::{Source, at_least_one, notes_untrained, tell_notes};
-use super::{Ended, Failure, print};
+use super::{Ended, Failure, json, print};
 use crate::Error;
 use crate::checkpoint::ends::ends;
 use crate::checkpoint::text::Tokenizer;
@@ -9,6 +9,7 @@ use crate::model::generate::{Choice, generate};
 use crate::scheme::Positional;
 use clap::Args;
 use farspan_pe::Registry;
+use serde_json::json;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -41,6 +42,9 @@ pub(super) struct Generate {
     /// Go on behind the checkpoint's own end of text
     #[arg(long)]
     ignore_eos: bool,
+    /// Print prompt, text and token ids as JSON, at the end
+    #[arg(long)]
+    json: bool,
 }
 
 impl Generate {
@@ -73,7 +77,9 @@ impl Generate {
             stops.extend(ends(&dir, &tokenizer)?);
         }
         let mut shown = tokenizer.text(&prompt)?;
-        print(&shown)?;
+        if !self.json {
+            print(&shown)?;
+        }
         let mut ids = prompt.clone();
         let way = (self.seed.unwrap_or(0), self.source.chunk);
         generate(&model, &prompt, self.tokens, choice, way, |id| {
@@ -84,13 +90,22 @@ impl Generate {
                 .strip_prefix(&shown)
                 .filter(|new| !new.ends_with('\u{fffd}'))
             {
-                print(new).map_err(|failure| {
-                    Error::io("the terminal", std::io::Error::other(failure.text))
-                })?;
+                if !self.json {
+                    print(new).map_err(|failure| {
+                        Error::io("the terminal", std::io::Error::other(failure.text))
+                    })?;
+                }
                 shown = text;
             }
             Ok(!stops.contains(&id))
         })?;
+        if self.json {
+            let new = ids.split_off(prompt.len());
+            let text = tokenizer.text(&new)?;
+            return json(
+                &json!({ "prompt": self.prompt, "text": text, "prompt_ids": prompt, "ids": new }),
+            );
+        }
         print("\n")
     }
 }

@@ -1,8 +1,9 @@
 //! `merge`: the cells of several run folders in one.
 
-use super::{Ended, print, tell};
+use super::{Ended, json, print, tell};
 use crate::grid;
 use clap::Args;
+use serde_json::json;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -18,11 +19,17 @@ pub(super) struct Merge {
     /// New run folder
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
+    /// Print what was made as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 impl Merge {
     pub(super) fn run(&self, command: &str) -> Ended {
         let merged = grid::merge(&self.dirs, &self.out, command)?;
+        if self.json {
+            return json(&json!({ "out": self.out, "cells": merged.cells, "done": merged.done }));
+        }
         tell(&format!(
             "{} cells, {} of them done",
             merged.cells, merged.done

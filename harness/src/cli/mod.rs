@@ -7,6 +7,7 @@ mod arguments;
 mod bench;
 mod catalogue;
 mod check;
+mod completions;
 mod configs;
 mod doctor;
 mod eval;
@@ -19,6 +20,7 @@ mod generate;
 mod list;
 mod logits;
 mod merge;
+mod new;
 mod plan;
 mod pretrained;
 mod report;
@@ -32,9 +34,9 @@ mod written;
 
 use arguments::{command_line, dashed, removal};
 use failure::Failure;
-pub(crate) use table::bytes;
+pub(crate) use table::{amount, bytes, duration};
 
-use crate::{config, machine};
+use crate::{config, machine, program};
 use clap::{CommandFactory, Parser, Subcommand};
 use farspan_attention::Device;
 use farspan_datasets::foreign;
@@ -115,9 +117,12 @@ enum Verb {
     Generate(generate::Generate),
     /// Print the JSON Schema of a config, for editors
     Schema,
-    /// Print completions for a shell
+    /// Start a crate of your own, with a scheme in it
+    New(new::New),
+    /// Print completions for a shell: verbs, flags, schemes
     #[command(
-        after_help = "Example: farspan completions bash > ~/.local/share/bash-completion/completions/farspan"
+        after_help = "Example: farspan completions bash > ~/.local/share/bash-completion/completions/farspan\n\n\
+        The shell asks the program for candidates, so a program of your own completes your schemes, too."
     )]
     Completions {
         /// Shell
@@ -144,6 +149,15 @@ type Ended = Result<u8, Failure>;
 /// The program, for the schemes of `registry`. A binary with schemes of its own is this one line:
 /// `farspan::cli::main_with(Registry::builtin().with::<Mine>())`.
 pub fn main_with(registry: Registry) -> ExitCode {
+    program::settle();
+    match completions::answer(&registry) {
+        Ok(false) => {}
+        Ok(true) => return ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(USAGE);
+        }
+    }
     let arguments: Vec<String> = std::env::args_os()
         .map(|a| a.to_string_lossy().into_owned())
         .collect();
@@ -217,11 +231,8 @@ fn dispatch(verb: Verb, registry: &Registry, command: String) -> Ended {
         Verb::Finetune(finetune) => finetune.run(registry, command),
         Verb::Generate(generate) => generate.run(registry),
         Verb::Schema => json(&config::schema(registry)),
-        Verb::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "farspan", &mut script);
-            print(&String::from_utf8_lossy(&script))
-        }
+        Verb::New(new) => new.run(),
+        Verb::Completions { shell } => completions::script(shell),
         Verb::Man { dir } => man(&dir),
         Verb::Bench(bench) => bench.run(registry),
         Verb::Doctor(doctor) => doctor.run(),

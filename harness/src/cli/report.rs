@@ -1,19 +1,21 @@
 //! `report` and `compare`: pages and differences from run folders alone. No tensor is touched here.
 
 use super::table::{Table, number};
-use super::{Ended, Failure, json, print};
-use crate::report::write_to;
+use super::{Ended, Failure, json, print, status, tell};
+use crate::report::{Follower, write_to};
 use clap::Args;
 use farspan_reports::page::render;
 use farspan_reports::store::{LoadedRun, RunDir, write_atomic};
 use farspan_reports::summary::{self, Comparison, Difference, summarise};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     farspan report runs/quickstart                  # runs/quickstart/report/report.html, figures, tables\n  \
     farspan report runs/a runs/b -o both.html       # one page with a section per run\n  \
-    farspan report runs/quickstart -o paper/        # page, figures and tables into another folder")]
+    farspan report runs/quickstart -o paper/        # page, figures and tables into another folder\n  \
+    farspan report runs/quickstart --follow         # again as cells finish")]
 pub(super) struct Report {
     /// Run folders
     #[arg(required = true, value_name = "DIR")]
@@ -21,10 +23,22 @@ pub(super) struct Report {
     /// A file ending in .html for the page alone, or a folder [default: DIR/report]
     #[arg(short, long, value_name = "PATH")]
     out: Option<PathBuf>,
+    /// Draw again as cells finish, until no cell is left
+    #[arg(long)]
+    follow: bool,
+    /// Print where the page is as JSON
+    #[arg(long)]
+    json: bool,
 }
+
+/// Time between looks for finished cells.
+const LOOK: Duration = Duration::from_secs(1);
 
 impl Report {
     pub(super) fn run(&self) -> Ended {
+        if self.follow {
+            self.follow()?;
+        }
         let page = match (&self.out, self.dirs.as_slice()) {
             (Some(out), _) if out.extension().is_some_and(|e| e == "html") => self.page(out)?,
             (Some(out), _) => self.folder(out)?,
@@ -35,7 +49,37 @@ impl Report {
                 ));
             }
         };
-        print(&format!("{}\n", page.display()))
+        match self.json {
+            true => json(&serde_json::json!({ "page": page })),
+            false => print(&format!("{}\n", page.display())),
+        }
+    }
+
+    /// Draws as cells finish, until no run has a cell left that could.
+    fn follow(&self) -> Result<(), Failure> {
+        let out = match (&self.out, self.dirs.as_slice()) {
+            (Some(out), _) if out.extension().is_none_or(|e| e != "html") => out.clone(),
+            (None, [dir]) => dir.join("report"),
+            _ => {
+                return Err(Failure::usage(
+                    "--follow: expected a folder with -o, or one run",
+                ));
+            }
+        };
+        let mut follower = Follower::new(self.dirs.clone(), out);
+        loop {
+            if let Some(page) = follower.look()? {
+                tell(&format!("drawn: {}", page.display()));
+            }
+            let mut left = false;
+            for dir in &self.dirs {
+                left |= status::is_running(dir)?;
+            }
+            if !left {
+                return Ok(());
+            }
+            std::thread::sleep(LOOK);
+        }
     }
 
     /// The page alone.

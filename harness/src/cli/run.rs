@@ -5,9 +5,16 @@ use super::work::{Work, as_json, end};
 use super::{Ended, device, json, plan, print};
 use crate::config::{Loaded, resolved_toml};
 use crate::grid::{self, Options};
+use crate::report::{self, Follower};
 use clap::Args;
 use farspan_pe::Registry;
+use farspan_reports::store::RunDir;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Time between looks for finished cells.
+const LOOK: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -25,6 +32,9 @@ pub(super) struct Run {
     out: Option<PathBuf>,
     #[command(flatten)]
     work: Work,
+    /// Draw the page again as cells finish
+    #[arg(long)]
+    follow: bool,
     /// Show the plan and stop
     #[arg(long)]
     dry_run: bool,
@@ -47,7 +57,21 @@ impl Run {
         tracing::info!("device {}", device.note());
         let quiet = self.work.quiet;
         let options = options(&loaded, self.out, self.work, command);
-        let outcome = grid::run(&loaded.run, &options, registry)?;
+        let out = options.out.clone();
+        let over = AtomicBool::new(false);
+        let outcome = std::thread::scope(|scope| {
+            let drawing = self
+                .follow
+                .then(|| scope.spawn(|| draw(out.clone(), &over)));
+            let outcome = grid::run(&loaded.run, &options, registry);
+            over.store(true, Ordering::Relaxed);
+            drop(drawing.map(|drawing| drawing.join()));
+            outcome
+        })?;
+        if self.follow && outcome.report.is_some() {
+            // What was drawn meanwhile may have ended after the last page and know less.
+            report::write(&RunDir::open(&out)?)?;
+        }
         if self.json {
             json(&as_json(&outcome))?;
         } else if let Some(report) = &outcome.report {
@@ -70,5 +94,17 @@ pub(super) fn options(
         command,
         config_text: loaded.text.clone(),
         resolved_text: resolved_toml(&loaded.run, &loaded.origins),
+    }
+}
+
+/// Draws the page as cells finish, until all is over. A page that cannot be drawn is told once: the last one decides.
+fn draw(out: PathBuf, over: &AtomicBool) {
+    let mut follower = Follower::new(vec![out.clone()], out.join("report"));
+    while !over.load(Ordering::Relaxed) {
+        if let Err(e) = follower.look() {
+            tracing::warn!("--follow: {e}");
+            return;
+        }
+        std::thread::sleep(LOOK);
     }
 }

@@ -1,7 +1,7 @@
 //! `save`: a model as a checkpoint folder, for the reference library or for Farspan.
 
 use super::pretrained::{ConfigKeys, notes, tell_notes};
-use super::{Ended, Failure, print, tell};
+use super::{Ended, Failure, json, print, tell};
 use crate::checkpoint::files::Files;
 use crate::checkpoint::header::Type;
 use crate::checkpoint::of_files;
@@ -42,6 +42,9 @@ pub(super) struct Saving {
     /// Folder for the new checkpoint
     #[arg(long, value_name = "DIR")]
     pub(super) out: PathBuf,
+    /// Print what was made as JSON
+    #[arg(long)]
+    json: bool,
     /// Who is to load it [default: transformers; `finetune` of a model that has Farspan's form: farspan]
     #[arg(long, value_enum)]
     format: Option<For>,
@@ -116,7 +119,12 @@ impl Saving {
             shard: self.shard,
         };
         save_as(format, model, from, reach, registry, form, &self.out)?;
-        print(&format!("{}\n", self.out.display()))
+        match self.json {
+            true => json(
+                &serde_json::json!({ "out": self.out, "scheme": model.scheme.id(), "length": reach }),
+            ),
+            false => print(&format!("{}\n", self.out.display())),
+        }
     }
 }
 

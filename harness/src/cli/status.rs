@@ -1,16 +1,18 @@
 //! `status` and `watch`: how far a run is, from its folder alone.
 
-use super::table::{Table, duration};
-use super::{Ended, json, print};
+mod curves;
+mod watch;
+
+pub(super) use watch::Watch;
+
+use super::table::{Table, amount, duration};
+use super::{Ended, Failure, json, print};
 use clap::Args;
-use farspan_reports::record::{PlannedCell, RunPlan, State};
+use farspan_reports::record::{Activity, Phase, PlannedCell, RunPlan, State};
 use farspan_reports::store::{Holder, RunDir, Standing};
 use serde::Serialize;
-use std::io::IsTerminal;
-use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
-
-const EVERY: Duration = Duration::from_secs(2);
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: farspan status runs/quickstart --json")]
@@ -34,35 +36,10 @@ impl Status {
     }
 }
 
-#[derive(Debug, Args)]
-#[command(after_help = "Example: farspan watch runs/quickstart")]
-pub(super) struct Watch {
-    /// Run folder
-    dir: PathBuf,
-}
-
-impl Watch {
-    /// On a terminal the table is drawn anew; elsewhere a line is written when the count changes.
-    pub(super) fn run(&self) -> Ended {
-        let dir = RunDir::open(&self.dir)?;
-        let plan = dir.plan()?;
-        let terminal = std::io::stdout().is_terminal();
-        let mut last = String::new();
-        loop {
-            let progress = Progress::read(&dir, &plan);
-            let counts = progress.counts();
-            if terminal {
-                print(&format!("\x1b[2J\x1b[H{}", progress.text()))?;
-            } else if counts != last {
-                print(&format!("{counts}\n"))?;
-                last = counts;
-            }
-            if progress.is_over() {
-                return Ok(0);
-            }
-            std::thread::sleep(EVERY);
-        }
-    }
+/// Whether a run has cells that are not at an end.
+pub(super) fn is_running(dir: &Path) -> Result<bool, Failure> {
+    let dir = RunDir::open(dir)?;
+    Ok(!Progress::read(&dir, &dir.plan()?).is_over())
 }
 
 #[derive(Debug, Serialize)]
@@ -82,12 +59,18 @@ struct CellProgress {
     state: State,
     step: u64,
     steps: u64,
+    /// What its process does, while one runs.
+    now: Option<Activity>,
+    /// Training loss: recent, or the last one of a cell that is done.
+    loss: Option<f64>,
+    /// Training tokens per second of a cell that is done; in the phase at hand of one that runs.
+    tokens_per_second: Option<f64>,
     reason: Option<String>,
     updated: Option<String>,
     /// Host, process and job of the worker that makes it now.
     #[serde(skip_serializing_if = "Option::is_none")]
     holder: Option<Holder>,
-    #[serde(skip)]
+    /// Seconds that a cell took that is done.
     seconds: Option<f64>,
     #[serde(skip)]
     flops: f64,
@@ -147,30 +130,59 @@ impl Progress {
             "state",
             ">step",
             ">of",
+            ">loss",
+            ">tokens/s",
+            ">left",
+            ">took",
             "where",
             "last news",
             "reason",
         ];
         let mut table = Table::new(&columns);
+        let filled = |value: Option<String>| value.unwrap_or_default();
         for cell in &self.cells {
-            let steps = |n: u64| {
-                if cell.steps > 0 {
-                    n.to_string()
-                } else {
-                    String::new()
-                }
-            };
+            let steps = |n: u64| filled((cell.steps > 0).then(|| n.to_string()));
+            let left = cell.now.as_ref().and_then(|now| now.seconds_left);
             table.row([
                 cell.label.clone(),
-                word(cell.state).to_string(),
+                cell.state_words().to_string(),
                 steps(cell.step),
                 steps(cell.steps),
-                cell.holder.as_ref().map(place).unwrap_or_default(),
-                cell.updated.as_deref().map(ago).unwrap_or_default(),
-                cell.reason.clone().unwrap_or_default(),
+                filled(cell.loss.map(|loss| format!("{loss:.3}"))),
+                filled(cell.tokens_per_second.map(amount)),
+                filled(left.map(duration)),
+                filled(cell.seconds.map(duration)),
+                filled(cell.holder.as_ref().map(place)),
+                filled(cell.updated.as_deref().map(ago)),
+                filled(cell.reason.clone()),
             ]);
         }
+        let table = table.without_empty();
         format!("{}\n{}\n", table.text(), self.counts())
+    }
+}
+
+impl CellProgress {
+    /// Its state; of a cell that runs, the phase.
+    fn state_words(&self) -> &'static str {
+        match (&self.now, self.state) {
+            (Some(now), State::Running) => match now.phase {
+                Phase::Searching => "searching",
+                Phase::Training => "training",
+                Phase::Measuring => "measuring",
+            },
+            (_, state) => word(state),
+        }
+    }
+
+    /// Share of its work that is done.
+    fn share(&self) -> f64 {
+        match (&self.now, self.state) {
+            (_, State::Done | State::Failed | State::Diverged) => 1.0,
+            (Some(now), _) => now.done,
+            (None, State::Waiting) => 0.0,
+            (None, _) => self.step as f64 / self.steps.max(1) as f64,
+        }
     }
 }
 
@@ -197,6 +209,11 @@ fn read(dir: &RunDir, cell: &PlannedCell, now: Option<SystemTime>) -> CellProgre
     };
     let done = state == State::Done;
     let cost = loaded.cost.filter(|_| done);
+    let now = status.as_ref().and_then(|status| status.now.clone());
+    let now = now.filter(|_| state == State::Running);
+    let curve = loaded.result.as_ref().map(|result| &result.train.curve);
+    let last = curve.and_then(|curve| curve.last()).map(|point| point.1);
+    let trained = cost.as_ref().map(|cost| cost.train_tokens_per_second);
     CellProgress {
         id: cell.id.clone(),
         label: cell.label.clone(),
@@ -209,6 +226,12 @@ fn read(dir: &RunDir, cell: &PlannedCell, now: Option<SystemTime>) -> CellProgre
         steps: status.as_ref().map_or(0, |s| s.steps),
         updated: status.as_ref().map(|s| s.updated.clone()),
         holder: holder.filter(|_| !done),
+        loss: now.as_ref().map_or(last, |now| now.loss),
+        tokens_per_second: match &now {
+            Some(now) => now.tokens_per_second,
+            None => trained.filter(|speed| *speed > 0.0),
+        },
+        now,
         reason: loaded
             .unreadable
             .map(|why| format!("{why}; the same run makes it again"))
@@ -218,23 +241,26 @@ fn read(dir: &RunDir, cell: &PlannedCell, now: Option<SystemTime>) -> CellProgre
     }
 }
 
-/// Time left, if what is left goes as fast as what was done.
+/// Time left, if what is left goes as fast as what was done; before any cell is done, as those that run.
 fn eta(cells: &[CellProgress]) -> Option<f64> {
     let measured = cells
         .iter()
         .filter_map(|cell| Some((cell.flops, cell.seconds?)));
-    let (flops, seconds) = measured.fold((0.0, 0.0), |(f, s), (flops, seconds)| {
-        (f + flops, s + seconds)
+    let left = |cell: &CellProgress| cell.flops * (1.0 - cell.share());
+    let running = cells.iter().filter_map(|cell| {
+        let seconds = cell.now.as_ref()?.seconds_left?;
+        Some((left(cell), seconds))
     });
+    let sum = |(f, s): (f64, f64), (flops, seconds): (f64, f64)| (f + flops, s + seconds);
+    let done = measured.fold((0.0, 0.0), sum);
+    let (flops, seconds) = match done.1 > 0.0 {
+        true => done,
+        false => running.fold((0.0, 0.0), sum),
+    };
     if seconds <= 0.0 || flops <= 0.0 {
         return None;
     }
-    let share_left = |cell: &CellProgress| match cell.state {
-        State::Waiting => 1.0,
-        State::Running | State::Interrupted => 1.0 - cell.step as f64 / cell.steps.max(1) as f64,
-        State::Done | State::Failed | State::Diverged => 0.0,
-    };
-    let left: f64 = cells.iter().map(|cell| cell.flops * share_left(cell)).sum();
+    let left: f64 = cells.iter().map(left).sum();
     let beside = cells
         .iter()
         .filter(|cell| cell.state == State::Running)
@@ -275,6 +301,9 @@ mod tests {
             state,
             step,
             steps: 100,
+            now: None,
+            loss: None,
+            tokens_per_second: None,
             reason: None,
             updated: None,
             holder: None,

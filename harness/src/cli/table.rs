@@ -42,14 +42,30 @@ impl Table {
             .push(cells.into_iter().map(|cell| shown(&cell.into())).collect());
     }
 
+    /// Columns in which something stands.
+    fn filled(&self) -> Vec<usize> {
+        let some = |i: &usize| {
+            let mut cells = self.rows.iter().filter_map(|row| row.get(*i));
+            cells.any(|cell| !cell.is_empty())
+        };
+        (0..self.columns.len()).filter(some).collect()
+    }
+
+    /// The table without the columns that are empty, but with its first.
+    pub(super) fn without_empty(mut self) -> Table {
+        let kept: Vec<usize> = (0..self.columns.len())
+            .filter(|i| *i == 0 || self.filled().contains(i))
+            .collect();
+        self.columns = kept.iter().map(|i| self.columns[*i].clone()).collect();
+        for row in &mut self.rows {
+            *row = kept.iter().filter_map(|i| row.get(*i).cloned()).collect();
+        }
+        self
+    }
+
     /// The table in Markdown, without the columns that are empty.
     pub(super) fn markdown(&self) -> String {
-        let filled = |i: &usize| {
-            self.rows
-                .iter()
-                .any(|row| row.get(*i).is_some_and(|cell| !cell.is_empty()))
-        };
-        let shown: Vec<usize> = (0..self.columns.len()).filter(filled).collect();
+        let shown = self.filled();
         let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
         let mut out = line(shown.iter().map(|i| self.columns[*i].0.clone()).collect());
         let rule = |i: &usize| match self.columns[*i].1 {
@@ -154,7 +170,7 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
 }
 
 /// `1.2 M`, `3.4 T`: three significant digits with a unit prefix.
-pub(super) fn amount(x: f64) -> String {
+pub(crate) fn amount(x: f64) -> String {
     let (scaled, prefix) = match x.abs() {
         a if a >= 1e15 => (x / 1e15, " P"),
         a if a >= 1e12 => (x / 1e12, " T"),
@@ -172,7 +188,7 @@ pub(super) fn amount(x: f64) -> String {
 }
 
 /// `45 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`.
-pub(super) fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     let s = seconds.round() as u64;
     match s {
         0..60 => format!("{s} s"),

@@ -127,3 +127,21 @@ fn toml(value: &Value) -> String {
         other => other.to_string(),
     }
 }
+
+/// Texts of the command line as `[data]` has them: files ending in `.parquet` or `.jsonl` (or `.jsonl.zst`) are tables with a
+/// column `text`, all others one document each. Kinds do not mix.
+pub(super) fn texts(paths: &[String]) -> Map<String, Value> {
+    let kind = |path: &str| match path {
+        path if path.ends_with(".parquet") => "parquet",
+        path if path.ends_with(".jsonl") || path.ends_with(".jsonl.zst") => "jsonl",
+        _ => "files",
+    };
+    let mut data = Map::new();
+    for path in paths {
+        let list = data.entry(kind(path)).or_insert_with(|| json!([]));
+        if let Value::Array(list) = list {
+            list.push(json!(path));
+        }
+    }
+    data
+}

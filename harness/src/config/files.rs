@@ -2,7 +2,28 @@
 
 use super::numbers::{self, Table};
 use super::problem::join;
-use super::tree::{Mark, Node, Value};
+use super::tree::{self, Mark, Node, Value};
+
+/// Settings of one scheme from `KEY=VALUE` arguments, as a JSON object.
+pub(crate) fn settings(arguments: &[String]) -> Result<serde_json::Value, String> {
+    let mut root = Node::empty(Mark::Default);
+    for argument in arguments {
+        let expected = || format!("expected KEY=VALUE, found {argument:?}");
+        let (key, value) = argument.split_once('=').ok_or_else(expected)?;
+        let path = tree::parse_key(key).ok_or_else(expected)?;
+        let node = tree::parse_value(value, &Mark::Default);
+        if root.find(&path).is_some() {
+            return Err(format!("`{}` is given twice", path.join(".")));
+        }
+        root.put(&path, node)
+            .map_err(|blocked| format!("{} is no table", blocked.join(".")))?;
+    }
+    let mut found = None;
+    load(&mut root, "", &mut |_, key, what| {
+        found = found.take().or(Some(format!("{key}: {what}")))
+    });
+    found.map_or(Ok(root.json()), Err)
+}
 
 /// Replaces every table `{ file = …, tensor = … }` of a scheme's settings by the numbers that it names. `wrong` is told
 /// where one stands that cannot be read, its key path, and why.

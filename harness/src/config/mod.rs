@@ -5,6 +5,7 @@
 //! found, and as many at once as can be told apart.
 
 mod all_schemes;
+mod beside;
 mod check;
 mod files;
 mod model;
@@ -28,6 +29,7 @@ pub mod types;
 mod variants;
 
 pub use check::{LONGEST, Rules};
+pub(crate) use files::settings;
 pub use model::LARGEST;
 pub use problem::{ConfigError, Origin, Origins};
 pub use resolved::resolved_toml;
@@ -96,10 +98,17 @@ pub fn load(
     let label = path.display().to_string();
     let text = foreign::read_text(path, "a config", LARGEST_FILE)
         .map_err(|e| Error::Config(e.to_string()))?;
-    Ok(parse(&text, &label, arguments, registry, most_cells)?)
+    let folder = path.parent();
+    Ok(parse_in(
+        folder,
+        (&text, &label),
+        arguments,
+        registry,
+        most_cells,
+    )?)
 }
 
-/// [`load`] for a text; `label` names it in messages.
+/// [`load`] for a text; `label` names it in messages. Its paths start from the current folder.
 pub fn parse(
     text: &str,
     label: &str,
@@ -107,8 +116,19 @@ pub fn parse(
     registry: &Registry,
     most_cells: usize,
 ) -> std::result::Result<Loaded, ConfigError> {
+    parse_in(None, (text, label), arguments, registry, most_cells)
+}
+
+fn parse_in(
+    folder: Option<&Path>,
+    (text, label): (&str, &str),
+    arguments: &[String],
+    registry: &Registry,
+    most_cells: usize,
+) -> std::result::Result<Loaded, ConfigError> {
     let source = Source::new(label, text);
     let mut root = tree::parse(&source).map_err(|problem| ConfigError::one(&problem, &source))?;
+    let warnings = folder.map(|folder| beside::find(&mut root, folder));
     let mut problems = Problems::default();
     overrides::apply(&mut root, arguments, &mut problems);
     all_schemes::add(&mut root, registry, &mut problems);
@@ -117,7 +137,7 @@ pub fn parse(
         source: &source,
         registry,
         problems,
-        warnings: Vec::new(),
+        warnings: warnings.unwrap_or_default(),
     };
     let read = reader.run(&root, most_cells);
     match read {
@@ -137,27 +157,6 @@ pub fn parse(
 /// Whether `text` is a key path of a config (`train.lr`), going by its first step.
 pub(crate) fn is_key(text: &str) -> bool {
     KEYS.contains(&text.split('.').next().unwrap_or_default())
-}
-
-/// Settings of one scheme from `KEY=VALUE` arguments, as a JSON object.
-pub(crate) fn settings(arguments: &[String]) -> std::result::Result<serde_json::Value, String> {
-    let mut root = Node::empty(Mark::Default);
-    for argument in arguments {
-        let expected = || format!("expected KEY=VALUE, found {argument:?}");
-        let (key, value) = argument.split_once('=').ok_or_else(expected)?;
-        let path = tree::parse_key(key).ok_or_else(expected)?;
-        let node = tree::parse_value(value, &Mark::Default);
-        if root.find(&path).is_some() {
-            return Err(format!("`{}` is given twice", path.join(".")));
-        }
-        root.put(&path, node)
-            .map_err(|blocked| format!("{} is no table", blocked.join(".")))?;
-    }
-    let mut found = None;
-    files::load(&mut root, "", &mut |_, key, what| {
-        found = found.take().or(Some(format!("{key}: {what}")))
-    });
-    found.map_or(Ok(root.json()), Err)
 }
 
 /// The keys that are no tables.

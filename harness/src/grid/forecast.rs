@@ -2,7 +2,8 @@
 
 use crate::cell::CellConfig;
 use crate::config::types::Reads;
-use crate::measure::{Pass, rows_per_pass};
+use crate::measure::{Other, Pass, rows_per_pass};
+use crate::model::Architecture;
 use farspan_attention::attend::rows_per_block;
 use farspan_attention::plan::Plan;
 use farspan_attention::{Device, fused, hook};
@@ -16,19 +17,38 @@ const TEXT_BYTES: f64 = 80e6;
 /// Bytes of a number.
 const NUMBER: f64 = 4.0;
 
-/// Peak memory in bytes: the program with its text, and the larger of what training takes and what measuring takes.
+/// Tokens of windows that are read.
+pub(super) fn tokens(passes: &[Pass]) -> u64 {
+    let tokens: f64 = passes.iter().map(|p| p.windows * p.length as f64).sum();
+    tokens as u64
+}
+
+/// Floating-point operations of reading windows.
+pub(super) fn flops(architecture: &Architecture, passes: &[Pass]) -> f64 {
+    let pass = |p: &Pass| p.windows * architecture.forward_flops(p.length);
+    passes.iter().map(pass).sum()
+}
+
+/// Peak memory in bytes: the program with its text, and the larger of what training takes and what measuring takes, beside
+/// what other models take that are asked meanwhile.
 pub(super) fn memory(
     config: &CellConfig,
     parameters: u64,
     scheme: &dyn AnyScheme,
-    passes: &[Pass],
+    (passes, others): (&[Pass], &[Other]),
 ) -> f64 {
     let data = match config.reads {
         Reads::Text(_) => TEXT_BYTES,
         Reads::Task(_) => 0.0,
     };
     let parameters = parameters as f64;
-    let measuring = measuring(config, parameters, scheme, passes);
+    let own = longest(&config.architecture, scheme, passes);
+    let asked = |other: &Other| {
+        let weights = other.architecture.parameters() as f64;
+        weights + longest(&other.architecture, other.scheme.as_ref(), &other.passes)
+    };
+    // The weights lie beside those of a base while they are taken over.
+    let measuring = 2.0 * parameters + others.iter().map(asked).fold(own, f64::max);
     let numbers = training(config, parameters, scheme).max(measuring);
     PROGRAM_BYTES + data + NUMBER * numbers
 }
@@ -62,10 +82,9 @@ fn training(config: &CellConfig, parameters: f64, scheme: &dyn AnyScheme) -> f64
     4.0 * parameters + (rows * length * per_token) as f64 + kept
 }
 
-/// The weights, beside those of a base while they are taken over; one layer's activations of the longest pass; the scores
-/// that are alive at once, where attention makes them.
-fn measuring(config: &CellConfig, parameters: f64, scheme: &dyn AnyScheme, passes: &[Pass]) -> f64 {
-    let shape = config.architecture.shape();
+/// One layer's activations of the longest pass, and the scores that are alive at once, where attention makes them.
+fn longest(architecture: &Architecture, scheme: &dyn AnyScheme, passes: &[Pass]) -> f64 {
+    let shape = architecture.shape();
     let g = &shape.geometry;
     let per_token = 4 * g.width + 2 * (g.heads + 2 * g.kv_heads) * g.head_dim + 3 * shape.hidden;
     let pass = |&Pass { length, windows }: &Pass| {
@@ -77,7 +96,7 @@ fn measuring(config: &CellConfig, parameters: f64, scheme: &dyn AnyScheme, passe
             .map(|plan| block_scores(plan, rows * g.heads, length));
         (rows * length * per_token) as f64 + scores.fold(0.0, f64::max)
     };
-    2.0 * parameters + passes.iter().map(pass).fold(0.0, f64::max)
+    passes.iter().map(pass).fold(0.0, f64::max)
 }
 
 /// Numbers of scores that one block of queries takes, where no fused kernel does without them.

@@ -7,6 +7,7 @@
 
 mod cause;
 mod child;
+mod differ;
 mod forecast;
 mod merge;
 mod open;
@@ -17,14 +18,17 @@ mod progress;
 mod run;
 mod signal;
 mod slots;
+mod speed;
 
 pub use child::child;
 pub use merge::merge;
 pub(crate) use open::open as prepare;
 pub use plan::plan;
+pub(crate) use progress::words;
 use run::in_order;
 pub use run::{run, run_here, work};
 pub(crate) use signal::exit_code;
+pub(crate) use speed::{Kind, Rates, Speed};
 
 use crate::cli::work::Work;
 use std::path::PathBuf;

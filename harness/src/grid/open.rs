@@ -1,5 +1,6 @@
 //! The run folder of a config: made, or gone on with.
 
+use super::differ::differ;
 use super::slots::slots;
 use super::{Options, plan::plan};
 use crate::config::types::Run;
@@ -66,14 +67,14 @@ fn go_on(dir: &RunDir, old: RunPlan, fresh: RunPlan, options: &Options) -> Resul
         )));
     }
     if ids(&old) != ids(&fresh) {
+        let there = dir.resolved().ok().flatten().unwrap_or_default();
         return Err(Error::Config(format!(
-            "{out} holds a run of another config ({}, {} cells, config {}); this one has {} cells, config {}. \
+            "{out} holds a run of another config ({}, {} cells; this one has {}): {}. \
              Give another folder with --out, or remove that one",
             old.name,
             old.cells.len(),
-            old.config_hash,
             fresh.cells.len(),
-            fresh.config_hash
+            differ(&there, &options.resolved_text)
         )));
     }
     if old.version != fresh.version {

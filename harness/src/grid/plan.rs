@@ -6,7 +6,7 @@ use crate::checkpoint::config::Reading;
 use crate::checkpoint::files::Files;
 use crate::checkpoint::weights;
 use crate::config::types::{FinetuneConfig, Run, SchemeConfig, StudyConfig, TrainConfig};
-use crate::measure::{Given, Pass};
+use crate::measure::{Given, Other, Pass};
 use crate::model::{Architecture, has_parameters};
 use crate::origin;
 use crate::scheme::{Positional, apart, inherits_doubt, layer_plans, never_trained, resolve};
@@ -68,6 +68,8 @@ struct Planner<'a> {
     beside: Vec<String>,
     /// Windows that are read to measure a cell.
     passes: Vec<Pass>,
+    /// Other models that read to measure it.
+    others: Vec<Other>,
     checkpoint: Option<CheckpointConfig>,
     /// Shapes of its weights.
     held: BTreeMap<String, Vec<usize>>,
@@ -118,9 +120,10 @@ impl<'a> Planner<'a> {
             vocab: architecture.vocab,
             seed: 0,
         };
-        let mut passes = Vec::new();
+        let (mut passes, mut others) = (Vec::new(), Vec::new());
         for (_, measure) in study.evaluate.asked() {
             passes.extend(measure.passes(&given)?);
+            others.extend(measure.others(&given)?);
         }
         let beside = study.evaluate.reads(&given)?;
         let (checkpoint, held) = checkpoint.map(|c| (c.config, c.held)).unzip();
@@ -135,6 +138,7 @@ impl<'a> Planner<'a> {
             hashes: source.hashes(),
             beside,
             passes,
+            others,
         })
     }
 
@@ -274,7 +278,6 @@ impl<'a> Planner<'a> {
         }
         let own = crate::model::scheme_parameters(&plans);
         let parameters = architecture.parameters() + own as u64;
-        let train_tokens = config.train.steps * config.train.step_tokens() as u64;
         Ok(PlannedCell {
             id: config.id()?,
             label: config.label(),
@@ -284,29 +287,34 @@ impl<'a> Planner<'a> {
             seed,
             base: base.cloned(),
             parameters,
-            train_tokens,
-            flops: self.flops(
+            train_tokens: config.train.steps * config.train.step_tokens() as u64,
+            measured_tokens: forecast::tokens(&self.passes)
+                + self
+                    .others
+                    .iter()
+                    .map(|o| forecast::tokens(&o.passes))
+                    .sum::<u64>(),
+            flops: self.flops(&config, parsed.recipe(&architecture.geometry)?.search),
+            memory_bytes: forecast::memory(
                 &config,
-                parsed.recipe(&architecture.geometry)?.search,
-                train_tokens,
+                parameters,
+                parsed.as_ref(),
+                (&self.passes, &self.others),
             ),
-            memory_bytes: forecast::memory(&config, parameters, parsed.as_ref(), &self.passes),
             disk_bytes: forecast::disk(&config, parameters),
             config: serde_json::to_value(&config).map_err(|e| Error::Bug(e.to_string()))?,
         })
     }
 
-    /// Forecast: a training step is three forward passes.
-    fn flops(&self, config: &CellConfig, search: Option<Search>, train_tokens: u64) -> f64 {
-        let per_token = |length: usize| self.architecture.forward_flops(length) / length as f64;
-        let train = 3.0 * train_tokens as f64 * per_token(config.train.length);
-        let passes = self.passes.iter();
-        let passes = passes.map(|p| p.windows * p.length as f64 * per_token(p.length));
-        let search = search.map_or(0.0, |search| {
-            let tokens = search.trials() * search.evolution.windows * search.length;
-            tokens as f64 * per_token(search.length)
-        });
-        train + search + passes.sum::<f64>()
+    /// Forecast of a cell's floating-point operations.
+    fn flops(&self, config: &CellConfig, search: Option<Search>) -> f64 {
+        let search = search.map_or(0.0, |search| config.search_flops(&search));
+        let others = self.others.iter();
+        let others: f64 = others
+            .map(|o| forecast::flops(&o.architecture, &o.passes))
+            .sum();
+        let passes = forecast::flops(&self.architecture, &self.passes);
+        config.training_flops() + search + passes + others
     }
 }
 

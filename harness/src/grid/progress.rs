@@ -1,6 +1,8 @@
-//! What a person sees while cells run: one bar per cell and one for the grid, or plain lines off a terminal.
+//! What a person sees while cells run: one bar per cell and one for the grid; off a terminal a line per cell, and one a
+//! minute that says how those that run are.
 
-use farspan_reports::record::{PlannedCell, RunPlan};
+use crate::cli::{amount, duration};
+use farspan_reports::record::{Activity, Phase, PlannedCell, RunPlan, Status};
 use farspan_reports::store::RunDir;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,18 +21,22 @@ pub(super) struct Board {
     done_before: f64,
     count: (usize, usize),
     /// When status files were looked at last.
-    looked: Option<Instant>,
+    looked: Instant,
     quiet: bool,
 }
 
-/// Time between looks at status files.
-const LOOKS: Duration = Duration::from_millis(250);
+/// Time between looks at status files, for bars and for lines.
+const LOOKS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(60));
+/// Parts of a bar.
+const PARTS: f64 = 1000.0;
+/// Running cells that a line names.
+const NAMED: usize = 4;
 
 impl Board {
     pub(super) fn new(plan: &RunPlan, chosen: &BTreeSet<String>, quiet: bool) -> Board {
         let terminal = std::io::stderr().is_terminal() && !quiet;
         let bars = terminal.then(MultiProgress::new);
-        let total = ProgressBar::new(1000).with_style(style("{prefix:24} {bar:32} {msg}"));
+        let total = ProgressBar::new(PARTS as u64).with_style(style("{prefix:32} {bar:24} {msg}"));
         let total = match &bars {
             Some(bars) => bars.add(total),
             None => ProgressBar::hidden(),
@@ -47,53 +53,73 @@ impl Board {
             started: Instant::now(),
             done_before: 0.0,
             count: (0, n),
-            looked: None,
+            looked: Instant::now(),
             quiet,
         }
     }
 
-    /// Looks at the status files of the running cells.
+    /// Looks at the status files of the running cells, where it is time to.
     pub(super) fn update<'a>(
         &mut self,
         dir: &RunDir,
         running: impl Iterator<Item = &'a PlannedCell>,
     ) {
-        let Some(bars) = &self.bars else {
-            return;
+        let pause = match self.bars {
+            Some(_) => LOOKS.0,
+            None => LOOKS.1,
         };
-        if self.looked.is_some_and(|last| last.elapsed() < LOOKS) {
+        if self.quiet || self.looked.elapsed() < pause {
             return;
         }
-        self.looked = Some(Instant::now());
-        let mut work = self.done;
-        for cell in running {
+        self.looked = Instant::now();
+        // A status that cannot be read is replaced by its cell soon.
+        let look = |cell: &'a PlannedCell| (cell, dir.status(&cell.id).ok().flatten());
+        let running: Vec<_> = running.map(look).collect();
+        let share = |status: &Status| status.now.as_ref().map_or(0.0, |now| now.done);
+        let work = running.iter().map(|(cell, status)| match status {
+            Some(status) => cell.flops * share(status),
+            None => 0.0,
+        });
+        let work = self.done + work.sum::<f64>();
+        let Some(bars) = &self.bars else {
+            self.note(&self.beat(&running, work));
+            return;
+        };
+        for (cell, status) in running {
             let bar = self.cells.entry(cell.id.clone()).or_insert_with(|| {
-                let bar = ProgressBar::new(1)
-                    .with_style(style("{prefix:38} {bar:24} {pos}/{len} {eta:>4} {msg}"));
+                let bar = ProgressBar::new(PARTS as u64)
+                    .with_style(style("{prefix:32} {bar:24} {wide_msg}"));
                 let bar = bars.insert_before(&self.total, bar);
                 bar.set_prefix(cell.label.clone());
                 bar
             });
-            // One that cannot be read is replaced by the cell soon.
-            if let Ok(Some(status)) = dir.status(&cell.id) {
-                bar.set_length(status.steps);
-                bar.set_position(status.step);
-                bar.set_message(if status.step >= status.steps {
-                    "measuring"
-                } else {
-                    ""
-                });
-                work += cell.flops * status.step as f64 / status.steps.max(1) as f64;
+            if let Some(status) = status {
+                bar.set_position((PARTS * share(&status)) as u64);
+                bar.set_message(told(&status));
             }
         }
         self.total
-            .set_position((1000.0 * work / self.work.max(1.0)) as u64);
-        self.total.set_message(format!(
-            "{}/{} cells, {}",
-            self.count.0,
-            self.count.1,
-            self.eta(work)
-        ));
+            .set_position((PARTS * work / self.work.max(1.0)) as u64);
+        let (done, all) = self.count;
+        self.total
+            .set_message(format!("{done}/{all} cells, {}", self.eta(work)));
+    }
+
+    /// A line that says that the run is alive, and how far its cells are.
+    fn beat(&self, running: &[(&PlannedCell, Option<Status>)], work: f64) -> String {
+        let one = |(cell, status): &(&PlannedCell, Option<Status>)| {
+            let words = status.as_ref().map_or(String::new(), told);
+            format!("{} {words}", cell.label).trim_end().to_string()
+        };
+        let mut parts: Vec<String> = running.iter().take(NAMED).map(one).collect();
+        if running.len() > NAMED {
+            parts.push(format!("{} more", running.len() - NAMED));
+        }
+        if parts.is_empty() {
+            parts.push("waiting for other workers".into());
+        }
+        let (done, all) = self.count;
+        format!("[{done}/{all}, {}] {}", self.eta(work), parts.join("; "))
     }
 
     /// Time left, from the forecast work done per second so far.
@@ -103,10 +129,7 @@ impl Board {
             return "ETA unknown yet".into();
         }
         let left = self.started.elapsed().as_secs_f64() / fresh * (self.work - work).max(0.0);
-        format!(
-            "ETA {}",
-            indicatif::HumanDuration(Duration::from_secs_f64(left))
-        )
+        format!("ETA {}", duration(left))
     }
 
     /// A cell came to an end.
@@ -161,4 +184,73 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("━╸ ")
+}
+
+/// What a cell does: `training 450/1000, loss 2.310, 12.3 k tokens/s, 2 min 5 s left`.
+pub(crate) fn words(now: &Activity, (step, steps): (u64, u64)) -> String {
+    let mut parts = vec![match now.phase {
+        Phase::Searching => format!("searching {step}/{steps}"),
+        Phase::Training => format!("training {step}/{steps}"),
+        Phase::Measuring => "measuring".into(),
+    }];
+    parts.extend(now.loss.map(|loss| format!("loss {loss:.3}")));
+    let speed = now.tokens_per_second;
+    parts.extend(speed.map(|speed| format!("{} tokens/s", amount(speed))));
+    let left = now.seconds_left;
+    parts.extend(left.map(|seconds| format!("{} left", duration(seconds))));
+    parts.join(", ")
+}
+
+/// The same of a status; empty where its process did not tell yet.
+fn told(status: &Status) -> String {
+    let now = status.now.as_ref();
+    now.map_or(String::new(), |now| words(now, (status.step, status.steps)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use farspan_reports::fixture;
+    use farspan_reports::record::{SCHEMA_VERSION, State};
+
+    fn status(loss: Option<f64>) -> Status {
+        Status {
+            schema_version: SCHEMA_VERSION,
+            state: State::Running,
+            step: 450,
+            steps: 1000,
+            reason: None,
+            updated: String::new(),
+            now: Some(Activity {
+                phase: Phase::Training,
+                done: 0.25,
+                loss,
+                tokens_per_second: Some(12_345.0),
+                seconds_left: Some(125.0),
+            }),
+            pid: None,
+        }
+    }
+
+    #[test]
+    fn a_line_names_what_runs_with_loss_speed_and_time_left() {
+        let plan = fixture::run(&fixture::Options::default()).plan;
+        let chosen = plan.cells.iter().map(|cell| cell.id.clone()).collect();
+        let board = Board::new(&plan, &chosen, false);
+        let all = plan.cells.len();
+        let running: Vec<_> = plan.cells.iter().take(1).collect();
+        let running: Vec<_> = running
+            .into_iter()
+            .map(|c| (c, Some(status(Some(2.31)))))
+            .collect();
+        let line = board.beat(&running, 0.0);
+        let expected = format!(
+            "[0/{all}, ETA unknown yet] {} training 450/1000, loss 2.310, 12.3 k tokens/s, 2 min 5 s left",
+            plan.cells[0].label
+        );
+        assert_eq!(line, expected);
+        let many: Vec<_> = plan.cells.iter().take(6).map(|cell| (cell, None)).collect();
+        assert!(board.beat(&many, 0.0).ends_with("; 2 more"));
+        assert!(board.beat(&[], 0.0).ends_with("waiting for other workers"));
+    }
 }

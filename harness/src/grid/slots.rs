@@ -89,6 +89,7 @@ mod tests {
             base: None,
             parameters: 1,
             train_tokens: 1,
+            measured_tokens: 1,
             flops: 1.0,
             memory_bytes: 1.0,
             disk_bytes: 1,

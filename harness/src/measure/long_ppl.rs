@@ -11,10 +11,11 @@
 //! length of its long context.
 
 mod evaluator;
+mod expected;
 mod losses;
 
 use super::perplexity::{Perplexity, Segments, Unit};
-use super::{Given, Kind, Measure, Measured, Pass, Subject, Tick};
+use super::{Given, Kind, Measure, Measured, Other, Pass, Subject, Tick};
 use crate::config::Rules;
 use crate::config::types::{StudyConfig, TaskConfig};
 use crate::source::Source;
@@ -149,21 +150,17 @@ impl Measure for LongPpl {
         let Source::Text(text) = given.source else {
             return Ok(Vec::new());
         };
-        if let Some(name) = &self.evaluator {
-            evaluator::check(name, self.long_context, given.registry)?;
+        Ok(expected::passes(self, &self.segments_of(text)?))
+    }
+
+    fn others(&self, given: &Given<'_>) -> Result<Vec<Other>> {
+        match (given.source, &self.evaluator) {
+            (Source::Text(text), Some(name)) => {
+                let asked = evaluator::read(name, self.long_context, given.registry)?;
+                Ok(vec![expected::other(self, asked, &self.segments_of(text)?)])
+            }
+            _ => Ok(Vec::new()),
         }
-        let segments = self.segments_of(text)?;
-        let targets: usize = segments.iter().map(|s| s.tokens.len() - 1).sum();
-        let pass = |length: usize, stride: usize| Pass {
-            length,
-            windows: targets as f64 / stride as f64,
-        };
-        let measured = self
-            .lengths
-            .iter()
-            .map(|&length| pass(length, half(length)));
-        let told = [self.long_context, self.short()].map(|length| pass(length, self.stride));
-        Ok(measured.chain(told).collect())
     }
 
     fn reads(&self, _: &Given<'_>) -> Result<Vec<String>> {

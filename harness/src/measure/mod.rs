@@ -19,14 +19,16 @@ pub(crate) use subject::{rows_per_pass, windows_batch};
 use crate::Result;
 use crate::config::Rules;
 use crate::config::types::{StudyConfig, TaskConfig};
+use crate::model::Architecture;
 use crate::source::Source;
-use farspan_pe::Registry;
+use farspan_pe::{AnyScheme, Registry};
 use farspan_reports::record::{MeasureRecord, Refusal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt::Debug;
 use std::path::Path;
+use std::sync::Arc;
 
 /// A measurement: its settings, and how a model is asked.
 ///
@@ -56,6 +58,11 @@ pub trait Measure: Debug + Send + Sync {
     /// The windows that are read, so that work and memory can be told beforehand. Fails if the data cannot give what is
     /// asked for.
     fn passes(&self, given: &Given<'_>) -> Result<Vec<Pass>>;
+
+    /// Other models that it lets read.
+    fn others(&self, _: &Given<'_>) -> Result<Vec<Other>> {
+        Ok(Vec::new())
+    }
 
     /// Hashes of what it reads beside the study's data (files of prompts, filler): a part of what a cell depends on.
     fn reads(&self, _: &Given<'_>) -> Result<Vec<String>> {
@@ -107,6 +114,17 @@ pub struct Pass {
     pub length: usize,
     /// How many.
     pub windows: f64,
+}
+
+/// A model that reads in order to measure another one.
+#[derive(Debug)]
+pub struct Other {
+    /// What it is made of.
+    pub architecture: Architecture,
+    /// The scheme that reads its weights.
+    pub scheme: Arc<dyn AnyScheme>,
+    /// What it reads.
+    pub passes: Vec<Pass>,
 }
 
 /// What a measure found.

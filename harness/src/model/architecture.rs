@@ -349,6 +349,11 @@ impl Architecture {
         specs.iter().map(|spec| numbers(&spec.shape)).sum()
     }
 
+    /// Floating-point operations of a forward pass over `len` tokens, for each token.
+    pub fn flops_per_token(&self, len: usize) -> f64 {
+        self.forward_flops(len) / len as f64
+    }
+
     /// Floating-point operations of one forward pass over `len` tokens (multiply and add counted apart, causal
     /// attention at half the square).
     pub fn forward_flops(&self, len: usize) -> f64 {

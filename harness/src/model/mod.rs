@@ -5,6 +5,7 @@
 
 mod adapt;
 mod architecture;
+mod backward;
 mod experts;
 mod forward;
 mod frozen;
@@ -15,7 +16,6 @@ mod norms;
 pub(crate) mod parts;
 mod reading;
 mod sinks;
-mod slopes;
 mod standing;
 mod tune;
 mod weights;
@@ -25,11 +25,11 @@ pub(crate) use adapt::has_parameters;
 pub use architecture::{
     Activation, Architecture, Biases, Clamped, Norm, QueryKeyNorm, Residual, Shape,
 };
+pub use backward::Backward;
+pub(crate) use backward::Sums;
 pub use experts::{Experts, Groups, Routing, Scores};
 pub use latent::Latent;
 pub use reading::Cache;
-pub use slopes::Slopes;
-pub(crate) use slopes::Sums;
 pub use standing::Ready;
 pub(crate) use tune::merged;
 pub(crate) use weights::scheme_name;
@@ -174,7 +174,7 @@ impl Decoder {
         text.is_some_and(|text| separators.contains(text))
     }
 
-    /// Lets [`slopes`](Decoder::slopes) hold the input of each layer, and the activations of one layer at a time, which are
+    /// Lets [`backward`](Decoder::backward) hold the input of each layer, and the activations of one layer at a time, which are
     /// computed a second time (Chen et al. 2016, arXiv 1604.06174, section 4).
     pub fn recomputing(mut self, on: bool) -> Decoder {
         self.recompute = on;
@@ -252,10 +252,10 @@ impl Decoder {
     }
 
     /// Loss and gradients of a batch.
-    pub fn slopes(&self, batch: &Batch, ready: &Ready) -> Result<Slopes> {
+    pub fn backward(&self, batch: &Batch, ready: &Ready) -> Result<Backward> {
         match self.recompute {
             true => self.recomputed(batch, ready),
-            false => Slopes::of(self.loss(batch, ready)?),
+            false => Backward::of(self.loss(batch, ready)?),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::forward::{At, Attending, Halves};
 use super::standing::Standing;
-use super::{Decoder, Pass, Ready, Slopes, Sums};
+use super::{Backward, Decoder, Pass, Ready, Sums};
 use crate::{Error, Result};
 use farspan_attention::attend::{FEED_FORWARD, Half, Params};
 use farspan_attention::plan::Plan;
@@ -190,7 +190,7 @@ impl State {
 }
 
 impl Decoder {
-    pub(super) fn recomputed(&self, batch: &Batch, ready: &Ready) -> Result<Slopes> {
+    pub(super) fn recomputed(&self, batch: &Batch, ready: &Ready) -> Result<Backward> {
         let layers = self.architecture.geometry.layers;
         let mut windows = Windows::new(self, batch, ready)?;
         let mut states = vec![windows.start(Pass::Evaluate)?];
@@ -207,7 +207,7 @@ impl Decoder {
         let loss = self.forward(Pass::Train).loss(&rows, batch)?;
         let value = f64::from(loss.to_scalar::<f32>()?);
         if !value.is_finite() {
-            return Ok(Slopes {
+            return Ok(Backward {
                 loss: value,
                 gradients: None,
                 implementation,
@@ -228,7 +228,7 @@ impl Decoder {
         if let Some(gradients) = passed(&mut start, &arrived)? {
             sums.add(self.weights(), &gradients, 1.0)?;
         }
-        Ok(Slopes {
+        Ok(Backward {
             loss: value,
             gradients: sums.gradients(self.weights())?,
             implementation,

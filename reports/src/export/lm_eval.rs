@@ -1,40 +1,117 @@
-//! Results files in the layout of the EleutherAI evaluation harness (version 0.4), one per cell, so that notebooks which
+//! Files of results and samples in the layout of the EleutherAI evaluation harness (version 0.4), so that notebooks which
 //! read that layout read ours. Tasks are ours: one for each measure, view and length.
 
+use crate::error::StoreError;
 use crate::record::{Better, CellRecord, MeasureRecord, PointRecord, Role, Samples, Scale};
 use crate::stats::{Contrast, mean};
-use crate::store::LoadedRun;
+use crate::store::{LoadedRun, RunDir};
 use crate::summary::pairs;
 use serde_json::{Map, Value, json};
+use sha2::Digest;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Version of our task definitions, as the layout wants one per task.
 const TASK_VERSION: u32 = 1;
 
-/// `<study>__<scheme>__<stage>__s<seed>/results_<time>.json` for every cell with a result.
-pub(super) fn files(run: &LoadedRun) -> Vec<(PathBuf, Vec<u8>)> {
-    let time = run.plan.created.replace(':', "-");
-    let of = |record: &CellRecord| {
-        let stage = serde_json::to_value(record.scheme.stage).ok();
-        let stage = stage
-            .as_ref()
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_string();
-        let name = format!(
-            "{}__{}__{stage}__s{}",
-            record.study, record.scheme.name, record.seed
-        );
-        let path = PathBuf::from(slug(&name)).join(format!("results_{}.json", slug(&time)));
+/// `<study>__<scheme>__<stage>__s<seed>/` with `results_<time>.json` and `samples_<task>_<time>.jsonl` for every cell with a
+/// result.
+pub(super) fn files(run: &LoadedRun) -> Result<Vec<(PathBuf, Vec<u8>)>, StoreError> {
+    let time = slug(&run.plan.created.replace(':', "-"));
+    // A run that was never a folder has no samples.
+    let dir = RunDir::exists(&run.path)
+        .then(|| RunDir::open(&run.path))
+        .transpose()?;
+    let mut files = Vec::new();
+    for (_, record) in run.results() {
+        let name = cell_name(record);
+        let folder = PathBuf::from(slug(&name));
         let mut text = format!("{:#}", results(run, record, &name));
         text.push('\n');
-        (path, text.into_bytes())
+        files.push((
+            folder.join(format!("results_{time}.json")),
+            text.into_bytes(),
+        ));
+        let samples = match &dir {
+            Some(dir) => dir.samples(&record.id)?,
+            None => Vec::new(),
+        };
+        for (task, lines) in by_task(&samples) {
+            let path = folder.join(format!("samples_{task}_{time}.jsonl"));
+            files.push((path, lines.into_bytes()));
+        }
+    }
+    Ok(files)
+}
+
+/// `<study>__<scheme>__<stage>__s<seed>`.
+pub(super) fn cell_name(record: &CellRecord) -> String {
+    let stage = serde_json::to_value(record.scheme.stage).ok();
+    let stage = stage.as_ref().and_then(Value::as_str).unwrap_or_default();
+    format!(
+        "{}__{}__{stage}__s{}",
+        record.study, record.scheme.name, record.seed
+    )
+}
+
+/// Samples as lines of JSON, by task.
+fn by_task(samples: &[Value]) -> BTreeMap<String, String> {
+    let mut tasks: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for found in samples {
+        let text = |key: &str| found[key].as_str().unwrap_or_default();
+        let name = name(["", text("of"), text("measure")]);
+        let length = found["length"].as_u64().unwrap_or_default();
+        let task = tasks.entry(format!("farspan_{name}_{length}")).or_default();
+        let number = task.len();
+        task.push(sample(found, number));
+    }
+    let text = |lines: Vec<Value>| lines.iter().map(|line| format!("{line}\n")).collect();
+    tasks
+        .into_iter()
+        .map(|(task, lines)| (task, text(lines)))
+        .collect()
+}
+
+/// One sample. What a model said is known of prompts in words; of tasks over tokens only whether the answer was right.
+fn sample(found: &Value, number: usize) -> Value {
+    let prompt = found["prompt"].as_str().unwrap_or_default();
+    let wanted = [&found["references"], &found["answers"]];
+    let wanted = wanted.into_iter().find(|value| !value.is_null());
+    let target = wanted.map(ToString::to_string).unwrap_or_default();
+    let said: Vec<&Value> = [&found["said"]]
+        .into_iter()
+        .filter(|s| !s.is_null())
+        .collect();
+    let doc = json!({ "prompt": prompt, "length": found["length"], "at": found["at"], "number": found["number"] });
+    let right = match (found["right"].as_f64(), found["out_of"].as_f64()) {
+        (Some(right), Some(all)) if all > 0.0 => json!(right / all),
+        _ => found["right"].clone(),
     };
-    run.results().map(|(_, record)| of(record)).collect()
+    let hash = |text: &str| {
+        let digest = sha2::Sha256::digest(text.as_bytes());
+        digest
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+    };
+    json!({
+        "doc_id": number,
+        "target": target,
+        "arguments": {"gen_args_0": {"arg_0": prompt, "arg_1": {}}},
+        "resps": [said],
+        "filtered_resps": said,
+        "filter": "none",
+        "metrics": ["exact_match"],
+        "exact_match": right,
+        "doc_hash": hash(&doc.to_string()),
+        "prompt_hash": hash(prompt),
+        "target_hash": hash(&target),
+        "doc": doc,
+    })
 }
 
 /// Letters that are safe in file names everywhere.
-fn slug(name: &str) -> String {
+pub(super) fn slug(name: &str) -> String {
     let safe = |c: char| {
         if c.is_ascii_alphanumeric() || "._-".contains(c) {
             c
@@ -56,11 +133,14 @@ fn slug(name: &str) -> String {
 }
 
 /// One task with its numbers.
-struct Task {
+pub(super) struct Task {
     name: String,
+    /// What is measured, without the length.
+    pub(super) of: String,
+    pub(super) length: usize,
     /// Name, value, standard error, whether more is better.
-    metrics: Vec<(String, f64, Option<f64>, bool)>,
-    samples: usize,
+    pub(super) metrics: Vec<(String, f64, Option<f64>, bool)>,
+    pub(super) samples: usize,
     about: Value,
 }
 
@@ -129,15 +209,15 @@ fn number(x: f64) -> Value {
     }
 }
 
+/// What is measured in a word. A view says enough of what has but one thing to ask (`sliding`); so does what was asked.
+fn name(parts: [&str; 3]) -> String {
+    let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    slug(&parts[..parts.len().saturating_sub(1).max(1)].join("_")).replace('-', "_")
+}
+
 /// One task for each length of a measure, over all values of its factors.
-fn tasks(measure: &MeasureRecord) -> Vec<Task> {
-    let name: Vec<&str> = [&measure.view, &measure.of, &measure.measure]
-        .into_iter()
-        .map(String::as_str)
-        .filter(|part| !part.is_empty())
-        .collect();
-    // A view says enough of what has but one thing to ask: `farspan_sliding_128`; so does what was asked.
-    let name = slug(&name[..name.len().saturating_sub(1).max(1)].join("_")).replace('-', "_");
+pub(super) fn tasks(measure: &MeasureRecord) -> Vec<Task> {
+    let name = name([&measure.view, &measure.of, &measure.measure]);
     let of = |length: usize| {
         let points: Vec<&PointRecord> = measure
             .points
@@ -199,6 +279,8 @@ fn tasks(measure: &MeasureRecord) -> Vec<Task> {
         }
         Some(Task {
             name: format!("farspan_{name}_{length}"),
+            of: name.clone(),
+            length,
             metrics,
             samples: points.iter().map(|p| p.value.len()).sum(),
             about: Value::Object(about),

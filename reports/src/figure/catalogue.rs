@@ -8,6 +8,7 @@ mod effective;
 mod grids;
 mod maps;
 mod profile;
+mod settings;
 mod training;
 
 use super::chart::{Point, Series};
@@ -126,7 +127,10 @@ pub fn figures(study: &StudySummary, run: &RunInfo) -> Vec<Figure> {
     let context = Context { run, study };
     let mut all: Vec<Figure> = Vec::new();
     let of_role = |role: Role| study.measures.iter().filter(move |m| m.record.role == role);
-    all.extend(study.compared().filter_map(|m| curves::figure(context, m)));
+    for info in study.compared() {
+        all.extend(curves::figure(context, info));
+        all.extend(settings::figures(context, info));
+    }
     all.extend(
         study
             .aggregate

@@ -18,7 +18,8 @@ pub(crate) const FEW: usize = 6;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Panel {
     pub(crate) title: String,
-    pub(crate) style: usize,
+    /// The curve that it is of, if it is of one.
+    pub(crate) style: Option<usize>,
     pub(crate) lines: Vec<Vec<Point>>,
 }
 
@@ -74,11 +75,15 @@ impl Multiples {
         width: f64,
         first: bool,
     ) {
-        canvas.part(Part::curve(panel.style));
-        canvas.marker((x + 4.0, y - 10.0), panel.style, 3.4);
+        let mut left = x;
+        if let Some(style) = panel.style {
+            canvas.part(Part::curve(style));
+            canvas.marker((x + 4.0, y - 10.0), style, 3.4);
+            left += 13.0;
+        }
         let title = text::fit(&panel.title, LABEL, width - 14.0);
         canvas.text(
-            (x + 13.0, y - 6.0),
+            (left, y - 6.0),
             &title,
             Type::bold(LABEL, Ink::Text),
             Anchor::Start,

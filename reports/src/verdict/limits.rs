@@ -2,7 +2,7 @@
 
 use super::words::{joined, number};
 use crate::record::{Samples, Served};
-use crate::summary::{Curve, StudySummary};
+use crate::summary::{Curve, MeasureInfo, StudySummary};
 use std::collections::BTreeSet;
 
 /// Fewer units with a sum each than this get a caveat.
@@ -41,14 +41,24 @@ pub(super) fn design(study: &StudySummary) -> Option<String> {
     })
 }
 
-/// Which schemes cannot be read past some length, in their own words.
+/// Which schemes cannot be read past some length, in their own words, or which measure has no value there.
 pub(super) fn refusals(study: &StudySummary) -> Vec<String> {
     let of = |curve: &Curve| {
         let first = curve.refused.iter().min_by_key(|r| r.length)?;
         let reason = first.reason.trim_end_matches('.');
+        let (label, length) = (&curve.label, first.length);
+        let mut read = curve.measured.iter().flat_map(|m| &m.points);
+        // What another measure read there can be read; this one found nothing to measure.
+        if read.any(|point| point.length == length) {
+            let of = |m: &&MeasureInfo| m.record.measure == first.measure;
+            let title = study.measures.iter().find(of).map(|m| &m.record.title);
+            let title = title.unwrap_or(&first.measure);
+            return Some(format!(
+                "{title} of {label} has no value at {length} tokens: {reason}."
+            ));
+        }
         Some(format!(
-            "{} cannot be read at {} tokens: {reason}.",
-            curve.label, first.length
+            "{label} cannot be read at {length} tokens: {reason}."
         ))
     };
     study.curves.iter().filter_map(of).collect()

@@ -307,6 +307,27 @@ fn retrieval_is_said_by_effective_length() {
 }
 
 #[test]
+fn a_length_that_another_measure_read_can_be_read() {
+    let mut run = fixture::run(&Options::default());
+    for result in run.cells.iter_mut().filter_map(|c| c.result.as_mut()) {
+        if (result.study.as_str(), result.scheme.name.as_str()) == ("language", "alibi") {
+            result.refused = vec![crate::record::Refusal {
+                measure: "long_ppl".into(),
+                of: String::new(),
+                length: 256,
+                reason: "no token is key".into(),
+            }];
+        }
+    }
+    let summary = summary(&run);
+    let said = super::limits::refusals(&summary.studies[0]).join("\n");
+    assert!(
+        said.contains("long_ppl of alibi has no value at 256 tokens: no token is key."),
+        "{said}"
+    );
+}
+
+#[test]
 fn numbers_as_words() {
     for (x, words) in [
         (6.514, "6.51"),

@@ -153,7 +153,7 @@ impl Bench {
     }
 
     /// For each input: the slope of the loss along a direction, by the gradient and by central differences, in f64.
-    pub(crate) fn slopes(&self, plan: &Plan) -> Vec<(String, f64, f64)> {
+    pub(crate) fn both_gradients(&self, plan: &Plan) -> Vec<(String, f64, f64)> {
         let which = Implementation::Naive;
         let leaves = self.leaves(plan, DType::F64);
         let gradients = self.loss(plan, &leaves, which).backward().unwrap();

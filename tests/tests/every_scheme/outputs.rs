@@ -107,7 +107,7 @@ fn gradients_reach_every_input() {
 fn gradients_are_slopes() {
     let bench = Bench::new(1, 11);
     for (name, plan) in plans(11) {
-        for (what, slope, difference) in bench.slopes(&plan) {
+        for (what, slope, difference) in bench.both_gradients(&plan) {
             // Central differences in f64 with a step of 2e-6.
             let off = (slope - difference).abs();
             assert!(

@@ -1,9 +1,10 @@
 //! How cells of a worker come to an end, and what is written down about it.
 
 use super::{POLL, Pool, Step};
+use crate::cli::duration;
 use crate::grid::process::{End, Process, holder};
 use crate::{Error, Result};
-use farspan_reports::record::{PlannedCell, State};
+use farspan_reports::record::{CellRecord, Cost, PlannedCell, State};
 use farspan_reports::store::{Lease, Tries};
 use std::process::ExitStatus;
 
@@ -111,12 +112,9 @@ impl<'a> Pool<'a> {
 
     fn ended(&mut self, process: &Process<'a>, exit: ExitStatus) -> Step {
         let cell = process.cell;
-        if self
-            .dir
-            .result_of(cell)
-            .is_ok_and(|result| result.is_some())
-        {
-            self.finish(cell, "done");
+        if let Ok(Some(result)) = self.dir.result_of(cell) {
+            let cost = self.dir.cost(&cell.id).ok().flatten();
+            self.finish(cell, &made(&result, cost.as_ref()));
             // What was just made needs no look through.
             self.finished.insert(cell.id.clone(), true);
             return Step::Over;
@@ -163,4 +161,19 @@ impl<'a> Pool<'a> {
         }
         Ok(())
     }
+}
+
+/// `done in 1 min 5 s, loss 2.310`.
+fn made(result: &CellRecord, cost: Option<&Cost>) -> String {
+    let time = cost.map(|cost| {
+        let seconds = cost.train_seconds + cost.evaluate_seconds;
+        format!(" in {}", duration(seconds))
+    });
+    let loss = result.train.curve.last();
+    let loss = loss.map(|(_, loss)| format!(", loss {loss:.3}"));
+    format!(
+        "done{}{}",
+        time.unwrap_or_default(),
+        loss.unwrap_or_default()
+    )
 }

@@ -6,18 +6,23 @@ use crate::checkpoint::config::{self, Reading};
 use crate::checkpoint::files::Files;
 use crate::checkpoint::text::Tokenizer;
 use crate::checkpoint::{of_files, with_texts};
-use crate::model::Decoder;
+use crate::model::{Architecture, Decoder};
 use crate::scheme::{apart, layer_plans, resolve};
 use crate::{Error, Result, origin};
 use farspan_attention::Device;
 use farspan_datasets::words::key_tokens::{inside, intervals};
 use farspan_datasets::{Segment, TextData};
 use farspan_pe::recipe::Recipe;
-use farspan_pe::{Len, PlanError, Registry};
+use farspan_pe::{AnyScheme, Len, PlanError, Registry};
 use std::ops::Range;
+use std::sync::Arc;
 
-/// Whether it is there and reads windows of `length` tokens; its weights are not looked at.
-pub(super) fn check(name: &str, length: usize, registry: &Registry) -> Result<()> {
+/// What it is made of, if it is there and reads windows of `length` tokens; its weights are not looked at.
+pub(super) fn read(
+    name: &str,
+    length: usize,
+    registry: &Registry,
+) -> Result<(Architecture, Arc<dyn AnyScheme>)> {
     let dir = origin::folder(name)?;
     let architecture = config::read(&dir, &Reading::default())?.architecture;
     let scheme = resolve(registry, &architecture, None)?;
@@ -26,7 +31,10 @@ pub(super) fn check(name: &str, length: usize, registry: &Registry) -> Result<()
         Err(e @ PlanError::NotServed { .. }) => Err(Error::Config(format!(
             "evaluate.long_ppl.evaluator: {name} cannot be read at {length} tokens (long_context): {e}"
         ))),
-        plans => Ok(plans.map(drop)?),
+        plans => {
+            plans?;
+            Ok((architecture, scheme))
+        }
     }
 }
 

@@ -2,8 +2,9 @@
 
 use super::{Context, Data, Figure, many, number, sentence, state_word};
 use crate::figure::dots::{Dot, Dots, Panel};
-use crate::figure::scale::{self, Scale};
-use crate::summary::{Curve, EffectiveLength, MeasureInfo};
+use crate::figure::scale::{self, Scale as Axis};
+use crate::record::{Better, Scale, Served};
+use crate::summary::{Curve, EffectiveLength, MeasureInfo, amount};
 
 fn pick<'a>(curve: &'a Curve, info: &MeasureInfo) -> Option<&'a EffectiveLength> {
     curve.measured(&info.key)?.effective.as_ref()
@@ -43,7 +44,7 @@ pub(super) fn figure(context: Context<'_>) -> Option<Figure> {
         },
         key: None,
         ticks: ticks(longest(info)),
-        scale: Scale::Log {
+        scale: Axis::Log {
             low: 0.72,
             high: longest(info).max(2.0) * 1.5,
         },
@@ -51,7 +52,7 @@ pub(super) fn figure(context: Context<'_>) -> Option<Figure> {
         reference: Some(1.0),
         dots: curves
             .iter()
-            .map(|c| pick(c, info).map(|e| dot(c, e)))
+            .map(|c| pick(c, info).map(|e| dot(c, e, info, context.run.margin)))
             .chain(context.study.absent.iter().map(|a| {
                 let words = format!("{}: {}", a.label, a.reason);
                 Some(Dot {
@@ -94,7 +95,21 @@ fn ticks(longest: f64) -> Vec<(f64, String)> {
         .collect()
 }
 
-fn dot(curve: &Curve, found: &EffectiveLength) -> Dot {
+/// What a length is that is not served: `below 80%`.
+fn short_of(info: &MeasureInfo, margin: f64) -> String {
+    let beyond = match info.record.better {
+        Better::Higher => "below",
+        Better::Lower => "above",
+    };
+    match info.record.served {
+        Served::AtLeast(bound) => format!("{beyond} {}", amount(bound, info.record.scale)),
+        Served::OfOwn(share) => format!("{beyond} {} of its own", amount(share, Scale::Share)),
+        Served::Margin => format!("worse by {} or more", number(margin, 3)),
+        Served::Never => "not served".into(),
+    }
+}
+
+fn dot(curve: &Curve, found: &EffectiveLength, info: &MeasureInfo, margin: f64) -> Dot {
     let holes = match found.holes() {
         holes if holes.is_empty() => holes,
         holes => format!(", {holes}"),
@@ -110,7 +125,7 @@ fn dot(curve: &Curve, found: &EffectiveLength) -> Dot {
     );
     if found.length == 0 {
         let note = match found.high {
-            0 => "none of the lengths is served".to_owned(),
+            0 => format!("{} at every length", short_of(info, margin)),
             high => format!("not shown (up to {high} not excluded)"),
         };
         return Dot {
@@ -133,8 +148,8 @@ fn dot(curve: &Curve, found: &EffectiveLength) -> Dot {
 
 fn caption(context: Context<'_>, used: &[&MeasureInfo]) -> String {
     let mut words = String::from(
-        "The longest evaluated length that is shown to be served; at the right, in tokens. Lines: longer lengths that are \
-         not excluded. Arrow: the longest evaluated length is served, so the limit lies beyond it.",
+        "The longest evaluated length that is shown to be served; at the right, in tokens. Whiskers reach to the longest \
+         length that the data leave open. Arrow: the longest evaluated length is served, so the limit lies beyond it.",
     );
     let starred = |c: &Curve| {
         used.iter()

@@ -263,7 +263,7 @@ pub(super) fn by_distance(context: Context<'_>, info: &MeasureInfo) -> Option<Fi
         };
         multiples::Panel {
             title: curve.label.clone(),
-            style: curve.index,
+            style: Some(curve.index),
             lines: lengths.iter().map(line).collect(),
         }
     };

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// A loss and its gradients.
 #[derive(Debug)]
-pub struct Slopes {
+pub struct Backward {
     /// Mean loss of a batch in nats per scored token.
     pub loss: f64,
     /// Gradients of the weights that learn; none if the loss is no number.
@@ -16,15 +16,15 @@ pub struct Slopes {
     pub implementation: &'static str,
 }
 
-impl Slopes {
+impl Backward {
     /// Those of a loss that was recorded.
-    pub(crate) fn of((loss, implementation): (Tensor, &'static str)) -> Result<Slopes> {
+    pub(crate) fn of((loss, implementation): (Tensor, &'static str)) -> Result<Backward> {
         let value = f64::from(loss.to_scalar::<f32>()?);
         let gradients = match value.is_finite() {
             true => Some(loss.backward()?),
             false => None,
         };
-        Ok(Slopes {
+        Ok(Backward {
             loss: value,
             gradients,
             implementation,
