@@ -78,20 +78,18 @@ pub fn joined(mut field: LoadedRun, mine: LoadedRun, schemes: &[String]) -> Resu
     Ok(field)
 }
 
-/// Whether a cell can stand beside those of the same study and stage.
+/// Whether a cell can stand beside those of the same study and stage. Fine-tunings may differ: PoSE's windows are short.
 fn same_protocol(cell: &PlannedCell, result: &CellRecord, field: &LoadedRun) -> Result<()> {
-    let mut others = field.results();
-    let alike = |c: &PlannedCell| {
-        c.study == cell.study && c.stage == cell.stage && c.stage == Stage::Trained
-    };
-    let Some((other, record)) = others.find(|(c, _)| alike(&c.planned)) else {
+    let mut others = field.results().map(|(c, record)| (&c.planned, record));
+    let alike = |c: &PlannedCell| c.study == cell.study && c.stage == cell.stage;
+    let Some((other, record)) = others.find(|(c, _)| alike(c)) else {
         return Ok(());
     };
-    let differs = |key: &&&str| cell.config.get(key) != other.planned.config.get(key);
-    let found = match SHARED.iter().find(differs) {
-        Some(key) => Some(*key),
-        None => (result.data.hash != record.data.hash).then_some("data"),
-    };
+    let tuned = cell.stage == Stage::FineTuned;
+    let keys = SHARED.into_iter().filter(|key| !(tuned && *key == "train"));
+    let differing = keys.filter(|key| cell.config.get(key) != other.config.get(key));
+    let data = (result.data.hash != record.data.hash).then_some("data");
+    let found = differing.chain(data).next();
     match found {
         None => Ok(()),
         Some(key) => Err(Error::Data(format!(
