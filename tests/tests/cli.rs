@@ -274,7 +274,8 @@ fn wrong_configs_end_with_2_and_say_where() {
     assert!(fails(&["run", path(&config), "--max-time", "soon"], 2).contains("2h 30m"));
     assert!(fails(&["run", path(&config), "--gpus", "0"], 2).contains("--gpus"));
     assert!(fails(&["run", path(&config), "--jobs", "0"], 2).contains('0'));
-    assert!(!folder.path().join("runs").exists());
+    // The program runs where the tests do.
+    assert!(!Path::new("runs").exists());
 }
 
 #[test]

@@ -288,6 +288,45 @@ fn files_of_prompts_are_a_part_of_what_a_cell_is() {
     let cell = place.path("first").join("cells").join(&first.id);
     std::fs::remove_dir_all(cell).expect("a cell");
     let (code, text) = place.run(&["work", "first", "--tries", "1"]);
-    // Its reason is that what the study reads to measure changed.
     assert!(code == 1 && text.contains("1 failed"), "{code} {text}");
+    let dir = RunDir::open(&place.path("first")).expect("a run");
+    let status = dir.status(&first.id).expect("a status").expect("one");
+    let reason = status.reason.unwrap_or_default();
+    assert!(reason.contains("reads to measure"), "{reason}");
+}
+
+/// So are an evaluator's config, weights and tokenizer.
+#[test]
+fn an_evaluator_is_a_part_of_what_a_cell_is() {
+    let place = Place::make();
+    let text = config("tasks = [\"passkey\"]\nlengths = [400]\n")
+        + "[evaluate.long_ppl]\nlengths = [32]\nevaluator = \"judge\"\n";
+    std::fs::write(place.path("words.toml"), text).expect("a config");
+    std::fs::create_dir(place.path("judge")).expect("a folder");
+    for file in std::fs::read_dir(place.path("model")).expect("a model") {
+        let path = file.expect("a file").path();
+        let to = place.path("judge").join(path.file_name().expect("a name"));
+        std::fs::copy(path, to).expect("a copy");
+    }
+    let planned = |out: &str| {
+        let (code, text) = place.run(&["plan", "words.toml", "--out", out]);
+        assert_eq!(code, 0, "{text}");
+        let dir = RunDir::open(&place.path(out)).expect("a run");
+        dir.plan().expect("a plan").cells.remove(0).id
+    };
+    let mut ids = vec![planned("as-it-was")];
+    assert_eq!(planned("again"), ids[0]);
+    for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+        let path = place.path("judge").join(name);
+        let mut bytes = std::fs::read(&path).expect("a file");
+        match name {
+            "model.safetensors" => *bytes.last_mut().expect("weights") ^= 1,
+            _ => bytes.push(b'\n'),
+        }
+        std::fs::write(&path, bytes).expect("a file");
+        ids.push(planned(name));
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 4, "{ids:?}");
 }

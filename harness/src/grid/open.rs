@@ -1,5 +1,6 @@
 //! The run folder of a config: made, or gone on with.
 
+use super::slots::slots;
 use super::{Options, plan::plan};
 use crate::config::types::Run;
 use crate::{Error, Result, machine};
@@ -11,7 +12,9 @@ use std::collections::BTreeSet;
 /// The folder with its plan. Others may work in it meanwhile: what is written here is replaced whole.
 pub(crate) fn open(run: &Run, options: &Options, registry: &Registry) -> Result<(RunDir, RunPlan)> {
     let mut fresh = plan(run, registry, &machine::way_here_from(&options.out)?)?;
+    // What can be refused is refused before a folder is made.
     options.work.choice.check(&fresh)?;
+    slots(&options.work, &fresh)?;
     fresh.command.clone_from(&options.command);
     if !RunDir::exists(&options.out) {
         let (config, resolved) = (&options.config_text, &options.resolved_text);

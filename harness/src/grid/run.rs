@@ -30,6 +30,7 @@ pub fn work(path: &Path, work: &Work) -> Result<Outcome> {
     let dir = RunDir::open(path)?;
     let plan = dir.plan()?;
     check_version(&dir, &plan)?;
+    work.choice.check(&plan)?;
     let signal = Signal::listen()?;
     worked(&dir, &plan, work, false, &signal)
 }
