@@ -84,7 +84,10 @@ fn a_scheme_has_a_place_in_every_study() {
     for row in rows {
         let number = |key: &str| row[key].as_u64().expect("a number");
         let (best, place, worst) = (number("best"), number("place"), number("worst"));
-        assert!(best <= place && place <= worst && worst <= number("of"), "{row}");
+        assert!(
+            best <= place && place <= worst && worst <= number("of"),
+            "{row}"
+        );
         assert!(row["score"]["interval"]["low"].is_f64(), "{row}");
     }
     let page = std::fs::read_to_string(&page).expect("a page");
@@ -104,7 +107,8 @@ fn mine(out: &Path, change: impl Fn(&mut Value)) {
     for cell in field.cells.iter().filter(|c| c.planned.scheme == "nope") {
         let mut result = cell.result.clone().expect("a result");
         result.scheme.name = "mine".into();
-        dir.write_result(&cell.planned.id, &result).expect("written");
+        dir.write_result(&cell.planned.id, &result)
+            .expect("written");
     }
 }
 
@@ -117,7 +121,12 @@ fn a_scheme_of_ones_own_is_ranked_among_all_others() {
     let own = "schemes.mine.custom.score=raw";
     let rows = json(&["rank", "mine", own, "--json", "--out", &out]);
     let theirs = json(&["rank", "nope", "--json", "--out", &out]);
-    for (row, other) in rows.as_array().expect("rows").iter().zip(theirs.as_array().expect("rows")) {
+    for (row, other) in rows
+        .as_array()
+        .expect("rows")
+        .iter()
+        .zip(theirs.as_array().expect("rows"))
+    {
         assert_eq!(row["study"], other["study"]);
         // The same answers stand in the same place, and are each other's neighbours.
         assert_eq!(row["place"], other["place"], "{row}");
@@ -132,7 +141,11 @@ fn a_scheme_of_ones_own_is_ranked_among_all_others() {
 /// What was trained or asked in another way is not ranked.
 #[test]
 fn records_of_another_protocol_are_refused() {
-    for (key, what) in [("train", "steps"), ("evaluate", "task"), ("architecture", "norm")] {
+    for (key, what) in [
+        ("train", "steps"),
+        ("evaluate", "task"),
+        ("architecture", "norm"),
+    ] {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let out = folder.path().join("out");
         mine(&out, |config| config[key][what] = Value::from(1));
@@ -140,7 +153,11 @@ fn records_of_another_protocol_are_refused() {
         let made = run(&["rank", "mine", own, "--out", &out.display().to_string()]);
         assert_eq!(made.status.code(), Some(65), "{key}");
         let words = format!("its {key} differs");
-        assert!(text(&made.stderr).contains(&words), "{}", text(&made.stderr));
+        assert!(
+            text(&made.stderr).contains(&words),
+            "{}",
+            text(&made.stderr)
+        );
     }
 }
 
@@ -172,7 +189,11 @@ fn schemes_of_ones_own_are_known_by_config_and_by_argument() {
         let all = [&["rank"], args, &["--out", &out]].concat();
         let made = run(&all);
         assert_eq!(made.status.code(), Some(2), "{args:?}");
-        assert!(text(&made.stderr).contains(words), "{args:?}: {}", text(&made.stderr));
+        assert!(
+            text(&made.stderr).contains(words),
+            "{args:?}: {}",
+            text(&made.stderr)
+        );
     }
     assert!(!Path::new(&out).exists(), "nothing was written");
 }

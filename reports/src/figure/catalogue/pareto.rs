@@ -28,13 +28,28 @@ pub(super) fn figure(summary: &Summary) -> Option<Figure> {
     if summary.studies.len() < 2 || rows.len() < 2 {
         return None;
     }
-    rows.sort_by(|a, b| a.minutes.total_cmp(&b.minutes).then(b.reach.total_cmp(&a.reach)));
+    rows.sort_by(|a, b| {
+        a.minutes
+            .total_cmp(&b.minutes)
+            .then(b.reach.total_cmp(&a.reach))
+    });
     let front = front(&rows);
-    let mut data = Data::new(&["scheme", "#processor minutes", "#mean length served", "on the front"]);
+    let mut data = Data::new(&[
+        "scheme",
+        "#processor minutes",
+        "#mean length served",
+        "on the front",
+    ]);
     for (i, row) in rows.iter().enumerate() {
         let on = if front.contains(&i) { "yes" } else { "" };
         let numbers = [short(row.minutes), short(row.reach)];
-        data.row([row.label.clone()].into_iter().chain(numbers).chain([on.to_string()]).collect());
+        data.row(
+            [row.label.clone()]
+                .into_iter()
+                .chain(numbers)
+                .chain([on.to_string()])
+                .collect(),
+        );
     }
     Some(Figure {
         slug: "pareto".into(),
@@ -48,7 +63,10 @@ pub(super) fn figure(summary: &Summary) -> Option<Figure> {
         drawing: draw(&rows, &front).finish(
             WIDE,
             HEIGHT,
-            &format!("Length served against cost of {} schemes; the numbers are in the table below.", rows.len()),
+            &format!(
+                "Length served against cost of {} schemes; the numbers are in the table below.",
+                rows.len()
+            ),
         ),
         data,
     })
@@ -103,25 +121,54 @@ fn draw(rows: &[Row], front: &[usize]) -> Canvas {
     for tick in up.ticks(6) {
         let y = bottom - up.at(tick) * (bottom - TOP);
         canvas.line((LEFT, y), (right, y), Ink::Grid, 0.8);
-        canvas.text((LEFT - 7.0, y + TICK * 0.36), &scale::label(tick), font, Anchor::End);
+        canvas.text(
+            (LEFT - 7.0, y + TICK * 0.36),
+            &scale::label(tick),
+            font,
+            Anchor::End,
+        );
     }
     canvas.line((LEFT, bottom), (right, bottom), Ink::Axis, 1.0);
     for tick in across.ticks(6) {
         let x = LEFT + across.at(tick) * (right - LEFT);
         canvas.line((x, bottom), (x, bottom + 4.0), Ink::Axis, 1.0);
-        canvas.text((x, bottom + 16.5), &scale::label(tick), font, Anchor::Middle);
+        canvas.text(
+            (x, bottom + 16.5),
+            &scale::label(tick),
+            font,
+            Anchor::Middle,
+        );
     }
     let title = Type::new(LABEL, Ink::Text);
     let middle = ((LEFT + right) / 2.0, bottom + 37.0);
     canvas.text(middle, "processor minutes", title, Anchor::Middle);
-    canvas.sideways((13.0, (TOP + bottom) / 2.0), "mean length served (× trained)", title);
-    canvas.path(front.iter().map(|&i| at(&rows[i])).collect(), Ink::Line(0), 1.2);
+    canvas.sideways(
+        (13.0, (TOP + bottom) / 2.0),
+        "mean length served (× trained)",
+        title,
+    );
+    canvas.path(
+        front.iter().map(|&i| at(&rows[i])).collect(),
+        Ink::Line(0),
+        1.2,
+    );
     for (i, row) in rows.iter().enumerate() {
         let (x, y) = at(row);
         let on = front.contains(&i);
         let ink = if on { Ink::Curve(0) } else { Ink::Crowd };
-        canvas.shape((x, y), Shape::Circle, false, ink, if on { 4.0 } else { 3.0 });
-        let tip = format!("{}: {} min, {}×", row.label, short(row.minutes), short(row.reach));
+        canvas.shape(
+            (x, y),
+            Shape::Circle,
+            false,
+            ink,
+            if on { 4.0 } else { 3.0 },
+        );
+        let tip = format!(
+            "{}: {} min, {}×",
+            row.label,
+            short(row.minutes),
+            short(row.reach)
+        );
         canvas.tip((x - 5.0, y - 5.0), (10.0, 10.0), &tip);
         if on {
             let font = Type::bold(SMALL, Ink::Curve(0));
@@ -142,7 +189,13 @@ mod tests {
             minutes,
             reach,
         };
-        let rows = [row(1.0, 2.0), row(1.0, 1.0), row(2.0, 2.0), row(3.0, 5.0), row(4.0, 4.0)];
+        let rows = [
+            row(1.0, 2.0),
+            row(1.0, 1.0),
+            row(2.0, 2.0),
+            row(3.0, 5.0),
+            row(4.0, 4.0),
+        ];
         assert_eq!(front(&rows), [0, 3]);
     }
 }
