@@ -3,8 +3,8 @@
 use crate::config::{self, ConfigError, Loaded};
 use crate::{Error, Result};
 use farspan_pe::Registry;
-use farspan_reports::record::{CellRecord, PlannedCell, Stage};
-use farspan_reports::store::{LoadedRun, PackFile, unpack};
+use farspan_reports::record::{CellRecord, PlannedCell, Stage, State};
+use farspan_reports::store::{LoadedCell, LoadedRun, PackFile, load, unpack};
 use std::path::Path;
 
 /// Name of the protocol, and of the run.
@@ -24,11 +24,28 @@ const SHARED: [&str; 4] = ["reads", "train", "evaluate", "architecture"];
 /// # Errors
 /// A program without records, or with damaged ones.
 pub fn records() -> Result<LoadedRun> {
+    if FILES.is_empty() {
+        return Err(Error::Data(format!(
+            "this program was built without the records of {NAME} (results/{NAME} in the repository)"
+        )));
+    }
     let files = FILES.iter();
     let files: Vec<PackFile<'_>> = files
         .map(|(name, bytes)| ((*name).into(), (*bytes).into()))
         .collect();
     Ok(unpack(Path::new(NAME), &files)?)
+}
+
+/// The same from a run folder or a pack: what has come to an end.
+///
+/// # Errors
+/// A folder that cannot be read.
+pub fn records_in(dir: &Path) -> Result<LoadedRun> {
+    let mut run = load(dir)?;
+    let ended = |c: &LoadedCell| matches!(c.state(), State::Done | State::Failed | State::Diverged);
+    run.cells.retain(ended);
+    run.plan.cells = run.cells.iter().map(|c| c.planned.clone()).collect();
+    Ok(run)
 }
 
 /// The protocol with schemes of one's own: `schemes` is the text of their tables, `arguments` are `KEY=VALUE`.

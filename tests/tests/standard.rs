@@ -2,7 +2,8 @@
 
 use farspan_acceptance::{run, text};
 use farspan_datasets::{DataConfig, NamedCorpus, TextData};
-use farspan_reports::store::{RunDir, load_pack};
+use farspan_reports::fixture::{self, Options};
+use farspan_reports::store::{RunDir, load};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -73,14 +74,36 @@ fn records_are_read_like_a_run() {
     assert!(size <= 15_000_000, "{size} bytes");
 }
 
-/// Of a scheme with records: a place in every study that it can be read in, within its range, with a page.
+/// Records of an imagined study of the schemes of a config, in place of those in the program.
+fn field(folder: &Path) -> String {
+    let path = folder.join("field");
+    let options = Options {
+        language: true,
+        retrieval: true,
+        seeds: vec![0, 1, 2],
+        ..Options::default()
+    };
+    fixture::write(&path, &options).expect("a run folder");
+    path.display().to_string()
+}
+
+/// A place in every study, within its range, with a page.
 #[test]
 fn a_scheme_has_a_place_in_every_study() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let page = folder.path().join("rank.html").display().to_string();
-    let rows = json(&["rank", "rope", "--json", "--page", &page]);
+    let (field, page) = (field(folder.path()), folder.path().join("rank.html"));
+    let page = page.display().to_string();
+    let rows = json(&[
+        "rank",
+        "rope",
+        "--json",
+        "--records",
+        &field,
+        "--page",
+        &page,
+    ]);
     let rows = rows.as_array().expect("rows");
-    assert_eq!(rows.len(), 7, "one for each study");
+    assert_eq!(rows.len(), 2, "one for each study");
     for row in rows {
         let number = |key: &str| row[key].as_u64().expect("a number");
         let (best, place, worst) = (number("best"), number("place"), number("worst"));
@@ -92,19 +115,23 @@ fn a_scheme_has_a_place_in_every_study() {
     }
     let page = std::fs::read_to_string(&page).expect("a page");
     assert!(page.contains("standard-1: rope"));
+    let made = run(&["rank", "--records", &field]);
+    for words in ["# Results of the standard study", "| rope ", "## Families"] {
+        assert!(text(&made.stdout).contains(words), "{words}");
+    }
 }
 
-/// The records of NoPE in a run folder of one's own, as those of a scheme that is not in the registry.
-fn mine(out: &Path, change: impl Fn(&mut Value)) {
-    let field = load_pack(&root().join("results/standard-1")).expect("the records");
+/// The records of ALiBi in a run folder of one's own, as those of a scheme that is not in the registry.
+fn mine(field: &str, out: &Path, change: impl Fn(&mut Value)) {
+    let field = load(Path::new(field)).expect("the records");
     let mut plan = field.plan.clone();
-    plan.cells.retain(|cell| cell.scheme == "nope");
+    plan.cells.retain(|cell| cell.scheme == "alibi");
     for cell in &mut plan.cells {
         cell.scheme = "mine".into();
         change(&mut cell.config);
     }
     let dir = RunDir::create(out, &plan, "", "").expect("a run folder");
-    for cell in field.cells.iter().filter(|c| c.planned.scheme == "nope") {
+    for cell in field.cells.iter().filter(|c| c.planned.scheme == "alibi") {
         let mut result = cell.result.clone().expect("a result");
         result.scheme.name = "mine".into();
         dir.write_result(&cell.planned.id, &result)
@@ -112,45 +139,50 @@ fn mine(out: &Path, change: impl Fn(&mut Value)) {
     }
 }
 
+const OWN: &str = "schemes.mine.custom.score=raw";
+
 #[test]
 fn a_scheme_of_ones_own_is_ranked_among_all_others() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let out = folder.path().join("out");
-    mine(&out, |_| ());
+    let (field, out) = (field(folder.path()), folder.path().join("out"));
+    mine(&field, &out, |_| ());
     let out = out.display().to_string();
-    let own = "schemes.mine.custom.score=raw";
-    let rows = json(&["rank", "mine", own, "--json", "--out", &out]);
-    let theirs = json(&["rank", "nope", "--json", "--out", &out]);
-    for (row, other) in rows
-        .as_array()
-        .expect("rows")
-        .iter()
-        .zip(theirs.as_array().expect("rows"))
-    {
+    let rank = |args: &[&str]| {
+        json(
+            &[
+                &["rank", "--json", "--records", &field, "--out", &out],
+                args,
+            ]
+            .concat(),
+        )
+    };
+    let (rows, theirs) = (rank(&["mine", OWN]), rank(&["alibi"]));
+    let (rows, theirs) = (
+        rows.as_array().expect("rows"),
+        theirs.as_array().expect("rows"),
+    );
+    assert_eq!(rows.len(), 2);
+    for (row, other) in rows.iter().zip(theirs) {
         assert_eq!(row["study"], other["study"]);
         // The same answers stand in the same place, and are each other's neighbours.
         assert_eq!(row["place"], other["place"], "{row}");
         assert_eq!(row["score"], other["score"]);
-        assert_eq!(row["nearest"][0], "nope");
+        assert_eq!(row["nearest"][0], "alibi");
         let of = |row: &Value| row["of"].as_u64().expect("a number");
         assert_eq!(of(row), of(other) + 1, "one more than without it");
     }
-    assert!(Path::new(&out).join("rank.html").is_file());
+    assert!(Path::new(&format!("{out}.html")).is_file());
 }
 
 /// What was trained or asked in another way is not ranked.
 #[test]
 fn records_of_another_protocol_are_refused() {
-    for (key, what) in [
-        ("train", "steps"),
-        ("evaluate", "task"),
-        ("architecture", "norm"),
-    ] {
+    for key in ["reads", "train", "evaluate", "architecture"] {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let out = folder.path().join("out");
-        mine(&out, |config| config[key][what] = Value::from(1));
-        let own = "schemes.mine.custom.score=raw";
-        let made = run(&["rank", "mine", own, "--out", &out.display().to_string()]);
+        let (field, out) = (field(folder.path()), folder.path().join("out"));
+        mine(&field, &out, |config| config[key] = Value::from("another"));
+        let out = out.display().to_string();
+        let made = run(&["rank", "mine", OWN, "--records", &field, "--out", &out]);
         assert_eq!(made.status.code(), Some(65), "{key}");
         let words = format!("its {key} differs");
         assert!(
@@ -174,6 +206,7 @@ fn schemes_of_ones_own_are_known_by_config_and_by_argument() {
         config.display().to_string(),
         folder.path().join("out").display().to_string(),
     );
+    let field = field(folder.path());
     let cases: [(&[&str], &str); 6] = [
         (&["mine", "--config", &config], "mine has no records"),
         (
@@ -186,7 +219,7 @@ fn schemes_of_ones_own_are_known_by_config_and_by_argument() {
         (&["mine", "schemes.mine.custom.score=raw -"], "score"),
     ];
     for (args, words) in cases {
-        let all = [&["rank"], args, &["--out", &out]].concat();
+        let all = [&["rank", "--records", &field, "--out", &out], args].concat();
         let made = run(&all);
         assert_eq!(made.status.code(), Some(2), "{args:?}");
         assert!(

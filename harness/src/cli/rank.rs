@@ -44,7 +44,10 @@ pub(super) struct Rank {
     /// Run folder of these schemes [default: runs/standard-1/NAMES]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Where the page goes [default: rank.html in the run folder]
+    /// Records of others: a run folder or a pack [default: those in the program]
+    #[arg(long, value_name = "DIR")]
+    records: Option<PathBuf>,
+    /// Where the page goes [default: runs/standard-1/NAMES.html, beside the run folder]
     #[arg(long, value_name = "FILE")]
     page: Option<PathBuf>,
     #[command(flatten)]
@@ -65,6 +68,7 @@ impl Rank {
         narrow(&mut loaded, &names)?;
         let folder = Path::new("runs").join(NAME).join(names.join("+"));
         let out = self.out.clone().unwrap_or(folder);
+        let mut field = self.records()?;
         let mut code = 0;
         if self.run {
             let device = super::device(&loaded.run.device)?;
@@ -76,7 +80,6 @@ impl Rank {
                 return Ok(code);
             }
         }
-        let mut field = standard::records()?;
         if RunDir::exists(&out) {
             field = standard::joined(field, load(&out)?, &names)?;
         }
@@ -92,18 +95,26 @@ impl Rank {
             true => json(&chosen(&all, &names))?,
             false => print(&text(&all, &names))?,
         };
-        let page = self.page.unwrap_or_else(|| out.join("rank.html"));
+        let beside = || PathBuf::from(format!("{}.html", out.display()));
+        let page = self.page.unwrap_or_else(beside);
         write_page(field, &names, &page)?;
         super::tell(&format!("page: {}", page.display()));
         Ok(code)
     }
 
     fn everyone(&self) -> Ended {
-        let field = standard::records()?;
+        let field = self.records()?;
         match self.json {
             true => json(&standings(&field)),
             false => print(&document(&field)),
         }
+    }
+
+    fn records(&self) -> Result<LoadedRun, Failure> {
+        Ok(match &self.records {
+            Some(dir) => standard::records_in(dir)?,
+            None => standard::records()?,
+        })
     }
 
     /// Names of schemes, and settings of some.

@@ -79,8 +79,8 @@ pub fn pack(run: &LoadedRun) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
             continue;
         }
         let name = format!("{scheme}{ENDING}");
-        let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        if name == HEAD || scheme.starts_with('.') || !scheme.chars().all(plain) {
+        let foreign = scheme.starts_with('.') || scheme.contains(['/', '\\', ':']);
+        if name == HEAD || foreign {
             let what = format!("the scheme {scheme:?} needs another name to be packed");
             return Err(malformed(&run.path)(what));
         }
