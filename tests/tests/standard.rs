@@ -3,7 +3,7 @@
 use farspan_acceptance::{run, text};
 use farspan_datasets::{DataConfig, NamedCorpus, TextData};
 use farspan_reports::fixture::{self, Options};
-use farspan_reports::store::{RunDir, load};
+use farspan_reports::store::{RunDir, is_pack, load};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -45,33 +45,54 @@ fn json(args: &[&str]) -> Value {
     serde_json::from_slice(&made.stdout).expect("JSON")
 }
 
+/// The document is there exactly if the program has records, and tells what they say.
 #[test]
 fn results_are_those_of_the_records() {
+    let document = root().join("docs/results.md");
     let made = run(&["rank"]);
+    if !is_pack(&root().join("results/standard-1")) {
+        assert_eq!(made.status.code(), Some(65), "{}", text(&made.stdout));
+        let words = "built without the records of standard-1";
+        assert!(text(&made.stderr).contains(words), "{}", text(&made.stderr));
+        assert!(!document.exists(), "a document without records");
+        return;
+    }
     assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
-    let kept = std::fs::read_to_string(root().join("docs/results.md")).expect("the document");
+    let kept = std::fs::read_to_string(document).expect("the document");
     assert!(
         text(&made.stdout) == kept,
         "docs/results.md is old: run `farspan rank > docs/results.md`"
     );
-}
-
-/// The records in the program are those of the folder beside it, which is read like a run.
-#[test]
-fn records_are_read_like_a_run() {
-    let folder = root().join("results/standard-1").display().to_string();
-    let made = run(&["export", &folder, "--format", "jsonl"]);
-    assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
-    let first = text(&made.stdout);
-    let first: Value = serde_json::from_str(first.lines().next().expect("a line")).expect("JSON");
-    assert!(first.get("study").is_some(), "{first}");
-    let made = run(&["compare", &folder, &folder, "--json"]);
-    assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
     let size: u64 = std::fs::read_dir(root().join("results/standard-1"))
         .expect("the folder")
         .map(|entry| entry.and_then(|e| e.metadata()).expect("a file").len())
         .sum();
     assert!(size <= 15_000_000, "{size} bytes");
+}
+
+/// A pack is read like the run that it was made from.
+#[test]
+fn packs_are_read_like_runs() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let field = field(folder.path());
+    let pack = folder.path().join("pack").display().to_string();
+    let made = run(&["pack", &field, "-o", &pack]);
+    assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
+    let csv = |dir: &str| {
+        let made = run(&["export", dir, "--format", "csv"]);
+        assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
+        let mut lines: Vec<String> = text(&made.stdout).lines().map(String::from).collect();
+        // Cells of a pack come scheme by scheme; log-probabilities are not in it.
+        lines.retain(|line| !line.contains("log-probability"));
+        lines.sort();
+        lines
+    };
+    assert_eq!(csv(&pack), csv(&field));
+    let made = run(&["compare", &pack, &field, "--json"]);
+    assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
+    let page = folder.path().join("page.html").display().to_string();
+    let made = run(&["report", &pack, "-o", &page]);
+    assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
 }
 
 /// Records of an imagined study of the schemes of a config, in place of those in the program.
