@@ -228,7 +228,7 @@ fn dispatch(verb: Verb, registry: &Registry, command: String) -> Ended {
         Verb::Compare(compare) => compare.run(),
         Verb::Export(export) => export.run(),
         Verb::Rank(rank) => rank.run(registry, command),
-        Verb::Pack(pack) => pack.run(),
+        Verb::Pack(pack) => pack.run(registry),
         Verb::List(list) => list.run(registry),
         Verb::Explain(explain) => explain.run(registry),
         Verb::Validate(validate) => validate.run(registry),

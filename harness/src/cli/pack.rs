@@ -2,6 +2,7 @@
 
 use super::{Ended, print, tell};
 use clap::Args;
+use farspan_pe::Registry;
 use farspan_reports::store::{load, pack, write_pack};
 use std::path::PathBuf;
 
@@ -20,8 +21,15 @@ pub(super) struct Pack {
 }
 
 impl Pack {
-    pub(super) fn run(&self) -> Ended {
-        let files = pack(&load(&self.dir)?)?;
+    pub(super) fn run(&self, registry: &Registry) -> Ended {
+        let mut run = load(&self.dir)?;
+        // The run may be older than a family's name.
+        for result in run.cells.iter_mut().filter_map(|c| c.result.as_mut()) {
+            if let Ok(entry) = registry.get(&result.scheme.id) {
+                result.scheme.family = entry.card.family.to_string();
+            }
+        }
+        let files = pack(&run)?;
         write_pack(&self.out, &files)?;
         let bytes: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
         tell(&format!(
