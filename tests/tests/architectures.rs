@@ -158,7 +158,7 @@ fn every_family_can_be_what_a_model_is_like() {
         let decoder = decoder.unwrap_or_else(|e| panic!("{family}: {e}"));
         let ready = decoder.ready(Len(12), 12);
         let ready = ready.unwrap_or_else(|e| panic!("{family}: {e}"));
-        let found = decoder.slopes(&batch, &ready).unwrap();
+        let found = decoder.backward(&batch, &ready).unwrap();
         assert!(
             (found.loss - 11f64.ln()).abs() < 2.0,
             "{family}: {}",

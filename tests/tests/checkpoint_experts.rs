@@ -292,7 +292,7 @@ fn decoders_that_were_drawn_learn_with_experts_sinks_and_latents() {
             let model = Decoder::drawn(architecture, scheme.into(), reach, 1, None, &device);
             let model = model.expect("a model");
             let ready = model.ready(reach, 10).expect("plans");
-            let before = model.slopes(&batch, &ready).expect("gradients");
+            let before = model.backward(&batch, &ready).expect("gradients");
             let gradients = before.gradients.expect("gradients");
             for weight in model.weights().values() {
                 let Some(gradient) = gradients.get(&weight.var) else {
@@ -302,7 +302,7 @@ fn decoders_that_were_drawn_learn_with_experts_sinks_and_latents() {
                 let moved: Tensor = weight.var.tensor().add(&step).expect("a sum");
                 weight.var.set(&moved.detach()).expect("values");
             }
-            let after = model.slopes(&batch, &ready).expect("gradients");
+            let after = model.backward(&batch, &ready).expect("gradients");
             assert!(
                 after.loss < before.loss - 1e-3,
                 "{number}: {} after {}",

@@ -438,7 +438,7 @@ fn fine_tuning_goes_on_after_the_batches_of_its_base() {
             config.train.batch,
             length,
         );
-        model.slopes(&batch, &ready).unwrap().loss
+        model.backward(&batch, &ready).unwrap().loss
     };
     let record = dir.result(&tuned.id).unwrap().unwrap();
     let (step, first) = record.train.curve[0];

@@ -111,7 +111,7 @@ fn tables_and_samples_have_the_layout_of_their_readers() {
     let lines: Vec<&str> = table.lines().collect();
     assert_eq!(
         (lines[0], lines[1], lines[3]),
-        ("0,1", "Tasks,task", "Nulls,0/12"),
+        ("0,1", "Tasks,passkey", "Nulls,0/12"),
         "{table}"
     );
     let score = lines[2]
@@ -240,7 +240,10 @@ fn tensorboard_reads_the_events_of_a_cell() {
         );
     }
     assert_eq!(
-        read["task_by_length/exact_match"].as_array().unwrap().len(),
+        read["passkey_by_length/exact_match"]
+            .as_array()
+            .unwrap()
+            .len(),
         2,
         "{read}"
     );

@@ -47,7 +47,10 @@ fn a_new_crate_builds_and_has_its_scheme() {
         let level = format!("profile.release.package.{ours}.opt-level=0");
         build.args(["--config", &level]);
     }
-    build.args(["--config", "profile.release.opt-level=0"]);
+    build.args([
+        "--config",
+        "profile.release.package.my-encoding.opt-level=0",
+    ]);
     let built = build.output().unwrap();
     assert!(built.status.success(), "{}", text(&built.stderr));
     // Nothing that the program itself depends on was built again.

@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 /// Time to measure for, all kinds of models together.
 const MEASURE: Duration = Duration::from_millis(333);
+/// Time after which no other kind is measured: of many schemes some are enough.
+const ENOUGH: Duration = Duration::from_secs(2);
 /// Floating-point operations of a training step that is timed, of all kinds together and of one at least.
 const STEP: (f64, f64) = (2e9, 5e7);
 /// Seconds that a cell's process takes to start, to look through its folder and to write what it found.
@@ -35,6 +37,21 @@ pub(crate) struct Kind {
 pub(crate) struct Rates {
     pub(crate) training: f64,
     pub(crate) reading: f64,
+    /// Not measured: the mean of the schemes that were.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) assumed: bool,
+}
+
+impl Rates {
+    fn mean<'r>(all: impl Iterator<Item = &'r Rates> + Clone) -> Option<Rates> {
+        let n = all.clone().count();
+        let mean = |pick: fn(&Rates) -> f64| all.clone().map(pick).sum::<f64>() / n as f64;
+        (n > 0).then(|| Rates {
+            training: mean(|rates| rates.training),
+            reading: mean(|rates| rates.reading),
+            assumed: false,
+        })
+    }
 }
 
 /// How fast this machine is.
@@ -106,8 +123,23 @@ impl Speed {
                 *sample = (scheme, config);
             }
         }
-        let kinds = samples.len();
+        let (kinds, begun) = (samples.len(), Instant::now());
         for (kind, (scheme, config)) in samples {
+            let composed = speed
+                .rates
+                .iter()
+                .filter(|(kind, _)| kind.composed.is_some());
+            let mean = Rates::mean(composed.map(|(_, rates)| rates));
+            if let (true, true, Some(mean)) =
+                (begun.elapsed() > ENOUGH, kind.composed.is_some(), mean)
+            {
+                let assumed = Rates {
+                    assumed: true,
+                    ..mean
+                };
+                speed.rates.insert(kind, assumed);
+                continue;
+            }
             let probe = Probe::new(&config, scheme, kinds);
             match probe.at_once((speed.jobs, threads), &device) {
                 Ok(rates) => drop(speed.rates.insert(kind, rates)),
@@ -226,16 +258,9 @@ impl Probe {
             let lost = |_| Err(Error::Bug("a model that was timed panicked".into()));
             ended.map(|run| run.unwrap_or_else(lost)).collect()
         });
-        let mut sum = Rates {
-            training: 0.0,
-            reading: 0.0,
-        };
-        for run in runs {
-            let run = run?;
-            sum.training += run.training / jobs as f64;
-            sum.reading += run.reading / jobs as f64;
-        }
-        Ok(sum)
+        let runs = runs.into_iter().collect::<Result<Vec<Rates>>>()?;
+        let mean = Rates::mean(runs.iter());
+        mean.ok_or_else(|| Error::Bug("no model was timed".into()))
     }
 
     fn on(&self, threads: usize, device: &Device) -> Result<Rates> {
@@ -251,6 +276,7 @@ impl Probe {
             Ok(Rates {
                 training: flops / step,
                 reading: reading.flops() / pass,
+                assumed: false,
             })
         })
     }
