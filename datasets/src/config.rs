@@ -16,6 +16,10 @@ pub enum NamedCorpus {
     /// on every machine that has built the project, and the same bytes on each: archives are checked against
     /// `Cargo.lock`.
     Cargo,
+    /// The same kind of text for good: packages whose versions and checksums are listed in
+    /// `datasets/corpora/standard-1.toml` and follow no lock. What is not in cargo's cache is had by `cargo fetch`.
+    #[serde(rename = "standard-1")]
+    Standard1,
 }
 
 /// Where text comes from and how it becomes tokens. Exactly one of `corpus`, `files`, `jsonl` and `parquet` is given, or none

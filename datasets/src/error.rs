@@ -139,12 +139,14 @@ pub enum DataError {
         /// The cap.
         limit: usize,
     },
-    /// A package archive of the `cargo` corpus that is not on this machine.
+    /// A package archive of a corpus that is not on this machine.
     #[error(
-        "corpus \"cargo\": expected {name}-{version}.crate with sha256 {sha256} in {}, found {found}; \
+        "corpus {corpus:?}: expected {name}-{version}.crate with sha256 {sha256} in {}, found {found}; \
          `cargo fetch` in the project folder (or building the project) restores it", looked.display()
     )]
     Archive {
+        /// Name of the corpus.
+        corpus: &'static str,
         /// Package.
         name: Box<str>,
         /// Locked version.
@@ -154,6 +156,19 @@ pub enum DataError {
         /// Folder pattern that was searched.
         looked: PathBuf,
         /// What was there instead.
+        found: Box<str>,
+    },
+    /// Package archives of a corpus that cargo could not bring.
+    #[error(
+        "corpus {corpus:?}: {packages} of its packages are not in cargo's cache, and `cargo fetch` did not bring them: \
+         {found}"
+    )]
+    Fetch {
+        /// Name of the corpus.
+        corpus: &'static str,
+        /// How many are missing.
+        packages: usize,
+        /// What cargo said.
         found: Box<str>,
     },
     /// Text that is too short for what is asked.

@@ -222,6 +222,7 @@ impl Running<'_> {
         } else {
             0.0
         };
+        self.cost.cpu_seconds = machine::cpu_seconds();
         self.cost.jobs = machine::jobs();
         self.cost.peak_memory_bytes = machine::peak_memory();
         self.cost.threads = machine::threads();

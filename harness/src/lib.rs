@@ -19,6 +19,7 @@ pub mod report;
 pub mod scheme;
 pub mod search;
 pub mod source;
+pub mod standard;
 pub mod train;
 
 pub use error::{Error, Result};

@@ -172,6 +172,16 @@ pub fn peak_memory() -> u64 {
     kibibytes(&status, "VmHWM").unwrap_or(0)
 }
 
+/// Processor time that this process has taken so far, all threads together, in seconds; 0 where the system does not tell.
+pub fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name of the program, in parentheses, may hold anything. Behind it, user and system time are the 12th and 13th
+    // field, in hundredths (proc_pid_stat(5); Linux tells programs of 100 ticks a second whatever it counts itself).
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    ticks.filter_map(|t| t.parse::<f64>().ok()).sum::<f64>() / 100.0
+}
+
 /// Processes that the system has ended for want of memory since it started; 0 where it does not tell.
 pub fn kills_for_memory() -> u64 {
     let text = std::fs::read_to_string("/proc/vmstat").unwrap_or_default();
@@ -238,6 +248,13 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn facts_are_there_on_linux() {
         assert!(peak_memory() > 100_000);
+        let (before, started) = (cpu_seconds(), std::time::Instant::now());
+        let mut sum = 0_u64;
+        while cpu_seconds() < before + 0.05 && started.elapsed().as_secs() < 60 {
+            sum = std::hint::black_box(sum.wrapping_add(1));
+        }
+        let taken = cpu_seconds() - before;
+        assert!((0.05..=1.0).contains(&taken), "{taken} s");
         assert!(memory_bytes().is_some_and(|bytes| bytes > peak_memory()));
         let words = machine();
         assert!(

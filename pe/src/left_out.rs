@@ -15,7 +15,7 @@ const fn row(name: &'static str, source: &'static str, why: &'static str) -> Lef
     LeftOut { name, source, why }
 }
 
-/// In the order of the literature: rotary, absolute and contextual, interventions.
+/// In the order of the literature: rotary, absolute and content-dependent, interventions.
 pub const LEFT_OUT: &[LeftOut] = &[
     row(
         "M-RoPE, VideoRoPE, HoPE for vision and language, V2PE, STAR, GPE",
@@ -38,9 +38,84 @@ pub const LEFT_OUT: &[LeftOut] = &[
         "its formula could not be confirmed from any source",
     ),
     row(
-        "Hyperbolic HoPE, DoPE, MrRoPE, RoPE-ID, SELF",
-        "arXiv 2509.05218, 2511.09146, 2603.18017, 2505.17296",
-        "only abstracts could be read",
+        "Hyperbolic HoPE",
+        "arXiv 2509.05218",
+        "multiplies channels by hyperbolic sines and cosines of positions, a wave that plans do not have",
+    ),
+    row(
+        "DoPE",
+        "arXiv 2511.09146",
+        "chooses heads and bands by what a text does in trained weights; a plan is made before any text is read",
+    ),
+    row(
+        "RoPE-ID, FMRoPE",
+        "arXiv 2603.18017; ICLR 2026",
+        "only abstracts could be read; `rope` with another `base` and `partial` comes near",
+    ),
+    row(
+        "SELF",
+        "arXiv 2505.17296",
+        "groups whose sizes follow a logistic table; which capacity belongs to which model differs between the files of its code",
+    ),
+    row(
+        "LaMPE",
+        "arXiv 2508.02308",
+        "the curve from a text's length to positions is fitted to each model by measuring; without it there is no default",
+    ),
+    row(
+        "LeRoPE, AdaRoPE",
+        "arXiv 2607.10134, 2607.19363",
+        "learn the frequencies, which are numbers of the plan here; the second's scale is known from its abstract alone",
+    ),
+    row(
+        "RePo",
+        "arXiv 2512.14391",
+        "one position per head and token, read from content without a sum; `selective-rope` and contextual `grape` sum",
+    ),
+    row(
+        "TAPA",
+        "arXiv 2509.12635",
+        "multiplies one product of queries and keys by the cosine of another, over two parts of the channels",
+    ),
+    row(
+        "PI-ALiBi, NTK-ALiBi",
+        "arXiv 2310.13017",
+        "stretch a bias; extensions stand on rotations, or on no encoding at all",
+    ),
+    row(
+        "Dynamic position bias of CrossFormer and Swin v2",
+        "arXiv 2108.00154, 2111.09883",
+        "a network over signed distances within windows of images; `fire` has one over causal distances",
+    ),
+    row(
+        "Half-truncated RoPE with shifted keys, KV shift",
+        "modded-nanogpt; the code of GRAPE",
+        "mix a token's key with that of the token before; the truncated part alone is `p-rope`",
+    ),
+    row(
+        "Additive forms of GRAPE",
+        "arXiv 2512.07805",
+        "the code turns one side only in its path form, which the paper does not; `grape` has the rotations",
+    ),
+    row(
+        "TUPE",
+        "arXiv 2006.15595",
+        "adds a second product, of positions, with projections of its own; `transformer-xl` and `deberta` are its kin",
+    ),
+    row(
+        "Periodic RoPE",
+        "arXiv 2605.27980",
+        "positions modulo the window in windowed layers; `rnope-swa` has the layers without the modulus",
+    ),
+    row(
+        "Temperature alignment for T5",
+        "arXiv 2311.00684",
+        "only its abstract could be read",
+    ),
+    row(
+        "CARoPE, adaptive APE, HD-RoPE, Bifocal, 3D-RPE, InfoScale, CosScale, DCIS, AlphaRoPE, ComRoPE",
+        "arXiv 2507.23083, 2601.06113, 2608.29715, 2601.22402, 2406.09897, 2501.08570, 2412.18811 and others",
+        "their formulas could not be confirmed from any source",
     ),
     row(
         "Content-dependent order of heads in Ms-PoE",

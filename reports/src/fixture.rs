@@ -229,6 +229,7 @@ fn cell(study: &str, trained: usize, sketch: &Sketch, seed: u64, options: &Optio
         } else {
             26_000.0 + 2e3 * dice.normal()
         },
+        cpu_seconds: 70.0,
         peak_memory_bytes: 400_000_000 + (5e7 * dice.uniform()) as u64,
         threads: 1,
         jobs: 2,

@@ -209,6 +209,27 @@ pub fn combined(a: Estimate, b: Estimate, factor: f64) -> Estimate {
     }
 }
 
+/// Spearman's rank correlation: Pearson's of the ranks, where equal values share the mean of theirs. None where there are
+/// fewer than two pairs or one side is all alike.
+#[must_use]
+pub fn spearman(pairs: &[(f64, f64)]) -> Option<f64> {
+    let ranks = |of: fn(&(f64, f64)) -> f64| -> Vec<f64> {
+        let values: Vec<f64> = pairs.iter().map(of).collect();
+        let rank = |x: &f64| {
+            let below = values.iter().filter(|y| *y < x).count() as f64;
+            let equal = values.iter().filter(|y| *y == x).count() as f64;
+            below + (equal + 1.0) / 2.0
+        };
+        values.iter().map(rank).collect()
+    };
+    let (a, b) = (ranks(|p| p.0), ranks(|p| p.1));
+    let (x, y) = (mean(&a), mean(&b));
+    let sum =
+        |f: &dyn Fn(f64, f64) -> f64| a.iter().zip(&b).map(|(a, b)| f(a - x, b - y)).sum::<f64>();
+    let spread = (sum(&|a, _| a * a) * sum(&|_, b| b * b)).sqrt();
+    (spread > 0.0).then(|| sum(&|a, b| a * b) / spread)
+}
+
 /// Draws numbers below what is asked for. Multiply-shift: the bias is below n / 2^64.
 pub(crate) fn dice(seed: u64) -> impl FnMut(usize) -> usize {
     let mut dice = ChaCha8Rng::seed_from_u64(seed);

@@ -20,6 +20,7 @@ mod measured;
 mod numbers;
 mod results;
 mod sample;
+mod standing;
 mod study;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ pub use curve::*;
 pub use depth::DepthEffect;
 pub use measured::*;
 pub use results::{ResultCell, ResultRow, Results, ToBest};
+pub use standing::{Standing, Standings, standings};
 
 pub(crate) use effective::{amount, most};
 pub(crate) use sample::pairs;

@@ -4,6 +4,7 @@
 
 pub(crate) mod aggregate;
 pub mod results;
+pub mod standings;
 
 use crate::figure::Data;
 use crate::record::{Role, Scale, State};

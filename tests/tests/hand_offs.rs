@@ -175,7 +175,7 @@ fn pandas_reads_results_as_the_document_says() {
         "-o",
         file.to_str().unwrap(),
     ]);
-    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/results.md");
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/hand-offs.md");
     let document = std::fs::read_to_string(document).unwrap();
     let (_, code) = document.split_once("```python\n").unwrap();
     let (code, _) = code.split_once("```").unwrap();

@@ -1,9 +1,11 @@
 //! Documents from wherever a config says, cleaned, counted and capped.
 
+mod archives;
 mod cargo;
 mod files;
 mod jsonl;
 mod parquet;
+mod standard;
 
 use crate::config::{DataConfig, NamedCorpus};
 use crate::error::DataError;
@@ -50,8 +52,11 @@ pub(crate) fn read(config: &DataConfig, base: &Path) -> Result<Corpus, DataError
     }
     let mut gather = Gather::new(config);
     let column = config.column.as_deref().unwrap_or("text");
-    let source = if let Some(NamedCorpus::Cargo) = config.corpus {
-        cargo::read(&mut gather)?
+    let source = if let Some(corpus) = config.corpus {
+        match corpus {
+            NamedCorpus::Cargo => cargo::read(&mut gather)?,
+            NamedCorpus::Standard1 => standard::read(&mut gather)?,
+        }
     } else if let Some(patterns) = &config.files {
         let paths = files::find("data.files", patterns, base)?;
         files::read(&paths, &mut gather)?;
@@ -98,6 +103,8 @@ enum Flow {
 struct Gather {
     documents: Vec<Document>,
     groups: Vec<String>,
+    /// Group of the documents that come next.
+    group: Option<u32>,
     seen: HashSet<[u8; 32]>,
     bytes: u64,
     limit: u64,
@@ -118,6 +125,7 @@ impl Gather {
         Gather {
             documents: Vec::new(),
             groups: Vec::new(),
+            group: None,
             seen: HashSet::new(),
             bytes: 0,
             limit: config.max_bytes.unwrap_or(DEFAULT_LIMIT),
@@ -138,16 +146,21 @@ impl Gather {
         self.limit - self.bytes
     }
 
-    /// Puts the documents that follow into a group.
+    /// Puts the documents that follow into a group, which may have been begun before.
     fn begin_group(&mut self, name: &str) {
-        self.groups.push(name.into());
+        let known = self.groups.iter().position(|group| group == name);
+        let place = known.unwrap_or_else(|| {
+            self.groups.push(name.into());
+            self.groups.len() - 1
+        });
+        // There are fewer groups than files, hence a u32.
+        self.group = Some(place as u32);
     }
 
     /// Takes a document, or counts why not. `path` is for the error.
     fn push(&mut self, path: &Path, name: String, text: String) -> Result<Flow, DataError> {
         let mut text = clean(text);
-        // There are fewer groups than files, hence a u32.
-        let group = self.groups.len().checked_sub(1).map(|last| last as u32);
+        let group = self.group;
         if text.trim().is_empty() {
             self.empty += 1;
             return Ok(Flow::More);

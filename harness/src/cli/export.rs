@@ -3,7 +3,7 @@
 use super::{Ended, Failure, json, print, write_out};
 use clap::Args;
 use farspan_reports::export::{Format, export, files};
-use farspan_reports::store::RunDir;
+use farspan_reports::store::load;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -34,7 +34,7 @@ fn format(text: &str) -> Result<Format, String> {
 
 impl Export {
     pub(super) fn run(&self) -> Ended {
-        let run = RunDir::open(&self.dir)?.load()?;
+        let run = load(&self.dir)?;
         run.problems
             .iter()
             .for_each(|problem| tracing::warn!("{problem}"));

@@ -21,8 +21,10 @@ mod list;
 mod logits;
 mod merge;
 mod new;
+mod pack;
 mod plan;
 mod pretrained;
+mod rank;
 mod report;
 mod run;
 mod save;
@@ -97,6 +99,10 @@ enum Verb {
     Compare(report::Compare),
     /// Write results in a format that other programs read
     Export(export::Export),
+    /// Where a scheme stands among all others in the standard study
+    Rank(rank::Rank),
+    /// Write what a run measured into few small files, which are read like the run folder
+    Pack(pack::Pack),
     /// List what there is
     List(list::List),
     /// Explain a scheme at given settings: formula, paper, frequencies, slopes, biases
@@ -221,6 +227,8 @@ fn dispatch(verb: Verb, registry: &Registry, command: String) -> Ended {
         Verb::Report(report) => report.run(),
         Verb::Compare(compare) => compare.run(),
         Verb::Export(export) => export.run(),
+        Verb::Rank(rank) => rank.run(registry, command),
+        Verb::Pack(pack) => pack.run(registry),
         Verb::List(list) => list.run(registry),
         Verb::Explain(explain) => explain.run(registry),
         Verb::Validate(validate) => validate.run(registry),

@@ -5,7 +5,7 @@ use super::{Ended, Failure, json, print, status, tell};
 use crate::report::{Follower, write_to};
 use clap::Args;
 use farspan_reports::page::render;
-use farspan_reports::store::{LoadedRun, RunDir, write_atomic};
+use farspan_reports::store::{self, LoadedRun, write_atomic};
 use farspan_reports::summary::{self, Comparison, Difference, summarise};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -129,7 +129,7 @@ impl Compare {
 }
 
 fn load(dir: &Path) -> Result<LoadedRun, Failure> {
-    Ok(RunDir::open(dir)?.load()?)
+    Ok(store::load(dir)?)
 }
 
 fn text(comparison: &Comparison) -> String {

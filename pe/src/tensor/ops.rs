@@ -1,4 +1,4 @@
-//! What several contextual schemes share.
+//! What several schemes with hooks share.
 
 use super::rotation::{by_head, split};
 use farspan_attention::expr::{Expr, Side, Unary};

@@ -7,6 +7,7 @@ mod differences;
 mod effective;
 mod grids;
 mod maps;
+mod pareto;
 mod profile;
 mod settings;
 mod training;

@@ -1,7 +1,7 @@
 //! Curves over an x axis: the one chart behind perplexity, loss, accuracy and training figures.
 //!
-//! More than [`CROWD`] curves are drawn in grey, without intervals, over the width of the page; the best, the worst and the
-//! reference are named.
+//! More than [`CROWD`] curves are drawn in grey, without intervals, over the width of the page; the best, the worst, the
+//! reference and those next to it are named.
 
 mod crowd;
 mod lines;

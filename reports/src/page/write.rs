@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Named, PageError, named_figures, render};
 use crate::figure::{Rasteriser, Theme};
-use crate::store::{RunDir, StoreError, write_atomic};
+use crate::store::{StoreError, load, write_atomic};
 use crate::summary::{Summary, summarise};
 use crate::table::results::sheets;
 
@@ -21,7 +21,7 @@ pub struct Written {
     pub notes: Vec<String>,
 }
 
-/// Reads run folders and writes their report into the folder `out`, which is made if it is missing. Each file is
+/// Reads run folders (or packs) and writes their report into the folder `out`, which is made if it is missing. Each file is
 /// replaced atomically; files that are not part of the report are left alone.
 ///
 /// # Errors
@@ -29,7 +29,7 @@ pub struct Written {
 pub fn write_report(runs: &[&Path], out: &Path) -> Result<Written, PageError> {
     let mut summaries: Vec<Summary> = Vec::new();
     for path in runs {
-        summaries.push(summarise(&RunDir::open(path)?.load()?));
+        summaries.push(summarise(&load(path)?));
     }
     write_summaries(&summaries, out)
 }

@@ -294,3 +294,17 @@ fn paired_shares_do_not_collapse() {
     );
     assert!(p.is_some_and(|p| p > 0.3));
 }
+
+/// By hand: ranks 1, 2.5, 2.5, 4 against 1, 3, 2, 4 have a covariance of 4.5 and spreads of 4.5 and 5.
+#[test]
+fn ranks_are_correlated_with_ties_at_their_mean() {
+    let found = spearman(&[(0.1, 1.0), (0.2, 9.0), (0.2, 2.0), (7.0, 10.0)]);
+    let expected = 4.5 / (4.5_f64 * 5.0).sqrt();
+    assert!(
+        found.is_some_and(|rho| (rho - expected).abs() < 1e-12),
+        "{found:?}"
+    );
+    assert_eq!(spearman(&[(1.0, 3.0), (2.0, 2.0), (3.0, 1.0)]), Some(-1.0));
+    assert_eq!(spearman(&[(1.0, 1.0), (1.0, 2.0)]), None);
+    assert_eq!(spearman(&[]), None);
+}

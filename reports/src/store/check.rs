@@ -285,6 +285,7 @@ pub(super) fn cost(cost: &Cost) -> Checked {
         cost.train_seconds,
         cost.evaluate_seconds,
         cost.train_tokens_per_second,
+        cost.cpu_seconds,
     ];
     hold(numbers.iter().all(|x| x.is_finite() && *x >= 0.0), || {
         format!("times and speeds {numbers:?} cannot be")

@@ -1,6 +1,6 @@
 //! Reading a whole run. Every cell is there or listed with a reason; nothing is guessed.
 
-use super::{RunDir, StoreError};
+use super::{RunDir, StoreError, is_pack, load_pack};
 use crate::record::{CellRecord, Cost, FIRST_SEALED, PlannedCell, RunPlan, State, Status};
 use std::path::{Path, PathBuf};
 
@@ -59,11 +59,15 @@ impl LoadedRun {
     }
 }
 
-/// Reads a run folder.
+/// Reads a run folder, or a pack of one.
 ///
 /// # Errors
-/// Only if the plan cannot be read: without it nothing is known about the rest.
+/// Of a run folder, only if the plan cannot be read: without it nothing is known about the rest. Of a pack, as
+/// [`load_pack`].
 pub fn load(path: &Path) -> Result<LoadedRun, StoreError> {
+    if is_pack(path) {
+        return load_pack(path);
+    }
     let dir = RunDir::open(path)?;
     let plan = dir.plan()?;
     let mut problems = Vec::new();

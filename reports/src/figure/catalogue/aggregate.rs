@@ -14,6 +14,7 @@ pub(crate) fn across(summary: &Summary) -> Vec<Figure> {
         .aggregate
         .iter()
         .flat_map(|a| figures(a, "all tasks"))
+        .chain(super::pareto::figure(summary))
         .collect()
 }
 

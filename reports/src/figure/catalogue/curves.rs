@@ -109,7 +109,7 @@ fn caption(context: Context<'_>, info: &MeasureInfo, chart: &Chart) -> String {
     };
     let how = match chart.crowded() {
         true => {
-            "of so many curves the best, the worst and the reference at the longest length are named"
+            "of so many curves the best, the worst, the reference and those next to it at the longest length are named"
         }
         false => "points of one length stand a little apart so that bars can be seen",
     };

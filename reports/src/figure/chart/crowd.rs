@@ -1,4 +1,4 @@
-//! Many curves: grey lines, with the best, the worst and the reference in colour and named at their ends.
+//! Many curves: grey lines, with the best, the worst, the reference and its neighbours in colour and named at their ends.
 
 use super::super::canvas::{Anchor, Canvas, Part, Type};
 use super::super::marks::apart;
@@ -18,7 +18,8 @@ struct Named {
 }
 
 impl Chart {
-    /// The best, the worst and the reference, each once: by the last value of the curves that reach farthest.
+    /// The best, the worst, the reference and those next to it, each once: by the last value of the curves that reach
+    /// farthest.
     fn named(&self) -> Vec<Named> {
         let last = |s: &Series| {
             s.points
@@ -46,10 +47,14 @@ impl Chart {
             let found = self.series.iter().position(|s| s.style == wanted);
             found.filter(|&i| ends[i].is_some())
         });
+        let place = reference.and_then(|i| ranked.iter().position(|r| r.1 == i));
+        let beside = |step: isize| ranked.get(place?.checked_add_signed(step)?).map(|r| r.1);
         let wanted = [
             (ranked.first().map(|r| r.1), "best", 2),
             (ranked.last().map(|r| r.1), "worst", 1),
             (reference, "reference", 0),
+            (beside(-1), "next better", 3),
+            (beside(1), "next worse", 4),
         ];
         let mut named: Vec<Named> = Vec::new();
         for (order, role, look) in wanted {
