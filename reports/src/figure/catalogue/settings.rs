@@ -134,12 +134,11 @@ fn figure(
             .collect(),
         panels,
     };
-    let caption = format!(
-        "{} Shown: {} against `{key}`, at each evaluated length. The table has {}.",
-        sentence(&info.record.about),
+    let caption = sentence(&format!(
+        "{} against {key}, at each evaluated length. The table has {}",
         info.record.quantity,
         context.intervals_over(&info.record.units)
-    );
+    ));
     Some(Figure {
         slug: format!("{}-{}", info.slug, crate::page::slug(key, 20)),
         title: format!("{} against {key}", info.record.title),
