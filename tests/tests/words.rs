@@ -330,3 +330,27 @@ fn an_evaluator_is_a_part_of_what_a_cell_is() {
     ids.dedup();
     assert_eq!(ids.len(), 4, "{ids:?}");
 }
+
+/// A forecast has the work of an evaluator, whose windows are not read by the model itself.
+#[test]
+fn an_evaluator_is_a_part_of_the_forecast() {
+    let place = Place::make();
+    let plan = |evaluator: &str| {
+        let text = config("tasks = [\"passkey\"]\nlengths = [400]\n")
+            + "[evaluate.long_ppl]\nlengths = [32]\nlong_context = 32\n"
+            + evaluator;
+        std::fs::write(place.path("words.toml"), text).expect("a config");
+        let (code, text) = place.run(&["plan", "words.toml", "--json"]);
+        assert_eq!(code, 0, "{text}");
+        let start = text.find('{').expect("a plan");
+        // Warnings may follow it.
+        let mut found = serde_json::Deserializer::from_str(&text[start..]).into_iter::<Value>();
+        let plan = found.next().expect("a plan").expect("JSON");
+        plan["cells"][0].clone()
+    };
+    let (alone, judged) = (plan(""), plan("evaluator = \"model\"\n"));
+    // The same model reads the same windows, as a judge beside itself.
+    assert_eq!(alone["flops"], judged["flops"]);
+    assert_eq!(alone["measured_tokens"], judged["measured_tokens"]);
+    assert!(judged["memory_bytes"].as_f64() >= alone["memory_bytes"].as_f64());
+}
