@@ -36,6 +36,7 @@ fn results(run: &Path) -> Vec<Value> {
 }
 
 /// A Python that has the modules; `FARSPAN_PYTHON` names another than `python3`.
+#[expect(clippy::print_stderr, reason = "says why it was not tried")]
 fn python(modules: &str) -> Option<String> {
     let program = std::env::var("FARSPAN_PYTHON").unwrap_or_else(|_| "python3".into());
     let asked = Command::new(&program)
@@ -44,7 +45,7 @@ fn python(modules: &str) -> Option<String> {
     if asked.is_ok_and(|output| output.status.success()) {
         return Some(program);
     }
-    println!("skipped: {program} has no {modules}");
+    eprintln!("skipped: {program} has no {modules}");
     None
 }
 

@@ -320,7 +320,7 @@ fn a_length_that_another_measure_read_can_be_read() {
         }
     }
     let summary = summary(&run);
-    let said = limits::refusals(&summary.studies[0]).join("\n");
+    let said = refusals(&summary.studies[0]).join("\n");
     assert!(
         said.contains("long_ppl of alibi has no value at 256 tokens: no token is key."),
         "{said}"
