@@ -35,8 +35,8 @@ fn results(run: &Path) -> Vec<Value> {
         .collect()
 }
 
-/// A Python that has the modules, or words that there is none; `FARSPAN_PYTHON` names another than `python3`.
-#[expect(clippy::print_stdout, reason = "what a test leaves out is told")]
+/// A Python that has the modules; `FARSPAN_PYTHON` names another than `python3`.
+#[expect(clippy::print_stderr, reason = "says why it was not tried")]
 fn python(modules: &str) -> Option<String> {
     let program = std::env::var("FARSPAN_PYTHON").unwrap_or_else(|_| "python3".into());
     let asked = Command::new(&program)
@@ -45,7 +45,7 @@ fn python(modules: &str) -> Option<String> {
     if asked.is_ok_and(|output| output.status.success()) {
         return Some(program);
     }
-    println!("skipped: {program} has no {modules}");
+    eprintln!("skipped: {program} has no {modules}");
     None
 }
 

@@ -237,7 +237,7 @@ pub(super) mod tests {
         assert_eq!((1, 1), (g.tables, g.short));
 
         package.checksum = "00".repeat(32);
-        let read = |package| shelf.read(std::slice::from_ref(package), &mut gather());
+        let read = |package: &Package| shelf.read(std::slice::from_ref(package), &mut gather());
         let error = read(&package).unwrap_err().to_string();
         assert!(error.contains("sha256 0000") && error.contains("p-1.0.0.crate with sha256"));
 

@@ -33,9 +33,9 @@ impl Pack {
         write_pack(&self.out, &files)?;
         let bytes: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
         tell(&format!(
-            "{} schemes, {}",
+            "{} schemes, {:.2} MB",
             files.len() - 1,
-            super::bytes(bytes as f64)
+            bytes as f64 / 1e6
         ));
         print(&format!("{}\n", self.out.display()))
     }
