@@ -48,30 +48,42 @@ impl Scheme for Abf {
 
     fn check(&self) -> Result<(), PlanError> {
         self.rotary().check()?;
-        let base = self.new_base;
-        let above = base > 1.0 && base.is_finite();
-        check("new_base", base, "above 1 and finite", above)?;
-        let Some(target) = self.target_length else {
-            return Ok(());
-        };
-        let rule = "at least 7 tokens, for the shortest wavelength is 2π";
-        check("target_length", target, rule, target >= 7)?;
-        let alone = base == Abf::default().new_base;
-        check("new_base", base, "left out beside target_length", alone)
+        check_raised(self.new_base, self.target_length)
     }
 
     fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let dim = self.rotary().dim(model, 2)?;
-        let base = match self.target_length {
-            None => self.new_base,
-            Some(target) => {
-                let trained = trained_length(None, model)?;
-                let rule = "at least 7 tokens, for the shortest wavelength is 2π";
-                check_model("trained_length", trained, rule, trained >= 7)?;
-                critical_base(self.base, trained, target)
-            }
-        };
+        let trained = trained_length(None, model)?;
+        let base = raised(self.new_base, self.target_length, self.base, trained)?;
         Ok(self.rotary().plan(inv_freq(base, dim), 1.0))
     }
+}
+
+const WAVE: &str = "at least 7 tokens, for the shortest wavelength is 2π";
+
+/// Whether a bigger base is one, and is named in one way only.
+pub(super) fn check_raised(new_base: f64, target: Option<usize>) -> Result<(), PlanError> {
+    let above = new_base > 1.0 && new_base.is_finite();
+    check("new_base", new_base, "above 1 and finite", above)?;
+    let Some(target) = target else {
+        return Ok(());
+    };
+    check("target_length", target, WAVE, target >= 7)?;
+    let alone = new_base == Abf::default().new_base;
+    check("new_base", new_base, "left out beside target_length", alone)
+}
+
+/// The bigger base: as given, or the critical one for texts of `target` tokens.
+pub(super) fn raised(
+    new_base: f64,
+    target: Option<usize>,
+    base: f64,
+    trained: usize,
+) -> Result<f64, PlanError> {
+    let Some(target) = target else {
+        return Ok(new_base);
+    };
+    check_model("trained_length", trained, WAVE, trained >= 7)?;
+    Ok(critical_base(base, trained, target))
 }

@@ -11,6 +11,7 @@ use crate::angles::{inv_freq, rotary_settings, trained_length};
 use crate::card::{Card, Family, Needs, Paper};
 use crate::error::{PlanError, check};
 use crate::scheme::{Len, Scheme};
+use crate::schemes::rotary::extended::abf::{check_raised, raised};
 use crate::schemes::scaling::log_n;
 use farspan_attention::expr::number;
 use farspan_attention::plan::{Geometry, Plan};
@@ -18,9 +19,13 @@ use farspan_attention::plan::{Geometry, Plan};
 rotary_settings! {
     /// Settings of entropy-aware ABF.
     EntropyAbf {
-        /// Base b′ instead of b.
+        /// Base b′ instead of b. Leave it out beside `target_length`.
         #[schemars(extend("exclusiveMinimum" = 1))]
         new_base: f64 = 500_000.0,
+        /// Take the critical base for texts of this many tokens instead of `new_base`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schemars(range(min = 7))]
+        target_length: Option<usize> = None,
         /// Length L at which sharpening begins, if not the model's trained length.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schemars(range(min = 2))]
@@ -50,8 +55,7 @@ impl Scheme for EntropyAbf {
 
     fn check(&self) -> Result<(), PlanError> {
         self.rotary().check()?;
-        let above = self.new_base > 1.0 && self.new_base.is_finite();
-        check("new_base", self.new_base, "above 1 and finite", above)?;
+        check_raised(self.new_base, self.target_length)?;
         self.trained_length.map_or(Ok(()), |length| {
             check("trained_length", length, "at least 2", length >= 2)
         })
@@ -64,10 +68,12 @@ impl Scheme for EntropyAbf {
     fn layer_plan(&self, model: &Geometry, _reach: Len, layer: usize) -> Result<Plan, PlanError> {
         self.check()?;
         let dim = self.rotary().dim(model, 2)?;
-        let factor = log_n::factor(trained_length(self.trained_length, model)?)?;
+        let trained = trained_length(self.trained_length, model)?;
+        let base = raised(self.new_base, self.target_length, self.base, trained)?;
+        let factor = log_n::factor(trained)?;
         Ok(Plan {
             query_scale: (layer >= self.kept).then(|| number(1.0).max(factor)),
-            ..self.rotary().plan(inv_freq(self.new_base, dim), 1.0)
+            ..self.rotary().plan(inv_freq(base, dim), 1.0)
         })
     }
 }
