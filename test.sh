@@ -4,7 +4,7 @@
 # the tests of the wgpu engine run on where there is no GPU (FARSPAN_NO_GPU=1 leaves those tests out); Slurm and an ssh
 # server, which the tests of `farspan submit` start for themselves (FARSPAN_NO_CLUSTER=1 leaves those out, and so does a
 # machine without apt, in words); Chromium with its driver, which the tests of the page run in (FARSPAN_NO_BROWSER=1 leaves
-# those out).
+# those out). codespell, valgrind and cargo-deny are used where they are there or can be installed.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -38,6 +38,7 @@ if [ "$no_browser" != 1 ] && [ "$(uname)" = Linux ] && ! command -v chromedriver
   # Where there is no such package the tests say that they are skipped.
   (install chromium-driver "chromedriver (or set FARSPAN_NO_BROWSER=1)") || true
 fi
+command -v codespell >/dev/null || (install codespell "codespell") || true
 for tool in fmt clippy; do
   cargo "$tool" --version >/dev/null 2>&1 || rustup component add "${tool/fmt/rustfmt}"
 done
@@ -46,6 +47,9 @@ step() { printf '\n== %s\n' "$*"; }
 
 step formatting
 cargo fmt --all --check
+
+step spelling
+if command -v codespell >/dev/null; then codespell; else echo "not checked, because there is no codespell"; fi
 
 step "lints (warnings are errors)"
 cargo clippy --release --workspace --all-targets --locked -- -D warnings
