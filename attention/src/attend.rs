@@ -1,6 +1,6 @@
 //! `attend`: the one verb. Picks an implementation, reports it, and refuses what cannot be done.
 
-mod half;
+mod sublayer;
 
 use crate::hook::{Hook, HookRef, Qkv, Scope, Stage};
 use crate::prepared::Prepared;
@@ -14,7 +14,7 @@ use std::str::FromStr;
 
 pub use crate::composed::rows_per_block;
 pub use crate::mask::Mask;
-pub use half::Half;
+pub use sublayer::Sublayer;
 
 /// What attention reads besides q, k and v, by name: one layer's parameters in the shapes that the plan gives, the
 /// layer's input as [`INPUT`] where [`Plan::reads_input`](crate::plan::Plan::reads_input), what the feed-forward part

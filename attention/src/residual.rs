@@ -1,16 +1,16 @@
 //! The residual stream of a pre-norm decoder.
 
-use crate::attend::{Attended, Choice, Half, Implementation, Params};
+use crate::attend::{Attended, Choice, Implementation, Params, Sublayer};
 use crate::mask::Mask;
 use crate::ops::FeedForward;
 use crate::ops::chain::{Linked, chain};
 use crate::prepared::Prepared;
 use crate::{Result, Tensor};
 
-/// Rows (batch, tokens, width) that the halves of decoder layers add to, one after another.
+/// Rows (batch, tokens, width) that the sublayers of decoder layers add to, one after another.
 ///
-/// Halves in f32 on the CPU whose attention is fused are recorded as one node of the autograd graph, from the first of
-/// them up to [`rows`](Residual::rows): their gradients are computed without copies in between. All other halves are
+/// Sublayers in f32 on the CPU whose attention is fused are recorded as one node of the autograd graph, from the first of
+/// them up to [`rows`](Residual::rows): their gradients are computed without copies in between. All other sublayers are
 /// composed from operations.
 #[derive(Debug)]
 pub struct Residual {
@@ -47,22 +47,22 @@ impl Residual {
     /// Fails where shapes do not fit, and as [`attend`](crate::attend::attend) does.
     pub fn attend(
         &mut self,
-        half: &Half<'_>,
+        sublayer: &Sublayer<'_>,
         prepared: &Prepared,
         params: &Params,
         mask: &Mask,
         which: Implementation,
     ) -> Result<Attended> {
-        half.check(&self.now, prepared)?;
+        sublayer.check(&self.now, prepared)?;
         let tracked = self.tracked();
-        if let Some(made) = half.part((&self.now, tracked), prepared, params, mask, which)? {
+        if let Some(made) = sublayer.part((&self.now, tracked), prepared, params, mask, which)? {
             return Ok(Attended {
                 output: self.go_on(made),
                 implementation: Choice::Fused.name(),
                 carried: Params::new(),
             });
         }
-        let attended = half.composed(&self.rows()?, prepared, params, mask, which)?;
+        let attended = sublayer.composed(&self.rows()?, prepared, params, mask, which)?;
         *self = Residual::new(attended.output.clone());
         Ok(Attended {
             output: attended.output.detach(),

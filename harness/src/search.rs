@@ -147,7 +147,7 @@ impl Searching<'_> {
     fn loss(&self, scheme: &Arc<dyn AnyScheme>, windows: &[Batch]) -> Result<f64> {
         let length = windows.first().map_or(0, |window| window.len);
         let model = self.model.with_scheme(Arc::clone(scheme));
-        let ready = model.ready(Len(length), length)?;
+        let ready = model.prepare(Len(length), length)?;
         let (mut sum, mut weight) = (0.0, 0.0);
         for window in windows {
             let scores = model.scores(window, &ready)?;

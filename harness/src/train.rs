@@ -5,7 +5,7 @@
 
 use crate::checkpoint::MOMENTS;
 use crate::config::types::TrainConfig;
-use crate::model::{Backward, Decoder, Ready, Sums, Values};
+use crate::model::{Backward, Decoder, PreparedPlans, Sums, Values};
 use crate::{Error, Result};
 use farspan_attention::Gradients;
 use farspan_attention::optim::{AdamW, AdamWConfig, Moments};
@@ -78,7 +78,7 @@ pub struct Trainer<'a> {
     config: &'a TrainConfig,
     optimizer: AdamW,
     /// Step before which each length of windows ends, and the plans made ready for it.
-    stages: Vec<(u64, Ready)>,
+    stages: Vec<(u64, PreparedPlans)>,
 }
 
 /// What a program does before it trains.
@@ -96,7 +96,7 @@ impl<'a> Trainer<'a> {
     /// leaves all weights alone but the scheme's own parameters.
     pub fn new(
         model: Decoder,
-        stages: Vec<(u64, Ready)>,
+        stages: Vec<(u64, PreparedPlans)>,
         config: &'a TrainConfig,
         only_scheme: bool,
         state: Option<(Progress, &Values)>,
@@ -220,7 +220,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// The stage that step number `step` belongs to; the last one past all steps.
-    fn stage(&self, step: u64) -> &(u64, Ready) {
+    fn stage(&self, step: u64) -> &(u64, PreparedPlans) {
         let at = self.stages.iter().position(|(until, _)| step < *until);
         &self.stages[at.unwrap_or(self.stages.len() - 1)]
     }

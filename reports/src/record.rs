@@ -152,7 +152,7 @@ pub struct EngineRecord {
     pub device: String,
     /// Attention implementation used in training and evaluation (`composed`, `fused-cpu`, …).
     pub attention: String,
-    /// Which halves of a layer ran as one operation each: `both`, `attention`, `feed-forward` or `none`; empty in records
+    /// Which sublayers of a layer ran as one operation each: `both`, `attention`, `feed-forward` or `none`; empty in records
     /// from before it was told.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub fused_halves: String,

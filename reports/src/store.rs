@@ -32,7 +32,7 @@ pub use crate::error::StoreError;
 pub use disk::FaultyDisk;
 pub use disk::{Disk, RealDisk, plain, sweep_ended, write_atomic};
 pub(crate) use lease::Lost;
-pub use lease::{Holder, LEASE, Lease, Standing, Tries};
+pub use lease::{Holder, LEASE, Lease, LeaseState, Tries};
 pub use load::{LoadedCell, LoadedRun, load};
 pub use pack::{PackFile, is_pack, load_pack, pack, unpack, write_pack};
 pub use process::Process;

@@ -18,9 +18,9 @@ mod measured;
 #[cfg(test)]
 #[path = "summary/tests/numbers.rs"]
 mod numbers;
+mod ranking;
 mod results;
 mod sample;
-mod standing;
 mod study;
 #[cfg(test)]
 mod tests;
@@ -31,8 +31,8 @@ pub use compare::{Compared, Comparison, compare};
 pub use curve::*;
 pub use depth::DepthEffect;
 pub use measured::*;
+pub use ranking::{Ranked, Ranking, rankings};
 pub use results::{ResultCell, ResultRow, Results, ToBest};
-pub use standing::{Standing, Standings, standings};
 
 pub(crate) use effective::{amount, most};
 pub(crate) use sample::pairs;

@@ -3,8 +3,8 @@
 //! Each has a twin for programs: [`Table::long`], one number per column.
 
 pub(crate) mod aggregate;
+pub mod ranking;
 pub mod results;
-pub mod standings;
 
 use crate::figure::Data;
 use crate::record::{Role, Scale, State};

@@ -156,7 +156,7 @@ fn every_family_can_be_what_a_model_is_like() {
         let (scheme, device) = (Arc::from(scheme.unwrap()), Device::cpu());
         let decoder = Decoder::drawn(architecture, scheme, Len(12), 3, None, &device);
         let decoder = decoder.unwrap_or_else(|e| panic!("{family}: {e}"));
-        let ready = decoder.ready(Len(12), 12);
+        let ready = decoder.prepare(Len(12), 12);
         let ready = ready.unwrap_or_else(|e| panic!("{family}: {e}"));
         let found = decoder.backward(&batch, &ready).unwrap();
         assert!(

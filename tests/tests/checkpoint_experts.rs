@@ -291,7 +291,7 @@ fn decoders_that_were_drawn_learn_with_experts_sinks_and_latents() {
             let architecture = architecture.clone();
             let model = Decoder::drawn(architecture, scheme.into(), reach, 1, None, &device);
             let model = model.expect("a model");
-            let ready = model.ready(reach, 10).expect("plans");
+            let ready = model.prepare(reach, 10).expect("plans");
             let before = model.backward(&batch, &ready).expect("gradients");
             let gradients = before.gradients.expect("gradients");
             for weight in model.weights().values() {

@@ -96,7 +96,7 @@ fn accumulated_gradients_of_equal_batches_are_those_of_one() {
         };
         let model = open(&place.path("model"), None);
         let model = model.tune(Len(32), None, 0, None).expect("a model");
-        let ready = model.ready(Len(32), 32).expect("plans");
+        let ready = model.prepare(Len(32), 32).expect("plans");
         let stages = vec![(u64::MAX, ready)];
         let mut trainer = Trainer::new(model, stages, &config, false, None).expect("a trainer");
         for _ in 0..3 {

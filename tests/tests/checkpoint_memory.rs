@@ -35,7 +35,7 @@ fn gradients(
         model.architecture.vocab as u64,
         positions.map(<[f64]>::to_vec),
     );
-    let ready = model.ready(Len(12), 12).expect("plans");
+    let ready = model.prepare(Len(12), 12).expect("plans");
     let found = model.backward(&batch, &ready).expect("gradients");
     let gradients = found.gradients.expect("gradients");
     let flat = |(name, weight): (&String, &farspan::model::Weight)| {

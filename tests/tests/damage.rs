@@ -425,7 +425,7 @@ fn fine_tuning_goes_on_after_the_batches_of_its_base() {
     let (architecture, device) = (config.architecture.clone(), Device::cpu());
     let (reach, values) = (Len(length), Some(&base.values));
     let model = Decoder::drawn(architecture, Arc::from(scheme), reach, 0, values, &device).unwrap();
-    let ready = model.ready(reach, length).unwrap();
+    let ready = model.prepare(reach, length).unwrap();
     let farspan::config::Reads::Task(task) = &config.reads else {
         panic!("{:?}", config.reads);
     };

@@ -70,7 +70,7 @@ fn tuned(dir: &Path, scheme: Option<&str>, len: usize, lora: Option<&LoraConfig>
 }
 
 fn loss(model: &Decoder, batch: &Batch) -> f64 {
-    let ready = model.ready(Len(batch.len), batch.len).expect("plans");
+    let ready = model.prepare(Len(batch.len), batch.len).expect("plans");
     let scores = model.scores(batch, &ready).expect("scores");
     scores.iter().map(|s| f64::from(s.nll)).sum::<f64>() / scores.len() as f64
 }
@@ -95,7 +95,7 @@ fn windows_of_a_batch_give_the_logits_of_a_text_in_pieces() {
     for name in FAMILIES {
         let model = open(&golden(name), None);
         let batch = random_batch(5, 2, 20, model.architecture.vocab as u64);
-        let ready = model.ready(Len(20), 20).expect("plans");
+        let ready = model.prepare(Len(20), 20).expect("plans");
         let hidden = model.hidden(&batch, &ready, Pass::Evaluate).expect("rows");
         let rows: Vec<Vec<f32>> = hidden.rows.to_vec2().expect("rows");
         for window in 0..2 {
@@ -122,7 +122,7 @@ fn gradients_of_every_family_agree_with_differences_of_the_loss() {
         for lora in [None, Some(LoraConfig::default())] {
             let model = tuned(&golden(name), None, 16, lora.as_ref());
             let batch = random_batch(5, 2, 16, model.architecture.vocab as u64);
-            let ready = model.ready(Len(16), 16).expect("plans");
+            let ready = model.prepare(Len(16), 16).expect("plans");
             // Away from the start of adapters, where half of the gradients are 0.
             let mut stream = Stream::new(9, "start");
             let noise = |scale: f64, stream: &mut Stream| -> Vec<Vec<f32>> {

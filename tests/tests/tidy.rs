@@ -218,9 +218,9 @@ fn no_file_of_the_harness_is_long() {
     assert!(long.is_empty(), "{}", long.join("\n"));
 }
 
-/// Dependencies that no source names: anyhow's own sources are read, as part of the cargo corpus; the allocator's features are
-/// chosen through the crate below it.
-const UNNAMED: [&str; 2] = ["anyhow", "libmimalloc-sys"];
+/// Dependencies that no source names: anyhow's own sources are read, as part of the cargo corpus; percent-encoding is there for
+/// its features.
+const UNNAMED: [&str; 2] = ["anyhow", "percent-encoding"];
 
 #[test]
 fn every_dependency_is_used() {
@@ -261,6 +261,42 @@ fn met(expression: &str, allowed: &[String]) -> bool {
             .any(|l| allowed.iter().any(|a| a == l.trim()))
     };
     expression.split(" AND ").all(any)
+}
+
+/// This platform, as rustc names it.
+fn host() -> String {
+    let told = Command::new("rustc")
+        .arg("-vV")
+        .output()
+        .expect("rustc runs");
+    let told = String::from_utf8(told.stdout).expect("text");
+    let mut lines = told.lines();
+    let host = lines.find_map(|line| line.strip_prefix("host: "));
+    host.expect("a host").to_string()
+}
+
+/// `cargo run` after `./test.sh`, and the other way round, compiles no dependency again.
+#[test]
+fn the_program_and_the_tests_ask_for_the_same_features() {
+    let tree = |args: &[&str]| -> BTreeSet<String> {
+        let told = Command::new(env!("CARGO"))
+            .args(["tree", "--locked", "--offline", "--target", &host()])
+            .args(["--prefix", "none", "--format", "{p} {f}"])
+            .args(args)
+            .current_dir(root())
+            .output()
+            .expect("cargo runs");
+        let failed = String::from_utf8_lossy(&told.stderr).into_owned();
+        assert!(told.status.success(), "{failed}");
+        let told = String::from_utf8(told.stdout).expect("text");
+        let lines = told.lines().map(|line| line.trim_end_matches(" (*)"));
+        lines.map(str::to_string).collect()
+    };
+    let alone = tree(&["--package", "farspan", "--edges", "normal,build"]);
+    let all = tree(&["--workspace"]);
+    assert!(alone.len() > 200, "{}", alone.len());
+    let differ: Vec<&str> = alone.difference(&all).map(String::as_str).collect();
+    assert!(differ.is_empty(), "{}", differ.join("\n"));
 }
 
 /// As `cargo deny check licenses` does, which needs a program that is not everywhere.

@@ -32,7 +32,7 @@ fn loss_and_gradients(
     device: &Device,
 ) -> farspan::Result<Found> {
     let decoder = decoder(shape, scheme, batch.len, device);
-    let ready = decoder.ready(Len(batch.len), batch.len)?;
+    let ready = decoder.prepare(Len(batch.len), batch.len)?;
     let (loss, implementation) = decoder.loss(batch, &ready)?;
     let gradients = loss.backward()?;
     let found = decoder.weights().iter().map(|(name, weight)| {

@@ -15,7 +15,6 @@ mod backward;
 mod columns;
 mod compile;
 mod forward;
-mod half;
 mod lower;
 mod network;
 mod node;
@@ -25,14 +24,15 @@ mod program;
 mod rotate;
 mod rowwise;
 mod scratch;
+mod sublayer;
 mod tile;
 mod values;
 mod view;
 mod weightless;
 
 pub(crate) use compile::Compiled;
-pub(crate) use half::half;
 pub(crate) use op::{attend, attend_packed};
+pub(crate) use sublayer::sublayer;
 
 use crate::hook::Stage;
 use crate::plan::Plan;

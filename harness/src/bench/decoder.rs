@@ -4,7 +4,7 @@ use super::Pass;
 use super::peer::Case;
 use crate::Result;
 use crate::config::types::TrainConfig;
-use crate::model::{self, Architecture, Decoder, Ready, Shape};
+use crate::model::{self, Architecture, Decoder, PreparedPlans, Shape};
 use crate::train::{Batches, Step, Trainer};
 use farspan_attention::Device;
 use farspan_datasets::{Batch, rng::Stream};
@@ -88,7 +88,7 @@ impl<'a> Training<'a> {
         device: &Device,
     ) -> Result<Training<'a>> {
         let model = drawn(shape, scheme, len, device)?;
-        let ready = model.ready(Len(len), len)?;
+        let ready = model.prepare(Len(len), len)?;
         Ok(Training {
             noise: Noise::new(shape.vocab, rows, len),
             trainer: Trainer::new(model, vec![(u64::MAX, ready)], config, false, None)?,
@@ -121,7 +121,7 @@ impl<'a> Training<'a> {
 #[derive(Debug)]
 pub struct Evaluating {
     model: Decoder,
-    ready: Ready,
+    ready: PreparedPlans,
     noise: Noise,
 }
 
@@ -135,7 +135,7 @@ impl Evaluating {
     ) -> Result<Evaluating> {
         let model = drawn(shape, scheme, len, device)?;
         Ok(Evaluating {
-            ready: model.ready(Len(len), len)?,
+            ready: model.prepare(Len(len), len)?,
             noise: Noise::new(shape.vocab, rows, len),
             model,
         })

@@ -223,7 +223,7 @@ impl Running<'_> {
             if let Some(sampler) = recipe.positions.or(config.train.positions) {
                 sampler.check_length(length)?;
             }
-            stages.push((until, model.ready(reach(length), length)?));
+            stages.push((until, model.prepare(reach(length), length)?));
         }
         let only_scheme = recipe.only_scheme && (base.is_some() || config.checkpoint.is_some());
         let resumed = state
@@ -344,6 +344,6 @@ fn stages_of(recipe: &Recipe, train: &TrainConfig) -> Vec<(u64, usize)> {
 /// Name of the implementation of attention that runs under the plans for `reach`.
 fn implementation(model: &Decoder, reach: Len) -> Result<String> {
     let batch = windows_batch(&[&[0, 0, 0]], 2);
-    let hidden = model.hidden(&batch, &model.ready(reach, 2)?, Pass::Evaluate)?;
+    let hidden = model.hidden(&batch, &model.prepare(reach, 2)?, Pass::Evaluate)?;
     Ok(hidden.implementation.to_string())
 }

@@ -104,7 +104,7 @@ impl Running<'_> {
             engine: EngineRecord {
                 device: model.device().described(),
                 attention: finished.implementation.clone(),
-                fused_halves: model.fused_halves().to_string(),
+                fused_halves: model.fused_sublayers().to_string(),
                 version: machine::version().to_string(),
             },
         }))

@@ -13,8 +13,8 @@ use farspan_datasets::foreign;
 use farspan_pe::Registry;
 use farspan_reports::page::render;
 use farspan_reports::store::{LoadedRun, RunDir, load, write_atomic};
-use farspan_reports::summary::{Standings, standings, summarise};
-use farspan_reports::table::standings::{document, score};
+use farspan_reports::summary::{Ranking, rankings, summarise};
+use farspan_reports::table::ranking::{document, score};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -90,7 +90,7 @@ impl Rank {
                 out.display()
             )));
         }
-        let all = standings(&field);
+        let all = rankings(&field);
         match self.json {
             true => json(&chosen(&all, &names))?,
             false => print(&text(&all, &names))?,
@@ -105,7 +105,7 @@ impl Rank {
     fn everyone(&self) -> Ended {
         let field = self.records()?;
         match self.json {
-            true => json(&standings(&field)),
+            true => json(&rankings(&field)),
             false => print(&document(&field)),
         }
     }
@@ -180,42 +180,39 @@ fn narrow(loaded: &mut Loaded, names: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Curves of the schemes, in the order of the standings.
-fn labels<'a>(standings: &'a Standings, names: &'a [String]) -> impl Iterator<Item = &'a str> {
-    let mine = standings.rows.iter().filter(|r| names.contains(&r.scheme));
+/// Curves of the schemes, in the order of the rankings.
+fn labels<'a>(rankings: &'a Ranking, names: &'a [String]) -> impl Iterator<Item = &'a str> {
+    let mine = rankings.rows.iter().filter(|r| names.contains(&r.scheme));
     mine.map(|row| row.label.as_str())
 }
 
-fn text(all: &[Standings], names: &[String]) -> String {
+fn text(all: &[Ranking], names: &[String]) -> String {
     let columns = [
         "study", "curve", "score", ">rank", ">of", ">range", "nearest",
     ];
     let mut table = Table::new(&columns);
     let mut beside = String::new();
-    for standings in all {
-        for label in labels(standings, names) {
-            let Some(row) = standings.of(label) else {
+    for rankings in all {
+        for label in labels(rankings, names) {
+            let Some(row) = rankings.of(label) else {
                 continue;
             };
             table.row([
-                standings.study.clone(),
+                rankings.study.clone(),
                 label.to_string(),
-                score(standings, row),
+                score(rankings, row),
                 row.place.to_string(),
-                standings.rows.len().to_string(),
+                rankings.rows.len().to_string(),
                 format!("{}–{}", row.best, row.worst),
-                standings.neighbours(label, NEAR).join(", "),
+                rankings.neighbours(label, NEAR).join(", "),
             ]);
         }
-        for (label, why) in &standings.unranked {
+        for (label, why) in &rankings.unranked {
             if names
                 .iter()
                 .any(|name| label == name || label.starts_with(&format!("{name} (")))
             {
-                beside.push_str(&format!(
-                    "\n{}, {label}: not ranked, {why}",
-                    standings.study
-                ));
+                beside.push_str(&format!("\n{}, {label}: not ranked, {why}", rankings.study));
             }
         }
     }
@@ -226,13 +223,13 @@ fn text(all: &[Standings], names: &[String]) -> String {
     )
 }
 
-fn chosen(all: &[Standings], names: &[String]) -> Value {
-    let of = |standings: &Standings| {
-        let rows = labels(standings, names).filter_map(|label| {
-            let mut row = serde_json::to_value(standings.of(label)?).ok()?;
-            row["nearest"] = standings.neighbours(label, NEAR).into();
-            row["of"] = standings.rows.len().into();
-            row["study"] = standings.study.clone().into();
+fn chosen(all: &[Ranking], names: &[String]) -> Value {
+    let of = |rankings: &Ranking| {
+        let rows = labels(rankings, names).filter_map(|label| {
+            let mut row = serde_json::to_value(rankings.of(label)?).ok()?;
+            row["nearest"] = rankings.neighbours(label, NEAR).into();
+            row["of"] = rankings.rows.len().into();
+            row["study"] = rankings.study.clone().into();
             Some(row)
         });
         rows.collect::<Vec<Value>>()

@@ -9,7 +9,7 @@ use super::table::{Table, amount, duration};
 use super::{Ended, Failure, json, print};
 use clap::Args;
 use farspan_reports::record::{Activity, Phase, PlannedCell, RunPlan, State};
-use farspan_reports::store::{Holder, RunDir, Standing};
+use farspan_reports::store::{Holder, LeaseState, RunDir};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -195,10 +195,10 @@ fn place(holder: &Holder) -> String {
 
 fn read(dir: &RunDir, cell: &PlannedCell, now: Option<SystemTime>) -> CellProgress {
     let loaded = dir.cell(cell);
-    let standing = dir.standing(&cell.id, now.unwrap_or(SystemTime::UNIX_EPOCH));
-    let (held, holder) = match standing {
-        Ok(Standing::Held(holder)) => (true, holder),
-        Ok(Standing::Free(_)) => (false, None),
+    let lease_state = dir.lease_state(&cell.id, now.unwrap_or(SystemTime::UNIX_EPOCH));
+    let (held, holder) = match lease_state {
+        Ok(LeaseState::Held(holder)) => (true, holder),
+        Ok(LeaseState::Free(_)) => (false, None),
         Err(_) => (true, None),
     };
     let (state, status) = (loaded.state(), loaded.status);

@@ -31,7 +31,7 @@ struct Written<'a> {
 }
 
 /// A checked scheme.
-pub(super) struct Ready {
+pub(super) struct PreparedPlans {
     pub(super) config: SchemeConfig,
     pub(super) parsed: Box<dyn AnyScheme>,
     /// Its settings with marks, those of the base included.
@@ -42,7 +42,11 @@ pub(super) struct Ready {
 }
 
 /// Reads all schemes. Those that are wrong are reported and left out.
-pub(super) fn read_all(root: &Node, registry: &Registry, problems: &mut Problems) -> Vec<Ready> {
+pub(super) fn read_all(
+    root: &Node,
+    registry: &Registry,
+    problems: &mut Problems,
+) -> Vec<PreparedPlans> {
     let Some(table) = root.get("schemes") else {
         let what = "expected at least one table [schemes.NAME.ID], such as [schemes.rope.rope]";
         problems.add(&Mark::Default, "schemes", what);
@@ -65,7 +69,7 @@ pub(super) fn read_all(root: &Node, registry: &Registry, problems: &mut Problems
         ids: written.iter().map(|w| (w.name, w.id.as_str())).collect(),
         id_of: written.iter().map(|w| (w.name, w.id.as_str())).collect(),
     };
-    let mut ready: Vec<(usize, Ready)> = Vec::new();
+    let mut ready: Vec<(usize, PreparedPlans)> = Vec::new();
     let mut place: HashMap<&str, usize> = HashMap::new();
     let mut schemas = HashMap::new();
     // Bases first: extensions take settings over from them.
@@ -285,11 +289,11 @@ fn base_fits(
 
 fn parse(
     scheme: &Written<'_>,
-    base: Option<&Ready>,
+    base: Option<&PreparedPlans>,
     schemas: &mut HashMap<String, serde_json::Value>,
     registry: &Registry,
     problems: &mut Problems,
-) -> Option<Ready> {
+) -> Option<PreparedPlans> {
     let entry = registry.get(&scheme.id).ok()?;
     let mut settings = scheme.settings.clone();
     if let Some(base) = base {
@@ -318,7 +322,7 @@ fn parse(
         finetune,
     };
     let base = scheme.base.as_ref().map(|(_, at)| at.clone());
-    Some(Ready {
+    Some(PreparedPlans {
         config,
         parsed,
         settings,
@@ -338,7 +342,7 @@ impl Written<'_> {
     }
 }
 
-impl Ready {
+impl PreparedPlans {
     /// Where a plan's complaint about this scheme stands, and its words.
     pub(super) fn complaint(&self, error: &PlanError) -> (String, Mark, String) {
         let place = Place {

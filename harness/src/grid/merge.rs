@@ -2,7 +2,7 @@
 
 use crate::{Error, Result, machine};
 use farspan_reports::record::{PlannedCell, RunPlan, SCHEMA_VERSION};
-use farspan_reports::store::{RunDir, Standing};
+use farspan_reports::store::{LeaseState, RunDir};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -89,7 +89,7 @@ fn part(path: &Path) -> Result<Part> {
     }
     let now = dir.now()?;
     for cell in &plan.cells {
-        if let Standing::Held(holder) = dir.standing(&cell.id, now)? {
+        if let LeaseState::Held(holder) = dir.lease_state(&cell.id, now)? {
             let holder = holder.map_or("another process".to_string(), |h| h.to_string());
             return Err(Error::Config(format!(
                 "{}: {holder} makes {}; let it end first",

@@ -7,7 +7,7 @@ use crate::config::types::Run;
 use crate::{Error, Result, machine};
 use farspan_pe::Registry;
 use farspan_reports::record::RunPlan;
-use farspan_reports::store::{RunDir, Standing, StoreError, sweep_ended};
+use farspan_reports::store::{LeaseState, RunDir, StoreError, sweep_ended};
 use std::collections::BTreeSet;
 
 /// The folder with its plan. Others may work in it meanwhile: what is written here is replaced whole.
@@ -43,7 +43,7 @@ pub(crate) fn open(run: &Run, options: &Options, registry: &Registry) -> Result<
 fn other_version(dir: &RunDir, plan: &RunPlan) -> Result<Option<String>> {
     let now = dir.now()?;
     for cell in &plan.cells {
-        if let Ok(Standing::Held(Some(holder))) = dir.standing(&cell.id, now)
+        if let Ok(LeaseState::Held(Some(holder))) = dir.lease_state(&cell.id, now)
             && holder.version != machine::version()
         {
             return Ok(Some(format!("{holder}, of version {},", holder.version)));

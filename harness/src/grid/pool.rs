@@ -12,7 +12,7 @@ use crate::Result;
 use crate::cell::{self, Found};
 use crate::cli::work::Work;
 use farspan_reports::record::{PlannedCell, RunPlan};
-use farspan_reports::store::{Holder, Lease, RunDir, Standing, Tries};
+use farspan_reports::store::{Holder, Lease, LeaseState, RunDir, Tries};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -130,8 +130,8 @@ impl<'a> Pool<'a> {
     pub(super) fn forgive(&self) -> Result<()> {
         let now = self.dir.now()?;
         for cell in &self.waiting {
-            let tries = match self.dir.standing(&cell.id, now) {
-                Ok(Standing::Free(tries)) if tries != Tries::default() => tries,
+            let tries = match self.dir.lease_state(&cell.id, now) {
+                Ok(LeaseState::Free(tries)) if tries != Tries::default() => tries,
                 // What is wrong with it is told when it is taken.
                 _ => continue,
             };
@@ -256,24 +256,24 @@ impl<'a> Pool<'a> {
             }
         }
         // First the lease, then the result: who releases a cell has written its result before.
-        let standing = self.dir.standing(&cell.id, now);
+        let lease_state = self.dir.lease_state(&cell.id, now);
         if self.is_done(cell) {
             return self.finish(cell, "done before");
         }
         self.elsewhere.remove(&cell.id);
-        match standing {
+        match lease_state {
             Err(e) => return self.trouble(cell, e.into()),
-            Ok(Standing::Held(holder)) => {
+            Ok(LeaseState::Held(holder)) => {
                 self.elsewhere.insert(cell.id.clone(), holder);
                 return Step::Wait;
             }
-            Ok(Standing::Free(tries)) if self.is_exhausted(tries) => {
+            Ok(LeaseState::Free(tries)) if self.is_exhausted(tries) => {
                 let status = self.dir.status(&cell.id).ok().flatten();
                 let why = status.and_then(|status| status.reason);
                 let why = why.unwrap_or_else(|| format!("it was ended {} times", tries.killed));
                 return self.fail(cell, &why, &format!("failed before: {why}"));
             }
-            Ok(Standing::Free(_)) => {}
+            Ok(LeaseState::Free(_)) => {}
         }
         if !self.has_whole_base(cell) {
             return Step::Wait;

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::Result;
-use crate::model::{Decoder, Ready};
+use crate::model::{Decoder, PreparedPlans};
 use crate::source::draw_positions;
 use farspan_attention::ops::TokenScore;
 use farspan_datasets::{Batch, rng::Stream};
@@ -30,7 +30,7 @@ pub struct Subject<'a> {
 
 impl Subject<'_> {
     /// The plan at `length`, ready to run; the scheme's own words if it cannot serve it.
-    pub fn at(&self, length: usize) -> Result<std::result::Result<Ready, String>> {
+    pub fn at(&self, length: usize) -> Result<std::result::Result<PreparedPlans, String>> {
         let mut reach = length;
         if let Some(sampler) = self.sampler() {
             if let Err(e) = sampler.check_length(length) {
@@ -38,7 +38,7 @@ impl Subject<'_> {
             }
             reach = sampler.reach(length).max(length);
         }
-        match self.model.ready(Len(reach), length) {
+        match self.model.prepare(Len(reach), length) {
             Err(Error::Plan(e @ PlanError::NotServed { .. })) => Ok(Err(e.to_string())),
             ready => ready.map(Ok),
         }
@@ -50,7 +50,7 @@ impl Subject<'_> {
         &self,
         ids: &[u32],
         length: usize,
-        ready: &Ready,
+        ready: &PreparedPlans,
     ) -> Result<Vec<TokenScore>> {
         let (fed, targets) = (&ids[..ids.len() - 1], &ids[1..]);
         if self.in_pieces(length)? {

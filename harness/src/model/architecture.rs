@@ -52,9 +52,9 @@ pub struct Architecture {
     /// Blocks of which each token sees a few, in the place of the block after attention.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub experts: Option<Experts>,
-    /// How the two halves of a layer join the residual stream.
+    /// How the two sublayers of a layer join the residual stream.
     pub residual: Residual,
-    /// Multiplies what a half adds to the residual stream.
+    /// Multiplies what a sublayer adds to the residual stream.
     pub residual_scale: f64,
     /// Which projections add a bias.
     pub bias: Biases,
@@ -176,7 +176,7 @@ pub enum Residual {
     ParallelShared,
     /// x += p₁(A(n₁(x))); x += p₂(M(n₂(x))), norms behind both as well
     Sandwich,
-    /// x += p₁(A(x)); x += p₂(M(x)), norms behind the halves only
+    /// x += p₁(A(x)); x += p₂(M(x)), norms behind the sublayers only
     Behind,
     /// x = p₁(x + A(x)); x = p₂(x + M(x)), the stream itself is normalised: the layers of the first Transformers
     Post,
@@ -318,9 +318,9 @@ impl Architecture {
         self.apart.get(layer).is_some_and(Option::is_some)
     }
 
-    /// Whether the attention half of a layer is a norm, a packed projection and a projection back, and nothing else.
+    /// Whether the attention sublayer of a layer is a norm, a packed projection and a projection back, and nothing else.
     pub(super) fn plain_attention(&self) -> bool {
-        self.plain_halves()
+        self.plain_sublayers()
             && !self.bias.qkv
             && !self.bias.out
             && self.query_key_norm == QueryKeyNorm::None
@@ -329,14 +329,14 @@ impl Architecture {
             && self.clip.is_none()
     }
 
-    /// Whether the half after attention is a norm and a SwiGLU block, and nothing else.
+    /// Whether the sublayer after attention is a norm and a SwiGLU block, and nothing else.
     pub(super) fn plain_mlp(&self, layer: usize) -> bool {
         let one = self.experts.as_ref().is_none_or(|e| !e.layers[layer]);
         let swiglu = self.gated && self.activation == Activation::Silu && self.clamped.is_none();
-        self.plain_halves() && one && swiglu && !self.bias.mlp
+        self.plain_sublayers() && one && swiglu && !self.bias.mlp
     }
 
-    fn plain_halves(&self) -> bool {
+    fn plain_sublayers(&self) -> bool {
         self.residual == Residual::Sequential
             && self.residual_scale == 1.0
             && matches!(self.norm, Norm::Rms | Norm::RmsOffset)

@@ -5,7 +5,7 @@ use super::frozen::{self, single};
 use super::parts::{Part, Spot};
 use super::{Decoder, Pass, scheme_name, sinks};
 use crate::{Error, Result};
-use farspan_attention::attend::{Half, Mask, Params};
+use farspan_attention::attend::{Mask, Params, Sublayer};
 use farspan_attention::ops::{self, FeedForward, Gelu};
 use farspan_attention::plan::Plan;
 use farspan_attention::residual::Residual as Stream;
@@ -28,18 +28,18 @@ pub(super) trait Attending {
     /// Is handed it.
     fn feed(&mut self, added: &Tensor) -> Result<()>;
 
-    /// What does the whole attention half of a layer at once, if anything does.
-    fn halves(&mut self) -> Option<&mut dyn Halves>;
+    /// What does the whole attention sublayer of a layer at once, if anything does.
+    fn sublayers(&mut self) -> Option<&mut dyn Sublayers>;
 
     /// From packed queries, keys and values, and the layer's input, both (rows, tokens, …), to what the output projection
     /// reads.
     fn attend(&mut self, at: &At, qkv: &Tensor, input: &Tensor) -> Result<Tensor>;
 }
 
-/// Attention halves as a whole.
-pub(super) trait Halves {
-    /// Moves `stream` behind the attention half of a layer.
-    fn half(&mut self, at: &At, half: &Half<'_>, stream: &mut Stream) -> Result<()>;
+/// Attention sublayers as a whole.
+pub(super) trait Sublayers {
+    /// Moves `stream` behind the attention sublayer of a layer.
+    fn sublayer(&mut self, at: &At, sublayer: &Sublayer<'_>, stream: &mut Stream) -> Result<()>;
 }
 
 /// What attention of a layer goes by.
@@ -176,7 +176,7 @@ impl Forward<'_> {
         Ok(())
     }
 
-    /// The attention half of a layer whose halves follow each other.
+    /// The attention sublayer of a layer whose sublayers follow each other.
     fn attention(
         &self,
         stream: &mut Stream,
@@ -192,14 +192,14 @@ impl Forward<'_> {
             && self.is_plain(at(Part::Qkv))?
             && self.is_plain(out)?;
         let params = self.at(layer, attending)?;
-        if let Some(halves) = attending.halves().filter(|_| plain && !apart) {
-            let half = Half {
+        if let Some(sublayers) = attending.sublayers().filter(|_| plain && !apart) {
+            let sublayer = Sublayer {
                 norm: &self.weight(norm)?,
                 qkv: &self.weight(at(Part::Qkv))?,
                 out: &self.weight(out)?,
                 eps: self.decoder.architecture.norm_eps,
             };
-            return halves.half(&params, &half, stream);
+            return sublayers.sublayer(&params, &sublayer, stream);
         }
         let x = stream.rows()?;
         let h = self.norm(&x, norm)?;
@@ -211,7 +211,7 @@ impl Forward<'_> {
         Ok(())
     }
 
-    /// The other half.
+    /// The other sublayer.
     fn feed_forward(
         &self,
         stream: &mut Stream,
@@ -274,7 +274,7 @@ impl Forward<'_> {
         })
     }
 
-    /// What a half adds, by the architecture's scale.
+    /// What a sublayer adds, by the architecture's scale.
     fn scaled(&self, added: Tensor) -> Result<Tensor> {
         Ok(match self.decoder.architecture.residual_scale {
             1.0 => added,

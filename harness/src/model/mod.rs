@@ -14,9 +14,9 @@ mod head;
 mod latent;
 mod norms;
 pub(crate) mod parts;
+mod prepared;
 mod reading;
 mod sinks;
-mod standing;
 mod tune;
 mod weights;
 mod windows;
@@ -29,8 +29,8 @@ pub use backward::Backward;
 pub(crate) use backward::Sums;
 pub use experts::{Experts, Groups, Routing, Scores};
 pub use latent::Latent;
+pub use prepared::PreparedPlans;
 pub use reading::Cache;
-pub use standing::Ready;
 pub(crate) use tune::merged;
 pub(crate) use weights::scheme_name;
 pub use weights::{Values, Weight, Weights, scheme_parameters};
@@ -186,13 +186,13 @@ impl Decoder {
         &self.device
     }
 
-    /// Which halves of a layer run as one operation each, as far as the architecture decides it.
-    pub fn fused_halves(&self) -> &'static str {
-        let halves = (
+    /// Which sublayers of a layer run as one operation each, as far as the architecture decides it.
+    pub fn fused_sublayers(&self) -> &'static str {
+        let sublayers = (
             self.architecture.plain_attention(),
             (0..self.architecture.geometry.layers).all(|l| self.architecture.plain_mlp(l)),
         );
-        match halves {
+        match sublayers {
             _ if !self.device.is_cpu() => "none",
             (true, true) => "both",
             (true, false) => "attention",
@@ -226,13 +226,13 @@ impl Decoder {
     }
 
     /// Makes the plans for `reach` positions ready for windows of `len` tokens starting at position 0.
-    pub fn ready(&self, reach: Len, len: usize) -> Result<Ready> {
+    pub fn prepare(&self, reach: Len, len: usize) -> Result<PreparedPlans> {
         let plans = self.plans(reach)?;
-        Ready::new(&self.architecture.geometry, &plans, len, &self.device)
+        PreparedPlans::new(&self.architecture.geometry, &plans, len, &self.device)
     }
 
     /// Runs the stack over the windows of `batch`, of `ready`'s length.
-    pub fn hidden(&self, batch: &Batch, ready: &Ready, pass: Pass) -> Result<Hidden> {
+    pub fn hidden(&self, batch: &Batch, ready: &PreparedPlans, pass: Pass) -> Result<Hidden> {
         let mut windows = Windows::new(self, batch, ready)?;
         let mut state = windows.start(pass)?;
         for layer in 0..self.architecture.geometry.layers {
@@ -245,14 +245,14 @@ impl Decoder {
     }
 
     /// Mean loss of a batch in nats per scored token, as a scalar that can be differentiated.
-    pub fn loss(&self, batch: &Batch, ready: &Ready) -> Result<(Tensor, &'static str)> {
+    pub fn loss(&self, batch: &Batch, ready: &PreparedPlans) -> Result<(Tensor, &'static str)> {
         let hidden = self.hidden(batch, ready, Pass::Train)?;
         let loss = self.forward(Pass::Train).loss(&hidden.rows, batch)?;
         Ok((loss, hidden.implementation))
     }
 
     /// Loss and gradients of a batch.
-    pub fn backward(&self, batch: &Batch, ready: &Ready) -> Result<Backward> {
+    pub fn backward(&self, batch: &Batch, ready: &PreparedPlans) -> Result<Backward> {
         match self.recompute {
             true => self.recomputed(batch, ready),
             false => Backward::of(self.loss(batch, ready)?),
@@ -260,7 +260,7 @@ impl Decoder {
     }
 
     /// Negative log-likelihood and arg-max of every target of a batch, without gradients.
-    pub fn scores(&self, batch: &Batch, ready: &Ready) -> Result<Vec<TokenScore>> {
+    pub fn scores(&self, batch: &Batch, ready: &PreparedPlans) -> Result<Vec<TokenScore>> {
         let hidden = self.hidden(batch, ready, Pass::Evaluate)?;
         self.row_scores(&hidden.rows, &batch.targets)
     }

@@ -1,8 +1,8 @@
 //! One text at a time, in pieces: keys and values of earlier pieces are cached unrotated, so that schemes whose rotations
 //! follow the length stay exact while the text grows.
 
-use super::forward::{At, Attending, Halves};
-use super::standing::distinct;
+use super::forward::{At, Attending, Sublayers};
+use super::prepared::distinct;
 use super::{Decoder, Pass, sinks};
 use crate::{Error, Result};
 use farspan_attention::Tensor;
@@ -217,7 +217,7 @@ impl Attending for Piece<'_> {
     }
 
     /// Keys and values go through the cache.
-    fn halves(&mut self) -> Option<&mut dyn Halves> {
+    fn sublayers(&mut self) -> Option<&mut dyn Sublayers> {
         None
     }
 

@@ -44,7 +44,7 @@ fn batch() -> Batch {
 
 fn hidden(id: &str, values: &Values) -> Vec<f32> {
     let decoder = decoder(id, Some(values));
-    let ready = decoder.ready(Len(8), 8).unwrap();
+    let ready = decoder.prepare(Len(8), 8).unwrap();
     let hidden = decoder.hidden(&batch(), &ready, Pass::Train).unwrap();
     hidden.rows.to_flat::<f32>().unwrap()
 }
@@ -78,7 +78,7 @@ fn infused_positions_reach_queries_and_keys_only() {
 fn infused_layers_equal_their_composition() -> AttentionResult<()> {
     let values = values();
     let decoder = decoder("shortformer", Some(&values));
-    let ready = decoder.ready(Len(8), 8).unwrap();
+    let ready = decoder.prepare(Len(8), 8).unwrap();
     let at = |name: &str| decoder.learned[name].var.tensor().detach();
     let x =
         ops::embed(&at("model.embed_tokens.weight"), &batch().tokens, &[2, 8])?.affine(4.0, 0.0)?;

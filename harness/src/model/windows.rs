@@ -1,10 +1,10 @@
 //! Windows of one length that are read at once, layer by layer; and gradients that hold the activations of one layer only.
 
-use super::forward::{At, Attending, Halves};
-use super::standing::Standing;
-use super::{Backward, Decoder, Pass, Ready, Sums};
+use super::forward::{At, Attending, Sublayers};
+use super::prepared::WindowPlans;
+use super::{Backward, Decoder, Pass, PreparedPlans, Sums};
 use crate::{Error, Result};
-use farspan_attention::attend::{FEED_FORWARD, Half, Params};
+use farspan_attention::attend::{FEED_FORWARD, Params, Sublayer};
 use farspan_attention::plan::Plan;
 use farspan_attention::residual::Residual;
 use farspan_attention::{Gradients, Tensor, Var};
@@ -14,7 +14,7 @@ use farspan_datasets::Batch;
 pub(super) struct Windows<'a> {
     decoder: &'a Decoder,
     batch: &'a Batch,
-    standing: Standing<'a>,
+    window_plans: WindowPlans<'a>,
     /// What the plan adds in every layer, where it does.
     infused: Option<Tensor>,
     /// Attention implementation that ran; of several the slowest, which is what a reader of the record wants to know of.
@@ -33,12 +33,12 @@ impl<'a> Windows<'a> {
     pub(super) fn new(
         decoder: &'a Decoder,
         batch: &'a Batch,
-        ready: &'a Ready,
+        ready: &'a PreparedPlans,
     ) -> Result<Windows<'a>> {
         Ok(Windows {
             decoder,
             batch,
-            standing: Standing::new(decoder, batch, ready)?,
+            window_plans: WindowPlans::new(decoder, batch, ready)?,
             infused: None,
             implementation: "none",
         })
@@ -47,11 +47,11 @@ impl<'a> Windows<'a> {
     /// Before the first layer.
     pub(super) fn start(&mut self, pass: Pass) -> Result<State> {
         let forward = self.decoder.forward(pass);
-        let (batch, plan) = (self.batch, self.standing.ready.plan(0));
-        let mut x = forward.tokens(&batch.tokens, &[batch.rows, self.standing.ready.len()])?;
+        let (batch, plan) = (self.batch, self.window_plans.ready.plan(0));
+        let mut x = forward.tokens(&batch.tokens, &[batch.rows, self.window_plans.ready.len()])?;
         let params = forward.scheme_params(plan, 0)?;
         let added = self
-            .standing
+            .window_plans
             .added(x.dims(), &params, &self.decoder.device)?;
         match added {
             Some(added) if plan.infused => self.infused = Some(added),
@@ -60,7 +60,7 @@ impl<'a> Windows<'a> {
         }
         Ok(State {
             stream: Residual::new(forward.embed_norm(x)?),
-            carried: vec![Params::new(); self.standing.rows()],
+            carried: vec![Params::new(); self.window_plans.rows()],
         })
     }
 
@@ -69,7 +69,7 @@ impl<'a> Windows<'a> {
         let forward = self.decoder.forward(pass);
         let State { stream, carried } = state;
         let mut step = Step {
-            standing: &self.standing,
+            window_plans: &self.window_plans,
             infused: self.infused.as_ref(),
             carried,
             ran: "none",
@@ -89,7 +89,7 @@ impl<'a> Windows<'a> {
 
 /// One layer of windows.
 struct Step<'s> {
-    standing: &'s Standing<'s>,
+    window_plans: &'s WindowPlans<'s>,
     infused: Option<&'s Tensor>,
     carried: &'s mut [Params],
     ran: &'static str,
@@ -97,7 +97,7 @@ struct Step<'s> {
 
 impl Attending for Step<'_> {
     fn plan(&self, layer: usize) -> &Plan {
-        self.standing.ready.plan(layer)
+        self.window_plans.ready.plan(layer)
     }
 
     fn infused(&self, layer: usize) -> Option<&Tensor> {
@@ -105,11 +105,11 @@ impl Attending for Step<'_> {
     }
 
     fn tokens(&self) -> usize {
-        self.standing.ready.len()
+        self.window_plans.ready.len()
     }
 
     fn feeds(&self, layer: usize) -> bool {
-        self.standing.ready.feeds(layer)
+        self.window_plans.ready.feeds(layer)
     }
 
     fn feed(&mut self, added: &Tensor) -> Result<()> {
@@ -124,21 +124,23 @@ impl Attending for Step<'_> {
         Ok(())
     }
 
-    fn halves(&mut self) -> Option<&mut dyn Halves> {
+    fn sublayers(&mut self) -> Option<&mut dyn Sublayers> {
         Some(self)
     }
 
     fn attend(&mut self, at: &At, qkv: &Tensor, input: &Tensor) -> Result<Tensor> {
         let input = self.plan(at.layer).reads_input().then_some(input);
         let output;
-        (output, self.ran) = self.standing.attend(at, (qkv, input), self.carried)?;
+        (output, self.ran) = self.window_plans.attend(at, (qkv, input), self.carried)?;
         Ok(output)
     }
 }
 
-impl Halves for Step<'_> {
-    fn half(&mut self, at: &At, half: &Half<'_>, stream: &mut Residual) -> Result<()> {
-        self.ran = self.standing.attend_half(at, half, stream, self.carried)?;
+impl Sublayers for Step<'_> {
+    fn sublayer(&mut self, at: &At, sublayer: &Sublayer<'_>, stream: &mut Residual) -> Result<()> {
+        self.ran = self
+            .window_plans
+            .attend_sublayer(at, sublayer, stream, self.carried)?;
         Ok(())
     }
 }
@@ -190,7 +192,7 @@ impl State {
 }
 
 impl Decoder {
-    pub(super) fn recomputed(&self, batch: &Batch, ready: &Ready) -> Result<Backward> {
+    pub(super) fn recomputed(&self, batch: &Batch, ready: &PreparedPlans) -> Result<Backward> {
         let layers = self.architecture.geometry.layers;
         let mut windows = Windows::new(self, batch, ready)?;
         let mut states = vec![windows.start(Pass::Evaluate)?];

@@ -345,3 +345,28 @@ fn file_names_come_from_names_safely() {
     assert_eq!(slug("…", 40), "study");
     assert!(slug(&"long ".repeat(50), 40).len() <= 40);
 }
+
+/// What a reader sees of a page: one line for each piece of text outside of figures, style and script.
+fn words(page: &str) -> String {
+    let mut page = page.to_string();
+    for tag in ["style", "script", "svg", "textarea"] {
+        while let Some(from) = page.find(&format!("<{tag}")) {
+            let end = format!("</{tag}>");
+            let len = page[from..].find(&end).expect("tags are closed") + end.len();
+            page.replace_range(from..from + len, " ");
+        }
+    }
+    let pieces = page.split('<').filter_map(|piece| piece.split_once('>'));
+    let pieces = pieces.map(|(_, text)| text.split_whitespace().collect::<Vec<_>>().join(" "));
+    pieces
+        .filter(|text| !text.is_empty())
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// Word by word; new words are taken with `INSTA_UPDATE=always`.
+#[test]
+fn the_text_of_a_page() {
+    let page = page(sample(|options| options.seeds = vec![0, 1, 2]));
+    insta::assert_snapshot!(words(&page));
+}

@@ -1,7 +1,7 @@
 //! A run folder as many workers share it: cells that are taken, and what is written under their leases alone.
 
 use super::disk::{self, Disk};
-use super::lease::{self, Core, Holder, Lease, Standing};
+use super::lease::{self, Core, Holder, Lease, LeaseState};
 use super::{RunDir, StoreError, failed};
 use std::io;
 use std::path::Path;
@@ -29,9 +29,9 @@ impl RunDir {
     ///
     /// # Errors
     /// The system's refusal.
-    pub fn standing(&self, id: &str, now: SystemTime) -> Result<Standing, StoreError> {
+    pub fn lease_state(&self, id: &str, now: SystemTime) -> Result<LeaseState, StoreError> {
         let folder = self.cell_dir(id);
-        lease::standing(&folder, now).map_err(failed("reading the leases of", &folder))
+        lease::lease_state(&folder, now).map_err(failed("reading the leases of", &folder))
     }
 
     /// Whether lease `number` of a cell was not taken over, as far as can be seen.

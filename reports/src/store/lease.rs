@@ -101,7 +101,7 @@ struct Words {
 
 /// Where a cell stands between workers.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Standing {
+pub enum LeaseState {
     /// Nobody makes it.
     Free(Tries),
     /// It is being made; by whom is not known in the moment in which a lease is made.
@@ -266,14 +266,14 @@ impl Drop for Lease {
 }
 
 /// Where the cell whose folder this is stands, at the time `now` of the file server.
-pub(super) fn standing(folder: &Path, now: SystemTime) -> io::Result<Standing> {
+pub(super) fn lease_state(folder: &Path, now: SystemTime) -> io::Result<LeaseState> {
     match numbers(folder) {
         // A cell whose folder somebody removed is to be made again.
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Standing::Free(Tries::default())),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(LeaseState::Free(Tries::default())),
         Err(e) => Err(e),
         Ok(all) => Ok(match all.last() {
-            None => Standing::Free(Tries::default()),
-            Some(&number) => standing_of(&of(folder, number), now),
+            None => LeaseState::Free(Tries::default()),
+            Some(&number) => lease_state_of(&of(folder, number), now),
         }),
     }
 }
@@ -283,23 +283,25 @@ pub(super) fn is_highest(folder: &Path, number: u64) -> bool {
     numbers(folder).map_or(true, |all| all.last().is_none_or(|last| *last <= number))
 }
 
-fn standing_of(path: &Path, now: SystemTime) -> Standing {
+fn lease_state_of(path: &Path, now: SystemTime) -> LeaseState {
     // It was there: its successor is being made, or its holder adopts it.
     let Some((words, touched)) = read(path) else {
-        return Standing::Held(None);
+        return LeaseState::Held(None);
     };
     let words = match words {
         Some(words) => words,
-        None if expired(touched, now, WORDLESS) => return Standing::Free(killed(Tries::default())),
-        None => return Standing::Held(None),
+        None if expired(touched, now, WORDLESS) => {
+            return LeaseState::Free(killed(Tries::default()));
+        }
+        None => return LeaseState::Held(None),
     };
     let Some(holder) = words.holder else {
-        return Standing::Free(words.tries);
+        return LeaseState::Free(words.tries);
     };
     match holder.process.life() {
-        Life::Ended => Standing::Free(killed(words.tries)),
-        _ if expired(touched, now, holder.lasts()) => Standing::Free(killed(words.tries)),
-        _ => Standing::Held(Some(holder)),
+        Life::Ended => LeaseState::Free(killed(words.tries)),
+        _ if expired(touched, now, holder.lasts()) => LeaseState::Free(killed(words.tries)),
+        _ => LeaseState::Held(Some(holder)),
     }
 }
 
@@ -323,9 +325,9 @@ fn try_take(folder: &Path, me: Holder) -> io::Result<Option<Lease>> {
     }
     let (next, tries) = match numbers(folder)?.last() {
         None => (0, Tries::default()),
-        Some(&number) => match standing_of(&of(folder, number), now_of(folder)?) {
-            Standing::Free(tries) => (number + 1, tries),
-            Standing::Held(_) => return Ok(None),
+        Some(&number) => match lease_state_of(&of(folder, number), now_of(folder)?) {
+            LeaseState::Free(tries) => (number + 1, tries),
+            LeaseState::Held(_) => return Ok(None),
         },
     };
     let lasts = me.lasts();

@@ -219,7 +219,7 @@ impl Bench {
     fn output(&self, plan: &Plan, leaves: &Leaves, which: Implementation, first: usize) -> Tensor {
         let device = Device::cpu();
         let all = first..first + self.length;
-        let (scores, places) = standing(&plan.place, all.end);
+        let (scores, places) = segmented(&plan.place, all.end);
         let prepared =
             Prepared::with_positions(plan, &MODEL, all.clone(), all, &scores, &device).unwrap();
         let params: Params = leaves
@@ -270,7 +270,7 @@ fn runs(plan: &Plan, which: Implementation) -> Implementation {
 }
 
 /// Positions of the first `end` tokens as scores see them and as the embedding does; every fifth token is a separator.
-fn standing(place: &Place, end: usize) -> (Vec<f64>, Vec<f64>) {
+fn segmented(place: &Place, end: usize) -> (Vec<f64>, Vec<f64>) {
     let at = |t: usize| match place {
         Place::Index => (t as f64, t as f64),
         Place::Segments { places, .. } => ((t / 5) as f64, (t % 5).min(places - 1) as f64),

@@ -8,7 +8,7 @@ use farspan_pe::recipe::{Sampler, middle_factor};
 use serde_json::{Value, json};
 
 /// (segments, places) of a list of token ids.
-fn standing(ids: &Value, separators: &Value, places: usize) -> (Vec<f64>, Vec<f64>) {
+fn segmented(ids: &Value, separators: &Value, places: usize) -> (Vec<f64>, Vec<f64>) {
     let (ids, separators) = (numbers(ids), numbers(separators));
     Place::segments(ids.iter().map(|id| separators.contains(id)), places)
 }
@@ -35,7 +35,7 @@ fn bipe_cuts_text_as_published() {
     ] {
         let file = golden(file);
         for (row, ids) in list(&file["token_ids"]).iter().enumerate() {
-            let (segments, places) = standing(ids, &file[separators], 1024);
+            let (segments, places) = segmented(ids, &file[separators], 1024);
             close(
                 "segments",
                 &segments,
@@ -44,7 +44,7 @@ fn bipe_cuts_text_as_published() {
                 0.0,
             );
             close("places", &places, &numbers(&file[place][row]), 0.0, 0.0);
-            let (_, places) = standing(ids, &file[separators], train_scale);
+            let (_, places) = segmented(ids, &file[separators], train_scale);
             close("clipped", &places, &numbers(&file[clipped][row]), 0.0, 0.0);
         }
     }
@@ -72,7 +72,7 @@ fn bipe_alibi_has_the_published_slopes() {
         0.0,
     );
     for (row, ids) in list(&file["token_ids"]).iter().enumerate() {
-        let (segments, _) = standing(ids, &file["separator_token_ids"], 1024);
+        let (segments, _) = segmented(ids, &file["separator_token_ids"], 1024);
         for head in 0..12 {
             let expected = numbers(&file["bipe_alibi_key_bias_b_h_k"][row][head]);
             let found: Vec<f64> = segments

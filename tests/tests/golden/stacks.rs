@@ -108,7 +108,7 @@ fn batch(file: &Value) -> Batch {
 
 /// The stream behind the last norm against the file's.
 fn holds(name: &str, model: &Decoder, batch: &Batch, case: &Value) {
-    let ready = model.ready(Len(batch.len), batch.len).unwrap();
+    let ready = model.prepare(Len(batch.len), batch.len).unwrap();
     let expected: Vec<Vec<f64>> = list(&case["hidden"]).iter().map(flat).collect();
     for pass in [Pass::Evaluate, Pass::Train] {
         let found = model.hidden(batch, &ready, pass).unwrap();

@@ -47,7 +47,7 @@ fn train(
     let model = small().geometry;
     let (_, len) = plans(id, scheme, &model, model.trained_length).expect("sizes for all");
     let decoder = decoder(&small(), scheme, len, device);
-    let stages = vec![(u64::MAX, decoder.ready(Len(len), len)?)];
+    let stages = vec![(u64::MAX, decoder.prepare(Len(len), len)?)];
     let mut trainer = Trainer::new(decoder, stages, &config, false, None)?;
     // The last step would validate.
     for _ in 1..config.steps {
@@ -58,7 +58,7 @@ fn train(
     let losses = curve.map(|(_, loss)| *loss).collect();
     let far = 4 * model.trained_length;
     let (_, len) = plans(id, scheme, &model, far).expect("sizes for all");
-    let ready = trainer.model.ready(Len(len), len)?;
+    let ready = trainer.model.prepare(Len(len), len)?;
     let mut held = batch(scheme, &model, (1, len), 1000);
     held.positions = None;
     let scores = trainer.model.scores(&held, &ready)?;

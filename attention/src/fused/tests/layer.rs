@@ -1,7 +1,7 @@
 //! Attention as a layer calls it: on a packed projection, and with all that stands around it.
 
 use super::*;
-use crate::attend::Half;
+use crate::attend::Sublayer;
 use crate::residual::Residual;
 
 /// Output and gradients of the packed call: qkv, then the parameters.
@@ -82,8 +82,8 @@ fn results_do_not_depend_on_the_number_of_threads() {
     }
 }
 
-/// Output and gradients of the attention half of a layer: x, norm, qkv, out, then the parameters.
-fn half(plan: &Plan, which: Implementation, tracked: bool) -> Vec<Vec<f32>> {
+/// Output and gradients of the attention sublayer of a layer: x, norm, qkv, out, then the parameters.
+fn sublayer(plan: &Plan, which: Implementation, tracked: bool) -> Vec<Vec<f32>> {
     let (batch, n, dim, width) = (2, 70, 8, 24);
     let prepared = Prepared::new(plan, &geometry(4, 2, dim), 0..n, 0..n, &Device::cpu()).unwrap();
     let var = |seed, shape: &[usize]| Var::new(random(seed, shape)).unwrap();
@@ -106,7 +106,7 @@ fn half(plan: &Plan, which: Implementation, tracked: bool) -> Vec<Vec<f32>> {
         false => var.tensor().detach(),
     });
     let (norm, eps) = (&norm.affine(0.5, 1.0).unwrap(), 1e-5);
-    let weights_of = Half {
+    let weights_of = Sublayer {
         norm,
         qkv: &qkv,
         out: &out,
@@ -140,7 +140,7 @@ fn half(plan: &Plan, which: Implementation, tracked: bool) -> Vec<Vec<f32>> {
 fn the_half_of_a_layer_equals_its_composition() {
     for plan in plans(4, 8) {
         for tracked in [true, false] {
-            let run = |which| half(&plan, which, tracked);
+            let run = |which| sublayer(&plan, which, tracked);
             same(
                 &plan,
                 &run(Implementation::Fused),
@@ -165,7 +165,7 @@ fn shapes_of_a_half_are_checked() {
     let (qkv, out) = (random(3, &[64, 24]), random(4, &[24, 32]));
     let run = |x: &Tensor, norm: &Tensor, qkv: &Tensor, out: &Tensor| {
         let eps = 1e-5;
-        let half = Half {
+        let sublayer = Sublayer {
             norm,
             qkv,
             out,
@@ -173,7 +173,7 @@ fn shapes_of_a_half_are_checked() {
         };
         let (params, mask) = (Params::new(), Mask::causal());
         let mut stream = Residual::new(x.clone());
-        stream.attend(&half, &prepared, &params, &mask, Implementation::Auto)
+        stream.attend(&sublayer, &prepared, &params, &mask, Implementation::Auto)
     };
     run(&x, &norm, &qkv, &out).unwrap();
     for (error, named) in [
@@ -183,6 +183,9 @@ fn shapes_of_a_half_are_checked() {
         (run(&x, &norm, &qkv, &qkv), "out"),
     ] {
         let text = error.unwrap_err().to_string();
-        assert!(text.contains(&format!("attend_half, {named}")), "{text}");
+        assert!(
+            text.contains(&format!("attend_sublayer, {named}")),
+            "{text}"
+        );
     }
 }

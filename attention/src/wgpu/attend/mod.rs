@@ -82,12 +82,12 @@ fn part_that_fits(batch: usize, needed: usize, most: usize) -> usize {
     (1..=batch).rev().find(fits).unwrap_or(batch.min(1))
 }
 
-/// A plan made ready for calls of one shape on one device: kernels, tables and constants.
+/// A plan compiled for calls of one shape on one device: kernels, tables and constants.
 #[derive(Clone, Debug)]
-pub struct Fused(Arc<Ready>);
+pub struct Fused(Arc<Compiled>);
 
 #[derive(Debug)]
-struct Ready {
+struct Compiled {
     context: Context,
     kernels: Kernels,
     rotors: Vec<(Rotor, Rotor)>,
@@ -105,7 +105,7 @@ impl Fused {
         let rotors = rotors.collect::<Result<_>>()?;
         // Only the device needs them from here on.
         let data = std::mem::take(&mut kernels.data);
-        Ok(Fused(Arc::new(Ready {
+        Ok(Fused(Arc::new(Compiled {
             context: context.clone(),
             kernels,
             rotors,
@@ -129,17 +129,17 @@ impl Fused {
     /// Attention, differentiable by `q` (batch, heads, queries, head_dim), `k` and `v` (batch, kv_heads, keys, head_dim),
     /// all unrotated, and by every learned parameter and token vector. Queries that see no key get zeros.
     pub fn attend(&self, q: &Traced, k: &Traced, v: &Traced, params: &Params) -> Result<Traced> {
-        let ready = &self.0;
+        let compiled = &self.0;
         let inputs = self.inputs(q, k, v, params)?;
         let call = Call {
-            ready: ready.clone(),
+            compiled: compiled.clone(),
             inputs: packed(&inputs)?,
-            output: Array::empty(&ready.context, Kind::F32, q.dims())?,
-            stats: Array::empty(&ready.context, Kind::F32, &[2, ready.kernels.rows()])?,
+            output: Array::empty(&compiled.context, Kind::F32, q.dims())?,
+            stats: Array::empty(&compiled.context, Kind::F32, &[2, compiled.kernels.rows()])?,
         };
         call.run(
-            &ready.kernels.forward,
-            ready.kernels.lines() * ready.kernels.queries.div_ceil(GROUP),
+            &compiled.kernels.forward,
+            compiled.kernels.lines() * compiled.kernels.queries.div_ceil(GROUP),
             &[&call.output, &call.stats],
         )?;
         let output = call.output.clone();
@@ -149,14 +149,14 @@ impl Fused {
     /// The scores that softmax sees, (batch, heads, queries, keys): -∞ where the mask or the score hides a pair.
     /// Arguments as for [`attend`](Fused::attend); memory is quadratic in the length. For explanations and tests.
     pub fn scores(&self, q: &Traced, k: &Traced, params: &Params) -> Result<Array> {
-        let ready = &self.0;
-        let kernels = &ready.kernels;
+        let compiled = &self.0;
+        let kernels = &compiled.kernels;
         let dims = [kernels.batch, kernels.heads, kernels.queries, kernels.keys];
         let call = Call {
-            ready: ready.clone(),
+            compiled: compiled.clone(),
             inputs: packed(&self.inputs(q, k, k, params)?)?,
-            output: Array::empty(&ready.context, Kind::F32, &dims)?,
-            stats: Array::empty(&ready.context, Kind::F32, &[1])?,
+            output: Array::empty(&compiled.context, Kind::F32, &dims)?,
+            stats: Array::empty(&compiled.context, Kind::F32, &[1])?,
         };
         let groups = call.output.count().div_ceil(GROUP);
         call.run(&kernels.scores, groups, &[&call.output])?;
@@ -165,8 +165,8 @@ impl Fused {
 
     /// Rotated queries and keys of each turn, values, and all that is learned.
     fn inputs(&self, q: &Traced, k: &Traced, v: &Traced, params: &Params) -> Result<[Traced; 4]> {
-        let ready = &self.0;
-        let of = &ready.kernels;
+        let compiled = &self.0;
+        let of = &compiled.kernels;
         for (what, x, heads, rows) in [
             ("q", q, of.heads, of.queries),
             ("k", k, of.kv_heads, of.keys),
@@ -178,9 +178,9 @@ impl Fused {
                 return Err(Error::shape(what, format!("{expected:?}"), x.dims()));
             }
         }
-        let learned = ready.flat(params)?;
+        let learned = compiled.flat(params)?;
         let turned = |x: &Traced, of_query: bool| {
-            let each = ready.rotors.iter().map(|(query, key)| match of_query {
+            let each = compiled.rotors.iter().map(|(query, key)| match of_query {
                 true => query.apply(x),
                 false => key.apply(x),
             });
@@ -199,7 +199,7 @@ fn packed(inputs: &[Traced]) -> Result<Vec<Array>> {
     inputs.iter().map(|input| input.array().packed()).collect()
 }
 
-impl Ready {
+impl Compiled {
     /// All that the formulas read of the caller's as one vector, differentiably.
     fn flat(&self, params: &Params) -> Result<Traced> {
         let mut parts = Vec::new();
@@ -228,7 +228,7 @@ impl Ready {
 /// One call, as far as its gradients need it.
 #[derive(Debug)]
 struct Call {
-    ready: Arc<Ready>,
+    compiled: Arc<Compiled>,
     /// Rotated queries and keys of each turn, values, and all that is learned.
     inputs: Vec<Array>,
     output: Array,
@@ -241,13 +241,13 @@ impl Call {
             // Made by `Fused` alone.
             return Err(Error::expr("attention keeps four inputs"));
         };
-        let mut buffers = vec![self.ready.data.buffer(), learned.buffer()];
+        let mut buffers = vec![self.compiled.data.buffer(), learned.buffer()];
         buffers.extend([q, k, v].map(|x| x.buffer()));
         buffers.extend(more.iter().map(|x| x.buffer()));
-        let kernels = &self.ready.kernels;
+        let kernels = &self.compiled.kernels;
         let mut words = vec![kernels.lines() as u32];
         words.extend_from_slice(&kernels.words);
-        self.ready
+        self.compiled
             .context
             .dispatch(shader, &words, &buffers, groups)
     }
@@ -255,12 +255,12 @@ impl Call {
 
 impl Backward for Call {
     fn backward(&self, gradient: &Array) -> Result<Vec<Option<Array>>> {
-        let (ready, kernels) = (&self.ready, &self.ready.kernels);
+        let (compiled, kernels) = (&self.compiled, &self.compiled.kernels);
         let above = gradient.packed()?;
         let mean = above.pair(&self.output, Kind::F32, "a * b")?;
         let mean = mean.sum_keepdim(3)?.reshape(&[1, kernels.rows()])?;
         let stats = Array::cat(&[&self.stats, &mean], 0)?;
-        let zeros = |like: &Array| Array::full(&ready.context, 0.0, like.dims());
+        let zeros = |like: &Array| Array::full(&compiled.context, 0.0, like.dims());
         let like = &self.inputs;
         let (by_q, by_learned) = (zeros(&like[0])?, zeros(&like[3])?);
         let more = [&above, &stats, &by_q, &by_learned];

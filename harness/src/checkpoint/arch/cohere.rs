@@ -1,4 +1,4 @@
-//! Cohere (Command R) and Cohere 2: both halves of a layer read one norm, pairs are neighbouring channels, logits are
+//! Cohere (Command R) and Cohere 2: both sublayers of a layer read one norm, pairs are neighbouring channels, logits are
 //! scaled. Cohere 2 turns in layers with a window only; the others see all tokens without positions.
 
 use super::shared::*;

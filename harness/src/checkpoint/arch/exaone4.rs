@@ -1,4 +1,4 @@
-//! EXAONE 4: norms behind the halves and of queries and keys; where some layers have a window, the others turn nothing.
+//! EXAONE 4: norms behind the sublayers and of queries and keys; where some layers have a window, the others turn nothing.
 
 use super::shared::*;
 

@@ -95,7 +95,7 @@ fn residual(keys: &mut Keys, new: bool) -> Result<Residual> {
     let parallel = keys.loose_switch(
         "parallel_attn",
         true,
-        "both halves of a layer read the same input",
+        "both sublayers of a layer read the same input",
     )?;
     let norms = keys.nullable("num_ln_in_parallel_attn", None, "norms of a layer")?;
     match (parallel, new, norms) {

@@ -1,4 +1,4 @@
-//! GLM and GLM-4: half of a head's channels turn, in pairs of neighbours; GLM-4 has norms behind the halves as well.
+//! GLM and GLM-4: half of a head's channels turn, in pairs of neighbours; GLM-4 has norms behind the sublayers as well.
 
 use super::shared::*;
 

@@ -55,7 +55,7 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     if keys.switch(
         "use_parallel_residual",
         true,
-        "both halves of a layer read the same input",
+        "both sublayers of a layer read the same input",
     )? {
         architecture.residual = Residual::Parallel;
     }

@@ -1,4 +1,4 @@
-//! GPT-J and CodeGen: both halves of a layer read one norm, the first channels of a head turn in pairs of neighbours, logits
+//! GPT-J and CodeGen: both sublayers of a layer read one norm, the first channels of a head turn in pairs of neighbours, logits
 //! have a bias. CodeGen keeps queries, keys and values in the four parts that its training was spread over.
 
 use super::gpt::{GPT2, Gpt, gpt};

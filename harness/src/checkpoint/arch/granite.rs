@@ -9,7 +9,7 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     let mut number = |key, meaning| keys.positive_or(key, 1.0, meaning);
     architecture.embed_scale = number("embedding_multiplier", "multiplies embeddings")?;
     architecture.logit_scale = 1.0 / number("logits_scaling", "divides logits")?;
-    architecture.residual_scale = number("residual_multiplier", "multiplies what halves add")?;
+    architecture.residual_scale = number("residual_multiplier", "multiplies what sublayers add")?;
     let scores = number(
         "attention_multiplier",
         "multiplies scores in place of 1/√head_dim",

@@ -17,7 +17,7 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
         found.ok_or_else(|| keys.wrong(key, rule, "nothing"))
     };
     architecture.embed_scale = number("scale_emb", "multiplies embeddings")?;
-    let depth = number("scale_depth", "multiplies what halves add, by 1/√layers")?;
+    let depth = number("scale_depth", "multiplies what sublayers add, by 1/√layers")?;
     let base = number("dim_model_base", "logits are multiplied by it and 1/width")?;
     let sizes = &architecture.geometry;
     architecture.residual_scale = depth / (sizes.layers as f64).sqrt();

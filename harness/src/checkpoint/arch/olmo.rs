@@ -1,4 +1,4 @@
-//! OLMo 1 (norms without weights), OLMo 2 (norms behind the halves and of whole queries and keys) and OLMo 3 (windows in
+//! OLMo 1 (norms without weights), OLMo 2 (norms behind the sublayers and of whole queries and keys) and OLMo 3 (windows in
 //! three of four layers, whose rotation no scaling changes).
 
 use super::shared::*;

@@ -53,7 +53,7 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     let before = keys.switch(
         "do_layer_norm_before",
         true,
-        "norms stand before the halves",
+        "norms stand before the sublayers",
     )?;
     if !before {
         architecture.residual = Residual::Post;

@@ -36,7 +36,7 @@ pub(super) fn read(keys: &mut Keys) -> Result<Architecture> {
     if keys.switch(
         "use_parallel_residual",
         false,
-        "both halves of a layer read the same input",
+        "both sublayers of a layer read the same input",
     )? {
         architecture.residual = Residual::ParallelShared;
     }

@@ -51,7 +51,7 @@ pub struct ModelConfig {
     /// How queries and keys are normalised. Default: `none`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub query_key_norm: Option<QueryKeyNorm>,
-    /// How the halves of a layer join the residual stream. Default: `sequential`.
+    /// How the sublayers of a layer join the residual stream. Default: `sequential`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub block: Option<Residual>,
     /// Activation of the block after attention. Default: `silu`.

@@ -2,7 +2,7 @@
 
 use super::super::{Subject, Tick, rows_per_pass, windows_batch};
 use crate::Result;
-use crate::model::Ready;
+use crate::model::PreparedPlans;
 use farspan_datasets::Segment;
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ impl Reading<'_> {
     pub(in super::super) fn read(
         &mut self,
         starts: &[(usize, usize)],
-        ready: &Ready,
+        ready: &PreparedPlans,
         tick: Tick<'_>,
     ) -> Result<bool> {
         if self.subject.in_pieces(self.length)? {

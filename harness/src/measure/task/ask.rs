@@ -3,7 +3,7 @@
 use super::super::{Subject, Tick, rows_per_pass};
 use super::ID;
 use crate::Result;
-use crate::model::Ready;
+use crate::model::PreparedPlans;
 use farspan_datasets::Batch;
 use farspan_datasets::tasks::{AnyTask, Asked, Example, score};
 use farspan_reports::record::{Column, PointRecord};
@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 pub(super) fn ask(
     subject: &Subject<'_>,
     task: &dyn AnyTask,
-    ready: &Ready,
+    ready: &PreparedPlans,
     asked: &Asked,
     batches: &mut usize,
     tick: Tick<'_>,

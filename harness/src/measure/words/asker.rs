@@ -7,7 +7,7 @@ use crate::checkpoint::ends::ends;
 use crate::checkpoint::text::Tokenizer;
 use crate::config::LONGEST;
 use crate::model::generate::{Choice, generate};
-use crate::model::{Decoder, Ready};
+use crate::model::{Decoder, PreparedPlans};
 use crate::{Error, Result};
 use farspan_datasets::tasks::Point;
 use farspan_datasets::words::{Prompt, PromptFile, Scorer, Writer};
@@ -198,7 +198,7 @@ impl<'a> Asker<'a> {
     fn likelihood(
         &self,
         subject: &Subject<'_>,
-        ready: &Ready,
+        ready: &PreparedPlans,
         prompt: &Prompt,
         answer: &str,
         length: usize,
@@ -227,7 +227,7 @@ impl<'a> Asker<'a> {
     pub(super) fn likely(
         &self,
         subject: &Subject<'_>,
-        ready: &Ready,
+        ready: &PreparedPlans,
         prompt: &Prompt,
         length: usize,
     ) -> Result<Answered> {

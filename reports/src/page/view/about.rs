@@ -127,12 +127,12 @@ pub(super) fn provenance(summary: &Summary) -> Vec<(String, String, bool)> {
             );
         }
         for engine in &study.engines {
-            let halves = match engine.fused_halves.as_str() {
+            let sublayers = match engine.fused_halves.as_str() {
                 "" => String::new(),
-                halves => format!(", fused halves of a layer: {halves}"),
+                halves => format!(", fused sublayers: {sublayers}"),
             };
             let words = format!(
-                "{}, attention {}{halves}, version {}",
+                "{}, attention {}{sublayers}, version {}",
                 engine.device, engine.attention, engine.version
             );
             pair(&format!("{name}: engine"), &words, false);

@@ -54,12 +54,12 @@ fn a_released_cell_keeps_the_count_of_its_failures() -> Outcome {
     };
     let lease = take(tmp.path(), me())?;
     assert_eq!((lease.number(), lease.tries()), (0, Tries::default()));
-    let held = standing(tmp.path(), now_of(tmp.path())?)?;
-    assert_eq!(held, Standing::Held(Some(me())));
+    let held = lease_state(tmp.path(), now_of(tmp.path())?)?;
+    assert_eq!(held, LeaseState::Held(Some(me())));
     lease.release(tries)?;
     assert_eq!(
-        standing(tmp.path(), now_of(tmp.path())?)?,
-        Standing::Free(tries)
+        lease_state(tmp.path(), now_of(tmp.path())?)?,
+        LeaseState::Free(tries)
     );
     let lease = take(tmp.path(), me())?;
     assert_eq!((lease.number(), lease.tries()), (1, tries));
@@ -109,8 +109,8 @@ fn times_of_files_are_compared_with_times_of_files() -> Outcome {
         (touched + 2 * SHORT, false),
         (touched + hour, false),
     ] {
-        let standing = standing(tmp.path(), now)?;
-        assert_eq!(matches!(standing, Standing::Held(_)), held, "{now:?}");
+        let lease_state = lease_state(tmp.path(), now)?;
+        assert_eq!(matches!(lease_state, LeaseState::Held(_)), held, "{now:?}");
     }
     // A touch is by that clock, too.
     File::options()
@@ -173,8 +173,8 @@ fn who_lost_a_cell_writes_nothing() -> Outcome {
 fn a_cell_whose_folder_was_removed_can_be_taken_again() -> Outcome {
     let tmp = tempfile::tempdir()?;
     let cell = tmp.path().join("cell");
-    let free = Standing::Free(Tries::default());
-    assert_eq!(standing(&cell, now_of(tmp.path())?)?, free);
+    let free = LeaseState::Free(Tries::default());
+    assert_eq!(lease_state(&cell, now_of(tmp.path())?)?, free);
     assert_eq!(take(&cell, me())?.number(), 0);
     // Not so in a run that was moved away.
     assert!(Lease::take(&tmp.path().join("moved/cell"), me()).is_err());
@@ -190,8 +190,8 @@ fn a_lease_is_handed_on() -> Outcome {
     let number = lease.number();
     lease.leave();
     let adopted = Lease::adopt(tmp.path(), number, elsewhere())?;
-    let held = standing(tmp.path(), now_of(tmp.path())?)?;
-    assert_eq!(held, Standing::Held(Some(elsewhere())));
+    let held = lease_state(tmp.path(), now_of(tmp.path())?)?;
+    assert_eq!(held, LeaseState::Held(Some(elsewhere())));
     std::thread::sleep(2 * SHORT);
     assert!(Lease::take(tmp.path(), me())?.is_none());
     adopted.leave();
@@ -200,10 +200,10 @@ fn a_lease_is_handed_on() -> Outcome {
         failed: 1,
         ..Tries::default()
     })?;
-    let found = standing(tmp.path(), now_of(tmp.path())?)?;
+    let found = lease_state(tmp.path(), now_of(tmp.path())?)?;
     assert_eq!(
         found,
-        Standing::Free(Tries {
+        LeaseState::Free(Tries {
             failed: 1,
             ..Tries::default()
         })

@@ -1,4 +1,4 @@
-//! The attention half of a pre-norm decoder layer as one part of a chain.
+//! The attention sublayer of a pre-norm decoder layer as one part of a chain.
 
 use super::node::{Inputs, Node};
 use super::op::flat;
@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 
 /// The rows and, where they or a weight are tracked, the part; of checked arguments, contiguous f32 tensors on the CPU;
 /// `params` holds exactly what the plan reads.
-pub(crate) fn half(
+pub(crate) fn sublayer(
     (x, tracked): (&Candle, bool),
     weights: [&Candle; 3],
     eps: f32,
@@ -35,7 +35,7 @@ pub(crate) fn half(
     let compiled = prepared.compiled()?;
     let attention = Node::new(compiled, mask, params, Inputs::Packed(packed), batch)?;
     let flat = flat(&attention, params)?;
-    let half = Half {
+    let sublayer = Sublayer {
         x: x.detach(),
         weights: weights.map(Candle::detach),
         eps,
@@ -44,21 +44,21 @@ pub(crate) fn half(
         left: Left::default(),
         left_params: Left::default(),
     };
-    let y = half.forward()?;
+    let y = sublayer.forward()?;
     let all = weights.into_iter().chain(&flat);
     if !tracked && !all.into_iter().any(Candle::track_op) {
         return Ok((y, None));
     }
-    let mut tokens = vec![token(&weights, &half.left)?];
+    let mut tokens = vec![token(&weights, &sublayer.left)?];
     if let Some(flat) = &flat {
-        tokens.push(token(&[flat], &half.left_params)?);
+        tokens.push(token(&[flat], &sublayer.left_params)?);
     }
-    Ok((y, Some((Arc::new(half), tokens))))
+    Ok((y, Some((Arc::new(sublayer), tokens))))
 }
 
 /// A call.
 #[derive(Debug)]
-struct Half {
+struct Sublayer {
     x: Candle,
     /// norm, qkv, out, without history.
     weights: [Candle; 3],
@@ -71,7 +71,7 @@ struct Half {
     left_params: Left,
 }
 
-impl Half {
+impl Sublayer {
     /// Rows, and the widths of the stream and of attention's output.
     fn sizes(&self) -> candle_core::Result<(usize, usize, usize)> {
         let (width, inner) = self.weights[2].dims2()?;
@@ -89,17 +89,17 @@ impl Half {
         let out = View::rows(out.get(), width, inner).transposed();
         add_product(&mut y, View::rows(&attended, rows, inner), out);
         let attended = Candle::from_vec(attended, self.attention.output_shape(), &Device::Cpu)?;
-        *lock("attention-half", &self.attended)? = Some(attended);
+        *lock("attention-sublayer", &self.attended)? = Some(attended);
         Ok(Tensor::from_candle(tensor(y, &self.x)?))
     }
 }
 
-impl Part for Half {
+impl Part for Sublayer {
     fn backward(&self, dy: Vec<f32>) -> candle_core::Result<Vec<f32>> {
         let (rows, width, inner) = self.sizes()?;
         let [norm, qkv, out] = &self.weights;
         let dys = View::rows(&dy, rows, width);
-        let Some(attended) = lock("attention-half", &self.attended)?.clone() else {
+        let Some(attended) = lock("attention-sublayer", &self.attended)?.clone() else {
             candle_core::bail!("a backward pass without a forward pass");
         };
         let dout = product(

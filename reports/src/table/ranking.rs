@@ -1,10 +1,10 @@
-//! The standings of all schemes in a study of several tasks, as a document.
+//! The rankings of all schemes in a study of several tasks, as a document.
 
 use crate::figure::Data;
 use crate::record::{Better, Scale, State};
 use crate::stats::spearman;
 use crate::store::LoadedRun;
-use crate::summary::{Standing, Standings, Summary, label, standings, summarise};
+use crate::summary::{Ranked, Ranking, Summary, label, rankings, summarise};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -13,7 +13,7 @@ const LEAST: usize = 5;
 
 /// A score with its interval: a share in percent, a loss in nats.
 #[must_use]
-pub fn score(of: &Standings, row: &Standing) -> String {
+pub fn score(of: &Ranking, row: &Ranked) -> String {
     let (factor, digits) = match of.scale {
         Scale::Share => (100.0, 0),
         Scale::Exp | Scale::Plain => (1.0, 3),
@@ -34,7 +34,7 @@ pub fn score(of: &Standings, row: &Standing) -> String {
 #[must_use]
 pub fn document(run: &LoadedRun) -> String {
     let summary = summarise(run);
-    let all = standings(run);
+    let all = rankings(run);
     let mut out = String::from(
         "# Results of the standard study\n\nWritten by `farspan rank`; [standard.md](standard.md) tells what was run, and \
          what a score, a rank and a length that is served are.\n",
@@ -123,17 +123,17 @@ fn mishaps(run: &LoadedRun) -> Vec<String> {
 }
 
 /// Family of each label, as any study knows it.
-fn families(all: &[Standings]) -> BTreeMap<String, String> {
+fn families(all: &[Ranking]) -> BTreeMap<String, String> {
     let rows = all.iter().flat_map(|s| &s.rows);
     rows.map(|r| (r.label.clone(), r.family.clone())).collect()
 }
 
-fn ranks(all: &[Standings], labels: &[String], families: &BTreeMap<String, String>) -> Data {
+fn ranks(all: &[Ranking], labels: &[String], families: &BTreeMap<String, String>) -> Data {
     let studies = all.iter().map(|s| s.study.as_str());
     let mut data = table(["scheme", "family"].into_iter().chain(studies));
     for label in labels {
         let family = families.get(label).cloned().unwrap_or_default();
-        let cell = |s: &Standings| match s.of(label) {
+        let cell = |s: &Ranking| match s.of(label) {
             Some(row) => format!("{} · {}–{}", score(s, row), row.best, row.worst),
             None => "–".to_string(),
         };
@@ -189,10 +189,10 @@ fn cost(run: &LoadedRun, labels: &[String]) -> Data {
     data
 }
 
-fn agreement(all: &[Standings]) -> Data {
+fn agreement(all: &[Ranking]) -> Data {
     let studies = all.iter().map(|s| s.study.as_str());
     let mut data = table(["study"].into_iter().chain(studies));
-    let signed = |s: &Standings, row: &Standing| match s.better {
+    let signed = |s: &Ranking, row: &Ranked| match s.better {
         Better::Lower => -row.score.value,
         Better::Higher => row.score.value,
     };
@@ -216,7 +216,7 @@ fn agreement(all: &[Standings]) -> Data {
     data
 }
 
-fn winners(all: &[Standings]) -> Data {
+fn winners(all: &[Ranking]) -> Data {
     let studies = all.iter().map(|s| s.study.as_str());
     let mut data = table(["family"].into_iter().chain(studies));
     let mut names: Vec<&str> = all
@@ -226,7 +226,7 @@ fn winners(all: &[Standings]) -> Data {
     names.sort_unstable();
     names.dedup();
     for family in names {
-        let best = |s: &Standings| {
+        let best = |s: &Ranking| {
             let row = s.rows.iter().find(|r| r.family == family);
             row.map_or_else(
                 || "–".to_string(),

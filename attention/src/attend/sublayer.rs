@@ -1,4 +1,4 @@
-//! The attention half of a pre-norm decoder layer: a norm, a projection, attention, a projection back.
+//! The attention sublayer of a pre-norm decoder layer: a norm, a projection, attention, a projection back.
 
 use super::{Attended, Choice, Implementation, Params, attend_packed, choose, needed};
 use crate::mask::Mask;
@@ -7,9 +7,9 @@ use crate::ops::chain::Linked;
 use crate::prepared::Prepared;
 use crate::{Error, Result, Tensor, fused, ops};
 
-/// Weights of the attention half of a pre-norm decoder layer.
+/// Weights of the attention sublayer of a pre-norm decoder layer.
 #[derive(Clone, Copy, Debug)]
-pub struct Half<'a> {
+pub struct Sublayer<'a> {
     /// Of the norm before it, (width).
     pub norm: &'a Tensor,
     /// Packed projection, ((heads + 2 · kv_heads) · head_dim, width).
@@ -20,7 +20,7 @@ pub struct Half<'a> {
     pub eps: f64,
 }
 
-impl Half<'_> {
+impl Sublayer<'_> {
     /// Fails if the weights do not fit each other, the model or rows x.
     pub(crate) fn check(&self, x: &Tensor, prepared: &Prepared) -> Result<()> {
         let geometry = prepared.geometry();
@@ -30,10 +30,10 @@ impl Half<'_> {
         let tokens = prepared.queries().len();
         let all = (heads + 2 * kv_heads) * dim;
         for (what, found, expected) in [
-            ("attend_half, x", x, vec![batch, tokens, width]),
-            ("attend_half, norm", self.norm, vec![width]),
-            ("attend_half, qkv", self.qkv, vec![all, width]),
-            ("attend_half, out", self.out, vec![width, heads * dim]),
+            ("attend_sublayer, x", x, vec![batch, tokens, width]),
+            ("attend_sublayer, norm", self.norm, vec![width]),
+            ("attend_sublayer, qkv", self.qkv, vec![all, width]),
+            ("attend_sublayer, out", self.out, vec![width, heads * dim]),
         ] {
             if found.dims() != expected {
                 return Err(Error::shape(what, format!("{expected:?}"), found.dims()));
@@ -85,6 +85,6 @@ impl Half<'_> {
         let weights = [&norm?, &qkv?, &out?];
         let params = needed(prepared, params)?;
         let eps = self.eps as f32;
-        fused::half((&x?, tracked), weights, eps, prepared, &params, mask).map(Some)
+        fused::sublayer((&x?, tracked), weights, eps, prepared, &params, mask).map(Some)
     }
 }

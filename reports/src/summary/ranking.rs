@@ -16,7 +16,7 @@ use serde::Serialize;
 
 /// The curves of a study, the best first.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Standings {
+pub struct Ranking {
     /// Name of the study.
     pub study: String,
     /// Which measure the score is of.
@@ -32,14 +32,14 @@ pub struct Standings {
     /// The lengths that a score is the mean over.
     pub lengths: Vec<usize>,
     /// Those that have a score.
-    pub rows: Vec<Standing>,
+    pub rows: Vec<Ranked>,
     /// Labels of the others, with reasons.
     pub unranked: Vec<(String, String)>,
 }
 
 /// One curve among those of its study.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Standing {
+pub struct Ranked {
     /// As of the curve.
     pub label: String,
     /// Config name of the scheme.
@@ -60,10 +60,10 @@ pub struct Standing {
     pub seeds: usize,
 }
 
-impl Standings {
+impl Ranking {
     /// The curve of this label.
     #[must_use]
-    pub fn of(&self, label: &str) -> Option<&Standing> {
+    pub fn of(&self, label: &str) -> Option<&Ranked> {
         self.rows.iter().find(|row| row.label == label)
     }
 
@@ -75,21 +75,21 @@ impl Standings {
         };
         let mine = self.rows[at].score.value;
         let around = at.saturating_sub(each)..(at + each + 1).min(self.rows.len());
-        let mut near: Vec<&Standing> = around.filter(|i| *i != at).map(|i| &self.rows[i]).collect();
-        let apart = |row: &Standing| (row.score.value - mine).abs();
+        let mut near: Vec<&Ranked> = around.filter(|i| *i != at).map(|i| &self.rows[i]).collect();
+        let apart = |row: &Ranked| (row.score.value - mine).abs();
         near.sort_by(|a, b| apart(a).total_cmp(&apart(b)));
         near.into_iter().map(|row| row.label.as_str()).collect()
     }
 }
 
-/// The standings of every study that has lengths beyond the trained one.
+/// The rankings of every study that has lengths beyond the trained one.
 #[must_use]
-pub fn standings(run: &LoadedRun) -> Vec<Standings> {
+pub fn rankings(run: &LoadedRun) -> Vec<Ranking> {
     let studies = super::compare::names(run).into_iter();
     studies.filter_map(|study| of_study(run, study)).collect()
 }
 
-fn of_study(run: &LoadedRun, study: &str) -> Option<Standings> {
+fn of_study(run: &LoadedRun, study: &str) -> Option<Ranking> {
     let groups = groups(run, study);
     let all = measures(&groups);
     let info = all.iter().find(|m| m.compares())?;
@@ -117,7 +117,7 @@ fn of_study(run: &LoadedRun, study: &str) -> Option<Standings> {
     };
     scored.sort_by(|a, b| (sign * a.1.value()).total_cmp(&(sign * b.1.value())));
     let ranges = field.ranges(&scored, sign);
-    let row = |(i, (group, score)): (usize, &(&Group<'_>, Evidence))| Standing {
+    let row = |(i, (group, score)): (usize, &(&Group<'_>, Evidence))| Ranked {
         label: group.label.clone(),
         scheme: group.scheme.to_string(),
         stage: group.stage,
@@ -135,7 +135,7 @@ fn of_study(run: &LoadedRun, study: &str) -> Option<Standings> {
         worst: ranges[i].1,
         seeds: group.seeds().len(),
     };
-    Some(Standings {
+    Some(Ranking {
         study: study.to_string(),
         key: info.key.clone(),
         title: info.record.title.clone(),
@@ -237,8 +237,8 @@ mod tests {
     use super::*;
     use crate::fixture::{self, Options};
 
-    fn found(seeds: &[u64]) -> Vec<Standings> {
-        standings(&fixture::run(&Options {
+    fn found(seeds: &[u64]) -> Vec<Ranking> {
+        rankings(&fixture::run(&Options {
             seeds: seeds.to_vec(),
             language: true,
             retrieval: true,
@@ -250,12 +250,12 @@ mod tests {
     fn ranks_hold_the_place_by_value_and_follow_the_differences() {
         let studies = found(&[0, 1, 2, 3, 4]);
         assert_eq!(studies.len(), 2);
-        for standings in &studies {
-            let n = standings.rows.len();
-            assert!(n > 3, "{}", standings.study);
+        for rankings in &studies {
+            let n = rankings.rows.len();
+            assert!(n > 3, "{}", rankings.study);
             let mut last = f64::NEG_INFINITY;
-            for (i, row) in standings.rows.iter().enumerate() {
-                let signed = match standings.better {
+            for (i, row) in rankings.rows.iter().enumerate() {
+                let signed = match rankings.better {
                     Better::Lower => row.score.value,
                     Better::Higher => -row.score.value,
                 };
@@ -267,7 +267,7 @@ mod tests {
                 );
             }
             assert!(
-                standings.rows.iter().any(|r| (r.best, r.worst) != (1, n)),
+                rankings.rows.iter().any(|r| (r.best, r.worst) != (1, n)),
                 "five seeds tell some apart"
             );
         }
@@ -275,9 +275,9 @@ mod tests {
 
     #[test]
     fn one_seed_ranks_nobody() {
-        for standings in found(&[0]) {
-            let n = standings.rows.len();
-            assert!(standings.rows.iter().all(|r| (r.best, r.worst) == (1, n)));
+        for rankings in found(&[0]) {
+            let n = rankings.rows.len();
+            assert!(rankings.rows.iter().all(|r| (r.best, r.worst) == (1, n)));
         }
     }
 

@@ -3,7 +3,7 @@
 use super::forward::At;
 use super::{Decoder, sinks};
 use crate::Result;
-use farspan_attention::attend::{Half, INPUT, Implementation, Params};
+use farspan_attention::attend::{INPUT, Implementation, Params, Sublayer};
 use farspan_attention::embed::embedding_at;
 use farspan_attention::ops;
 use farspan_attention::plan::{Geometry, Place, Plan};
@@ -14,7 +14,7 @@ use farspan_datasets::Batch;
 
 /// Plans made ready for windows of one length.
 #[derive(Debug)]
-pub struct Ready {
+pub struct PreparedPlans {
     /// Those that differ, for tokens at their indices.
     prepared: Vec<Prepared>,
     /// Which of them each layer follows.
@@ -22,14 +22,14 @@ pub struct Ready {
     len: usize,
 }
 
-impl Ready {
+impl PreparedPlans {
     /// `plans`, one per layer, for windows of `len` tokens starting at position 0.
     pub(super) fn new(
         geometry: &Geometry,
         plans: &[Plan],
         len: usize,
         device: &Device,
-    ) -> Result<Ready> {
+    ) -> Result<PreparedPlans> {
         if plans.len() != geometry.layers {
             let text = format!("{} plans for {} layers", plans.len(), geometry.layers);
             return Err(crate::Error::Bug(text));
@@ -37,7 +37,7 @@ impl Ready {
         let (prepared, of_layer) = distinct(plans, |plan| {
             sinks::prepared(plan, geometry, (0..len, 0..len), None, device)
         })?;
-        Ok(Ready {
+        Ok(PreparedPlans {
             prepared,
             of_layer,
             len,
@@ -81,16 +81,20 @@ pub(super) fn distinct(
 }
 
 /// Where the tokens of a batch stand.
-pub(super) struct Standing<'a> {
-    pub(super) ready: &'a Ready,
+pub(super) struct WindowPlans<'a> {
+    pub(super) ready: &'a PreparedPlans,
     /// Position inside of the embedding, one list for all windows or one each.
     embed: Vec<Vec<f64>>,
     /// Plans at other positions than the tokens' indices, by window; empty: all stand at their indices.
     own: Vec<Vec<Prepared>>,
 }
 
-impl<'a> Standing<'a> {
-    pub(super) fn new(decoder: &Decoder, batch: &Batch, ready: &'a Ready) -> Result<Standing<'a>> {
+impl<'a> WindowPlans<'a> {
+    pub(super) fn new(
+        decoder: &Decoder,
+        batch: &Batch,
+        ready: &'a PreparedPlans,
+    ) -> Result<WindowPlans<'a>> {
         let geometry = &decoder.architecture.geometry;
         let (plan, device) = (ready.plan(0), &decoder.device);
         let indices: Vec<f64> = (0..ready.len).map(|t| t as f64).collect();
@@ -122,7 +126,7 @@ impl<'a> Standing<'a> {
             ready.prepared.iter().map(at).collect::<Result<_>>()
         };
         let own = scores.iter().map(own).collect::<Result<_>>()?;
-        Ok(Standing { ready, embed, own })
+        Ok(WindowPlans { ready, embed, own })
     }
 
     /// Windows that have plans of their own; 1 where all share them.
@@ -161,33 +165,33 @@ impl<'a> Standing<'a> {
         })
     }
 
-    /// The attention half of one layer; returns the implementation that ran.
-    pub(super) fn attend_half(
+    /// The attention sublayer of one layer; returns the implementation that ran.
+    pub(super) fn attend_sublayer(
         &self,
         at: &At,
-        half: &Half<'_>,
+        sublayer: &Sublayer<'_>,
         stream: &mut Residual,
         carried: &mut [Params],
     ) -> Result<&'static str> {
         if self.own.len() > 1 {
             let x = stream.rows()?;
-            let qkv = ops::norm_linear(&x, half.norm, half.qkv, half.eps)?;
+            let qkv = ops::norm_linear(&x, sublayer.norm, sublayer.qkv, sublayer.eps)?;
             let (output, ran) = self.attend(at, (&qkv, None), carried)?;
-            *stream = Residual::new(ops::linear_add(&x, &output, half.out)?);
+            *stream = Residual::new(ops::linear_add(&x, &output, sublayer.out)?);
             return Ok(ran);
         }
         let mut params = at.params.clone();
         params.append(&mut carried[0]);
         let prepared = self.layer(at.layer, 0);
         let which = Implementation::Auto;
-        let done = stream.attend(half, prepared, &params, &at.mask, which)?;
+        let done = stream.attend(sublayer, prepared, &params, &at.mask, which)?;
         carried[0] = done.carried;
         Ok(done.implementation)
     }
 
     /// Attention of one layer over all windows at once, or window by window where each has its own positions. `qkv` is
     /// packed; `input` is the layer's, for plans that read it; `carried` has one entry for each of
-    /// [`rows`](Standing::rows).
+    /// [`rows`](WindowPlans::rows).
     pub(super) fn attend(
         &self,
         at: &At,
