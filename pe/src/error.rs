@@ -5,7 +5,7 @@
 #[non_exhaustive]
 pub enum PlanError {
     /// No scheme has this id.
-    #[error("no scheme is called {:?}{hint}; `farspan list schemes` shows all {known}", short(.asked))]
+    #[error("no scheme is called {:?}{hint}{}`farspan list schemes` shows all {known}", short(.asked), then(.hint))]
     UnknownScheme {
         /// The id asked for.
         asked: String,
@@ -21,7 +21,7 @@ pub enum PlanError {
         id: &'static str,
     },
     /// A setting that the scheme does not have.
-    #[error("{scheme} has no setting `{}`{hint}; settings: {known}", short(.key))]
+    #[error("{scheme} has no setting `{}`{hint}{}settings: {known}", short(.key), then(.hint))]
     UnknownSetting {
         /// Id of the scheme.
         scheme: &'static str,
@@ -110,6 +110,11 @@ pub fn check_model(
         value: value.to_string(),
         rule: rule.into(),
     })
+}
+
+/// What stands between a hint and what follows.
+fn then(hint: &str) -> &'static str {
+    if hint.ends_with('?') { " " } else { "; " }
 }
 
 /// `; did you mean …?` if one of `known` is close to `asked`.

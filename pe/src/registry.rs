@@ -144,12 +144,12 @@ mod tests {
         assert_eq!(
             fails("yran", json!({})),
             format!(
-                "no scheme is called \"yran\"; did you mean \"yarn\"?; `farspan list schemes` shows all {known}"
+                "no scheme is called \"yran\"; did you mean \"yarn\"? `farspan list schemes` shows all {known}"
             )
         );
         assert_eq!(
             fails("pi", json!({"facter": 4})),
-            "pi has no setting `facter`; did you mean \"factor\"?; \
+            "pi has no setting `facter`; did you mean \"factor\"? \
              settings: base, pairing, partial, factor, dynamic, trained_length"
         );
         assert_eq!(

@@ -2,7 +2,7 @@
 
 use crate::store::Lost;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Reading or writing a run folder failed. Every message names the file.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +39,7 @@ pub enum StoreError {
         known: u32,
     },
     /// The folder is not a run folder.
-    #[error("{}: not a run folder (it has no plan.json)", path.display())]
+    #[error("{}: {}", path.display(), no_run(path))]
     NotARun {
         /// The folder.
         path: PathBuf,
@@ -106,6 +106,15 @@ pub enum ExportError {
         /// All formats.
         known: String,
     },
+}
+
+/// Why a path is no run folder.
+fn no_run(path: &Path) -> &'static str {
+    if path.exists() {
+        "not a run folder (it has no plan.json)"
+    } else {
+        "there is no such folder"
+    }
 }
 
 /// Two runs cannot be compared.

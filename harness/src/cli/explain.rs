@@ -93,8 +93,8 @@ impl Explain {
         let model = self.model()?;
         let length = self.length.unwrap_or(self.trained_length);
         for (flag, value) in [
-            ("--length", length),
             ("--trained-length", self.trained_length),
+            ("--length", length),
         ] {
             within(flag, value, LONGEST)?;
         }

@@ -33,9 +33,15 @@ pub(super) fn text(e: &Explanation) -> String {
     line("\nSettings");
     line(settings(e).trim_end());
     let m = &e.model;
+    let many = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     line(&format!(
-        "\nWith {} layer(s) of {} heads of {} channels, width {}, trained at {} tokens, {} positions in use:",
-        m.layers, m.heads, m.head_dim, m.width, m.trained_length, e.length
+        "\nWith {} of {} of {} channels, width {}, trained at {} tokens, {} positions in use:",
+        many(m.layers, "layer"),
+        many(m.heads, "head"),
+        m.head_dim,
+        m.width,
+        m.trained_length,
+        e.length
     ));
     for turn in 0..e.inv_freq.len() {
         line(&format!("\n{}", frequencies(e, turn).trim_end()));
