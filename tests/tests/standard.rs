@@ -230,7 +230,7 @@ fn schemes_of_ones_own_are_known_by_config_and_by_argument() {
         folder.path().join("out").display().to_string(),
     );
     let field = field(folder.path());
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 8] = [
         (&["mine", "--config", &config], "mine has no records"),
         (
             &["mine", "schemes.mine.custom.score=raw - 0.1 * log1p(q - k)"],
@@ -240,6 +240,8 @@ fn schemes_of_ones_own_are_known_by_config_and_by_argument() {
         (&["alibbi"], "did you mean \"alibi\"?"),
         (&["alibi", "train.steps=1"], "the protocol stands as it is"),
         (&["mine", "schemes.mine.custom.score=raw -"], "score"),
+        (&["rope", "schemes.rope.rope.base=500"], "which stands as it is"),
+        (&["alibi", "schemes.alibi.alibi.scale=2"], "which stands as it is"),
     ];
     for (args, words) in cases {
         let all = [&["rank", "--records", &field, "--out", &out], args].concat();

@@ -63,8 +63,12 @@ impl Rank {
         if names.is_empty() {
             return self.everyone();
         }
-        let mut loaded =
-            standard::protocol(&self.own_schemes()?, &arguments, registry).map_err(Error::from)?;
+        let mut loaded = standard::protocol(
+            &self.own_schemes(&arguments, registry)?,
+            &arguments,
+            registry,
+        )
+        .map_err(Error::from)?;
         narrow(&mut loaded, &names)?;
         let folder = Path::new("runs").join(NAME).join(names.join("+"));
         let out = self.out.clone().unwrap_or(folder);
@@ -132,29 +136,61 @@ impl Rank {
         Ok((names, settings))
     }
 
-    /// The tables of schemes of a config, as text.
-    fn own_schemes(&self) -> Result<String, Failure> {
-        let Some(path) = &self.config else {
-            return Ok(String::new());
+    /// The tables of one's own schemes, as text: those of a config, and one for each that only `arguments` know.
+    fn own_schemes(&self, arguments: &[String], registry: &Registry) -> Result<String, Failure> {
+        let mut own = match &self.config {
+            Some(path) => schemes_of(path)?,
+            None => toml::Table::new(),
         };
-        let wrong = |what: String| Failure::usage(format!("{}: {what}", path.display()));
-        let text =
-            foreign::read_text(path, "a config", LARGEST).map_err(|e| wrong(e.to_string()))?;
-        let mut config: toml::Table = toml::from_str(&text).map_err(|e| wrong(e.to_string()))?;
-        let schemes = config.remove("schemes");
-        let schemes =
-            schemes.ok_or_else(|| wrong("expected [schemes.NAME.ID], found none".into()))?;
-        let known: toml::Table = toml::from_str(PROTOCOL).map_err(|e| wrong(e.to_string()))?;
-        let taken = |name: &&String| known.get("schemes").is_some_and(|s| s.get(name).is_some());
-        let names = schemes.as_table().into_iter().flat_map(toml::Table::keys);
-        if let Some(name) = names.into_iter().find(taken) {
-            return Err(wrong(format!(
-                "schemes.{name} is a scheme of the protocol: call yours something else"
+        for argument in arguments {
+            let key = argument.split_once('=').map_or("", |(key, _)| key);
+            // What is no such key is told where the arguments are laid over the protocol.
+            let Some((name, id)) = toml::from_str(&format!("{key} = 0"))
+                .ok()
+                .and_then(|all: toml::Table| scheme_in(&all))
+            else {
+                continue;
+            };
+            let empty = toml::Table::from_iter([(id, toml::Value::Table(toml::Table::new()))]);
+            own.entry(name).or_insert(toml::Value::Table(empty));
+        }
+        let known: toml::Table = PROTOCOL
+            .parse()
+            .map_err(|e| Failure::usage(format!("{NAME}: {e}")))?;
+        let taken =
+            |name: &&String| known["schemes"].get(name).is_some() || registry.get(name).is_ok();
+        if let Some(name) = own.keys().find(taken) {
+            return Err(Failure::usage(format!(
+                "schemes.{name} is a scheme of the protocol, which stands as it is: call yours something else"
             )));
         }
-        let own = toml::Table::from_iter([("schemes".to_string(), schemes)]);
-        toml::to_string(&own).map_err(|e| wrong(e.to_string()))
+        if own.is_empty() {
+            return Ok(String::new());
+        }
+        let own = toml::Table::from_iter([("schemes".to_string(), toml::Value::Table(own))]);
+        toml::to_string(&own).map_err(|e| Failure::usage(e.to_string()))
     }
+}
+
+/// `[schemes]` of a config.
+fn schemes_of(path: &Path) -> Result<toml::Table, Failure> {
+    let wrong = |what: String| Failure::usage(format!("{}: {what}", path.display()));
+    let text = foreign::read_text(path, "a config", LARGEST).map_err(|e| wrong(e.to_string()))?;
+    let mut config: toml::Table = text
+        .parse()
+        .map_err(|e: toml::de::Error| wrong(e.to_string()))?;
+    match config.remove("schemes") {
+        Some(toml::Value::Table(schemes)) => Ok(schemes),
+        _ => Err(wrong("expected [schemes.NAME.ID], found none".into())),
+    }
+}
+
+/// Name and id of the scheme that `schemes.NAME.ID.KEY` is about.
+fn scheme_in(key: &toml::Table) -> Option<(String, String)> {
+    let (name, ids) = key.get("schemes")?.as_table()?.iter().next()?;
+    let (id, settings) = ids.as_table()?.iter().next()?;
+    settings.as_table()?;
+    Some((name.clone(), id.clone()))
 }
 
 /// Leaves of the protocol's schemes those that are asked for, and what they extend.
