@@ -114,6 +114,7 @@ impl Place {
         self.folder.path().join(name)
     }
 
+    /// Code and messages of a run.
     pub fn run(&self, args: &[&str]) -> (i32, String) {
         let output = farspan(args)
             .current_dir(self.folder.path())
@@ -121,6 +122,15 @@ impl Place {
             .expect("a run");
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         (output.status.code().expect("a code"), text)
+    }
+
+    /// What a run that succeeds prints.
+    pub fn printed(&self, args: &[&str]) -> String {
+        let run = farspan(args).current_dir(self.folder.path()).output();
+        let run = run.expect("a run");
+        let failed = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert!(run.status.success(), "{args:?}: {failed}");
+        String::from_utf8(run.stdout).expect("text")
     }
 
     pub fn records(&self, run: &str) -> Vec<CellRecord> {

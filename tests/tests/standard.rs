@@ -240,8 +240,14 @@ fn schemes_of_ones_own_are_known_by_config_and_by_argument() {
         (&["alibbi"], "did you mean \"alibi\"?"),
         (&["alibi", "train.steps=1"], "the protocol stands as it is"),
         (&["mine", "schemes.mine.custom.score=raw -"], "score"),
-        (&["rope", "schemes.rope.rope.base=500"], "which stands as it is"),
-        (&["alibi", "schemes.alibi.alibi.scale=2"], "which stands as it is"),
+        (
+            &["rope", "schemes.rope.rope.base=500"],
+            "which stands as it is",
+        ),
+        (
+            &["alibi", "schemes.alibi.alibi.scale=2"],
+            "which stands as it is",
+        ),
     ];
     for (args, words) in cases {
         let all = [&["rank", "--records", &field, "--out", &out], args].concat();

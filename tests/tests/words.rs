@@ -340,12 +340,8 @@ fn an_evaluator_is_a_part_of_the_forecast() {
             + "[evaluate.long_ppl]\nlengths = [32]\nlong_context = 32\n"
             + evaluator;
         std::fs::write(place.path("words.toml"), text).expect("a config");
-        let (code, text) = place.run(&["plan", "words.toml", "--json"]);
-        assert_eq!(code, 0, "{text}");
-        let start = text.find('{').expect("a plan");
-        // Warnings may follow it.
-        let mut found = serde_json::Deserializer::from_str(&text[start..]).into_iter::<Value>();
-        let plan = found.next().expect("a plan").expect("JSON");
+        let plan = place.printed(&["plan", "words.toml", "--json"]);
+        let plan: Value = serde_json::from_str(&plan).expect("JSON");
         plan["cells"][0].clone()
     };
     let (alone, judged) = (plan(""), plan("evaluator = \"model\"\n"));
