@@ -367,7 +367,7 @@ fn a_worker_that_is_told_to_leave_saves_and_says_so_in_its_exit_code() {
     assert!(started.elapsed() < Duration::from_secs(60));
     let (code, words) = work(&run, &["-k", "none-of-them"]);
     assert_eq!(code, 2, "{words}");
-    assert!(words.contains("no label of the 2 cells"), "{words}");
+    assert!(words.contains("no label of the 4 cells"), "{words}");
 }
 
 /// A plan holds nothing of the machine that made it.
