@@ -138,21 +138,26 @@ impl RunView {
     }
 }
 
-/// The section of all tasks together, if there is something to say of them.
+/// The section of all tasks or studies together, if there is something to say of them.
 fn across_view(summary: &Summary, figures: Vec<Named>, anchor: &str) -> Option<StudyView> {
-    let found = summary.aggregate.as_ref()?;
     let curves = labels(summary.studies.iter());
     let mut figures = figures
         .into_iter()
-        .map(|f| FigureView::new(f, anchor, &curves));
+        .map(|f| FigureView::new(f, anchor, &curves))
+        .peekable();
+    figures.peek()?;
+    let studies = format!("{} studies", summary.studies.len());
+    let (heading, intro) = match &summary.aggregate {
+        Some(found) => {
+            let tasks = count(found.tasks.len(), "task");
+            ("All tasks", format!("{tasks} of {studies} together."))
+        }
+        None => ("All studies", format!("{studies} together.")),
+    };
     Some(StudyView {
         anchor: format!("{anchor}-tasks"),
-        heading: "All tasks".into(),
-        intro: format!(
-            "{} of {} studies together.",
-            count(found.tasks.len(), "task"),
-            summary.studies.len()
-        ),
+        heading: heading.into(),
+        intro,
         facts: Vec::new(),
         headline: figures.next(),
         sheets: Vec::new(),
