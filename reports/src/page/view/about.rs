@@ -129,7 +129,7 @@ pub(super) fn provenance(summary: &Summary) -> Vec<(String, String, bool)> {
         for engine in &study.engines {
             let sublayers = match engine.fused_halves.as_str() {
                 "" => String::new(),
-                halves => format!(", fused sublayers: {sublayers}"),
+                sublayers => format!(", fused sublayers: {sublayers}"),
             };
             let words = format!(
                 "{}, attention {}{sublayers}, version {}",
