@@ -218,9 +218,9 @@ fn no_file_of_the_harness_is_long() {
     assert!(long.is_empty(), "{}", long.join("\n"));
 }
 
-/// Dependencies that no source names: the sources of the first two are read, as part of the cargo corpus; percent-encoding is
-/// there for its features.
-const UNNAMED: [&str; 3] = ["anyhow", "candle-nn", "percent-encoding"];
+/// Dependencies that no source names: the sources of the first two are read, as part of the cargo corpus; the others are
+/// there for their features.
+const UNNAMED: [&str; 4] = ["anyhow", "candle-nn", "getrandom", "percent-encoding"];
 
 #[test]
 fn every_dependency_is_used() {

@@ -346,10 +346,10 @@ fn file_names_come_from_names_safely() {
     assert!(slug(&"long ".repeat(50), 40).len() <= 40);
 }
 
-/// What a reader sees of a page: one line for each piece of text outside of figures, style and script.
+/// What a reader sees of a page: one line for each piece of text outside of figures, tables, style and script.
 fn words(page: &str) -> String {
     let mut page = page.to_string();
-    for tag in ["style", "script", "svg", "textarea"] {
+    for tag in ["style", "script", "svg", "table", "textarea"] {
         while let Some(from) = page.find(&format!("<{tag}")) {
             let end = format!("</{tag}>");
             let len = page[from..].find(&end).expect("tags are closed") + end.len();

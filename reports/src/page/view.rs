@@ -116,9 +116,14 @@ impl RunView {
         };
         let studies: Result<Vec<StudyView>, askama::Error> = numbered.map(of).collect();
         let mut studies = studies?;
-        // What all tasks show together is the first thing to see.
+        // What all tasks show together is the first thing to see; what one of many studies costs is not.
+        let first = if summary.aggregate.is_some() {
+            0
+        } else {
+            studies.len()
+        };
         let together = across_view(summary, across, &anchor);
-        studies.splice(0..0, together);
+        studies.splice(first..first, together);
         Ok(RunView {
             name: summary.run.name.clone(),
             subtitle: subtitle(summary),
