@@ -170,7 +170,12 @@ impl Canvas {
     }
 
     pub(crate) fn faint(&mut self, points: Vec<(f64, f64)>, ink: Ink, width: f64, alpha: f64) {
-        if points.len() > 1 {
+        // What has no length on the page cannot be stroked.
+        let length = |pair: &[(f64, f64)]| {
+            let (from, to) = (pair[0], pair[1]);
+            (to.0 - from.0).abs() + (to.1 - from.1).abs()
+        };
+        if points.windows(2).any(|pair| length(pair) >= 0.1) {
             self.mark(Mark::Path {
                 points,
                 ink,

@@ -49,3 +49,15 @@ fn themes_differ_only_in_colours_and_no_stand_in_is_left() {
 fn the_same_marks_give_the_same_bytes() {
     assert_eq!(small().file(Theme::Light), small().file(Theme::Light));
 }
+
+#[test]
+fn what_has_no_length_is_not_drawn() {
+    let mut canvas = Canvas::default();
+    canvas.line((3.0, 4.0), (3.01, 4.0), Ink::Grid, 1.0);
+    assert!(
+        !canvas
+            .finish(20.0, 10.0, "empty")
+            .file(Theme::Light)
+            .contains("<path")
+    );
+}
