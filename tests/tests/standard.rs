@@ -63,6 +63,10 @@ fn results_are_those_of_the_records() {
         text(&made.stdout) == kept,
         "docs/results.md is old: run `farspan rank > docs/results.md`"
     );
+    for picture in kept.split("](images/").skip(1) {
+        let name = picture.split(')').next().expect("an end");
+        assert!(root().join("docs/images").join(name).is_file(), "{name}");
+    }
     let size: u64 = std::fs::read_dir(root().join("results/standard-1"))
         .expect("the folder")
         .map(|entry| entry.and_then(|e| e.metadata()).expect("a file").len())

@@ -4,12 +4,26 @@ use crate::figure::Data;
 use crate::record::{Better, Scale, State};
 use crate::stats::spearman;
 use crate::store::LoadedRun;
-use crate::summary::{Ranked, Ranking, Summary, label, rankings, summarise};
+use crate::summary::{
+    EffectiveLength, Ranked, Ranking, StudySummary, Summary, label, rankings, summarise,
+};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// Fewer curves than this say nothing of how two studies agree.
 const LEAST: usize = 5;
+
+/// Figures of the page of the same records, as they lie in `docs/images/`, and what they show.
+const PICTURES: [(&str, &str); 2] = [
+    (
+        "language-perplexity",
+        "Perplexity of the same bytes of text against the length of their context, every curve",
+    ),
+    (
+        "all-tasks-pareto",
+        "The longest length that is served, mean over the studies, against processor minutes",
+    ),
+];
 
 /// A score with its interval: a share in percent, a loss in nats.
 #[must_use]
@@ -46,6 +60,13 @@ pub fn document(run: &LoadedRun) -> String {
         labels.len(),
         schemes(run)
     );
+    for (name, words) in PICTURES {
+        let _ = writeln!(
+            out,
+            "\n![{words}](images/{}-{name}.png)\n\n*{words}.*",
+            run.plan.name
+        );
+    }
     let mishaps = mishaps(run);
     if !mishaps.is_empty() {
         let _ = writeln!(out, "\nFailed or diverged:\n\n{}", mishaps.join("\n"));
@@ -57,6 +78,11 @@ pub fn document(run: &LoadedRun) -> String {
             "Score past the trained length, its 95 % interval, and the range of ranks that the data leave; losses in nats, the \
              rest in percent. A dash: the scheme refuses such lengths, or lost its way.",
             ranks(&all, &labels, &families),
+        ),
+        (
+            "What holds",
+            "Curves that are shown to be served so many trained lengths or more, of those that are served at the trained length.",
+            holds(&summary, &labels),
         ),
         (
             "How far",
@@ -143,23 +169,45 @@ fn ranks(all: &[Ranking], labels: &[String], families: &BTreeMap<String, String>
     data
 }
 
+/// How far a curve is shown to be served in a study, if at all.
+fn served<'a>(study: &'a StudySummary, label: &str) -> Option<&'a EffectiveLength> {
+    let key = study.compared().next().map(|m| m.key.clone())?;
+    let curve = study.curves.iter().find(|c| c.label == label)?;
+    let found = curve.measured(&key)?.effective.as_ref()?;
+    (found.length > 0).then_some(found)
+}
+
+/// How many curves are served so far, of those that are served at all.
+fn holds(summary: &Summary, labels: &[String]) -> Data {
+    let studies = summary.studies.iter().map(|s| s.name.as_str());
+    let mut data = table(["served up to at least"].into_iter().chain(studies));
+    for multiple in [2.0, 4.0, 8.0, 16.0] {
+        let cell = |study: &StudySummary| {
+            let found: Vec<_> = labels.iter().filter_map(|l| served(study, l)).collect();
+            let far = found.iter().filter(|e| e.multiple >= multiple).count();
+            format!("{far} of {}", found.len())
+        };
+        let cells = summary.studies.iter().map(cell);
+        data.row(
+            std::iter::once(format!("{multiple} ×"))
+                .chain(cells)
+                .collect(),
+        );
+    }
+    data
+}
+
 fn reach(summary: &Summary, labels: &[String]) -> Data {
     let studies = summary.studies.iter().map(|s| s.name.as_str());
     let mut data = table(["scheme"].into_iter().chain(studies));
     for label in labels {
-        let cell = |study: &crate::summary::StudySummary| {
-            let key = study.compared().next().map(|m| m.key.clone());
-            let curve = study.curves.iter().find(|c| c.label == *label);
-            let measured = curve.zip(key).and_then(|(c, key)| c.measured(&key));
-            let found = measured.and_then(|m| m.effective.as_ref());
-            match found {
-                Some(e) if e.length > 0 => {
-                    let least = if e.at_end { "≥" } else { "" };
-                    let star = if e.gaps.is_empty() { "" } else { "*" };
-                    format!("{least}{}{star}", round(e.multiple))
-                }
-                _ => "–".to_string(),
+        let cell = |study: &StudySummary| match served(study, label) {
+            Some(e) => {
+                let least = if e.at_end { "≥" } else { "" };
+                let star = if e.gaps.is_empty() { "" } else { "*" };
+                format!("{least}{}{star}", round(e.multiple))
             }
+            None => "–".to_string(),
         };
         let cells = summary.studies.iter().map(cell);
         data.row(std::iter::once(label.clone()).chain(cells).collect());
