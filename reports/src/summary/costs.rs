@@ -2,6 +2,7 @@
 
 use super::group::Group;
 use super::{CostSummary, Curve, SeedTraining, TrainingCurve};
+use crate::record::Cost;
 use crate::stats::mean;
 
 /// Loss while training, seed by seed and on average.
@@ -46,10 +47,7 @@ pub(super) fn cost(group: &Group<'_>) -> Option<CostSummary> {
         .filter_map(|(cell, record)| cell.cost.as_ref().map(|cost| (record.seed, cost.clone())))
         .collect();
     let costs = || seeds.iter().map(|s| &s.1);
-    let speeds: Vec<f64> = costs()
-        .map(|c| c.train_tokens_per_second)
-        .filter(|&speed| speed > 0.0)
-        .collect();
+    let speeds: Vec<f64> = costs().map(speed).filter(|&speed| speed > 0.0).collect();
     Some(CostSummary {
         tokens_per_second: (!speeds.is_empty()).then(|| mean(&speeds)),
         relative_speed: None,
@@ -59,6 +57,18 @@ pub(super) fn cost(group: &Group<'_>) -> Option<CostSummary> {
         evaluate_seconds: mean(&costs().map(|c| c.evaluate_seconds).collect::<Vec<_>>()),
         seeds,
     })
+}
+
+/// Training tokens per second. On a CPU that tells processor time it is what the cell's threads do when nothing else runs
+/// beside them: time on the clock grows with the rest of the load. Training has its share of the time on the clock.
+fn speed(cost: &Cost) -> f64 {
+    let clock = cost.train_seconds + cost.evaluate_seconds;
+    let busy = cost.cpu_seconds / cost.threads.max(1) as f64;
+    if cost.device.starts_with("cpu") && busy > 0.0 && clock > 0.0 {
+        cost.train_tokens_per_second * clock / busy
+    } else {
+        cost.train_tokens_per_second
+    }
 }
 
 /// Puts every curve's cost in relation to the reference's.
@@ -74,5 +84,29 @@ pub(super) fn relate(curves: &mut [Curve], reference: Option<&str>) {
             .map(|(a, b)| a / b);
         let memory = baseline.peak_memory_bytes as f64;
         cost.relative_memory = (memory > 0.0).then(|| cost.peak_memory_bytes as f64 / memory);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 1000 tokens in 4 s of training that waited for half of it, and 1 s of measuring that did as well.
+    #[test]
+    fn speed_is_that_of_an_idle_machine_where_processor_time_is_told() {
+        let mut cost = Cost {
+            train_seconds: 4.0,
+            evaluate_seconds: 1.0,
+            train_tokens_per_second: 250.0,
+            cpu_seconds: 5.0,
+            threads: 2,
+            device: "cpu".into(),
+            ..Cost::default()
+        };
+        assert!((speed(&cost) - 500.0).abs() < 1e-9, "{}", speed(&cost));
+        cost.device = "wgpu:0: a card".into();
+        assert!((speed(&cost) - 250.0).abs() < 1e-9);
+        (cost.device, cost.cpu_seconds) = ("cpu".into(), 0.0);
+        assert!((speed(&cost) - 250.0).abs() < 1e-9);
     }
 }

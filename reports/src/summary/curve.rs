@@ -95,7 +95,7 @@ pub struct SeedTraining {
 /// What a curve cost, mean over seeds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CostSummary {
-    /// Training tokens per second; absent for cells without training.
+    /// Training tokens per second, on a CPU of its threads' processor time; absent for cells without training.
     pub tokens_per_second: Option<f64>,
     /// The same over the reference's; absent without a reference that trained.
     pub relative_speed: Option<f64>,

@@ -59,8 +59,9 @@ pub(super) fn figure(context: Context<'_>) -> Option<Figure> {
         slug: "cost".into(),
         title: "Cost".into(),
         caption: format!(
-            "Training tokens per second (more is better) and peak resident memory of the process that ran the cell (less is \
-             better), mean and maximum over seeds.{relative} {}",
+            "Training tokens per second (more is better; on a CPU of its threads' processor time, which no other load changes) \
+             and peak resident memory of the process that ran the cell (less is better), mean and maximum over \
+             seeds.{relative} {}",
             crowd(&with)
         ),
         drawing: many(plot, true).draw(),
@@ -83,7 +84,7 @@ fn crowd(with: &[(&Curve, &CostSummary)]) -> String {
             many(threads, "thread")
         ),
         n => format!(
-            "Up to {n} cells ran beside each other, each on {}; their speeds influence each other.",
+            "Up to {n} cells ran beside each other, each on {}.",
             many(threads, "thread")
         ),
     }
