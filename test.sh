@@ -38,7 +38,9 @@ if [ "$no_browser" != 1 ] && [ "$(uname)" = Linux ] && ! command -v chromedriver
   # Where there is no such package the tests say that they are skipped.
   (install chromium-driver "chromedriver (or set FARSPAN_NO_BROWSER=1)") || true
 fi
-command -v codespell >/dev/null || (install codespell "codespell") || true
+for tool in codespell valgrind; do
+  command -v "$tool" >/dev/null || (install "$tool" "$tool") || true
+done
 for tool in fmt clippy; do
   cargo "$tool" --version >/dev/null 2>&1 || rustup component add "${tool/fmt/rustfmt}"
 done
@@ -67,6 +69,20 @@ skip=()
 mkdir -p target
 # What a Vulkan loader says about displays is of no interest here.
 cargo test --release --workspace --locked -- "${skip[@]}" 2>&1 | grep -v XDG_RUNTIME_DIR | tee target/test.log
+
+step "memory (what is unsafe, under valgrind)"
+host=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
+if command -v valgrind >/dev/null; then
+  # Optimised code branches on bits that it then discards, so only reads and writes of foreign memory are of interest.
+  env "CARGO_TARGET_${host}_RUNNER=valgrind -q --undef-value-errors=no --error-exitcode=9" \
+    cargo test --release --workspace --lib --locked -- --test-threads 1 \
+    ops::simd fused::product fused::tests::layer fused::tests::empty_calls ops::tests::linear
+else
+  echo "not checked, because there is no valgrind"
+fi
+
+step "advisories"
+if command -v cargo-deny >/dev/null; then cargo deny check; else echo "not checked, because there is no cargo-deny"; fi
 
 if [ "$no_gpu" = 1 ]; then
   echo "GPU tests: none, because FARSPAN_NO_GPU=1"
