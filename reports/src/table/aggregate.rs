@@ -29,6 +29,7 @@ pub(crate) fn averaging(found: &Aggregate) -> String {
 pub(crate) fn ranking(found: &Aggregate) -> String {
     let chance = match found.at_chance {
         0 => String::new(),
+        1 => " One place at which no curve is shown to be above chance does not count.".into(),
         n => format!(" {n} places at which no curve is shown to be above chance do not count."),
     };
     format!(

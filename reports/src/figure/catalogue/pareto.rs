@@ -5,6 +5,7 @@ use crate::figure::canvas::{Anchor, Canvas, Type};
 use crate::figure::chart::{LABEL, SMALL, TICK, WIDE};
 use crate::figure::palette::{Ink, Shape};
 use crate::figure::scale::{self, Scale};
+use crate::figure::text;
 use crate::record::Stage;
 use crate::summary::Summary;
 
@@ -57,7 +58,7 @@ pub(super) fn figure(summary: &Summary) -> Option<Figure> {
         caption: format!(
             "Schemes trained from scratch that have all {} studies. Across: processor minutes of all studies and seeds, training and \
              reading, logarithmic. Up: the longest length shown to be served, in trained lengths, mean over the studies, 0 where \
-             none is. Named: those that no other beats in both.",
+             none is. Named, where there is room: those that no other beats in both.",
             summary.studies.len()
         ),
         drawing: draw(&rows, &front).finish(
@@ -170,12 +171,47 @@ fn draw(rows: &[Row], front: &[usize]) -> Canvas {
             short(row.reach)
         );
         canvas.tip((x - 5.0, y - 5.0), (10.0, 10.0), &tip);
-        if on {
-            let font = Type::bold(SMALL, Ink::Curve(0));
-            canvas.text((x + 7.0, y - 5.0), &row.label, font, Anchor::Start);
-        }
+    }
+    let mut taken = Vec::new();
+    // The farthest are named first.
+    for &i in front.iter().rev() {
+        let label = &rows[i].label;
+        let Some((at, anchor)) = room(at(&rows[i]), text::width(label, SMALL, true), &mut taken)
+        else {
+            continue;
+        };
+        let font = Type::bold(SMALL, Ink::Curve(0));
+        canvas.text(at, label, font, anchor);
     }
     canvas
+}
+
+/// Left, top, right and bottom.
+type Extent = (f64, f64, f64, f64);
+
+/// Where a label as wide as this stands beside its point without touching others: the front rises to the right, so it is
+/// out of the way at the upper left and at the lower right.
+fn room((x, y): (f64, f64), width: f64, taken: &mut Vec<Extent>) -> Option<((f64, f64), Anchor)> {
+    let places = [
+        (x - 7.0, y - 5.0, Anchor::End),
+        (x + 7.0, y + 12.0, Anchor::Start),
+        (x + 7.0, y - 5.0, Anchor::Start),
+        (x - 7.0, y + 12.0, Anchor::End),
+    ];
+    let extent = |(x, y, anchor): (f64, f64, Anchor)| {
+        let left = if anchor == Anchor::End { x - width } else { x };
+        (left, y - SMALL, left + width, y + 2.0)
+    };
+    let free = |place: &(f64, f64, Anchor)| {
+        let e = extent(*place);
+        let apart = |o: &Extent| e.2 <= o.0 || o.2 <= e.0 || e.3 <= o.1 || o.3 <= e.1;
+        e.0 >= LEFT && e.1 >= 0.0 && e.2 <= WIDE && taken.iter().all(apart)
+    };
+    let found = places.into_iter().find(free)?;
+    taken.push(extent(found));
+    // Nor may a label cover the next point.
+    taken.push((x - 4.0, y - 4.0, x + 4.0, y + 4.0));
+    Some(((found.0, found.1), found.2))
 }
 
 #[cfg(test)]
@@ -197,5 +233,24 @@ mod tests {
             row(4.0, 4.0),
         ];
         assert_eq!(front(&rows), [0, 3]);
+    }
+
+    #[test]
+    fn labels_keep_clear_of_each_other() {
+        let mut taken = Vec::new();
+        let at = (LEFT + 200.0, 100.0);
+        let anchors: Vec<_> = (0..5)
+            .map(|_| room(at, 40.0, &mut taken).map(|r| r.1))
+            .collect();
+        let [first, second, third, fourth, fifth] = anchors[..] else {
+            panic!("five");
+        };
+        assert_eq!((first, second), (Some(Anchor::End), Some(Anchor::Start)));
+        assert_eq!((third, fourth), (Some(Anchor::Start), Some(Anchor::End)));
+        assert_eq!(fifth, None);
+        assert_eq!(
+            room((LEFT + 10.0, 100.0), 40.0, &mut Vec::new()).map(|r| r.1),
+            Some(Anchor::Start)
+        );
     }
 }
