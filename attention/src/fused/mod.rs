@@ -14,16 +14,21 @@
 mod backward;
 mod columns;
 mod compile;
+mod formed;
 mod forward;
 mod half;
+mod heads;
 mod lower;
+mod matrix;
 mod network;
 mod node;
 mod op;
 mod product;
 mod program;
+mod reflect;
 mod rotate;
 mod rowwise;
+mod scan;
 mod scratch;
 mod tile;
 mod values;
@@ -32,7 +37,9 @@ mod weightless;
 
 pub(crate) use compile::Compiled;
 pub(crate) use half::half;
+pub(crate) use heads::attend as heads;
 pub(crate) use op::{attend, attend_packed};
+pub(crate) use reflect::attend as reflect;
 
 use crate::hook::Stage;
 use crate::plan::Plan;
@@ -43,7 +50,13 @@ pub fn supports(plan: &Plan, device: &Device) -> Result<(), String> {
     if !device.is_cpu() && !device.is_wgpu() {
         return Err(format!("it runs on cpu and wgpu, not on {device}"));
     }
-    match plan.hooks.iter().find(|hook| hook.stage() != Stage::Inputs) {
+    let hooks = || {
+        plan.hooks
+            .iter()
+            .filter(|hook| hook.stage() != Stage::Inputs)
+    };
+    let formed = device.is_cpu() && hooks().count() == 1;
+    match hooks().find(|hook| !(formed && hook.has_form())) {
         Some(hook) => Err(format!(
             "the hook {} is a function of tensors",
             hook.describe()
