@@ -12,6 +12,8 @@ use crate::Tensor;
 pub enum Form {
     /// A sum along each row of scores, from the nearest key outwards.
     Scan(Scan),
+    /// A sum down each column of scores.
+    Votes(Votes),
     /// Reflections between query and key.
     Reflections(Reflections),
     /// A map across the heads of each pair.
@@ -92,3 +94,9 @@ pub struct HeadMap {
     /// b: (heads, distances from 0 to the largest between a query and a key).
     pub bias: Option<Tensor>,
 }
+
+/// A sum down each column of scores: s_qk − Σ_{t < q} max(s′_tk, 0), s the raw scores and s′ those of the first head, over
+/// the queries t after key k that see it; the first key of the call is spared. Softmax. Queries and keys must be the same
+/// tokens under a causal mask, and the plan's own score the raw one, turned or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Votes;

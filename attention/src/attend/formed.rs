@@ -27,6 +27,7 @@ pub(super) fn run(
             fused::attend(q, k, v, prepared, &params, scope.mask, Some(scan))
         }
         Form::Heads(map) => fused::heads(scope, map),
+        Form::Votes(_) => fused::votes(scope),
         Form::Reflections(reflections) => fused::reflect(scope, reflections),
     }
     .map(Some)

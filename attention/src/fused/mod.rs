@@ -30,9 +30,11 @@ mod rotate;
 mod rowwise;
 mod scan;
 mod scratch;
+mod shape;
 mod tile;
 mod values;
 mod view;
+mod votes;
 mod weightless;
 
 pub(crate) use compile::Compiled;
@@ -40,6 +42,7 @@ pub(crate) use half::half;
 pub(crate) use heads::attend as heads;
 pub(crate) use op::{attend, attend_packed};
 pub(crate) use reflect::attend as reflect;
+pub(crate) use votes::attend as votes;
 
 use crate::hook::Stage;
 use crate::plan::Plan;

@@ -3,6 +3,7 @@
 mod heads;
 mod reflect;
 mod scan;
+mod votes;
 
 use super::{Implementation, Mask, Params, Plan, Prepared, Tensor, Var, attend, noise};
 use crate::form::Form;

@@ -9,8 +9,8 @@
 //! Code: w and β belong to key heads. B has rank 32 where query and key heads are as many, else it is a full matrix
 //! (`rank` overrides both). The paper writes the gate beside the scaled score; the code multiplies the gate by
 //! 1/√head_dim too (`gate = "scaled"`). The optional normalisation of q and k is no part of the encoding. Memory
-//! is linear in the length on the CPU, quadratic elsewhere. Cached keys must be rewritten whenever a token comes, which this library does by
-//! starting from the unturned ones.
+//! is linear in the length on the CPU, quadratic elsewhere. Cached keys must be rewritten whenever a token comes, which
+//! this library does by starting from the unturned ones.
 
 use crate::card::{Card, Family, Paper};
 use crate::error::{PlanError, check};
