@@ -125,6 +125,16 @@ fn a_constant_pace_is_rope() {
     equal(&selective, &params, &rope);
     let tape = plan("tape", json!({}));
     equal(&tape, &start(&tape), &rope);
+    for shared in ["all", "layer", "key-head"] {
+        let learned = plan("lerope", json!({ "shared": shared }));
+        equal(&learned, &start(&learned), &rope);
+    }
+    let mixed = plan("kv-shift", json!({ "values": false }));
+    let mut params = start(&mixed);
+    // An input of ones and a weight far below: nothing of the token before.
+    set(&mut params, INPUT, 1.0);
+    set(&mut params, "shift.key", -10.0);
+    equal(&mixed, &params, &rope);
 }
 
 #[test]
@@ -136,6 +146,14 @@ fn without_their_effect_only_content_is_left() {
     equal(&path, &params, &nope);
     let wall = plan("wall", json!({ "scalar_gate": true, "bias_init": 60 }));
     equal(&wall, &start(&wall), &nope);
+    let tupe = plan("tupe", json!({ "rows": TOKENS }));
+    let mut params = start(&tupe);
+    set(&mut params, "tupe.query", 0.0);
+    let scaled = Plan {
+        softmax_scale: 0.5f64.sqrt(),
+        ..nope.clone()
+    };
+    equal(&tupe, &params, &scaled);
     let seqpe = plan("seqpe", json!({ "eta": 0 }));
     equal(&seqpe, &start(&seqpe), &nope);
 }
