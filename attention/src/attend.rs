@@ -1,5 +1,6 @@
 //! `attend`: the one verb. Picks an implementation, reports it, and refuses what cannot be done.
 
+mod formed;
 mod sublayer;
 
 use crate::hook::{Hook, HookRef, Qkv, Scope, Stage};
@@ -132,6 +133,18 @@ pub fn attend(
     let mut attended = match hooks(Stage::Attention).next() {
         None if on_scores.is_empty() => without_hooks(&qkv, prepared, &params, mask, which)?,
         own => {
+            let only = match on_scores.as_slice() {
+                [] => own,
+                [one] => own.is_none().then_some(*one),
+                _ => None,
+            };
+            if let Some(output) = formed::run(only, &scope, which)? {
+                return Ok(Attended {
+                    output,
+                    implementation: Choice::Fused.name(),
+                    carried: left.into_inner(),
+                });
+            }
             if let Implementation::Naive | Implementation::Fused = which {
                 let name = if which == Implementation::Naive {
                     "naive"
@@ -191,7 +204,7 @@ pub(crate) fn without_hooks(
         Choice::Fused if prepared.device().is_wgpu() => {
             wgpu::attend::attend(q, k, v, prepared, &params, mask)?
         }
-        Choice::Fused => fused::attend(q, k, v, prepared, &params, mask)?,
+        Choice::Fused => fused::attend(q, k, v, prepared, &params, mask, None)?,
     };
     Ok(Attended {
         output,

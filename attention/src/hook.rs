@@ -4,6 +4,7 @@
 //! scheme that can be said with turns, an expression or token vectors is said that way, because those are fused.
 
 use crate::attend::{self, Attended, Implementation, Mask, Params};
+use crate::form::Form;
 use crate::plan::{Geometry, Plan};
 use crate::prepared::Prepared;
 use crate::{Error, Result, Tensor, composed};
@@ -76,6 +77,17 @@ pub trait Hook: fmt::Debug + Send + Sync {
     /// and what the hook leaves there has no effect. Blocks of queries come in order.
     fn scores(&self, _scope: &Scope<'_>, scores: &Tensor) -> Result<Tensor> {
         Ok(scores.clone())
+    }
+
+    /// Whether it has a [`form`](Hook::form) on ordinary calls; what a forecast of time and memory goes by.
+    fn has_form(&self) -> bool {
+        false
+    }
+
+    /// [`Stage::Scores`] and [`Stage::Attention`]: what it does in a form that the fused kernel of the CPU knows and runs
+    /// in its place; `None` if this call has none.
+    fn form(&self, _scope: &Scope<'_>) -> Result<Option<Form>> {
+        Ok(None)
     }
 
     /// Whether [`scores`](Hook::scores) must see all queries at once (sums over queries).

@@ -48,6 +48,7 @@ pub mod device;
 pub mod embed;
 pub mod error;
 pub mod expr;
+pub mod form;
 pub mod fused;
 pub mod hook;
 pub mod mask;

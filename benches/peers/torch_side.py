@@ -14,6 +14,7 @@ call (the first call of a case also warms it up, untimed), or "error". Ways of a
     mask        the same with a materialised mask that was built before the time starts: the best case for PyTorch
     mask-built  the same, but the mask is made from the scheme's parameters inside the time, with gradients in "both"
     flex        compiled flex_attention with the scheme as a score_mod and a causal block mask
+    formula     a scheme that reads content, in the tensor operations of its paper (content.py)
 """
 
 import argparse
@@ -26,6 +27,8 @@ import time
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+import content
 
 ATTENTION = {"kind": "attention", "heads": 8, "head_dim": 64, "batch": 1}
 TRAIN = {
@@ -140,7 +143,8 @@ def attention(case):
     generator = torch.Generator().manual_seed(1)
     q, k, v = (torch.randn(batch, heads, n, dim, generator=generator).requires_grad_(both) for _ in range(3))
     up = torch.randn(batch, heads, n, dim, generator=generator)
-    p = {name: x.detach().requires_grad_(both) for name, x in parameters(scheme, heads).items()}
+    own = content.parameters(scheme, batch, heads, n, dim) if way == "formula" else parameters(scheme, heads)
+    p = {name: x.detach().requires_grad_(both) for name, x in own.items()}
     tables = rope_tables(n, dim)
     turn = (lambda x: rotate(x, tables)) if scheme == "rope" else (lambda x: x)
 
@@ -151,6 +155,8 @@ def attention(case):
         forward = lambda: F.scaled_dot_product_attention(q, k, v, attn_mask=fixed)
     elif way == "mask-built":
         forward = lambda: F.scaled_dot_product_attention(q, k, v, attn_mask=bias(scheme, p, n, heads)[None])
+    elif way == "formula":
+        forward = lambda: content.SCHEMES[scheme](q, k, v, p)
     elif way == "flex":
         from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 

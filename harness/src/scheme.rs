@@ -4,9 +4,9 @@
 use crate::model::Architecture;
 use crate::{Error, Result, config};
 use farspan_attention::plan::{Geometry, Place, Plan};
-use farspan_pe::{AnyScheme, Len, Needs, PlanError, Registry};
+use farspan_pe::{AnyScheme, Len, Needs, OVER, PlanError, Registry};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -61,10 +61,16 @@ impl Positional {
         Positional::new("nope", Map::new())
     }
 
-    /// What this one extends: plain rotations with the settings that belong to the weights. `None` if it extends nothing.
+    /// What this one extends: the base that it names, or plain rotations with the settings that belong to the weights.
+    /// `None` if it extends nothing.
     pub(crate) fn extended(&self, registry: &Registry) -> Result<Option<Positional>> {
         if !matches!(registry.get(&self.id)?.card.needs, Needs::Base(_)) {
             return Ok(None);
+        }
+        if let Some(Value::Object(over)) = self.settings.get(OVER)
+            && let Some((id, Value::Object(settings))) = over.iter().next()
+        {
+            return Ok(Some(Positional::new(id, settings.clone())));
         }
         let settings = self.settings.iter();
         let of_the_weights = settings.filter(|(key, _)| OF_THE_WEIGHTS.contains(&key.as_str()));
@@ -183,6 +189,10 @@ pub fn resolve(
         if let Some(value) = own.settings.get(key).filter(|_| known) {
             settings.entry(key).or_insert_with(|| value.clone());
         }
+    }
+    if !schema["properties"][OVER].is_null() {
+        let over = json!({ (own.id.as_str()): own.settings });
+        settings.entry(OVER).or_insert(over);
     }
     let offers = architecture.offers.as_ref();
     if let Some(offered) = offers.filter(|offered| offered.id == asked.id) {

@@ -40,7 +40,8 @@ pub const LEFT_OUT: &[LeftOut] = &[
     row(
         "Hyperbolic HoPE",
         "arXiv 2509.05218",
-        "multiplies channels by hyperbolic sines and cosines of positions, a wave that plans do not have",
+        "what its paper takes for the damping θ' beside θ' > max θ could not be read, and scores hang on it: at the bound slow \
+         pairs fade within a few tokens",
     ),
     row(
         "DoPE",
@@ -53,64 +54,20 @@ pub const LEFT_OUT: &[LeftOut] = &[
         "only abstracts could be read; `rope` with another `base` and `partial` comes near",
     ),
     row(
-        "SELF",
-        "arXiv 2505.17296",
-        "groups whose sizes follow a logistic table; which capacity belongs to which model differs between the files of its code",
-    ),
-    row(
-        "LaMPE",
-        "arXiv 2508.02308",
-        "the curve from a text's length to positions is fitted to each model by measuring; without it there is no default",
-    ),
-    row(
-        "LeRoPE, AdaRoPE",
-        "arXiv 2607.10134, 2607.19363",
-        "learn the frequencies, which are numbers of the plan here; the second's scale is known from its abstract alone",
-    ),
-    row(
-        "RePo",
-        "arXiv 2512.14391",
-        "one position per head and token, read from content without a sum; `selective-rope` and contextual `grape` sum",
-    ),
-    row(
-        "TAPA",
-        "arXiv 2509.12635",
-        "multiplies one product of queries and keys by the cosine of another, over two parts of the channels",
-    ),
-    row(
-        "PI-ALiBi, NTK-ALiBi",
-        "arXiv 2310.13017",
-        "stretch a bias; extensions stand on rotations, or on no encoding at all",
-    ),
-    row(
-        "Dynamic position bias of CrossFormer and Swin v2",
-        "arXiv 2108.00154, 2111.09883",
-        "a network over signed distances within windows of images; `fire` has one over causal distances",
-    ),
-    row(
-        "Half-truncated RoPE with shifted keys, KV shift",
-        "modded-nanogpt; the code of GRAPE",
-        "mix a token's key with that of the token before; the truncated part alone is `p-rope`",
-    ),
-    row(
-        "Additive forms of GRAPE",
-        "arXiv 2512.07805",
-        "the code turns one side only in its path form, which the paper does not; `grape` has the rotations",
-    ),
-    row(
-        "TUPE",
-        "arXiv 2006.15595",
-        "adds a second product, of positions, with projections of its own; `transformer-xl` and `deberta` are its kin",
-    ),
-    row(
         "Periodic RoPE",
         "arXiv 2605.27980",
-        "positions modulo the window in windowed layers; `rnope-swa` has the layers without the modulus",
+        "positions modulo the window in windowed layers, `rnope-swa` otherwise; the unit of n in the full layers' factor \
+         ln(a + n)/ln(a + 1) could not be read",
     ),
     row(
         "Temperature alignment for T5",
         "arXiv 2311.00684",
-        "only its abstract could be read",
+        "measures attention in trained weights to find one temperature; `pi-bias` over `t5` stretches its buckets",
+    ),
+    row(
+        "AdaRoPE",
+        "arXiv 2607.19363",
+        "its scale by length is known from the abstract alone; frequencies by key head are `lerope` with `shared = \"key-head\"`",
     ),
     row(
         "CARoPE, adaptive APE, HD-RoPE, Bifocal, 3D-RPE, InfoScale, CosScale, DCIS, AlphaRoPE, ComRoPE",

@@ -77,6 +77,7 @@ mod card;
 mod error;
 mod explain;
 mod left_out;
+mod over;
 pub mod recipe;
 mod registry;
 mod scheme;
@@ -92,6 +93,7 @@ pub use explain::{
     TurnPositions, explain, scores, typical,
 };
 pub use left_out::{LEFT_OUT, LeftOut};
+pub use over::{OVER, Over};
 pub use registry::{Entry, Registry};
 pub use scheme::{AnyScheme, Len, Scheme};
 pub use settings::{Setting, settings};

@@ -21,6 +21,8 @@ mod frequencies;
 mod invariants;
 #[path = "golden/long_ppl.rs"]
 mod long_ppl;
+#[path = "golden/newest.rs"]
+mod newest;
 #[path = "golden/places.rs"]
 mod places;
 #[path = "golden/relative.rs"]

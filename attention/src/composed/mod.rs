@@ -123,6 +123,20 @@ pub(crate) fn masked_softmax(scope: &Scope<'_>, scores: &Tensor) -> Result<Tenso
     softmax::weights(scores, Some(&bias))
 }
 
+/// The queries, scaled, and the keys of a scope as the plan's first turn rotates them.
+pub(crate) fn turned(scope: &Scope<'_>) -> Result<(Tensor, Tensor)> {
+    let call = Call {
+        prepared: scope.prepared,
+        params: scope.params,
+        mask: scope.mask,
+        scores: vec![0],
+    };
+    match call.rotated(&scope.qkv.q, &scope.qkv.k)?.pop() {
+        Some(rotated) => Ok((rotated.q, rotated.k)),
+        None => Err(Error::expr("the plan has no raw score")),
+    }
+}
+
 /// The value of a token vector's expression (batch, heads, tokens), where `raw` is of that shape.
 pub(crate) fn per_token(
     prepared: &Prepared,

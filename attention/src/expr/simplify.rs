@@ -68,6 +68,39 @@ impl Expr {
         }
     }
 
+    /// The same expression with `query` and `key` in the place of the two positions.
+    pub fn at(&self, query: &Expr, key: &Expr) -> Expr {
+        let part = |part: &Expr| part.at(query, key);
+        match self {
+            Expr::Query => query.clone(),
+            Expr::Key => key.clone(),
+            Expr::Lookup {
+                table,
+                per_head,
+                index,
+            } => Expr::Lookup {
+                table: table.clone(),
+                per_head: *per_head,
+                index: Arc::new(part(index)),
+            },
+            Expr::Net { name, input } => Expr::Net {
+                name: name.clone(),
+                input: Arc::new(part(input)),
+            },
+            Expr::Unary(op, x) => part(x).unary(*op),
+            Expr::Binary(op, x, y) => part(x).binary(*op, part(y)),
+            Expr::Select {
+                a,
+                b,
+                then,
+                otherwise,
+            } => super::select_less(part(a), part(b), part(then), part(otherwise)),
+            Expr::Number(_) | Expr::Raw(_) | Expr::Reach | Expr::Param(_) | Expr::Token(..) => {
+                self.clone()
+            }
+        }
+    }
+
     /// Whether `found` holds for this expression or any part of it.
     pub fn any(&self, found: &dyn Fn(&Expr) -> bool) -> bool {
         found(self) || self.children().iter().any(|child| child.any(found))
@@ -101,6 +134,15 @@ fn simple_binary(op: Binary, x: Expr, y: Expr) -> Expr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn positions_can_be_put_in_anywhere() {
+        let text = "raw + select(q - k < n, t[h, q - k], a[h] * log1p(q - k)) + max(q, 4)";
+        let (query, key) = ("(q - k) / 2".parse().unwrap(), Expr::Number(0.0));
+        let found = text.parse::<Expr>().unwrap().at(&query, &key).simplified();
+        let expected = "raw + select((q - k) / 2 < n, t[h, (q - k) / 2], a[h] * log1p((q - k) / 2)) + max((q - k) / 2, 4)";
+        assert_eq!(found.to_string(), expected);
+    }
 
     #[test]
     fn neutral_elements_go_and_products_with_zero_stay() {

@@ -5,6 +5,7 @@
 use super::compile::{Compiled, KEYS, Score};
 use super::product::{LANES, Product, STRIP, Start};
 use super::program::{Sums, backward};
+use super::scan::Scanned;
 use super::scratch::{Scratch, transpose};
 use super::tile::{Call, KEY_STEP, ROW_STEP, ROWS, Tile, at};
 use super::view::{Sink, Source};
@@ -17,7 +18,7 @@ pub(super) struct Extra {
     /// Values transposed, as [`Scratch::kt`].
     vt: Vec<f32>,
     /// Upstream gradient of a block, \[ROWS, width\].
-    upstream: Vec<f32>,
+    pub(super) upstream: Vec<f32>,
     /// Weights of a tile.
     p: Vec<f32>,
     /// Upstream times values of a tile.
@@ -25,7 +26,7 @@ pub(super) struct Extra {
     /// By turn: gradient of rotated queries of a block, of rotated keys; gradient of values.
     dq: Vec<Vec<f32>>,
     dk: Vec<Vec<f32>>,
-    dv: Vec<f32>,
+    pub(super) dv: Vec<f32>,
     /// Gradients of the steps of the program, \[steps, KEYS\].
     adjoints: Vec<f32>,
 }
@@ -54,6 +55,8 @@ pub(super) struct Backward<'a, 'b> {
     pub(super) upstream: Source<'a>,
     /// What the forward pass left, \[heads of the group, queries\].
     pub(super) normalisers: &'a [f32],
+    /// What its scan left.
+    pub(super) scanned: &'a Scanned,
     pub(super) dq: Sink<'a>,
     pub(super) dk: Sink<'a>,
     pub(super) dv: Sink<'a>,
@@ -62,14 +65,14 @@ pub(super) struct Backward<'a, 'b> {
 }
 
 /// One block of queries.
-struct Block<'a> {
-    batch: usize,
-    head: usize,
-    in_group: usize,
-    rows: Range<usize>,
+pub(super) struct Block<'a> {
+    pub(super) batch: usize,
+    pub(super) head: usize,
+    pub(super) in_group: usize,
+    pub(super) rows: Range<usize>,
     normalisers: &'a [f32],
     /// ⟨upstream, output⟩ of each row: the mean of the upstream gradient under the weights.
-    means: [f32; ROWS],
+    pub(super) means: [f32; ROWS],
 }
 
 impl Kernel for Backward<'_, '_> {
@@ -80,6 +83,9 @@ impl Kernel for Backward<'_, '_> {
         let c = self.call.compiled;
         let (batch, kv_head) = self.call.batch(self.job);
         let mut sums = Sums::new(c, self.call.values);
+        if let Some(table) = self.call.scan.and_then(|scan| scan.table.as_ref()) {
+            sums.scan = table.zeros(c.head_dim);
+        }
         self.call.load_keys(batch, kv_head, self.scratch);
         transpose(
             &self.scratch.v,
@@ -105,7 +111,11 @@ impl Kernel for Backward<'_, '_> {
                     means,
                 };
                 self.load(s, &mut block);
+                let first = self.load_scan(s, &mut block);
                 for tile in self.call.tiles(block.rows.clone()) {
+                    if tile.key < first {
+                        continue;
+                    }
                     let floor = block.normalisers.iter().copied();
                     if self.call.is_weightless(&tile, head, self.scratch, floor) {
                         continue;
@@ -114,6 +124,7 @@ impl Kernel for Backward<'_, '_> {
                     self.differentiate(s, &block, &tile, &mut sums);
                     self.products(s, &tile);
                 }
+                self.finish_scan(s, &block, &mut sums);
                 self.finish_queries(&block, &mut sums);
                 sums.settle(c, self.call.values, head);
             }
@@ -159,6 +170,7 @@ impl Backward<'_, '_> {
         for r in 0..tile.rows.len() {
             let place = call.scores(s, tile, r, (block.batch, block.head), scratch);
             let (range, cols) = (at(r)..at(r) + place.cols, place.cols);
+            call.scan_row(s, tile, (r, cols), true, scratch);
             let (p, dp) = (&mut extra.p[range.clone()], &extra.dp[range.clone()]);
             let row = &mut scratch.s[0][range.clone()];
             let (normaliser, mean) = (s.splat(block.normalisers[r]), s.splat(block.means[r]));
@@ -166,6 +178,9 @@ impl Backward<'_, '_> {
                 let weight = s.exp_down(s.sub(s.read(row, at), normaliser));
                 s.write(p, at, weight);
                 s.write(row, at, s.mul(weight, s.sub(s.read(dp, at), mean)));
+            }
+            if let (Some(scan), Some(sums)) = (call.scan, &mut scratch.scan) {
+                scan.backward(s, r, row, sums);
             }
             if c.score == Score::Program && cols > 0 {
                 let last = (c.steps.len() - 1) * KEYS;
@@ -273,6 +288,7 @@ impl Backward<'_, '_> {
             }
             let scale = self.call.scale(block.head, i);
             out.iter_mut().for_each(|x| *x *= scale);
+            self.call.add_read(r, self.scratch, out);
         }
     }
 

@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "each job writes its own rows of the output")]
 
 use super::product::LANES;
+use super::scan::Scanned;
 use super::scratch::Scratch;
 use super::tile::{Call, ROWS, at};
 use super::view::Sink;
@@ -26,13 +27,16 @@ struct Running {
     total: [[f32; LANES]; ROWS],
     /// Columns of the tile at hand that each row reaches.
     cols: [usize; ROWS],
+    /// First key that was looked at.
+    first: usize,
 }
 
 impl Kernel for Forward<'_, '_> {
-    type Output = ();
+    type Output = Scanned;
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
+    fn run<S: Simd>(self, s: S) -> Scanned {
+        let mut scanned = Scanned::default();
         let c = self.call.compiled;
         let (batch, kv_head) = self.call.batch(self.job);
         let group = c.group();
@@ -42,6 +46,19 @@ impl Kernel for Forward<'_, '_> {
             for start in (0..c.queries).step_by(ROWS) {
                 let rows = start..c.queries.min(start + ROWS);
                 let running = block(s, self.call, batch, head, &rows, self.scratch);
+                if let (Some(scan), Some(sums)) = (self.call.scan, &self.scratch.scan) {
+                    scanned.sums.extend(&sums.carried[..rows.len()]);
+                    scanned.firsts.push(running.first);
+                    if !scan.is_softmax() {
+                        for (r, i) in rows.enumerate() {
+                            // SAFETY: no other job has this batch entry and head.
+                            let output = unsafe { self.output.row(batch, head, i) };
+                            self.call.finish_sticks((r, i), self.scratch, output);
+                            normalisers[i] = 0.0;
+                        }
+                        continue;
+                    }
+                }
                 for (r, i) in rows.enumerate() {
                     let (largest, total) =
                         (running.largest[r], running.total[r].iter().sum::<f32>());
@@ -61,6 +78,7 @@ impl Kernel for Forward<'_, '_> {
                 }
             }
         }
+        scanned
     }
 }
 
@@ -79,12 +97,23 @@ fn block<S: Simd>(
         largest: [f32::NEG_INFINITY; ROWS],
         total: [[0.0; LANES]; ROWS],
         cols: [0; ROWS],
+        first: call.compiled.keys,
     };
     scratch.sums.fill(0.0);
+    let visible = call.reachable(rows).len();
+    call.load_scan(s, (batch, head), rows, visible, scratch);
+    if let Some(sums) = &mut scratch.scan {
+        sums.carried.fill(0.0);
+    }
+    let sticks = call.scan.is_some_and(|scan| !scan.is_softmax());
     let width = scratch.width;
     // Near keys first: under a bias that falls with distance, their scores show that far ones have no weight.
     for tile in call.tiles(rows.clone()).rev() {
         let floor = running.largest[..rows.len()].iter().copied();
+        if call.is_spent(rows.len(), scratch) {
+            break;
+        }
+        running.first = tile.key;
         if call.is_weightless(&tile, head, scratch, floor) {
             continue;
         }
@@ -93,6 +122,11 @@ fn block<S: Simd>(
         for r in 0..rows.len() {
             let place = call.scores(s, &tile, r, (batch, head), scratch);
             running.cols[r] = place.cols;
+            call.scan_row(s, &tile, (r, place.cols), false, scratch);
+            if sticks {
+                running.largest[r] = 0.0;
+                continue;
+            }
             let (before, tile) = (
                 running.largest[r],
                 largest(s, &scratch.s[0][at(r)..][..place.cols]),
@@ -116,7 +150,7 @@ fn block<S: Simd>(
 
 /// Largest number of a row, lane by lane in two chains so that neither waits for the other.
 #[inline(always)]
-fn largest<S: Simd>(s: S, row: &[f32]) -> f32 {
+pub(super) fn largest<S: Simd>(s: S, row: &[f32]) -> f32 {
     let mut lanes = [s.splat(f32::NEG_INFINITY); 2];
     for at in (0..row.len()).step_by(S::LANES) {
         let lane = &mut lanes[at / S::LANES % 2];
@@ -128,7 +162,7 @@ fn largest<S: Simd>(s: S, row: &[f32]) -> f32 {
 
 /// Turns a row of scores into eˢ⁻ᵐ and adds them to `total`, lane by lane.
 #[inline(always)]
-fn weigh<S: Simd>(s: S, row: &mut [f32], m: f32, total: &mut [f32]) {
+pub(super) fn weigh<S: Simd>(s: S, row: &mut [f32], m: f32, total: &mut [f32]) {
     // A row that has seen nothing yet: any finite shift gives zeros.
     let shift = s.splat(if m == f32::NEG_INFINITY { 0.0 } else { m });
     let mut sum = s.read(total, 0);
@@ -142,7 +176,7 @@ fn weigh<S: Simd>(s: S, row: &mut [f32], m: f32, total: &mut [f32]) {
 
 /// `row *= factor`
 #[inline(always)]
-fn shrink<S: Simd>(s: S, row: &mut [f32], factor: f32) {
+pub(super) fn shrink<S: Simd>(s: S, row: &mut [f32], factor: f32) {
     for at in (0..row.len()).step_by(S::LANES) {
         let kept = s.mul(s.read(row, at), s.splat(factor));
         s.write(row, at, kept);

@@ -14,24 +14,34 @@
 mod backward;
 mod columns;
 mod compile;
+mod formed;
 mod forward;
+mod heads;
 mod lower;
+mod matrix;
 mod network;
 mod node;
 mod op;
 mod product;
 mod program;
+mod reflect;
 mod rotate;
 mod rowwise;
+mod scan;
 mod scratch;
+mod shape;
 mod sublayer;
 mod tile;
 mod values;
 mod view;
+mod votes;
 mod weightless;
 
 pub(crate) use compile::Compiled;
+pub(crate) use heads::attend as heads;
 pub(crate) use op::{attend, attend_packed};
+pub(crate) use reflect::attend as reflect;
+pub(crate) use votes::attend as votes;
 pub(crate) use sublayer::sublayer;
 
 use crate::hook::Stage;
@@ -43,7 +53,13 @@ pub fn supports(plan: &Plan, device: &Device) -> Result<(), String> {
     if !device.is_cpu() && !device.is_wgpu() {
         return Err(format!("it runs on cpu and wgpu, not on {device}"));
     }
-    match plan.hooks.iter().find(|hook| hook.stage() != Stage::Inputs) {
+    let hooks = || {
+        plan.hooks
+            .iter()
+            .filter(|hook| hook.stage() != Stage::Inputs)
+    };
+    let formed = device.is_cpu() && hooks().count() == 1;
+    match hooks().find(|hook| !(formed && hook.has_form())) {
         Some(hook) => Err(format!(
             "the hook {} is a function of tensors",
             hook.describe()

@@ -1,9 +1,12 @@
 //! One call: what its two nodes share, and the work of each.
 
+mod chain;
+
 use super::backward::{Backward, Extra};
-use super::compile::{Axis, Compiled};
+use super::compile::Compiled;
 use super::forward::Forward;
 use super::program::Sums;
+use super::scan::{Scan, Scanned, Table};
 use super::scratch::Scratch;
 use super::tile::Call;
 use super::values::Values;
@@ -11,6 +14,7 @@ use super::view::{Grid, Sink, Source};
 use crate::Result;
 use crate::attend::Params;
 use crate::expr::ParamValues;
+use crate::form;
 use crate::mask::Mask;
 use crate::ops::bridge::{Elements, Numbers, lock, zeros};
 use crate::ops::chain::Left;
@@ -35,6 +39,7 @@ pub(super) enum Inputs {
 pub(super) struct Node {
     compiled: Arc<Compiled>,
     values: Values,
+    scan: Option<Scan>,
     mask: Mask,
     batch: usize,
     inputs: Inputs,
@@ -42,6 +47,8 @@ pub(super) struct Node {
     pub(super) learned: Vec<(String, usize)>,
     /// ln Σ eˢ of each row, \[batch, heads, queries\], from the forward pass.
     normalisers: Mutex<Arc<Vec<f32>>>,
+    /// What a scan along rows left, by job.
+    scanned: Mutex<Arc<Vec<Scanned>>>,
     /// The output before it was rounded to bf16, for the backward pass; empty for f32.
     unrounded: Mutex<Arc<Vec<f32>>>,
     /// Gradients of the inputs, from the output's backward pass to the token's.
@@ -55,6 +62,7 @@ impl Node {
         params: &Params,
         inputs: Inputs,
         batch: usize,
+        scan: Option<&form::Scan>,
     ) -> Result<Node> {
         let mut learned = ParamValues::new();
         for (name, tensor) in params {
@@ -65,17 +73,25 @@ impl Node {
             .iter()
             .map(|(name, values)| (name.clone(), values.len()))
             .collect();
+        let values = compiled.values(learned)?;
+        let scan = scan.map(|scan| Scan::new(scan, &compiled, &values.params));
         Ok(Node {
-            values: compiled.values(learned)?,
+            values,
+            scan: scan.transpose()?,
             compiled,
             mask: mask.clone(),
             batch,
             inputs,
             learned: sizes,
             normalisers: Mutex::default(),
+            scanned: Mutex::default(),
             unrounded: Mutex::default(),
             left: Left::default(),
         })
+    }
+
+    fn table(&self) -> Option<&Table> {
+        self.scan.as_ref()?.table.as_ref()
     }
 
     fn jobs(&self) -> usize {
@@ -123,6 +139,7 @@ impl Node {
                 compiled: &self.compiled,
                 values: &self.values,
                 mask: &self.mask,
+                scan: self.scan.as_ref(),
                 q,
                 k,
                 v,
@@ -174,8 +191,8 @@ impl Node {
         let mut normalisers = vec![0.0; self.batch * c.heads * c.queries];
         let size = c.group() * c.queries;
         let sink = Sink::new(&mut output, self.output_grid());
-        self.with_call(|call| {
-            let new = || Scratch::new(c);
+        let scanned: Vec<Scanned> = self.with_call(|call| {
+            let new = || Scratch::new(c, self.scan.as_ref());
             let job = |scratch: &mut Scratch, (job, normalisers): (usize, &mut [f32])| {
                 dispatch(Forward {
                     call: &call,
@@ -183,20 +200,18 @@ impl Node {
                     output: sink,
                     normalisers,
                     scratch,
-                });
+                })
             };
-            if self.parallel() {
-                normalisers
-                    .par_chunks_mut(size)
-                    .enumerate()
-                    .for_each_init(new, job);
+            Ok(if self.parallel() {
+                let parts = normalisers.par_chunks_mut(size).enumerate();
+                parts.map_init(new, job).collect()
             } else {
                 let mut scratch = new();
                 let parts = normalisers.chunks_mut(size).enumerate();
-                parts.for_each(|part| job(&mut scratch, part));
-            }
-            Ok(())
+                parts.map(|part| job(&mut scratch, part)).collect()
+            })
         })?;
+        *lock(NAME, &self.scanned)? = Arc::new(scanned);
         *lock(NAME, &self.normalisers)? = Arc::new(normalisers);
         Ok(match self.dtype() {
             DType::BF16 => {
@@ -231,6 +246,7 @@ impl Node {
             grid,
         };
         let normalisers = lock(NAME, &self.normalisers)?.clone();
+        let scanned = lock(NAME, &self.scanned)?.clone();
         let size = c.group() * c.queries;
         let like = |t: &Candle| zeros(t.elem_count());
         let mut buffers = match &self.inputs {
@@ -256,19 +272,20 @@ impl Node {
         };
         let sums: Vec<Sums> = self.with_call(|call| {
             let new = || {
-                let scratch = Scratch::new(c);
+                let scratch = Scratch::new(c, self.scan.as_ref());
                 let extra = Extra::new(c, &scratch);
                 (scratch, extra)
             };
             let job = |(scratch, extra): &mut (Scratch, Extra), job: usize| {
                 let normalisers = &normalisers[job * size..][..size];
-                let call = &call;
+                let (call, scanned) = (&call, &scanned[job]);
                 dispatch(Backward {
                     call,
                     job,
                     output,
                     upstream,
                     normalisers,
+                    scanned,
                     dq,
                     dk,
                     dv,
@@ -304,81 +321,5 @@ impl Node {
         self.left.put(gradients)?;
         self.chain(&sums)
             .map_err(|e| candle_core::Error::Msg(e.to_string()))
-    }
-
-    /// Gradients of the parameters, flat, from those of all jobs, in the order of the jobs.
-    fn chain(&self, sums: &[Sums]) -> Result<Vec<f32>> {
-        let c = &*self.compiled;
-        let given = self
-            .learned
-            .iter()
-            .map(|(name, n)| (name.clone(), vec![0.0; *n]));
-        let mut into: ParamValues = given.collect();
-        let group = c.group();
-        for (number, table) in c
-            .tables
-            .iter()
-            .enumerate()
-            .filter(|(_, table)| table.learned)
-        {
-            let places = c.padded_places(table.axis);
-            if let Some(name) = &table.token {
-                if let Some(into) = into.get_mut(name) {
-                    self.chain_token(number, table.axis, sums, into);
-                }
-                continue;
-            }
-            let mut heads = vec![vec![0.0; places]; c.heads];
-            for (job, sums) in sums.iter().enumerate() {
-                let first = job % c.kv_heads * group;
-                for (in_group, head) in heads[first..first + group].iter_mut().enumerate() {
-                    let range = in_group * places..(in_group + 1) * places;
-                    match table.axis {
-                        Axis::Fixed | Axis::Query => {
-                            let part = &sums.wide[number][range];
-                            head.iter_mut().zip(part).for_each(|(sum, x)| *sum += x);
-                        }
-                        Axis::Key | Axis::Distance => {
-                            let part = &sums.narrow[number][range];
-                            head.iter_mut()
-                                .zip(part)
-                                .for_each(|(sum, x)| *sum += f64::from(*x));
-                        }
-                    }
-                }
-            }
-            c.chain(table, heads, &self.values.params, &mut into)?;
-        }
-        for (number, (name, learned)) in c.weights.iter().enumerate() {
-            let Some(into) = into.get_mut(name).filter(|_| *learned) else {
-                continue;
-            };
-            for sums in sums {
-                into.iter_mut()
-                    .zip(&sums.weights[number])
-                    .for_each(|(sum, x)| *sum += x);
-            }
-        }
-        Ok(into.values().flatten().map(|x| *x as f32).collect())
-    }
-
-    /// Gradient of a token vector (batch, heads, places): each job has its own part.
-    fn chain_token(&self, number: usize, axis: Axis, sums: &[Sums], into: &mut [f64]) {
-        let c = &*self.compiled;
-        let (places, padded, group) = (c.places(axis), c.padded_places(axis), c.group());
-        for (job, sums) in sums.iter().enumerate() {
-            // Jobs count key/value heads, whose query heads follow each other.
-            for in_group in 0..group {
-                let to = &mut into[(job * group + in_group) * places..][..places];
-                if axis == Axis::Query {
-                    to.copy_from_slice(&sums.wide[number][in_group * padded..][..places]);
-                } else {
-                    let from = &sums.narrow[number][in_group * padded..][..places];
-                    to.iter_mut()
-                        .zip(from)
-                        .for_each(|(x, y)| *x = f64::from(*y));
-                }
-            }
-        }
     }
 }

@@ -5,8 +5,10 @@
 //! operands; the second node's backward pass computes everything and leaves the inputs' gradients for the token.
 
 use super::node::{Inputs, Node};
+use super::scan::TABLE;
 use super::view::Grid;
 use crate::attend::Params;
+use crate::form::{self, Effect};
 use crate::mask::Mask;
 use crate::ops::chain::token;
 use crate::ops::leaf::hand_over;
@@ -17,7 +19,8 @@ use candle_core::{
 };
 use std::sync::Arc;
 
-/// As [`attend`](crate::attend::attend) with checked arguments; `params` holds exactly what the plan reads.
+/// As [`attend`](crate::attend::attend) with checked arguments; `params` holds exactly what the plan reads, `scan` what a hook
+/// makes of its scores, if one does.
 pub(crate) fn attend(
     q: &Tensor,
     k: &Tensor,
@@ -25,7 +28,13 @@ pub(crate) fn attend(
     prepared: &Prepared,
     params: &Params,
     mask: &Mask,
+    scan: Option<&form::Scan>,
 ) -> Result<Tensor> {
+    let mut params = params.clone();
+    if let Some(Effect::Read { table, .. }) = scan.map(|scan| &scan.effect) {
+        params.insert(TABLE.into(), table.clone());
+    }
+    let params = &params;
     let compiled = prepared.compiled()?;
     let (batch, ..) = q.dims4()?;
     let [q, k, v] = [q, k, v].map(|t| Ok::<_, crate::Error>(rows(t.candle()?)?));
@@ -34,7 +43,7 @@ pub(crate) fn attend(
         return Ok(Tensor::from_candle(q));
     }
     let inputs = Inputs::Split([q.detach(), k.detach(), v.detach()]);
-    let node = Arc::new(Node::new(compiled, mask, params, inputs, batch)?);
+    let node = Arc::new(Node::new(compiled, mask, params, inputs, batch, scan)?);
     let token = token(&[&q, &k, &v], &node.left)?;
     run(node, &token, params)
 }
@@ -57,7 +66,7 @@ pub(crate) fn attend_packed(
         ));
     }
     let inputs = Inputs::Packed(qkv.detach());
-    let node = Arc::new(Node::new(compiled, mask, params, inputs, batch)?);
+    let node = Arc::new(Node::new(compiled, mask, params, inputs, batch, None)?);
     let token = token(&[&qkv], &node.left)?;
     run(node, &token, params)
 }

@@ -31,6 +31,8 @@ pub(super) struct Sums {
     pub(super) wide: Vec<Vec<f64>>,
     /// By weight, in the parameter's shape; empty unless learned.
     pub(super) weights: Vec<Vec<f64>>,
+    /// Of the table that a scan reads, if it does.
+    pub(super) scan: Vec<f32>,
     /// By network: what its gradients are made of, waiting for [`Sums::settle`].
     waiting: Vec<Vec<f32>>,
 }
@@ -57,6 +59,7 @@ impl Sums {
             weights: weights
                 .map(|((_, learned), values)| vec![0.0; if *learned { values.len() } else { 0 }])
                 .collect(),
+            scan: Vec::new(),
             waiting: values.networks.iter().map(Network::waiting).collect(),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::compile::{Compiled, KEYS};
 use super::product::padded;
+use super::scan::{Scan, Sums};
 use super::tile::{KEY_STEP, ROW_STEP, ROWS};
 
 /// Buffers of one thread. Columns from head_dim to `width` and rows past the last key stay zero.
@@ -29,10 +30,12 @@ pub(super) struct Scratch {
     pub(super) registers: Vec<f32>,
     /// One row of the inputs in f32, \[head_dim\].
     pub(super) space: Vec<f32>,
+    /// Of a scan along rows, if the call has one.
+    pub(super) scan: Option<Sums>,
 }
 
 impl Scratch {
-    pub(super) fn new(compiled: &Compiled) -> Scratch {
+    pub(super) fn new(compiled: &Compiled, scan: Option<&Scan>) -> Scratch {
         let width = padded(compiled.head_dim);
         let turns = compiled.turns.len();
         let keys = padded(compiled.keys);
@@ -50,6 +53,7 @@ impl Scratch {
             s: many(turns.max(1), ROWS * ROW_STEP),
             registers: vec![0.0; compiled.steps.len() * KEYS],
             space: vec![0.0; compiled.head_dim],
+            scan: scan.map(|scan| scan.buffers(compiled.head_dim)),
         }
     }
 }

@@ -33,7 +33,7 @@ pub(crate) fn sublayer(
     let shape = (batch, tokens, qkv.dim(0)?);
     let packed = Candle::from_vec(packed, shape, &Device::Cpu)?;
     let compiled = prepared.compiled()?;
-    let attention = Node::new(compiled, mask, params, Inputs::Packed(packed), batch)?;
+    let attention = Node::new(compiled, mask, params, Inputs::Packed(packed), batch, None)?;
     let flat = flat(&attention, params)?;
     let sublayer = Sublayer {
         x: x.detach(),

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 mod bf16;
 mod far;
+mod forms;
 mod layer;
 
 /// f32 against f64 over sums of at most a few hundred terms.

@@ -4,6 +4,7 @@ use super::compile::{Compiled, KEYS, Score};
 use super::product::{LANES, Product, STRIP, Start, padded, parts};
 use super::program::{Place, Raws, Steps};
 use super::rowwise::add;
+use super::scan::Scan;
 use super::scratch::{Scratch, transpose};
 use super::values::Values;
 use super::view::Source;
@@ -27,6 +28,7 @@ pub(super) struct Call<'a> {
     pub(super) compiled: &'a Compiled,
     pub(super) values: &'a Values,
     pub(super) mask: &'a Mask,
+    pub(super) scan: Option<&'a Scan>,
     pub(super) q: Source<'a>,
     pub(super) k: Source<'a>,
     pub(super) v: Source<'a>,
@@ -54,7 +56,7 @@ impl<'a> Call<'a> {
     }
 
     /// Keys that a block of queries may see, as numbers.
-    fn reachable(&self, rows: &Range<usize>) -> Range<usize> {
+    pub(super) fn reachable(&self, rows: &Range<usize>) -> Range<usize> {
         let c = self.compiled;
         let queries = c.first_query + rows.start..c.first_query + rows.end;
         let range = self

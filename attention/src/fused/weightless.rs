@@ -17,6 +17,10 @@ impl Call<'_> {
         floor: impl Iterator<Item = f32>,
     ) -> bool {
         let c = self.compiled;
+        // A scan changes the score.
+        if self.scan.is_some() {
+            return false;
+        }
         let Score::Biased(table) = c.score else {
             return false;
         };

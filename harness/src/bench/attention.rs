@@ -111,14 +111,15 @@ pub fn peer_cases(
     pass: Pass,
 ) -> Vec<Case> {
     // The peer has no grouped heads of its own, and knows schemes at their defaults only.
-    let mut ways: Vec<&'static str> = match scheme {
-        _ if geometry.kv_heads != geometry.heads => vec![],
-        "nope" | "rope" => vec!["sdpa"],
-        "alibi" | "t5" | "kerple" | "fire" => vec!["mask", "mask-built"],
-        _ => vec![],
+    let (mut ways, content): (Vec<&'static str>, bool) = match scheme {
+        _ if geometry.kv_heads != geometry.heads => (vec![], false),
+        "nope" | "rope" => (vec!["sdpa"], false),
+        "alibi" | "t5" | "kerple" | "fire" => (vec!["mask", "mask-built"], false),
+        "cope" | "stick-breaking" | "path" | "dape" => (vec!["formula"], true),
+        _ => (vec![], false),
     };
     // Its compiled attention has no gradients on the CPU.
-    if !ways.is_empty() && pass == Pass::Forward {
+    if !ways.is_empty() && !content && pass == Pass::Forward {
         ways.push("flex");
     }
     let case = json!({

@@ -9,7 +9,7 @@ use super::suggest::hint;
 use super::training;
 use super::tree::{Mark, Node, Value};
 use super::types::{FinetuneConfig, SchemeConfig};
-use farspan_pe::{AnyScheme, Family, Needs, PlanError, Registry};
+use farspan_pe::{AnyScheme, Family, Needs, OVER, PlanError, Registry};
 use std::collections::{HashMap, HashSet};
 
 /// Keys of a scheme table that are ours, not the scheme's.
@@ -297,6 +297,15 @@ fn parse(
     let entry = registry.get(&scheme.id).ok()?;
     let mut settings = scheme.settings.clone();
     if let Some(base) = base {
+        let stands_on = settings
+            .get(OVER)
+            .map(|over| (over.key.clone(), over.json()));
+        let (is, path) = (settings::as_over(&base.config), join(&scheme.path, OVER));
+        if let Some((at, _)) = stands_on.filter(|(_, over)| *over != is) {
+            let what = format!("left out: it is the scheme that `{EXTENDS}` names, {is}");
+            problems.add(&at, path, what);
+            return None;
+        }
         let schema = schemas
             .entry(scheme.id.clone())
             .or_insert_with(|| entry.schema());

@@ -4,11 +4,12 @@ use super::problem::{Problems, join};
 use super::tree::{Mark, Node, Value};
 use super::types::SchemeConfig;
 use farspan_datasets::foreign::excerpt;
-use farspan_pe::{AnyScheme, PlanError, Registry};
+use farspan_pe::{AnyScheme, OVER, PlanError, Registry};
 use serde_json::Value as Json;
 use std::sync::Arc;
 
-/// Gives an extension the settings of its base that it also has and does not set: it reads the same weights.
+/// Gives an extension the settings of its base that it also has and does not set: it reads the same weights. One that
+/// stands on any base is given the base itself.
 pub(super) fn take_over(settings: &mut Node, base: &SchemeConfig, schema: &Json) {
     let mark = Mark::Base(Arc::from(base.name.as_str()));
     let shared = |key: &str| schema["properties"].get(key).is_some() && settings.get(key).is_none();
@@ -17,9 +18,23 @@ pub(super) fn take_over(settings: &mut Node, base: &SchemeConfig, schema: &Json)
         .filter(|(key, value)| !value.is_null() && shared(key))
         .map(|(key, value)| (key.clone(), from_json(value, &mark)))
         .collect();
+    let stands_on_any = shared(OVER);
     taken
         .into_iter()
         .for_each(|(key, node)| settings.push(&key, node));
+    if stands_on_any {
+        settings.push(OVER, from_json(&as_over(base), &mark));
+    }
+}
+
+/// The base as the setting `over` holds it.
+pub(super) fn as_over(base: &SchemeConfig) -> Json {
+    let known = base.settings.as_object().into_iter().flatten();
+    let known: serde_json::Map<String, Json> = known
+        .filter(|(_, value)| !value.is_null())
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    serde_json::json!({ (base.id.as_str()): known })
 }
 
 fn from_json(json: &Json, mark: &Mark) -> Node {

@@ -17,6 +17,8 @@ pub struct Scores {
     pub distances: Vec<usize>,
     /// By head and distance; `None` where the scheme hides the key.
     pub by_distance: Vec<Vec<Option<f64>>>,
+    /// Shares of the softmax at those distances, by head: what the last query gives each key if all keys are like it.
+    pub weights: Vec<Vec<Option<f64>>>,
     /// Positions of rows and columns of the matrix.
     pub positions: Vec<usize>,
     /// By head, query and key; `None` where the causal mask or the scheme hides the key.
@@ -71,10 +73,12 @@ pub fn scores(
     let shown: Vec<usize> = spread(found.len(), HEADS);
     let (heads, by_distance): (Vec<usize>, Vec<_>) =
         shown.iter().map(|i| found[*i].clone()).unzip();
+    let weights = heads.iter().map(|head| pairs.weights(*head, &distances));
     let matrix = heads
         .iter()
         .map(|head| pairs.rows(*head, &positions, &positions));
     Ok(Some(Scores {
+        weights: weights.collect::<Result<_, _>>()?,
         matrix: matrix.collect::<Result<_, _>>()?,
         by_distance,
         heads,
@@ -100,7 +104,25 @@ struct Pairs<'a> {
     params: ParamValues,
 }
 
+/// Keys whose tables are made at once.
+const KEYS: usize = 4096;
+
 impl Pairs<'_> {
+    /// Shares of the softmax over all keys of the last query, at these distances.
+    fn weights(&self, head: usize, distances: &[usize]) -> Result<Vec<Option<f64>>, PlanError> {
+        let last = self.n - 1;
+        let mut scores = Vec::with_capacity(self.n);
+        for start in (0..self.n).step_by(KEYS) {
+            let keys: Vec<usize> = (start..(start + KEYS).min(self.n)).collect();
+            scores.append(&mut self.rows(head, &[last], &keys)?.remove(0));
+        }
+        let seen = || scores.iter().flatten();
+        let most = seen().fold(f64::NEG_INFINITY, |most, x| most.max(*x));
+        let sum: f64 = seen().map(|x| (x - most).exp()).sum();
+        let share = |distance: &usize| Some((scores[last - distance]? - most).exp() / sum);
+        Ok(distances.iter().map(share).collect())
+    }
+
     fn rows(
         &self,
         head: usize,
@@ -213,6 +235,18 @@ mod tests {
             assert!((value.unwrap() - (1.0 - 0.5 * *distance as f64)).abs() < 1e-9);
         }
         assert_eq!(alibi.matrix[0][0][1], None);
+        // Of a geometric series: e^(−r/2)·(1 − e^(−1/2)), all keys being alike.
+        for (distance, share) in alibi.distances.iter().zip(&alibi.weights[0]) {
+            let expected = (-0.5 * *distance as f64).exp() * (1.0 - (-0.5f64).exp());
+            assert!((share.unwrap() - expected).abs() < 1e-9);
+        }
+        assert_eq!(of("windowed-rope").weights[0].last(), Some(&None));
+        let nope = of("nope");
+        assert!(
+            nope.weights[0]
+                .iter()
+                .all(|share| (share.unwrap() - 1e-3).abs() < 1e-12)
+        );
         assert_eq!(of("lm-infinite").matrix[0][63][32], None);
     }
 }

@@ -20,6 +20,7 @@ pub(crate) const BUILTIN: &[&[Entry]] = &[
     rotary::extended::ENTRIES,
     remap::ENTRIES,
     bias::ENTRIES,
+    bias::extended::ENTRIES,
     relative::ENTRIES,
     content::ENTRIES,
     absolute::ENTRIES,

@@ -126,6 +126,12 @@ pub(crate) fn delayed(x: &Tensor, by: usize) -> Result<Tensor> {
     Tensor::cat(&[&none, &x.narrow(1, 0, tokens - by)?], 1)
 }
 
+/// `x` (batch, heads, tokens, d) moved one token towards the end behind `first` (batch, heads, 1, d).
+pub(crate) fn after(x: &Tensor, first: &Tensor) -> Result<Tensor> {
+    let tokens = x.dim(2)?;
+    Tensor::cat(&[first, &x.narrow(2, 0, tokens - 1)?], 2)
+}
+
 /// Causal convolution of each channel of `x` (batch, tokens, channels) with its own `weight` (channels, kernel), the
 /// last of which meets the token itself.
 pub(crate) fn convolved(x: &Tensor, weight: &Tensor) -> Result<Tensor> {

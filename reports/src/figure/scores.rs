@@ -14,6 +14,34 @@ pub fn by_distance(
     curves: &[(String, Vec<Option<f64>>)],
     trained: usize,
 ) -> Drawing {
+    let words = (
+        "score of a key that equals the query",
+        "score of a key like the query",
+    );
+    against_distance(title, words, distances, curves, trained)
+}
+
+/// Shares of the softmax over keys that are all alike, by distance, one curve per name; hidden keys leave gaps.
+pub fn weights_by_distance(
+    title: &str,
+    distances: &[usize],
+    curves: &[(String, Vec<Option<f64>>)],
+    trained: usize,
+) -> Drawing {
+    let words = (
+        "weight after the softmax if all keys are alike",
+        "weight if all keys are alike",
+    );
+    against_distance(title, words, distances, curves, trained)
+}
+
+fn against_distance(
+    title: &str,
+    (what, short): (&str, &str),
+    distances: &[usize],
+    curves: &[(String, Vec<Option<f64>>)],
+    trained: usize,
+) -> Drawing {
     let point = |(x, y): (&usize, &Option<f64>)| {
         let y = (*y)?;
         Some(Point {
@@ -36,7 +64,7 @@ pub fn by_distance(
     let ys = series.iter().flat_map(|s| s.points.iter().map(|p| p.y));
     let last = distances.last().copied().unwrap_or_default() as f64;
     let chart = Chart {
-        label: format!("{title}: score of a key that equals the query against distance"),
+        label: format!("{title}: {what} against distance"),
         x: Axis {
             title: "distance to the key (tokens)".into(),
             scale: Scale::linear([0.0, last], 0.02),
@@ -44,7 +72,7 @@ pub fn by_distance(
             percent: false,
         },
         y: Axis {
-            title: format!("{title}: score of a key like the query"),
+            title: format!("{title}: {short}"),
             scale: Scale::linear(ys.chain([0.0]), 0.05),
             ticks: Vec::new(),
             percent: false,

@@ -451,6 +451,7 @@ fn the_smallest_heads() {
     assert_eq!(refused(16), [""; 0]);
     assert_eq!(refused(4), ["dpe"]);
     let in_fours = [
+        "half-truncated-rope",
         "fope",
         "ntk",
         "dynamic-ntk",
@@ -458,16 +459,17 @@ fn the_smallest_heads() {
         "longrope2",
         "clex",
         "dpe",
+        "tapa",
     ];
     assert_eq!(refused(2), in_fours);
 }
 
 /// cos and sin are multiplied by nothing, but by the schemes that say so (YaRN and what is built on it, LongRoPE, DCA,
-/// STRING): a factor would sharpen every score by its square.
+/// STRING, LaMPE): a factor would sharpen every score by its square.
 #[test]
 fn amplitudes_are_1_where_no_paper_has_another() {
     let loud = [
-        "yarn", "mr-rope", "longrope", "dca", "string", "psc", "pose", "cream",
+        "yarn", "mr-rope", "longrope", "dca", "string", "psc", "pose", "cream", "lampe",
     ];
     let mut tried = 0;
     for entry in Registry::builtin().entries() {

@@ -383,6 +383,12 @@ fn defaults_are_the_published_ones() {
             json!({ "min_ratio": 1.2, "max_ratio": 1.8, "per_query_head": false }),
         ),
         ("cope-clip", json!({ "hard": false })),
+        ("repo", json!({ "base": 500_000.0, "share": 8 })),
+        ("dynamic-bias", json!({ "depth": 2, "per_layer": false })),
+        ("grape-a", json!({ "path_dim": 8 })),
+        ("half-truncated-rope", json!({ "slowest": 1.0 / 1024.0 })),
+        ("self", json!({ "rate": 0.02, "capacity": 33 })),
+        ("tapa", json!({ "strength": 0.5, "power": 0.1 })),
     ] {
         let scheme = Registry::builtin().parse(id, json!({})).unwrap();
         let found = scheme.settings();
@@ -398,7 +404,7 @@ fn defaults_are_the_published_ones() {
     for entry in Registry::builtin().entries() {
         let found = entry.parse(json!({})).unwrap().settings();
         if let Some(base) = found.get("base").and_then(Value::as_f64) {
-            let departs = ["selective-rope", "swan"].contains(&entry.id);
+            let departs = ["selective-rope", "swan", "repo"].contains(&entry.id);
             assert!(departs || base == 10_000.0, "{}: {base}", entry.id);
         }
     }

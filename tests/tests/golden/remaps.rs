@@ -28,7 +28,7 @@ pub(super) fn position(rotation: &Rotation, pair: usize, head: usize, at: usize,
 }
 
 /// The distance that a plan shows for a pair of tokens; −∞ if it hides the pair.
-fn distance(plan: &Plan, i: usize, j: usize, n: usize) -> f64 {
+pub(super) fn distance(plan: &Plan, i: usize, j: usize, n: usize) -> f64 {
     // A turn may be slower than the first.
     let of_turn = |turn: &farspan_attention::plan::Turn| {
         let speed = turn.query.inv_freq[0] / plan.turns[0].query.inv_freq[0];

@@ -87,7 +87,10 @@ impl Scheme for Learned {
         )?;
         let resize = match self.interpolate {
             _ if reach.0 <= rows => None,
-            Interpolate::None => return Err(past_the_table(reach, rows)),
+            Interpolate::None => {
+                let way = "train with a larger `rows`, or set `interpolate` to \"half-pixel\" or \"align-corners\"";
+                return Err(past_the_table(reach, rows, way));
+            }
             kind => Some(Resize {
                 rows: reach.0,
                 align_corners: kind == Interpolate::AlignCorners,
@@ -118,13 +121,12 @@ impl Scheme for Learned {
     }
 }
 
-fn past_the_table(reach: Len, rows: usize) -> PlanError {
-    let why = "the learned table has no more rows; train with a larger `rows`, or set \
-               `interpolate` to \"half-pixel\" or \"align-corners\"";
+/// That a table ends before the text does, and the way out of it.
+pub(super) fn past_the_table(reach: Len, rows: usize, way: &str) -> PlanError {
     PlanError::NotServed {
         asked: reach.0,
         limit: rows,
-        why: why.into(),
+        why: format!("the learned table has no more rows; {way}"),
     }
 }
 

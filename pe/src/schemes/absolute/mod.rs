@@ -7,6 +7,7 @@ pub mod learned;
 pub mod seqpe;
 pub mod shortformer;
 pub mod sinusoidal;
+pub mod tupe;
 
 use crate::registry::Entry;
 
@@ -15,6 +16,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
     Entry::of::<sinusoidal::Sinusoidal>(),
     Entry::of::<learned::Learned>(),
     Entry::of::<shortformer::Shortformer>(),
+    Entry::of::<tupe::Tupe>(),
     Entry::of::<seqpe::Seqpe>(),
     Entry::of::<bipe_rope::BipeRope>(),
     Entry::of::<bipe_alibi::BipeAlibi>(),

@@ -2,6 +2,8 @@
 
 pub mod alibi;
 pub mod bam;
+pub mod dynamic_bias;
+pub mod extended;
 pub mod fire;
 pub mod huang_m1;
 pub mod kerple;
@@ -19,4 +21,5 @@ pub(crate) const ENTRIES: &[Entry] = &[
     Entry::of::<sandwich::Sandwich>(),
     Entry::of::<fire::Fire>(),
     Entry::of::<huang_m1::HuangM1>(),
+    Entry::of::<dynamic_bias::DynamicBias>(),
 ];

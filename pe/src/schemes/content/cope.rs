@@ -9,13 +9,15 @@
 //! The gate may look at the values or at keys of its own instead of the keys. `divided = false` is the code's variant
 //! that adds ⟨q, E\[p\]⟩ undivided. While E is 0 no gradient reaches the gates.
 //!
-//! Memory: a few tensors of the size of the scores at a time, all of them in training.
+//! Memory: linear in the length on the CPU if the gate looks at the keys; else a few tensors of the size of the scores
+//! at a time, all of them in training.
 
 use crate::card::{Card, Family, Paper};
 use crate::error::{PlanError, check, check_model};
 use crate::scheme::{Len, Scheme};
 use crate::tensor::ops::{input, learned, sum_from};
 use crate::tensor::rotation::{sigmoid, split};
+use farspan_attention::form::{self, Effect, Form, Scan, Share};
 use farspan_attention::hook::{Hook, HookRef, Scope, Stage};
 use farspan_attention::plan::{Geometry, Init, ParamSpec, Plan};
 use farspan_attention::{DType, Result, Tensor, ops};
@@ -139,22 +141,49 @@ impl Hook for Counted {
         self.gate == Gate::Own
     }
 
+    fn has_form(&self) -> bool {
+        self.gate == Gate::Keys
+    }
+
+    fn form(&self, scope: &Scope<'_>) -> Result<Option<Form>> {
+        if !self.has_form() {
+            return Ok(None);
+        }
+        Ok(Some(Form::Scan(Scan {
+            gate: form::Gate::Sigmoid,
+            own: true,
+            effect: Effect::Read {
+                table: scope.param("table")?,
+                scale: self.scale(scope),
+            },
+            share: Share::Softmax,
+        })))
+    }
+
     fn scores(&self, scope: &Scope<'_>, scores: &Tensor) -> Result<Tensor> {
         let logits = self.gate_logits(scope, scores)?;
         let gates = sigmoid(&logits)?.broadcast_mul(&scope.visible()?)?;
         let counts = sum_from(&gates)?.minimum((self.rows - 1) as f64)?;
         let q = scope.of_queries(&scope.qkv.q)?.contiguous()?;
-        let scale = if self.divided {
-            scope.prepared.scale()
-        } else {
-            1.0
-        };
         let terms = ops::linear(&q, &scope.param("table")?.t()?.contiguous()?)?;
-        scores.add(&self.between_rows(&terms, &counts)?.affine(scale, 0.0)?)
+        scores.add(
+            &self
+                .between_rows(&terms, &counts)?
+                .affine(self.scale(scope), 0.0)?,
+        )
     }
 }
 
 impl Counted {
+    /// Factor of the position's term.
+    fn scale(&self, scope: &Scope<'_>) -> f64 {
+        if self.divided {
+            scope.prepared.scale()
+        } else {
+            1.0
+        }
+    }
+
     /// (batch, heads, queries, keys) before the sigmoid.
     fn gate_logits(&self, scope: &Scope<'_>, scores: &Tensor) -> Result<Tensor> {
         let keys = match self.gate {

@@ -12,7 +12,7 @@
 //! match; here it is what its V1 and the paper say. V2's hidden layer also stands on the key right after the query,
 //! whose own scores are hidden, where the call has such a key.
 //!
-//! Memory: hidden · queries · keys numbers beside the scores.
+//! Memory: linear in the length on the CPU for `kernel = 1`; else hidden · queries · keys numbers beside the scores.
 
 use crate::card::{Card, Family, Paper};
 use crate::error::{PlanError, check};
@@ -20,6 +20,7 @@ use crate::scheme::{Len, Scheme};
 use crate::schemes::bias::alibi;
 use crate::schemes::none::nope_or_rope;
 use crate::tensor::ops::{learned, per_head};
+use farspan_attention::form::{Form, HeadMap};
 use farspan_attention::hook::{Hook, HookRef, Scope, Stage};
 use farspan_attention::plan::{Geometry, Init, ParamSpec, Plan};
 use farspan_attention::{Result, Tensor};
@@ -141,6 +142,9 @@ impl Dape {
     }
 }
 
+/// Slope of the network's activation below 0.
+const SLOPE: f64 = 0.01;
+
 /// The network over heads and near keys.
 #[derive(Debug)]
 struct Corrected {
@@ -167,6 +171,27 @@ impl Hook for Corrected {
         own.chain(base).map(|name| name.to_string()).collect()
     }
 
+    fn has_form(&self) -> bool {
+        self.kernel == 1
+    }
+
+    fn form(&self, scope: &Scope<'_>) -> Result<Option<Form>> {
+        let (prepared, causal) = (scope.prepared, scope.mask.causal);
+        if !(self.has_form() && causal && prepared.is_regular()) {
+            return Ok(None);
+        }
+        let (queries, keys) = (prepared.queries(), prepared.keys());
+        let far = queries.end - queries.start.min(keys.start);
+        let weight = |layer: &str| scope.param(&format!("w{layer}"))?.squeeze(2);
+        let own = |layer: &str| scope.param(&format!("b{layer}"));
+        Ok(Some(Form::Heads(HeadMap {
+            first: (weight("1")?, own("1")?),
+            second: (weight("2")?, own("2")?),
+            slope: SLOPE,
+            bias: self.by_distance(scope, far)?,
+        })))
+    }
+
     fn scores(&self, scope: &Scope<'_>, scores: &Tensor) -> Result<Tensor> {
         let Some(bias) = self.bias(scope)? else {
             return scores.add(&self.correction(scope, scores)?);
@@ -184,6 +209,24 @@ impl Corrected {
         let away = queries.iter().flat_map(|i| keys.iter().map(move |j| i - j));
         let away: Vec<f64> = away.map(|r| r.max(0.0)).collect();
         let away = scope.constant(&away, &[1, 1, queries.len(), keys.len()])?;
+        match self.at(scope, &away)? {
+            Some(bias) => Ok(Some(bias.broadcast_mul(&scope.visible()?)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The same at whole distances below `far`: (heads, far).
+    fn by_distance(&self, scope: &Scope<'_>, far: usize) -> Result<Option<Tensor>> {
+        let away: Vec<f64> = (0..far).map(|r| r as f64).collect();
+        let away = scope.constant(&away, &[1, 1, 1, far])?;
+        match self.at(scope, &away)? {
+            Some(bias) => Ok(Some(bias.reshape((scope.geometry().heads, far))?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The same at distances (1, 1, …): (1, heads, …).
+    fn at(&self, scope: &Scope<'_>, away: &Tensor) -> Result<Option<Tensor>> {
         let bias = match self.base {
             Base::None => return Ok(None),
             Base::Alibi => away.broadcast_mul(&per_head(scope, "slope")?)?,
@@ -193,7 +236,7 @@ impl Corrected {
                 log.broadcast_mul(&per_head(scope, "p")?)?
             }
         };
-        Ok(Some(bias.neg()?.broadcast_mul(&scope.visible()?)?))
+        Ok(Some(bias.neg()?))
     }
 
     /// Two layers over what is seen (batch, 1 or 2 × heads, queries, keys): (batch, heads, queries, keys).
@@ -202,7 +245,7 @@ impl Corrected {
         // Hidden units also stand outside of the keys at hand, where the call has keys there: all their scores are
         // hidden, hence 0.
         let hidden = self.layer(scope, "1", &padded(seen, 2 * reach)?)?;
-        let slope = 0.01;
+        let slope = SLOPE;
         let hidden = hidden
             .relu()?
             .affine(1.0 - slope, 0.0)?

@@ -9,10 +9,12 @@ pub mod grape;
 pub mod path;
 pub mod pope;
 pub mod psc;
+pub mod repo;
 pub mod rope_plus_plus;
 pub mod selective;
 pub mod selective_rope;
 pub mod stick_breaking;
+pub mod tapa;
 pub mod tape;
 pub mod wall;
 
@@ -24,7 +26,11 @@ pub(crate) const ENTRIES: &[Entry] = &[
     Entry::of::<pope::Pope>(),
     Entry::of::<rope_plus_plus::RopePlusPlus>(),
     Entry::of::<grape::Grape>(),
+    Entry::of::<grape::additive::GrapeA>(),
     Entry::of::<selective_rope::SelectiveRope>(),
+    Entry::of::<repo::RePo>(),
+    Entry::of::<grape::kv_shift::KvShift>(),
+    Entry::of::<tapa::Tapa>(),
     Entry::of::<path::Path>(),
     Entry::of::<tape::Tape>(),
     Entry::of::<wall::Wall>(),

@@ -9,8 +9,8 @@
 //! Code: w and β belong to key heads. B has rank 32 where query and key heads are as many, else it is a full matrix
 //! (`rank` overrides both). The paper writes the gate beside the scaled score; the code multiplies the gate by
 //! 1/√head_dim too (`gate = "scaled"`). The optional normalisation of q and k is no part of the encoding. Memory
-//! is quadratic in the length. Cached keys must be rewritten whenever a token comes, which this library does by
-//! starting from the unturned ones.
+//! is linear in the length on the CPU, quadratic elsewhere. Cached keys must be rewritten whenever a token comes, which
+//! this library does by starting from the unturned ones.
 
 use crate::card::{Card, Family, Paper};
 use crate::error::{PlanError, check};
@@ -18,6 +18,7 @@ use crate::scheme::{Len, Scheme};
 use crate::tensor::householder;
 use crate::tensor::ops::learned;
 use crate::tensor::rotation::{convolved, l2_norm, sigmoid, softplus, split, summed, whole_text};
+use farspan_attention::form::{self, Form};
 use farspan_attention::hook::{Hook, HookRef, Qkv, Scope, Stage};
 use farspan_attention::plan::{Cache, Geometry, Init, Plan};
 use farspan_attention::{Result, Tensor, ops};
@@ -124,7 +125,7 @@ struct Reflections {
 }
 
 impl Reflections {
-    /// w (batch, heads, tokens, head_dim) and β (batch, heads, tokens, 1), once for each query head.
+    /// w (batch, kv_heads, tokens, head_dim) and β (batch, kv_heads, tokens, 1).
     fn reflections(&self, scope: &Scope<'_>) -> Result<(Tensor, Tensor)> {
         let (input, kv_heads) = (scope.input()?, scope.geometry().kv_heads);
         let mut w = input.clone();
@@ -136,18 +137,22 @@ impl Reflections {
         let w = l2_norm(&split(&w, kv_heads)?)?;
         let beta = ops::linear(input, &scope.param(BETA)?)?;
         let beta = sigmoid(&beta.broadcast_add(&scope.param(BETA_BIAS)?)?)?.affine(2.0, 0.0)?;
-        let beta = split(&beta, kv_heads)?;
-        Ok((scope.repeated(&w)?, scope.repeated(&beta)?))
+        Ok((w, split(&beta, kv_heads)?))
     }
 
-    /// c_i − c_j (batch, heads, tokens, tokens).
-    fn forgotten(&self, scope: &Scope<'_>) -> Result<Tensor> {
+    /// c (batch, heads, tokens, 1).
+    fn kept(&self, scope: &Scope<'_>) -> Result<Tensor> {
         let raw = ops::linear(scope.input()?, &scope.param(GATE)?)?;
         let raw = raw.broadcast_add(&scope.param(GATE_BIAS)?)?;
         // ln σ(x) = −ln(1 + e⁻ˣ)
         let kept = softplus(&raw.neg()?)?.neg()?;
-        let sums = summed(&split(&kept, scope.geometry().heads)?)?;
-        sums.broadcast_sub(&sums.transpose(2, 3)?)
+        summed(&split(&kept, scope.geometry().heads)?)
+    }
+
+    /// c_i − c_j (batch, heads, tokens, tokens).
+    fn forgotten(&self, scope: &Scope<'_>) -> Result<Tensor> {
+        let kept = self.kept(scope)?;
+        kept.broadcast_sub(&kept.transpose(2, 3)?)
     }
 }
 
@@ -168,9 +173,32 @@ impl Hook for Reflections {
         true
     }
 
+    fn has_form(&self) -> bool {
+        true
+    }
+
+    fn form(&self, scope: &Scope<'_>) -> Result<Option<Form>> {
+        whole_text(scope, "path, reflections")?;
+        if !scope.mask.causal {
+            return Ok(None);
+        }
+        let (w, beta) = self.reflections(scope)?;
+        let kept = || self.kept(scope)?.squeeze(3);
+        Ok(Some(Form::Reflections(form::Reflections {
+            vectors: w,
+            strengths: beta.squeeze(3)?,
+            gain: match self.gate {
+                Gate::None => None,
+                Gate::Scaled => Some(kept()?.affine(scope.prepared.scale(), 0.0)?),
+                Gate::Plain => Some(kept()?),
+            },
+        })))
+    }
+
     fn attention(&self, scope: &Scope<'_>, qkv: &Qkv) -> Result<Tensor> {
         whole_text(scope, "path, reflections")?;
         let (w, beta) = self.reflections(scope)?;
+        let (w, beta) = (scope.repeated(&w)?, scope.repeated(&beta)?);
         let raw = householder::scores(&qkv.q, &scope.repeated(&qkv.k)?, &w, &beta)?;
         let scale = scope.prepared.scale();
         let scores = match self.gate {

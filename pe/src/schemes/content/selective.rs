@@ -8,13 +8,15 @@
 //! token t counts from query t + 1 on. The auxiliary loss on memory and the eviction of hidden tokens are not positions.
 //! `rope_base` puts it on top of RoPE.
 //!
-//! Memory: the scores of all queries at once. Queries must be all tokens of the call: votes of earlier calls are not kept.
+//! Memory: linear in the length on the CPU, elsewhere the scores of all queries at once. Queries must be all tokens of
+//! the call: votes of earlier calls are not kept.
 
 use crate::card::{Card, Family, Paper};
 use crate::error::PlanError;
 use crate::scheme::{Len, Scheme};
 use crate::schemes::none::nope_or_rope;
 use crate::tensor::rotation::whole_text;
+use farspan_attention::form::{self, Form};
 use farspan_attention::hook::{Hook, HookRef, Scope, Stage};
 use farspan_attention::plan::{Geometry, Plan};
 use farspan_attention::{Result, Tensor, ops};
@@ -76,6 +78,15 @@ impl Hook for Votes {
 
     fn needs_all_queries(&self) -> bool {
         true
+    }
+
+    fn has_form(&self) -> bool {
+        true
+    }
+
+    fn form(&self, scope: &Scope<'_>) -> Result<Option<Form>> {
+        whole_text(scope, "selective attention")?;
+        Ok(scope.mask.causal.then_some(Form::Votes(form::Votes)))
     }
 
     fn scores(&self, scope: &Scope<'_>, scores: &Tensor) -> Result<Tensor> {

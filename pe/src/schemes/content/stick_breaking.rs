@@ -8,13 +8,14 @@
 //! what is left of the stick goes to the query's own value unless `remainder = false`. There is no other encoding of
 //! positions and no softmax.
 //!
-//! Memory: a few tensors of the size of the scores of all queries.
+//! Memory: linear in the length on the CPU, elsewhere a few tensors of the size of the scores of all queries.
 
 use crate::card::{Card, Family, Paper};
 use crate::error::PlanError;
 use crate::scheme::{Len, Scheme};
 use crate::tensor::ops::sum_from;
 use crate::tensor::rotation::softplus;
+use farspan_attention::form::{Effect, Form, Gate, Scan, Share};
 use farspan_attention::hook::{Hook, HookRef, Qkv, Scope, Stage};
 use farspan_attention::plan::{Geometry, Plan};
 use farspan_attention::{Error, Result, Tensor};
@@ -83,15 +84,25 @@ impl Hook for Stick {
         format!("stick-breaking: own token {attend_current}, remainder {remainder}")
     }
 
+    fn has_form(&self) -> bool {
+        true
+    }
+
+    fn form(&self, scope: &Scope<'_>) -> Result<Option<Form>> {
+        own_keys(scope)?;
+        Ok(Some(Form::Scan(Scan {
+            gate: Gate::Softplus,
+            own: self.0.attend_current,
+            effect: Effect::Subtract,
+            share: Share::Sticks {
+                rest: self.0.remainder,
+            },
+        })))
+    }
+
     fn attention(&self, scope: &Scope<'_>, qkv: &Qkv) -> Result<Tensor> {
+        own_keys(scope)?;
         let (queries, keys) = (scope.queries.clone(), scope.keys.clone());
-        if queries.start < keys.start || queries.end > keys.end {
-            return Err(Error::Argument {
-                what: "stick-breaking attention, keys",
-                expected: format!("those of the queries {queries:?} among them"),
-                found: format!("{keys:?}"),
-            });
-        }
         let taking = |i: usize| {
             let own = self.0.attend_current;
             let takes = move |j: usize| f64::from(u8::from(own || j != i));
@@ -118,4 +129,17 @@ impl Hook for Stick {
         let own = v.narrow(2, queries.start - keys.start, queries.len())?;
         output.add(&own.broadcast_mul(&left)?)
     }
+}
+
+/// Fails unless the keys of the queries are among the keys.
+fn own_keys(scope: &Scope<'_>) -> Result<()> {
+    let (queries, keys) = (&scope.queries, &scope.keys);
+    if queries.start >= keys.start && queries.end <= keys.end {
+        return Ok(());
+    }
+    Err(Error::Argument {
+        what: "stick-breaking attention, keys",
+        expected: format!("those of the queries {queries:?} among them"),
+        found: format!("{keys:?}"),
+    })
 }

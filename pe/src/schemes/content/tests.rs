@@ -5,7 +5,7 @@ use crate::scheme::Len;
 use farspan_attention::attend::{Attended, INPUT, Implementation, Mask, Params, attend};
 use farspan_attention::plan::{Geometry, Init, Plan};
 use farspan_attention::prepared::Prepared;
-use farspan_attention::{Device, Tensor};
+use farspan_attention::{DType, Device, Tensor, Var};
 use serde_json::{Value, json};
 
 const MODEL: Geometry = Geometry {
@@ -125,6 +125,16 @@ fn a_constant_pace_is_rope() {
     equal(&selective, &params, &rope);
     let tape = plan("tape", json!({}));
     equal(&tape, &start(&tape), &rope);
+    for shared in ["all", "layer", "key-head"] {
+        let learned = plan("lerope", json!({ "shared": shared }));
+        equal(&learned, &start(&learned), &rope);
+    }
+    let mixed = plan("kv-shift", json!({ "values": false }));
+    let mut params = start(&mixed);
+    // An input of ones and a weight far below: nothing of the token before.
+    set(&mut params, INPUT, 1.0);
+    set(&mut params, "shift.key", -10.0);
+    equal(&mixed, &params, &rope);
 }
 
 #[test]
@@ -136,6 +146,14 @@ fn without_their_effect_only_content_is_left() {
     equal(&path, &params, &nope);
     let wall = plan("wall", json!({ "scalar_gate": true, "bias_init": 60 }));
     equal(&wall, &start(&wall), &nope);
+    let tupe = plan("tupe", json!({ "rows": TOKENS }));
+    let mut params = start(&tupe);
+    set(&mut params, "tupe.query", 0.0);
+    let scaled = Plan {
+        softmax_scale: 0.5f64.sqrt(),
+        ..nope.clone()
+    };
+    equal(&tupe, &params, &scaled);
     let seqpe = plan("seqpe", json!({ "eta": 0 }));
     equal(&seqpe, &start(&seqpe), &nope);
 }
@@ -155,7 +173,7 @@ fn of_equal_keys_the_nearest_is_seen_best() {
         let keys = [1, MODEL.kv_heads, TOKENS, MODEL.head_dim];
         let q = [1, MODEL.heads, TOKENS, MODEL.head_dim];
         let q = tensor(noise(1, q.iter().product()), &q);
-        let v = farspan_attention::Var::new(tensor(vec![0.0; k.len()], &keys)).unwrap();
+        let v = Var::new(tensor(vec![0.0; k.len()], &keys)).unwrap();
         let found = attend(
             &q,
             &tensor(k, &keys),
@@ -239,4 +257,86 @@ fn models_that_do_not_fit_are_refused() {
     let scheme = Registry::builtin().parse("seqpe", json!({ "digits": 1 }));
     let message = scheme.unwrap().plan(&MODEL, Len(11)).unwrap_err();
     assert!(message.to_string().contains("`digits`"), "{message}");
+}
+
+/// Output and gradients of a scheme whose parameters are all drawn.
+fn differentiated(plan: &Plan, which: Implementation, by: &str) -> Vec<Vec<f64>> {
+    let drawn = |seed: usize, shape: &[usize]| {
+        let values = noise(seed, shape.iter().product());
+        let values = values.into_iter().map(|x| 0.6 * x).collect();
+        let tensor = tensor(values, shape).to_dtype(DType::F32).unwrap();
+        Var::new(tensor).unwrap()
+    };
+    let learned = plan.params.iter().filter(|spec| spec.learned).enumerate();
+    let mut params: Vec<(String, Var)> = learned
+        .map(|(seed, spec)| {
+            let var = drawn(20 + seed, &spec.shape);
+            if spec.clamp.is_some() {
+                var.set(&var.tensor().detach().abs().unwrap()).unwrap();
+            }
+            (spec.name.clone(), var)
+        })
+        .collect();
+    if plan.reads_input() {
+        params.push((INPUT.into(), drawn(4, &[1, TOKENS, MODEL.width])));
+    }
+    let keys = [1, MODEL.kv_heads, TOKENS, MODEL.head_dim];
+    let queries = [1, MODEL.heads, TOKENS, MODEL.head_dim];
+    let qkv = [drawn(1, &queries), drawn(2, &keys), drawn(3, &keys)];
+    let named = params
+        .iter()
+        .map(|(name, var)| (name.clone(), var.tensor().clone()));
+    let prepared = Prepared::new(plan, &MODEL, 0..TOKENS, 0..TOKENS, &Device::cpu()).unwrap();
+    let [q, k, v] = [0, 1, 2].map(|n| qkv[n].tensor());
+    let found = attend(q, k, v, &prepared, &named.collect(), &Mask::causal(), which).unwrap();
+    assert_eq!(found.implementation, by);
+    let weights = drawn(9, &queries);
+    let loss = found
+        .output
+        .mul(weights.tensor())
+        .unwrap()
+        .sum_all()
+        .unwrap();
+    let gradients = loss.backward().unwrap();
+    let flat = |x: &Tensor| x.to_dtype(DType::F64).unwrap().to_flat().unwrap();
+    let vars = qkv.iter().chain(params.iter().map(|(_, var)| var));
+    let gradients = vars.map(|var| flat(&gradients.get(var).unwrap()));
+    std::iter::once(flat(&found.output))
+        .chain(gradients)
+        .collect()
+}
+
+#[test]
+fn kernels_agree_with_tensor_operations() {
+    for (id, settings) in [
+        ("cope", json!({})),
+        ("cope", json!({ "rows": 7, "divided": false })),
+        ("stick-breaking", json!({})),
+        (
+            "stick-breaking",
+            json!({ "attend_current": true, "remainder": false }),
+        ),
+        ("selective", json!({})),
+        ("selective", json!({ "rope_base": 100 })),
+        ("path", json!({})),
+        ("path", json!({ "gate": "scaled" })),
+        ("path", json!({ "gate": "plain", "rank": 3 })),
+        ("dape", json!({})),
+        ("dape", json!({ "base": "alibi", "hidden": 9 })),
+        ("dape", json!({ "base": "none", "rope_base": 100 })),
+    ] {
+        let plan = plan(id, settings);
+        let expected = differentiated(&plan, Implementation::Composed, "composed");
+        let found = differentiated(&plan, Implementation::Fused, "fused");
+        for (number, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            let size = expected.iter().fold(1e-3, |size: f64, x| size.max(x.abs()));
+            for (i, (x, y)) in found.iter().zip(expected).enumerate() {
+                let off = (x - y).abs();
+                assert!(
+                    off < 1e-4 * size.max(0.1),
+                    "{id}, {number}, {i}: {x}, expected {y}"
+                );
+            }
+        }
+    }
 }

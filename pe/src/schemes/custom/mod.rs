@@ -3,11 +3,12 @@
 //! score = the expression + bias\[h\]\[q − k\];  raw = ⟨Rot(q), Rot(k)⟩ / √head_dim if frequencies are given
 //!
 //! The language is the one that plans print (`farspan explain ID`): `raw`, `q`, `k`, `n`, numbers, `+ - * /`, functions,
-//! `select(a < b, x, y)`, parameters `slope[h]`, tables `t[q - k]` and `t[h, q - k]`.
+//! `select(a < b, x, y)`, parameters `slope[h]`, tables `t[q - k]` and `t[h, q - k]`; docs/custom.md has the grammar. Every
+//! name stands in `params`: one that does not is taken for a slip of the pen.
 
 use crate::angles::{PairingSchema, Rotary, inv_freq};
 use crate::card::{Card, Family, Needs, Paper};
-use crate::error::{PlanError, check, check_model};
+use crate::error::{PlanError, check, check_model, hint};
 use crate::registry::Entry;
 use crate::scheme::{Len, Scheme};
 use farspan_attention::expr::{Expr, distance, lookup, shared_lookup};
@@ -30,7 +31,7 @@ pub struct Custom {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = "1 + slope[h] * log1p(q)")]
     pub query_scale: Option<String>,
-    /// Parameters of the expressions by name. A name that is not here is learned from 1, one number per head and layer.
+    /// Parameters of the expressions by name; `{}` is learned from 1, one number per head and layer.
     #[schemars(example = serde_json::json!({ "slope": { "values": [0.5] } }))]
     pub params: BTreeMap<String, CustomParam>,
     /// Biases by distance 0, 1, 2, …: one list per head, or one for all; past its end the last number counts.
@@ -184,6 +185,10 @@ impl Custom {
             .transpose()?;
         let mut used: BTreeSet<String> = score.param_names().into_iter().collect();
         used.extend(query_scale.iter().flat_map(Expr::param_names));
+        self.all_declared("score", &self.score, &score)?;
+        if let (Some(text), Some(scale)) = (&self.query_scale, &query_scale) {
+            self.all_declared("query_scale", text, scale)?;
+        }
         for name in self.params.keys() {
             let rule = "the name of a parameter that `score` or `query_scale` reads";
             check(&format!("params.{name}"), name, rule, used.contains(name))?;
@@ -196,6 +201,25 @@ impl Custom {
             self.bias.is_empty() || !used.contains(BIAS),
         )?;
         Ok((score, query_scale))
+    }
+
+    /// Fails if `expr`, the setting `key`, reads a name that `params` lacks.
+    fn all_declared(&self, key: &str, text: &str, expr: &Expr) -> Result<(), PlanError> {
+        let known = |name: &String| self.params.contains_key(name);
+        // A table beside the expression has a complaint of its own.
+        let own = |name: &String| name == BIAS && !self.bias.is_empty();
+        let names = expr.param_names().into_iter();
+        let Some(name) = names.filter(|name| !own(name)).find(|name| !known(name)) else {
+            return Ok(());
+        };
+        Err(PlanError::Setting {
+            key: key.into(),
+            value: format!("{text:?}"),
+            rule: format!(
+                "an expression over names that `params` declares; `{name}` is none: params.{name} = {{}} learns it from 1"
+            ),
+            hint: hint(&name, self.params.keys().map(String::as_str)),
+        })
     }
 
     fn rotary(&self) -> Rotary {

@@ -40,6 +40,33 @@ fn an_expression_a_table_and_frequencies_make_a_plan() {
 }
 
 #[test]
+fn names_that_nobody_declared_are_refused() {
+    let message = |settings: Value| plan(settings).unwrap_err().to_string();
+    let found = message(json!({ "score": "raw - slop[h] * (q - k)", "params": { "slope": {} } }));
+    for words in [
+        "`score`",
+        "`slop` is none",
+        "params.slop = {}",
+        "did you mean \"slope\"?",
+    ] {
+        assert!(found.contains(words), "{found}");
+    }
+    let found = message(json!({ "score": "raw + t[h, q - k]" }));
+    assert!(
+        found.contains("`t` is none") && !found.contains("did you mean"),
+        "{found}"
+    );
+    let found = message(json!({ "query_scale": "1 + s[h] * log1p(q)" }));
+    assert!(
+        found.contains("`query_scale`") && found.contains("`s` is none"),
+        "{found}"
+    );
+    let declared = plan(json!({ "score": "raw - s[h] * (q - k)", "params": { "s": {} } })).unwrap();
+    let spec = declared.param("s").unwrap();
+    assert!(spec.learned && spec.init == Init::Values(vec![1.0; 4]));
+}
+
+#[test]
 fn wrong_expressions_are_shown_with_a_caret() {
     let message = |settings: Value| plan(settings).unwrap_err().to_string();
     let found = message(json!({ "score": "raw - slope[x]" }));

@@ -6,11 +6,13 @@ mod frame;
 pub mod gali;
 pub mod hirope;
 pub mod jet_long;
+pub mod lampe;
 pub mod leaky_rerope;
 pub mod lm_infinite;
 pub mod ms_poe;
 pub mod rerope;
 pub mod self_extend;
+pub mod self_logistic;
 pub mod streaming_llm;
 pub mod string;
 pub mod windowed_rope;
@@ -22,7 +24,9 @@ pub(crate) const ENTRIES: &[Entry] = &[
     Entry::of::<rerope::ReRope>(),
     Entry::of::<leaky_rerope::LeakyReRope>(),
     Entry::of::<self_extend::SelfExtend>(),
+    Entry::of::<self_logistic::SelfLogistic>(),
     Entry::of::<jet_long::JetLong>(),
+    Entry::of::<lampe::Lampe>(),
     Entry::of::<dca::Dca>(),
     Entry::of::<string::StringShift>(),
     Entry::of::<dpe::Dpe>(),

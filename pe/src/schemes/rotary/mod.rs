@@ -2,7 +2,9 @@
 
 pub mod extended;
 pub mod fope;
+pub mod half_truncated;
 pub mod hope;
+pub mod lerope;
 pub mod p_rope;
 pub mod resonance;
 pub mod rope;
@@ -14,6 +16,8 @@ use crate::registry::Entry;
 pub(crate) const ENTRIES: &[Entry] = &[
     Entry::of::<rope::Rope>(),
     Entry::of::<p_rope::PRope>(),
+    Entry::of::<half_truncated::HalfTruncated>(),
+    Entry::of::<lerope::LeRope>(),
     Entry::of::<hope::Hope>(),
     Entry::of::<xpos::XPos>(),
     Entry::of::<fope::Fope>(),

@@ -77,7 +77,7 @@ impl Scheme for Pi {
 }
 
 /// A fixed stretch of at least 1, or none but the default beside `dynamic`, where it would be dropped in silence.
-pub(in crate::schemes::rotary) fn check_stretch(
+pub(in crate::schemes) fn check_stretch(
     factor: f64,
     dynamic: bool,
     default: f64,
@@ -92,9 +92,7 @@ pub(in crate::schemes::rotary) fn check_stretch(
     check("factor", factor, rule, !dynamic || factor == default)
 }
 
-pub(in crate::schemes::rotary) fn check_trained_length(
-    length: Option<usize>,
-) -> Result<(), PlanError> {
+pub(in crate::schemes) fn check_trained_length(length: Option<usize>) -> Result<(), PlanError> {
     length.map_or(Ok(()), |length| {
         check("trained_length", length, "at least 1", length >= 1)
     })

@@ -13,6 +13,9 @@
 //! default. The normalisation of turned q and k in the authors' decoder is no part of the encoding and left out.
 //! Per-head speeds and paces belong to key heads and serve all queries that read them. Attention stays fused.
 
+pub mod additive;
+pub mod kv_shift;
+
 use crate::angles::{Rotary, inv_freq};
 use crate::card::{Card, Family, Paper};
 use crate::error::{PlanError, check};

@@ -1,0 +1,368 @@
+//! Reflections between query and key, by chunks (see [`form::Reflections`](crate::form::Reflections)).
+//!
+//! The block algorithm of PaTH (Yang et al. 2025, arXiv 2505.16381, section 3.3). Over a chunk the product of all
+//! H = I − β·w·wᵀ is P = I − Wᵀ·T·W with T = (I + strictly lower(diag(β)·W·Wᵀ))⁻¹·diag(β). Queries are carried outwards:
+//! a block of them starts as its chunk's left edge sees it and is multiplied with P of each chunk that it passes; keys
+//! stand as their chunk's right edge sees them. So a tile costs one product more than without reflections, half as
+//! large as that of its scores, and no tile is kept.
+//!
+//! Backwards, the carried queries of a block are made again from the near end and kept (linear in the length), then
+//! gradients are carried in from the far end. What chunks say on their own is differentiated once for all blocks.
+
+mod backward;
+mod chunk;
+mod forward;
+
+use super::compile::KEYS;
+use super::formed::{self, Whole};
+use super::matrix::transpose;
+use super::product::{LANES, padded};
+use super::tile::KEY_STEP;
+use crate::expr::Expr;
+use crate::form::Reflections;
+use crate::hook::Scope;
+use crate::mask::Mask;
+use crate::ops::bridge::{lock, zeros};
+use crate::ops::simd::{Simd, dispatch};
+use crate::{Error, Result, Tensor};
+use backward::{Backward, Gradients};
+use forward::Forward;
+use rayon::prelude::*;
+use std::sync::{Arc, Mutex};
+
+/// Tokens of a chunk, and of a block of queries.
+const SIDE: usize = KEYS;
+
+/// Elements between rows of matrices of a chunk's tokens.
+const STEP: usize = KEY_STEP;
+
+const NAME: &str = "reflections";
+
+/// Attention with reflections; fails if the call is not of the kind that [`Reflections`] describes.
+pub(crate) fn attend(scope: &Scope<'_>, form: &Reflections) -> Result<Tensor> {
+    let (prepared, plan, qkv) = (scope.prepared, scope.plan(), scope.qkv);
+    let same = prepared.queries() == prepared.keys();
+    let plain = plan.score == Expr::Raw(0) && plan.turns.is_empty() && plan.query_scale.is_none();
+    if !(same && scope.mask.causal && plain) {
+        return Err(Error::Argument {
+            what: "reflections between query and key",
+            expected: "a causal mask, queries and keys at the same positions, a plan of raw scores"
+                .into(),
+            found: format!(
+                "{:?}, {:?} and {:?}, score {}",
+                scope.mask,
+                prepared.queries(),
+                prepared.keys(),
+                plan.score
+            ),
+        });
+    }
+    let (batch, heads, tokens, head_dim) = qkv.q.dims4()?;
+    let kv_heads = qkv.k.dim(1)?;
+    let gain = [batch, heads, tokens];
+    for (what, tensor, expected) in [
+        (
+            "vectors",
+            Some(&form.vectors),
+            vec![batch, kv_heads, tokens, head_dim],
+        ),
+        (
+            "strengths",
+            Some(&form.strengths),
+            vec![batch, kv_heads, tokens],
+        ),
+        ("gain", form.gain.as_ref(), gain.to_vec()),
+    ] {
+        if let Some(tensor) = tensor.filter(|tensor| tensor.dims() != expected) {
+            let what = format!("reflections, {what}");
+            return Err(Error::shape(what, format!("{expected:?}"), tensor.dims()));
+        }
+    }
+    if qkv.q.elem_count() == 0 {
+        return Ok(qkv.q.clone());
+    }
+    let mut inputs = vec![&qkv.q, &qkv.k, &qkv.v, &form.vectors, &form.strengths];
+    inputs.extend(&form.gain);
+    let sizes = Sizes {
+        group: heads / kv_heads,
+        tokens,
+        head_dim,
+        width: padded(head_dim),
+        scale: prepared.scale() as f32,
+        first: prepared.keys().start,
+        mask: scope.mask.clone(),
+    };
+    formed::run(
+        &inputs,
+        Reflect {
+            sizes,
+            normalisers: Mutex::default(),
+        },
+    )
+}
+
+/// What all jobs of a call share.
+#[derive(Debug)]
+struct Sizes {
+    /// Query heads to a key head.
+    group: usize,
+    tokens: usize,
+    head_dim: usize,
+    /// head_dim in whole vectors.
+    width: usize,
+    scale: f32,
+    /// Position of the first token.
+    first: usize,
+    mask: Mask,
+}
+
+impl Sizes {
+    fn chunks(&self) -> usize {
+        self.tokens.div_ceil(SIDE)
+    }
+
+    /// Tokens of chunk number `c`.
+    fn of(&self, c: usize) -> usize {
+        SIDE.min(self.tokens - c * SIDE)
+    }
+
+    /// Copies rows of tokens from `start` on to rows of whole vectors; the rest of the chunk becomes 0.
+    fn load(&self, x: &[f32], start: usize, out: &mut [f32]) {
+        let (d, width) = (self.head_dim, self.width);
+        out.fill(0.0);
+        let rows = x[start * d..].chunks_exact(d).take(SIDE);
+        for (x, row) in rows.zip(out.chunks_exact_mut(width)) {
+            row[..d].copy_from_slice(x);
+        }
+    }
+}
+
+/// The call.
+#[derive(Debug)]
+struct Reflect {
+    sizes: Sizes,
+    /// ln Σ eˢ of each row, (batch, heads, queries), from the forward pass.
+    normalisers: Mutex<Arc<Vec<f32>>>,
+}
+
+/// Inputs of one key head of one batch entry, and of its query heads: rows of tokens.
+#[derive(Clone, Copy)]
+struct Inputs<'a> {
+    q: &'a [f32],
+    k: &'a [f32],
+    v: &'a [f32],
+    w: &'a [f32],
+    beta: &'a [f32],
+    gain: Option<&'a [f32]>,
+}
+
+impl Reflect {
+    /// Numbers of one job among those of tokens, of rows, of queries, and of rows of queries.
+    fn parts(&self) -> [usize; 4] {
+        let (n, d, group) = (self.sizes.tokens, self.sizes.head_dim, self.sizes.group);
+        [n, n * d, group * n, group * n * d]
+    }
+
+    fn inputs<'a>(&self, inputs: &[&'a [f32]], job: usize) -> Inputs<'a> {
+        let [token, row, query, query_row] = self.parts();
+        let part = |number: usize, size: usize| &inputs[number][job * size..][..size];
+        Inputs {
+            q: part(0, query_row),
+            k: part(1, row),
+            v: part(2, row),
+            w: part(3, row),
+            beta: part(4, token),
+            gain: (inputs.len() > 5).then(|| part(5, query)),
+        }
+    }
+
+    fn parallel(&self, jobs: usize) -> bool {
+        let pairs = jobs * self.sizes.group * self.sizes.tokens * self.sizes.tokens;
+        pairs * self.sizes.head_dim > 1 << 17 && rayon::current_num_threads() > 1
+    }
+}
+
+impl Whole for Reflect {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn forward(&self, inputs: &[&[f32]]) -> candle_core::Result<Vec<f32>> {
+        let [.., query, query_row] = self.parts();
+        let mut output = zeros(inputs[0].len());
+        let mut normalisers = vec![0.0; output.len() / self.sizes.head_dim];
+        let mut parts: Vec<(&mut [f32], &mut [f32])> = output
+            .chunks_exact_mut(query_row)
+            .zip(normalisers.chunks_exact_mut(query))
+            .collect();
+        let new = || forward::Space::new(&self.sizes);
+        let run = |space: &mut forward::Space,
+                   (job, part): (usize, &mut (&mut [f32], &mut [f32]))| {
+            dispatch(Forward {
+                sizes: &self.sizes,
+                inputs: self.inputs(inputs, job),
+                output: part.0,
+                normalisers: part.1,
+                space,
+            });
+        };
+        if self.parallel(parts.len()) {
+            parts.par_iter_mut().enumerate().for_each_init(new, run);
+        } else {
+            let mut space = new();
+            parts
+                .iter_mut()
+                .enumerate()
+                .for_each(|part| run(&mut space, part));
+        }
+        *lock(NAME, &self.normalisers)? = Arc::new(normalisers);
+        Ok(output)
+    }
+
+    fn backward(
+        &self,
+        inputs: &[&[f32]],
+        output: &[f32],
+        upstream: &[f32],
+    ) -> candle_core::Result<Vec<Vec<f32>>> {
+        let [token, row, query, query_row] = self.parts();
+        let normalisers = lock(NAME, &self.normalisers)?.clone();
+        let mut found: Vec<Vec<f32>> = inputs.iter().map(|input| zeros(input.len())).collect();
+        let [q, k, v, w, beta, gain @ ..] = found.as_mut_slice() else {
+            candle_core::bail!("{} inputs", inputs.len());
+        };
+        let mut gains = gain
+            .iter_mut()
+            .flat_map(|gain| gain.chunks_exact_mut(query));
+        let rows = k.chunks_exact_mut(row).zip(v.chunks_exact_mut(row));
+        let own = w.chunks_exact_mut(row).zip(beta.chunks_exact_mut(token));
+        let mut parts: Vec<Gradients<'_>> = q
+            .chunks_exact_mut(query_row)
+            .zip(rows.zip(own))
+            .map(|(q, ((k, v), (w, beta)))| Gradients {
+                q,
+                k,
+                v,
+                w,
+                beta,
+                gain: gains.next(),
+            })
+            .collect();
+        let new = || backward::Space::new(&self.sizes);
+        let run = |space: &mut backward::Space, (job, into): (usize, &mut Gradients<'_>)| {
+            dispatch(Backward {
+                sizes: &self.sizes,
+                inputs: self.inputs(inputs, job),
+                output: &output[job * query_row..][..query_row],
+                upstream: &upstream[job * query_row..][..query_row],
+                normalisers: &normalisers[job * query..][..query],
+                into,
+                space,
+            });
+        };
+        if self.parallel(parts.len()) {
+            parts.par_iter_mut().enumerate().for_each_init(new, run);
+        } else {
+            let mut space = new();
+            parts
+                .iter_mut()
+                .enumerate()
+                .for_each(|part| run(&mut space, part));
+        }
+        drop(parts);
+        Ok(found)
+    }
+}
+
+/// Scores of a tile in place of raw scores: scaled, with the gain, −∞ where hidden.
+#[inline(always)]
+fn finish_scores<S: Simd>(
+    s: S,
+    sizes: &Sizes,
+    (block, chunk): (usize, usize),
+    scale: f32,
+    gain: Option<&[f32]>,
+    scores: &mut [f32],
+) {
+    let rows = sizes.of(block);
+    let cols = sizes.of(chunk);
+    let queries = sizes.first + block * SIDE..sizes.first + block * SIDE + rows;
+    let keys = sizes.first + chunk * SIDE..sizes.first + chunk * SIDE + cols;
+    let plain = sizes.mask.hides_nothing(&queries, &keys);
+    let holes = sizes.mask.window.is_some() || sizes.mask.documents.is_some();
+    let factor = s.splat(scale);
+    for (r, row) in scores.chunks_mut(STEP).take(rows).enumerate() {
+        let row = &mut row[..SIDE];
+        if scale != 1.0 {
+            for at in (0..SIDE).step_by(S::LANES) {
+                let x = s.mul(s.read(row, at), factor);
+                s.write(row, at, x);
+            }
+        }
+        if let Some(gain) = gain {
+            let own = gain[block * SIDE + r];
+            let others = &gain[chunk * SIDE..][..cols];
+            row.iter_mut()
+                .zip(others)
+                .for_each(|(x, other)| *x += own - other);
+        }
+        if plain {
+            continue;
+        }
+        let end = if block == chunk { r + 1 } else { cols };
+        row[end..].fill(f32::NEG_INFINITY);
+        if holes {
+            for (col, x) in row[..end].iter_mut().enumerate() {
+                if !sizes.mask.sees(queries.start + r, keys.start + col) {
+                    *x = f32::NEG_INFINITY;
+                }
+            }
+        }
+    }
+}
+
+/// Keys of a job as tiles read them; grows chunk by chunk.
+#[derive(Debug)]
+struct Carried {
+    /// As their chunk's right edge sees them, \[tokens, width\], and by chunk transposed, \[width, STEP\].
+    keys: Vec<f32>,
+    keys_t: Vec<f32>,
+    /// By chunk: P, \[width, width\].
+    across: Vec<f32>,
+}
+
+impl Carried {
+    fn new(sizes: &Sizes) -> Carried {
+        let (chunks, width) = (sizes.chunks(), sizes.width);
+        Carried {
+            keys: vec![0.0; chunks * SIDE * width],
+            keys_t: vec![0.0; chunks * width * STEP],
+            across: vec![0.0; chunks * width * width],
+        }
+    }
+
+    fn keys(&self, c: usize, width: usize) -> &[f32] {
+        &self.keys[c * SIDE * width..][..SIDE * width]
+    }
+
+    fn keys_t(&self, c: usize, width: usize) -> &[f32] {
+        &self.keys_t[c * width * STEP..][..width * STEP]
+    }
+
+    fn across(&self, c: usize, width: usize) -> &[f32] {
+        &self.across[c * width * width..][..width * width]
+    }
+
+    /// Takes in what a chunk says.
+    #[inline(always)]
+    fn add<S: Simd>(&mut self, s: S, c: usize, chunk: &chunk::Chunk, width: usize) {
+        let keys = &mut self.keys[c * SIDE * width..][..SIDE * width];
+        chunk.carried_keys(s, keys);
+        let keys_t = &mut self.keys_t[c * width * STEP..][..width * STEP];
+        transpose((keys, width), (keys_t, STEP), SIDE, width);
+        let across = &mut self.across[c * width * width..][..width * width];
+        chunk.across(s, across);
+    }
+}
+
+const _: () = assert!(SIDE.is_multiple_of(LANES));
