@@ -7,7 +7,7 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use farspan_attention::attend::{Implementation, Mask, Params, attend};
 use farspan_attention::optim::{AdamW, AdamWConfig};
-use farspan_attention::plan::{Geometry, Init, Pairing, ParamSpec, Plan, Turn};
+use farspan_attention::plan::{Geometry, Init, Pairing, ParamSpec, Plan, QkRotation};
 use farspan_attention::prepared::Prepared;
 use farspan_attention::residual::Residual;
 use farspan_attention::{Device, Result, Tensor, Var, ops};
@@ -130,7 +130,7 @@ fn plans(heads: usize, dim: usize) -> Result<Vec<(&'static str, Plan)>> {
         })
     };
     let rope = Plan {
-        turns: vec![Turn::rotary(inv_freq, 1.0, Pairing::HalfSplit)],
+        rotations: vec![QkRotation::rotary(inv_freq, 1.0, Pairing::HalfSplit)],
         ..Plan::default()
     };
     Ok(vec![

@@ -194,11 +194,12 @@ fn usual(score: &str, queries: std::ops::Range<usize>, keys: std::ops::Range<usi
     let score: Expr = score.parse().unwrap();
     let params = specs(4, &score.param_names());
     let inv_freq = vec![1.0, 0.3, 0.1, 0.03];
-    let turns = vec![crate::plan::Turn::rotary(inv_freq, 1.0, crate::plan::Pairing::HalfSplit); 2];
+    let rotations =
+        vec![crate::plan::QkRotation::rotary(inv_freq, 1.0, crate::plan::Pairing::HalfSplit); 2];
     let plan = Plan {
         score,
         params,
-        turns,
+        rotations,
         ..Plan::default()
     };
     Case {

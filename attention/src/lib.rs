@@ -5,13 +5,13 @@
 //!
 //! ```
 //! use farspan_attention::attend::{Implementation, Mask, Params, attend};
-//! use farspan_attention::plan::{Geometry, Init, Pairing, ParamSpec, Plan, Turn};
+//! use farspan_attention::plan::{Geometry, Init, Pairing, ParamSpec, Plan, QkRotation};
 //! use farspan_attention::prepared::Prepared;
 //! use farspan_attention::{Device, Tensor, Var};
 //!
 //! // Rotations, and a learned penalty that grows with the logarithm of the distance.
 //! let plan = Plan {
-//!     turns: vec![Turn::rotary(vec![1.0, 0.01], 1.0, Pairing::HalfSplit)],
+//!     rotations: vec![QkRotation::rotary(vec![1.0, 0.01], 1.0, Pairing::HalfSplit)],
 //!     score: "raw - slope[h] * log1p(max(q - k, 0))".parse()?,
 //!     params: vec![ParamSpec {
 //!         name: "slope".into(),

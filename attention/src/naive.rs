@@ -186,7 +186,7 @@ impl<'a> Call<'a> {
             } else {
                 0.0
             },
-            n: self.prepared.reach(),
+            n: self.prepared.context_len(),
             head,
             heads: self.prepared.geometry().heads,
             raw,
@@ -242,7 +242,7 @@ impl<'a> Call<'a> {
 
     fn rotated_query(&self, b: usize, h: usize, i: usize, turn: usize) -> Vec<f64> {
         let mut x = self.inputs.q.slice(s![b, h, i, ..]).to_vec();
-        if let Some(turn) = self.prepared.turns().get(turn) {
+        if let Some(turn) = self.prepared.rotations().get(turn) {
             rotate(&mut x, turn.query.row(h, i), turn.pairing);
         }
         x
@@ -250,7 +250,7 @@ impl<'a> Call<'a> {
 
     fn rotated_key(&self, b: usize, kv: usize, key: usize, turn: usize) -> Vec<f64> {
         let mut x = self.inputs.k.slice(s![b, kv, key, ..]).to_vec();
-        if let Some(turn) = self.prepared.turns().get(turn) {
+        if let Some(turn) = self.prepared.rotations().get(turn) {
             rotate(&mut x, turn.key.row(kv, key), turn.pairing);
         }
         x
@@ -265,7 +265,7 @@ impl<'a> Call<'a> {
         i: usize,
         turn: usize,
     ) -> Vec<f64> {
-        if let Some(turn) = self.prepared.turns().get(turn) {
+        if let Some(turn) = self.prepared.rotations().get(turn) {
             rotate_back(&mut x, turn.query.row(h, i), turn.pairing);
         }
         x.iter().map(|x| x * by).collect()
@@ -280,7 +280,7 @@ impl<'a> Call<'a> {
         key: usize,
         turn: usize,
     ) -> Vec<f64> {
-        if let Some(turn) = self.prepared.turns().get(turn) {
+        if let Some(turn) = self.prepared.rotations().get(turn) {
             rotate_back(&mut x, turn.key.row(kv, key), turn.pairing);
         }
         x.iter().map(|x| x * by).collect()

@@ -31,14 +31,14 @@ pub struct Geometry {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// Where tokens stand: what `q` and `k` are.
-    pub place: Place,
+    pub position_ids: PositionIds,
     /// What is added to the token embeddings.
     pub embed: Embed,
     /// Whether `embed` is not added to the token embeddings, but in every layer to what queries and keys are projected
     /// from, after the norm; values see no positions (Shortformer, arXiv 2012.15832, section 5.1).
     pub infused: bool,
     /// Rotations of q and k; turn p gives raw score p. Empty: one raw score without rotation.
-    pub turns: Vec<Turn>,
+    pub rotations: Vec<QkRotation>,
     /// Multiplies 1/√head_dim (1 for nearly every scheme).
     pub softmax_scale: f64,
     /// Multiplies every raw score of a query; over `q`, `n` and parameters only.
@@ -59,10 +59,10 @@ impl Default for Plan {
     /// No positional encoding at all: softmax sees the raw score.
     fn default() -> Plan {
         Plan {
-            place: Place::Index,
+            position_ids: PositionIds::Index,
             embed: Embed::Nothing,
             infused: false,
-            turns: Vec::new(),
+            rotations: Vec::new(),
             softmax_scale: 1.0,
             query_scale: None,
             score: Expr::Raw(0),
@@ -76,7 +76,7 @@ impl Default for Plan {
 
 /// Where tokens stand. Carried out by whoever knows the text; attention is given the positions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum PositionIds {
     /// At their indices.
     Index,
     /// On two levels: the text is cut into segments behind each separator. Rotations and scores see the number of the
@@ -89,7 +89,7 @@ pub enum Place {
     },
 }
 
-impl Place {
+impl PositionIds {
     /// Number of the segment of each token, and place inside of it, if `closes` tells for each token whether it closes
     /// a segment and `places` are told apart.
     pub fn segments(closes: impl IntoIterator<Item = bool>, places: usize) -> (Vec<f64>, Vec<f64>) {
@@ -152,7 +152,7 @@ pub struct Resize {
 
 /// One rotation of q and k.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Turn {
+pub struct QkRotation {
     /// How channels pair up.
     pub pairing: Pairing,
     /// Rotation of the queries; positions are expressions over `q` and `n`.
@@ -161,16 +161,16 @@ pub struct Turn {
     pub key: Rotation,
 }
 
-impl Turn {
+impl QkRotation {
     /// The usual turn: q and k rotated alike by their own positions, `A` on both tables.
-    pub fn rotary(inv_freq: Vec<f64>, amplitude: f64, pairing: Pairing) -> Turn {
+    pub fn rotary(inv_freq: Vec<f64>, amplitude: f64, pairing: Pairing) -> QkRotation {
         let side = |position| Rotation {
             position: Positions::All(position),
             inv_freq: inv_freq.clone(),
             amplitude,
             waves: Waves::Plain,
         };
-        Turn {
+        QkRotation {
             pairing,
             query: side(Expr::Query),
             key: side(Expr::Key),

@@ -24,7 +24,7 @@ pub struct Prepared {
     /// Position of each token from token 0 on, if it is not the token's index.
     positions: Option<Arc<[f64]>>,
     device: Device,
-    turns: Vec<PreparedTurn>,
+    rotations: Vec<PreparedRotation>,
     constants: ParamValues,
     bias: Bias,
     /// What the fused kernel makes of all this, at its first call.
@@ -40,7 +40,7 @@ type Kernels = (Mask, usize, Fused);
 
 /// The tables of one turn.
 #[derive(Clone, Debug)]
-pub struct PreparedTurn {
+pub struct PreparedRotation {
     /// How channels pair up.
     pub pairing: Pairing,
     /// Rotation of the queries: 1 or `heads` tables.
@@ -134,14 +134,14 @@ impl Prepared {
         let of = |range: &Range<usize>| -> Vec<f64> {
             range.clone().map(|t| place(&positions, t)).collect()
         };
-        let turn = |turn: &crate::plan::Turn| {
-            Ok(PreparedTurn {
+        let turn = |turn: &crate::plan::QkRotation| {
+            Ok(PreparedRotation {
                 pairing: turn.pairing,
                 query: Table::at(&turn.query, &of(&queries), n)?,
                 key: Table::at(&turn.key, &of(&keys), n)?,
             })
         };
-        let turns = plan.turns.iter().map(turn).collect::<Result<_>>()?;
+        let rotations = plan.rotations.iter().map(turn).collect::<Result<_>>()?;
         let constants: ParamValues = plan
             .params
             .iter()
@@ -156,7 +156,7 @@ impl Prepared {
             keys,
             positions,
             device: device.clone(),
-            turns,
+            rotations,
             constants,
             bias,
             compiled: OnceLock::new(),
@@ -191,7 +191,7 @@ impl Prepared {
     }
 
     /// Number of positions in use, n: the largest plus one.
-    pub fn reach(&self) -> f64 {
+    pub fn context_len(&self) -> f64 {
         extent(&self.positions, self.tokens())
     }
 
@@ -211,8 +211,8 @@ impl Prepared {
     }
 
     /// Tables, one per turn of the plan.
-    pub fn turns(&self) -> &[PreparedTurn] {
-        &self.turns
+    pub fn rotations(&self) -> &[PreparedRotation] {
+        &self.rotations
     }
 
     /// Values of the parameters that belong to the plan itself.

@@ -46,7 +46,7 @@ pub fn score(
 
 /// Frequencies of turn `turn` in radians per token, of the queries; those of the keys are nearly always the same.
 pub fn inv_freq(plan: &Plan, turn: usize) -> Result<&[f64]> {
-    match plan.turns.get(turn) {
+    match plan.rotations.get(turn) {
         Some(turn) => Ok(&turn.query.inv_freq),
         None => Err(no_turn(plan, turn)),
     }
@@ -62,7 +62,10 @@ pub fn rotation_matrix(
     n: usize,
     head_dim: usize,
 ) -> Result<Vec<f64>> {
-    let turn = plan.turns.get(turn).ok_or_else(|| no_turn(plan, turn))?;
+    let turn = plan
+        .rotations
+        .get(turn)
+        .ok_or_else(|| no_turn(plan, turn))?;
     let pairs = turn.query.pairs();
     if 2 * pairs > head_dim {
         let expected = format!("at least {} for {pairs} pairs", 2 * pairs);
@@ -99,7 +102,7 @@ pub fn rotation_matrix(
 }
 
 fn no_turn(plan: &Plan, turn: usize) -> Error {
-    let expected = format!("below {}", plan.turns.len());
+    let expected = format!("below {}", plan.rotations.len());
     Error::Argument {
         what: "turn",
         expected,
@@ -111,7 +114,7 @@ fn no_turn(plan: &Plan, turn: usize) -> Error {
 mod tests {
     use super::*;
     use crate::expr::{distance, param, raw};
-    use crate::plan::{Init, ParamSpec, Turn};
+    use crate::plan::{Init, ParamSpec, QkRotation};
 
     #[test]
     fn constants_come_from_the_plan() {
@@ -139,9 +142,9 @@ mod tests {
 
     #[test]
     fn rotation_matrices_are_orthogonal_times_the_amplitude() {
-        let turn = Turn::rotary(vec![1.0, 0.3], 1.5, Pairing::Interleaved);
+        let turn = QkRotation::rotary(vec![1.0, 0.3], 1.5, Pairing::Interleaved);
         let plan = Plan {
-            turns: vec![turn],
+            rotations: vec![turn],
             ..Plan::default()
         };
         let m = rotation_matrix(&plan, 0, 0, 7, 8, 6).unwrap();

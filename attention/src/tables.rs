@@ -170,12 +170,12 @@ pub(crate) fn rotate_back(x: &mut [f64], (cos, sin): (&[f64], &[f64]), pairing: 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Turn;
+    use crate::plan::QkRotation;
 
     #[test]
     fn large_angles_keep_their_digits() {
         // Not representable in f32, so that an early cast shows.
-        let turn = Turn::rotary(vec![0.7654321, 0.1234567], 2.0, Pairing::HalfSplit);
+        let turn = QkRotation::rotary(vec![0.7654321, 0.1234567], 2.0, Pairing::HalfSplit);
         let table = Table::new(&turn.query, 1_000_000..1_000_001, 1_000_001).unwrap();
         // Cosine and sine of 765432.1 and 123456.7, from another mathematics library.
         let (cos, sin) = table.row(3, 0);

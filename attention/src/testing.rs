@@ -133,7 +133,7 @@ impl Case {
                     let env = Env {
                         i: prepared.position(i),
                         j: prepared.position(j),
-                        n: prepared.reach(),
+                        n: prepared.context_len(),
                         head,
                         heads,
                         raw: &raw,

@@ -27,7 +27,7 @@ impl Scheme for LogAlibi {
         ..Card::BLANK
     };
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> std::result::Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> std::result::Result<Plan, PlanError> {
         let score = raw() - param("slope") * distance().log1p();
         Ok(Plan {
             score,
@@ -49,7 +49,7 @@ impl Scheme for KeyShift {
         ..Card::BLANK
     };
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> std::result::Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> std::result::Result<Plan, PlanError> {
         Ok(Plan {
             hooks: vec![HookRef::new(ShiftKeys)],
             params: vec![per_head("share", model.kv_heads, 0.5)],

@@ -3,7 +3,7 @@
 
 use crate::model::Architecture;
 use crate::{Error, Result, config};
-use farspan_attention::plan::{Geometry, Place, Plan};
+use farspan_attention::plan::{Geometry, Plan, PositionIds};
 use farspan_pe::{AnyScheme, Len, Needs, OVER, PlanError, Registry};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -167,8 +167,8 @@ pub fn resolve(
 ) -> Result<Arc<dyn AnyScheme>> {
     let own = &architecture.positional;
     let fits = |scheme: &dyn AnyScheme| {
-        let reach = Len(architecture.geometry.trained_length);
-        match scheme.plan(&architecture.geometry, reach) {
+        let context_len = Len(architecture.geometry.trained_length);
+        match scheme.plan(&architecture.geometry, context_len) {
             // A table that ends before the trained length serves shorter texts.
             Ok(_) | Err(PlanError::NotServed { .. }) => Ok(()),
             Err(error) => Err(error),
@@ -225,19 +225,19 @@ pub fn apart(registry: &Registry, architecture: &Architecture) -> Result<Apart> 
     architecture.apart.iter().map(parsed).collect()
 }
 
-/// What all layers follow when `reach` positions are in use: `scheme`, but for those that stand `apart`. What `scheme`
+/// What all layers follow when `context_len` positions are in use: `scheme`, but for those that stand `apart`. What `scheme`
 /// adds to the embeddings comes before all layers, whichever is the first.
 pub fn layer_plans(
     scheme: &dyn AnyScheme,
     apart: &Apart,
     geometry: &Geometry,
-    reach: Len,
+    context_len: Len,
 ) -> std::result::Result<Vec<Plan>, PlanError> {
-    let mut plans = scheme.layer_plans(geometry, reach)?;
+    let mut plans = scheme.layer_plans(geometry, context_len)?;
     for (layer, own) in apart.iter().enumerate() {
         let Some(own) = own else { continue };
         let main = &plans[layer];
-        if main.infused || main.place != Place::Index {
+        if main.infused || main.position_ids != PositionIds::Index {
             return Err(PlanError::Model {
                 what: "layers",
                 value: format!("{layer} with a scheme of its own"),
@@ -248,7 +248,7 @@ pub fn layer_plans(
             });
         }
         let embed = main.embed.clone();
-        let own = own.layer_plans(geometry, reach)?.swap_remove(layer);
+        let own = own.layer_plans(geometry, context_len)?.swap_remove(layer);
         plans[layer] = Plan { embed, ..own };
     }
     Ok(plans)
@@ -269,17 +269,17 @@ pub fn never_trained(architecture: &Architecture, scheme: &dyn AnyScheme) -> Opt
 pub fn inherits_doubt(architecture: &Architecture, scheme: &dyn AnyScheme) -> Option<String> {
     let here = architecture.geometry.trained_length;
     let there = architecture.other_length?;
-    let plan = |trained_length: usize, reach: usize| {
+    let plan = |trained_length: usize, context_len: usize| {
         let geometry = Geometry {
             trained_length,
             ..architecture.geometry
         };
-        scheme.plan(&geometry, Len(reach)).ok()
+        scheme.plan(&geometry, Len(context_len)).ok()
     };
     let reaches = [here.min(there), here.max(there), 2 * here.max(there)];
     let follows = reaches
         .iter()
-        .any(|&reach| plan(here, reach) != plan(there, reach));
+        .any(|&context_len| plan(here, context_len) != plan(there, context_len));
     follows.then(|| {
         format!(
             "scheme {} computes with the trained length, which the config leaves open: {here} is taken, {there} is possible",

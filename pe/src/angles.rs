@@ -3,7 +3,7 @@
 //! Throughout: d rotated channels make d/2 pairs; pair p turns by θ_p = b^(−2p/d) radians per token, b the base.
 
 use crate::error::{PlanError, check, check_model};
-use farspan_attention::plan::{Geometry, Pairing, Plan, Turn};
+use farspan_attention::plan::{Geometry, Pairing, Plan, QkRotation};
 use schemars::JsonSchema;
 use std::f64::consts::TAU;
 
@@ -137,7 +137,7 @@ impl Rotary {
     /// A plan that is nothing but this rotation.
     pub(crate) fn plan(&self, inv_freq: Vec<f64>, amplitude: f64) -> Plan {
         Plan {
-            turns: vec![Turn::rotary(inv_freq, amplitude, self.pairing)],
+            rotations: vec![QkRotation::rotary(inv_freq, amplitude, self.pairing)],
             ..Plan::default()
         }
     }

@@ -19,7 +19,7 @@ use crate::scheme::{AnyScheme, Len};
 use crate::settings::{self, Setting};
 use farspan_attention::embed::sinusoid;
 use farspan_attention::expr::Expr;
-use farspan_attention::plan::{Embed, Geometry, Init, ParamSpec, Plan, Positions, Turn};
+use farspan_attention::plan::{Embed, Geometry, Init, ParamSpec, Plan, Positions, QkRotation};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -164,30 +164,32 @@ pub struct Cost {
     pub text: String,
 }
 
-/// Explains `scheme` for a decoder of these sizes with `reach` positions in use; biases and embedding rows are given
-/// for the positions asked for, all below `reach`.
+/// Explains `scheme` for a decoder of these sizes with `context_len` positions in use; biases and embedding rows are given
+/// for the positions asked for, all below `context_len`.
 pub fn explain(
     scheme: &dyn AnyScheme,
     model: &Geometry,
-    reach: Len,
+    context_len: Len,
     queries: &[usize],
     keys: &[usize],
 ) -> Result<Explanation, PlanError> {
-    let rule = format!("below the length, {}", reach.0);
+    let rule = format!("below the length, {}", context_len.0);
     for (what, positions) in [("query position", queries), ("key position", keys)] {
         positions
             .iter()
-            .try_for_each(|&at| check_model(what, at, &rule, at < reach.0))?;
+            .try_for_each(|&at| check_model(what, at, &rule, at < context_len.0))?;
     }
-    let (card, plan) = (scheme.card(), scheme.plan(model, reach)?);
+    let (card, plan) = (scheme.card(), scheme.plan(model, context_len)?);
     let per_turn = |f: &dyn Fn(f64) -> f64| -> Vec<Vec<f64>> {
-        let values = |turn: &Turn| turn.query.inv_freq.iter().map(|&theta| f(theta)).collect();
-        plan.turns.iter().map(values).collect()
+        let values =
+            |turn: &QkRotation| turn.query.inv_freq.iter().map(|&theta| f(theta)).collect();
+        plan.rotations.iter().map(values).collect()
     };
-    let own_keys =
-        |turn: &Turn| (turn.key.inv_freq != turn.query.inv_freq).then(|| turn.key.inv_freq.clone());
+    let own_keys = |turn: &QkRotation| {
+        (turn.key.inv_freq != turn.query.inv_freq).then(|| turn.key.inv_freq.clone())
+    };
     let amplitudes = plan
-        .turns
+        .rotations
         .first()
         .map(|turn| (turn.query.amplitude, turn.key.amplitude));
     let (query_scale, key_scale) = amplitudes.unwrap_or((1.0, 1.0));
@@ -202,28 +204,28 @@ pub fn explain(
         settings: scheme.settings(),
         setting_docs: settings::settings(scheme),
         model: *model,
-        length: reach.0,
+        length: context_len.0,
         formula: formula::formula(scheme.card(), &plan),
         plan: plan.to_string(),
         plan_hash: plan.hash(),
         inv_freq: per_turn(&|theta| theta),
-        key_inv_freq: plan.turns.iter().map(own_keys).collect(),
+        key_inv_freq: plan.rotations.iter().map(own_keys).collect(),
         wavelengths: per_turn(&angles::wavelength),
         turns_in_trained_length: per_turn(&|theta| angles::turns(theta, model.trained_length)),
         attention_scale: query_scale,
         score_scale: query_scale * key_scale * plan.softmax_scale,
-        positions: plan.turns.iter().map(turn_positions).collect(),
+        positions: plan.rotations.iter().map(turn_positions).collect(),
         embedding: embedding(&plan, queries),
         params: plan.params.iter().map(param).collect(),
-        bias: bias::bias(&plan, model, reach, queries, keys)?,
+        bias: bias::bias(&plan, model, context_len, queries, keys)?,
         cost: cost::cost(&plan, model),
-        rotation: rotation::reach(&plan, model, reach),
+        rotation: rotation::carries(&plan, model, context_len),
         implementations: served::implementations(&plan),
         devices: served::devices(),
     })
 }
 
-fn turn_positions(turn: &Turn) -> TurnPositions {
+fn turn_positions(turn: &QkRotation) -> TurnPositions {
     let of = |positions: &Positions| match positions {
         Positions::All(one) => ("all", vec![one.to_string()]),
         Positions::PerHead(list) => ("heads", list.iter().map(Expr::to_string).collect()),

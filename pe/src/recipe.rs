@@ -120,7 +120,7 @@ impl Sampler {
     }
 
     /// Positions that windows of `length` tokens may take, counted from 0.
-    pub fn reach(&self, length: usize) -> usize {
+    pub fn context_len(&self, length: usize) -> usize {
         match *self {
             Sampler::Skip { target } | Sampler::Pieces { target, .. } => target,
             Sampler::Middle { factor } => factor * length,

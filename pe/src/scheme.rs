@@ -41,16 +41,21 @@ pub trait Scheme:
         Ok(())
     }
 
-    /// What the scheme does to a decoder of these sizes when `reach` positions are in use. Pure: no device, file,
+    /// What the scheme does to a decoder of these sizes when `context_len` positions are in use. Pure: no device, file,
     /// clock, dice or cache. Fails if a setting is out of bounds, if the model does not fit, or with
-    /// [`PlanError::NotServed`] if `reach` is more than the scheme can serve.
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError>;
+    /// [`PlanError::NotServed`] if `context_len` is more than the scheme can serve.
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError>;
 
     /// The plan of layer number `layer`, for schemes that treat layers differently; [`plan`](Scheme::plan) is then that
     /// of the first layer, whose embedding is the one that counts. Pure like `plan`.
-    fn layer_plan(&self, model: &Geometry, reach: Len, layer: usize) -> Result<Plan, PlanError> {
+    fn layer_plan(
+        &self,
+        model: &Geometry,
+        context_len: Len,
+        layer: usize,
+    ) -> Result<Plan, PlanError> {
         let _ = layer;
-        self.plan(model, reach)
+        self.plan(model, context_len)
     }
 
     /// What training does differently for a model of these sizes; nothing for nearly every scheme.
@@ -73,9 +78,9 @@ pub trait AnyScheme: Debug + Send + Sync {
     /// [`Scheme::check`].
     fn check(&self) -> Result<(), PlanError>;
     /// [`Scheme::plan`]; the plan is whole and fits `model`.
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError>;
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError>;
     /// [`Scheme::layer_plan`] of every layer of `model`; whole and fitting too.
-    fn layer_plans(&self, model: &Geometry, reach: Len) -> Result<Vec<Plan>, PlanError>;
+    fn layer_plans(&self, model: &Geometry, context_len: Len) -> Result<Vec<Plan>, PlanError>;
     /// [`Scheme::recipe`].
     fn recipe(&self, model: &Geometry) -> Result<Recipe, PlanError>;
 }
@@ -101,15 +106,15 @@ impl<S: Scheme> AnyScheme for S {
         Scheme::check(self)
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
-        let plan = Scheme::plan(self, model, reach)?;
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
+        let plan = Scheme::plan(self, model, context_len)?;
         plan.validate(model)?;
         Ok(plan)
     }
 
-    fn layer_plans(&self, model: &Geometry, reach: Len) -> Result<Vec<Plan>, PlanError> {
+    fn layer_plans(&self, model: &Geometry, context_len: Len) -> Result<Vec<Plan>, PlanError> {
         let plan = |layer| {
-            let plan = Scheme::layer_plan(self, model, reach, layer)?;
+            let plan = Scheme::layer_plan(self, model, context_len, layer)?;
             plan.validate(model)?;
             Ok(plan)
         };

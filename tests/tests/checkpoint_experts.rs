@@ -287,11 +287,11 @@ fn decoders_that_were_drawn_learn_with_experts_sinks_and_latents() {
         for scheme in ["rope", "alibi", "fire", "self-extend"] {
             let scheme = registry.parse(scheme, json!({})).expect("a scheme");
             let device = Device::cpu();
-            let (reach, batch) = (Len(10), random_batch(2, 2, 10, 30));
+            let (context_len, batch) = (Len(10), random_batch(2, 2, 10, 30));
             let architecture = architecture.clone();
-            let model = Decoder::drawn(architecture, scheme.into(), reach, 1, None, &device);
+            let model = Decoder::drawn(architecture, scheme.into(), context_len, 1, None, &device);
             let model = model.expect("a model");
-            let ready = model.prepare(reach, 10).expect("plans");
+            let ready = model.prepare(context_len, 10).expect("plans");
             let before = model.backward(&batch, &ready).expect("gradients");
             let gradients = before.gradients.expect("gradients");
             for weight in model.weights().values() {

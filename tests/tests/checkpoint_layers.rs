@@ -58,7 +58,7 @@ fn layers_that_keep_a_scheme_of_their_own_keep_it_under_any_other() {
                 let same: Vec<usize> = (0..plans.len())
                     .filter(|&layer| {
                         let (a, b) = (&plans[layer], &before[layer]);
-                        (&a.turns, &a.score) == (&b.turns, &b.score)
+                        (&a.rotations, &a.score) == (&b.rotations, &b.score)
                     })
                     .collect();
                 assert_eq!(same, kept, "{case} under {asked}");

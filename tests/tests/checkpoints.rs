@@ -254,9 +254,9 @@ fn every_scheme_goes_on_as_it_reads() {
             continue;
         };
         read += 1;
-        let plans = |reach: usize| {
+        let plans = |context_len: usize| {
             let geometry = model.architecture.geometry;
-            model.scheme.layer_plans(&geometry, Len(reach)).ok()
+            model.scheme.layer_plans(&geometry, Len(context_len)).ok()
         };
         if plans(32) != plans(40) {
             follow.push(id.clone());

@@ -423,9 +423,17 @@ fn fine_tuning_goes_on_after_the_batches_of_its_base() {
     let length = config.train.length;
     assert_eq!(length, 64);
     let (architecture, device) = (config.architecture.clone(), Device::cpu());
-    let (reach, values) = (Len(length), Some(&base.values));
-    let model = Decoder::drawn(architecture, Arc::from(scheme), reach, 0, values, &device).unwrap();
-    let ready = model.prepare(reach, length).unwrap();
+    let (context_len, values) = (Len(length), Some(&base.values));
+    let model = Decoder::drawn(
+        architecture,
+        Arc::from(scheme),
+        context_len,
+        0,
+        values,
+        &device,
+    )
+    .unwrap();
+    let ready = model.prepare(context_len, length).unwrap();
     let farspan::config::Reads::Task(task) = &config.reads else {
         panic!("{:?}", config.reads);
     };

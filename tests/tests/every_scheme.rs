@@ -341,7 +341,7 @@ fn odd_models_are_refused_or_served() {
         if !plan.hooks.is_empty() {
             continue;
         }
-        let turns = plan.turns.len();
+        let turns = plan.rotations.len();
         let refused = scheme.plan(&odd, Len(1)).is_err();
         assert_eq!(
             refused,

@@ -80,12 +80,12 @@ fn model(head_dim: usize, trained_length: usize) -> Geometry {
     }
 }
 
-fn plan(id: &str, settings: Value, model: &Geometry, reach: usize) -> Plan {
+fn plan(id: &str, settings: Value, model: &Geometry, context_len: usize) -> Plan {
     let scheme = Registry::builtin()
         .parse(id, settings)
         .unwrap_or_else(|e| panic!("{id}: {e}"));
     scheme
-        .plan(model, Len(reach))
+        .plan(model, Len(context_len))
         .unwrap_or_else(|e| panic!("{id}: {e}"))
 }
 

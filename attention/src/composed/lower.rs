@@ -238,7 +238,7 @@ impl<'a> Grid<'a> {
                     let env = Env {
                         i: self.at(&queries, i),
                         j: self.at(&keys, j),
-                        n: prepared.reach(),
+                        n: prepared.context_len(),
                         head,
                         heads: prepared.geometry().heads,
                         raw: &[],

@@ -186,7 +186,7 @@ impl Call<'_> {
         let scale = self.prepared.scale();
         let mut rotated = Vec::new();
         for &turn in &self.scores {
-            let (mut q, k) = match self.prepared.turns().get(turn) {
+            let (mut q, k) = match self.prepared.rotations().get(turn) {
                 None => (q.affine(scale, 0.0)?, k.clone()),
                 Some(tables) => (
                     rotate::apply(q, &tables.query, tables.pairing, scale)?,

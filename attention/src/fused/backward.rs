@@ -269,7 +269,7 @@ impl Backward<'_, '_> {
             // SAFETY: no other job has this batch entry and head.
             let out = unsafe { self.dq.row(block.batch, block.head, i) };
             out.fill(0.0);
-            for (turn, dq) in c.turns.iter().zip(&self.extra.dq) {
+            for (turn, dq) in c.rotations.iter().zip(&self.extra.dq) {
                 let place = (block.head, i);
                 turn.query
                     .turn_back(place, turn.pairing, 1.0, &dq[r * width..], out);
@@ -301,7 +301,7 @@ impl Backward<'_, '_> {
             // SAFETY: no other job has this batch entry and key/value head; the sinks have no row in common.
             let (dk, dv) = unsafe { (self.dk.row(batch, head, j), self.dv.row(batch, head, j)) };
             dk.fill(0.0);
-            for (turn, sums) in c.turns.iter().zip(&self.extra.dk) {
+            for (turn, sums) in c.rotations.iter().zip(&self.extra.dk) {
                 turn.key
                     .turn_back((head, j), turn.pairing, 1.0, &sums[j * width..], dk);
             }

@@ -88,7 +88,7 @@ pub(super) enum Score {
 
 /// A turn that the score reads.
 #[derive(Clone, Debug)]
-pub(super) struct Turn {
+pub(super) struct QkRotation {
     pub(super) pairing: Pairing,
     pub(super) query: Angles,
     pub(super) key: Angles,
@@ -108,9 +108,9 @@ pub(crate) struct Compiled {
     pub(super) first_key: usize,
     /// Position of each token, if it is not the token's index.
     positions: Option<Vec<f64>>,
-    reach: f64,
+    context_len: f64,
     pub(super) scale: f64,
-    pub(super) turns: Vec<Turn>,
+    pub(super) rotations: Vec<QkRotation>,
     pub(super) score: Score,
     pub(super) steps: Vec<Step>,
     pub(super) tables: Vec<Table>,
@@ -139,7 +139,7 @@ impl Compiled {
             tables: Vec::new(),
             weights: Vec::new(),
             networks: Vec::new(),
-            turns: Vec::new(),
+            rotations: Vec::new(),
         };
         let bias = match prepared.bias() {
             Bias::None => Some(None),
@@ -152,11 +152,11 @@ impl Compiled {
                 Score::Program
             }
             Some(None) => {
-                builder.turns.push(0);
+                builder.rotations.push(0);
                 Score::Raw
             }
             Some(Some(bias)) => {
-                builder.turns.push(0);
+                builder.rotations.push(0);
                 Score::Biased(builder.table(&bias, Axis::Distance))
             }
         };
@@ -164,22 +164,23 @@ impl Compiled {
             .query_scale
             .as_ref()
             .map(|scale| builder.table(scale, Axis::Query));
-        let turns = builder
-            .turns
-            .iter()
-            .map(|turn| match prepared.turns().get(*turn) {
-                Some(turn) => Turn {
-                    pairing: turn.pairing,
-                    query: Angles::new(&turn.query),
-                    key: Angles::new(&turn.key),
-                },
-                // A plan without turns has one raw score, without rotation.
-                None => Turn {
-                    pairing: Pairing::HalfSplit,
-                    query: Angles::none(),
-                    key: Angles::none(),
-                },
-            });
+        let rotations =
+            builder
+                .rotations
+                .iter()
+                .map(|turn| match prepared.rotations().get(*turn) {
+                    Some(turn) => QkRotation {
+                        pairing: turn.pairing,
+                        query: Angles::new(&turn.query),
+                        key: Angles::new(&turn.key),
+                    },
+                    // A plan without turns has one raw score, without rotation.
+                    None => QkRotation {
+                        pairing: Pairing::HalfSplit,
+                        query: Angles::none(),
+                        key: Angles::none(),
+                    },
+                });
         let mut compiled = Compiled {
             heads: geometry.heads,
             kv_heads: geometry.kv_heads,
@@ -193,9 +194,9 @@ impl Compiled {
                     .map(|t| prepared.position(t))
                     .collect()
             }),
-            reach: prepared.reach(),
+            context_len: prepared.context_len(),
             scale: prepared.scale(),
-            turns: turns.collect(),
+            rotations: rotations.collect(),
             score,
             steps: builder.steps,
             tables: builder.tables,
@@ -285,7 +286,7 @@ impl Compiled {
     ) -> Columns<'a> {
         Columns {
             places,
-            n: self.reach,
+            n: self.context_len,
             head,
             heads: self.heads,
             params,

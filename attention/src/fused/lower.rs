@@ -15,7 +15,7 @@ pub(super) struct Builder<'a> {
     pub(super) weights: Vec<(String, bool)>,
     pub(super) networks: Vec<usize>,
     /// Numbers of the turns in use.
-    pub(super) turns: Vec<usize>,
+    pub(super) rotations: Vec<usize>,
 }
 
 impl Builder<'_> {
@@ -37,10 +37,10 @@ impl Builder<'_> {
     fn step(&mut self, expr: &Expr) -> Result<Step> {
         Ok(match expr {
             Expr::Raw(turn) => {
-                let known = self.turns.iter().position(|known| known == turn);
+                let known = self.rotations.iter().position(|known| known == turn);
                 Step::Raw(known.unwrap_or_else(|| {
-                    self.turns.push(*turn);
-                    self.turns.len() - 1
+                    self.rotations.push(*turn);
+                    self.rotations.len() - 1
                 }))
             }
             Expr::Unary(op, x) => Step::Unary(*op, self.lower(x)?),

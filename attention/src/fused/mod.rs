@@ -41,8 +41,8 @@ pub(crate) use compile::Compiled;
 pub(crate) use heads::attend as heads;
 pub(crate) use op::{attend, attend_packed};
 pub(crate) use reflect::attend as reflect;
-pub(crate) use votes::attend as votes;
 pub(crate) use sublayer::sublayer;
+pub(crate) use votes::attend as votes;
 
 use crate::hook::Stage;
 use crate::plan::Plan;

@@ -42,7 +42,8 @@ const NAME: &str = "reflections";
 pub(crate) fn attend(scope: &Scope<'_>, form: &Reflections) -> Result<Tensor> {
     let (prepared, plan, qkv) = (scope.prepared, scope.plan(), scope.qkv);
     let same = prepared.queries() == prepared.keys();
-    let plain = plan.score == Expr::Raw(0) && plan.turns.is_empty() && plan.query_scale.is_none();
+    let plain =
+        plan.score == Expr::Raw(0) && plan.rotations.is_empty() && plan.query_scale.is_none();
     if !(same && scope.mask.causal && plain) {
         return Err(Error::Argument {
             what: "reflections between query and key",

@@ -37,20 +37,20 @@ pub(super) struct Scratch {
 impl Scratch {
     pub(super) fn new(compiled: &Compiled, scan: Option<&Scan>) -> Scratch {
         let width = padded(compiled.head_dim);
-        let turns = compiled.turns.len();
+        let rotations = compiled.rotations.len();
         let keys = padded(compiled.keys);
         let tiles = compiled.keys.div_ceil(KEYS);
         let many = |n: usize, len: usize| vec![vec![0.0; len]; n];
         Scratch {
             width,
-            k: many(turns, keys * width),
-            kt: many(turns, tiles * compiled.head_dim * KEY_STEP),
+            k: many(rotations, keys * width),
+            kt: many(rotations, tiles * compiled.head_dim * KEY_STEP),
             v: vec![0.0; keys * width],
             longest_key: vec![0.0; tiles],
             longest_query: 0.0,
-            q: many(turns, ROWS * width),
+            q: many(rotations, ROWS * width),
             sums: vec![0.0; ROWS * width],
-            s: many(turns.max(1), ROWS * ROW_STEP),
+            s: many(rotations.max(1), ROWS * ROW_STEP),
             registers: vec![0.0; compiled.steps.len() * KEYS],
             space: vec![0.0; compiled.head_dim],
             scan: scan.map(|scan| scan.buffers(compiled.head_dim)),

@@ -2,7 +2,7 @@
 
 use crate::attend::{Implementation, Mask, Params, attend, attend_packed};
 use crate::expr::Expr;
-use crate::plan::{Geometry, Init, Pairing, ParamSpec, Plan, Turn};
+use crate::plan::{Geometry, Init, Pairing, ParamSpec, Plan, QkRotation};
 use crate::prepared::Prepared;
 use crate::testing::{Case, case, noise};
 use crate::{DType, Device, Tensor, Var};
@@ -72,18 +72,18 @@ fn learned(name: &str, shape: &[usize]) -> ParamSpec {
 fn plans(heads: usize, dim: usize) -> Vec<Plan> {
     let turn = |pairing, amplitude| {
         let inv_freq = (0..dim / 2).map(|p| 100f64.powf(-(2.0 * p as f64) / dim as f64));
-        Turn::rotary(inv_freq.collect(), amplitude, pairing)
+        QkRotation::rotary(inv_freq.collect(), amplitude, pairing)
     };
-    let plan = |score: &str, turns: Vec<Turn>, params: Vec<ParamSpec>| {
+    let plan = |score: &str, rotations: Vec<QkRotation>, params: Vec<ParamSpec>| {
         let score: Expr = score.parse().unwrap();
         Plan {
             score,
-            turns,
+            rotations,
             params,
             ..Plan::default()
         }
     };
-    let remap = |turn: Turn| {
+    let remap = |turn: QkRotation| {
         let mut far = turn.clone();
         far.query.position = crate::plan::Positions::All(Expr::Query / 4.0);
         far.key.position = crate::plan::Positions::All(Expr::Key / 4.0);

@@ -123,7 +123,7 @@ impl<'a> Call<'a> {
         let c = self.compiled;
         let width = scratch.width;
         for (turn, (rows, columns)) in c
-            .turns
+            .rotations
             .iter()
             .zip(scratch.k.iter_mut().zip(&mut scratch.kt))
         {
@@ -167,7 +167,7 @@ impl<'a> Call<'a> {
         scratch: &mut Scratch,
     ) {
         let width = scratch.width;
-        for (turn, q) in self.compiled.turns.iter().zip(&mut scratch.q) {
+        for (turn, q) in self.compiled.rotations.iter().zip(&mut scratch.q) {
             for (r, i) in rows.clone().enumerate() {
                 let x = self.q.row((batch, head, i), &mut scratch.space);
                 let (scale, y) = (self.scale(head, i), &mut q[r * width..][..width]);

@@ -2,7 +2,7 @@
 
 use super::{Hook, HookRef, Qkv, Scope, Stage};
 use crate::attend::{Attended, INPUT, Implementation, Mask, Params, attend, attend_packed};
-use crate::plan::{Geometry, Init, Pairing, ParamSpec, Plan, TokenVector, Turn};
+use crate::plan::{Geometry, Init, Pairing, ParamSpec, Plan, QkRotation, TokenVector};
 use crate::prepared::Prepared;
 use crate::testing::noise;
 use crate::{DType, Device, Result, Tensor, Var};
@@ -36,7 +36,7 @@ fn qkv(dtype: DType) -> Qkv {
 
 fn rotary() -> Plan {
     Plan {
-        turns: vec![Turn::rotary(vec![1.0, 0.1], 1.0, Pairing::HalfSplit)],
+        rotations: vec![QkRotation::rotary(vec![1.0, 0.1], 1.0, Pairing::HalfSplit)],
         ..Plan::default()
     }
 }

@@ -1,15 +1,15 @@
 //! A plan as readable text, and its hash.
 
 use super::{
-    Cache, Embed, Init, Mix, Pairing, ParamSpec, Place, Plan, Positions, Rotation, SinusoidLayout,
-    TokenVector, Waves,
+    Cache, Embed, Init, Mix, Pairing, ParamSpec, Plan, PositionIds, Positions, Rotation,
+    SinusoidLayout, TokenVector, Waves,
 };
 use std::fmt::{self, Write};
 
 impl fmt::Display for Plan {
     /// Several lines, one per part; for people. [`Plan::hash`] is for machines.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Place::Segments { separators, places } = &self.place {
+        if let PositionIds::Segments { separators, places } = &self.position_ids {
             writeln!(
                 f,
                 "place          segments closed by {separators:?}, {places} places in each"
@@ -56,7 +56,7 @@ impl fmt::Display for Plan {
         if self.infused {
             writeln!(f, "infused        into the queries and keys of every layer")?;
         }
-        for (p, turn) in self.turns.iter().enumerate() {
+        for (p, turn) in self.rotations.iter().enumerate() {
             let pairing = pairing_name(turn.pairing);
             writeln!(
                 f,
@@ -198,7 +198,7 @@ impl Plan {
     }
 
     fn write_canonical(&self, out: &mut String) -> fmt::Result {
-        if let Place::Segments { separators, places } = &self.place {
+        if let PositionIds::Segments { separators, places } = &self.position_ids {
             writeln!(out, "place segments {separators:?} {places}")?;
         }
         match &self.embed {
@@ -228,7 +228,7 @@ impl Plan {
         if self.infused {
             writeln!(out, "infused")?;
         }
-        for turn in &self.turns {
+        for turn in &self.rotations {
             writeln!(out, "turn {}", pairing_name(turn.pairing))?;
             for side in [&turn.query, &turn.key] {
                 let (kind, positions) = match &side.position {
@@ -320,11 +320,15 @@ fn bits(values: &[f64]) -> String {
 #[cfg(test)]
 mod tests {
     use crate::expr::{distance, param, raw};
-    use crate::plan::{Init, Pairing, ParamSpec, Plan, Turn};
+    use crate::plan::{Init, Pairing, ParamSpec, Plan, QkRotation};
 
     fn example(frequency: f64) -> Plan {
         Plan {
-            turns: vec![Turn::rotary(vec![1.0, frequency], 1.0, Pairing::HalfSplit)],
+            rotations: vec![QkRotation::rotary(
+                vec![1.0, frequency],
+                1.0,
+                Pairing::HalfSplit,
+            )],
             score: raw() - param("slope") * distance(),
             params: vec![ParamSpec {
                 name: "slope".into(),
@@ -369,8 +373,8 @@ mod tests {
             other
         };
         others.extend([
-            change(|plan| plan.turns[0].pairing = Pairing::Interleaved),
-            change(|plan| plan.turns[0].key.amplitude = 1.1),
+            change(|plan| plan.rotations[0].pairing = Pairing::Interleaved),
+            change(|plan| plan.rotations[0].key.amplitude = 1.1),
             change(|plan| plan.softmax_scale = 2.0),
             change(|plan| plan.score = raw()),
             change(|plan| plan.query_scale = Some(param("slope"))),

@@ -1,14 +1,14 @@
 //! Checks that a plan is whole and fits a model, so that nothing fails later in the middle of a run.
 
+mod rotations;
 mod sizes;
-mod turns;
 
 use super::{Embed, Geometry, Init, ParamSpec, Plan};
 use crate::expr::{Expr, is_name};
 use crate::hook::Stage;
 use crate::{Error, Result};
+use rotations::check_turn;
 use sizes::check_sizes;
-use turns::check_turn;
 
 const NAME_RULE: &str =
     "a name has at most 64 letters, digits, `_` and `.`, and starts with no digit";
@@ -35,8 +35,8 @@ impl Plan {
                 return Err(Error::plan(format!("params.{}", spec.name), "named twice"));
             }
         }
-        for (p, turn) in self.turns.iter().enumerate() {
-            check_turn(turn, geometry, &format!("turns[{p}]"))?;
+        for (p, turn) in self.rotations.iter().enumerate() {
+            check_turn(turn, geometry, &format!("rotations[{p}]"))?;
         }
         check_finite("softmax_scale", &[self.softmax_scale])?;
         if let Some(scale) = &self.query_scale {
@@ -55,14 +55,14 @@ impl Plan {
 
     /// Number of raw scores that the score may name.
     pub fn raw_scores(&self) -> usize {
-        self.turns.len().max(1)
+        self.rotations.len().max(1)
     }
 
     fn check_score(&self, geometry: &Geometry) -> Result<()> {
         let (asked, given) = (self.score.raw_count(), self.raw_scores());
         if asked > given {
             let why = format!(
-                "names raw score {} in `{}`, but {given} given by turns",
+                "names raw score {} in `{}`, but {given} given by rotations",
                 asked - 1,
                 self.score
             );

@@ -4,7 +4,8 @@ use super::{Case, noise};
 use crate::attend::Mask;
 use crate::expr::{Binary, Expr, Side, Unary, lookup, number, param, select_less, shared_lookup};
 use crate::plan::{
-    Geometry, Init, Mix, Pairing, ParamSpec, Plan, Positions, Rotation, TokenVector, Turn, Waves,
+    Geometry, Init, Mix, Pairing, ParamSpec, Plan, Positions, QkRotation, Rotation, TokenVector,
+    Waves,
 };
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -149,12 +150,12 @@ fn rotation(at: Expr, pairs: usize, heads: usize, kind: usize, amplitude: f64) -
     }
 }
 
-fn turn(geometry: Geometry) -> impl Strategy<Value = Turn> {
+fn turn(geometry: Geometry) -> impl Strategy<Value = QkRotation> {
     let pairs = 0..=geometry.head_dim / 2;
     (pairs, any::<bool>(), 0..4usize, 0..4usize, any::<bool>()).prop_map(
         move |(pairs, half, q, k, loud)| {
             let amplitude = if loud { 1.25 } else { 1.0 };
-            Turn {
+            QkRotation {
                 pairing: if half {
                     Pairing::HalfSplit
                 } else {
@@ -238,12 +239,12 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
             };
             let queries = ranges.0..ranges.0 + ranges.1;
             let keys = ranges.2..ranges.2 + ranges.3;
-            let turns = prop::collection::vec(turn(geometry), 0..3);
+            let rotations = prop::collection::vec(turn(geometry), 0..3);
             let scale = prop_oneof![3 => Just(None), 1 => expr(0).prop_map(Some)];
             let mask = mask(queries.end.max(keys.end));
-            (turns, scale, mask).prop_flat_map(move |(turns, query_scale, mask)| {
+            (rotations, scale, mask).prop_flat_map(move |(rotations, query_scale, mask)| {
                 let (queries, keys) = (queries.clone(), keys.clone());
-                score(turns.len().max(1)).prop_map(move |score| {
+                score(rotations.len().max(1)).prop_map(move |score| {
                     let query_scale = query_scale
                         .clone()
                         .filter(|scale| !scale.any(&|part| part == &Expr::Key));
@@ -265,9 +266,9 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
                         per_layer: true,
                         clamp: None,
                     }));
-                    let turns = turns.clone();
+                    let rotations = rotations.clone();
                     let plan = Plan {
-                        turns,
+                        rotations,
                         score,
                         query_scale,
                         softmax_scale: 1.3,

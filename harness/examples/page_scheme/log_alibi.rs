@@ -46,7 +46,7 @@ impl Scheme for LogAlibi {
         check("slope", self.slope, "above 0", self.slope > 0.0)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         Ok(Plan {
             score: raw() - param("slope") * distance().log1p(),

@@ -35,7 +35,7 @@ impl Scheme for Mine {
     }
 
     /// What it does to a decoder, as data: see ARCHITECTURE.md of Farspan for all that a plan can say.
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let slope = ParamSpec {
             name: "slope".into(),

@@ -59,9 +59,9 @@ pub(super) fn base(dir: &RunDir, config: &CellConfig) -> Result<Option<Loaded<Fi
 }
 
 /// The positions that are in use when windows of `length` tokens are trained on.
-fn reach(config: &CellConfig, recipe: &Recipe, length: usize) -> Len {
+fn context_len(config: &CellConfig, recipe: &Recipe, length: usize) -> Len {
     let sampler = recipe.positions.or(config.train.positions);
-    Len(sampler.map_or(length, |sampler| sampler.reach(length).max(length)))
+    Len(sampler.map_or(length, |sampler| sampler.context_len(length).max(length)))
 }
 
 /// What a cell's own weights and trials belong to.
@@ -92,7 +92,7 @@ impl Making<'_> {
         own: Option<&Values>,
     ) -> Result<Decoder> {
         let config = self.config;
-        let reach = reach(
+        let context_len = context_len(
             config,
             &scheme.recipe(&config.architecture.geometry)?,
             config.train.length,
@@ -101,10 +101,10 @@ impl Making<'_> {
         let decoder = match self.start(&scheme)? {
             // What a checkpoint's scheme lacks is not made up where nothing is to be learned.
             Some(start) if config.checkpoint.is_some() && config.stage != Stage::FineTuned => start,
-            Some(start) => start.tune(reach, config.lora.as_ref(), seed, own)?,
+            Some(start) => start.tune(context_len, config.lora.as_ref(), seed, own)?,
             None => {
                 let architecture = config.architecture.clone();
-                Decoder::drawn(architecture, scheme, reach, seed, own, device)?
+                Decoder::drawn(architecture, scheme, context_len, seed, own, device)?
                     .with_apart(self.apart.clone())
             }
         };
@@ -185,7 +185,7 @@ impl Running<'_> {
     ) -> Result<Weights> {
         let config = self.config;
         let (path, owner) = (self.file("checkpoint.safetensors"), owner(self.id, base));
-        let reach = |length: usize| reach(config, recipe, length);
+        let context_len = |length: usize| context_len(config, recipe, length);
         let decoder = |own| making.decoder(Arc::clone(&scheme), own);
         if path.exists() {
             let learned: Loaded<Finished> = checkpoint::load(&path, &owner)?;
@@ -196,7 +196,7 @@ impl Running<'_> {
             let model = Box::new(decoder(None)?);
             let implementation = match base {
                 Some(base) => base.meta.implementation.clone(),
-                None => implementation(&model, reach(config.train.length))?,
+                None => implementation(&model, context_len(config.train.length))?,
             };
             let finished = Finished {
                 progress: Progress::default(),
@@ -223,7 +223,7 @@ impl Running<'_> {
             if let Some(sampler) = recipe.positions.or(config.train.positions) {
                 sampler.check_length(length)?;
             }
-            stages.push((until, model.prepare(reach(length), length)?));
+            stages.push((until, model.prepare(context_len(length), length)?));
         }
         let only_scheme = recipe.only_scheme && (base.is_some() || config.checkpoint.is_some());
         let resumed = state
@@ -341,9 +341,9 @@ fn stages_of(recipe: &Recipe, train: &TrainConfig) -> Vec<(u64, usize)> {
     stages
 }
 
-/// Name of the implementation of attention that runs under the plans for `reach`.
-fn implementation(model: &Decoder, reach: Len) -> Result<String> {
+/// Name of the implementation of attention that runs under the plans for `context_len`.
+fn implementation(model: &Decoder, context_len: Len) -> Result<String> {
     let batch = windows_batch(&[&[0, 0, 0]], 2);
-    let hidden = model.hidden(&batch, &model.prepare(reach, 2)?, Pass::Evaluate)?;
+    let hidden = model.hidden(&batch, &model.prepare(context_len, 2)?, Pass::Evaluate)?;
     Ok(hidden.implementation.to_string())
 }

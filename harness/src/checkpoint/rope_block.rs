@@ -3,7 +3,7 @@
 use super::weights::family;
 use crate::model::Architecture;
 use crate::{Error, Result};
-use farspan_attention::plan::{Plan, Turn};
+use farspan_attention::plan::{Plan, QkRotation};
 use farspan_pe::angles::inv_freq;
 use farspan_pe::{AnyScheme, Len};
 use serde_json::{Map, Value, json};
@@ -46,15 +46,17 @@ fn divisors(
     let settings = scheme.settings();
     let original = original(&settings, architecture);
     let theta = settings.get("base").and_then(Value::as_f64)?;
-    let turn = |reach: usize| {
+    let turn = |context_len: usize| {
         let plans = scheme
-            .layer_plans(&architecture.geometry, Len(reach))
+            .layer_plans(&architecture.geometry, Len(context_len))
             .ok()?;
         match plans.as_slice() {
-            [first, ..] if plans.iter().all(|plan| plan == first) => match first.turns.as_slice() {
-                [turn] => Some(turn.query.clone()),
-                _ => None,
-            },
+            [first, ..] if plans.iter().all(|plan| plan == first) => {
+                match first.rotations.as_slice() {
+                    [turn] => Some(turn.query.clone()),
+                    _ => None,
+                }
+            }
             _ => None,
         }
     };
@@ -165,10 +167,14 @@ fn saved(scheme: &dyn AnyScheme, architecture: &Architecture, positions: usize) 
 }
 
 /// The base whose powers the frequencies of `scheme` are: b^(−2p/d) for pair p of d channels.
-fn geometric(scheme: &dyn AnyScheme, architecture: &Architecture, reach: usize) -> Result<f64> {
-    let plans = scheme.layer_plans(&architecture.geometry, Len(reach))?;
+fn geometric(
+    scheme: &dyn AnyScheme,
+    architecture: &Architecture,
+    context_len: usize,
+) -> Result<f64> {
+    let plans = scheme.layer_plans(&architecture.geometry, Len(context_len))?;
     let turn = match plans.as_slice() {
-        [first, ..] if plans.iter().all(|plan| plan == first) => first.turns.first(),
+        [first, ..] if plans.iter().all(|plan| plan == first) => first.rotations.first(),
         _ => None,
     };
     let frequencies = turn.map(|turn| turn.query.inv_freq.as_slice());
@@ -210,7 +216,7 @@ pub(super) fn no_form(scheme: &dyn AnyScheme, architecture: &Architecture) -> Er
 pub(super) fn same(a: &Plan, b: &Plan) -> bool {
     // A base that was found from frequencies gives them back with a few units in the last place.
     let close = |x: f64, y: f64| (x - y).abs() <= 1e-12 * x.abs().max(y.abs());
-    let alike = |a: &Turn, b: &Turn| {
+    let alike = |a: &QkRotation, b: &QkRotation| {
         [(&a.query, &b.query), (&a.key, &b.key)]
             .iter()
             .all(|(a, b)| {
@@ -220,10 +226,13 @@ pub(super) fn same(a: &Plan, b: &Plan) -> bool {
                     && close(a.amplitude, b.amplitude)
             })
     };
-    let turns =
-        a.turns.len() == b.turns.len() && a.turns.iter().zip(&b.turns).all(|(a, b)| alike(a, b));
+    let turns = a.rotations.len() == b.rotations.len()
+        && a.rotations
+            .iter()
+            .zip(&b.rotations)
+            .all(|(a, b)| alike(a, b));
     let mut b = b.clone();
-    for (turn, exact) in b.turns.iter_mut().zip(&a.turns) {
+    for (turn, exact) in b.rotations.iter_mut().zip(&a.rotations) {
         for (side, exact) in [(&mut turn.query, &exact.query), (&mut turn.key, &exact.key)] {
             side.inv_freq.clone_from(&exact.inv_freq);
             side.amplitude = exact.amplitude;

@@ -197,14 +197,14 @@ fn formed(
         let text = serde_json::to_vec(config).map_err(|e| Error::Bug(e.to_string()))?;
         let read = config::parse(file, &text)?.architecture;
         let again = resolve(registry, &read, None)?;
-        for reach in [
+        for context_len in [
             architecture.geometry.trained_length,
             positions,
             2 * positions,
         ] {
             let (ours, theirs) = (
-                plans(registry, scheme, architecture, reach)?,
-                plans(registry, again.as_ref(), &read, reach)?,
+                plans(registry, scheme, architecture, context_len)?,
+                plans(registry, again.as_ref(), &read, context_len)?,
             );
             let all = ours.iter().zip(&theirs).all(|(a, b)| same(a, b));
             if ours.len() != theirs.len() || !all {
@@ -291,19 +291,19 @@ fn by_layer(config: &Map<String, Value>, architecture: &Architecture) -> Option<
     }
 }
 
-/// The plans at `reach`, or at the longest length below it that a table of learned positions serves.
+/// The plans at `context_len`, or at the longest length below it that a table of learned positions serves.
 fn plans(
     registry: &Registry,
     scheme: &dyn AnyScheme,
     architecture: &Architecture,
-    reach: usize,
+    context_len: usize,
 ) -> Result<Vec<Plan>> {
     let geometry = &architecture.geometry;
     let apart = apart(registry, architecture)?;
-    let planned = |reach| layer_plans(scheme, &apart, geometry, Len(reach));
-    match planned(reach) {
+    let planned = |context_len| layer_plans(scheme, &apart, geometry, Len(context_len));
+    match planned(context_len) {
         Ok(plans) => Ok(plans),
-        Err(_) => Ok(planned(geometry.trained_length.min(reach))?),
+        Err(_) => Ok(planned(geometry.trained_length.min(context_len))?),
     }
 }
 

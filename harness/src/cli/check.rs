@@ -53,8 +53,8 @@ impl Check {
         let understood = config::read(&dir, &self.keys.reading())?;
         let architecture = &understood.architecture;
         let scheme = resolve(registry, architecture, self.scheme.as_ref())?;
-        let reach = Len(architecture.geometry.trained_length);
-        let plan = scheme.plan(&architecture.geometry, reach)?;
+        let context_len = Len(architecture.geometry.trained_length);
+        let plan = scheme.plan(&architecture.geometry, context_len)?;
         let weights = Files::open(&dir).and_then(|files| {
             let parameters = weights::check(&files, architecture)?;
             Ok((parameters, files.bytes()))

@@ -42,8 +42,8 @@ pub(super) struct Finetune {
     #[arg(long, value_name = "TOKENS")]
     length: usize,
     /// Longest text that the saved config is for [default: the longest that training saw]
-    #[arg(long, value_name = "TOKENS")]
-    reach: Option<usize>,
+    #[arg(long = "context-length", alias = "reach", value_name = "TOKENS")]
+    context_len: Option<usize>,
     /// Optimizer steps
     #[arg(long)]
     steps: u64,
@@ -104,11 +104,11 @@ impl Finetune {
         let architecture = checkpoint::read(files.dir(), files.reading())?.architecture;
         // Before hours of training: whether there is a form to save it in.
         let scheme = resolve(registry, &architecture, self.scheme.as_ref())?;
-        let reach = self.longest()?;
+        let context_len = self.longest()?;
         let format = self.saving.format(Format::of(&architecture));
         let parts = (&architecture, scheme.as_ref());
         tell_form(
-            &config_for(format, &files, parts, reach, registry)?,
+            &config_for(format, &files, parts, context_len, registry)?,
             parts.1,
         );
         tell_notes(&notes(&architecture, scheme.as_ref()));
@@ -138,7 +138,8 @@ impl Finetune {
         let weights = found.weights;
         let model = Decoder::new(architecture, Arc::from(scheme), weights, &Device::cpu());
         let model = model.with_apart(apart);
-        self.saving.save(format, &model, &files, reach, registry)
+        self.saving
+            .save(format, &model, &files, context_len, registry)
     }
 
     /// The positions that windows are drawn at, as the config writes them.
@@ -158,8 +159,8 @@ impl Finetune {
         let sampler: Option<farspan_pe::recipe::Sampler> = sampler
             .transpose()
             .map_err(|e| Failure::usage(format!("--positions: {e}")))?;
-        let seen = sampler.map_or(self.length, |s| s.reach(self.length).max(self.length));
-        Ok(self.reach.unwrap_or(seen))
+        let seen = sampler.map_or(self.length, |s| s.context_len(self.length).max(self.length));
+        Ok(self.context_len.unwrap_or(seen))
     }
 
     /// The run as a config.

@@ -30,8 +30,8 @@ pub(super) struct Save {
     #[arg(long, value_name = "ID,KEY=VALUE,…")]
     scheme: Option<Positional>,
     /// Longest text that the saved config is for [default: the trained length, or what the scheme's factor makes of it]
-    #[arg(long, value_name = "TOKENS")]
-    reach: Option<usize>,
+    #[arg(long = "context-length", alias = "reach", value_name = "TOKENS")]
+    context_len: Option<usize>,
     #[command(flatten)]
     saving: Saving,
 }
@@ -111,17 +111,17 @@ impl Saving {
         format: Format,
         model: &Decoder,
         from: &Files,
-        reach: usize,
+        context_len: usize,
         registry: &Registry,
     ) -> Ended {
         let form = Form {
             kind: self.dtype.kind(),
             shard: self.shard,
         };
-        save_as(format, model, from, reach, registry, form, &self.out)?;
+        save_as(format, model, from, context_len, registry, form, &self.out)?;
         match self.json {
             true => json(
-                &serde_json::json!({ "out": self.out, "scheme": model.scheme.id(), "length": reach }),
+                &serde_json::json!({ "out": self.out, "scheme": model.scheme.id(), "length": context_len }),
             ),
             false => print(&format!("{}\n", self.out.display())),
         }
@@ -147,12 +147,16 @@ impl Save {
         tell_notes(&notes(architecture, scheme));
         let factor = scheme.settings()["factor"].as_f64().unwrap_or(1.0).max(1.0);
         let trained = architecture.geometry.trained_length;
-        let reach = self
-            .reach
+        let context_len = self
+            .context_len
             .unwrap_or((trained as f64 * factor).round() as usize);
         let format = self.saving.format(Format::Library);
         let parts = (architecture, scheme);
-        tell_form(&config_for(format, &files, parts, reach, registry)?, scheme);
-        self.saving.save(format, &model, &files, reach, registry)
+        tell_form(
+            &config_for(format, &files, parts, context_len, registry)?,
+            scheme,
+        );
+        self.saving
+            .save(format, &model, &files, context_len, registry)
     }
 }

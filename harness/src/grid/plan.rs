@@ -268,9 +268,9 @@ impl<'a> Planner<'a> {
             .parse(&scheme.id, settings)
             .map_err(|e| Error::Config(format!("scheme {}: {e}", scheme.name)))?;
         let apart = apart(registry, architecture)?;
-        let reach = Len(config.train.length);
-        let plans =
-            layer_plans(parsed.as_ref(), &apart, &architecture.geometry, reach).map_err(|e| {
+        let context_len = Len(config.train.length);
+        let plans = layer_plans(parsed.as_ref(), &apart, &architecture.geometry, context_len)
+            .map_err(|e| {
                 Error::Config(format!("study {}, scheme {}: {e}", self.name, scheme.name))
             })?;
         if config.checkpoint.is_some() && stage != Stage::FineTuned {

@@ -31,14 +31,14 @@ pub struct Subject<'a> {
 impl Subject<'_> {
     /// The plan at `length`, ready to run; the scheme's own words if it cannot serve it.
     pub fn at(&self, length: usize) -> Result<std::result::Result<PreparedPlans, String>> {
-        let mut reach = length;
+        let mut context_len = length;
         if let Some(sampler) = self.sampler() {
             if let Err(e) = sampler.check_length(length) {
                 return Ok(Err(e.to_string()));
             }
-            reach = sampler.reach(length).max(length);
+            context_len = sampler.context_len(length).max(length);
         }
-        match self.model.prepare(Len(reach), length) {
+        match self.model.prepare(Len(context_len), length) {
             Err(Error::Plan(e @ PlanError::NotServed { .. })) => Ok(Err(e.to_string())),
             ready => ready.map(Ok),
         }

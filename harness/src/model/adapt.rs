@@ -5,19 +5,19 @@ use super::{Decoder, QueryKeyNorm, sinks};
 use crate::scheme::{Positional, layer_plans};
 use crate::{Error, Result};
 use farspan_attention::expr::{Expr, Unary, distance, lookup, number, param, raw, select_less};
-use farspan_attention::plan::{Init, ParamSpec, Place, Plan, Rotation, Waves};
+use farspan_attention::plan::{Init, ParamSpec, Plan, PositionIds, Rotation, Waves};
 use farspan_pe::Len;
 
 impl Decoder {
-    /// The plans of all layers when `reach` positions are in use: the scheme's, with the scale, the cap and the rounding
+    /// The plans of all layers when `context_len` positions are in use: the scheme's, with the scale, the cap and the rounding
     /// of this architecture's scores. Fails if the scheme does not serve this reach, or these weights cannot be read with
     /// it.
-    pub fn plans(&self, reach: Len) -> Result<Vec<Plan>> {
-        self.adapted(self.planned(reach)?, reach)
+    pub fn plans(&self, context_len: Len) -> Result<Vec<Plan>> {
+        self.adapted(self.planned(context_len)?, context_len)
     }
 
     /// What the schemes alone plan for all layers.
-    pub fn planned(&self, reach: Len) -> Result<Vec<Plan>> {
+    pub fn planned(&self, context_len: Len) -> Result<Vec<Plan>> {
         let geometry = &self.architecture.geometry;
         if self.apart.len() != self.architecture.apart.len() {
             let text = "layers that keep a scheme of their own were not given it";
@@ -27,12 +27,12 @@ impl Decoder {
             self.scheme.as_ref(),
             &self.apart,
             geometry,
-            reach,
+            context_len,
         )?)
     }
 
     /// `plans` with what these scores have beside the scheme.
-    pub(super) fn adapted(&self, mut plans: Vec<Plan>, reach: Len) -> Result<Vec<Plan>> {
+    pub(super) fn adapted(&self, mut plans: Vec<Plan>, context_len: Len) -> Result<Vec<Plan>> {
         let geometry = &self.architecture.geometry;
         let own = Positional::of(self.scheme.as_ref());
         let rounded = self.architecture.rounded_bias && self.architecture.trained_under(&own);
@@ -42,14 +42,18 @@ impl Decoder {
                 plan.softmax_scale /= (layer + 1) as f64;
             }
             if rounded {
-                rounded_bias(plan, geometry.head_dim, reach.0);
+                rounded_bias(plan, geometry.head_dim, context_len.0);
             }
             if let Some(cap) = self.architecture.score_cap {
                 let score = plan.score.clone() * number(1.0 / cap);
                 plan.score = score.unary(Unary::Tanh) * number(cap);
             }
         }
-        if plans.iter().any(|plan| plan.place != Place::Index) && self.texts.is_empty() {
+        if plans
+            .iter()
+            .any(|plan| plan.position_ids != PositionIds::Index)
+            && self.texts.is_empty()
+        {
             let id = self.scheme.id();
             return Err(Error::Data(format!(
                 "scheme {id} cannot read these weights: its places follow the text, and the texts of its tokens are not \
@@ -104,18 +108,21 @@ pub(crate) fn has_parameters(id: &str, plans: &[Plan], there: impl Fn(&str) -> b
 /// Whether a plan leaves each head of queries and keys as long as it is, but for one amplitude of whole heads, so that a
 /// norm may come before the turn as well as behind it.
 fn keeps_lengths(plan: &Plan, head_dim: usize) -> bool {
-    let amplitude = plan.turns.first().map_or(1.0, |turn| turn.query.amplitude);
+    let amplitude = plan
+        .rotations
+        .first()
+        .map_or(1.0, |turn| turn.query.amplitude);
     let whole = |side: &Rotation| amplitude == 1.0 || 2 * side.pairs() == head_dim;
     let plain =
         |side: &Rotation| side.waves == Waves::Plain && side.amplitude == amplitude && whole(side);
-    let turns = plan.turns.iter();
+    let turns = plan.rotations.iter();
     turns.flat_map(|t| [&t.query, &t.key]).all(plain) && plan.hooks.is_empty()
 }
 
 /// ALiBi as Falcon has it: slope · position of the key, with all three in bfloat16. Far tokens so get the bias of a step
-/// function, which the weights have seen. Keys behind `reach` get the exact product. A plan that is no ALiBi with fixed
+/// function, which the weights have seen. Keys behind `context_len` get the exact product. A plan that is no ALiBi with fixed
 /// slopes stays as it is.
-fn rounded_bias(plan: &mut Plan, head_dim: usize, reach: usize) {
+fn rounded_bias(plan: &mut Plan, head_dim: usize, context_len: usize) {
     const TABLE: &str = "rounded";
     let [spec] = plan.params.as_slice() else {
         return;
@@ -129,19 +136,19 @@ fn rounded_bias(plan: &mut Plan, head_dim: usize, reach: usize) {
     let unit = (head_dim as f64).sqrt();
     let bias = |slope: f64| {
         let slope = bfloat16(slope * unit);
-        (0..reach).map(move |key| bfloat16(slope * bfloat16(key as f64)) / unit)
+        (0..context_len).map(move |key| bfloat16(slope * bfloat16(key as f64)) / unit)
     };
     let table = slopes.iter().flat_map(|&slope| bias(slope)).collect();
     plan.score = raw()
         + select_less(
             Expr::Key,
-            number(reach as f64),
+            number(context_len as f64),
             lookup(TABLE, Expr::Key),
             param(&spec.name) * Expr::Key,
         );
     plan.params.push(ParamSpec {
         name: TABLE.into(),
-        shape: vec![slopes.len(), reach],
+        shape: vec![slopes.len(), context_len],
         init: Init::Values(table),
         learned: false,
         per_layer: false,

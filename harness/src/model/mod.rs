@@ -39,7 +39,7 @@ pub(crate) use weights::{draw, tensors as weights_of};
 use crate::Result;
 use crate::scheme::Apart;
 use farspan_attention::ops::TokenScore;
-use farspan_attention::plan::Place;
+use farspan_attention::plan::PositionIds;
 use farspan_attention::{Device, Tensor};
 use farspan_datasets::Batch;
 use farspan_pe::{AnyScheme, Len};
@@ -110,14 +110,14 @@ impl Decoder {
         }
     }
 
-    /// A decoder whose weights all learn, with the parameters that its scheme learns for `reach`
+    /// A decoder whose weights all learn, with the parameters that its scheme learns for `context_len`
     /// positions. Weights are taken from `given` (an
     /// earlier [`values`](Decoder::values)) where it is there; parameters of the scheme that it lacks, and all weights
     /// without it, are drawn.
     pub fn drawn(
         architecture: Architecture,
         scheme: Arc<dyn AnyScheme>,
-        reach: Len,
+        context_len: Len,
         seed: u64,
         given: Option<&Values>,
         device: &Device,
@@ -131,14 +131,14 @@ impl Decoder {
             };
             weights.insert(name, Tensor::from_vec(values, spec.shape, device)?);
         }
-        let plans = scheme.layer_plans(&architecture.geometry, reach)?;
+        let plans = scheme.layer_plans(&architecture.geometry, context_len)?;
         for (name, spec) in scheme_specs(&plans) {
             if let Some(values) = given.filter(|values| values.contains_key(&name)) {
                 let values = taken(values, &name, &spec.shape)?;
                 weights.insert(name, Tensor::from_vec(values, spec.shape.clone(), device)?);
             }
         }
-        Decoder::new(architecture, scheme, weights, device).tune(reach, None, seed, None)
+        Decoder::new(architecture, scheme, weights, device).tune(context_len, None, seed, None)
     }
 
     /// The same weights under another scheme; what has learned is left behind.
@@ -153,7 +153,7 @@ impl Decoder {
     pub fn reads_texts(&self) -> Result<bool> {
         let geometry = &self.architecture.geometry;
         let plan = self.scheme.plan(geometry, Len(geometry.trained_length))?;
-        Ok(plan.place != Place::Index)
+        Ok(plan.position_ids != PositionIds::Index)
     }
 
     /// Lets the layers that `architecture` says follow schemes of their own.
@@ -225,9 +225,9 @@ impl Decoder {
         (frozen + weights.map(count).sum::<u64>(), scheme)
     }
 
-    /// Makes the plans for `reach` positions ready for windows of `len` tokens starting at position 0.
-    pub fn prepare(&self, reach: Len, len: usize) -> Result<PreparedPlans> {
-        let plans = self.plans(reach)?;
+    /// Makes the plans for `context_len` positions ready for windows of `len` tokens starting at position 0.
+    pub fn prepare(&self, context_len: Len, len: usize) -> Result<PreparedPlans> {
+        let plans = self.plans(context_len)?;
         PreparedPlans::new(&self.architecture.geometry, &plans, len, &self.device)
     }
 

@@ -63,7 +63,10 @@ impl Forward<'_> {
             let part = match kind {
                 // A rotation keeps the length of a head, but for its amplitude, which goes into the norm.
                 QueryKeyNorm::Turned => {
-                    let amplitude = plan.turns.first().map_or(1.0, |turn| turn.query.amplitude);
+                    let amplitude = plan
+                        .rotations
+                        .first()
+                        .map_or(1.0, |turn| turn.query.amplitude);
                     let part = self.bare(&part.affine(amplitude, 0.0)?)?;
                     part.affine(1.0 / amplitude, 0.0)?
                 }

@@ -6,7 +6,7 @@ use crate::Result;
 use farspan_attention::attend::{INPUT, Implementation, Params, Sublayer};
 use farspan_attention::embed::embedding_at;
 use farspan_attention::ops;
-use farspan_attention::plan::{Geometry, Place, Plan};
+use farspan_attention::plan::{Geometry, Plan, PositionIds};
 use farspan_attention::prepared::Prepared;
 use farspan_attention::residual::Residual;
 use farspan_attention::{Device, Tensor};
@@ -98,25 +98,25 @@ impl<'a> WindowPlans<'a> {
         let geometry = &decoder.architecture.geometry;
         let (plan, device) = (ready.plan(0), &decoder.device);
         let indices: Vec<f64> = (0..ready.len).map(|t| t as f64).collect();
-        let (scores, embed): (Vec<Vec<f64>>, Vec<Vec<f64>>) = match (&plan.place, &batch.positions)
-        {
-            (Place::Index, None) => (Vec::new(), vec![indices]),
-            (Place::Index, Some(positions)) => {
-                let rows: Vec<_> = positions.chunks(ready.len).map(<[f64]>::to_vec).collect();
-                (rows.clone(), rows)
-            }
-            (Place::Segments { separators, places }, None) => {
-                let closes = |id: &u32| decoder.closes(*id, separators);
-                let windows = batch.tokens.chunks(ready.len);
-                windows
-                    .map(|window| Place::segments(window.iter().map(closes), *places))
-                    .unzip()
-            }
-            (Place::Segments { .. }, Some(_)) => {
-                let text = "places by segments and drawn positions exclude each other";
-                return Err(crate::Error::Config(text.into()));
-            }
-        };
+        let (scores, embed): (Vec<Vec<f64>>, Vec<Vec<f64>>) =
+            match (&plan.position_ids, &batch.positions) {
+                (PositionIds::Index, None) => (Vec::new(), vec![indices]),
+                (PositionIds::Index, Some(positions)) => {
+                    let rows: Vec<_> = positions.chunks(ready.len).map(<[f64]>::to_vec).collect();
+                    (rows.clone(), rows)
+                }
+                (PositionIds::Segments { separators, places }, None) => {
+                    let closes = |id: &u32| decoder.closes(*id, separators);
+                    let windows = batch.tokens.chunks(ready.len);
+                    windows
+                        .map(|window| PositionIds::segments(window.iter().map(closes), *places))
+                        .unzip()
+                }
+                (PositionIds::Segments { .. }, Some(_)) => {
+                    let text = "places by segments and drawn positions exclude each other";
+                    return Err(crate::Error::Config(text.into()));
+                }
+            };
         let own = |positions: &Vec<f64>| {
             let at = |prepared: &Prepared| {
                 let all = 0..ready.len;

@@ -8,7 +8,7 @@ use crate::{Error, Result};
 use farspan_attention::Tensor;
 use farspan_attention::attend::{FEED_FORWARD, INPUT, Params};
 use farspan_attention::embed::embedding_at;
-use farspan_attention::plan::{Place, Plan};
+use farspan_attention::plan::{Plan, PositionIds};
 use farspan_attention::prepared::Prepared;
 use farspan_attention::residual::Residual;
 use farspan_pe::Len;
@@ -48,10 +48,10 @@ fn reads_whole(plan: &Plan) -> bool {
 }
 
 impl Decoder {
-    /// Tokens of a text of `reach` that may run at once: `chunk`, or all where a text must be read at once.
-    pub fn chunk(&self, chunk: usize, reach: usize) -> Result<usize> {
-        let whole = self.plans(Len(reach))?.iter().any(reads_whole);
-        Ok(if whole { reach } else { chunk.max(1) })
+    /// Tokens of a text of `context_len` that may run at once: `chunk`, or all where a text must be read at once.
+    pub fn chunk(&self, chunk: usize, context_len: usize) -> Result<usize> {
+        let whole = self.plans(Len(context_len))?.iter().any(reads_whole);
+        Ok(if whole { context_len } else { chunk.max(1) })
     }
 
     /// Runs a whole text in pieces of `chunk` tokens and hands each piece's part of the residual stream, with the
@@ -65,31 +65,31 @@ impl Decoder {
         self.run_within(ids.len(), ids, chunk, each)
     }
 
-    /// As [`run`](Decoder::run), the text being the beginning of one of `reach` tokens.
+    /// As [`run`](Decoder::run), the text being the beginning of one of `context_len` tokens.
     pub fn run_within(
         &self,
-        reach: usize,
+        context_len: usize,
         ids: &[u32],
         chunk: usize,
         mut each: impl FnMut(usize, &Tensor) -> Result<()>,
     ) -> Result<()> {
-        let chunk = self.chunk(chunk, reach)?;
+        let chunk = self.chunk(chunk, context_len)?;
         let mut cache = Cache::default();
         for piece in ids.chunks(chunk) {
             let start = cache.len();
-            each(start, &self.read(piece, &mut cache, reach)?)?;
+            each(start, &self.read(piece, &mut cache, context_len)?)?;
         }
         Ok(())
     }
 
-    /// Runs `ids`, which follow the tokens of `cache`, as part of a text of `reach` tokens, and returns the residual
-    /// stream after the last norm, (ids, width). The cache grows by `ids`. Where the scheme plans otherwise for `reach`
+    /// Runs `ids`, which follow the tokens of `cache`, as part of a text of `context_len` tokens, and returns the residual
+    /// stream after the last norm, (ids, width). The cache grows by `ids`. Where the scheme plans otherwise for `context_len`
     /// than for the length that the cache was made at, or needs the whole text, all tokens are read again.
-    pub fn read(&self, ids: &[u32], cache: &mut Cache, reach: usize) -> Result<Tensor> {
-        let plans = self.planned(Len(reach))?;
+    pub fn read(&self, ids: &[u32], cache: &mut Cache, context_len: usize) -> Result<Tensor> {
+        let plans = self.planned(Len(context_len))?;
         let whole = plans.iter().any(reads_whole);
         if cache.is_empty() || (cache.plans == plans && !whole) {
-            return self.append(ids, cache, plans, reach);
+            return self.append(ids, cache, plans, context_len);
         }
         let past = std::mem::take(cache);
         let new = ids.len();
@@ -101,7 +101,7 @@ impl Decoder {
         };
         let mut rows = Vec::new();
         for piece in ids.chunks(piece) {
-            let read = self.append(piece, cache, plans.clone(), reach)?;
+            let read = self.append(piece, cache, plans.clone(), context_len)?;
             if cache.len() > past.ids.len() {
                 rows.push(read);
             }
@@ -116,17 +116,17 @@ impl Decoder {
         ids: &[u32],
         cache: &mut Cache,
         planned: Vec<Plan>,
-        reach: usize,
+        context_len: usize,
     ) -> Result<Tensor> {
         let (past, new) = (cache.len(), ids.len());
         let now = past + new;
-        if new == 0 || reach < now {
-            let text = format!("{new} tokens behind {past} in a text of {reach}");
+        if new == 0 || context_len < now {
+            let text = format!("{new} tokens behind {past} in a text of {context_len}");
             return Err(Error::Bug(text));
         }
-        let plans = self.adapted(planned.clone(), Len(reach))?;
-        if reach > now && plans.iter().any(reads_whole) {
-            let text = format!("a text that must be read at once: {now} of {reach} tokens");
+        let plans = self.adapted(planned.clone(), Len(context_len))?;
+        if context_len > now && plans.iter().any(reads_whole) {
+            let text = format!("a text that must be read at once: {now} of {context_len} tokens");
             return Err(Error::Bug(text));
         }
         let all = [cache.ids.as_slice(), ids].concat();
@@ -171,11 +171,11 @@ impl Decoder {
 
     /// Numbers of the segments of all tokens, and their places inside, where the plan goes by them.
     fn segments(&self, plan: &Plan, ids: &[u32]) -> Option<(Vec<f64>, Vec<f64>)> {
-        match &plan.place {
-            Place::Index => None,
-            Place::Segments { separators, places } => {
+        match &plan.position_ids {
+            PositionIds::Index => None,
+            PositionIds::Segments { separators, places } => {
                 let closes = ids.iter().map(|id| self.closes(*id, separators));
-                Some(Place::segments(closes, *places))
+                Some(PositionIds::segments(closes, *places))
             }
         }
     }

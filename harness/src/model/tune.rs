@@ -15,15 +15,15 @@ const ADAPTER: [&str; 2] = ["lora_a", "lora_b"];
 impl Decoder {
     /// Lets weights learn: all, or with `lora` adapters alone (Hu et al. 2021, arXiv 2106.09685, section 4.1: x gets
     /// W x + (alpha / rank) · B A x; A is drawn, B starts at 0). The scheme learns the
-    /// parameters that it has for `reach` positions. Values in `given`, those of an earlier [`values`](Decoder::values), are taken over.
+    /// parameters that it has for `context_len` positions. Values in `given`, those of an earlier [`values`](Decoder::values), are taken over.
     pub fn tune(
         mut self,
-        reach: Len,
+        context_len: Len,
         lora: Option<&LoraConfig>,
         seed: u64,
         given: Option<&Values>,
     ) -> Result<Decoder> {
-        let plans = self.planned(reach)?;
+        let plans = self.planned(context_len)?;
         let own = scheme_specs(&plans);
         match lora {
             None => self.learn(&own, learns)?,

@@ -22,7 +22,7 @@ pub fn typical(spec: &ParamSpec) -> Vec<f64> {
 pub(super) fn bias(
     plan: &Plan,
     model: &Geometry,
-    reach: Len,
+    context_len: Len,
     queries: &[usize],
     keys: &[usize],
 ) -> Result<Option<Bias>, PlanError> {
@@ -47,7 +47,7 @@ pub(super) fn bias(
         if j > i {
             return Ok(None);
         }
-        let value = scalar::bias(plan, (head, model.heads), i, j, reach.0, &params)?;
+        let value = scalar::bias(plan, (head, model.heads), i, j, context_len.0, &params)?;
         Ok(value.is_finite().then_some(value))
     };
     let row = |head, i| keys.iter().map(|&j| value(head, i, j)).collect();

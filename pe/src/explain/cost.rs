@@ -2,7 +2,7 @@
 
 use super::Cost;
 use farspan_attention::expr::Expr;
-use farspan_attention::plan::{Geometry, ParamSpec, Plan, Rotation, Turn};
+use farspan_attention::plan::{Geometry, ParamSpec, Plan, QkRotation, Rotation};
 
 pub(super) fn cost(plan: &Plan, model: &Geometry) -> Cost {
     let copies = |spec: &ParamSpec| if spec.per_layer { model.layers } else { 1 };
@@ -10,8 +10,9 @@ pub(super) fn cost(plan: &Plan, model: &Geometry) -> Cost {
     let learned_parameters = learned.map(|spec| spec.len() * copies(spec)).sum();
     // Four products and two sums per pair.
     let pairs = |side: &Rotation, heads| 6 * side.pairs() * heads;
-    let turned = |turn: &Turn| pairs(&turn.query, model.heads) + pairs(&turn.key, model.kv_heads);
-    let flops_per_token = plan.turns.iter().map(turned).sum();
+    let turned =
+        |turn: &QkRotation| pairs(&turn.query, model.heads) + pairs(&turn.key, model.kv_heads);
+    let flops_per_token = plan.rotations.iter().map(turned).sum();
     let dot = 2 * model.head_dim;
     let flops_per_pair = (plan.raw_scores() - 1) * dot + operations(&plan.score, plan);
     let mut text = format!(

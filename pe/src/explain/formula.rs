@@ -36,7 +36,7 @@ pub(super) fn formula(card: &Card, plan: &Plan) -> Formula {
         said(format!("before: {}", hook.describe()));
     }
     for p in 0..plan.raw_scores() {
-        let (q, k, q_latex, k_latex) = match plan.turns.get(p) {
+        let (q, k, q_latex, k_latex) = match plan.rotations.get(p) {
             Some(turn) => (
                 turned("Q[q]", &turn.query),
                 turned("K[k]", &turn.key),

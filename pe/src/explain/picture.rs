@@ -4,7 +4,7 @@ use super::bias::{note, typical};
 use crate::error::PlanError;
 use crate::scheme::{AnyScheme, Len};
 use farspan_attention::expr::{Env, ParamValues, TokenValues};
-use farspan_attention::plan::{Geometry, Plan, Turn};
+use farspan_attention::plan::{Geometry, Plan, QkRotation};
 use farspan_attention::scalar;
 use farspan_attention::tables::Table;
 
@@ -33,18 +33,18 @@ const MATRIX: usize = 64;
 /// Heads that are shown, at most.
 const HEADS: usize = 4;
 
-/// The scores of `scheme` for a decoder of these sizes with `reach` positions in use; `None` if they depend on the
+/// The scores of `scheme` for a decoder of these sizes with `context_len` positions in use; `None` if they depend on the
 /// content of tokens.
 pub fn scores(
     scheme: &dyn AnyScheme,
     model: &Geometry,
-    reach: Len,
+    context_len: Len,
 ) -> Result<Option<Scores>, PlanError> {
-    let plan = scheme.plan(model, reach)?;
+    let plan = scheme.plan(model, context_len)?;
     if !plan.hooks.is_empty() || !plan.tokens.is_empty() {
         return Ok(None);
     }
-    let n = reach.0.max(1);
+    let n = context_len.0.max(1);
     let distances = spread(n, CURVE);
     let positions = spread(n, MATRIX);
     let specs: Vec<_> = plan.params.iter().collect();
@@ -131,7 +131,7 @@ impl Pairs<'_> {
     ) -> Result<Vec<Vec<Option<f64>>>, PlanError> {
         let raw = self
             .plan
-            .turns
+            .rotations
             .iter()
             .map(|turn| self.raw(turn, head, queries, keys));
         let raw = raw.collect::<Result<Vec<_>, PlanError>>()?;
@@ -158,7 +158,7 @@ impl Pairs<'_> {
     /// Mean over the channels of the products of a turn's query and key, of equal vectors of ones.
     fn raw(
         &self,
-        turn: &Turn,
+        turn: &QkRotation,
         head: usize,
         queries: &[usize],
         keys: &[usize],

@@ -26,8 +26,8 @@ const LONGEST: usize = 1 << 15;
 const POINTS: usize = 2001;
 
 /// `None` unless the plan turns queries and keys alike, by their own positions, and does nothing else to scores.
-pub(super) fn reach(plan: &Plan, model: &Geometry, reach: Len) -> Option<RotationReach> {
-    let [turn] = plan.turns.as_slice() else {
+pub(super) fn carries(plan: &Plan, model: &Geometry, context_len: Len) -> Option<RotationReach> {
+    let [turn] = plan.rotations.as_slice() else {
         return None;
     };
     let own = turn.query.position == Positions::All(Expr::Query)
@@ -48,9 +48,9 @@ pub(super) fn reach(plan: &Plan, model: &Geometry, reach: Len) -> Option<Rotatio
         .iter()
         .filter(|theta| turns(**theta, model.trained_length) >= 1.0);
     Some(RotationReach {
-        first_negative_distance: first_negative(inv_freq, reach.0),
-        smallest_base: (reach.0 <= LONGEST)
-            .then(|| smallest_base(dim, reach.0, POINTS))
+        first_negative_distance: first_negative(inv_freq, context_len.0),
+        smallest_base: (context_len.0 <= LONGEST)
+            .then(|| smallest_base(dim, context_len.0, POINTS))
             .flatten(),
         critical_dim: 2 * within.count(),
     })

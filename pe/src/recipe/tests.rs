@@ -48,7 +48,7 @@ fn windows_rise_and_stay_within_their_bounds() {
                 );
                 assert!(draw.positions.is_sorted_by(|a, b| a < b), "{sampler:?}");
                 assert!(draw.tokens[length - 1] < text, "{sampler:?}");
-                assert!(draw.positions[length - 1] < sampler.reach(length) as f64);
+                assert!(draw.positions[length - 1] < sampler.context_len(length) as f64);
             }
         }
     }
@@ -214,7 +214,7 @@ fn lengths_are_taken_up_to_their_bounds() {
         assert!(sampler.check().is_err(), "{sampler:?}");
     }
     // Positions, and the text that they are taken from.
-    let both = |sampler: Sampler| (sampler.reach(16), sampler.text(16));
+    let both = |sampler: Sampler| (sampler.context_len(16), sampler.text(16));
     assert_eq!(both(Sampler::Skip { target: 64 }), (64, 80));
     assert_eq!(both(Sampler::Middle { factor: 3 }), (48, 48));
     assert_eq!(both(Sampler::Subset { range: 64 }), (64, 16));

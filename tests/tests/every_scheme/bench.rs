@@ -3,7 +3,7 @@
 
 use farspan_attention::attend::{FEED_FORWARD, INPUT, Implementation, Mask, Params, attend};
 use farspan_attention::hook::Stage;
-use farspan_attention::plan::{Geometry, ParamSpec, Place, Plan};
+use farspan_attention::plan::{Geometry, ParamSpec, Plan, PositionIds};
 use farspan_attention::prepared::Prepared;
 use farspan_attention::{DType, Device, Gradients, Tensor, Var, embed};
 use std::collections::BTreeMap;
@@ -219,7 +219,7 @@ impl Bench {
     fn output(&self, plan: &Plan, leaves: &Leaves, which: Implementation, first: usize) -> Tensor {
         let device = Device::cpu();
         let all = first..first + self.length;
-        let (scores, places) = segmented(&plan.place, all.end);
+        let (scores, places) = segmented(&plan.position_ids, all.end);
         let prepared =
             Prepared::with_positions(plan, &MODEL, all.clone(), all, &scores, &device).unwrap();
         let params: Params = leaves
@@ -270,10 +270,10 @@ fn runs(plan: &Plan, which: Implementation) -> Implementation {
 }
 
 /// Positions of the first `end` tokens as scores see them and as the embedding does; every fifth token is a separator.
-fn segmented(place: &Place, end: usize) -> (Vec<f64>, Vec<f64>) {
-    let at = |t: usize| match place {
-        Place::Index => (t as f64, t as f64),
-        Place::Segments { places, .. } => ((t / 5) as f64, (t % 5).min(places - 1) as f64),
+fn segmented(position_ids: &PositionIds, end: usize) -> (Vec<f64>, Vec<f64>) {
+    let at = |t: usize| match position_ids {
+        PositionIds::Index => (t as f64, t as f64),
+        PositionIds::Segments { places, .. } => ((t / 5) as f64, (t % 5).min(places - 1) as f64),
     };
     (0..end).map(at).unzip()
 }

@@ -4,7 +4,7 @@ use super::bench::{self, Bench};
 use super::{LENGTHS, TRAINED, parsed, plans, served, variants::alternatives};
 use farspan_attention::attend::Implementation::{Auto, Composed, Naive};
 use farspan_attention::expr::Expr;
-use farspan_attention::plan::{Embed, Place, Plan, Positions, Rotation, Turn, Waves};
+use farspan_attention::plan::{Embed, Plan, PositionIds, Positions, QkRotation, Rotation, Waves};
 use farspan_pe::Registry;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -157,10 +157,10 @@ fn claims_shift_invariance(plan: &Plan) -> bool {
     let own = |side: &Rotation, position: Expr| {
         side.position == Positions::All(position) && !matches!(side.waves, Waves::Mixed(_))
     };
-    let turn = |turn: &Turn| own(&turn.query, Expr::Query) && own(&turn.key, Expr::Key);
-    plan.turns.iter().all(turn)
+    let turn = |turn: &QkRotation| own(&turn.query, Expr::Query) && own(&turn.key, Expr::Key);
+    plan.rotations.iter().all(turn)
         && plan.hooks.is_empty()
-        && plan.place == Place::Index
+        && plan.position_ids == PositionIds::Index
         && plan.embed == Embed::Nothing
         && plan.query_scale.is_none()
         && plan.score.is_shift_invariant()

@@ -135,9 +135,16 @@ impl Case {
             .parse(self.scheme, self.settings.clone())
             .expect("a scheme");
         let recipe = scheme.recipe(&geometry).expect("a recipe");
-        let (reach, given) = (Len(geometry.trained_length), Some(&given));
+        let (context_len, given) = (Len(geometry.trained_length), Some(&given));
         let (architecture, device) = (Architecture::plain(&shape), Device::cpu());
-        let decoder = Decoder::drawn(architecture, Arc::from(scheme), reach, 0, given, &device);
+        let decoder = Decoder::drawn(
+            architecture,
+            Arc::from(scheme),
+            context_len,
+            0,
+            given,
+            &device,
+        );
         let decoder = decoder.expect("a decoder");
         read(&Subject {
             model: &decoder,

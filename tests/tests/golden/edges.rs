@@ -10,7 +10,7 @@ use farspan_pe::{Len, PlanError, Registry};
 use serde_json::{Value, json};
 
 fn inv_freq(plan: &Plan) -> &[f64] {
-    &plan.turns[0].query.inv_freq
+    &plan.rotations[0].query.inv_freq
 }
 
 /// b^(-2p/d) of all pairs.
@@ -40,7 +40,7 @@ fn hirope_counts_segments_beyond_its_window() {
             let which = scalar::score(&plan, &[0.0, 1.0], (0, 1), i, j, n, &ParamValues::new());
             assert_eq!(which.unwrap(), f64::from(u8::from(i - j > 4)), "{i}, {j}");
             let seen = |turn: usize, pair: usize| {
-                let turn = &plan.turns[turn];
+                let turn = &plan.rotations[turn];
                 position(&turn.query, pair, 0, i, n) - position(&turn.key, pair, 0, j, n)
             };
             let segments = (i / 3) as f64 - (j / 3) as f64 + 3.0;
@@ -54,7 +54,7 @@ fn hirope_counts_segments_beyond_its_window() {
     }
     // Three pairs and a half of seven are three.
     let odd = self::plan("hirope", json!({ "window": 4 }), &model(14, 64), n);
-    let slow = &odd.turns[1];
+    let slow = &odd.rotations[1];
     let moves =
         |pair: usize| position(&slow.query, pair, 0, 19, n) - position(&slow.query, pair, 0, 18, n);
     assert!((moves(2) - 1.0).abs() < 1e-6 && moves(3).abs() < 1e-6);
@@ -74,7 +74,7 @@ fn ms_poe_in_groups() {
     ] {
         let plan = plan("ms-poe", json!({ "per_query_head": own }), &model, 64);
         for (head, ratio) in expected.into_iter().enumerate() {
-            let found = position(&plan.turns[0].query, 0, head, 30, 64);
+            let found = position(&plan.rotations[0].query, 0, head, 30, 64);
             close(
                 &format!("query head {head}"),
                 &[found],
@@ -84,7 +84,7 @@ fn ms_poe_in_groups() {
             );
         }
         for (head, ratio) in [1.2, 1.5].into_iter().enumerate() {
-            let found = position(&plan.turns[0].key, 0, head, 30, 64);
+            let found = position(&plan.rotations[0].key, 0, head, 30, 64);
             close(
                 &format!("key head {head}"),
                 &[found],
@@ -106,7 +106,7 @@ fn ms_poe_reversed() {
     };
     let found = plan("ms-poe", json!({ "order": "reversed" }), &model, 64);
     for (head, ratio) in [1.65, 1.5, 1.35, 1.2].into_iter().enumerate() {
-        let at = position(&found.turns[0].query, 0, head, 30, 64);
+        let at = position(&found.rotations[0].query, 0, head, 30, 64);
         close(&format!("head {head}"), &[at], &[30.0 / ratio], 0.0, 1e-6);
     }
 }
@@ -117,7 +117,7 @@ fn dpe_of_chosen_pairs() {
     let settings = json!({ "window": 8, "factors": [2, 4], "pairs": [1, 6] });
     let plan = plan("dpe", settings, &model(16, 64), 40);
     let far = |pair: usize, i: usize, j: usize| {
-        let turn = &plan.turns[1];
+        let turn = &plan.rotations[1];
         position(&turn.query, pair, 0, i, 40) - position(&turn.key, pair, 0, j, 40)
     };
     for (pair, expected) in [
@@ -145,7 +145,7 @@ fn lm_infinites_limit_ends_with_the_keys() {
     let at = |limit: usize, n: usize| {
         let settings = json!({ "global": 2, "local": 5, "limit": limit });
         let plan = plan("lm-infinite", settings, &model(8, 64), n);
-        let (i, first) = (n - 1, &plan.turns[1]);
+        let (i, first) = (n - 1, &plan.rotations[1]);
         position(&first.query, 0, 0, i, n) - position(&first.key, 0, 0, 0, n)
     };
     for (limit, n, expected) in [(4, 20, 4.0), (5, 20, 5.0), (12, 20, 12.0), (30, 20, 19.0)] {
@@ -199,13 +199,13 @@ fn the_ends_of_yarns_ramp() {
     // mscale of the released module: (0.1·ln 4 + 1) · attn_factor = 1.138629436 · 2.
     let twice = json!({ "factor": 4, "attn_factor": 2 });
     let found = plan("yarn", twice, &model(64, 512), 2048);
-    let amplitude = found.turns[0].query.amplitude;
+    let amplitude = found.rotations[0].query.amplitude;
     close("amplitude", &[amplitude], &[2.277_258_872], 1e-9, 0.0);
     // LongRoPE under YaRN's rule, 0.1·ln 4 + 1, in place of its own, √(1 + ln 4/ln 512).
     for (rule, expected) in [("yarn", 1.138_629_436), ("su", 1.105_541_597)] {
         let settings = json!({ "factor": 4, "amplitude": rule });
         let found = plan("longrope", settings, &model(64, 512), 2048);
-        let amplitude = found.turns[0].query.amplitude;
+        let amplitude = found.rotations[0].query.amplitude;
         close(rule, &[amplitude], &[expected], 1e-9, 0.0);
     }
 }
@@ -241,7 +241,7 @@ fn fopes_weights_are_xavier_normal_around_the_step_identity() {
     };
     let found = plan("fope", json!({}), &model, 64);
     let n = inv_freq(&found).len();
-    let Waves::Mixed(mix) = &found.turns[0].key.waves else {
+    let Waves::Mixed(mix) = &found.rotations[0].key.waves else {
         panic!("mixed waves")
     };
     let m = mix.mixed;
@@ -276,7 +276,7 @@ fn fopes_weights_are_xavier_normal_around_the_step_identity() {
     assert_ne!(of_head(&mix.cos, 0), of_head(&mix.cos, 1));
     assert_ne!(mix.cos, mix.sin);
     let other = plan("fope", json!({ "seed": 1 }), &model, 64);
-    let Waves::Mixed(other) = &other.turns[0].key.waves else {
+    let Waves::Mixed(other) = &other.rotations[0].key.waves else {
         panic!("mixed waves")
     };
     assert_ne!(other.cos, mix.cos);
@@ -481,7 +481,7 @@ fn amplitudes_are_1_where_no_paper_has_another() {
             };
             // A table of positions may end before.
             let plans = scheme.layer_plans(&model, Len(length)).unwrap_or_default();
-            let turns = plans.iter().flat_map(|plan| &plan.turns);
+            let turns = plans.iter().flat_map(|plan| &plan.rotations);
             for turn in turns.filter(|_| !loud.contains(&entry.id)) {
                 let both = [turn.query.amplitude, turn.key.amplitude];
                 assert_eq!(both, [1.0, 1.0], "{} at {length}", entry.id);

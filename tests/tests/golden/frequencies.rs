@@ -288,7 +288,7 @@ fn resonance() {
     );
     for (i, position) in list(&entry["positions"]).iter().enumerate() {
         let at = size(position);
-        let table = Table::new(&plan.turns[0].query, at..at + 1, 4096).unwrap();
+        let table = Table::new(&plan.rotations[0].query, at..at + 1, 4096).unwrap();
         let angles = numbers(&entry["angle"][i]);
         let cos: Vec<f64> = angles.iter().map(|x| x.cos()).collect();
         let sin: Vec<f64> = angles.iter().map(|x| x.sin()).collect();
@@ -323,7 +323,7 @@ fn xpos() {
         let (q, k) = (list(&entry["q"]), list(&entry["k"]));
         let settings = json!({ "scale_base": entry["scale_base"], "origin": "middle" });
         let plan = plan("xpos", settings, &model(head_dim, 2048), k.len());
-        let turn = &plan.turns[0];
+        let turn = &plan.rotations[0];
         let first = k.len() - q.len();
         for (x, expected, rotation, first) in [
             (q, &entry["q_out"], &turn.query, first),
@@ -343,7 +343,7 @@ fn xpos() {
             &model(size(&entry["head_dim"]), 2048),
             512,
         );
-        let Waves::Growing { rates, .. } = &plan.turns[0].query.waves else {
+        let Waves::Growing { rates, .. } = &plan.rotations[0].query.waves else {
             panic!("no growth");
         };
         let zeta: Vec<f64> = rates.iter().map(|rate| (512.0 * rate).exp()).collect();
@@ -373,13 +373,13 @@ fn fope() {
     let (cos, sin) = (weights(&file["cos_coef"]), weights(&file["sin_coef"]));
     let plan = Fope::default().plan_with(&model, &cos, &sin).unwrap();
     let kept = numbers(&file["kept_inv_freq"]);
-    close("kept", &plan.turns[0].query.inv_freq, &kept, F32, 0.0);
+    close("kept", &plan.rotations[0].query.inv_freq, &kept, F32, 0.0);
     let tokens = list(&file["x"][0]).len();
-    let table = Table::new(&plan.turns[0].query, 0..tokens, tokens).unwrap();
+    let table = Table::new(&plan.rotations[0].query, 0..tokens, tokens).unwrap();
     for head in 0..heads {
         for token in 0..tokens {
             let x = numbers(&file["x"][head][token]);
-            let found = turned(&x, table.row(head, token), plan.turns[0].pairing);
+            let found = turned(&x, table.row(head, token), plan.rotations[0].pairing);
             close(
                 "turned",
                 &found,
@@ -397,7 +397,7 @@ fn fope() {
         };
         let model = fope_model(head_dim, heads, trained);
         let plan: Plan = Scheme::plan(&bare, &model, Len(trained)).unwrap();
-        let Waves::Mixed(mix) = &plan.turns[0].query.waves else {
+        let Waves::Mixed(mix) = &plan.rotations[0].query.waves else {
             panic!("not mixed");
         };
         let identity: Vec<f64> = list(&entry["step_eye"]).iter().flat_map(numbers).collect();

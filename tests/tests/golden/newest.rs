@@ -192,7 +192,7 @@ fn lampe() {
         }
         let amplitude = 1.0 + 0.1 * 2f64.ln();
         assert!(
-            plan.turns
+            plan.rotations
                 .iter()
                 .all(|turn| (turn.query.amplitude - amplitude).abs() < 1e-12
                     && turn.key.amplitude == turn.query.amplitude)
@@ -202,10 +202,10 @@ fn lampe() {
     for (length, turns) in [(60, 1), (61, 3)] {
         let settings = json!({ "head": 30, "mapped": 20 });
         let plan = plan("lampe", settings, &model(8, 64), length);
-        assert_eq!(plan.turns.len(), turns, "{length}");
+        assert_eq!(plan.rotations.len(), turns, "{length}");
     }
     let short = plan("lampe", json!({}), &model(8, 64), 48);
-    assert_eq!(short.turns.len(), 1);
+    assert_eq!(short.rotations.len(), 1);
     // The curve that was fitted to Llama 3: positions in use by length.
     for pair in list(&file["llama3"]) {
         let (length, expected) = (size(&pair[0]), number(&pair[1]));
@@ -213,7 +213,7 @@ fn lampe() {
             "mapped": 6204, "rate": 0.00010493097327094324, "offset": -2.466638011138158,
         });
         let plan = plan("lampe", settings, &model(8, 8192), length);
-        let last = super::remaps::position(&plan.turns[1].key, 0, 0, length - 1, length);
+        let last = super::remaps::position(&plan.rotations[1].key, 0, 0, length - 1, length);
         // M is 6204.409, and no whole number of positions here.
         assert!(
             (last - expected).abs() <= 1.0,
@@ -408,7 +408,7 @@ fn half_of_the_pairs_stand_still() {
                 tokens,
             )
         };
-        let inv_freq = &of(true).turns[0].query.inv_freq;
+        let inv_freq = &of(true).rotations[0].query.inv_freq;
         close(
             "frequencies",
             inv_freq,

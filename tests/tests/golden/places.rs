@@ -2,7 +2,7 @@
 
 use super::{close, golden, list, model, number, numbers, plan, size};
 use farspan_attention::expr::ParamValues;
-use farspan_attention::plan::{Geometry, Place};
+use farspan_attention::plan::{Geometry, PositionIds};
 use farspan_attention::scalar;
 use farspan_pe::recipe::{Sampler, middle_factor};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 /// (segments, places) of a list of token ids.
 fn segmented(ids: &Value, separators: &Value, places: usize) -> (Vec<f64>, Vec<f64>) {
     let (ids, separators) = (numbers(ids), numbers(separators));
-    Place::segments(ids.iter().map(|id| separators.contains(id)), places)
+    PositionIds::segments(ids.iter().map(|id| separators.contains(id)), places)
 }
 
 #[test]

@@ -30,11 +30,11 @@ pub(super) fn position(rotation: &Rotation, pair: usize, head: usize, at: usize,
 /// The distance that a plan shows for a pair of tokens; −∞ if it hides the pair.
 pub(super) fn distance(plan: &Plan, i: usize, j: usize, n: usize) -> f64 {
     // A turn may be slower than the first.
-    let of_turn = |turn: &farspan_attention::plan::Turn| {
-        let speed = turn.query.inv_freq[0] / plan.turns[0].query.inv_freq[0];
+    let of_turn = |turn: &farspan_attention::plan::QkRotation| {
+        let speed = turn.query.inv_freq[0] / plan.rotations[0].query.inv_freq[0];
         speed * (position(&turn.query, 0, 0, i, n) - position(&turn.key, 0, 0, j, n))
     };
-    let raw: Vec<f64> = plan.turns.iter().map(of_turn).collect();
+    let raw: Vec<f64> = plan.rotations.iter().map(of_turn).collect();
     scalar::score(plan, &raw, (0, 1), i, j, n, &ParamValues::new()).unwrap()
 }
 
@@ -233,7 +233,7 @@ fn dpe_positions() {
         let length = size(&entry["length"]);
         let settings = json!({ "factors": [factor], "window": entry["local_window"] });
         let plan = at("dpe", settings, 64, length);
-        let far = &plan.turns[1];
+        let far = &plan.rotations[1];
         for i in 0..length {
             let found = [&far.query, &far.key].map(|side| position(side, 0, 0, i, length));
             let expected = [&entry["q_pos_prefill"][i], &entry["k_pos_prefill"][i]].map(number);
@@ -259,7 +259,7 @@ fn dpe_positions() {
     );
     for (group, factor) in factors.iter().enumerate() {
         for pair in bounds[group] as usize..bounds[group + 1] as usize {
-            let found = position(&plan.turns[1].key, pair, 0, 63, 64);
+            let found = position(&plan.rotations[1].key, pair, 0, 63, 64);
             close("group", &[found], &[f64::from(63 / factor)], 0.0, 1e-6);
         }
     }
@@ -277,7 +277,7 @@ fn gali() {
             length,
         );
         for (i, expected) in numbers(&entry["positions"]).into_iter().enumerate() {
-            let [up, down] = [0, 1].map(|t| position(&plan.turns[t].key, 0, 0, i, length));
+            let [up, down] = [0, 1].map(|t| position(&plan.rotations[t].key, 0, 0, i, length));
             let rounded = [expected.ceil(), expected.floor()];
             close(&format!("{name}[{i}]"), &[up, down], &rounded, 0.0, 1e-6);
             // The share of the lower neighbour, read from the score.
@@ -308,7 +308,7 @@ fn gali() {
     for i in 0..n {
         for j in 0..=i {
             let raw: Vec<f64> = plan
-                .turns
+                .rotations
                 .iter()
                 .map(|turn| raw(turn, &q[i], &k[j], i, j, n))
                 .collect();
@@ -321,7 +321,7 @@ fn gali() {
 
 /// ⟨q′, k′⟩ / √d
 fn raw(
-    turn: &farspan_attention::plan::Turn,
+    turn: &farspan_attention::plan::QkRotation,
     q: &[f64],
     k: &[f64],
     i: usize,
@@ -351,7 +351,7 @@ fn ms_poe() {
         };
         let settings = json!({ "min_ratio": entry["min_ratio"], "max_ratio": entry["max_ratio"] });
         let plan = plan("ms-poe", settings, &geometry, 32);
-        let turn = &plan.turns[0];
+        let turn = &plan.rotations[0];
         let place = |head: usize| position(&turn.query, 0, head, 1, 32);
         let ratios: Vec<f64> = (0..heads).map(|head| 1.0 / place(head)).collect();
         close(name, &ratios, &numbers(&entry["ratio_by_index"]), F32, 0.0);
@@ -376,7 +376,7 @@ fn amplitudes_of_remaps() {
     let expected = number(&file["string_attention_factor"]["value"]);
     close(
         "string",
-        &[string.turns[0].query.amplitude],
+        &[string.rotations[0].query.amplitude],
         &[expected],
         1e-8,
         0.0,
@@ -391,7 +391,7 @@ fn amplitudes_of_remaps() {
         let expected = number(&dca["value"][i]);
         close(
             "dca",
-            &[plan.turns[0].query.amplitude],
+            &[plan.rotations[0].query.amplitude],
             &[expected],
             1e-8,
             0.0,

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 /// Frequencies of a plan that turns queries and keys alike by their own positions, and the factor of cos and sin.
 pub(super) fn only_turn(plan: &Plan) -> (&[f64], f64) {
-    assert_eq!(plan.turns.len(), 1);
-    let turn = &plan.turns[0];
+    assert_eq!(plan.rotations.len(), 1);
+    let turn = &plan.rotations[0];
     assert_eq!(turn.query.inv_freq, turn.key.inv_freq);
     assert_eq!(turn.query.amplitude, turn.key.amplitude);
     assert_eq!(turn.query.position, Positions::All(Expr::Query));
@@ -262,7 +262,7 @@ fn yarn_temperature() {
             F64,
             0.0,
         );
-        let product = plan.turns[0].query.amplitude * plan.turns[0].key.amplitude;
+        let product = plan.rotations[0].query.amplitude * plan.rotations[0].key.amplitude;
         close(
             "on scores",
             &[product],

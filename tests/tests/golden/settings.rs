@@ -71,7 +71,7 @@ fn xpos_over_half_of_the_channels() {
 
 /// ⟨q′, k′⟩ of a plan's only turn.
 fn product(plan: &Plan, q: &[f64], k: &[f64], (i, j): (usize, usize), n: usize) -> f64 {
-    let turn = &plan.turns[0];
+    let turn = &plan.rotations[0];
     let side = |rotation: &farspan_attention::plan::Rotation, x: &[f64], at: usize| {
         let table = farspan_attention::tables::Table::new(rotation, at..at + 1, n).unwrap();
         farspan_attention::tables::turned(x, table.row(0, 0), turn.pairing)
@@ -135,7 +135,7 @@ fn a_share_of_the_channels_turns_like_a_narrower_head() {
         match (half, whole) {
             (Ok(half), Ok(whole)) => {
                 for (half, whole) in half.iter().zip(&whole) {
-                    assert_eq!(half.turns, whole.turns, "{}", entry.id);
+                    assert_eq!(half.rotations, whole.rotations, "{}", entry.id);
                     assert_eq!(half.score, whole.score, "{}", entry.id);
                     assert_eq!(half.query_scale, whole.query_scale, "{}", entry.id);
                 }

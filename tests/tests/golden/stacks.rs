@@ -137,8 +137,8 @@ struct Stack<'a> {
 impl Stack<'_> {
     fn decoder(&self, values: Option<&Values>) -> Decoder {
         let architecture = Architecture::plain(&self.shape);
-        let (scheme, reach) = (Arc::clone(&self.scheme), Len(self.len));
-        Decoder::drawn(architecture, scheme, reach, 0, values, &Device::cpu()).unwrap()
+        let (scheme, context_len) = (Arc::clone(&self.scheme), Len(self.len));
+        Decoder::drawn(architecture, scheme, context_len, 0, values, &Device::cpu()).unwrap()
     }
 }
 
@@ -192,8 +192,8 @@ fn checkpoints_layers_do_too() {
             .1
             .iter_mut()
             .for_each(|x| *x = (f64::from(*x) * scale) as f32);
-        let reach = Len(stack.len);
-        let model = model.tune(reach, None, 0, Some(&values)).unwrap();
+        let context_len = Len(stack.len);
+        let model = model.tune(context_len, None, 0, Some(&values)).unwrap();
         holds(stack.name, &model, &batch(&file), stack.case);
     }
 }

@@ -17,10 +17,10 @@ pub(super) fn check_sizes(plan: &Plan) -> Result<()> {
     for token in &plan.tokens {
         small(format!("tokens.{}", token.name), &token.value)?;
     }
-    for (p, turn) in plan.turns.iter().enumerate() {
+    for (p, turn) in plan.rotations.iter().enumerate() {
         for (side, rotation) in [("query", &turn.query), ("key", &turn.key)] {
             for position in rotation.position.all() {
-                small(format!("turns[{p}].{side}.position"), position)?;
+                small(format!("rotations[{p}].{side}.position"), position)?;
             }
         }
     }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::expr::{param, raw};
 use crate::plan::Pairing;
-use crate::plan::{Positions, Turn};
+use crate::plan::{Positions, QkRotation};
 
 const GEOMETRY: Geometry = Geometry {
     layers: 1,
@@ -36,11 +36,11 @@ fn with_score(text: &str, params: &[ParamSpec]) -> Plan {
     }
 }
 
-fn with_turn(edit: fn(&mut Turn)) -> Plan {
-    let mut turn = Turn::rotary(vec![1.0, 0.1], 1.0, Pairing::HalfSplit);
+fn with_turn(edit: fn(&mut QkRotation)) -> Plan {
+    let mut turn = QkRotation::rotary(vec![1.0, 0.1], 1.0, Pairing::HalfSplit);
     edit(&mut turn);
     Plan {
-        turns: vec![turn],
+        rotations: vec![turn],
         ..Plan::default()
     }
 }
@@ -100,7 +100,7 @@ fn broken_plans_are_refused_with_the_place() {
     );
     refused(with_turn(|turn| turn.query.amplitude = f64::NAN), "finite");
     let wide = Plan {
-        turns: vec![Turn::rotary(vec![1.0; 3], 1.0, Pairing::HalfSplit)],
+        rotations: vec![QkRotation::rotary(vec![1.0; 3], 1.0, Pairing::HalfSplit)],
         ..Plan::default()
     };
     refused(wide, "6 channels, head_dim is 4");

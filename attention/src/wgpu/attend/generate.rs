@@ -59,7 +59,7 @@ impl Kernels {
             fixed,
         };
         let mut rotations: Vec<(&str, String)> = Vec::new();
-        for turn in prepared.turns().iter().take(turns) {
+        for turn in prepared.rotations().iter().take(turns) {
             for (name, back) in [("rotation", false), ("gradients of the rotation", true)] {
                 let text = rotate::text(turn.pairing, back);
                 if turn.query.pairs.max(turn.key.pairs) > 0

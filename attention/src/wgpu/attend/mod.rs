@@ -98,7 +98,7 @@ impl Fused {
     /// Generates the kernels of `prepared` under `mask` for `batch` entries. Fails if the plan has hooks.
     pub fn new(context: &Context, prepared: &Prepared, mask: &Mask, batch: usize) -> Result<Fused> {
         let mut kernels = Kernels::new(prepared, mask, batch)?;
-        let rotors = prepared.turns().iter().take(kernels.turns).map(|turn| {
+        let rotors = prepared.rotations().iter().take(kernels.turns).map(|turn| {
             let query = Rotor::new(context, &turn.query, turn.pairing)?;
             Ok((query, Rotor::new(context, &turn.key, turn.pairing)?))
         });

@@ -220,7 +220,7 @@ impl<'a> Lowering<'a> {
                 values.push(expr.eval(&Env {
                     i,
                     j,
-                    n: prepared.reach(),
+                    n: prepared.context_len(),
                     head,
                     heads,
                     raw: &[],

@@ -4,7 +4,7 @@ use super::{Fused, Params};
 use crate::DType;
 use crate::attend::Implementation;
 use crate::mask::Mask;
-use crate::plan::{Geometry, Init, Pairing, ParamSpec, Plan, Turn};
+use crate::plan::{Geometry, Init, Pairing, ParamSpec, Plan, QkRotation};
 use crate::testing::{Case, Outcome, case, noise};
 use crate::wgpu::tests::context;
 use crate::wgpu::{Array, Traced, validate};
@@ -101,10 +101,10 @@ fn long(score: &str, shapes: &[(&str, &[usize])], mask: Mask, sizes: [usize; 4])
         per_layer: false,
         clamp: None,
     };
-    let rotary = Turn::rotary(vec![1.0, 0.1, 0.01], 1.0, Pairing::HalfSplit);
+    let rotary = QkRotation::rotary(vec![1.0, 0.1, 0.01], 1.0, Pairing::HalfSplit);
     Case {
         plan: Plan {
-            turns: vec![rotary],
+            rotations: vec![rotary],
             score: score.parse().unwrap(),
             params: shapes.iter().map(spec).collect(),
             ..Plan::default()

@@ -1,7 +1,7 @@
 //! What an adapter does not allow, and what happens when it goes away.
 
 use crate::attend::{Implementation, Mask, attend};
-use crate::plan::{Geometry, Pairing, Plan, Turn};
+use crate::plan::{Geometry, Pairing, Plan, QkRotation};
 use crate::prepared::Prepared;
 use crate::testing::noise;
 use crate::wgpu::{Array, Context};
@@ -56,9 +56,9 @@ fn no_memory_is_an_error_once_unused_arrays_are_freed() {
 /// Output and gradients by queries, keys and values of a plan with two turns: six windows, grouped heads.
 fn attended(device: &Device) -> Result<Vec<Vec<f32>>> {
     let plan = Plan {
-        turns: vec![
-            Turn::rotary(vec![1.0, 0.1, 0.01, 0.001], 1.0, Pairing::HalfSplit),
-            Turn::rotary(vec![0.5, 0.05, 0.005, 0.0005], 1.0, Pairing::HalfSplit),
+        rotations: vec![
+            QkRotation::rotary(vec![1.0, 0.1, 0.01, 0.001], 1.0, Pairing::HalfSplit),
+            QkRotation::rotary(vec![0.5, 0.05, 0.005, 0.0005], 1.0, Pairing::HalfSplit),
         ],
         score: "select(q - k < 5, raw, raw1)".parse()?,
         ..Plan::default()

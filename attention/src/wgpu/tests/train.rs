@@ -3,7 +3,7 @@
 use super::context;
 use crate::attend::{Implementation, Mask, attend};
 use crate::optim::{AdamW, AdamWConfig};
-use crate::plan::{Geometry, Init, Pairing, ParamSpec, Plan, Turn};
+use crate::plan::{Geometry, Init, Pairing, ParamSpec, Plan, QkRotation};
 use crate::prepared::Prepared;
 use crate::testing::noise;
 use crate::{Device, Result, Tensor, Var, ops};
@@ -44,7 +44,11 @@ fn tokens(step: usize) -> Vec<u32> {
 
 fn prepared(device: &Device) -> Prepared {
     let plan = Plan {
-        turns: vec![Turn::rotary(vec![1.0, 0.1], 1.0, Pairing::Interleaved)],
+        rotations: vec![QkRotation::rotary(
+            vec![1.0, 0.1],
+            1.0,
+            Pairing::Interleaved,
+        )],
         score: "raw - slope[h] * log1p(max(q - k, 0))".parse().unwrap(),
         params: vec![ParamSpec {
             name: "slope".into(),

@@ -69,7 +69,7 @@ pub(super) fn text(e: &Explanation) -> String {
         .for_each(|text| line(&format!("  {text}")));
     if let Some(rotation) = &e.rotation {
         line("\nHow far the rotation carries");
-        reach(e, rotation)
+        carries(e, rotation)
             .iter()
             .for_each(|text| line(&format!("  {text}")));
     }
@@ -82,7 +82,7 @@ pub(super) fn text(e: &Explanation) -> String {
 }
 
 /// What theory says of a rotation.
-fn reach(e: &Explanation, rotation: &RotationReach) -> Vec<String> {
+fn carries(e: &Explanation, rotation: &RotationReach) -> Vec<String> {
     let mut lines = Vec::new();
     let negative = match rotation.first_negative_distance {
         Some(distance) => format!(

@@ -3,7 +3,7 @@
 
 use crate::angles::trained_length;
 use crate::error::{PlanError, check};
-use farspan_attention::plan::{Embed, Geometry, Init, ParamSpec, Place, Plan};
+use farspan_attention::plan::{Embed, Geometry, Init, ParamSpec, Plan, PositionIds};
 
 /// Name of the table of places.
 const TABLE: &str = "place";
@@ -45,7 +45,7 @@ impl Levels<'_> {
             clamp: None,
         });
         Ok(Plan {
-            place: Place::Segments {
+            position_ids: PositionIds::Segments {
                 separators: self.separators.to_vec(),
                 places,
             },

@@ -70,7 +70,7 @@ impl Scheme for BipeAlibi {
         check("scale", self.scale, "above 0 and finite", holds)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let slopes = slopes(model.heads, 8.0).into_iter().map(|m| m * self.scale);
         let plan = Plan {

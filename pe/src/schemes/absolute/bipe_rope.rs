@@ -70,9 +70,10 @@ impl Scheme for BipeRope {
         self.rope().check()
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
-        self.levels().over(self.rope().plan(model, reach)?, model)
+        self.levels()
+            .over(self.rope().plan(model, context_len)?, model)
     }
 }
 

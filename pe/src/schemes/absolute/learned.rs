@@ -76,7 +76,7 @@ impl Scheme for Learned {
         check("init_std", self.init_std, "at least 0 and finite", spread)
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let rows = self.rows.unwrap_or(model.trained_length);
         check_model(
@@ -86,13 +86,13 @@ impl Scheme for Learned {
             rows >= 1,
         )?;
         let resize = match self.interpolate {
-            _ if reach.0 <= rows => None,
+            _ if context_len.0 <= rows => None,
             Interpolate::None => {
                 let way = "train with a larger `rows`, or set `interpolate` to \"half-pixel\" or \"align-corners\"";
-                return Err(past_the_table(reach, rows, way));
+                return Err(past_the_table(context_len, rows, way));
             }
             kind => Some(Resize {
-                rows: reach.0,
+                rows: context_len.0,
                 align_corners: kind == Interpolate::AlignCorners,
             }),
         };
@@ -122,9 +122,9 @@ impl Scheme for Learned {
 }
 
 /// That a table ends before the text does, and the way out of it.
-pub(super) fn past_the_table(reach: Len, rows: usize, way: &str) -> PlanError {
+pub(super) fn past_the_table(context_len: Len, rows: usize, way: &str) -> PlanError {
     PlanError::NotServed {
-        asked: reach.0,
+        asked: context_len.0,
         limit: rows,
         why: format!("the learned table has no more rows; {way}"),
     }
@@ -144,12 +144,12 @@ mod tests {
             head_dim: 8,
             trained_length: 64,
         };
-        let plan = |interpolate, reach| {
+        let plan = |interpolate, context_len| {
             let learned = Learned {
                 interpolate,
                 ..Learned::default()
             };
-            Scheme::plan(&learned, &model, Len(reach)).map(|plan| plan.embed)
+            Scheme::plan(&learned, &model, Len(context_len)).map(|plan| plan.embed)
         };
         let error = plan(Interpolate::None, 65).unwrap_err().to_string();
         assert!(

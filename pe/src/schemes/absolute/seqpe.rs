@@ -90,12 +90,12 @@ impl Scheme for Seqpe {
         check("eta", self.eta, "finite", self.eta.is_finite())
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let limit = 10usize.pow(self.digits as u32);
-        if reach.0 > limit {
+        if context_len.0 > limit {
             return Err(PlanError::NotServed {
-                asked: reach.0,
+                asked: context_len.0,
                 limit,
                 why: format!(
                     "positions are written with {} digits (`digits`)",

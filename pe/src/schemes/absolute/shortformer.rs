@@ -75,10 +75,10 @@ impl Scheme for Shortformer {
         Scheme::check(&self.sinusoid())
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
         Ok(Plan {
             infused: true,
-            ..Scheme::plan(&self.sinusoid(), model, reach)?
+            ..Scheme::plan(&self.sinusoid(), model, context_len)?
         })
     }
 }

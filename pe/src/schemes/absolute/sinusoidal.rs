@@ -85,7 +85,7 @@ impl Scheme for Sinusoidal {
         check("scale", self.scale, "above 0 and finite", holds)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let pairs = model.width / 2;
         let (layout, steps, least) = match self.convention {

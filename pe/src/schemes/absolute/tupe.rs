@@ -63,14 +63,18 @@ impl Scheme for Tupe {
             .map_or(Ok(()), |rows| check("rows", rows, "at least 1", rows >= 1))
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
         Scheme::check(self)?;
         let rows = self.rows.unwrap_or(model.trained_length);
         let rule = "at least 1, for it gives the rows of the table";
         check_model("trained_length", rows, rule, rows >= 1)?;
         check_model("width", model.width, "at least 1", model.width >= 1)?;
-        if reach.0 > rows {
-            return Err(past_the_table(reach, rows, "train with a larger `rows`"));
+        if context_len.0 > rows {
+            return Err(past_the_table(
+                context_len,
+                rows,
+                "train with a larger `rows`",
+            ));
         }
         let shared = |name: &str, shape: &[usize], init| ParamSpec {
             name: name.into(),
@@ -94,7 +98,7 @@ impl Scheme for Tupe {
         }
         let mut score = raw();
         if self.relative {
-            let t5 = T5::default().plan(model, reach)?;
+            let t5 = T5::default().plan(model, context_len)?;
             score = score + t5.score.additive_bias().unwrap_or(Expr::Number(0.0));
             params.extend(t5.params);
         }

@@ -73,7 +73,7 @@ impl Scheme for Alibi {
         check("bias_max", self.bias_max, "above 0 and finite", holds)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let unit = match self.placement {
             Placement::AfterScale => 1.0,

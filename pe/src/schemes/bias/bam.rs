@@ -49,7 +49,7 @@ impl Scheme for Bam {
         ..Card::BLANK
     };
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let spec = |name: &str, init, learned, per_layer| ParamSpec {
             name: name.into(),

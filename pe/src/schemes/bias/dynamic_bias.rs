@@ -80,7 +80,7 @@ impl Scheme for DynamicBias {
         check("depth", self.depth, "from 1 to 16", few)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         Scheme::check(self)?;
         let hidden = self.hidden.unwrap_or(model.width / 4).max(1);
         let mut params = Vec::new();

@@ -69,7 +69,7 @@ impl Scheme for Fire {
         positive("init_length", self.init_length)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let scalar = |name| shared_lookup(name, number(0.0));
         let psi = |x: Expr| (scalar("c").unary(Unary::Abs) * x).log1p();

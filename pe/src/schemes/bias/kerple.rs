@@ -64,7 +64,7 @@ impl Scheme for Kerple {
         ..Card::BLANK
     };
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let power = |scale: &str, exponent: &str| param(scale) * distance().pow(param(exponent));
         let score = match self.kind {

@@ -83,7 +83,7 @@ impl Scheme for Sandwich {
         check("strength", self.strength, "above 0 and finite", strength)
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let weight = |head| model.heads as f64 / (self.strength * head as f64);
         let constant = |name: &str, values: Vec<f64>| ParamSpec {
@@ -98,7 +98,7 @@ impl Scheme for Sandwich {
             score: raw() + param("weight") * shared_lookup("cosines", distance()),
             params: vec![
                 constant("weight", (1..=model.heads).map(weight).collect()),
-                constant("cosines", self.cosines(reach.0)),
+                constant("cosines", self.cosines(context_len.0)),
             ],
             ..Plan::default()
         })

@@ -82,7 +82,7 @@ impl Scheme for T5 {
         )
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let buckets: Vec<f64> = (0..=self.max_distance)
             .map(|r| bucket(r, self.buckets, self.max_distance) as f64)

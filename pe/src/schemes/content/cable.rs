@@ -43,7 +43,7 @@ impl Scheme for Cable {
         ..Card::BLANK
     };
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let undivided = (model.head_dim as f64).sqrt();
         Ok(Plan {

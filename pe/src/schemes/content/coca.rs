@@ -84,7 +84,7 @@ impl Scheme for Coca {
         self.rotary().check()
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let inv_freq = inv_freq(self.base, self.rotary().dim(model, 2)?);
         Ok(match self.form {

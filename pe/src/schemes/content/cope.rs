@@ -85,7 +85,7 @@ impl Scheme for Cope {
             .map_or(Ok(()), |rows| check("rows", rows, "at least 1", rows >= 1))
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let rows = self.rows.unwrap_or(model.trained_length + 1);
         let mut params = vec![ParamSpec {

@@ -93,7 +93,7 @@ impl Scheme for Dape {
         nope_or_rope::check(self.rope_base)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let (heads, hidden, kernel) = (model.heads, self.hidden, self.kernel);
         let mut params = self.base_params(model);

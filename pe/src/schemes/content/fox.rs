@@ -88,7 +88,7 @@ impl Scheme for Fox {
         nope_or_rope::check(self.rope_base)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let below = nope_or_rope::plan(self.rope_base, model)?;
         let bias = ParamSpec {

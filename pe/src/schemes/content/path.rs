@@ -81,7 +81,7 @@ impl Scheme for Path {
         check("rank", rank, "at least 1", rank >= 1)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let channels = model.kv_heads * model.head_dim;
         let grouped = model.heads != model.kv_heads;

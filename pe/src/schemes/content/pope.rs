@@ -76,7 +76,7 @@ impl Scheme for Pope {
         .check()
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let d = model.head_dim;
         let frequency = |c: usize| self.base.powf(-(c as f64) / d as f64);

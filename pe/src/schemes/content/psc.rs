@@ -117,10 +117,10 @@ impl Scheme for Psc {
         }
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
         let extension = match self.under {
-            Under::Pi => self.pi().plan(model, reach)?,
-            Under::Yarn => self.yarn().plan(model, reach)?,
+            Under::Pi => self.pi().plan(model, context_len)?,
+            Under::Yarn => self.yarn().plan(model, context_len)?,
         };
         let mut params = Vec::new();
         for (side, heads) in [("q", model.heads), ("k", model.kv_heads)] {

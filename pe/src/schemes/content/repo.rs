@@ -99,11 +99,16 @@ impl Scheme for RePo {
         check("share", self.share, "at least 1", self.share >= 1)
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
-        self.layer_plan(model, reach, 0)
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
+        self.layer_plan(model, context_len, 0)
     }
 
-    fn layer_plan(&self, model: &Geometry, _reach: Len, layer: usize) -> Result<Plan, PlanError> {
+    fn layer_plan(
+        &self,
+        model: &Geometry,
+        _context_len: Len,
+        layer: usize,
+    ) -> Result<Plan, PlanError> {
         Scheme::check(self)?;
         let theta = inv_freq(self.base, self.rotary().dim(model, 2)?);
         let first = self.from_layer.unwrap_or(model.layers * 5 / 16);

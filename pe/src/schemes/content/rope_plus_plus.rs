@@ -17,7 +17,7 @@ use crate::error::{PlanError, check_model};
 use crate::scheme::{Len, Scheme};
 use farspan_attention::expr::{Expr, number, param, raw};
 use farspan_attention::hook::{Hook, HookRef, Qkv, Scope, Stage};
-use farspan_attention::plan::{Geometry, Init, Pairing, ParamSpec, Plan, Positions, Turn};
+use farspan_attention::plan::{Geometry, Init, Pairing, ParamSpec, Plan, Positions, QkRotation};
 use farspan_attention::{Result, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -84,10 +84,10 @@ impl Scheme for RopePlusPlus {
         self.rotary().check()
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let inv_freq = inv_freq(self.base, self.rotary().dim(model, 2)?);
-        let real = Turn::rotary(inv_freq.clone(), 1.0, Pairing::HalfSplit);
+        let real = QkRotation::rotary(inv_freq.clone(), 1.0, Pairing::HalfSplit);
         let mut imaginary = real.clone();
         // An angle of i·θ − π/2 is that of the position i − π/2θ.
         let earlier = |theta: &f64| Expr::Query - number(FRAC_PI_2 / theta);
@@ -105,7 +105,7 @@ impl Scheme for RopePlusPlus {
             }
         };
         Ok(Plan {
-            turns: vec![real, imaginary],
+            rotations: vec![real, imaginary],
             score: raw() * (-param("imaginary") + 1.0) + Expr::Raw(1) * param("imaginary"),
             hooks,
             params: vec![ParamSpec {

@@ -54,7 +54,7 @@ impl Scheme for Selective {
         nope_or_rope::check(self.rope_base)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         Ok(Plan {
             hooks: vec![HookRef::new(Votes)],

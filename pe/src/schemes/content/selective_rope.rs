@@ -101,7 +101,7 @@ impl Scheme for SelectiveRope {
         check("kernel", self.kernel, "at least 1", self.kernel >= 1)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let dim = self.rotary().dim(model, 2)?;
         let rule = format!("a multiple of {} key heads", model.kv_heads);

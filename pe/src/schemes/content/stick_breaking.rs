@@ -58,7 +58,7 @@ impl Scheme for StickBreaking {
         ..Card::BLANK
     };
 
-    fn plan(&self, _model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, _model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         Ok(Plan {
             hooks: vec![HookRef::new(Stick(self.clone()))],

@@ -14,7 +14,9 @@ use crate::error::{PlanError, check, check_model};
 use crate::scheme::{Len, Scheme};
 use farspan_attention::expr::Expr;
 use farspan_attention::expr::{Unary, distance, number, raw};
-use farspan_attention::plan::{Geometry, Mix, Pairing, Plan, Positions, Rotation, Turn, Waves};
+use farspan_attention::plan::{
+    Geometry, Mix, Pairing, Plan, Positions, QkRotation, Rotation, Waves,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::TAU;
@@ -66,7 +68,7 @@ impl Scheme for Tapa {
         check("power", self.power, "above 0 and at most 1", within)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let pairs = model.head_dim / 2;
         let strong = (pairs as f64 * self.strength).round() as usize;
@@ -80,7 +82,7 @@ impl Scheme for Tapa {
         );
         let phase = distance().pow(number(self.power)) * (Expr::Raw(1) * (TAU / p.sqrt()));
         Ok(Plan {
-            turns: vec![
+            rotations: vec![
                 part(model, strong, (1.0, 0.0)),
                 part(model, strong, (0.0, 1.0)),
             ],
@@ -91,7 +93,7 @@ impl Scheme for Tapa {
 }
 
 /// A turn by no angle whose keys keep `first` of the first `strong` pairs of channels and `rest` of the others.
-fn part(model: &Geometry, strong: usize, (first, rest): (f64, f64)) -> Turn {
+fn part(model: &Geometry, strong: usize, (first, rest): (f64, f64)) -> QkRotation {
     let side = |position, heads: usize, first: f64, rest: f64| Rotation {
         position: Positions::All(position),
         inv_freq: vec![0.0],
@@ -105,7 +107,7 @@ fn part(model: &Geometry, strong: usize, (first, rest): (f64, f64)) -> Turn {
             rest: (rest, 0.0),
         }),
     };
-    Turn {
+    QkRotation {
         // Neighbours pair up, so that the first pairs are the first channels.
         pairing: Pairing::Interleaved,
         query: side(Expr::Query, model.heads, 1.0, 1.0),

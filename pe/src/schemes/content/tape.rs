@@ -85,11 +85,16 @@ impl Scheme for Tape {
         check("position_size", size, "at least 1", size >= 1)
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
-        self.layer_plan(model, reach, 0)
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
+        self.layer_plan(model, context_len, 0)
     }
 
-    fn layer_plan(&self, model: &Geometry, _reach: Len, layer: usize) -> Result<Plan, PlanError> {
+    fn layer_plan(
+        &self,
+        model: &Geometry,
+        _context_len: Len,
+        layer: usize,
+    ) -> Result<Plan, PlanError> {
         self.check()?;
         let inv_freq = inv_freq(self.base, self.rotary().dim(model, 2)?);
         let (heads, size) = (model.heads, self.position_size);

@@ -107,7 +107,7 @@ fn extensions_start_at_what_they_extend() {
 fn a_constant_pace_is_rope() {
     let rope = plan("rope", json!({}));
     let mut clockwise = rope.clone();
-    for turn in &mut clockwise.turns {
+    for turn in &mut clockwise.rotations {
         for side in [&mut turn.query, &mut turn.key] {
             side.inv_freq.iter_mut().for_each(|theta| *theta = -*theta);
         }

@@ -67,7 +67,7 @@ impl Scheme for Wall {
         crate::error::check("bias_init", self.bias_init, "finite", finite)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let mut params = Vec::new();
         let mut gate = |weight: &str, bias: &str, gates: usize| {

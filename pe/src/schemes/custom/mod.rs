@@ -154,7 +154,7 @@ impl Scheme for Custom {
         Ok(())
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let (score, query_scale) = self.expressions()?;
         let mut plan = self.turned(model)?;
@@ -409,8 +409,8 @@ impl Scheme for CustomExtension {
         self.0.check()
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
-        self.0.plan(model, reach)
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
+        self.0.plan(model, context_len)
     }
 }
 

@@ -29,7 +29,7 @@ fn an_expression_a_table_and_frequencies_make_a_plan() {
         found.score.to_string(),
         "raw - slope[h] * log1p(q - k) + bias[q - k]"
     );
-    assert_eq!(found.turns[0].query.inv_freq, [1.0, 0.1]);
+    assert_eq!(found.rotations[0].query.inv_freq, [1.0, 0.1]);
     let slope = found.param("slope").unwrap();
     assert_eq!(slope.init, Init::Values(vec![0.5, 0.25, 0.125, 0.0625]));
     assert_eq!(slope.clamp, Some((0.0, f64::INFINITY)));

@@ -86,13 +86,18 @@ impl Scheme for Irope {
         check("growth", self.growth, "at least 0 and finite", holds)
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
-        self.layer_plan(model, reach, 0)
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
+        self.layer_plan(model, context_len, 0)
     }
 
-    fn layer_plan(&self, model: &Geometry, reach: Len, layer: usize) -> Result<Plan, PlanError> {
+    fn layer_plan(
+        &self,
+        model: &Geometry,
+        context_len: Len,
+        layer: usize,
+    ) -> Result<Plan, PlanError> {
         self.check()?;
-        let rotated = self.rope().plan(model, reach)?;
+        let rotated = self.rope().plan(model, context_len)?;
         let trained = trained_length(None, model)?;
         if (layer + 1).is_multiple_of(self.interval) {
             let full =
@@ -149,6 +154,6 @@ mod tests {
         assert!(seen(15, 8) && !seen(15, 7) && !seen(8, 7) && seen(7, 0));
         let growth = plan(3).query_scale.unwrap().to_string();
         assert_eq!(growth, "1 + 0.1 * log1p(floor((q + 1) / 8))");
-        assert!(plan(3).turns.is_empty() && plan(2).query_scale.is_none());
+        assert!(plan(3).rotations.is_empty() && plan(2).query_scale.is_none());
     }
 }

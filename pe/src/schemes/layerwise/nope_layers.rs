@@ -58,13 +58,18 @@ impl Scheme for NopeLayers {
         check("interval", self.interval, "at least 1", self.interval >= 1)
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
-        self.layer_plan(model, reach, 0)
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
+        self.layer_plan(model, context_len, 0)
     }
 
-    fn layer_plan(&self, model: &Geometry, reach: Len, layer: usize) -> Result<Plan, PlanError> {
+    fn layer_plan(
+        &self,
+        model: &Geometry,
+        context_len: Len,
+        layer: usize,
+    ) -> Result<Plan, PlanError> {
         self.check()?;
-        let rotated = self.rope().plan(model, reach)?;
+        let rotated = self.rope().plan(model, context_len)?;
         let without = (layer + 1).is_multiple_of(self.interval);
         Ok(if without { Plan::default() } else { rotated })
     }

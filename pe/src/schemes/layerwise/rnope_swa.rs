@@ -74,13 +74,18 @@ impl Scheme for RnopeSwa {
         })
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
-        self.layer_plan(model, reach, 0)
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
+        self.layer_plan(model, context_len, 0)
     }
 
-    fn layer_plan(&self, model: &Geometry, reach: Len, layer: usize) -> Result<Plan, PlanError> {
+    fn layer_plan(
+        &self,
+        model: &Geometry,
+        context_len: Len,
+        layer: usize,
+    ) -> Result<Plan, PlanError> {
         self.check()?;
-        let rotated = self.rope().plan(model, reach)?;
+        let rotated = self.rope().plan(model, context_len)?;
         if (layer + 1).is_multiple_of(self.interval) {
             return Ok(Plan::default());
         }

@@ -81,11 +81,16 @@ impl Scheme for Swan {
         })
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
-        self.layer_plan(model, reach, 0)
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
+        self.layer_plan(model, context_len, 0)
     }
 
-    fn layer_plan(&self, model: &Geometry, reach: Len, layer: usize) -> Result<Plan, PlanError> {
+    fn layer_plan(
+        &self,
+        model: &Geometry,
+        context_len: Len,
+        layer: usize,
+    ) -> Result<Plan, PlanError> {
         self.check()?;
         let half = trained_length(None, model)?.div_ceil(2);
         if layer.is_multiple_of(self.interval) {
@@ -97,7 +102,7 @@ impl Scheme for Swan {
         }
         Ok(Plan {
             score: windowed(self.window.unwrap_or(half)),
-            ..self.rope().plan(model, reach)?
+            ..self.rope().plan(model, context_len)?
         })
     }
 }

@@ -18,7 +18,10 @@ fn layers(id: &str, settings: serde_json::Value) -> Vec<Plan> {
 
 fn rotated(id: &str) -> Vec<bool> {
     let plans = layers(id, json!({ "interval": 4 }));
-    plans.iter().map(|plan| !plan.turns.is_empty()).collect()
+    plans
+        .iter()
+        .map(|plan| !plan.rotations.is_empty())
+        .collect()
 }
 
 /// Layers 4 and 8 of eight have no positions: SmolLM3's and RNoPE's pattern.

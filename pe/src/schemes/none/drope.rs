@@ -52,7 +52,7 @@ impl Scheme for Drope {
         check("scale", self.scale, "above 0 and finite", holds)
     }
 
-    fn plan(&self, _model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, _model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         Ok(Plan {
             softmax_scale: self.scale,

@@ -33,7 +33,7 @@ impl Scheme for Nope {
         ..Card::BLANK
     };
 
-    fn plan(&self, _model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, _model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         Ok(Plan::default())
     }
 }

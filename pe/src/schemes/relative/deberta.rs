@@ -69,7 +69,7 @@ impl Scheme for Deberta {
         check("max_distance", self.max_distance, &rule, holds)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         check_model("width", model.width, "at least 1", model.width >= 1)?;
         let (width, all) = (model.width, model.heads * model.head_dim);

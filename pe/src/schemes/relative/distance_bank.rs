@@ -65,7 +65,7 @@ impl Scheme for DistanceBank {
         check("extent", self.extent, "at least 1", self.extent >= 1)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         check_model("width", model.width, "at least 1", model.width >= 1)?;
         let init = Init::Normal(0.0, 0.02);

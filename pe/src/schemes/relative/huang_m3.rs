@@ -53,14 +53,14 @@ impl Scheme for HuangM3 {
             .map_or(Ok(()), |rows| check("rows", rows, "at least 1", rows >= 1))
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let rows = self.rows.unwrap_or(model.trained_length);
         let rule = "at least 1, for it gives the rows of the table";
         check_model("trained_length", rows, rule, rows >= 1)?;
-        if reach.0 > rows {
+        if context_len.0 > rows {
             return Err(PlanError::NotServed {
-                asked: reach.0,
+                asked: context_len.0,
                 limit: rows,
                 why: "the learned table has no more distances; train with a larger `rows`".into(),
             });

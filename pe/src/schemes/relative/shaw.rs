@@ -61,7 +61,7 @@ impl Scheme for Shaw {
         check("clip", self.clip, "at most 65536", self.clip <= 65536)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let rows = self.clip + 1;
         let spread = (6.0 / ((2 * self.clip + 1 + model.head_dim) as f64)).sqrt();

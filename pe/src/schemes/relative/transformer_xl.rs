@@ -53,7 +53,7 @@ impl Scheme for TransformerXl {
         })
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let even = model.width >= 2 && model.width.is_multiple_of(2);
         let rule = "even and at least 2, for a sine and a cosine each";

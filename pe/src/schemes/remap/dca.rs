@@ -16,7 +16,7 @@ use crate::card::{Card, Family, Needs, Paper};
 use crate::error::{PlanError, check, check_model};
 use crate::scheme::{Len, Scheme};
 use farspan_attention::expr::{Expr, number, raw, select_less};
-use farspan_attention::plan::{Cache, Geometry, Plan, Turn};
+use farspan_attention::plan::{Cache, Geometry, Plan, QkRotation};
 
 rotary_settings! {
     /// Settings of Dual Chunk Attention.
@@ -78,7 +78,7 @@ impl Scheme for Dca {
         at_least("trained_length", self.trained_length, 1)
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let rotary = self.rotary();
         let dim = rotary.dim(model, 2)?;
@@ -103,9 +103,9 @@ impl Scheme for Dca {
         let index = |position: Expr| floor(position / chunk as f64);
         let apart = || index(Expr::Query) - index(Expr::Key);
         let older = select_less(apart(), number(2.0), Expr::Raw(1), Expr::Raw(2));
-        let amplitude = self.amplitude_at(reach, trained);
+        let amplitude = self.amplitude_at(context_len, trained);
         Ok(Plan {
-            turns: turns
+            rotations: turns
                 .into_iter()
                 .map(|turn| enlarged(turn, amplitude))
                 .collect(),
@@ -121,9 +121,9 @@ impl Scheme for Dca {
 }
 
 impl Dca {
-    fn amplitude_at(&self, reach: Len, trained: usize) -> f64 {
-        if self.amplitude && reach.0 > trained {
-            0.05 * (reach.0 as f64 / trained as f64).ln() + 1.0
+    fn amplitude_at(&self, context_len: Len, trained: usize) -> f64 {
+        if self.amplitude && context_len.0 > trained {
+            0.05 * (context_len.0 as f64 / trained as f64).ln() + 1.0
         } else {
             1.0
         }
@@ -131,7 +131,7 @@ impl Dca {
 }
 
 /// The turn with this factor on the cos and sin of both sides.
-pub(super) fn enlarged(mut turn: Turn, amplitude: f64) -> Turn {
+pub(super) fn enlarged(mut turn: QkRotation, amplitude: f64) -> QkRotation {
     turn.query.amplitude = amplitude;
     turn.key.amplitude = amplitude;
     turn

@@ -6,17 +6,22 @@
 use crate::angles::Rotary;
 use crate::error::{PlanError, check};
 use farspan_attention::expr::{Expr, Unary, distance, number, select_less};
-use farspan_attention::plan::{Positions, Rotation, Turn, Waves};
+use farspan_attention::plan::{Positions, QkRotation, Rotation, Waves};
 
 /// A turn with queries and keys at positions of their own.
-pub(super) fn turn(rotary: &Rotary, inv_freq: &[f64], query: Positions, key: Positions) -> Turn {
+pub(super) fn turn(
+    rotary: &Rotary,
+    inv_freq: &[f64],
+    query: Positions,
+    key: Positions,
+) -> QkRotation {
     let side = |position| Rotation {
         position,
         inv_freq: inv_freq.to_vec(),
         amplitude: 1.0,
         waves: Waves::Plain,
     };
-    Turn {
+    QkRotation {
         pairing: rotary.pairing,
         query: side(query),
         key: side(key),
@@ -24,7 +29,7 @@ pub(super) fn turn(rotary: &Rotary, inv_freq: &[f64], query: Positions, key: Pos
 }
 
 /// [`turn`] with the same positions for all heads and pairs.
-pub(super) fn turn_at(rotary: &Rotary, inv_freq: &[f64], query: Expr, key: Expr) -> Turn {
+pub(super) fn turn_at(rotary: &Rotary, inv_freq: &[f64], query: Expr, key: Expr) -> QkRotation {
     turn(rotary, inv_freq, Positions::All(query), Positions::All(key))
 }
 

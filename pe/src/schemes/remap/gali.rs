@@ -61,7 +61,7 @@ impl Scheme for Gali {
         at_least("trained_length", self.trained_length, 1)
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let rotary = self.rotary();
         let inv_freq = inv_freq(self.base, rotary.dim(model, 2)?);
@@ -71,7 +71,7 @@ impl Scheme for Gali {
         check_model("local_window", local, &rule, local < trained)?;
         // Positions of all tokens move when another one comes.
         let cache = Cache::Unrotated;
-        let Some(dense) = Dense::of(reach.0, trained, local) else {
+        let Some(dense) = Dense::of(context_len.0, trained, local) else {
             return Ok(Plan {
                 cache,
                 ..rotary.plan(inv_freq, 1.0)
@@ -84,7 +84,7 @@ impl Scheme for Gali {
         let share = (ceil(k.clone() / g) * g - k.clone()) / g;
         let share = select_less(k, whole(dense.head), share, number(0.0));
         Ok(Plan {
-            turns: vec![
+            rotations: vec![
                 turn(dense.position(Expr::Key, ceil)),
                 turn(dense.position(Expr::Key, floor)),
             ],
@@ -108,10 +108,12 @@ struct Dense {
 
 impl Dense {
     /// `None` if all tokens fit into the trained length.
-    fn of(reach: usize, trained: usize, local: usize) -> Option<Dense> {
-        let excess = reach.checked_sub(trained).filter(|excess| *excess > 0)?;
+    fn of(context_len: usize, trained: usize, local: usize) -> Option<Dense> {
+        let excess = context_len
+            .checked_sub(trained)
+            .filter(|excess| *excess > 0)?;
         // At least 2, for reach is above trained.
-        let group = (reach - local).div_ceil(trained - local);
+        let group = (context_len - local).div_ceil(trained - local);
         let next = excess.div_ceil(group - 1);
         Some(Dense {
             group,

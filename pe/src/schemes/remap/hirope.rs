@@ -67,7 +67,7 @@ impl Scheme for HiRope {
         )
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let rotary = self.rotary();
         let inv_freq = inv_freq(self.base, rotary.dim(model, 2)?);
@@ -90,7 +90,7 @@ impl Scheme for HiRope {
             Positions::PerPair(key),
         );
         let mut plan = rotary.plan(inv_freq, 1.0);
-        plan.turns.push(far);
+        plan.rotations.push(far);
         plan.score = nearer_than(window + 1, raw(), Expr::Raw(1));
         Ok(plan)
     }

@@ -60,19 +60,19 @@ impl Scheme for JetLong {
         })
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let rotary = self.rotary();
         let inv_freq = inv_freq(self.base, rotary.dim(model, 2)?);
         let trained = trained_length(self.trained_length, model)?;
-        let group = reach.0.div_ceil(trained);
+        let group = context_len.0.div_ceil(trained);
         let mut plan = rotary.plan(inv_freq.clone(), 1.0);
         // Groups grow with the text, so no turned key can be kept.
         plan.cache = Cache::Unrotated;
         if group > 1 {
             let grouped = |position: Expr| floor(position / group as f64);
             let (query, key) = (grouped(Expr::Query), grouped(Expr::Key));
-            plan.turns.push(turn_at(&rotary, &inv_freq, query, key));
+            plan.rotations.push(turn_at(&rotary, &inv_freq, query, key));
             let window = at_most_half(self.window, 2048, trained);
             plan.score = nearer_than(window + 1, raw(), Expr::Raw(1));
         }

@@ -94,7 +94,7 @@ impl Scheme for Lampe {
         check("attention_factor", a, "above 0 and finite", fits)
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let rotary = self.rotary();
         let inv_freq = inv_freq(self.base, rotary.dim(model, 2)?);
@@ -104,7 +104,8 @@ impl Scheme for Lampe {
         let mapped = match self.rate {
             None => most,
             Some(rate) => {
-                let grown = most as f64 / (1.0 + (-(rate * reach.0 as f64 + self.offset)).exp());
+                let grown =
+                    most as f64 / (1.0 + (-(rate * context_len.0 as f64 + self.offset)).exp());
                 (grown as usize).max(1)
             }
         };
@@ -123,28 +124,28 @@ impl Scheme for Lampe {
             least - head
         );
         check("tail", tail, &rule, tail + head <= least)?;
-        if reach.0 <= mapped.max(2 * head) {
+        if context_len.0 <= mapped.max(2 * head) {
             return Ok(plan);
         }
-        let pace = mapped as f64 / (reach.0 - 1) as f64;
+        let pace = mapped as f64 / (context_len.0 - 1) as f64;
         let group = |x: usize| (pace * x as f64).floor();
         let last = (tail..).take_while(|&x| group(x) == group(tail)).last();
-        let tail = last.unwrap_or(tail).min(reach.0 - 1 - head);
+        let tail = last.unwrap_or(tail).min(context_len.0 - 1 - head);
         let near_end = head as f64 - group(head) - 1.0;
-        let first_far = reach.0 - 1 - tail;
+        let first_far = context_len.0 - 1 - tail;
         let far_shift = first_far as f64 - group(first_far) - near_end;
         let laid = |x: Expr| floor(x * pace);
         let mut add = |query: Expr, key: Expr| {
             let mut turn = turn_at(&rotary, &inv_freq, query, key);
             turn.query.amplitude = amplitude;
             turn.key.amplitude = amplitude;
-            plan.turns.push(turn);
+            plan.rotations.push(turn);
         };
         add(laid(Expr::Query) + near_end, laid(Expr::Key));
         add(Expr::Query - far_shift, Expr::Key);
         let far = select_less(
             distance(),
-            whole(reach.0 - tail),
+            whole(context_len.0 - tail),
             Expr::Raw(1),
             Expr::Raw(2),
         );

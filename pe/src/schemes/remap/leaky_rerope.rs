@@ -61,7 +61,7 @@ impl Scheme for LeakyReRope {
         at_least("trained_length", self.trained_length, 2)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let rotary = self.rotary();
         let inv_freq = inv_freq(self.base, rotary.dim(model, 2)?);
@@ -71,7 +71,7 @@ impl Scheme for LeakyReRope {
         let shifted = Expr::Query + window as f64 * (self.factor - 1.0);
         let far = turn_at(&rotary, &slow, shifted, Expr::Key);
         let mut plan = rotary.plan(inv_freq, 1.0);
-        plan.turns.push(far);
+        plan.rotations.push(far);
         plan.score = nearer_than(window, raw(), Expr::Raw(1));
         plan.query_scale = log_n_scale(self.log_n, trained)?;
         Ok(plan)

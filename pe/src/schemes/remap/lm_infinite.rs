@@ -60,7 +60,7 @@ impl Scheme for LmInfinite {
         at_least("limit", self.limit, 1)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let rotary = self.rotary();
         let inv_freq = inv_freq(self.base, rotary.dim(model, 2)?);
@@ -74,7 +74,7 @@ impl Scheme for LmInfinite {
         };
         let first = turn_at(&rotary, &inv_freq, at, number(0.0));
         let mut plan = rotary.plan(inv_freq, 1.0);
-        plan.turns.push(first);
+        plan.rotations.push(first);
         let global = select_less(Expr::Key, whole(self.global), Expr::Raw(1), hidden());
         plan.score = nearer_than(local, raw(), global);
         Ok(plan)

@@ -83,7 +83,7 @@ impl Scheme for MsPoe {
         )
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let rotary = self.rotary();
         let inv_freq = inv_freq(self.base, rotary.dim(model, 2)?);
@@ -105,7 +105,7 @@ impl Scheme for MsPoe {
             Positions::PerHead(key.collect()),
         );
         Ok(Plan {
-            turns: vec![turn],
+            rotations: vec![turn],
             ..Plan::default()
         })
     }

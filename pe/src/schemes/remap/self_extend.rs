@@ -83,7 +83,7 @@ impl Scheme for SelfExtend {
         })
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let rotary = self.rotary();
         let inv_freq = inv_freq(self.base, rotary.dim(model, 2)?);
@@ -96,7 +96,7 @@ impl Scheme for SelfExtend {
         let query = floor(Expr::Query / group) + (window as f64 - divided);
         let far = turn_at(&rotary, &inv_freq, query, floor(Expr::Key / group));
         let mut plan = rotary.plan(inv_freq, 1.0);
-        plan.turns.push(far);
+        plan.rotations.push(far);
         plan.score = nearer_than(window, raw(), Expr::Raw(1));
         plan.query_scale = self
             .scale_base

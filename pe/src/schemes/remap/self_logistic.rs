@@ -117,7 +117,7 @@ impl Scheme for SelfLogistic {
         self.runs().map(|_| ())
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let rotary = self.rotary();
         let inv_freq = inv_freq(self.base, rotary.dim(model, 2)?);
@@ -128,7 +128,7 @@ impl Scheme for SelfLogistic {
         let query = group(Expr::Query - window as f64) + whole(window);
         let far = turn_at(&rotary, &inv_freq, query, group(Expr::Key));
         let mut plan = rotary.plan(inv_freq, 1.0);
-        plan.turns.push(far);
+        plan.rotations.push(far);
         plan.score = nearer_than(window, raw(), Expr::Raw(1));
         Ok(plan)
     }

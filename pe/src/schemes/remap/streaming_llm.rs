@@ -58,7 +58,7 @@ impl Scheme for StreamingLlm {
         at_least("window", self.window, 1)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let rotary = self.rotary();
         let inv_freq = inv_freq(self.base, rotary.dim(model, 2)?);
@@ -67,7 +67,7 @@ impl Scheme for StreamingLlm {
         let last = Expr::Query.min(whole(self.sinks + window - 1));
         let sink = turn_at(&rotary, &inv_freq, last, Expr::Key);
         let mut plan = rotary.plan(inv_freq, 1.0);
-        plan.turns.push(sink);
+        plan.rotations.push(sink);
         let first = select_less(Expr::Key, whole(self.sinks), Expr::Raw(1), hidden());
         plan.score = nearer_than(window, raw(), first);
         Ok(plan)

@@ -71,7 +71,7 @@ impl Scheme for StringShift {
         check("amplitude", self.amplitude, "above 0 and finite", holds)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let rotary = self.rotary();
         let inv_freq = inv_freq(self.base, rotary.dim(model, 2)?);
@@ -82,7 +82,7 @@ impl Scheme for StringShift {
         let shifted = Expr::Query - (offset - local) as f64;
         let far = turn_at(&rotary, &inv_freq, shifted, Expr::Key);
         let mut plan = rotary.plan(inv_freq, self.amplitude);
-        plan.turns.push(enlarged(far, self.amplitude));
+        plan.rotations.push(enlarged(far, self.amplitude));
         plan.score = nearer_than(offset, raw(), Expr::Raw(1));
         Ok(plan)
     }

@@ -58,7 +58,7 @@ impl Scheme for WindowedRope {
         at_least("far", self.far, 1)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let rotary = self.rotary();
         let inv_freq = inv_freq(self.base, rotary.dim(model, 2)?);
@@ -66,7 +66,7 @@ impl Scheme for WindowedRope {
         let far = at_most_half(self.far, 2048, model.trained_length);
         let constant = turn_at(&rotary, &inv_freq, whole(far), number(0.0));
         let mut plan = rotary.plan(inv_freq, 1.0);
-        plan.turns.push(constant);
+        plan.rotations.push(constant);
         let beyond = select_less(Expr::Key, whole(self.sinks), raw(), Expr::Raw(1));
         plan.score = nearer_than(window, raw(), beyond);
         Ok(plan)

@@ -86,7 +86,7 @@ impl Scheme for Fope {
         )
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let kept = self.kept(model)?;
         // Queries that read the same key turn as it does.
@@ -148,7 +148,7 @@ impl Fope {
                 rest: (1.0, self.rest_sin),
             })
         };
-        let turn = &mut plan.turns[0];
+        let turn = &mut plan.rotations[0];
         turn.query.waves = waves(model.heads);
         turn.key.waves = waves(model.kv_heads);
         Ok(plan)
@@ -222,7 +222,7 @@ mod tests {
         };
         let plan = Scheme::plan(&scheme, &MODEL, Len(128)).unwrap();
         let rope = Scheme::plan(&Rope::default(), &MODEL, Len(128)).unwrap();
-        let table = |plan: &Plan| Table::new(&plan.turns[0].query, 90..91, 128).unwrap();
+        let table = |plan: &Plan| Table::new(&plan.rotations[0].query, 90..91, 128).unwrap();
         let (found, expected) = (table(&plan), table(&rope));
         assert_eq!(found.row(1, 0).0[..6], expected.row(0, 0).0[..6]);
         assert_eq!(found.row(1, 0).1[6..], [1.0; 10]);

@@ -15,7 +15,7 @@ use crate::error::{PlanError, check, check_model};
 use crate::scheme::{Len, Scheme};
 use crate::tensor::rotation::{after, whole_text};
 use farspan_attention::hook::{Hook, HookRef, Qkv, Scope, Stage};
-use farspan_attention::plan::{Geometry, Pairing, Plan, Turn};
+use farspan_attention::plan::{Geometry, Pairing, Plan, QkRotation};
 use farspan_attention::{Result, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -62,7 +62,7 @@ impl Scheme for HalfTruncated {
         check("slowest", self.slowest, "above 0 and at most 1", fits)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let dim = model.head_dim;
         let fits = dim.is_multiple_of(4) && dim >= 4;
@@ -79,7 +79,11 @@ impl Scheme for HalfTruncated {
             false => Vec::new(),
         };
         Ok(Plan {
-            turns: vec![Turn::rotary(theta.collect(), 1.0, Pairing::Interleaved)],
+            rotations: vec![QkRotation::rotary(
+                theta.collect(),
+                1.0,
+                Pairing::Interleaved,
+            )],
             hooks,
             ..Plan::default()
         })

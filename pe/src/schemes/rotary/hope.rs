@@ -54,7 +54,7 @@ impl Scheme for Hope {
         check("least_turns", self.least_turns, "above 0 and finite", holds)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let dim = self.rotary().dim(model, 2)?;
         let trained = trained_length(self.trained_length, model)?;
@@ -83,7 +83,7 @@ mod tests {
             trained_length: 64,
         };
         let plan = Scheme::plan(&Hope::default(), &model, Len(256)).unwrap();
-        let found = &plan.turns[0].query.inv_freq;
+        let found = &plan.rotations[0].query.inv_freq;
         assert!(found[..3].iter().all(|theta| *theta > 0.0), "{found:?}");
         assert!(found[3..].iter().all(|theta| *theta == 0.0), "{found:?}");
     }

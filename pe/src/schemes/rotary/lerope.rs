@@ -85,7 +85,7 @@ impl Scheme for LeRope {
         self.rotary().check()
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         Scheme::check(self)?;
         let theta = inv_freq(self.base, self.rotary().dim(model, 2)?);
         let sets = match self.shared {

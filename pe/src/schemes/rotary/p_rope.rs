@@ -70,7 +70,7 @@ impl Scheme for PRope {
         super::extended::pi::check_stretch(self.factor, false, self.factor)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let dim = self.rotary().dim(model, 2)?;
         let turning = (self.share * dim as f64 / 2.0).floor() as usize;
@@ -111,7 +111,7 @@ mod tests {
                 ..PRope::default()
             };
             let plan = Scheme::plan(&scheme, &model, Len(64)).unwrap();
-            plan.turns[0].query.inv_freq.clone()
+            plan.rotations[0].query.inv_freq.clone()
         };
         let all = turning(1.0);
         assert_eq!(all, inv_freq(10000.0, 16));

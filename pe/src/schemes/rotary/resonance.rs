@@ -84,7 +84,7 @@ impl Scheme for Resonance {
         self.yarn().check()
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let (base, pairing, partial, factor) = (self.base, self.pairing, self.partial, self.factor);
         let mut plan = match self.over {
@@ -100,7 +100,7 @@ impl Scheme for Resonance {
                     factor,
                     ..Pi::default()
                 };
-                pi.plan(model, reach)?
+                pi.plan(model, context_len)?
             }
             Over::Ntk => Ntk {
                 base,
@@ -108,10 +108,10 @@ impl Scheme for Resonance {
                 partial,
                 factor,
             }
-            .plan(model, reach)?,
-            Over::Yarn => self.yarn().plan(model, reach)?,
+            .plan(model, context_len)?,
+            Over::Yarn => self.yarn().plan(model, context_len)?,
         };
-        for turn in &mut plan.turns {
+        for turn in &mut plan.rotations {
             for side in [&mut turn.query, &mut turn.key] {
                 side.inv_freq
                     .iter_mut()

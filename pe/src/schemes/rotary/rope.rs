@@ -43,7 +43,7 @@ impl Scheme for Rope {
         self.rotary().check()
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let dim = self.rotary().dim(model, 2)?;
         Ok(self.rotary().plan(inv_freq(self.base, dim), 1.0))

@@ -95,7 +95,7 @@ impl Scheme for XPos {
         Ok(())
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let dim = self.rotary().dim(model, 2)?;
         let rates: Vec<f64> = (0..dim / 2)
@@ -103,19 +103,19 @@ impl Scheme for XPos {
             .collect();
         let origin = match self.origin {
             Origin::Start => 0.0,
-            Origin::Middle => (reach.0 as f64 / 2.0).ceil(),
+            Origin::Middle => (context_len.0 as f64 / 2.0).ceil(),
         };
-        let farthest = (reach.0 as f64 - origin).max(origin);
+        let farthest = (context_len.0 as f64 - origin).max(origin);
         let limit = LARGEST / -rates[0];
         if farthest > limit {
             return Err(PlanError::NotServed {
-                asked: reach.0,
-                limit: (limit * reach.0 as f64 / farthest) as usize,
+                asked: context_len.0,
+                limit: (limit * context_len.0 as f64 / farthest) as usize,
                 why: "past it the factors of keys leave the range of f32".into(),
             });
         }
         let mut plan = self.rotary().plan(inv_freq(self.base, dim), 1.0);
-        let turn = &mut plan.turns[0];
+        let turn = &mut plan.rotations[0];
         let minus = rates.iter().map(|rate| -rate).collect();
         turn.query.waves = Waves::Growing { rates, origin };
         turn.key.waves = Waves::Growing {

@@ -63,7 +63,7 @@ impl Scheme for HeadScale {
         check("minimum", self.minimum, &rule, self.minimum <= self.scale)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         Ok(Plan {
             query_scale: Some(param("scale")),

@@ -68,7 +68,7 @@ impl Scheme for Llama4Temperature {
         nope_or_rope::check(self.rope_base)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let steps = (super::log_n::visible() / self.floor as f64).unary(Unary::Floor);
         Ok(Plan {

@@ -59,7 +59,7 @@ impl Scheme for SsMax {
         nope_or_rope::check(self.rope_base)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let strength = match self.strength {
             Some(strength) => strength,

@@ -74,7 +74,7 @@ impl Scheme for UniformScale {
         })
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let Some(slope) = self.slope else {
             return Ok(Plan {

@@ -78,9 +78,9 @@ impl Scheme for Cream {
         self.linear().check()
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
-        self.linear().plan(model, reach)
+        self.linear().plan(model, context_len)
     }
 
     fn recipe(&self, _model: &Geometry) -> Result<Recipe, PlanError> {

@@ -96,11 +96,11 @@ impl Scheme for Pose {
         }
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
         match self.method {
-            Method::Linear => self.linear().plan(model, reach),
-            Method::Ntk => self.ntk().plan(model, reach),
-            Method::Yarn => self.yarn().plan(model, reach),
+            Method::Linear => self.linear().plan(model, context_len),
+            Method::Ntk => self.ntk().plan(model, context_len),
+            Method::Yarn => self.yarn().plan(model, context_len),
         }
     }
 

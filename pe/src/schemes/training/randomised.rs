@@ -76,23 +76,23 @@ impl Scheme for Randomised {
         self.rope().check()
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
-        if reach.0 > self.range {
+        if context_len.0 > self.range {
             let why = "positions are drawn without replacement from `range` places".into();
             return Err(PlanError::NotServed {
-                asked: reach.0,
+                asked: context_len.0,
                 limit: self.range,
                 why,
             });
         }
         match self.over {
-            Over::Rope => self.rope().plan(model, reach),
+            Over::Rope => self.rope().plan(model, context_len),
             Over::Sinusoidal => Sinusoidal {
                 base: self.base,
                 ..Sinusoidal::default()
             }
-            .plan(model, reach),
+            .plan(model, context_len),
         }
     }
 

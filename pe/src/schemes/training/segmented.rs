@@ -73,17 +73,17 @@ impl Scheme for Segmented {
         check("share", self.share, "above 0 and at most 1", holds)
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         match self.over {
-            Over::Rope => Rope::default().plan(model, reach),
+            Over::Rope => Rope::default().plan(model, context_len),
             Over::Learned => {
                 let rows = Some(self.target(model));
                 Learned {
                     rows,
                     ..Learned::default()
                 }
-                .plan(model, reach)
+                .plan(model, context_len)
             }
         }
     }

@@ -77,12 +77,12 @@ impl Scheme for Staged {
         check("first", self.first, "above 0 and at most 1", holds)
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         match self.over {
-            Over::Sinusoidal => Sinusoidal::default().plan(model, reach),
-            Over::Rope => Rope::default().plan(model, reach),
-            Over::Alibi => Alibi::default().plan(model, reach),
+            Over::Sinusoidal => Sinusoidal::default().plan(model, context_len),
+            Over::Rope => Rope::default().plan(model, context_len),
+            Over::Alibi => Alibi::default().plan(model, context_len),
         }
     }
 

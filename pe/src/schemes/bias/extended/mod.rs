@@ -18,15 +18,15 @@ pub(crate) const ENTRIES: &[Entry] = &[
 ];
 
 /// The base's plan and what it adds to the raw score. Fails in words for a base that does anything else with positions.
-fn additive(over: &Over, model: &Geometry, reach: Len) -> Result<(Plan, Expr), PlanError> {
+fn additive(over: &Over, model: &Geometry, context_len: Len) -> Result<(Plan, Expr), PlanError> {
     let base = over.scheme(Family::Bias)?;
-    let plan = base.plan(model, reach)?;
+    let plan = base.plan(model, context_len)?;
     let refuse = |why: &str| {
         let id = base.id();
         let rule = format!("a bias by distance that is added to the scores; {id} {why}");
         Err(over.wrong(&rule, String::new()))
     };
-    if !plan.hooks.is_empty() || !plan.turns.is_empty() || plan.query_scale.is_some() {
+    if !plan.hooks.is_empty() || !plan.rotations.is_empty() || plan.query_scale.is_some() {
         return refuse("changes scores in another way as well");
     }
     match plan.score.additive_bias() {

@@ -68,9 +68,9 @@ impl Scheme for NtkBias {
         check_stretch(self.factor, false, self.factor)
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
         Scheme::check(self)?;
-        let (mut plan, bias) = additive(&self.over, model, reach)?;
+        let (mut plan, bias) = additive(&self.over, model, context_len)?;
         let Some(ranks) = ranks(&bias, &plan, model)? else {
             let rule = "a bias whose heads start from a ladder of reaches, such as alibi: heads that start alike, or by \
                         chance, have no order";

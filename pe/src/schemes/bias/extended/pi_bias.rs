@@ -73,12 +73,12 @@ impl Scheme for PiBias {
         check_trained_length(self.trained_length)
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
         Scheme::check(self)?;
-        let (base, bias) = additive(&self.over, model, reach)?;
+        let (base, bias) = additive(&self.over, model, context_len)?;
         let trained = trained_length(self.trained_length, model)?;
         let stretch = if self.dynamic {
-            (reach.0 as f64 / trained as f64).max(1.0)
+            (context_len.0 as f64 / trained as f64).max(1.0)
         } else {
             self.factor
         };

@@ -92,7 +92,7 @@ impl Scheme for GrapeA {
         check("path_dim", self.path_dim, "even and at least 2", even)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         Scheme::check(self)?;
         let slopes = slopes(model.heads, 8.0);
         let side = |name: &str| {

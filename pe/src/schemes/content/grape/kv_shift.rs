@@ -79,7 +79,7 @@ impl Scheme for KvShift {
         check("keys", self.keys, "true where values = false", some)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         Scheme::check(self)?;
         let dim = self.rotary().dim(model, 2)?;
         let spread = 0.5 * (model.width.max(1) as f64).powf(-0.5);

@@ -133,7 +133,7 @@ impl Scheme for Grape {
         check("kappa", self.kappa, "above 0 and finite", positive)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let pairs = self.rotary().dim(model, 2)? / 2;
         let params = self.specs(model, pairs);

@@ -51,7 +51,7 @@ impl Scheme for Abf {
         check_raised(self.new_base, self.target_length)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let dim = self.rotary().dim(model, 2)?;
         let trained = trained_length(None, model)?;

@@ -116,11 +116,11 @@ impl Scheme for Clex {
         check("step", self.step, "from 0.01 to 1", fits)
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let dim = self.rotary().dim(model, 4)?;
         let trained = trained_length(self.trained_length, model)?;
-        let stretch = reach.0.div_ceil(trained).clamp(1, self.max_factor);
+        let stretch = context_len.0.div_ceil(trained).clamp(1, self.max_factor);
         let (pairs, columns) = (dim / 2, self.width_factor * dim);
         let bound = 1.0 / (columns as f64).sqrt();
         let spec = |name: &str, shape: [usize; 2], init| ParamSpec {

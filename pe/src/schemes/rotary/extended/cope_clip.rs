@@ -49,7 +49,7 @@ impl Scheme for CopeClip {
         check("clip", self.clip, "at least 1", self.clip >= 1)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let mut inv_freq = inv_freq(self.base, self.rotary().dim(model, 2)?);
         let clip = self.clip.min(inv_freq.len());

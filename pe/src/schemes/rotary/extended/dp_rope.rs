@@ -66,7 +66,7 @@ impl Scheme for DpRope {
         check("bins", self.bins, "from 2 to 65536", within)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let dim = self.rotary().dim(model, 2)?;
         let trained = trained_length(self.trained_length, model)?;

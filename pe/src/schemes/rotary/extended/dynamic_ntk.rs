@@ -55,12 +55,12 @@ impl Scheme for DynamicNtk {
         check_trained_length(self.trained_length)
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let dim = self.rotary().dim(model, 4)?;
         let trained = trained_length(self.trained_length, model)?;
-        let base = if reach.0 > trained {
-            let over = reach.0 as f64 / trained as f64;
+        let base = if context_len.0 > trained {
+            let over = context_len.0 as f64 / trained as f64;
             ntk_base(self.base, self.factor * over - (self.factor - 1.0), dim)
         } else {
             self.base

@@ -61,11 +61,16 @@ impl Scheme for EntropyAbf {
         })
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
-        self.layer_plan(model, reach, 0)
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
+        self.layer_plan(model, context_len, 0)
     }
 
-    fn layer_plan(&self, model: &Geometry, _reach: Len, layer: usize) -> Result<Plan, PlanError> {
+    fn layer_plan(
+        &self,
+        model: &Geometry,
+        _context_len: Len,
+        layer: usize,
+    ) -> Result<Plan, PlanError> {
         self.check()?;
         let dim = self.rotary().dim(model, 2)?;
         let trained = trained_length(self.trained_length, model)?;

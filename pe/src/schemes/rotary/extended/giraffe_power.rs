@@ -50,7 +50,7 @@ impl Scheme for GiraffePower {
         check("power", self.power, "at least 0 and finite", holds)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let mut inv_freq = inv_freq(self.base, self.rotary().dim(model, 2)?);
         let pairs = inv_freq.len() as f64;

@@ -47,7 +47,7 @@ impl Scheme for GiraffeRandom {
         check_stretch(self.factor, false, self.factor)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let mut inv_freq = inv_freq(self.base, self.rotary().dim(model, 2)?);
         inv_freq.iter_mut().for_each(|theta| *theta /= self.factor);

@@ -57,7 +57,7 @@ impl Scheme for GiraffeTruncated {
             .map_or(Ok(()), |t| check("cutoff", t, "at least 1", t >= 1))
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let dim = self.rotary().dim(model, 2)?;
         let omega = TAU / trained_length(self.cutoff, model)? as f64;

@@ -68,7 +68,7 @@ impl Scheme for Llama3 {
         check("low_freq_factor", low, &rule, low > 0.0 && low < high)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let theta = inv_freq(self.base, self.rotary().dim(model, 2)?);
         let ends = (self.low_freq_factor, self.high_freq_factor);

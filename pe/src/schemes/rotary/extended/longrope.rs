@@ -125,18 +125,18 @@ impl Scheme for LongRope {
         })
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let theta = inv_freq(self.base, self.rotary().dim(model, 2)?);
         let trained = trained_length(self.trained_length, model)?;
         check_model("trained_length", trained, "at least 2", trained >= 2)?;
-        let divisors = self.divisors(theta.len(), trained, reach)?;
+        let divisors = self.divisors(theta.len(), trained, context_len)?;
         let scaled = theta.iter().zip(&divisors).map(|(theta, by)| theta / by);
         let mut plan = self
             .rotary()
             .plan(scaled.collect(), self.amplitude_at(trained));
         if self.first_tokens > 0 {
-            let turn = &mut plan.turns[0];
+            let turn = &mut plan.rotations[0];
             turn.query.position = self.positions(Expr::Query, &divisors);
             turn.key.position = self.positions(Expr::Key, &divisors);
         }
@@ -159,19 +159,24 @@ impl Scheme for LongRope {
 
 impl LongRope {
     /// λ of each pair.
-    fn divisors(&self, pairs: usize, trained: usize, reach: Len) -> Result<Vec<f64>, PlanError> {
+    fn divisors(
+        &self,
+        pairs: usize,
+        trained: usize,
+        context_len: Len,
+    ) -> Result<Vec<f64>, PlanError> {
         // Both, so that a list of a wrong length is refused at any length.
         let ones = || vec![1.0; pairs];
         let short = of_pairs("short_factors", &self.short_factors, pairs, ones)?;
         let yarn = || yarn_divisors(self.base, 2 * pairs, trained, self.factor, (32.0, 1.0));
         let long = of_pairs("long_factors", &self.long_factors, pairs, yarn)?;
-        if reach.0 <= trained {
+        if context_len.0 <= trained {
             return Ok(short);
         }
         if !self.dynamic {
             return Ok(long);
         }
-        let grown = (dynamic_stretch(reach, trained) - 1.0) / (self.factor - 1.0);
+        let grown = (dynamic_stretch(context_len, trained) - 1.0) / (self.factor - 1.0);
         Ok(long.iter().map(|by| 1.0 + (by - 1.0) * grown).collect())
     }
 
@@ -303,7 +308,7 @@ mod tests {
 
     fn frequencies(scheme: &impl Scheme, length: usize) -> Vec<f64> {
         let plan = Scheme::plan(scheme, &MODEL, Len(length)).unwrap();
-        plan.turns[0].query.inv_freq.clone()
+        plan.rotations[0].query.inv_freq.clone()
     }
 
     fn same(a: &[f64], b: &[f64]) {
@@ -342,7 +347,7 @@ mod tests {
         };
         let table = |scheme: &LongRope| {
             let plan = Scheme::plan(scheme, &MODEL, Len(256)).unwrap();
-            Table::new(&plan.turns[0].key, 0..9, 256).unwrap()
+            Table::new(&plan.rotations[0].key, 0..9, 256).unwrap()
         };
         let (found, stretched) = (table(&first), table(&scheme(&[4.0])));
         let original = table(&LongRope {

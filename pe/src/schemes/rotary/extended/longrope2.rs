@@ -75,7 +75,7 @@ impl Scheme for LongRope2 {
         )
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let dim = self.rotary().dim(model, 4)?;
         let trained = model.trained_length;
@@ -89,7 +89,7 @@ impl Scheme for LongRope2 {
         check_model("critical_pair", critical, &rule, critical < pairs)?;
         let free = pairs - critical;
         let divisors = of_pairs("divisors", &self.divisors, free, || vec![self.factor; free])?;
-        if reach.0 > trained {
+        if context_len.0 > trained {
             amplitude = self.attention_factor;
             let (fast, slow) = inv_freq.split_at_mut(critical);
             for (p, theta) in fast.iter_mut().enumerate() {
@@ -126,7 +126,7 @@ mod tests {
         };
         let at = |length| {
             let plan = Scheme::plan(&scheme, &model, Len(length)).unwrap();
-            plan.turns[0].query.inv_freq.clone()
+            plan.rotations[0].query.inv_freq.clone()
         };
         let (short, long) = (at(512), at(513));
         assert_eq!(short, inv_freq(10000.0, 64));

@@ -88,7 +88,7 @@ impl Scheme for MrRope {
         check("beta_slow", self.beta_slow, &rule, below)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let dim = self.rotary().dim(model, 2)?;
         let trained = trained_length(self.trained_length, model)?;

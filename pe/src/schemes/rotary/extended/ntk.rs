@@ -47,7 +47,7 @@ impl Scheme for Ntk {
         check_stretch(self.factor, false, self.factor)
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let dim = self.rotary().dim(model, 4)?;
         let base = ntk_base(self.base, self.factor, dim);

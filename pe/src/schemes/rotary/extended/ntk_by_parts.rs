@@ -105,13 +105,13 @@ impl Scheme for NtkByParts {
         Ok(())
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let dim = self.rotary().dim(model, 4)?;
         let trained = trained_length(self.trained_length, model)?;
         let theta = inv_freq(self.base, dim);
         let stretch = if self.dynamic {
-            dynamic_stretch(reach, trained)
+            dynamic_stretch(context_len, trained)
         } else {
             self.factor
         };

@@ -64,7 +64,7 @@ impl Scheme for NtkMixed {
         })
     }
 
-    fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let mut inv_freq = inv_freq(self.base, self.rotary().dim(model, 2)?);
         let rate = self.factor.ln() / (inv_freq.len() as f64).powf(self.beta);

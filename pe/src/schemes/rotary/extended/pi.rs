@@ -52,11 +52,11 @@ impl Scheme for Pi {
         check_trained_length(self.trained_length)
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let dim = self.rotary().dim(model, 2)?;
         let stretch = if self.dynamic {
-            dynamic_stretch(reach, trained_length(self.trained_length, model)?)
+            dynamic_stretch(context_len, trained_length(self.trained_length, model)?)
         } else {
             self.factor
         };
@@ -99,6 +99,6 @@ pub(in crate::schemes) fn check_trained_length(length: Option<usize>) -> Result<
 }
 
 /// s = max(1, T / L)
-pub(in crate::schemes::rotary) fn dynamic_stretch(reach: Len, trained: usize) -> f64 {
-    (reach.0 as f64 / trained as f64).max(1.0)
+pub(in crate::schemes::rotary) fn dynamic_stretch(context_len: Len, trained: usize) -> f64 {
+    (context_len.0 as f64 / trained as f64).max(1.0)
 }

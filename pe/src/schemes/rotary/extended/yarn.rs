@@ -155,12 +155,12 @@ impl Scheme for Yarn {
         )
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
         let dim = self.rotary().dim(model, 2)?;
         let trained = trained_length(self.trained_length, model)?;
         let stretch = if self.dynamic {
-            dynamic_stretch(reach, trained)
+            dynamic_stretch(context_len, trained)
         } else {
             self.factor
         };
@@ -282,7 +282,7 @@ mod tests {
 
     fn inv_freq(scheme: &impl Scheme) -> Vec<f64> {
         let plan = Scheme::plan(scheme, &MODEL, Len(2048)).unwrap();
-        plan.turns[0].query.inv_freq.clone()
+        plan.rotations[0].query.inv_freq.clone()
     }
 
     fn yarn(edit: impl Fn(&mut Yarn)) -> Yarn {

@@ -2,10 +2,10 @@
 
 use super::{check_count, check_finite, forbid};
 use crate::expr::{Expr, Side};
-use crate::plan::{Geometry, Positions, Rotation, Turn, Waves};
+use crate::plan::{Geometry, Positions, QkRotation, Rotation, Waves};
 use crate::{Error, Result};
 
-pub(super) fn check_turn(turn: &Turn, geometry: &Geometry, place: &str) -> Result<()> {
+pub(super) fn check_turn(turn: &QkRotation, geometry: &Geometry, place: &str) -> Result<()> {
     let pairs = turn.query.pairs();
     if turn.key.pairs() != pairs {
         let why = format!("{pairs} pairs for queries, {} for keys", turn.key.pairs());
