@@ -45,7 +45,7 @@
 //!         check("slope", self.slope, "above 0", self.slope > 0.0)
 //!     }
 //!
-//!     fn plan(&self, model: &Geometry, _reach: Len) -> Result<Plan, PlanError> {
+//!     fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
 //!         self.check()?;
 //!         let slope = ParamSpec {
 //!             name: "slope".into(),
