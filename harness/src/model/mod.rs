@@ -40,7 +40,7 @@ use crate::Result;
 use crate::scheme::Apart;
 use farspan_attention::ops::TokenScore;
 use farspan_attention::plan::Place;
-use farspan_attention::{Device, Tensor};
+use farspan_attention::{DType, Device, Tensor};
 use farspan_datasets::Batch;
 use farspan_pe::{AnyScheme, Len};
 use forward::Forward;
@@ -214,6 +214,15 @@ impl Decoder {
             Ok((name.clone(), values))
         };
         self.learned.iter().map(copy).collect()
+    }
+
+    /// What the scheme learned, by name, whether it goes on learning here or is only read.
+    pub fn scheme_values(&self) -> Result<BTreeMap<String, Vec<f32>>> {
+        let learned = self.learned.iter().map(|(name, w)| (name, w.var.tensor()));
+        let all = learned.chain(&self.frozen);
+        let own = all.filter(|(name, _)| name.split('.').any(|part| part == "scheme"));
+        own.map(|(name, tensor)| Ok((name.clone(), tensor.to_dtype(DType::F32)?.to_flat()?)))
+            .collect()
     }
 
     /// Learned numbers, (all, the scheme's).
