@@ -2,6 +2,7 @@
 
 mod device;
 mod text;
+mod trained;
 
 use super::{Ended, Failure, device, json, print, tell};
 use crate::config::LONGEST;
@@ -9,12 +10,13 @@ use crate::scheme::Positional;
 use clap::Args;
 use device::{OnDevice, Place};
 use farspan_attention::plan::Geometry;
-use farspan_pe::{Explanation, Len, Registry, explain};
+use farspan_pe::{AnyScheme, Explanation, Len, Registry, explain, scores};
 use farspan_reports::figure::{Rasteriser, Theme, scores as figure};
 use serde::Serialize;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use text::text;
+use trained::Trained;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -23,13 +25,22 @@ use text::text;
     farspan explain rope base=500000 --head-dim 128\n  \
     farspan explain kerple --queries 100,1000 --keys 0,50,99\n  \
     farspan explain fire --device wgpu --png fire\n  \
+    farspan explain --cell runs/quickstart:language/kerple/s0 --layer 1 --png learned\n  \
     farspan explain alibi --wgsl --head-dim 64 --heads 8")]
 pub(super) struct Explain {
     /// Id of the scheme (see `farspan list schemes`), or the reference library's word for it
-    scheme: String,
+    #[arg(required_unless_present = "cell", conflicts_with = "cell")]
+    scheme: Option<String>,
     /// The scheme's own settings: `factor=4 base=500000`
     #[arg(value_name = "KEY=VALUE")]
     settings: Vec<String>,
+    /// Explain the scheme of a trained model with what it learned: a finished cell of a run (RUN:CELL), a checkpoint
+    /// folder or a model id in the Hugging Face cache; sizes are the model's
+    #[arg(long, value_name = "RUN:CELL")]
+    cell: Option<String>,
+    /// Layer of that model
+    #[arg(long, default_value_t = 0, requires = "cell")]
+    layer: usize,
     /// Channels of a head
     #[arg(long, default_value_t = 64)]
     head_dim: usize,
@@ -64,7 +75,8 @@ pub(super) struct Explain {
     /// Print the kernels that are generated for wgpu, and nothing else; needs no adapter
     #[arg(long)]
     wgsl: bool,
-    /// Draw the score against distance and as a matrix: PREFIX-distance.png, PREFIX-matrix.png
+    /// Draw the score against distance and as a matrix, and what it weighs after the softmax: PREFIX-distance.png,
+    /// PREFIX-weights.png, PREFIX-matrix.png; what an extension extends is drawn beside it
     #[arg(long, value_name = "PREFIX")]
     png: Option<PathBuf>,
     /// The same as SVG
@@ -88,10 +100,8 @@ struct Told<'a> {
 const LARGEST_SIZE: usize = 1 << 16;
 impl Explain {
     pub(super) fn run(&self, registry: &Registry) -> Ended {
-        let asked = Positional::in_words(&self.scheme, &self.settings).map_err(Failure::usage)?;
-        let scheme = registry.parse(&asked.id, Value::Object(asked.settings))?;
-        let model = self.model()?;
-        let length = self.length.unwrap_or(self.trained_length);
+        let (scheme, model) = self.subject(registry)?;
+        let length = self.length.unwrap_or(model.trained_length);
         for (flag, value) in [
             ("--trained-length", self.trained_length),
             ("--length", length),
@@ -120,13 +130,29 @@ impl Explain {
             })?;
         } else {
             let there = there.map_or_else(String::new, |there| there.text());
+            if let Some(cell) = &self.cell {
+                print(&format!("Layer {} of {cell}, as trained\n\n", self.layer))?;
+            }
             print(&format!("{}{there}", text(&found)))?;
         }
-        self.draw(&place)
+        self.draw(&place, registry)
+    }
+
+    /// What is explained, and the model it is explained for.
+    fn subject(&self, registry: &Registry) -> Result<(Box<dyn AnyScheme>, Geometry), Failure> {
+        if let Some(cell) = &self.cell {
+            let trained = Trained::open(cell, self.layer, registry)?;
+            let model = trained.model;
+            return Ok((Box::new(trained), model));
+        }
+        let id = self.scheme.as_deref().unwrap_or_default();
+        let asked = Positional::in_words(id, &self.settings).map_err(Failure::usage)?;
+        let scheme = registry.parse(&asked.id, Value::Object(asked.settings))?;
+        Ok((scheme, self.model()?))
     }
 
     /// The pictures that were asked for.
-    fn draw(&self, place: &Place<'_>) -> Ended {
+    fn draw(&self, place: &Place<'_>, registry: &Registry) -> Ended {
         if self.png.is_none() && self.svg.is_none() {
             return Ok(0);
         }
@@ -139,17 +165,33 @@ impl Explain {
             return Err(Failure::usage(text));
         };
         let title = scheme.card().title;
-        let names = found.heads.iter().map(|head| match found.heads.len() {
-            1 => "all heads".to_string(),
-            _ => format!("head {head}"),
-        });
-        let names: Vec<String> = names.collect();
-        let curves: Vec<_> = names.iter().cloned().zip(found.by_distance).collect();
+        let names: Vec<String> = head_names(&found.heads, "");
+        let mut curves: Vec<_> = names.iter().cloned().zip(found.by_distance).collect();
+        let mut weights: Vec<_> = names.iter().cloned().zip(found.weights).collect();
+        // What is extended stands beside it, unless a cell says what its own weights are.
+        let own = Positional::of(scheme).extended(registry)?;
+        if let Some(base) = own.filter(|_| self.cell.is_none()) {
+            let base = registry.parse(&base.id, Value::Object(base.settings))?;
+            if let Ok(Some(base_scores)) = scores(base.as_ref(), model, Len(place.length)) {
+                let names = head_names(&base_scores.heads, &format!("{}: ", base.id()));
+                curves.extend(names.iter().cloned().zip(base_scores.by_distance));
+                weights.extend(names.into_iter().zip(base_scores.weights));
+            }
+        }
         let panels: Vec<_> = names.iter().cloned().zip(found.matrix).collect();
         let drawings = [
             (
                 "distance",
                 figure::by_distance(title, &found.distances, &curves, model.trained_length),
+            ),
+            (
+                "weights",
+                figure::weights_by_distance(
+                    title,
+                    &found.distances,
+                    &weights,
+                    model.trained_length,
+                ),
             ),
             ("matrix", figure::matrix(title, &found.positions, &panels)),
         ];
@@ -197,6 +239,15 @@ impl Explain {
             trained_length: self.trained_length,
         })
     }
+}
+
+/// A name for each head that is shown, behind `of`.
+fn head_names(heads: &[usize], of: &str) -> Vec<String> {
+    let name = |head: &usize| match heads.len() {
+        1 => format!("{of}all heads"),
+        _ => format!("{of}head {head}"),
+    };
+    heads.iter().map(name).collect()
 }
 
 /// Writes PREFIX-WHAT.EXTENSION and names it on stderr.

@@ -216,6 +216,15 @@ impl Decoder {
         self.learned.iter().map(copy).collect()
     }
 
+    /// What the scheme learned, by name, whether it goes on learning here or is only read.
+    pub fn scheme_values(&self) -> Result<BTreeMap<String, Vec<f32>>> {
+        let learned = self.learned.iter().map(|(name, w)| (name, w.var.tensor()));
+        let all = learned.chain(&self.frozen);
+        let own = all.filter(|(name, _)| name.split('.').any(|part| part == "scheme"));
+        own.map(|(name, tensor)| Ok((name.clone(), tensor.to_dtype(DType::F32)?.to_flat()?)))
+            .collect()
+    }
+
     /// Learned numbers, (all, the scheme's).
     pub fn parameters(&self) -> (u64, u64) {
         let frozen: u64 = self.frozen.values().map(|t| t.elem_count() as u64).sum();

@@ -166,12 +166,18 @@ fn frequencies(e: &Explanation, turn: usize) -> String {
             k.len()
         ),
     };
-    let mut table =
-        Table::new(&[">pair", ">inv_freq", ">wavelength", ">turns when trained"]).indented(2);
+    let mut table = Table::new(&[
+        ">pair",
+        ">inv_freq",
+        ">wavelength",
+        ">turns when trained",
+        "",
+    ])
+    .indented(2);
     let mut last = None;
     for i in rows {
         if last.is_some_and(|last: usize| i > last + 1) {
-            table.row(["…", "", "", ""]);
+            table.row(["…", "", "", "", ""]);
         }
         last = Some(i);
         let wavelength = number(e.wavelengths[turn][i]);
@@ -180,6 +186,7 @@ fn frequencies(e: &Explanation, turn: usize) -> String {
             number(inv_freq[i]),
             wavelength,
             number(turns[i]),
+            if turns[i] < 1.0 { "never round" } else { "" }.to_string(),
         ]);
     }
     format!(

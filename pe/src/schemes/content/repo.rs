@@ -110,10 +110,10 @@ impl Scheme for RePo {
         layer: usize,
     ) -> Result<Plan, PlanError> {
         Scheme::check(self)?;
-        let theta = inv_freq(self.base, self.rotary().dim(model, 2)?);
+        let dim = self.rotary().dim(model, 2)?;
         let first = self.from_layer.unwrap_or(model.layers * 5 / 16);
         if layer < first {
-            return Ok(self.rotary().plan(theta, 1.0));
+            return Ok(self.rotary().plan(inv_freq(self.base, dim), 1.0));
         }
         let drawn = |name: &str, shape: [usize; 2]| learned(name, &shape, Init::Normal(0.0, 0.02));
         let middle = (model.width / self.share).max(1);
@@ -128,7 +128,11 @@ impl Scheme for RePo {
         };
         let gated = self.form == Form::Gated;
         Ok(Plan {
-            hooks: vec![HookRef::new(Placed { theta, gated })],
+            hooks: vec![HookRef::new(Placed {
+                base: self.base,
+                dim,
+                gated,
+            })],
             params,
             ..Plan::default()
         })
@@ -137,7 +141,8 @@ impl Scheme for RePo {
 
 #[derive(Debug)]
 struct Placed {
-    theta: Vec<f64>,
+    base: f64,
+    dim: usize,
     gated: bool,
 }
 
@@ -147,7 +152,8 @@ impl Hook for Placed {
     }
 
     fn describe(&self) -> String {
-        format!("positions from content: {self:?}")
+        let Placed { base, dim, gated } = self;
+        format!("positions from content: base {base}, {dim} channels, gated {gated}")
     }
 
     fn params(&self) -> Vec<String> {
@@ -175,7 +181,11 @@ impl Hook for Placed {
         let weight = scope.param(POSITION)?;
         // (batch, key heads or 1, tokens, 1), in f64 as all positions.
         let at = split(&ops::linear(&read, &weight)?, weight.dim(0)?)?.to_dtype(DType::F64)?;
-        let theta = Tensor::from_vec(self.theta.clone(), (1, self.theta.len()), &at.device())?;
+        let theta = Tensor::from_vec(
+            inv_freq(self.base, self.dim),
+            (1, self.dim / 2),
+            &at.device(),
+        )?;
         let angles = at.broadcast_mul(&theta)?;
         let for_queries = if angles.dim(1)? == 1 {
             angles.clone()

@@ -87,21 +87,24 @@ impl Scheme for LeRope {
 
     fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
         Scheme::check(self)?;
-        let theta = inv_freq(self.base, self.rotary().dim(model, 2)?);
+        let dim = self.rotary().dim(model, 2)?;
         let sets = match self.shared {
             Shared::KeyHead => model.kv_heads,
             Shared::All | Shared::Layer => 1,
         };
         let shift = ParamSpec {
             name: SHIFT.into(),
-            shape: vec![sets, theta.len()],
+            shape: vec![sets, dim / 2],
             init: Init::Constant(0.0),
             learned: true,
             per_layer: self.shared != Shared::All,
             clamp: None,
         };
         Ok(Plan {
-            hooks: vec![HookRef::new(Learned { theta })],
+            hooks: vec![HookRef::new(Learned {
+                base: self.base,
+                dim,
+            })],
             params: vec![shift],
             ..Plan::default()
         })
@@ -110,8 +113,10 @@ impl Scheme for LeRope {
 
 #[derive(Debug)]
 struct Learned {
-    /// Frequencies before training.
-    theta: Vec<f64>,
+    /// Base of the frequencies before training.
+    base: f64,
+    /// Channels that turn.
+    dim: usize,
 }
 
 impl Hook for Learned {
@@ -120,7 +125,8 @@ impl Hook for Learned {
     }
 
     fn describe(&self) -> String {
-        format!("learned frequencies from {:?}", self.theta)
+        let (base, pairs) = (self.base, self.dim / 2);
+        format!("learned frequencies of {pairs} pairs, from those of base {base}")
     }
 
     fn params(&self) -> Vec<String> {
@@ -129,7 +135,11 @@ impl Hook for Learned {
 
     fn inputs(&self, scope: &Scope<'_>, qkv: Qkv) -> Result<Qkv> {
         let shift = scope.param(SHIFT)?.to_dtype(DType::F64)?;
-        let start = Tensor::from_vec(self.theta.clone(), (1, self.theta.len()), &shift.device())?;
+        let start = Tensor::from_vec(
+            inv_freq(self.base, self.dim),
+            (1, self.dim / 2),
+            &shift.device(),
+        )?;
         // (1, sets, pairs): one set serves all heads.
         let speeds = shift.exp()?.broadcast_mul(&start)?.unsqueeze(0)?;
         let for_queries = if speeds.dim(1)? == 1 {
