@@ -40,7 +40,7 @@ use crate::Result;
 use crate::scheme::Apart;
 use farspan_attention::ops::TokenScore;
 use farspan_attention::plan::PositionIds;
-use farspan_attention::{Device, Tensor};
+use farspan_attention::{DType, Device, Tensor};
 use farspan_datasets::Batch;
 use farspan_pe::{AnyScheme, Len};
 use forward::Forward;

@@ -81,13 +81,13 @@ impl AnyScheme for Trained {
         self.scheme.check()
     }
 
-    fn plan(&self, model: &Geometry, reach: Len) -> Result<Plan, PlanError> {
-        let mut plans = self.scheme.layer_plans(model, reach)?;
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
+        let mut plans = self.scheme.layer_plans(model, context_len)?;
         Ok(self.filled(plans.swap_remove(self.layer)))
     }
 
-    fn layer_plans(&self, model: &Geometry, reach: Len) -> Result<Vec<Plan>, PlanError> {
-        let plan = self.plan(model, reach)?;
+    fn layer_plans(&self, model: &Geometry, context_len: Len) -> Result<Vec<Plan>, PlanError> {
+        let plan = self.plan(model, context_len)?;
         Ok(vec![plan; model.layers])
     }
 
