@@ -10,10 +10,10 @@ mod tiles;
 use super::compile::{Compiled, KEYS};
 use super::product::padded;
 use super::tile::ROWS;
-use crate::Result;
 use crate::expr::ParamValues;
 use crate::form::{self, Effect, Gate, Share};
 use crate::ops::simd::{NOTHING, Simd};
+use crate::{Error, Result};
 pub(super) use table::Table;
 
 /// Name of the table among the parameters of a call.
@@ -63,6 +63,12 @@ impl Scan {
     ) -> Result<Scan> {
         let table = match &scan.effect {
             Effect::Subtract => None,
+            // Pieces of a stick need scores that are not positive.
+            Effect::Read { .. } if scan.share != Share::Softmax => {
+                return Err(Error::expr(
+                    "a scan that reads a table: expected softmax, found sticks",
+                ));
+            }
             Effect::Read { scale, .. } => {
                 let values = params.get(TABLE).map_or(&[][..], Vec::as_slice);
                 Some(Table::new(values, *scale, compiled.head_dim)?)
