@@ -289,7 +289,8 @@ fn finish_scores<S: Simd>(
     let cols = sizes.of(chunk);
     let queries = sizes.first + block * SIDE..sizes.first + block * SIDE + rows;
     let keys = sizes.first + chunk * SIDE..sizes.first + chunk * SIDE + cols;
-    let plain = sizes.mask.hides_nothing(&queries, &keys);
+    // What stands behind the last token is hidden from a block of one query, too.
+    let plain = cols == SIDE && sizes.mask.hides_nothing(&queries, &keys);
     let holes = sizes.mask.window.is_some() || sizes.mask.documents.is_some();
     let factor = s.splat(scale);
     for (r, row) in scores.chunks_mut(STEP).take(rows).enumerate() {

@@ -42,7 +42,7 @@ use farspan_datasets::foreign;
 use farspan_pe::Registry;
 use farspan_reports::record::RunPlan;
 use problem::{Problems, Source, join};
-use schemes::PreparedPlans;
+use schemes::Checked;
 use serde::Deserialize;
 use std::collections::HashSet;
 use std::path::Path;
@@ -319,7 +319,7 @@ impl Reader<'_> {
     fn study(
         &mut self,
         mut draft: Draft,
-        schemes: &[PreparedPlans],
+        schemes: &[Checked],
         complete: bool,
         root: &Node,
         origins: &mut Origins,

@@ -31,7 +31,7 @@ struct Written<'a> {
 }
 
 /// A checked scheme.
-pub(super) struct PreparedPlans {
+pub(super) struct Checked {
     pub(super) config: SchemeConfig,
     pub(super) parsed: Box<dyn AnyScheme>,
     /// Its settings with marks, those of the base included.
@@ -42,11 +42,7 @@ pub(super) struct PreparedPlans {
 }
 
 /// Reads all schemes. Those that are wrong are reported and left out.
-pub(super) fn read_all(
-    root: &Node,
-    registry: &Registry,
-    problems: &mut Problems,
-) -> Vec<PreparedPlans> {
+pub(super) fn read_all(root: &Node, registry: &Registry, problems: &mut Problems) -> Vec<Checked> {
     let Some(table) = root.get("schemes") else {
         let what = "expected at least one table [schemes.NAME.ID], such as [schemes.rope.rope]";
         problems.add(&Mark::Default, "schemes", what);
@@ -69,7 +65,7 @@ pub(super) fn read_all(
         ids: written.iter().map(|w| (w.name, w.id.as_str())).collect(),
         id_of: written.iter().map(|w| (w.name, w.id.as_str())).collect(),
     };
-    let mut ready: Vec<(usize, PreparedPlans)> = Vec::new();
+    let mut ready: Vec<(usize, Checked)> = Vec::new();
     let mut place: HashMap<&str, usize> = HashMap::new();
     let mut schemas = HashMap::new();
     // Bases first: extensions take settings over from them.
@@ -289,11 +285,11 @@ fn base_fits(
 
 fn parse(
     scheme: &Written<'_>,
-    base: Option<&PreparedPlans>,
+    base: Option<&Checked>,
     schemas: &mut HashMap<String, serde_json::Value>,
     registry: &Registry,
     problems: &mut Problems,
-) -> Option<PreparedPlans> {
+) -> Option<Checked> {
     let entry = registry.get(&scheme.id).ok()?;
     let mut settings = scheme.settings.clone();
     if let Some(base) = base {
@@ -331,7 +327,7 @@ fn parse(
         finetune,
     };
     let base = scheme.base.as_ref().map(|(_, at)| at.clone());
-    Some(PreparedPlans {
+    Some(Checked {
         config,
         parsed,
         settings,
@@ -351,7 +347,7 @@ impl Written<'_> {
     }
 }
 
-impl PreparedPlans {
+impl Checked {
     /// Where a plan's complaint about this scheme stands, and its words.
     pub(super) fn complaint(&self, error: &PlanError) -> (String, Mark, String) {
         let place = Place {

@@ -2,7 +2,7 @@
 
 use super::check::{LONGEST, MOST_AT_ONCE, Rules};
 use super::problem::{Problems, join};
-use super::schemes::PreparedPlans;
+use super::schemes::Checked;
 use super::tree::{Mark, Node};
 use super::types::{FinetuneConfig, StudyConfig, TaskConfig};
 use crate::model::Architecture;
@@ -59,7 +59,7 @@ pub(super) fn finetune(
 
 /// Checks that a scheme of a study can be trained at the lengths that it is trained at, by making its plans.
 pub(super) fn scheme(
-    scheme: &PreparedPlans,
+    scheme: &Checked,
     study: &StudyConfig,
     name: &str,
     architecture: &Architecture,
@@ -120,7 +120,7 @@ pub(super) fn scheme(
 
 /// Checks that the windows of a scheme can be drawn: those of training, or for an extension those of fine-tuning.
 fn positions(
-    scheme: &PreparedPlans,
+    scheme: &Checked,
     study: &StudyConfig,
     name: &str,
     architecture: &Architecture,

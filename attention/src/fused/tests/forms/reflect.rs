@@ -75,6 +75,10 @@ fn check(call: &Call, gain: bool) {
 fn pairs_meet_the_reflections_between_them() {
     check(&Call::new(2, 1, 6, 300), false);
     check(&Call::new(2, 2, 5, 260), true);
+    // One token, alone and behind a chunk.
+    check(&Call::new(2, 2, 4, 1), false);
+    check(&Call::new(2, 2, 4, 1), true);
+    check(&Call::new(1, 1, 4, 129), false);
     // Less than a chunk, and exactly two.
     check(&Call::new(1, 1, 4, 3), true);
     check(&Call::new(1, 1, 16, 256), false);
