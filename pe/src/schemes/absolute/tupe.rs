@@ -6,7 +6,7 @@
 //! Paper: Ke et al. 2020, arXiv 2006.15595, section 3.1 (TUPE-A; TUPE-R with `relative`).
 //!
 //! Code: one table p and one pair of maps, with biases and a layer norm, serve all layers; everything starts as BERT does.
-//! The paper resets what concerns the [CLS] token, which a decoder has not.
+//! The paper resets what concerns the CLS token, which a decoder has not.
 
 use super::learned::past_the_table;
 use crate::card::{Card, Family, Paper};
