@@ -180,7 +180,13 @@ fn workers_that_are_killed_and_sleep_through_their_leases_lose_nothing() {
             continue;
         }
         let asleep = |pid: u32| sleeping.iter().any(|(pids, _)| pids.contains(&pid));
-        match stream.below(8) {
+        // Each happens at once: a fast machine is done in seconds.
+        let act = match (killed, slept) {
+            (0, _) => 0,
+            (_, 0) => 3,
+            _ => stream.below(8),
+        };
+        match act {
             // The worker; its cell sees that it is alone.
             0 | 1 if killed < kills && !asleep(pid) => {
                 signal(&[pid], "KILL");
