@@ -105,6 +105,14 @@ impl Rotary {
         partial: 1.0,
     };
 
+    /// The defaults at another base.
+    pub(crate) const fn of_base(base: f64) -> Rotary {
+        Rotary {
+            base,
+            ..Rotary::DEFAULT
+        }
+    }
+
     pub(crate) fn check(&self) -> Result<(), PlanError> {
         check(
             "base",

@@ -37,6 +37,17 @@ pub fn run(args: &[&str]) -> Output {
     farspan(args).output().expect("the program starts")
 }
 
+/// What a command that succeeds prints.
+pub fn printed(args: &[&str]) -> String {
+    let output = run(args);
+    assert!(
+        output.status.success(),
+        "{args:?}: {}",
+        text(&output.stderr)
+    );
+    text(&output.stdout)
+}
+
 /// The process of the first cell that a running `farspan run` has started.
 pub fn cell_of(run: &Child) -> u32 {
     let started = Instant::now();

@@ -37,6 +37,8 @@ mod rotation;
 mod settings;
 #[path = "golden/stacks.rs"]
 mod stacks;
+#[path = "golden/stretched.rs"]
+mod stretched;
 #[path = "golden/tensors.rs"]
 mod tensors;
 #[path = "golden/turning.rs"]

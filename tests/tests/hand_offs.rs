@@ -1,19 +1,9 @@
 //! What other programs take over: shells, pandas, TensorBoard, the tables of RULER, the samples of lm-evaluation-harness.
 
-use farspan_acceptance::{TINY, farspan, run, text, write_config};
+use farspan_acceptance::{TINY, farspan, printed, text, write_config};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-fn fine(args: &[&str]) -> String {
-    let output = run(args);
-    assert!(
-        output.status.success(),
-        "{args:?}: {}",
-        text(&output.stderr)
-    );
-    text(&output.stdout)
-}
 
 /// A finished run of a few steps.
 fn tiny(folder: &Path) -> PathBuf {
@@ -25,7 +15,7 @@ fn tiny(folder: &Path) -> PathBuf {
         "train.warmup=1",
         "schemes.pi.pi.finetune.steps=2",
     ];
-    fine(&[&["run", config, "--out", path, "--quiet"][..], &steps].concat());
+    printed(&[&["run", config, "--out", path, "--quiet"][..], &steps].concat());
     out
 }
 
@@ -78,7 +68,7 @@ fn a_shell_is_told_schemes_tasks_and_formats() {
     assert_eq!(asked(&["run", "my.toml", "--device", "wg"]).trim(), "wgpu");
     assert!(asked(&["bench", "attention", "--scheme", "alib"]).starts_with("alibi\t"));
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
-        let script = fine(&["completions", shell]);
+        let script = printed(&["completions", shell]);
         assert!(
             script.contains("FARSPAN_COMPLETE") && script.contains("farspan"),
             "{shell}"
@@ -93,7 +83,7 @@ fn tables_and_samples_have_the_layout_of_their_readers() {
     let path = out.to_str().unwrap();
     let export = |format: &str| {
         let to = folder.path().join(format);
-        let written = fine(&[
+        let written = printed(&[
             "export",
             path,
             "--format",
@@ -168,7 +158,7 @@ fn pandas_reads_results_as_the_document_says() {
     let folder = tempfile::tempdir().unwrap();
     let out = tiny(folder.path());
     let file = folder.path().join("results.csv");
-    fine(&[
+    printed(&[
         "export",
         out.to_str().unwrap(),
         "--format",
@@ -212,7 +202,7 @@ fn tensorboard_reads_the_events_of_a_cell() {
     let folder = tempfile::tempdir().unwrap();
     let out = tiny(folder.path());
     let events = folder.path().join("events");
-    fine(&[
+    printed(&[
         "export",
         out.to_str().unwrap(),
         "--format",

@@ -2,20 +2,9 @@
 //! `INSTA_UPDATE=always` before the test command) takes the new ones.
 
 use farspan_acceptance::checkpoints::Place;
-use farspan_acceptance::{run, text};
+use farspan_acceptance::printed;
 use insta::assert_snapshot;
 use std::fmt::Write;
-
-/// What a command prints; it must succeed.
-fn printed(args: &[&str]) -> String {
-    let output = run(args);
-    assert!(
-        output.status.success(),
-        "{args:?}: {}",
-        text(&output.stderr)
-    );
-    text(&output.stdout)
-}
 
 #[test]
 fn explanations() {

@@ -1,9 +1,9 @@
 //! Kernels of forms as nodes of candle's graph: any number of inputs, whole arrays of f32.
 
-use crate::Result;
-use crate::Tensor;
+use crate::hook::Scope;
 use crate::ops::bridge::Floats;
 use crate::ops::chain::{Left, token};
+use crate::{Error, Result, Tensor};
 use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Shape, Tensor as Candle};
 use std::fmt::Debug;
 
@@ -42,6 +42,26 @@ pub(super) fn run(inputs: &[&Tensor], whole: impl Whole + 'static) -> Result<Ten
     };
     let output = Candle::cat(&tokens, 0)?.apply_op1(node)?;
     Ok(Tensor::from_candle(output.to_dtype(dtype)?))
+}
+
+/// Fails unless queries and keys are the same tokens under a causal mask and the plan is of raw scores, as `raw` tells.
+pub(super) fn same_tokens(scope: &Scope<'_>, what: &'static str, raw: bool) -> Result<()> {
+    let prepared = scope.prepared;
+    if prepared.queries() == prepared.keys() && scope.mask.causal && raw {
+        return Ok(());
+    }
+    Err(Error::Argument {
+        what,
+        expected: "a causal mask, queries and keys at the same positions, a plan of raw scores"
+            .into(),
+        found: format!(
+            "{:?}, {:?} and {:?}, score {}",
+            scope.mask,
+            prepared.queries(),
+            prepared.keys(),
+            scope.plan().score
+        ),
+    })
 }
 
 struct Node<W> {

@@ -41,23 +41,9 @@ const NAME: &str = "reflections";
 /// Attention with reflections; fails if the call is not of the kind that [`Reflections`] describes.
 pub(crate) fn attend(scope: &Scope<'_>, form: &Reflections) -> Result<Tensor> {
     let (prepared, plan, qkv) = (scope.prepared, scope.plan(), scope.qkv);
-    let same = prepared.queries() == prepared.keys();
     let plain =
         plan.score == Expr::Raw(0) && plan.rotations.is_empty() && plan.query_scale.is_none();
-    if !(same && scope.mask.causal && plain) {
-        return Err(Error::Argument {
-            what: "reflections between query and key",
-            expected: "a causal mask, queries and keys at the same positions, a plan of raw scores"
-                .into(),
-            found: format!(
-                "{:?}, {:?} and {:?}, score {}",
-                scope.mask,
-                prepared.queries(),
-                prepared.keys(),
-                plan.score
-            ),
-        });
-    }
+    formed::same_tokens(scope, "reflections between query and key", plain)?;
     let (batch, heads, tokens, head_dim) = qkv.q.dims4()?;
     let kv_heads = qkv.k.dim(1)?;
     let gain = [batch, heads, tokens];
@@ -177,9 +163,22 @@ impl Reflect {
         }
     }
 
-    fn parallel(&self, jobs: usize) -> bool {
-        let pairs = jobs * self.sizes.group * self.sizes.tokens * self.sizes.tokens;
-        pairs * self.sizes.head_dim > 1 << 17 && rayon::current_num_threads() > 1
+    /// Runs all jobs, on all threads where that is worth while.
+    fn each<P: Send, B>(
+        &self,
+        jobs: &mut [P],
+        space: impl Fn() -> B + Send + Sync,
+        run: impl Fn(&mut B, (usize, &mut P)) + Send + Sync,
+    ) {
+        let pairs = jobs.len() * self.sizes.group * self.sizes.tokens * self.sizes.tokens;
+        if pairs * self.sizes.head_dim > 1 << 17 && rayon::current_num_threads() > 1 {
+            jobs.par_iter_mut().enumerate().for_each_init(space, run);
+        } else {
+            let mut space = space();
+            jobs.iter_mut()
+                .enumerate()
+                .for_each(|job| run(&mut space, job));
+        }
     }
 }
 
@@ -207,15 +206,7 @@ impl Whole for Reflect {
                 space,
             });
         };
-        if self.parallel(parts.len()) {
-            parts.par_iter_mut().enumerate().for_each_init(new, run);
-        } else {
-            let mut space = new();
-            parts
-                .iter_mut()
-                .enumerate()
-                .for_each(|part| run(&mut space, part));
-        }
+        self.each(&mut parts, new, run);
         *lock(NAME, &self.normalisers)? = Arc::new(normalisers);
         Ok(output)
     }
@@ -261,15 +252,7 @@ impl Whole for Reflect {
                 space,
             });
         };
-        if self.parallel(parts.len()) {
-            parts.par_iter_mut().enumerate().for_each_init(new, run);
-        } else {
-            let mut space = new();
-            parts
-                .iter_mut()
-                .enumerate()
-                .for_each(|part| run(&mut space, part));
-        }
+        self.each(&mut parts, new, run);
         drop(parts);
         Ok(found)
     }

@@ -16,29 +16,15 @@ use crate::expr::Expr;
 use crate::hook::Scope;
 use crate::ops::bridge::lock;
 use crate::ops::simd::Simd;
-use crate::{Error, Result, Tensor};
+use crate::{Result, Tensor};
 use std::sync::{Arc, Mutex};
 
 const NAME: &str = "sums down columns";
 
 /// Attention with such sums; fails if the call is not of the kind that [`Votes`](crate::form::Votes) describes.
 pub(crate) fn attend(scope: &Scope<'_>) -> Result<Tensor> {
-    let (prepared, plan) = (scope.prepared, scope.plan());
-    let same = prepared.queries() == prepared.keys();
-    if !(same && scope.mask.causal && plan.score == Expr::Raw(0)) {
-        return Err(Error::Argument {
-            what: "sums down columns of scores",
-            expected: "a causal mask, queries and keys at the same positions, a plan of raw scores"
-                .into(),
-            found: format!(
-                "{:?}, {:?} and {:?}, score {}",
-                scope.mask,
-                prepared.queries(),
-                prepared.keys(),
-                plan.score
-            ),
-        });
-    }
+    let raw = scope.plan().score == Expr::Raw(0);
+    formed::same_tokens(scope, "sums down columns of scores", raw)?;
     if scope.qkv.q.elem_count() == 0 {
         return Ok(scope.qkv.q.clone());
     }

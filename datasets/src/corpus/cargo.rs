@@ -54,24 +54,41 @@ pub(super) fn read(gather: &mut Gather) -> Result<String, DataError> {
     Ok(format!("cargo corpus ({} locked packages)", PACKAGES.len()))
 }
 
+/// The project's lock, as far as a corpus reads it.
+#[derive(Deserialize)]
+struct Lock {
+    package: Vec<Locked>,
+}
+
+#[derive(Deserialize)]
+struct Locked {
+    name: String,
+    version: String,
+    source: Option<String>,
+    checksum: Option<String>,
+}
+
+fn lock() -> Result<Lock, DataError> {
+    toml::from_str(LOCK).map_err(|e| broken(e.to_string()))
+}
+
+fn broken(found: String) -> DataError {
+    DataError::File {
+        path: "Cargo.lock".into(),
+        expected: "packages with the registry that they come from and a checksum".into(),
+        found,
+    }
+}
+
+/// Where the project's packages come from, as its lock says it.
+pub(super) fn registry() -> Result<String, DataError> {
+    let sources = lock()?.package.into_iter().find_map(|p| p.source);
+    sources.ok_or_else(|| broken("no package of a registry".into()))
+}
+
 /// The listed packages as the lock has them, in the order of the list.
 fn locked() -> Result<Vec<Package>, DataError> {
-    #[derive(Deserialize)]
-    struct Lock {
-        package: Vec<Locked>,
-    }
-    #[derive(Deserialize)]
-    struct Locked {
-        name: String,
-        version: String,
-        checksum: Option<String>,
-    }
-    let broken = |found: String| DataError::File {
-        path: "Cargo.lock".into(),
-        expected: "each package of the cargo corpus, with a checksum".into(),
-        found,
-    };
-    let lock: Lock = toml::from_str(LOCK).map_err(|e| broken(e.to_string()))?;
+    let lock = lock()?;
     PACKAGES
         .iter()
         .map(|name| {

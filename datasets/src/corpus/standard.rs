@@ -1,8 +1,8 @@
 //! The `standard-1` corpus: packages whose versions and checksums stand in a list of its own, so that an updated dependency
 //! of this project changes nothing. Archives that cargo's cache lacks are fetched by cargo itself.
 
-use super::Gather;
 use super::archives::{Package, Shelf};
+use super::{Gather, cargo};
 use crate::error::DataError;
 use serde::Deserialize;
 use std::ffi::OsString;
@@ -61,7 +61,7 @@ fn fetch(packages: &[&Package]) -> Result<(), DataError> {
         std::fs::write(&path, text).map_err(|e| failed(format!("{}: {e}", path.display())))
     };
     write("Cargo.toml", &manifest(packages))?;
-    write("Cargo.lock", &lock(packages))?;
+    write("Cargo.lock", &lock(packages, &cargo::registry()?))?;
     write("lib.rs", "")?;
     // Inside of cargo the variable names the one that runs.
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
@@ -101,12 +101,12 @@ fn manifest(packages: &[&Package]) -> String {
 
 /// A lock with the packages themselves, so that versions that were withdrawn are still had, and with their checksums, which
 /// cargo holds the archives against; what they depend on cargo adds.
-fn lock(packages: &[&Package]) -> String {
+fn lock(packages: &[&Package], registry: &str) -> String {
     let mut text = String::from("version = 4\n");
     for package in packages {
         let _ = write!(
             text,
-            "\n[[package]]\nname = \"{}\"\nversion = \"{}\"\nsource = \"registry+https://github.com/rust-lang/crates.io-index\"\nchecksum = \"{}\"\n",
+            "\n[[package]]\nname = \"{}\"\nversion = \"{}\"\nsource = \"{registry}\"\nchecksum = \"{}\"\n",
             package.name, package.version, package.checksum
         );
     }
@@ -177,7 +177,7 @@ mod tests {
     fn cargo_is_asked_for_the_very_versions() {
         let packages = listed().unwrap();
         let all: Vec<&Package> = packages.iter().collect();
-        let (manifest, lock) = (manifest(&all), lock(&all));
+        let (manifest, lock) = (manifest(&all), lock(&all, &cargo::registry().unwrap()));
         assert!(manifest.contains("anyhow = { version = \"=1.0.104\", default-features = false }"));
         assert!(manifest.contains("toml = { version = \"=1.2.1\""));
         let lock: toml::Table = toml::from_str(&lock).unwrap();

@@ -200,6 +200,54 @@ impl Call {
     }
 }
 
+/// One and three threads give the same bits, and bf16 the same within `rounding`: of two times four heads that share keys.
+#[track_caller]
+fn threads_and_bf16<F>(
+    inputs: impl Fn(&Call) -> Vec<Input>,
+    form: impl Fn(&Call) -> F,
+    rounding: f64,
+) where
+    F: Fn(&Params) -> Form + Send + Sync + 'static,
+{
+    let call = Call {
+        batch: 2,
+        ..Call::new(4, 2, 16, 200)
+    };
+    let inputs = inputs(&call);
+    let weights = noise(3, inputs[0].values.len());
+    let run = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        let form = form(&call);
+        pool.install(|| call.run(&inputs, &weights, form, DType::F32))
+    };
+    let (one, three) = (run(1), run(3));
+    assert!(one == three);
+    let (rounded, _) = call.run(&inputs, &weights, form(&call), DType::BF16);
+    for (x, y) in rounded.iter().zip(&one.0) {
+        assert!((x - y).abs() < rounding, "{x} {y}");
+    }
+}
+
+/// Two batch entries of 280 tokens, in windows and in documents.
+fn narrowed() -> [Call; 2] {
+    let window = Mask {
+        window: Some(30),
+        ..Mask::causal()
+    };
+    let documents = Mask {
+        documents: Some((0..280).map(|t| t / 90).collect()),
+        ..Mask::causal()
+    };
+    [window, documents].map(|mask| Call {
+        mask,
+        batch: 2,
+        ..Call::new(2, 1, 4, 280)
+    })
+}
+
 fn dot(x: &[f64], y: &[f64]) -> f64 {
     x.iter().zip(y).map(|(x, y)| x * y).sum()
 }

@@ -54,10 +54,7 @@ impl Default for Coca {
 
 impl Coca {
     fn rotary(&self) -> Rotary {
-        Rotary {
-            base: self.base,
-            ..Rotary::DEFAULT
-        }
+        Rotary::of_base(self.base)
     }
 }
 

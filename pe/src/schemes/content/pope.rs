@@ -69,11 +69,7 @@ impl Scheme for Pope {
     };
 
     fn check(&self) -> Result<(), PlanError> {
-        Rotary {
-            base: self.base,
-            ..Rotary::DEFAULT
-        }
-        .check()
+        Rotary::of_base(self.base).check()
     }
 
     fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {

@@ -66,10 +66,7 @@ impl Default for RePo {
 
 impl RePo {
     fn rotary(&self) -> Rotary {
-        Rotary {
-            base: self.base,
-            ..Rotary::DEFAULT
-        }
+        Rotary::of_base(self.base)
     }
 }
 

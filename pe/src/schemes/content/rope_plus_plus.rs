@@ -55,10 +55,7 @@ impl Default for RopePlusPlus {
 
 impl RopePlusPlus {
     fn rotary(&self) -> Rotary {
-        Rotary {
-            base: self.base,
-            ..Rotary::DEFAULT
-        }
+        Rotary::of_base(self.base)
     }
 }
 

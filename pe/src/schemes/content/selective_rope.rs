@@ -70,10 +70,7 @@ impl Default for SelectiveRope {
 
 impl SelectiveRope {
     fn rotary(&self) -> Rotary {
-        Rotary {
-            base: self.base,
-            ..Rotary::DEFAULT
-        }
+        Rotary::of_base(self.base)
     }
 }
 

@@ -49,10 +49,7 @@ impl Default for Tape {
 
 impl Tape {
     fn rotary(&self) -> Rotary {
-        Rotary {
-            base: self.base,
-            ..Rotary::DEFAULT
-        }
+        Rotary::of_base(self.base)
     }
 }
 

@@ -6,13 +6,19 @@
 //! `select(a < b, x, y)`, parameters `slope[h]`, tables `t[q - k]` and `t[h, q - k]`; docs/custom.md has the grammar. Every
 //! name stands in `params`: one that does not is taken for a slip of the pen.
 
+mod extension;
+mod reading;
+
+pub use extension::CustomExtension;
+
 use crate::angles::{PairingSchema, Rotary, inv_freq};
-use crate::card::{Card, Family, Needs, Paper};
+use crate::card::{Card, Family, Paper};
 use crate::error::{PlanError, check, check_model, hint};
 use crate::registry::Entry;
 use crate::scheme::{Len, Scheme};
 use farspan_attention::expr::{Expr, distance, lookup, shared_lookup};
 use farspan_attention::plan::{Cache, Geometry, Init, Pairing, ParamSpec, Plan};
+use reading::{Kind, finite, kinds, parsed};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -325,92 +331,6 @@ impl CustomParam {
             min.unwrap_or(f64::NEG_INFINITY),
             max.unwrap_or(f64::INFINITY),
         )
-    }
-}
-
-/// How an expression reads a parameter.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
-    PerHead,
-    Table,
-    TablePerHead,
-}
-
-fn kinds(expr: &Expr, into: &mut BTreeMap<String, Kind>) {
-    let (name, kind) = match expr {
-        Expr::Param(name) => (Some(name), Kind::PerHead),
-        Expr::Lookup {
-            table,
-            per_head: true,
-            ..
-        } => (Some(table), Kind::TablePerHead),
-        Expr::Lookup {
-            table,
-            per_head: false,
-            ..
-        } => (Some(table), Kind::Table),
-        _ => (None, Kind::Table),
-    };
-    // Two uses that do not agree are refused when the plan is checked.
-    name.into_iter().for_each(|name| {
-        into.entry(name.to_string()).or_insert(kind);
-    });
-    expr.children()
-        .into_iter()
-        .for_each(|child| kinds(child, into));
-}
-
-fn parsed(key: &str, text: &str) -> Result<Expr, PlanError> {
-    let expr: Expr = match text.parse() {
-        Ok(expr) => expr,
-        Err(error) => return Err(refused(key, text, format!("an {error}"))),
-    };
-    let beyond =
-        expr.any(&|part| matches!(part, Expr::Token(..) | Expr::Net { .. } | Expr::Raw(1..)));
-    if beyond {
-        let rule = "without token vectors, networks and `raw1`, which need a scheme in Rust";
-        return Err(refused(key, text, rule.into()));
-    }
-    Ok(expr)
-}
-
-fn refused(key: &str, text: &str, rule: String) -> PlanError {
-    PlanError::Setting {
-        key: key.into(),
-        value: format!("{text:?}"),
-        rule,
-        hint: String::new(),
-    }
-}
-
-fn finite(key: &str, values: &[f64]) -> Result<(), PlanError> {
-    let wrong = values.iter().position(|x| !x.is_finite());
-    wrong.map_or(Ok(()), |i| {
-        check(&format!("{key}[{i}]"), values[i], "finite", false)
-    })
-}
-
-/// [`Custom`] over weights that were trained under a rotary scheme, whose base, pairing and share it takes over.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub struct CustomExtension(pub Custom);
-
-impl Scheme for CustomExtension {
-    const ID: &'static str = "custom-extension";
-    const CARD: Card = Card {
-        title: "Custom extension",
-        family: Family::Custom,
-        idea: "An extension of RoPE that the config defines by frequencies, an expression or a table of biases.",
-        needs: Needs::Base(Family::Rotary),
-        ..CARD
-    };
-
-    fn check(&self) -> Result<(), PlanError> {
-        self.0.check()
-    }
-
-    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
-        self.0.plan(model, context_len)
     }
 }
 

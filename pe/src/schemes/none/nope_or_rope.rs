@@ -20,10 +20,7 @@ pub(in crate::schemes) fn plan(
     let Some(base) = rope_base else {
         return Ok(Plan::default());
     };
-    let rotary = Rotary {
-        base,
-        ..Rotary::DEFAULT
-    };
+    let rotary = Rotary::of_base(base);
     let inv_freq = inv_freq(base, rotary.dim(model, 2)?);
     Ok(rotary.plan(inv_freq, 1.0))
 }

@@ -54,10 +54,7 @@ impl Default for LeRope {
 
 impl LeRope {
     fn rotary(&self) -> Rotary {
-        Rotary {
-            base: self.base,
-            ..Rotary::DEFAULT
-        }
+        Rotary::of_base(self.base)
     }
 }
 

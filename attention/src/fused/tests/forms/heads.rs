@@ -1,7 +1,6 @@
 //! A map across the heads of each pair.
 
-use super::{Call, Input, dot};
-use crate::DType;
+use super::{Call, Input, dot, threads_and_bf16};
 use crate::attend::{Mask, Params};
 use crate::form::{Form, HeadMap};
 
@@ -128,23 +127,5 @@ fn later_queries_windows_and_documents() {
 
 #[test]
 fn threads_and_bf16_change_nothing_but_rounding() {
-    let call = Call {
-        batch: 2,
-        ..Call::new(4, 2, 16, 200)
-    };
-    let inputs = inputs(&call, 6, true);
-    let weights = crate::testing::noise(3, inputs[0].values.len());
-    let run = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
-        pool.install(|| call.run(&inputs, &weights, form(true), DType::F32))
-    };
-    let (one, three) = (run(1), run(3));
-    assert!(one == three);
-    let (rounded, _) = call.run(&inputs, &weights, form(true), DType::BF16);
-    for (x, y) in rounded.iter().zip(&one.0) {
-        assert!((x - y).abs() < 0.1, "{x} {y}");
-    }
+    threads_and_bf16(|call| inputs(call, 6, true), |_| form(true), 0.1);
 }

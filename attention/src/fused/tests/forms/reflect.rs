@@ -1,8 +1,7 @@
 //! Reflections between queries and keys.
 
-use super::{Call, Input, dot};
-use crate::DType;
-use crate::attend::{Mask, Params};
+use super::{Call, Input, dot, narrowed, threads_and_bf16};
+use crate::attend::Params;
 use crate::form::{Form, Reflections};
 
 fn form(gain: bool) -> impl Fn(&Params) -> Form + Send + Sync + 'static {
@@ -86,46 +85,12 @@ fn pairs_meet_the_reflections_between_them() {
 
 #[test]
 fn windows_and_documents() {
-    let window = Mask {
-        window: Some(30),
-        ..Mask::causal()
-    };
-    let documents = Some((0..280).map(|t| t / 90).collect());
-    let documents = Mask {
-        documents,
-        ..Mask::causal()
-    };
-    for mask in [window, documents] {
-        check(
-            &Call {
-                mask,
-                batch: 2,
-                ..Call::new(2, 1, 4, 280)
-            },
-            true,
-        );
+    for call in narrowed() {
+        check(&call, true);
     }
 }
 
 #[test]
 fn threads_and_bf16_change_nothing_but_rounding() {
-    let call = Call {
-        batch: 2,
-        ..Call::new(4, 2, 16, 200)
-    };
-    let inputs = inputs(&call, true);
-    let weights = crate::testing::noise(3, inputs[0].values.len());
-    let run = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
-        pool.install(|| call.run(&inputs, &weights, form(true), DType::F32))
-    };
-    let (one, three) = (run(1), run(3));
-    assert!(one == three);
-    let (rounded, _) = call.run(&inputs, &weights, form(true), DType::BF16);
-    for (x, y) in rounded.iter().zip(&one.0) {
-        assert!((x - y).abs() < 0.1, "{x} {y}");
-    }
+    threads_and_bf16(|call| inputs(call, true), |_| form(true), 0.1);
 }

@@ -1,7 +1,6 @@
 //! Sums along rows of scores.
 
-use super::{Call, Input, dot};
-use crate::DType;
+use super::{Call, Input, dot, threads_and_bf16};
 use crate::attend::{Mask, Params};
 use crate::form::{Effect, Form, Gate, Scan, Share};
 
@@ -198,24 +197,10 @@ fn later_queries_windows_and_documents() {
 #[test]
 fn threads_and_bf16_change_nothing_but_rounding() {
     for kind in [COUNTS, STICKS, DECAY] {
-        let call = Call {
-            batch: 2,
-            ..Call::new(4, 2, 16, 200)
-        };
-        let inputs = inputs(&call, kind);
-        let weights = crate::testing::noise(3, inputs[0].values.len());
-        let run = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
-            pool.install(|| call.run(&inputs, &weights, form(kind, call.scale()), DType::F32))
-        };
-        let (one, three) = (run(1), run(3));
-        assert!(one == three);
-        let (rounded, _) = call.run(&inputs, &weights, form(kind, call.scale()), DType::BF16);
-        for (x, y) in rounded.iter().zip(&one.0) {
-            assert!((x - y).abs() < 0.06, "{x} {y}");
-        }
+        threads_and_bf16(
+            |call| inputs(call, kind),
+            |call| form(kind, call.scale()),
+            0.06,
+        );
     }
 }

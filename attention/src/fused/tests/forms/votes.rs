@@ -1,8 +1,7 @@
 //! Sums down columns of scores.
 
-use super::{Call, dot};
-use crate::DType;
-use crate::attend::{Mask, Params};
+use super::{Call, dot, narrowed, threads_and_bf16};
+use crate::attend::Params;
 use crate::form::{Form, Votes};
 
 fn form(_: &Params) -> Form {
@@ -53,43 +52,12 @@ fn later_queries_see_votes() {
 
 #[test]
 fn windows_and_documents() {
-    let window = Mask {
-        window: Some(30),
-        ..Mask::causal()
-    };
-    let documents = Some((0..280).map(|t| t / 90).collect());
-    let documents = Mask {
-        documents,
-        ..Mask::causal()
-    };
-    for mask in [window, documents] {
-        check(&Call {
-            mask,
-            batch: 2,
-            ..Call::new(2, 1, 4, 280)
-        });
+    for call in narrowed() {
+        check(&call);
     }
 }
 
 #[test]
 fn threads_and_bf16_change_nothing_but_rounding() {
-    let call = Call {
-        batch: 2,
-        ..Call::new(4, 2, 16, 200)
-    };
-    let inputs = call.inputs(Vec::new());
-    let weights = crate::testing::noise(3, inputs[0].values.len());
-    let run = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
-        pool.install(|| call.run(&inputs, &weights, form, DType::F32))
-    };
-    let (one, three) = (run(1), run(3));
-    assert!(one == three);
-    let (rounded, _) = call.run(&inputs, &weights, form, DType::BF16);
-    for (x, y) in rounded.iter().zip(&one.0) {
-        assert!((x - y).abs() < 0.1, "{x} {y}");
-    }
+    threads_and_bf16(|call| call.inputs(Vec::new()), |_| form, 0.1);
 }

@@ -46,10 +46,7 @@ impl Default for KvShift {
 
 impl KvShift {
     fn rotary(&self) -> Rotary {
-        Rotary {
-            base: self.base,
-            ..Rotary::DEFAULT
-        }
+        Rotary::of_base(self.base)
     }
 }
 

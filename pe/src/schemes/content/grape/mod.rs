@@ -71,10 +71,7 @@ impl Default for Grape {
 
 impl Grape {
     fn rotary(&self) -> Rotary {
-        Rotary {
-            base: self.base,
-            ..Rotary::DEFAULT
-        }
+        Rotary::of_base(self.base)
     }
 
     fn specs(&self, model: &Geometry, pairs: usize) -> Vec<ParamSpec> {

@@ -72,10 +72,7 @@ impl Default for Clex {
 
 impl Clex {
     fn rotary(&self) -> Rotary {
-        Rotary {
-            base: self.base,
-            ..Rotary::DEFAULT
-        }
+        Rotary::of_base(self.base)
     }
 }
 
