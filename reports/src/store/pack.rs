@@ -47,6 +47,16 @@ struct Packed {
     cost: Option<Cost>,
 }
 
+/// A command as another machine can read it: of an absolute path its last part is left.
+fn portable(command: &str) -> String {
+    let words = command.split(' ').map(|word| {
+        let path = Path::new(word);
+        let last = path.file_name().filter(|_| path.is_absolute());
+        last.map_or(word.into(), |last| last.to_string_lossy())
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// The pack of a run: names and bytes of its files.
 ///
 /// # Errors
@@ -61,6 +71,7 @@ pub fn pack(run: &LoadedRun) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
     let head = Head {
         plan: RunPlan {
             cells: Vec::new(),
+            command: portable(&run.plan.command),
             ..run.plan.clone()
         },
         config: run.config.clone(),
@@ -343,6 +354,15 @@ mod tests {
         assert_eq!(some.len() + 1, all.len());
         assert!(some[1..].iter().all(|file| all.contains(file)));
         Ok(())
+    }
+
+    #[test]
+    fn a_pack_tells_no_folder_of_the_machine() {
+        let command = "farspan run a/b.toml --out /home/me/runs/x -k '/rope/'";
+        assert_eq!(
+            portable(command),
+            "farspan run a/b.toml --out x -k '/rope/'"
+        );
     }
 
     #[test]
