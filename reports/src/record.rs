@@ -10,8 +10,12 @@
 
 mod measure;
 pub mod non_finite;
+mod plan;
+mod status;
 
 pub use measure::*;
+pub use plan::{PlannedCell, RunPlan};
+pub use status::{Activity, Phase, State, Status};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -261,151 +265,4 @@ pub struct Cost {
     /// What it was computed on, in words (`cuda:0: NVIDIA H200`).
     #[serde(default)]
     pub device: String,
-}
-
-/// Where a cell stands. That it is done is decided by its result alone ([`LoadedCell::state`]); its status file tells of
-/// what is not done.
-///
-/// [`LoadedCell::state`]: crate::store::LoadedCell::state
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum State {
-    /// Not started, or waiting for its base.
-    Waiting,
-    /// Being trained or evaluated, or interrupted by force (see `pid`).
-    Running,
-    /// Stopped by a signal after a checkpoint; `run` resumes it.
-    Interrupted,
-    /// `result.json` is complete.
-    Done,
-    /// Training produced a non-finite or exploding loss.
-    Diverged,
-    /// An error; see the reason.
-    Failed,
-}
-
-/// What a cell's process does at the moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Phase {
-    /// A scheme's settings are searched for.
-    Searching,
-    /// Weights are trained.
-    Training,
-    /// The model is asked.
-    Measuring,
-}
-
-/// How far a cell's process is, and how fast it goes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Activity {
-    /// What it does.
-    pub phase: Phase,
-    /// Share of the cell's forecast work that is done, from 0 to 1.
-    pub done: f64,
-    /// Training loss: the mean since the last point of the curve, nats per scored token.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub loss: Option<f64>,
-    /// Tokens per second in this phase.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tokens_per_second: Option<f64>,
-    /// Seconds until the cell is done, if it goes on as fast.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seconds_left: Option<f64>,
-}
-
-/// `status.json` of a cell.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Status {
-    /// See [`SCHEMA_VERSION`].
-    pub schema_version: u32,
-    /// Where the cell stands.
-    pub state: State,
-    /// Steps done of the current stage.
-    pub step: u64,
-    /// Steps of the current stage in all.
-    pub steps: u64,
-    /// Why, for diverged and failed cells.
-    pub reason: Option<String>,
-    /// When this was written (RFC 3339).
-    pub updated: String,
-    /// How far its process is; absent where none runs, and in files from before it was told.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub now: Option<Activity>,
-    /// Process that wrote this; its host and job stand in the cell's lease.
-    pub pid: Option<u32>,
-}
-
-/// `plan.json` of a run: frozen when the run folder is made, so that editing the config later changes nothing queued. It
-/// holds nothing of one machine: where cells read files, paths start from the run folder.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RunPlan {
-    /// See [`SCHEMA_VERSION`].
-    pub schema_version: u32,
-    /// Name of the run, from the config.
-    pub name: String,
-    /// blake3 of the canonical resolved config.
-    pub config_hash: String,
-    /// The command line that made it.
-    pub command: String,
-    /// When it was made (RFC 3339).
-    pub created: String,
-    /// Version of Farspan that made it.
-    pub version: String,
-    /// Machine facts in words, as runs of earlier versions kept them; since then every cell says where it was made.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub machine: String,
-    /// Rise of the loss over the trained length, in nats per token, below which a length counts as served.
-    #[serde(default = "RunPlan::default_margin")]
-    pub margin: f64,
-    /// Confidence of every interval (0.95).
-    pub confidence: f64,
-    /// The scheme every other is compared with (config name), if it was declared.
-    pub reference: Option<String>,
-    /// The cells, in the order of the page.
-    pub cells: Vec<PlannedCell>,
-}
-
-impl RunPlan {
-    /// The margin of a run that does not name one: a twentieth of a nat is five percent of perplexity.
-    #[must_use]
-    pub fn default_margin() -> f64 {
-        0.05
-    }
-}
-
-/// One cell of the plan.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PlannedCell {
-    /// Identity, and the name of its folder under `cells/`.
-    pub id: String,
-    /// Readable name (`language/yarn-x4+finetuned/s0`).
-    pub label: String,
-    /// Study.
-    pub study: String,
-    /// Config name of the scheme.
-    pub scheme: String,
-    /// Stage.
-    pub stage: Stage,
-    /// Seed.
-    pub seed: u64,
-    /// Identity of the cell whose checkpoint it starts from.
-    pub base: Option<String>,
-    /// Parameters of its model.
-    pub parameters: u64,
-    /// Training tokens.
-    pub train_tokens: u64,
-    /// Tokens that are read to measure it, as forecast.
-    #[serde(default)]
-    pub measured_tokens: u64,
-    /// Forecast floating-point operations, training and evaluation.
-    pub flops: f64,
-    /// Forecast peak memory in bytes, of training and evaluation.
-    #[serde(default)]
-    pub memory_bytes: f64,
-    /// Bytes of the weights that it keeps.
-    #[serde(default)]
-    pub disk_bytes: u64,
-    /// The cell's resolved config, for the page and for `export`.
-    pub config: Value,
 }

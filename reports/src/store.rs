@@ -14,6 +14,7 @@
 //! is an error that names it; who goes on with the run sets it aside ([`RunDir::set_aside`]) and makes the cell again.
 //! Whether a cell is done is decided by `result.json` alone: `status.json` speaks of what is not done.
 
+mod cell;
 mod check;
 mod disk;
 mod guard;
@@ -22,6 +23,7 @@ mod load;
 mod pack;
 mod process;
 mod read;
+mod samples;
 mod seal;
 #[cfg(test)]
 mod tests;
@@ -39,13 +41,9 @@ pub use process::Process;
 pub use read::Events;
 pub use seal::{line_is_whole, seal_line};
 
-use crate::record::{
-    CellRecord, Cost, FIRST_SEALED, PlannedCell, RunPlan, SCHEMA_VERSION, State, Status,
-};
+use crate::record::RunPlan;
 use serde::Serialize;
 use serde_json::Value;
-use std::fs::{File, OpenOptions};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -189,206 +187,6 @@ impl RunDir {
         read::text(&self.path.join("resolved.toml"))
     }
 
-    /// Where a cell stands; `None` if it never started.
-    ///
-    /// # Errors
-    /// A newer or malformed `status.json`.
-    pub fn status(&self, id: &str) -> Result<Option<Status>, StoreError> {
-        read::versioned(&self.cell_dir(id).join("status.json"))
-    }
-
-    /// Replaces a cell's status.
-    ///
-    /// # Errors
-    /// The system's refusal; the previous status is intact then.
-    pub fn write_status(&self, id: &str, status: &Status) -> Result<(), StoreError> {
-        self.write_cell_json(id, "status.json", status)
-    }
-
-    /// Sets a cell's state from outside its process, keeping the steps it reported.
-    ///
-    /// # Errors
-    /// The system's refusal.
-    pub fn mark(&self, id: &str, state: State, reason: &str) -> Result<(), StoreError> {
-        // One that cannot be read has no steps to keep.
-        let before = self.status(id).ok().flatten();
-        let (step, steps) = before.map_or((0, 0), |s| (s.step, s.steps));
-        let status = Status {
-            schema_version: SCHEMA_VERSION,
-            state,
-            step,
-            steps,
-            reason: Some(reason.to_string()),
-            updated: jiff::Timestamp::now().to_string(),
-            now: None,
-            pid: None,
-        };
-        self.write_status(id, &status)
-    }
-
-    /// What a cell measured; `None` if it has no result. Its hash and its invariants have been checked.
-    ///
-    /// # Errors
-    /// A newer, changed, malformed or foreign `result.json`.
-    pub fn result(&self, id: &str) -> Result<Option<CellRecord>, StoreError> {
-        let path = self.cell_dir(id).join("result.json");
-        let threshold = || upgrade::threshold(&self.path.join("plan.json"));
-        let upgrade = |value: &mut Value| upgrade::record(value, threshold());
-        let Some(record) = read::table::<CellRecord>(&path, None, Some(&upgrade))? else {
-            return Ok(None);
-        };
-        check::record(&record, id).map_err(malformed(&path))?;
-        Ok(Some(record))
-    }
-
-    /// As [`result`](RunDir::result), of a cell whose study, scheme, stage and seed are known.
-    ///
-    /// # Errors
-    /// As [`result`](RunDir::result), or a result of another cell.
-    pub fn result_of(&self, cell: &PlannedCell) -> Result<Option<CellRecord>, StoreError> {
-        let result = self.result(&cell.id)?;
-        match result.as_ref().and_then(|r| load::foreign(r, cell)) {
-            None => Ok(result),
-            Some(why) => Err(malformed(&self.cell_dir(&cell.id).join("result.json"))(why)),
-        }
-    }
-
-    /// One cell with what its folder holds.
-    #[must_use]
-    pub fn cell(&self, cell: &PlannedCell) -> LoadedCell {
-        load::load_cell(self, cell).0
-    }
-
-    /// Writes a cell's result.
-    ///
-    /// # Errors
-    /// A record that breaks an invariant of the schema, or the system's refusal.
-    pub fn write_result(&self, id: &str, record: &CellRecord) -> Result<(), StoreError> {
-        let path = self.cell_dir(id).join("result.json");
-        check::record(record, id).map_err(malformed(&path))?;
-        self.write_cell_json(id, "result.json", record)
-    }
-
-    /// What a cell cost, if that was written.
-    ///
-    /// # Errors
-    /// A changed or malformed `cost.json`.
-    pub fn cost(&self, id: &str) -> Result<Option<Cost>, StoreError> {
-        let path = self.cell_dir(id).join("cost.json");
-        // Version 1 wrote it without a version.
-        let Some(cost) = read::table(&path, Some(1), None)? else {
-            return Ok(None);
-        };
-        check::cost(&cost).map_err(malformed(&path))?;
-        Ok(Some(cost))
-    }
-
-    /// Writes what a cell cost.
-    ///
-    /// # Errors
-    /// The system's refusal.
-    pub fn write_cost(&self, id: &str, cost: &Cost) -> Result<(), StoreError> {
-        let mut value = to_value(cost)?;
-        if let Some(table) = value.as_object_mut() {
-            table.insert("schema_version".into(), SCHEMA_VERSION.into());
-        }
-        self.write_cell_json(id, "cost.json", &value)
-    }
-
-    /// Adds one event to a cell's `events.jsonl`, with one write.
-    ///
-    /// # Errors
-    /// The system's refusal; a torn line is dropped by readers and by the next event.
-    pub fn append_event(&self, id: &str, event: &Value) -> Result<(), StoreError> {
-        let path = self.make_cell(id)?.join("events.jsonl");
-        // serde_json escapes line breaks inside strings, so a value is one line.
-        disk::append_line(self.disk.as_ref(), &path, &event.to_string())
-    }
-
-    /// A cell's events; a torn last line is set apart.
-    ///
-    /// # Errors
-    /// A whole line that is not JSON, with its number.
-    pub fn events(&self, id: &str) -> Result<Events, StoreError> {
-        let path = self.cell_dir(id).join("events.jsonl");
-        // A torn line may end inside a character.
-        let bytes = read::bytes(&path)?.unwrap_or_default();
-        read::lines(&path, &String::from_utf8_lossy(&bytes))
-    }
-
-    /// Writes a cell's samples, one JSON line each, compressed; the last line has their hash and the cell.
-    ///
-    /// # Errors
-    /// The system's refusal.
-    pub fn write_samples<T: Serialize>(
-        &self,
-        id: &str,
-        samples: impl IntoIterator<Item = T>,
-    ) -> Result<(), StoreError> {
-        let path = self.make_cell(id)?.join("samples.jsonl.zst");
-        let compressing = || failed("compressing", &path);
-        let mut encoder = zstd::Encoder::new(Vec::new(), 3).map_err(compressing())?;
-        let mut hasher = blake3::Hasher::new();
-        for sample in samples {
-            let mut line = to_value(&sample)?.to_string();
-            line.push('\n');
-            hasher.update(line.as_bytes());
-            encoder.write_all(line.as_bytes()).map_err(compressing())?;
-        }
-        let last = seal_line(hasher.finalize().to_hex().as_str(), &of_cell(id));
-        writeln!(encoder, "{last}").map_err(compressing())?;
-        let bytes = encoder.finish().map_err(compressing())?;
-        self.write(&path, &bytes)
-    }
-
-    /// A cell's samples; none if they were not written.
-    ///
-    /// # Errors
-    /// A file that is not zstd, is not what was written, or is of another cell; a line that is not JSON, with its number.
-    pub fn samples(&self, id: &str) -> Result<Vec<Value>, StoreError> {
-        let sealed = self.plan()?.schema_version >= FIRST_SEALED;
-        Ok(self.read_samples(id, sealed)?.unwrap_or_default())
-    }
-
-    /// Whether a cell's samples are what was written; `None` if there are none.
-    ///
-    /// # Errors
-    /// As [`samples`](RunDir::samples).
-    pub fn check_samples(&self, id: &str) -> Result<Option<()>, StoreError> {
-        Ok(self.read_samples(id, true)?.map(|_| ()))
-    }
-
-    fn read_samples(&self, id: &str, sealed: bool) -> Result<Option<Vec<Value>>, StoreError> {
-        let path = self.cell_dir(id).join("samples.jsonl.zst");
-        let Some(bytes) = read::bytes(&path)? else {
-            return Ok(None);
-        };
-        let bad = |what: String| malformed(&path)(what);
-        let text = zstd::decode_all(bytes.as_slice()).map_err(|e| bad(e.to_string()))?;
-        let mut text = String::from_utf8(text).map_err(|e| bad(e.to_string()))?;
-        if sealed {
-            let before_last = text
-                .trim_end_matches('\n')
-                .rfind('\n')
-                .map_or(0, |end| end + 1);
-            let last = text.split_off(before_last);
-            let hash = blake3::hash(text.as_bytes()).to_hex();
-            if !line_is_whole(hash.as_str(), last.trim_end_matches('\n')) {
-                return Err(bad(read::CHANGED.into()));
-            }
-            if last.trim_end_matches('\n') != seal_line(hash.as_str(), &of_cell(id)) {
-                return Err(bad(format!(
-                    "expected the samples of cell {id}, found those of another"
-                )));
-            }
-        }
-        let events = read::lines(&path, &text)?;
-        match events.torn {
-            Some(_) => Err(bad("its last line is cut off".into())),
-            None => Ok(Some(events.lines)),
-        }
-    }
-
     /// Gives a file that is not what was written another name beside it, and tells that name.
     ///
     /// # Errors
@@ -408,32 +206,12 @@ impl RunDir {
         Ok(to)
     }
 
-    /// A file that takes the words of a cell's process; what is in it already is kept.
-    ///
-    /// # Errors
-    /// The system's refusal.
-    pub fn cell_log(&self, id: &str) -> Result<File, StoreError> {
-        let path = self.make_cell(id)?.join("log.txt");
-        plain(&path)?;
-        let log = OpenOptions::new().append(true).create(true).open(&path);
-        log.map_err(failed("opening", &path))
-    }
-
     /// Everything in the folder; what cannot be read is listed with its reason.
     ///
     /// # Errors
     /// Only if the plan itself cannot be read.
     pub fn load(&self) -> Result<LoadedRun, StoreError> {
         load(&self.path)
-    }
-
-    fn write_cell_json(
-        &self,
-        id: &str,
-        name: &str,
-        value: &impl Serialize,
-    ) -> Result<(), StoreError> {
-        self.write_json(&self.make_cell(id)?.join(name), value)
     }
 
     fn write_json(&self, path: &Path, value: &impl Serialize) -> Result<(), StoreError> {
@@ -479,11 +257,6 @@ fn malformed(path: &Path) -> impl FnOnce(String) -> StoreError {
         line: None,
         what,
     }
-}
-
-/// The last line of samples, before its hash.
-fn of_cell(id: &str) -> String {
-    serde_json::json!({ "cell": id }).to_string()
 }
 
 fn to_value(value: &impl Serialize) -> Result<Value, StoreError> {

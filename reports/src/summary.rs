@@ -15,9 +15,6 @@ mod effective;
 mod group;
 mod measure;
 mod measured;
-#[cfg(test)]
-#[path = "summary/tests/numbers.rs"]
-mod numbers;
 mod ranking;
 mod results;
 mod sample;

@@ -11,22 +11,21 @@
 //! A look and a write are two steps. What slips between them is harmless, because a cell's files are replaced whole and
 //! are a function of its config: at worst a state of training goes back to an earlier one that is just as right.
 
+mod file;
+
 use super::StoreError;
-use super::disk::{now_of, sweep, touch, write_atomic_on};
+use super::disk::{now_of, sweep, touch};
 use super::process::{Life, Process};
+use file::{Words, bytes, numbers, of, read, replace};
 use serde::{Deserialize, Serialize};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
-/// How the names of leases begin, before their number.
-const NAME: &str = "lease.";
-/// Longer than any holder's words.
-const LONGEST: u64 = 4000;
 /// How long a lease lasts without a touch. Clients of NFS may see a file's time as it was a minute ago.
 pub const LEASE: Duration = Duration::from_secs(120);
 /// Touches within the time that a lease lasts.
@@ -89,14 +88,6 @@ impl std::fmt::Display for Holder {
             None => Ok(()),
         }
     }
-}
-
-/// What a lease file says.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Words {
-    /// `None` once it is released.
-    holder: Option<Holder>,
-    tries: Tries,
 }
 
 /// Where a cell stands between workers.
@@ -370,46 +361,6 @@ fn try_take(folder: &Path, me: Holder) -> io::Result<Option<Lease>> {
         lost: AtomicBool::new(false),
     };
     Ok(Some(Lease::beating(core, tries, lasts)))
-}
-
-fn bytes(words: &Words) -> Vec<u8> {
-    let text = serde_json::to_string(words).unwrap_or_default();
-    format!("{text}\n").into_bytes()
-}
-
-fn replace(path: &Path, words: &Words) -> Result<(), StoreError> {
-    write_atomic_on(&super::RealDisk, path, &bytes(words))
-}
-
-fn of(folder: &Path, number: u64) -> PathBuf {
-    folder.join(format!("{NAME}{number}"))
-}
-
-/// The numbers of a folder's leases, in order.
-fn numbers(folder: &Path) -> io::Result<Vec<u64>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let name = entry?.file_name();
-        let number = name.to_str().and_then(|name| name.strip_prefix(NAME));
-        found.extend(number.and_then(|n| n.parse::<u64>().ok()));
-    }
-    found.sort_unstable();
-    Ok(found)
-}
-
-/// What a lease says, if that can be read, and when it was touched; `None` if it is not there. It is opened first, which
-/// lets a client of NFS ask for its times anew.
-fn read(path: &Path) -> Option<(Option<Words>, SystemTime)> {
-    let meta = path.symlink_metadata().ok()?;
-    if !meta.is_file() {
-        return Some((None, meta.modified().ok()?));
-    }
-    let mut file = File::open(path).ok()?;
-    let touched = file.metadata().ok()?.modified().ok()?;
-    let mut text = Vec::new();
-    let words = Read::by_ref(&mut file).take(LONGEST).read_to_end(&mut text);
-    let words = words.ok().and_then(|_| serde_json::from_slice(&text).ok());
-    Some((words, touched))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 use super::*;
 use crate::fixture::{self, Options};
+use std::fs::File;
 use std::sync::Mutex;
 use std::time::Instant;
 
