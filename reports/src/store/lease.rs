@@ -5,7 +5,7 @@
 //! long as it touches the file: one that was not touched for the time that its holder promised, by the clock of the file
 //! server, and one whose holder can be seen to have ended, is taken over by making `lease.N+1`. The highest file stays
 //! when it is released, with the word how often the cell went wrong; lower ones are removed. The holder looks before every
-//! write whether its number is still the highest ([`Lease::guard`]), so a process that slept through its lease and wakes
+//! write whether its number is still the highest (`guard.rs`), so a process that slept through its lease and wakes
 //! up writes nothing.
 //!
 //! A look and a write are two steps. What slips between them is harmless, because a cell's files are replaced whole and
