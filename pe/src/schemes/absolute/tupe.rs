@@ -14,7 +14,7 @@ use crate::error::{PlanError, check, check_model};
 use crate::scheme::{Len, Scheme};
 use crate::schemes::bias::t5::T5;
 use crate::tensor::rotation::split;
-use farspan_attention::expr::{Expr, raw};
+use farspan_attention::expr::raw;
 use farspan_attention::hook::{Hook, HookRef, Scope, Stage};
 use farspan_attention::plan::{Geometry, Init, ParamSpec, Plan};
 use farspan_attention::{Error, Result, Tensor, ops};
@@ -99,7 +99,8 @@ impl Scheme for Tupe {
         let mut score = raw();
         if self.relative {
             let t5 = T5::default().plan(model, context_len)?;
-            score = score + t5.score.additive_bias().unwrap_or(Expr::Number(0.0));
+            // The raw score with the bias.
+            score = t5.score;
             params.extend(t5.params);
         }
         Ok(Plan {

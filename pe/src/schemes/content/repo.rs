@@ -8,7 +8,7 @@
 //! Code: the middle is an eighth of the width (`share`); layers from number 5 of 16 and 10 of 32 on, counted from 0, and
 //! base 500000. Linear forms: one position per head, or one for all (`shared-linear`). Positions belong to key heads here
 //! and serve all queries that read them; with as many key as query heads this is the authors' form. Their decoder
-//! normalises after each half of a layer, so that x is the stream; here it is what q and k are projected from. Attention
+//! normalises after each sublayer, so that x is the stream; here it is what q and k are projected from. Attention
 //! stays fused.
 
 use crate::angles::{Rotary, inv_freq};

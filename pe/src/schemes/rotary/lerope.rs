@@ -2,7 +2,7 @@
 //!
 //! θ′_p = e^{α_p}·b^(−2p/d),  α = 0 before training
 //!
-//! Paper: LeRoPE 2026, arXiv 2607.10134.
+//! Paper: arXiv 2607.10134 (2026), known from a transcription.
 //!
 //! One α per pair serves all layers and heads, as in the paper; `shared` gives each layer, or each key head of each
 //! layer, its own, as AdaRoPE (arXiv 2607.19363) does, whose scale by length is not known. There is no weight decay on
@@ -65,10 +65,10 @@ impl Scheme for LeRope {
     const CARD: Card = Card {
         title: "LeRoPE",
         paper: Paper {
-            authors: "LeRoPE",
+            authors: "Authors not found",
             year: 2026,
             arxiv: "2607.10134",
-            section: "3",
+            section: "",
         },
         family: Family::Rotary,
         idea: "Learn the frequencies of the rotation, each as a shift of the logarithm of RoPE's.",
