@@ -25,10 +25,15 @@ impl Batches for Pattern<'_> {
     }
 }
 
-/// Learning rate. At 5e-3 the transformer inside SeqPE turns a change of the rate by 1e-6 into 7e-2 of the loss within 17
-/// steps, on the processor alone; at 1e-3 into 1e-5.
+/// Learning rate. At 5e-3 a change of the rate by 1e-6 becomes one of the loss by 7e-2 (the transformer inside SeqPE) and
+/// 1.1e-3 (TUPE's normed table) within these steps, on the processor alone; at 1e-3 by 8e-5 and 2e-7. Under RoPE it is
+/// 5e-7 at 5e-3.
 fn rate(id: &str) -> f64 {
-    if id == "seqpe" { 1e-3 } else { 5e-3 }
+    if ["seqpe", "tupe"].contains(&id) {
+        1e-3
+    } else {
+        5e-3
+    }
 }
 
 /// Loss of every step, then negative log-likelihoods at four times the trained length.
@@ -82,8 +87,7 @@ fn compare_runs(id: &str, scheme: &dyn AnyScheme, device: &Device) -> farspan::R
     let perplexity = |nll: &[f64]| (nll.iter().sum::<f64>() / nll.len() as f64).exp();
     let (x, y) = (perplexity(&far), perplexity(&exact_far));
     let apart = (x - y).abs() / y;
-    // Far past the trained length, what the losses of training allow has grown.
-    if apart > 3e-3 || apart.is_nan() {
+    if apart > 1e-3 || apart.is_nan() {
         wrong.push(format!("{id}: perplexity {x}, expected {y}"));
     }
     Ok(wrong)
