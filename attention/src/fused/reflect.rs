@@ -13,28 +13,21 @@ mod backward;
 mod chunk;
 mod forward;
 
-use super::compile::KEYS;
 use super::formed::{self, Whole};
 use super::matrix::transpose;
-use super::product::{LANES, padded};
-use super::tile::KEY_STEP;
+use super::product::LANES;
+use super::shape::{SIDE, STEP, Shape};
 use crate::expr::Expr;
 use crate::form::Reflections;
 use crate::hook::Scope;
-use crate::mask::Mask;
 use crate::ops::bridge::{lock, zeros};
 use crate::ops::simd::{Simd, dispatch};
 use crate::{Error, Result, Tensor};
 use backward::{Backward, Gradients};
 use forward::Forward;
 use rayon::prelude::*;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex};
-
-/// Tokens of a chunk, and of a block of queries.
-const SIDE: usize = KEYS;
-
-/// Elements between rows of matrices of a chunk's tokens.
-const STEP: usize = KEY_STEP;
 
 const NAME: &str = "reflections";
 
@@ -71,13 +64,8 @@ pub(crate) fn attend(scope: &Scope<'_>, form: &Reflections) -> Result<Tensor> {
     let mut inputs = vec![&qkv.q, &qkv.k, &qkv.v, &form.vectors, &form.strengths];
     inputs.extend(&form.gain);
     let sizes = Sizes {
-        group: heads / kv_heads,
-        tokens,
-        head_dim,
-        width: padded(head_dim),
+        shape: Shape::new(scope),
         scale: prepared.scale() as f32,
-        first: prepared.keys().start,
-        mask: scope.mask.clone(),
     };
     formed::run(
         &inputs,
@@ -88,39 +76,36 @@ pub(crate) fn attend(scope: &Scope<'_>, form: &Reflections) -> Result<Tensor> {
     )
 }
 
-/// What all jobs of a call share.
+/// What all jobs of a call share: chunks of tokens are tiles of keys and blocks of queries.
 #[derive(Debug)]
 struct Sizes {
-    /// Query heads to a key head.
-    group: usize,
-    tokens: usize,
-    head_dim: usize,
-    /// head_dim in whole vectors.
-    width: usize,
+    shape: Shape,
     scale: f32,
-    /// Position of the first token.
-    first: usize,
-    mask: Mask,
+}
+
+impl Deref for Sizes {
+    type Target = Shape;
+
+    fn deref(&self) -> &Shape {
+        &self.shape
+    }
 }
 
 impl Sizes {
-    fn chunks(&self) -> usize {
-        self.tokens.div_ceil(SIDE)
+    /// Query heads to a key head.
+    fn group(&self) -> usize {
+        self.heads / self.kv_heads
     }
 
     /// Tokens of chunk number `c`.
     fn of(&self, c: usize) -> usize {
-        SIDE.min(self.tokens - c * SIDE)
+        SIDE.min(self.keys - c * SIDE)
     }
 
     /// Copies rows of tokens from `start` on to rows of whole vectors; the rest of the chunk becomes 0.
     fn load(&self, x: &[f32], start: usize, out: &mut [f32]) {
-        let (d, width) = (self.head_dim, self.width);
         out.fill(0.0);
-        let rows = x[start * d..].chunks_exact(d).take(SIDE);
-        for (x, row) in rows.zip(out.chunks_exact_mut(width)) {
-            row[..d].copy_from_slice(x);
-        }
+        self.shape.load(&x[start * self.head_dim..], out);
     }
 }
 
@@ -146,7 +131,7 @@ struct Inputs<'a> {
 impl Reflect {
     /// Numbers of one job among those of tokens, of rows, of queries, and of rows of queries.
     fn parts(&self) -> [usize; 4] {
-        let (n, d, group) = (self.sizes.tokens, self.sizes.head_dim, self.sizes.group);
+        let (n, d, group) = (self.sizes.keys, self.sizes.head_dim, self.sizes.group());
         [n, n * d, group * n, group * n * d]
     }
 
@@ -170,7 +155,7 @@ impl Reflect {
         space: impl Fn() -> B + Send + Sync,
         run: impl Fn(&mut B, (usize, &mut P)) + Send + Sync,
     ) {
-        let pairs = jobs.len() * self.sizes.group * self.sizes.tokens * self.sizes.tokens;
+        let pairs = jobs.len() * self.sizes.group() * self.sizes.keys * self.sizes.keys;
         if pairs * self.sizes.head_dim > 1 << 17 && rayon::current_num_threads() > 1 {
             jobs.par_iter_mut().enumerate().for_each_init(space, run);
         } else {
@@ -268,13 +253,16 @@ fn finish_scores<S: Simd>(
     gain: Option<&[f32]>,
     scores: &mut [f32],
 ) {
-    let rows = sizes.of(block);
-    let cols = sizes.of(chunk);
-    let queries = sizes.first + block * SIDE..sizes.first + block * SIDE + rows;
-    let keys = sizes.first + chunk * SIDE..sizes.first + chunk * SIDE + cols;
+    let (rows, cols) = (sizes.of(block), sizes.of(chunk));
+    let tokens = |c: usize, len| {
+        let first = sizes.first_key + c * SIDE;
+        first..first + len
+    };
     // What stands behind the last token is hidden from a block of one query, too.
-    let plain = cols == SIDE && sizes.mask.hides_nothing(&queries, &keys);
-    let holes = sizes.mask.window.is_some() || sizes.mask.documents.is_some();
+    let plain = cols == SIDE
+        && sizes
+            .mask
+            .hides_nothing(&tokens(block, rows), &tokens(chunk, cols));
     let factor = s.splat(scale);
     for (r, row) in scores.chunks_mut(STEP).take(rows).enumerate() {
         let row = &mut row[..SIDE];
@@ -291,17 +279,8 @@ fn finish_scores<S: Simd>(
                 .zip(others)
                 .for_each(|(x, other)| *x += own - other);
         }
-        if plain {
-            continue;
-        }
-        let end = if block == chunk { r + 1 } else { cols };
-        row[end..].fill(f32::NEG_INFINITY);
-        if holes {
-            for (col, x) in row[..end].iter_mut().enumerate() {
-                if !sizes.mask.sees(queries.start + r, keys.start + col) {
-                    *x = f32::NEG_INFINITY;
-                }
-            }
+        if !plain {
+            sizes.hide(block * SIDE + r, chunk, row);
         }
     }
 }
@@ -318,7 +297,7 @@ struct Carried {
 
 impl Carried {
     fn new(sizes: &Sizes) -> Carried {
-        let (chunks, width) = (sizes.chunks(), sizes.width);
+        let (chunks, width) = (sizes.tiles(), sizes.width);
         Carried {
             keys: vec![0.0; chunks * SIDE * width],
             keys_t: vec![0.0; chunks * width * STEP],

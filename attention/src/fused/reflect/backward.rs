@@ -45,7 +45,7 @@ impl Kernel for Backward<'_, '_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
         let (sizes, inputs) = (self.sizes, self.inputs);
-        let (n, width) = (sizes.tokens, sizes.width);
+        let (n, width) = (sizes.keys, sizes.width);
         let space = &mut *self.space;
         for sums in [
             &mut space.dkeys,
@@ -58,7 +58,7 @@ impl Kernel for Backward<'_, '_> {
         ] {
             sums.fill(0.0);
         }
-        for number in 0..sizes.chunks() {
+        for number in 0..sizes.tiles() {
             let space = &mut *self.space;
             sizes.load(inputs.v, number * SIDE, &mut space.next);
             let v_t = &mut space.v_t[number * width * STEP..][..width * STEP];
@@ -74,7 +74,7 @@ impl Kernel for Backward<'_, '_> {
                 SIDE,
                 width,
             );
-            for head in 0..sizes.group {
+            for head in 0..sizes.group() {
                 let gain = inputs.gain.map(|gain| &gain[head * n..][..n]);
                 let means = [0.0; SIDE];
                 let mut block = Block {
@@ -103,7 +103,7 @@ impl Backward<'_, '_> {
     #[inline(always)]
     fn load(&mut self, block: &mut Block<'_>) {
         let (sizes, space) = (self.sizes, &mut *self.space);
-        let (n, d) = (sizes.tokens, sizes.head_dim);
+        let (n, d) = (sizes.keys, sizes.head_dim);
         let (start, rows) = (
             block.number * SIDE,
             block.head * n * d..(block.head + 1) * n * d,
@@ -156,7 +156,7 @@ impl Backward<'_, '_> {
     #[inline(always)]
     fn differentiate<S: Simd>(&mut self, s: S, block: &Block<'_>, c: usize, scale: f32) {
         let (sizes, space) = (self.sizes, &mut *self.space);
-        let (n, width) = (sizes.tokens, sizes.width);
+        let (n, width) = (sizes.keys, sizes.width);
         let values = (&space.v_t[c * width * STEP..], STEP);
         let (upstream, wide) = ((&*space.upstream, width, 1), (SIDE, width, SIDE));
         multiply(
@@ -272,7 +272,7 @@ impl Backward<'_, '_> {
         let scale = self.sizes.scale;
         self.differentiate(s, block, block.number, scale);
         let (sizes, space) = (self.sizes, &mut *self.space);
-        let (n, d, width) = (sizes.tokens, sizes.head_dim, sizes.width);
+        let (n, d, width) = (sizes.keys, sizes.head_dim, sizes.width);
         space.scores.iter_mut().for_each(|x| *x *= scale);
         space.dseen.iter_mut().for_each(|x| *x *= scale);
         let (square, rows, wide) = ((SIDE, SIDE, SIDE), (SIDE, SIDE, width), (SIDE, width, SIDE));
@@ -341,7 +341,7 @@ impl Backward<'_, '_> {
         let (sizes, inputs, space) = (self.sizes, self.inputs, &mut *self.space);
         let (d, width) = (sizes.head_dim, sizes.width);
         let mut dbeta = [0.0; SIDE];
-        for c in 0..sizes.chunks() {
+        for c in 0..sizes.tiles() {
             space.chunk.load(s, sizes, &inputs, c, &mut space.scores);
             let own = c * SIDE * width..(c + 1) * SIDE * width;
             let mut above = Above {

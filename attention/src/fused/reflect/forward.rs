@@ -38,7 +38,7 @@ impl Space {
         Space {
             chunk: Chunk::new(sizes.width),
             carried: Carried::new(sizes),
-            v: vec![0.0; sizes.chunks() * SIDE * sizes.width],
+            v: vec![0.0; sizes.tiles() * SIDE * sizes.width],
             q: rows(),
             seen: rows(),
             next: rows(),
@@ -68,14 +68,14 @@ impl Kernel for Forward<'_> {
             normalisers,
             space,
         } = self;
-        let (n, d, width) = (sizes.tokens, sizes.head_dim, sizes.width);
-        for block in 0..sizes.chunks() {
+        let (n, d, width) = (sizes.keys, sizes.head_dim, sizes.width);
+        for block in 0..sizes.tiles() {
             let own = block * SIDE * width..(block + 1) * SIDE * width;
             sizes.load(inputs.v, block * SIDE, &mut space.v[own]);
             space
                 .chunk
                 .load(s, sizes, &inputs, block, &mut space.scores);
-            for head in 0..sizes.group {
+            for head in 0..sizes.group() {
                 let gain = inputs.gain.map(|gain| &gain[head * n..][..n]);
                 sizes.load(
                     &inputs.q[head * n * d..][..n * d],

@@ -68,7 +68,7 @@ impl Scheme for LeRope {
             authors: "Authors not found",
             year: 2026,
             arxiv: "2607.10134",
-            section: "",
+            section: "abstract",
         },
         family: Family::Rotary,
         idea: "Learn the frequencies of the rotation, each as a shift of the logarithm of RoPE's.",

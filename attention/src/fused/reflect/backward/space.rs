@@ -41,7 +41,7 @@ pub(in crate::fused::reflect) struct Space {
 
 impl Space {
     pub(in crate::fused::reflect) fn new(sizes: &Sizes) -> Space {
-        let (chunks, width) = (sizes.chunks(), sizes.width);
+        let (chunks, width) = (sizes.tiles(), sizes.width);
         let (rows, square) = (|| vec![0.0; SIDE * width], || vec![0.0; SIDE * STEP]);
         let all = || vec![0.0; chunks * SIDE * width];
         let across = || vec![0.0; chunks * width * width];
