@@ -17,7 +17,7 @@ pub fn now() -> String {
         .to_string()
 }
 
-/// The machine in words: `Linux x86_64, 2 × Intel Xeon, 24 GiB`.
+/// The machine in words: `Linux x86_64, 2 × Intel Xeon with AVX2, 24 GiB`.
 pub fn machine() -> String {
     let mut system = std::env::consts::OS.to_string();
     if let Some(first) = system.get_mut(..1) {
@@ -27,8 +27,9 @@ pub fn machine() -> String {
     let memory =
         memory_bytes().map(|bytes| format!(", {:.0} GiB", bytes as f64 / (1u64 << 30) as f64));
     let (arch, cores) = (std::env::consts::ARCH, cores());
+    let instructions = farspan_attention::ops::instruction_set();
     format!(
-        "{system} {arch}, {cores} × {processor}{}",
+        "{system} {arch}, {cores} × {processor} with {instructions}{}",
         memory.unwrap_or_default()
     )
 }

@@ -259,7 +259,7 @@ pub struct Cost {
     pub threads: usize,
     /// Cells that ran beside it.
     pub jobs: usize,
-    /// The machine that made it, in words (`Linux x86_64, 2 × Intel Xeon, 24 GiB`).
+    /// The machine that made it, in words (`Linux x86_64, 2 × Intel Xeon with AVX2, 24 GiB`).
     #[serde(default)]
     pub machine: String,
     /// What it was computed on, in words (`cuda:0: NVIDIA H200`).

@@ -24,6 +24,7 @@ mod tests;
 
 pub use crate::stats::{Estimate, Interval};
 pub use aggregate::{Aggregate, Rank, Score};
+pub(crate) use costs::usual_machine;
 pub use compare::{Compared, Comparison, compare};
 pub use curve::*;
 pub use depth::DepthEffect;

@@ -31,6 +31,7 @@ pub use norm::rms_norm;
 pub use norm_linear::norm_linear;
 pub use peak::{measure_peak, peak_flops};
 pub use running_sum::running_sum;
+pub use simd::instruction_set;
 pub use swiglu::swiglu;
 
 #[cfg(test)]

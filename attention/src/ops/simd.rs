@@ -289,6 +289,18 @@ impl Level {
     }
 }
 
+/// The vector instructions that kernels on this CPU are run with, in words. Sums are rounded in another order with others, so
+/// the same run gives the same bytes only where this is the same.
+pub fn instruction_set() -> &'static str {
+    match Level::best() {
+        Level::Portable => "no vector instructions of its own",
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => "AVX2",
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => "AVX-512",
+    }
+}
+
 /// Runs a kernel with the widest instruction set of this CPU.
 #[inline]
 pub(crate) fn dispatch<K: Kernel>(kernel: K) -> K::Output {

@@ -4,6 +4,7 @@ use super::group::Group;
 use super::{CostSummary, Curve, SeedTraining, TrainingCurve};
 use crate::record::Cost;
 use crate::stats::mean;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Loss while training, seed by seed and on average.
 pub(super) fn training(group: &Group<'_>) -> TrainingCurve {
@@ -59,6 +60,16 @@ pub(super) fn cost(group: &Group<'_>) -> Option<CostSummary> {
     })
 }
 
+/// The machine that most of these cells ran on, for processor time says nothing beside that of another machine.
+pub(crate) fn usual_machine<'a>(costs: impl Iterator<Item = &'a Cost>) -> Option<&'a str> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for cost in costs {
+        *counts.entry(&cost.machine).or_default() += 1;
+    }
+    let most = counts.into_iter().max_by_key(|&(_, count)| count);
+    most.map(|(machine, _)| machine)
+}
+
 /// Training tokens per second. On a CPU that tells processor time it is what the cell's threads do when nothing else runs
 /// beside them: time on the clock grows with the rest of the load. Training has its share of the time on the clock.
 fn speed(cost: &Cost) -> f64 {
@@ -71,17 +82,21 @@ fn speed(cost: &Cost) -> f64 {
     }
 }
 
-/// Puts every curve's cost in relation to the reference's.
+/// Puts every curve's cost in relation to the reference's, its speed where both ran on machines of the same kind.
 pub(super) fn relate(curves: &mut [Curve], reference: Option<&str>) {
     let baseline = curves.iter().find(|c| Some(c.label.as_str()) == reference);
     let Some(baseline) = baseline.and_then(|c| c.cost.clone()) else {
         return;
     };
+    let machines = |cost: &CostSummary| -> BTreeSet<String> {
+        let seeds = cost.seeds.iter();
+        seeds.map(|(_, cost)| cost.machine.clone()).collect()
+    };
+    let own = machines(&baseline);
     for cost in curves.iter_mut().filter_map(|c| c.cost.as_mut()) {
-        cost.relative_speed = cost
-            .tokens_per_second
-            .zip(baseline.tokens_per_second)
-            .map(|(a, b)| a / b);
+        let same = machines(cost) == own;
+        let speeds = cost.tokens_per_second.zip(baseline.tokens_per_second);
+        cost.relative_speed = speeds.filter(|_| same).map(|(a, b)| a / b);
         let memory = baseline.peak_memory_bytes as f64;
         cost.relative_memory = (memory > 0.0).then(|| cost.peak_memory_bytes as f64 / memory);
     }
@@ -90,6 +105,17 @@ pub(super) fn relate(curves: &mut [Curve], reference: Option<&str>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_usual_machine_is_that_of_most_cells() {
+        let on = |machine: &str| Cost {
+            machine: machine.into(),
+            ..Cost::default()
+        };
+        let costs = [on("wide"), on("narrow"), on("wide")];
+        assert_eq!(usual_machine(costs.iter()), Some("wide"));
+        assert_eq!(usual_machine([].into_iter()), None);
+    }
 
     /// 1000 tokens in 4 s of training that waited for half of it, and 1 s of measuring that did as well.
     #[test]

@@ -5,7 +5,7 @@ use crate::record::{Better, Scale, State};
 use crate::stats::spearman;
 use crate::store::LoadedRun;
 use crate::summary::{
-    EffectiveLength, Ranked, Ranking, StudySummary, Summary, label, rankings, summarise,
+    EffectiveLength, Ranked, Ranking, StudySummary, Summary, label, rankings, summarise, usual_machine,
 };
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -92,7 +92,8 @@ pub fn document(run: &LoadedRun) -> String {
         ),
         (
             "Cost",
-            "Processor minutes of all studies and seeds together, training and reading; of an extension without its base.",
+            "Processor minutes of all studies and seeds together, training and reading; of an extension without its base. A dash: \
+             other machines than most ran it.",
             cost(run, &labels),
         ),
         (
@@ -223,16 +224,20 @@ fn round(x: f64) -> String {
 
 fn cost(run: &LoadedRun, labels: &[String]) -> Data {
     let mut data = table(["scheme", "#minutes"]);
+    let usual = usual_machine(run.cells.iter().filter_map(|c| c.cost.as_ref()));
     for label in labels {
         let mine = run
             .cells
             .iter()
             .filter(|c| self::label(&c.planned.scheme, c.planned.stage) == *label);
-        let seconds: f64 = mine
-            .filter_map(|c| c.cost.as_ref())
-            .map(|c| c.cpu_seconds)
-            .sum();
-        data.row(vec![label.clone(), format!("{:.1}", seconds / 60.0)]);
+        let costs: Vec<_> = mine.filter_map(|c| c.cost.as_ref()).collect();
+        let minutes = if costs.iter().all(|c| Some(c.machine.as_str()) == usual) {
+            let seconds: f64 = costs.iter().map(|c| c.cpu_seconds).sum();
+            format!("{:.1}", seconds / 60.0)
+        } else {
+            "–".to_string()
+        };
+        data.row(vec![label.clone(), minutes]);
     }
     data
 }

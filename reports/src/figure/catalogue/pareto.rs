@@ -7,7 +7,7 @@ use crate::figure::palette::{Ink, Shape};
 use crate::figure::scale::{self, Scale};
 use crate::figure::text;
 use crate::record::Stage;
-use crate::summary::Summary;
+use crate::summary::{Summary, usual_machine};
 
 const HEIGHT: f64 = 330.0;
 const LEFT: f64 = 52.0;
@@ -56,8 +56,8 @@ pub(super) fn figure(summary: &Summary) -> Option<Figure> {
         slug: "pareto".into(),
         title: "Length against cost".into(),
         caption: format!(
-            "Schemes trained from scratch that have all {} studies. Across: processor minutes of all studies and seeds, training and \
-             reading, logarithmic. Up: the longest length shown to be served, in trained lengths, mean over the studies, 0 where \
+            "Schemes trained from scratch that have all {} studies on one kind of machine. Across: processor minutes of all studies \
+             and seeds, training and reading, logarithmic. Up: the longest length shown to be served, in trained lengths, mean over the studies, 0 where \
              none is. Named, where there is room: those that no other beats in both.",
             summary.studies.len()
         ),
@@ -76,11 +76,17 @@ pub(super) fn figure(summary: &Summary) -> Option<Figure> {
 fn rows(summary: &Summary) -> Vec<Row> {
     let first = summary.studies.iter().take(1).flat_map(|s| &s.curves);
     let trained = first.filter(|c| c.scheme.stage == Stage::Trained);
+    let all = summary.studies.iter().flat_map(|s| &s.curves);
+    let costs = all.filter_map(|c| c.cost.as_ref()).flat_map(|c| &c.seeds);
+    let usual = usual_machine(costs.map(|(_, cost)| cost));
     let of = |label: &String| {
         let (mut seconds, mut reach) = (0.0, 0.0);
         for study in &summary.studies {
             let curve = study.curves.iter().find(|c| c.label == *label)?;
             let costs = &curve.cost.as_ref()?.seeds;
+            if costs.iter().any(|(_, c)| Some(c.machine.as_str()) != usual) {
+                return None;
+            }
             seconds += costs.iter().map(|(_, cost)| cost.cpu_seconds).sum::<f64>();
             let key = &study.compared().next()?.key;
             reach += curve.measured(key)?.effective.as_ref()?.multiple;
