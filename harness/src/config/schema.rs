@@ -87,11 +87,12 @@ fn schemes(registry: &Registry, finetune: &Value) -> Value {
     let mut by_id = Map::new();
     for entry in registry.entries() {
         let mut schema = entry.schema();
-        if let (Needs::Base(family), Some(properties)) = (
-            entry.card.needs,
-            schema.get_mut("properties").and_then(Value::as_object_mut),
-        ) {
-            let name = format!("Name of the scheme whose weights are read (family {family}).");
+        if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+            let whose = match entry.card.needs {
+                Needs::Base(family) => format!("(family {family})"),
+                Needs::Scratch => "and fine-tuned under this one".into(),
+            };
+            let name = format!("Name of the scheme whose weights are read {whose}.");
             properties.insert(
                 "extends".into(),
                 json!({ "type": "string", "description": name }),
