@@ -9,8 +9,8 @@
 //! Code: w and β belong to key heads. B has rank 32 where query and key heads are as many, else it is a full matrix
 //! (`rank` overrides both). The paper writes the gate beside the scaled score; the code multiplies the gate by
 //! 1/√head_dim too (`gate = "scaled"`). The optional normalisation of q and k is no part of the encoding. Memory
-//! is linear in the length on the CPU, quadratic elsewhere. No rotation is part of it; `base` turns queries and keys as RoPE
-//! does before all else, so that weights trained under RoPE can go on under PaTH (`base` is theirs): with `beta_bias` = b₀ =
+//! is linear in the length on the CPU, quadratic elsewhere. No rotation is part of it; `rotary_base` turns queries and keys as RoPE
+//! does before all else, so that weights trained under RoPE can go on under PaTH (`rotary_base` is their base): with `beta_bias` = b₀ =
 //! −12 every H is I − 1.2e-5·w·wᵀ at first, the identity but for rounding; at −20 β is 0 in single precision and would stay so. Cached keys must be rewritten whenever a token comes, which
 //! this library does by starting from the unturned ones.
 
@@ -43,7 +43,7 @@ pub struct Path {
     /// Base of rotations that queries and keys are turned by first; without, nothing turns.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("exclusiveMinimum" = 1))]
-    pub base: Option<f64>,
+    pub rotary_base: Option<f64>,
     /// b₀ before training: −12 starts as the identity.
     #[serde(skip_serializing_if = "is_zero")]
     pub beta_bias: f64,
@@ -102,8 +102,10 @@ impl Scheme for Path {
         check("rank", rank, "at least 1", rank >= 1)?;
         let bias = self.beta_bias;
         check("beta_bias", bias, "a finite number", bias.is_finite())?;
-        self.base
-            .map_or(Ok(()), |base| Rotary::of_base(base).check())
+        self.rotary_base.map_or(Ok(()), |base| {
+            let sound = base > 1.0 && base.is_finite();
+            check("rotary_base", base, "above 1 and finite", sound)
+        })
     }
 
     fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
@@ -138,7 +140,7 @@ impl Scheme for Path {
             names: params.iter().map(|spec| spec.name.clone()).collect(),
         };
         let mut hooks = Vec::new();
-        if let Some(base) = self.base {
+        if let Some(base) = self.rotary_base {
             let dim = Rotary::of_base(base).dim(model, 2)?;
             hooks.push(HookRef::new(Turned {
                 base,
