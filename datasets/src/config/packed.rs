@@ -21,10 +21,6 @@ pub enum Packed {
 
 impl Packed {
     /// Whether documents are one text.
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "serde hands out references"
-    )]
     pub fn is_join(&self) -> bool {
         *self == Packed::Join
     }

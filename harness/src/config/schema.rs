@@ -98,13 +98,15 @@ fn schemes(registry: &Registry, finetune: &Value) -> Value {
                 json!({ "type": "string", "description": name }),
             );
             properties.insert("finetune".into(), finetune.clone());
-            let own = properties.remove("base");
-            let name = json!({ "type": "string", "description": name });
-            let either = match own {
-                Some(own) => json!({ "anyOf": [name, own] }),
-                None => name,
-            };
-            properties.insert("base".into(), either);
+            if entry.card.needs != Needs::Scratch {
+                let own = properties.remove("base");
+                let name = json!({ "type": "string", "description": name });
+                let either = match own {
+                    Some(own) => json!({ "anyOf": [name, own] }),
+                    None => name,
+                };
+                properties.insert("base".into(), either);
+            }
         }
         if let Some(schema) = schema.as_object_mut() {
             schema.remove("$schema");

@@ -3,9 +3,7 @@
 use super::pretrained::pretrained;
 use super::{forecast, tuned};
 use crate::cell::{CellConfig, CellTeacher, CheckpointConfig};
-use crate::config::types::{
-    FinetuneConfig, MaskInputs, Run, SchemeConfig, StudyConfig, TrainConfig,
-};
+use crate::config::types::{FinetuneConfig, Run, SchemeConfig, StudyConfig, TrainConfig};
 use crate::measure::{Given, Other, Pass};
 use crate::model::{Architecture, has_parameters};
 use crate::scheme::{
@@ -93,9 +91,8 @@ impl<'a> Planner<'a> {
         {
             text.check_training(longest_training)?;
         }
-        let masks = study.train.mask_inputs.as_ref();
-        let added = usize::from(masks.is_some_and(MaskInputs::adds_entry));
-        let vocab = source.vocab() + added;
+        let mask = study.train.mask_inputs;
+        let vocab = source.vocab() + usize::from(mask.is_some_and(|m| m.adds_entry()));
         let architecture = study.model.resolve(vocab, study.train.length)?;
         if let Source::Text(text) = &source {
             text.check_vocab(architecture.vocab)?;
@@ -349,14 +346,8 @@ impl<'a> Planner<'a> {
         let Some(asked) = asked else { return Ok(None) };
         let teacher = asked.teacher(&self.architecture, of_base, registry);
         let teacher = teacher.and_then(|t| t.reads(trainings, registry));
-        let teacher = teacher.map_err(|e| {
-            let text = format!(
-                "study {}, scheme {}, its teacher: {e}",
-                self.name, scheme.name
-            );
-            Error::Config(text)
-        })?;
-        Ok(Some(teacher.cell))
+        let wrong = |e| Error::Config(format!("scheme {}, its teacher: {e}", scheme.name));
+        Ok(Some(teacher.map_err(wrong)?.cell))
     }
 
     /// Forecast of a cell's floating-point operations.

@@ -43,7 +43,7 @@ fn tape_and_path_start_as_the_rotary_model_that_they_go_on_from() {
         ("tape", json!({ "base": 500.0 }), 1e-5, "tape.attention"),
         (
             "path",
-            json!({ "base": 500.0, "beta_bias": -12.0 }),
+            json!({ "rotary_base": 500.0, "beta_bias": -12.0 }),
             1e-5,
             "path.beta_bias",
         ),
@@ -68,7 +68,7 @@ fn tape_and_path_start_as_the_rotary_model_that_they_go_on_from() {
     for (id, settings) in [
         ("tape", json!({ "base": 5.0 })),
         ("path", json!({ "beta_bias": -12.0 })),
-        ("path", json!({ "base": 500.0 })),
+        ("path", json!({ "rotary_base": 500.0 })),
     ] {
         let (found, _) = loss(&retrofitted(&weights, &scheme(id, settings.clone())));
         assert!(

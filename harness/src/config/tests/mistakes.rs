@@ -147,7 +147,7 @@ fn bases_must_fit() {
     assert_eq!(
         with("[schemes.a.alibi]\nbase = \"b\""),
         [
-            "my.toml:4:8: schemes.a.alibi.base: alibi is trained from scratch and takes no base, found \"b\"; a number \
+            "my.toml:4:8: schemes.a.alibi.base: alibi is trained from scratch and takes no base without a `finetune`, found \"b\"; a number \
           is its frequency base"
         ]
     );
