@@ -310,15 +310,10 @@ impl<'a> WindowPlans<'a> {
 
 /// The documents of window `row`, or all of it.
 fn pieces(batch: &Batch, row: usize) -> Vec<Range<usize>> {
-    let Some(documents) = &batch.documents else {
-        return vec![0..batch.len];
-    };
-    let starts = &documents.starts[row];
+    let whole = vec![0];
+    let documents = batch.documents.as_ref();
+    let starts = documents.map_or(&whole, |documents| &documents.starts[row]);
     let ends = starts.iter().skip(1).copied().chain([batch.len]);
-    starts
-        .iter()
-        .copied()
-        .zip(ends)
-        .map(|(start, end)| start..end)
-        .collect()
+    let pairs = starts.iter().copied().zip(ends);
+    pairs.map(|(start, end)| start..end).collect()
 }
