@@ -11,10 +11,21 @@ pub struct Batch {
     pub weights: Vec<f32>,
     /// Position of each fed token, if it is not its place in the window.
     pub positions: Option<Vec<f64>>,
+    /// Documents that do not see each other; without, a window is one text.
+    pub documents: Option<Documents>,
     /// Windows.
     pub rows: usize,
     /// Fed tokens per window.
     pub len: usize,
+}
+
+/// Documents of packed windows, which do not see each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Documents {
+    /// First fed token of each document of a window, by window; increasing from 0.
+    pub starts: Vec<Vec<usize>>,
+    /// Whether positions start from 0 in each document; else they run on through the window.
+    pub restart: bool,
 }
 
 impl Batch {
@@ -26,6 +37,7 @@ impl Batch {
             targets: Vec::with_capacity(n),
             weights: Vec::with_capacity(n),
             positions: None,
+            documents: None,
             rows: 0,
             len,
         }

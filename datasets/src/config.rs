@@ -1,5 +1,9 @@
 //! What a config says about text: the `[data]` table.
 
+mod packed;
+
+pub use packed::Packed;
+
 use crate::error::DataError;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -60,8 +64,12 @@ pub struct DataConfig {
     /// `"byte"`, a path ending in `.json` (a `tokenizer.json`), or `{ bpe = N }`: trained on the training part.
     pub tokenizer: TokenizerConfig,
     /// `false`: a window lies inside one document. `true`: the documents of a part are joined, with a separator token
-    /// between them; neither attention nor positions are reset at it.
+    /// between them, which belongs to the document before it.
     pub pack: bool,
+    /// What the documents of a packed window are to each other, in training and in validation losses; measurements read a
+    /// stretch as one text. Default: `join`.
+    #[serde(skip_serializing_if = "Packed::is_join")]
+    pub documents: Packed,
     /// Whether every document begins with what its `tokenizer.json` puts before a text (BOS). Default: as a
     /// `model.checkpoint` reads texts, else `false`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -97,6 +105,7 @@ impl Default for DataConfig {
             column: None,
             tokenizer: TokenizerConfig::Byte,
             pack: false,
+            documents: Packed::Join,
             bos: false,
             min_document_bytes: None,
             max_bytes: None,
@@ -191,6 +200,14 @@ impl DataConfig {
         let overlap = self.max_overlap();
         if !(0.0..=1.0).contains(&overlap) {
             return setting("data.max_overlap", "a number from 0 to 1", overlap);
+        }
+        if !self.pack && !self.documents.is_join() {
+            let found = format!("{:?} without packing", self.documents).to_lowercase();
+            return setting(
+                "data.documents",
+                "\"join\", or pack = true beside it",
+                found,
+            );
         }
         if self.max_bytes == Some(0) {
             return setting("data.max_bytes", "at least 1", 0);

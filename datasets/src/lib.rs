@@ -51,8 +51,8 @@ mod tokenizer;
 mod tokenizer_file;
 pub mod words;
 
-pub use batch::Batch;
-pub use config::{DataConfig, NamedCorpus, TokenizerConfig};
+pub use batch::{Batch, Documents};
+pub use config::{DataConfig, NamedCorpus, Packed, TokenizerConfig};
 pub use error::DataError;
 pub use text::{PartInfo, Segment, TextData};
 pub use tokenizer_file::{Around, TokenizerFile, Tokens};

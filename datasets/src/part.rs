@@ -55,6 +55,8 @@ pub(crate) struct Part {
     pub(crate) ids: Ids,
     /// Stretches that a window must not leave: the documents, or all of a packed stream.
     pub(crate) windows: Vec<Range<usize>>,
+    /// First tokens of packed documents, if these make one window; the separator belongs to the document before it.
+    pub(crate) firsts: Vec<usize>,
     /// Bytes of each token; empty unless asked for.
     pub(crate) widths: Vec<u32>,
     /// Documents.
@@ -75,6 +77,7 @@ impl Part {
         let mut part = Part {
             ids: Ids::new(tokenizer.vocab),
             windows: Vec::new(),
+            firsts: Vec::new(),
             widths: Vec::new(),
             documents: documents.len(),
             bytes,
@@ -104,7 +107,7 @@ impl Part {
             }
         }
         if tokenizer.separator.is_some() {
-            part.windows.clear();
+            part.firsts = part.windows.drain(..).map(|range| range.start).collect();
             part.windows.push(0..part.ids.len());
         }
         Ok(part)
@@ -122,6 +125,16 @@ impl Part {
             self.widths.extend(tokenizer.bos.iter().map(|_| 0));
             self.widths.extend(widths);
         }
+    }
+
+    /// Places in `range` where a document begins, counted from its first token, which begins what stands there.
+    pub(crate) fn documents_in(&self, range: Range<usize>) -> Vec<usize> {
+        let from = self.firsts.partition_point(|first| *first <= range.start);
+        let inside = self.firsts[from..]
+            .iter()
+            .take_while(|first| **first < range.end);
+        let inside = inside.map(|first| first - range.start);
+        [0].into_iter().chain(inside).collect()
     }
 
     /// All ids in stretches that are small enough to be looked at one by one.
@@ -306,6 +319,7 @@ mod tests {
         Part {
             ids,
             windows,
+            firsts: vec![],
             widths: vec![],
             documents: lengths.len(),
             bytes: start as u64,
@@ -319,6 +333,16 @@ mod tests {
         let all: Vec<_> = (0..starts.total()).map(|n| starts.nth(n)).collect();
         assert_eq!([0, 3, 4, 5, 6, 7, 8, 9, 10, 15, 18, 19], all[..]);
         assert_eq!(0, part.starts(11).total());
+    }
+
+    #[test]
+    fn documents_of_a_window_begin_where_they_do() {
+        let mut part = part(&[30]);
+        part.firsts = vec![0, 5, 12, 13, 29];
+        assert_eq!(part.documents_in(0..12), [0, 5]);
+        assert_eq!(part.documents_in(5..13), [0, 7]);
+        assert_eq!(part.documents_in(6..14), [0, 6, 7]);
+        assert_eq!(part.documents_in(14..29), [0]);
     }
 
     #[test]

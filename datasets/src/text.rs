@@ -1,7 +1,7 @@
 //! Real text as windows of tokens.
 
-use crate::batch::Batch;
-use crate::config::DataConfig;
+use crate::batch::{Batch, Documents};
+use crate::config::{DataConfig, Packed};
 use crate::corpus;
 use crate::error::DataError;
 use crate::overlap;
@@ -24,6 +24,7 @@ pub struct TextData {
     train: Part,
     validation: Part,
     test: Part,
+    documents: Packed,
     /// Text of the test part, document after document.
     read: String,
     hash: String,
@@ -96,12 +97,13 @@ impl TextData {
             }
         };
         let mut description = format!(
-            "{}; {how}: {}, {}, {}; {overlap}{}",
+            "{}; {how}: {}, {}, {}; {overlap}{}{}",
             corpus.description,
             share(&train),
             share(&validation),
             share(&test),
             if config.pack { "; packed" } else { "" },
+            config.documents.words(),
         );
         if config.sources().is_empty() {
             description = corpus.description;
@@ -112,6 +114,7 @@ impl TextData {
             train,
             validation,
             test,
+            documents: config.documents,
             read: parts.test.iter().map(|d| d.text.as_str()).collect(),
             hash,
             description,
@@ -235,11 +238,24 @@ impl TextData {
     pub fn train_batch(&self, seed: u64, step: u64, rows: usize, len: usize) -> Batch {
         let starts = self.train.starts(len + 1);
         let mut stream = Stream::at(seed, "text/train", step);
-        let mut batch = Batch::with_capacity(rows, len);
-        for _ in 0..rows {
-            let start = starts.nth(stream.below(starts.total()));
-            batch.push(&self.train.ids.slice(start..start + len + 1), len);
+        let drawn = (0..rows).map(|_| starts.nth(stream.below(starts.total())));
+        self.windows(&self.train, drawn, len)
+    }
+
+    /// Windows of `len` + 1 tokens of `part` that begin at `starts`.
+    fn windows(&self, part: &Part, starts: impl Iterator<Item = usize>, len: usize) -> Batch {
+        let mut batch = Batch::with_capacity(starts.size_hint().0, len);
+        let mut documents = Vec::new();
+        for start in starts {
+            batch.push(&part.ids.slice(start..start + len + 1), len);
+            if !self.documents.is_join() {
+                documents.push(part.documents_in(start..start + len));
+            }
         }
+        batch.documents = (!self.documents.is_join()).then_some(Documents {
+            starts: documents,
+            restart: self.documents == Packed::Restart,
+        });
         batch
     }
 
@@ -300,15 +316,13 @@ impl TextData {
         );
         let windows = (rows * count) as u128;
         let batch = |index: usize| {
-            let mut batch = Batch::with_capacity(rows, len);
-            for row in 0..rows {
+            let start = |row: usize| {
                 let place = 2 * (index * rows + row) as u128 + 1;
                 // Below `total`, hence a u64.
                 let nth = (place * u128::from(starts.total()) / (2 * windows)) as u64;
-                let start = starts.nth(nth);
-                batch.push(&self.validation.ids.slice(start..start + len + 1), len);
-            }
-            batch
+                starts.nth(nth)
+            };
+            self.windows(&self.validation, (0..rows).map(start), len)
         };
         (0..count).map(batch).collect()
     }

@@ -7,8 +7,10 @@ mod config;
 mod finished;
 mod inspect;
 mod learn;
+mod making;
 mod measure;
 mod pace;
+mod told;
 
 use crate::measure::Subject;
 use crate::model::Decoder;
@@ -24,7 +26,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use config::{CellConfig, CheckpointConfig};
+pub use config::{CellConfig, CellStage, CellTeacher, CheckpointConfig};
 pub(crate) use finished::measured;
 pub use inspect::{Found, Inspected, inspect, is_done};
 use pace::Pace;
@@ -181,12 +183,13 @@ impl Running<'_> {
             .map_err(|e| Error::Config(format!("scheme {}: {e}", config.scheme.name)))?;
         let mut scheme: Arc<dyn AnyScheme> = Arc::from(scheme);
         let source = learn::source(config, registry)?;
-        let making = learn::Making {
+        let making = making::Making {
             config,
             apart: apart(registry, &config.architecture)?,
             base: base.map(|base| &base.values),
             texts: &|| Ok(source.token_texts().into()),
             device: &device,
+            registry,
         };
         let mut recipe = scheme.recipe(&config.architecture.geometry)?;
         let mut searched = None;
@@ -215,7 +218,7 @@ impl Running<'_> {
         record.search = searched;
         record.train.base_weights = base.map(|base| base.weights.clone());
         let seconds = finished.progress.seconds;
-        let tokens = config.train.steps * config.train.step_tokens() as u64;
+        let tokens = config.training_tokens();
         self.cost.train_seconds = seconds;
         self.cost.train_tokens_per_second = if seconds > 0.0 {
             tokens as f64 / seconds

@@ -20,6 +20,7 @@ pub mod scheme;
 pub mod search;
 pub mod source;
 pub mod standard;
+pub mod teacher;
 pub mod train;
 
 pub use error::{Error, Result};

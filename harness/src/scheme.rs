@@ -265,6 +265,22 @@ pub fn never_trained(architecture: &Architecture, scheme: &dyn AnyScheme) -> Opt
     })
 }
 
+/// What `scheme`, which turns queries and keys, has no setting for though weights were trained with it: the settings `own` of
+/// their scheme that say how channels turn, where they are not the usual ones.
+pub(crate) fn left_behind(own: &Map<String, Value>, schema: &Value) -> Option<String> {
+    let has = |key: &str| !schema["properties"][key].is_null();
+    let usual = |key: &str, value: &Value| match key {
+        "partial" => value.as_f64() == Some(1.0),
+        _ => value == "half-split",
+    };
+    let ways = ["partial", "pairing"].into_iter().filter(|key| !has(key));
+    let mut odd = ways.filter_map(|key| own.get(key).map(|value| (key, value)));
+    let (key, value) = odd.find(|(key, value)| has("base") && !usual(key, value))?;
+    Some(format!(
+        "it has no setting `{key}`, and these weights were trained with {value}: it does not begin as their scheme"
+    ))
+}
+
 /// The warning that `scheme` takes the trained length from a config that leaves it open, if it does.
 pub fn inherits_doubt(architecture: &Architecture, scheme: &dyn AnyScheme) -> Option<String> {
     let here = architecture.geometry.trained_length;

@@ -1,7 +1,7 @@
 //! What a cell reads: the text or the task of its study, and the batches of its training.
 
 use crate::cell::CellConfig;
-use crate::config::types::{Named, Reads};
+use crate::config::types::{LengthShare, MaskInputs, Named, Reads, TrainConfig};
 use crate::train::Batches;
 use crate::{Result, machine};
 use farspan_datasets::tasks::{AnyTask, train_batch};
@@ -107,10 +107,10 @@ pub(crate) struct CellBatches<'a> {
     seed: u64,
     /// Fine-tuning goes on in the stream of batches where its base stopped.
     first: u64,
-    /// Tokens of a step, which all lengths of windows share.
-    tokens: usize,
-    /// Where the tokens of a training window stand.
+    /// Where the tokens of a training window stand by the scheme's own recipe, which comes first.
     sampler: Option<Sampler>,
+    /// Entries of the model's vocabulary.
+    vocab: usize,
     validation: Vec<Batch>,
 }
 
@@ -128,8 +128,8 @@ impl<'a> CellBatches<'a> {
             source,
             seed: config.seed,
             first: config.base_batches,
-            tokens: rows * len,
-            sampler: recipe.positions.or(config.train.positions),
+            sampler: recipe.positions,
+            vocab: config.architecture.vocab,
             validation,
         }
     }
@@ -142,31 +142,73 @@ pub(crate) fn draw_positions(sampler: &Sampler, batch: &mut Batch, stream: &mut 
     batch.positions = Some(rows.flatten().collect());
 }
 
+/// The length that a number from 0 to 1 falls to, by its share.
+fn drawn_length(lengths: &[LengthShare], at: f64) -> usize {
+    let mut below = 0.0;
+    let found = lengths.iter().find(|share| {
+        below += share.share;
+        at < below
+    });
+    // Shares sum to 1 but for rounding.
+    found.or(lengths.last()).map_or(0, |share| share.length)
+}
+
+/// Feeds the mask in place of inputs before the last one, by a count of each window that `mask` tells, as the authors' code
+/// has it; there all windows of a batch are masked at the same places.
+fn mask_inputs(mask: &MaskInputs, id: u32, batch: &mut Batch, stream: &mut Stream) {
+    let count = ((batch.len as f64 * mask.share) as usize).max(1);
+    for window in batch.tokens.chunks_mut(batch.len) {
+        for place in stream.choose_distinct(window.len() - 1, count.min(window.len() - 1)) {
+            window[place] = id;
+        }
+    }
+}
+
 impl Batches for CellBatches<'_> {
-    fn train(&self, step: u64, len: usize) -> Batch {
-        let (seed, step) = (self.seed, self.first + step);
-        let rows = (self.tokens / len).max(1);
-        let mut stream = Stream::at(seed, "positions/train", step);
-        match (self.source, &self.sampler) {
-            (Source::Text(text), None) => text.train_batch(seed, step, rows, len),
-            (Source::Task(_, task), None) => train_batch(task.as_ref(), seed, step, rows, len),
+    fn train(&self, number: u64, config: &TrainConfig, len: usize) -> Batch {
+        let (seed, number) = (self.seed, self.first + number);
+        let len = match config.lengths.as_slice() {
+            [] => len,
+            lengths => {
+                let at = Stream::at(seed, "lengths/train", number).uniform();
+                drawn_length(lengths, at)
+            }
+        };
+        let rows = (config.batch * config.length / len).max(1);
+        let mut stream = Stream::at(seed, "positions/train", number);
+        let mut batch = match (self.source, &self.sampler.or(config.positions)) {
+            (Source::Text(text), None) => text.train_batch(seed, number, rows, len),
+            (Source::Task(_, task), None) => train_batch(task.as_ref(), seed, number, rows, len),
             (Source::Text(text), Some(sampler)) => {
                 let longest = sampler.text(len);
-                text.train_cuts((seed, step), rows, len, longest, &mut |text| {
+                text.train_cuts((seed, number), rows, len, longest, &mut |text| {
                     let draw = sampler.draw(len, text, &mut || stream.uniform());
                     (draw.tokens, draw.positions)
                 })
             }
             // An example must stay whole in its window.
             (Source::Task(_, task), Some(sampler)) => {
-                let mut batch = train_batch(task.as_ref(), seed, step, rows, len);
+                let mut batch = train_batch(task.as_ref(), seed, number, rows, len);
                 draw_positions(sampler, &mut batch, &mut stream);
                 batch
             }
+        };
+        if let Some(mask) = config.mask_inputs.filter(|mask| mask.share > 0.0) {
+            let mut stream = Stream::at(seed, "masks/train", number);
+            mask_inputs(&mask, mask.id(self.vocab), &mut batch, &mut stream);
         }
+        batch
     }
 
     fn validation(&self) -> &[Batch] {
         &self.validation
     }
+
+    fn chance(&self, number: u64) -> Box<dyn FnMut() -> f64 + '_> {
+        let mut stream = Stream::at(self.seed, "scheme/train", self.first + number);
+        Box::new(move || stream.uniform())
+    }
 }
+
+#[cfg(test)]
+mod tests;

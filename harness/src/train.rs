@@ -5,7 +5,8 @@
 
 use crate::checkpoint::MOMENTS;
 use crate::config::types::TrainConfig;
-use crate::model::{Backward, Decoder, PreparedPlans, Sums, Values};
+use crate::model::{Aims, Backward, Decoder, PreparedPlans, Sums, Values};
+use crate::teacher::Teacher;
 use crate::{Error, Result};
 use farspan_attention::Gradients;
 use farspan_attention::optim::{AdamW, AdamWConfig, Moments};
@@ -48,10 +49,50 @@ impl Progress {
 
 /// Where batches come from.
 pub trait Batches {
-    /// Batch number `step` in windows of `len` tokens; a pure function of both.
-    fn train(&self, step: u64, len: usize) -> Batch;
+    /// Batch number `number` of a training by `config`, in windows of `len` tokens or, where `config` mixes lengths, of one of
+    /// them; a pure function of all three.
+    fn train(&self, number: u64, config: &TrainConfig, len: usize) -> Batch;
     /// Fixed batches for the validation loss.
     fn validation(&self) -> &[Batch];
+    /// Random numbers from 0 to 1 for what a scheme adds to the loss of a batch; the same for the same `number`.
+    fn chance(&self, number: u64) -> Box<dyn FnMut() -> f64 + '_>;
+}
+
+/// Steps with windows of one length, or of a mixture of lengths.
+#[derive(Debug)]
+pub struct Stage<'a> {
+    /// The step before which it ends.
+    pub until: u64,
+    /// Plans made ready for each length of its windows; the first are the longest.
+    pub windows: Vec<PreparedPlans>,
+    /// What its steps go by; rates and the optimizer's moments begin anew at `start`.
+    pub config: &'a TrainConfig,
+    /// The step that `config` begins with. Stages of one training in lengths share theirs.
+    pub start: u64,
+    /// Number of the batch that it begins with.
+    pub first_batch: u64,
+}
+
+impl<'a> Stage<'a> {
+    /// All steps of `config`, in windows of one length.
+    pub fn only(windows: PreparedPlans, config: &'a TrainConfig) -> Stage<'a> {
+        Stage {
+            until: u64::MAX,
+            windows: vec![windows],
+            config,
+            start: 0,
+            first_batch: 0,
+        }
+    }
+
+    fn ready(&self, len: usize) -> Result<&PreparedPlans> {
+        let fits = |ready: &&PreparedPlans| ready.len() == len;
+        self.windows.iter().find(fits).ok_or_else(|| {
+            Error::Bug(format!(
+                "no plans were made ready for windows of {len} tokens"
+            ))
+        })
+    }
 }
 
 /// What a step ended with.
@@ -75,10 +116,10 @@ pub struct Trainer<'a> {
     pub progress: Progress,
     /// Attention implementation of the last step.
     pub implementation: &'static str,
-    config: &'a TrainConfig,
     optimizer: AdamW,
-    /// Step before which each length of windows ends, and the plans made ready for it.
-    stages: Vec<(u64, PreparedPlans)>,
+    only_scheme: bool,
+    stages: Vec<Stage<'a>>,
+    teacher: Option<Teacher>,
 }
 
 /// What a program does before it trains.
@@ -91,41 +132,56 @@ pub fn before_training(hook: fn()) {
     let _ = BEFORE.set(hook);
 }
 
+/// An optimizer for what learns of `model`; `only_scheme` leaves all weights alone but the scheme's own parameters.
+fn optimizer(model: &Decoder, config: &TrainConfig, only_scheme: bool) -> Result<AdamW> {
+    let mut optimizer = AdamW::new(AdamWConfig {
+        beta1: config.beta1,
+        beta2: config.beta2,
+        eps: 1e-8,
+        weight_decay: config.weight_decay,
+        clip: config.clip,
+    });
+    for (name, weight) in model.weights() {
+        if only_scheme && !weight.scheme {
+            continue;
+        }
+        let rate = if weight.scheme { config.scheme_lr } else { 1.0 };
+        optimizer.add(name, &weight.var, rate, weight.decay, weight.clamp)?;
+    }
+    Ok(optimizer)
+}
+
 impl<'a> Trainer<'a> {
     /// Starts at step 0, or goes on from `state`. `stages` is not empty and ends with the full length; `only_scheme`
     /// leaves all weights alone but the scheme's own parameters.
     pub fn new(
         model: Decoder,
-        stages: Vec<(u64, PreparedPlans)>,
-        config: &'a TrainConfig,
+        stages: Vec<Stage<'a>>,
         only_scheme: bool,
         state: Option<(Progress, &Values)>,
     ) -> Result<Trainer<'a>> {
         if let Some(hook) = BEFORE.get() {
             hook();
         }
-        let settings = AdamWConfig {
-            beta1: config.beta1,
-            beta2: config.beta2,
-            eps: 1e-8,
-            weight_decay: config.weight_decay,
-            clip: config.clip,
+        let first = stages
+            .first()
+            .ok_or_else(|| Error::Bug("a training without stages".into()))?;
+        let mut trainer = Trainer {
+            optimizer: optimizer(&model, first.config, only_scheme)?,
+            model,
+            progress: Progress::default(),
+            implementation: "none",
+            only_scheme,
+            stages,
+            teacher: None,
         };
-        let mut optimizer = AdamW::new(settings);
-        for (name, weight) in model.weights() {
-            if only_scheme && !weight.scheme {
-                continue;
-            }
-            let rate = if weight.scheme { config.scheme_lr } else { 1.0 };
-            optimizer.add(name, &weight.var, rate, weight.decay, weight.clamp)?;
-        }
-        let mut progress = Progress::default();
         if let Some((saved, values)) = state {
             let moments = |prefix: &str, name: &str| {
                 let key = format!("{MOMENTS}{prefix}.{name}");
                 let found = values.get(&key).map(|(_, data)| data.clone());
                 found.ok_or_else(|| Error::Data(format!("training state lacks {key}")))
             };
+            let optimizer = &mut trainer.optimizer;
             let names: Vec<String> = optimizer.names().map(String::from).collect();
             for name in &names {
                 let state = Moments {
@@ -134,17 +190,17 @@ impl<'a> Trainer<'a> {
                 };
                 optimizer.set_moments(name, state)?;
             }
-            optimizer.set_step(saved.step);
-            progress = saved;
+            let start = trainer.stages[stage_of(&trainer.stages, saved.step)].start;
+            trainer.optimizer.set_step(saved.step - start);
+            trainer.progress = saved;
         }
-        Ok(Trainer {
-            model,
-            progress,
-            implementation: "none",
-            config,
-            optimizer,
-            stages,
-        })
+        Ok(trainer)
+    }
+
+    /// Lets a teacher take part in the loss.
+    pub fn taught(mut self, teacher: Option<Teacher>) -> Trainer<'a> {
+        self.teacher = teacher;
+        self
     }
 
     /// Weights and moments by name, to be saved with [`Progress`].
@@ -159,27 +215,38 @@ impl<'a> Trainer<'a> {
         Ok(values)
     }
 
+    /// Steps of all stages.
+    fn steps(&self) -> u64 {
+        self.stages
+            .last()
+            .map_or(0, |last| last.start + last.config.steps)
+    }
+
     /// Whether all steps are done.
     pub fn finished(&self) -> bool {
-        self.progress.step >= self.config.steps
+        self.progress.step >= self.steps()
     }
 
     /// One optimizer step.
     pub fn step(&mut self, batches: &dyn Batches) -> Result<Step> {
         let started = std::time::Instant::now();
         let step = self.progress.step;
+        let stage = &self.stages[stage_of(&self.stages, step)];
+        let (config, start) = (stage.config, stage.start);
+        if step == start && step > 0 {
+            self.optimizer = optimizer(&self.model, config, self.only_scheme)?;
+        }
         let (value, gradients) = self.gradients(batches)?;
         let first = *self.progress.first_loss.get_or_insert(value);
         let Some(gradients) = gradients.filter(|_| value <= EXPLOSION * first.max(1.0)) else {
             return Ok(Step::Diverged { loss: value });
         };
         self.optimizer
-            .step(&gradients, learning_rate(self.config, step))?;
+            .step(&gradients, learning_rate(config, step - start))?;
         self.progress.step += 1;
         self.record(value);
-        let every = self.config.validate_every;
         let last = self.finished();
-        if last || self.progress.step.is_multiple_of(every) {
+        if last || self.progress.step.is_multiple_of(config.validate_every) {
             let loss = self.validation_loss(batches)?;
             self.progress.validation.push((self.progress.step, loss));
         }
@@ -189,26 +256,40 @@ impl<'a> Trainer<'a> {
 
     /// Mean loss of the batches of the next optimizer step, and its gradients; these only if the loss is a number.
     fn gradients(&mut self, batches: &dyn Batches) -> Result<(f64, Option<Gradients>)> {
-        let (step, parts) = (self.progress.step, self.config.accumulate);
-        let ready = &self.stage(step).1;
+        let step = self.progress.step;
+        let stage = &self.stages[stage_of(&self.stages, step)];
+        let (config, parts) = (stage.config, stage.config.accumulate);
+        let first = stage.first_batch + (step - stage.start) * parts;
+        let added = self.model.added_loss()?;
+        let alone = parts == 1 && added.is_none();
         let mut sums = Sums::default();
         let (mut losses, mut last, mut ran) = (0.0, None, "none");
-        for part in 0..parts {
-            let batch = batches.train(step * parts + part, ready.len());
-            let Backward {
-                loss,
-                gradients,
-                implementation,
-            } = self.model.backward(&batch, ready)?;
-            ran = implementation;
-            let Some(gradients) = gradients.filter(|_| loss.is_finite()) else {
-                return Ok((loss, None));
+        for number in first..first + parts {
+            let batch = batches.train(number, config, stage.windows[0].len());
+            let ready = stage.ready(batch.len)?;
+            let aims = match &mut self.teacher {
+                Some(teacher) => teacher.aims(&batch)?,
+                None => Aims::default(),
             };
-            losses += loss;
-            if parts == 1 {
-                last = Some(gradients);
-            } else {
-                sums.add(self.model.weights(), &gradients, 1.0 / parts as f64)?;
+            let mut parts_of = vec![self.model.backward_to(&batch, ready, &aims)?];
+            ran = parts_of[0].implementation;
+            if let Some(added) = &added {
+                let mut chance = batches.chance(number);
+                parts_of.push(self.model.backward_added(added, &mut *chance)?);
+            }
+            for Backward {
+                loss, gradients, ..
+            } in parts_of
+            {
+                let Some(gradients) = gradients.filter(|_| loss.is_finite()) else {
+                    return Ok((loss, None));
+                };
+                losses += loss;
+                if alone {
+                    last = Some(gradients);
+                } else {
+                    sums.add(self.model.weights(), &gradients, 1.0 / parts as f64)?;
+                }
             }
         }
         self.implementation = ran;
@@ -219,18 +300,13 @@ impl<'a> Trainer<'a> {
         Ok((losses / parts as f64, gradients))
     }
 
-    /// The stage that step number `step` belongs to; the last one past all steps.
-    fn stage(&self, step: u64) -> &(u64, PreparedPlans) {
-        let at = self.stages.iter().position(|(until, _)| step < *until);
-        &self.stages[at.unwrap_or(self.stages.len() - 1)]
-    }
-
     fn record(&mut self, loss: f64) {
+        let steps = self.steps();
         let progress = &mut self.progress;
         progress.since_point.0 += loss;
         progress.since_point.1 += 1;
-        let every = self.config.steps.div_ceil(CURVE_POINTS).max(1);
-        if progress.step.is_multiple_of(every) || progress.step == self.config.steps {
+        let every = steps.div_ceil(CURVE_POINTS).max(1);
+        if progress.step.is_multiple_of(every) || progress.step == steps {
             let (sum, n) = std::mem::take(&mut progress.since_point);
             progress.curve.push((progress.step, sum / n as f64));
         }
@@ -238,8 +314,9 @@ impl<'a> Trainer<'a> {
 
     fn validation_loss(&self, batches: &dyn Batches) -> Result<f64> {
         let (mut sum, mut weight) = (0.0, 0.0);
+        let last = &self.stages[self.stages.len() - 1];
         for batch in batches.validation() {
-            let scores = self.model.scores(batch, &self.stage(self.config.steps).1)?;
+            let scores = self.model.scores(batch, last.ready(batch.len)?)?;
             for (score, &w) in scores.iter().zip(&batch.weights) {
                 if w > 0.0 {
                     sum += f64::from(w) * f64::from(score.nll);
@@ -249,6 +326,12 @@ impl<'a> Trainer<'a> {
         }
         Ok(sum / weight)
     }
+}
+
+/// The stage that step number `step` belongs to; the last one past all steps.
+fn stage_of(stages: &[Stage<'_>], step: u64) -> usize {
+    let at = stages.iter().position(|stage| step < stage.until);
+    at.unwrap_or(stages.len() - 1)
 }
 
 /// Linear warm-up from 0, then a cosine from the peak down to `final_lr` of it. `step` counts from 0.

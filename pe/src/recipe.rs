@@ -1,5 +1,9 @@
 //! `Recipe`: what a scheme does to training, beyond what its plan does to the decoder.
 
+mod added;
+
+pub use added::{AddedLoss, AddedRef, Learned};
+
 use crate::error::{PlanError, check};
 use crate::search::Search;
 use schemars::JsonSchema;
@@ -16,6 +20,8 @@ pub struct Recipe {
     pub stages: Vec<LengthStage>,
     /// Whether only the scheme's own parameters learn.
     pub only_scheme: bool,
+    /// What is added to the loss of every batch in training.
+    pub added: Option<AddedRef>,
     /// Settings that are found by trying them on the base's weights, before they are measured or trained on.
     pub search: Option<Search>,
 }

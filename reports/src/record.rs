@@ -115,6 +115,10 @@ pub struct TrainRecord {
     pub base_weights: Option<String>,
     /// Peak learning rate.
     pub lr: f64,
+    /// What else was done in training, in sentences: mixed lengths, masked inputs, a teacher, stages of a fine-tuning, what the
+    /// scheme added to the loss.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recipe: Vec<String>,
     /// Training tokens of the last stage.
     pub tokens: u64,
     /// (step, mean training loss in nats per scored token since the point before).

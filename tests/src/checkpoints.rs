@@ -58,6 +58,7 @@ pub fn random_batch(seed: u64, rows: usize, len: usize, vocab: u64) -> Batch {
         targets: ids(),
         weights: vec![1.0; rows * len],
         positions: None,
+        documents: None,
         rows,
         len,
     }

@@ -128,6 +128,7 @@ pub fn batch(
         targets: Vec::new(),
         weights: Vec::new(),
         positions: sampler.map(|_| Vec::new()),
+        documents: None,
         rows,
         len,
     };

@@ -137,6 +137,7 @@ fn every_family_can_be_what_a_model_is_like() {
         weights: vec![1.0; 24],
         tokens,
         positions: None,
+        documents: None,
         rows: 2,
         len: 12,
     };

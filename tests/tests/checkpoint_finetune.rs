@@ -2,7 +2,7 @@
 
 use farspan::config::types::TrainConfig;
 use farspan::model::Decoder;
-use farspan::train::{Batches, Step, Trainer};
+use farspan::train::{Batches, Stage, Step, Trainer};
 use farspan_acceptance::checkpoints::{LETTERS, Place, losses, open};
 use farspan_datasets::{Batch, rng::Stream};
 use farspan_pe::Len;
@@ -64,9 +64,13 @@ fn finetune_saves_a_checkpoint_that_loads_and_has_learned() {
 struct Same(Batch);
 
 impl Batches for Same {
-    fn train(&self, _step: u64, _len: usize) -> Batch {
+    fn train(&self, _number: u64, _config: &TrainConfig, _len: usize) -> Batch {
         self.0.clone()
     }
+    fn chance(&self, _number: u64) -> Box<dyn FnMut() -> f64 + '_> {
+        Box::new(|| 0.5)
+    }
+
     fn validation(&self) -> &[Batch] {
         std::slice::from_ref(&self.0)
     }
@@ -82,6 +86,7 @@ fn accumulated_gradients_of_equal_batches_are_those_of_one() {
         targets: ids(),
         weights: vec![1.0; 64],
         positions: None,
+        documents: None,
         rows: 2,
         len: 32,
     };
@@ -97,8 +102,8 @@ fn accumulated_gradients_of_equal_batches_are_those_of_one() {
         let model = open(&place.path("model"), None);
         let model = model.tune(Len(32), None, 0, None).expect("a model");
         let ready = model.prepare(Len(32), 32).expect("plans");
-        let stages = vec![(u64::MAX, ready)];
-        let mut trainer = Trainer::new(model, stages, &config, false, None).expect("a trainer");
+        let stages = vec![Stage::only(ready, &config)];
+        let mut trainer = Trainer::new(model, stages, false, None).expect("a trainer");
         for _ in 0..3 {
             assert_eq!(
                 trainer.step(&Same(batch.clone())).expect("a step"),

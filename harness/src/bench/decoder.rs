@@ -5,7 +5,7 @@ use super::peer::Case;
 use crate::Result;
 use crate::config::types::TrainConfig;
 use crate::model::{self, Architecture, Decoder, PreparedPlans, Shape};
-use crate::train::{Batches, Step, Trainer};
+use crate::train::{Batches, Stage, Step, Trainer};
 use farspan_attention::Device;
 use farspan_datasets::{Batch, rng::Stream};
 use farspan_pe::{AnyScheme, Len};
@@ -31,6 +31,7 @@ impl Noise {
                 targets: draw("targets"),
                 weights: vec![1.0; rows * len],
                 positions: None,
+                documents: None,
                 rows,
                 len,
             },
@@ -39,8 +40,12 @@ impl Noise {
 }
 
 impl Batches for Noise {
-    fn train(&self, _step: u64, _len: usize) -> Batch {
+    fn train(&self, _number: u64, _config: &TrainConfig, _len: usize) -> Batch {
         self.batch.clone()
+    }
+
+    fn chance(&self, _number: u64) -> Box<dyn FnMut() -> f64 + '_> {
+        Box::new(|| 0.5)
     }
 
     fn validation(&self) -> &[Batch] {
@@ -91,7 +96,7 @@ impl<'a> Training<'a> {
         let ready = model.prepare(Len(len), len)?;
         Ok(Training {
             noise: Noise::new(shape.vocab, rows, len),
-            trainer: Trainer::new(model, vec![(u64::MAX, ready)], config, false, None)?,
+            trainer: Trainer::new(model, vec![Stage::only(ready, config)], false, None)?,
             device: device.clone(),
         })
     }

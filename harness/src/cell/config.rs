@@ -6,6 +6,7 @@ use crate::checkpoint::weights::load;
 use crate::config::types::{EvaluateConfig, LoraConfig, Reads, SchemeConfig, TrainConfig};
 use crate::measure::Given;
 use crate::model::{Architecture, Weights};
+use crate::scheme::Positional;
 use crate::source::Source;
 use crate::{Error, Result, origin};
 use farspan_attention::Device;
@@ -43,8 +44,15 @@ pub struct CellConfig {
     pub checkpointing: bool,
     /// Folder that relative paths start from; in `plan.json` as it is reached from the run folder.
     pub data_root: PathBuf,
-    /// Training of this stage (`steps` is 0 for zero-shot).
+    /// Training of this stage (`steps` is 0 for zero-shot). Of several stages of fine-tuning the last one's, with the steps of
+    /// all.
     pub train: TrainConfig,
+    /// The stages of a fine-tuning that has several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<CellStage>,
+    /// The model whose next tokens it learns to tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<CellTeacher>,
     /// Steps of the base before this stage.
     pub base_steps: u64,
     /// Batches that these steps read: this stage goes on with the next.
@@ -62,6 +70,34 @@ pub struct CellConfig {
     /// blake3 of each file and model that its measures read beside the data.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub beside: Vec<String>,
+}
+
+/// A stage of a fine-tuning.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CellStage {
+    /// Its training.
+    pub train: TrainConfig,
+    /// All settings of the scheme while it lasts.
+    pub settings: serde_json::Value,
+}
+
+/// A model whose next tokens another one learns to tell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CellTeacher {
+    /// Where its weights are read; without, they are those that the cell begins with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<CheckpointConfig>,
+    /// The scheme that reads them.
+    pub scheme: Positional,
+    /// Weight of what it tells in the loss.
+    pub weight: f64,
+    /// Weight of the text's own next tokens.
+    pub text: f64,
+    /// Both sides' logits are divided by it.
+    pub temperature: f64,
+    /// Of how many tokens at the beginning of each window it tells; of all without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<usize>,
 }
 
 /// A pretrained checkpoint of a run.
@@ -83,13 +119,8 @@ impl CheckpointConfig {
         origin::folder_from(root, &self.name)
     }
 
-    /// Its weights, which are those of `architecture`.
-    pub(crate) fn weights(
-        &self,
-        root: &Path,
-        architecture: &Architecture,
-        device: &Device,
-    ) -> Result<Weights> {
+    /// Its files, which are those that the run was planned with.
+    pub(super) fn files(&self, root: &Path) -> Result<Files> {
         let files = Files::open(&self.dir(root)?)?.with_reading(self.reading.clone());
         let found = files.hash()?;
         if found != self.hash {
@@ -100,7 +131,17 @@ impl CheckpointConfig {
                 files.dir().display()
             )));
         }
-        load(&files, architecture, device)
+        Ok(files)
+    }
+
+    /// Its weights, which are those of `architecture`.
+    pub(crate) fn weights(
+        &self,
+        root: &Path,
+        architecture: &Architecture,
+        device: &Device,
+    ) -> Result<Weights> {
+        load(&self.files(root)?, architecture, device)
     }
 }
 
@@ -108,13 +149,15 @@ impl CellConfig {
     /// Identity of the cell: what could change a number, and nothing else.
     pub fn id(&self) -> Result<String> {
         let mut value = serde_json::to_value(self).map_err(|e| Error::Bug(e.to_string()))?;
+        for pointer in ["/checkpoint", "/teacher/checkpoint"] {
+            if let Some(checkpoint) = value.pointer_mut(pointer).and_then(|c| c.as_object_mut()) {
+                checkpoint.remove("name");
+            }
+        }
         let object = value
             .as_object_mut()
             .ok_or_else(|| Error::Bug("a cell is no table".into()))?;
         object.remove("data_root");
-        if let Some(checkpoint) = object.get_mut("checkpoint").and_then(|c| c.as_object_mut()) {
-            checkpoint.remove("name");
-        }
         let architecture = object.get_mut("architecture");
         if let Some(architecture) = architecture.and_then(|a| a.as_object_mut()) {
             architecture.remove("notes");
@@ -148,10 +191,33 @@ impl CellConfig {
         }
     }
 
-    /// Floating-point operations of its training: a step is three forward passes.
+    /// Its trainings, one after the other.
+    pub(crate) fn trainings(&self) -> Vec<&TrainConfig> {
+        match self.stages.as_slice() {
+            [] => vec![&self.train],
+            stages => stages.iter().map(|stage| &stage.train).collect(),
+        }
+    }
+
+    /// Tokens of its training.
+    pub(crate) fn training_tokens(&self) -> u64 {
+        let tokens = |train: &TrainConfig| train.steps * train.step_tokens() as u64;
+        self.trainings().into_iter().map(tokens).sum()
+    }
+
+    /// Floating-point operations of its training: a step is three forward passes, a teacher reads once beside them.
     pub(crate) fn training_flops(&self) -> f64 {
-        let tokens = (self.train.steps * self.train.step_tokens() as u64) as f64;
-        3.0 * tokens * self.architecture.flops_per_token(self.train.length)
+        let passes = if self.teacher.is_some() { 4.0 } else { 3.0 };
+        let per_token = |length: usize| self.architecture.flops_per_token(length);
+        let of = |train: &TrainConfig| {
+            let tokens = (train.steps * train.step_tokens() as u64) as f64;
+            let per_token: f64 = match train.lengths.as_slice() {
+                [] => per_token(train.length),
+                lengths => lengths.iter().map(|s| s.share * per_token(s.length)).sum(),
+            };
+            passes * tokens * per_token
+        };
+        self.trainings().into_iter().map(of).sum()
     }
 
     /// Floating-point operations of a search before that.

@@ -1,20 +1,18 @@
 //! Where a cell's weights come from: a search, training, or the weights of its base.
 
+use super::making::{Making, context_len, trainings};
 use super::{CellConfig, Ended, Finished, Running, Weights};
 use crate::checkpoint::{Loaded, Owner, not_finite};
-use crate::config::types::TrainConfig;
 use crate::measure::windows_batch;
-use crate::model::{Decoder, Pass, Values};
-use crate::scheme::Apart;
+use crate::model::{Decoder, Pass};
 use crate::search::{Found, Searching};
 use crate::source::{CellBatches, Source};
 use crate::train::{Progress, Step, Trainer};
 use crate::{Error, Result, checkpoint};
-use farspan_attention::Device;
-use farspan_pe::recipe::{LengthStage, Recipe};
+use farspan_pe::recipe::Recipe;
 use farspan_pe::search::Search;
 use farspan_pe::{AnyScheme, Len, Registry};
-use farspan_reports::record::{Phase, Stage, State};
+use farspan_reports::record::{Phase, State};
 use farspan_reports::store::RunDir;
 use std::path::Path;
 use std::sync::Arc;
@@ -58,76 +56,11 @@ pub(super) fn base(dir: &RunDir, config: &CellConfig) -> Result<Option<Loaded<Fi
     config.base.as_ref().map(load).transpose()
 }
 
-/// The positions that are in use when windows of `length` tokens are trained on.
-fn context_len(config: &CellConfig, recipe: &Recipe, length: usize) -> Len {
-    let sampler = recipe.positions.or(config.train.positions);
-    Len(sampler.map_or(length, |sampler| sampler.context_len(length).max(length)))
-}
-
 /// What a cell's own weights and trials belong to.
 pub(super) fn owner(id: &str, base: Option<&Loaded<Finished>>) -> Owner {
     Owner {
         cell: id.to_string(),
         base: base.map(|base| base.weights.clone()),
-    }
-}
-
-/// What the model of a cell is made of.
-pub(super) struct Making<'m> {
-    pub(super) config: &'m CellConfig,
-    /// Schemes of the layers that keep one of their own.
-    pub(super) apart: Apart,
-    /// Weights of the cell's base.
-    pub(super) base: Option<&'m Values>,
-    /// Text of each token.
-    pub(super) texts: &'m dyn Fn() -> Result<Arc<[String]>>,
-    pub(super) device: &'m Device,
-}
-
-impl Making<'_> {
-    /// The model under `scheme`, with `own`, what it has learned so far.
-    pub(super) fn decoder(
-        &self,
-        scheme: Arc<dyn AnyScheme>,
-        own: Option<&Values>,
-    ) -> Result<Decoder> {
-        let config = self.config;
-        let context_len = context_len(
-            config,
-            &scheme.recipe(&config.architecture.geometry)?,
-            config.train.length,
-        );
-        let (device, seed) = (self.device, config.seed);
-        let decoder = match self.start(&scheme)? {
-            // What a checkpoint's scheme lacks is not made up where nothing is to be learned.
-            Some(start) if config.checkpoint.is_some() && config.stage != Stage::FineTuned => start,
-            Some(start) => start.tune(context_len, config.lora.as_ref(), seed, own)?,
-            None => {
-                let architecture = config.architecture.clone();
-                Decoder::drawn(architecture, scheme, context_len, seed, own, device)?
-                    .with_apart(self.apart.clone())
-            }
-        };
-        let decoder = decoder.recomputing(config.checkpointing);
-        Ok(match decoder.reads_texts()? {
-            true => decoder.with_texts((self.texts)()?),
-            false => decoder,
-        })
-    }
-
-    /// The weights that this cell starts from, if there are any, as they are.
-    fn start(&self, scheme: &Arc<dyn AnyScheme>) -> Result<Option<Decoder>> {
-        let architecture = self.config.architecture.clone();
-        let weights = match (&self.config.checkpoint, self.base) {
-            (Some(checkpoint), _) => {
-                checkpoint.weights(&self.config.data_root, &architecture, self.device)?
-            }
-            (None, Some(base)) => crate::model::weights_of(base, self.device)?,
-            (None, None) => return Ok(None),
-        };
-        let scheme = Arc::clone(scheme);
-        let start = Decoder::new(architecture, scheme, weights, self.device);
-        Ok(Some(start.with_apart(self.apart.clone())))
     }
 }
 
@@ -185,7 +118,6 @@ impl Running<'_> {
     ) -> Result<Weights> {
         let config = self.config;
         let (path, owner) = (self.file("checkpoint.safetensors"), owner(self.id, base));
-        let context_len = |length: usize| context_len(config, recipe, length);
         let decoder = |own| making.decoder(Arc::clone(&scheme), own);
         if path.exists() {
             let learned: Loaded<Finished> = checkpoint::load(&path, &owner)?;
@@ -196,7 +128,10 @@ impl Running<'_> {
             let model = Box::new(decoder(None)?);
             let implementation = match base {
                 Some(base) => base.meta.implementation.clone(),
-                None => implementation(&model, context_len(config.train.length))?,
+                None => {
+                    let train = &config.train;
+                    implementation(&model, context_len(train, recipe, train.length))?
+                }
             };
             let finished = Finished {
                 progress: Progress::default(),
@@ -218,18 +153,14 @@ impl Running<'_> {
             false => None,
         };
         let model = decoder(state.as_ref().map(|state| &state.values))?;
-        let mut stages = Vec::new();
-        for (until, length) in stages_of(recipe, &config.train) {
-            if let Some(sampler) = recipe.positions.or(config.train.positions) {
-                sampler.check_length(length)?;
-            }
-            stages.push((until, model.prepare(context_len(length), length)?));
-        }
+        let trainings = trainings(config);
+        let stages = making.stages(&model, &scheme, &trainings)?;
         let only_scheme = recipe.only_scheme && (base.is_some() || config.checkpoint.is_some());
         let resumed = state
             .as_ref()
             .map(|state| (state.meta.clone(), &state.values));
-        let mut trainer = Trainer::new(model, stages, &config.train, only_scheme, resumed)?;
+        let trainer = Trainer::new(model, stages, only_scheme, resumed)?;
+        let mut trainer = trainer.taught(making.teacher()?);
         let batches = CellBatches::new(source, config, recipe);
         if let Some(ended) = self.train(&mut trainer, &batches, (&state_path, &owner))? {
             return Ok(Weights::NotYet(ended));
@@ -320,25 +251,6 @@ fn keep(dir: &RunDir, trainer: &Trainer<'_>, path: &Path, owner: &Owner) -> Resu
         None => checkpoint::save(dir, path, owner, &values, &trainer.progress),
         Some(_) => Ok(()),
     }
-}
-
-/// Step before which each stage of training ends, and the length of its windows.
-fn stages_of(recipe: &Recipe, train: &TrainConfig) -> Vec<(u64, usize)> {
-    let full = (u64::MAX, train.length);
-    let stage = |stage: &LengthStage| {
-        let until = (stage.until * train.steps as f64).round() as u64;
-        let length = (stage.length * train.length as f64).round() as usize;
-        (
-            if stage.until >= 1.0 { u64::MAX } else { until },
-            length.clamp(2, train.length),
-        )
-    };
-    let mut stages: Vec<_> = recipe.stages.iter().map(stage).collect();
-    // Measurements of the loss on the way are taken at the full length.
-    if stages.last().is_none_or(|last| last.1 != full.1) {
-        stages.push(full);
-    }
-    stages
 }
 
 /// Name of the implementation of attention that runs under the plans for `context_len`.

@@ -1,6 +1,6 @@
 //! What is measured of a cell's model.
 
-use super::{CellConfig, Finished, Running};
+use super::{CellConfig, Finished, Running, told};
 use crate::measure::{Measured, Subject, Tick};
 use crate::model::Decoder;
 use crate::source::Source;
@@ -52,7 +52,7 @@ impl Running<'_> {
         } else {
             ""
         };
-        let tokens = config.train.steps * config.train.step_tokens() as u64;
+        let tokens = config.training_tokens();
         Ok(Some(CellRecord {
             schema_version: SCHEMA_VERSION,
             id: self.id.to_string(),
@@ -92,6 +92,7 @@ impl Running<'_> {
                 base_steps: config.base_steps,
                 base_weights: None,
                 lr: config.train.lr,
+                recipe: told::recipe(config, subject.recipe),
                 tokens,
                 curve: finished.progress.curve.clone(),
                 validation: finished.progress.validation.clone(),

@@ -1,10 +1,10 @@
 //! Rules that types cannot say.
 
 use super::problem::{Problems, join};
-use super::reads;
 use super::studies::Draft;
 use super::tree::{Mark, Node};
 use super::types::{StudyConfig, TaskConfig, TrainConfig};
+use super::{reads, recipes};
 use crate::checkpoint::config::read;
 use crate::measure::Kind;
 use crate::model::Architecture;
@@ -120,6 +120,7 @@ pub(super) fn study(
         problems,
     };
     train(&study.train, &mut rules);
+    recipes::train(&study.train, study.model.checkpoint.is_some(), &mut rules);
     steps(study, &mut rules);
     match &study.task {
         TaskConfig::Text => reads::text(study, &mut rules),
@@ -206,8 +207,13 @@ fn steps(study: &StudyConfig, rules: &mut Rules<'_>) {
     }
 }
 
-/// Measures that nobody asked for, and what nobody set in the others: lengths are multiples of the trained length.
+/// The trained length where lengths are mixed, measures that nobody asked for, and what nobody set in the others: lengths are
+/// multiples of the trained length.
 fn fill(study: &mut StudyConfig, node: &Node) {
+    let longest = study.train.lengths.iter().map(|share| share.length).max();
+    if let (Some(longest), None) = (longest, node.dotted("train.length")) {
+        study.train.length = longest;
+    }
     let trained = study.train.length.min(LONGEST);
     let lengths = MULTIPLES.map(|m| m * trained);
     let kind = Kind {

@@ -5,6 +5,7 @@
 //! found, and as many at once as can be told apart.
 
 mod all_schemes;
+mod bases;
 mod beside;
 mod check;
 mod files;
@@ -14,6 +15,7 @@ mod overrides;
 mod problem;
 mod read;
 mod reads;
+mod recipes;
 mod resolved;
 mod schema;
 mod schemes;

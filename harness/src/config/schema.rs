@@ -87,23 +87,26 @@ fn schemes(registry: &Registry, finetune: &Value) -> Value {
     let mut by_id = Map::new();
     for entry in registry.entries() {
         let mut schema = entry.schema();
-        if let (Needs::Base(family), Some(properties)) = (
-            entry.card.needs,
-            schema.get_mut("properties").and_then(Value::as_object_mut),
-        ) {
-            let name = format!("Name of the scheme whose weights are read (family {family}).");
+        if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+            let whose = match entry.card.needs {
+                Needs::Base(family) => format!("(family {family})"),
+                Needs::Scratch => "and fine-tuned under this one".into(),
+            };
+            let name = format!("Name of the scheme whose weights are read {whose}.");
             properties.insert(
                 "extends".into(),
                 json!({ "type": "string", "description": name }),
             );
             properties.insert("finetune".into(), finetune.clone());
-            let own = properties.remove("base");
-            let name = json!({ "type": "string", "description": name });
-            let either = match own {
-                Some(own) => json!({ "anyOf": [name, own] }),
-                None => name,
-            };
-            properties.insert("base".into(), either);
+            if entry.card.needs != Needs::Scratch {
+                let own = properties.remove("base");
+                let name = json!({ "type": "string", "description": name });
+                let either = match own {
+                    Some(own) => json!({ "anyOf": [name, own] }),
+                    None => name,
+                };
+                properties.insert("base".into(), either);
+            }
         }
         if let Some(schema) = schema.as_object_mut() {
             schema.remove("$schema");

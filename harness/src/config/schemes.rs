@@ -1,39 +1,42 @@
 //! `[schemes.NAME.ID]`: which schemes a run has, and which weights an extension reads.
 
+use super::bases::{Names, base_fits, refuse_base};
 use super::files;
 use super::problem::{Origins, Problems, Source, join};
 use super::read::read;
 use super::settings::{self, Place};
 use super::studies::check_name;
-use super::suggest::hint;
 use super::training;
 use super::tree::{Mark, Node, Value};
 use super::types::{FinetuneConfig, SchemeConfig};
-use farspan_pe::{AnyScheme, Family, Needs, OVER, PlanError, Registry};
-use std::collections::{HashMap, HashSet};
+use crate::scheme::left_behind;
+use farspan_pe::{AnyScheme, Needs, OVER, PlanError, Registry};
+use std::collections::HashMap;
 
 /// Keys of a scheme table that are ours, not the scheme's.
-const EXTENDS: &str = "extends";
+pub(super) const EXTENDS: &str = "extends";
 const FINETUNE: &str = "finetune";
 
 /// A scheme of the config, before its base is known.
-struct Written<'a> {
+pub(super) struct Written<'a> {
     name: &'a str,
-    id: String,
+    pub(super) id: String,
     /// Key path of its settings.
-    path: String,
+    pub(super) path: String,
     /// Its settings alone.
     settings: Node,
     /// Name of the base and where it stands.
-    base: Option<(String, Mark)>,
+    pub(super) base: Option<(String, Mark)>,
     finetune: Option<Node>,
-    at: Mark,
+    pub(super) at: Mark,
 }
 
 /// A checked scheme.
 pub(super) struct Checked {
     pub(super) config: SchemeConfig,
     pub(super) parsed: Box<dyn AnyScheme>,
+    /// As it is in each stage of its fine-tuning.
+    pub(super) stages: Vec<Box<dyn AnyScheme>>,
     /// Its settings with marks, those of the base included.
     settings: Node,
     finetune: Option<Node>,
@@ -78,15 +81,15 @@ pub(super) fn read_all(root: &Node, registry: &Registry, problems: &mut Problems
                 continue;
             };
             match (entry.card.needs, extensions) {
-                (Needs::Scratch, false) => {
+                (Needs::Scratch, false) if !scheme.goes_on() => {
                     refuse_base(scheme, problems);
                     if let Some(parsed) = parse(scheme, None, &mut schemas, registry, problems) {
                         place.insert(scheme.name, ready.len());
                         ready.push((position, parsed));
                     }
                 }
-                (Needs::Base(family), true) => {
-                    if !base_fits(scheme, family, &names, registry, problems) {
+                (needs, true) if needs != Needs::Scratch || scheme.goes_on() => {
+                    if !base_fits(scheme, needs, &names, registry, problems) {
                         continue;
                     }
                     let base = scheme.base.as_ref().map(|(name, _)| name.as_str());
@@ -109,14 +112,6 @@ pub(super) fn read_all(root: &Node, registry: &Registry, problems: &mut Problems
     }
     ready.sort_by_key(|(position, _)| *position);
     ready.into_iter().map(|(_, ready)| ready).collect()
-}
-
-/// What the schemes of a config are called.
-struct Names<'a> {
-    all: HashSet<&'a str>,
-    /// Names and ids of those that could be read, in the order of the file.
-    ids: Vec<(&'a str, &'a str)>,
-    id_of: HashMap<&'a str, &'a str>,
 }
 
 /// Splits one `[schemes.NAME]` into our keys and the scheme's.
@@ -209,80 +204,6 @@ fn written<'a>(
     })
 }
 
-fn refuse_base(scheme: &Written<'_>, problems: &mut Problems) {
-    if let Some((base, at)) = &scheme.base {
-        let what = format!(
-            "{} is trained from scratch and takes no base, found {base:?}; a number is its frequency base",
-            scheme.id
-        );
-        problems.add(at, join(&scheme.path, "base"), what);
-    }
-}
-
-/// Whether the extension names a base that it can extend.
-fn base_fits(
-    scheme: &Written<'_>,
-    family: Family,
-    names: &Names<'_>,
-    registry: &Registry,
-    problems: &mut Problems,
-) -> bool {
-    let card = |id: &str| registry.get(id).map(|entry| entry.card).ok();
-    let fits = |id: &str| card(id).is_some_and(|card| card.is_base_of(family));
-    let choice = || {
-        let fitting = names.ids.iter().filter(|(_, id)| fits(id));
-        let fitting: Vec<_> = fitting.map(|(name, _)| format!("{name:?}")).collect();
-        if fitting.is_empty() {
-            let able: Vec<&str> = registry.ids().filter(|id| fits(id)).collect();
-            return format!(
-                "a scheme that this config lacks: add [schemes.NAME.ID] with ID {}",
-                able.join(" or ")
-            );
-        }
-        fitting.join(" or ")
-    };
-    let path = join(&scheme.path, EXTENDS);
-    let Some((base, at)) = &scheme.base else {
-        let what = format!(
-            "{} extends weights that were trained under another scheme: expected extends = {}",
-            scheme.id,
-            choice()
-        );
-        problems.add(&scheme.at, path, what);
-        return false;
-    };
-    if !names.all.contains(base.as_str()) {
-        let hint = hint(base, names.ids.iter().map(|(name, _)| *name));
-        let choice = choice();
-        problems.add(
-            at,
-            path,
-            format!("no scheme is named {base:?}: expected {choice}{hint}"),
-        );
-        return false;
-    }
-    // A base that could not be read was reported already.
-    let Some(id) = names.id_of.get(base.as_str()) else {
-        return false;
-    };
-    let Some(found) = card(id) else { return false };
-    let why = match found.needs {
-        Needs::Base(_) => format!(
-            "{base:?} ({id}) is an extension itself: expected {}",
-            choice()
-        ),
-        Needs::Scratch if !found.is_base_of(family) => format!(
-            "{} extends the {family} family, {base:?} ({id}) is of the {} family: expected {}",
-            scheme.id,
-            found.family,
-            choice()
-        ),
-        Needs::Scratch => return true,
-    };
-    problems.add(at, path, why);
-    false
-}
-
 fn parse(
     scheme: &Written<'_>,
     base: Option<&Checked>,
@@ -305,6 +226,13 @@ fn parse(
         let schema = schemas
             .entry(scheme.id.clone())
             .or_insert_with(|| entry.schema());
+        let own = base.config.settings.as_object();
+        let left = own.and_then(|own| left_behind(own, schema));
+        if let Some(why) = left.filter(|_| entry.card.needs == Needs::Scratch) {
+            let path = join(&scheme.path, EXTENDS);
+            problems.add(&scheme.at, path, format!("{}: {why}", scheme.id));
+            return None;
+        }
         settings::take_over(&mut settings, &base.config, schema);
     }
     let finetune = match &scheme.finetune {
@@ -319,6 +247,13 @@ fn parse(
         }
     };
     let parsed = settings::parse(scheme.place(), &settings, registry, problems)?;
+    let stages = settings::stages(
+        scheme.place(),
+        &settings,
+        (finetune.as_ref(), scheme.finetune.as_ref()),
+        registry,
+        problems,
+    )?;
     let config = SchemeConfig {
         name: scheme.name.to_string(),
         id: scheme.id.clone(),
@@ -330,6 +265,7 @@ fn parse(
     Some(Checked {
         config,
         parsed,
+        stages,
         settings,
         finetune: scheme.finetune.clone(),
         base,
@@ -338,6 +274,11 @@ fn parse(
 }
 
 impl Written<'_> {
+    /// Whether a scheme that could be trained from scratch goes on from the weights of another one, by fine-tuning.
+    fn goes_on(&self) -> bool {
+        self.base.is_some() && self.finetune.is_some()
+    }
+
     fn place(&self) -> Place<'_> {
         Place {
             id: &self.id,

@@ -2,7 +2,7 @@
 
 use super::problem::{Problems, join};
 use super::tree::{Mark, Node, Value};
-use super::types::SchemeConfig;
+use super::types::{FinetuneConfig, SchemeConfig};
 use farspan_datasets::foreign::excerpt;
 use farspan_pe::{AnyScheme, OVER, PlanError, Registry};
 use serde_json::Value as Json;
@@ -95,6 +95,37 @@ pub(super) fn parse(
         }
         rest.take(&[key.split(['.', '[']).next().unwrap_or_default()])?;
     }
+}
+
+/// The scheme as it is in each stage of a fine-tuning, read and as it was written.
+pub(super) fn stages(
+    place: Place<'_>,
+    settings: &Node,
+    (finetune, written): (Option<&FinetuneConfig>, Option<&Node>),
+    registry: &Registry,
+    problems: &mut Problems,
+) -> Option<Vec<Box<dyn AnyScheme>>> {
+    let all = finetune.map_or(Vec::new(), FinetuneConfig::each);
+    let one = |(i, stage): (usize, FinetuneConfig)| {
+        let key = format!("stages.{i}.settings");
+        let own = written.and_then(|node| node.dotted(&key));
+        let mut settings = settings.clone();
+        // What a stage sets wins, wherever the scheme's own was written.
+        for (key, node) in own
+            .filter(|_| !stage.settings.is_empty())
+            .map_or(&[][..], Node::entries)
+        {
+            settings.take(&[key]);
+            settings.push(key, node.clone());
+        }
+        let path = join(place.path, &format!("finetune.{key}"));
+        let place = Place {
+            path: &path,
+            ..place
+        };
+        parse(place, &settings, registry, problems)
+    };
+    all.into_iter().enumerate().map(one).collect()
 }
 
 /// Where an error stands: its key path and its mark.

@@ -3,6 +3,7 @@
 use super::*;
 
 mod mistakes;
+mod recipes;
 mod sweeps;
 mod tasks;
 

@@ -1,12 +1,16 @@
 //! The config as plain structs: what a study may say, with every default. Parsing, merging and checking live beside.
 
+mod finetune;
 mod model;
 pub(crate) mod named;
+mod recipes;
 mod task;
 
 pub use crate::measure::EvaluateConfig;
+pub use finetune::{FinetuneConfig, LoraConfig};
 pub use model::ModelConfig;
 pub use named::Named;
+pub use recipes::{Added, LengthShare, MaskInputs, MaskToken, TeacherConfig};
 pub use task::TaskConfig;
 
 use farspan_datasets::DataConfig;
@@ -51,6 +55,17 @@ pub struct TrainConfig {
     /// Where the tokens of a window stand, if not at their places; a scheme's own recipe comes first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub positions: Option<Sampler>,
+    /// Lengths of windows that training mixes, of which `length` is the longest; shares of its tokens that sum to 1. Each batch
+    /// has windows of one length, drawn by the seed, and as many tokens as `batch` windows of `length`. Default: all of
+    /// `length`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lengths: Vec<LengthShare>,
+    /// Inputs that are masked while all next tokens are to be told. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mask_inputs: Option<MaskInputs>,
+    /// A model whose next tokens are to be told as well as those of the text. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<TeacherConfig>,
 }
 
 /// Left out of what is written, so that runs from before the setting keep their identity.
@@ -88,6 +103,9 @@ impl Default for TrainConfig {
             accumulate: 1,
             validate_every: 200,
             positions: None,
+            lengths: Vec::new(),
+            mask_inputs: None,
+            teacher: None,
         }
     }
 }
@@ -96,86 +114,6 @@ impl TrainConfig {
     /// Tokens of an optimizer step.
     pub fn step_tokens(&self) -> usize {
         self.batch * self.length * self.accumulate as usize
-    }
-}
-
-/// Adapters of low rank beside the projections of the layers (LoRA, Hu et al. 2021, arXiv 2106.09685).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct LoraConfig {
-    /// Rank r of an adapter's two matrices.
-    #[schemars(range(min = 1))]
-    pub rank: usize,
-    /// The adapters' product is multiplied by alpha / rank.
-    #[schemars(extend("exclusiveMinimum" = 0))]
-    pub alpha: f64,
-    /// Whether embeddings and norms learn as well, without which longer texts are learned badly (LongLoRA, Chen et al.
-    /// 2023, arXiv 2309.12307, section 3.3).
-    pub embeddings_and_norms: bool,
-}
-
-impl LoraConfig {
-    /// What the adapters' product is multiplied by.
-    pub fn scale(&self) -> f64 {
-        self.alpha / self.rank as f64
-    }
-}
-
-impl Default for LoraConfig {
-    fn default() -> LoraConfig {
-        LoraConfig {
-            rank: 8,
-            alpha: 16.0,
-            embeddings_and_norms: true,
-        }
-    }
-}
-
-/// Further training of a base under an extension.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct FinetuneConfig {
-    /// Optimizer steps.
-    pub steps: u64,
-    /// Tokens per window; this or `times`. Default: the trained length.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub length: Option<usize>,
-    /// Tokens per window as a multiple of the trained length; this or `length`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub times: Option<f64>,
-    /// Peak learning rate. Default: a quarter of `train.lr`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lr: Option<f64>,
-    /// Windows per step. Default: as many as keep the tokens per step of `train`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub batch: Option<usize>,
-    /// Steps of linear warm-up. Default: a tenth of `steps`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub warmup: Option<u64>,
-    /// Batches whose gradients are averaged before each optimizer step, each of `batch` windows. Default: 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub accumulate: Option<u64>,
-    /// Activations are computed again on the way back, layer by layer, in place of being held: less memory, a third more
-    /// time.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub checkpointing: bool,
-    /// Adapters learn in place of all weights.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lora: Option<LoraConfig>,
-    /// Where the tokens of a window stand, if not at their places: `{ skip = { target = 1024 } }` is PoSE. Default: as
-    /// `train` has it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub positions: Option<Sampler>,
-}
-
-impl FinetuneConfig {
-    /// Tokens per window, for a base trained at `trained` tokens.
-    pub fn window(&self, trained: usize) -> usize {
-        match (self.length, self.times) {
-            (Some(length), _) => length,
-            (None, Some(times)) => (trained as f64 * times).round() as usize,
-            (None, None) => trained,
-        }
     }
 }
 

@@ -71,7 +71,12 @@ fn training(config: &CellConfig, parameters: f64, scheme: &dyn AnyScheme) -> f64
     }
     let shape = config.architecture.shape();
     let g = &shape.geometry;
-    let (rows, length) = (config.train.batch, config.train.length);
+    let longest = config
+        .trainings()
+        .into_iter()
+        .max_by_key(|train| train.length);
+    let longest = longest.unwrap_or(&config.train);
+    let (rows, length) = (longest.batch, longest.length);
     let qkv = (2 * g.heads + 2 * g.kv_heads) * g.head_dim;
     let per_token = g.layers * (8 * g.width + 2 * qkv + 4 * shape.hidden) + 3 * shape.vocab;
     let plans = scheme.layer_plans(g, Len(length)).unwrap_or_default();

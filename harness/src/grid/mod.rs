@@ -13,12 +13,14 @@ mod merge;
 mod open;
 mod plan;
 mod pool;
+mod pretrained;
 mod process;
 mod progress;
 mod run;
 mod signal;
 mod slots;
 mod speed;
+mod tuned;
 
 pub use child::child;
 pub use merge::merge;

@@ -1,22 +1,21 @@
 //! From a checked config to the frozen list of cells.
 
-use super::forecast;
-use crate::cell::{CellConfig, CheckpointConfig};
-use crate::checkpoint::config::Reading;
-use crate::checkpoint::files::Files;
-use crate::checkpoint::weights;
+use super::pretrained::pretrained;
+use super::{forecast, tuned};
+use crate::cell::{CellConfig, CellTeacher, CheckpointConfig};
 use crate::config::types::{FinetuneConfig, Run, SchemeConfig, StudyConfig, TrainConfig};
 use crate::measure::{Given, Other, Pass};
 use crate::model::{Architecture, has_parameters};
-use crate::origin;
-use crate::scheme::{Positional, apart, inherits_doubt, layer_plans, never_trained, resolve};
+use crate::scheme::{
+    Positional, apart, inherits_doubt, layer_plans, left_behind, never_trained, resolve,
+};
 use crate::source::Source;
 use crate::{Error, Result, machine};
 use farspan_pe::search::Search;
 use farspan_pe::{Len, Registry};
 use farspan_reports::record::{PlannedCell, RunPlan, SCHEMA_VERSION, Stage};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The cells of a run: for every study and seed each scheme trained from scratch, each extension read zero-shot, and
 /// fine-tuned where asked for. Opens the data, so that too little text is an error before any training. `here` is the way
@@ -51,12 +50,6 @@ pub fn plan(run: &Run, registry: &Registry, here: &Path) -> Result<RunPlan> {
     })
 }
 
-/// Peak learning rate of a checkpoint's fine-tuning, as in position interpolation (Chen et al. 2023, arXiv 2306.15595,
-/// section 3.1).
-const CHECKPOINT_LR: f64 = 2e-5;
-/// Peak learning rate of adapters, as usual for them (Hu et al. 2021, arXiv 2106.09685, table 11).
-const ADAPTER_LR: f64 = 2e-4;
-
 struct Planner<'a> {
     run: &'a Run,
     name: &'a str,
@@ -88,6 +81,7 @@ impl<'a> Planner<'a> {
         let finetuned = schemes.iter().filter_map(|s| s.finetune.as_ref());
         let study_finetunes = finetuned.clone().next().is_some();
         let longest_training = finetuned
+            .flat_map(FinetuneConfig::each)
             .map(|f| f.window(study.train.length))
             .chain([study.train.length])
             .max()
@@ -97,7 +91,9 @@ impl<'a> Planner<'a> {
         {
             text.check_training(longest_training)?;
         }
-        let architecture = study.model.resolve(source.vocab(), study.train.length)?;
+        let mask = study.train.mask_inputs;
+        let vocab = source.vocab() + usize::from(mask.is_some_and(|m| m.adds_entry()));
+        let architecture = study.model.resolve(vocab, study.train.length)?;
         if let Source::Text(text) = &source {
             text.check_vocab(architecture.vocab)?;
             for scheme in schemes {
@@ -192,17 +188,6 @@ impl<'a> Planner<'a> {
         registry: &Registry,
     ) -> Result<PlannedCell> {
         let study = self.study;
-        let train = match (stage, &scheme.finetune) {
-            (Stage::Trained, _) => study.train.clone(),
-            (Stage::FineTuned, Some(finetune)) => {
-                let base = study.model.checkpoint.is_none().then_some(study.train.lr);
-                finetune_train(finetune, &study.train, base)
-            }
-            _ => TrainConfig {
-                steps: 0,
-                ..study.train.clone()
-            },
-        };
         let lora = match (stage, &scheme.finetune) {
             (Stage::FineTuned, Some(finetune)) => finetune.lora.clone(),
             _ => None,
@@ -222,12 +207,36 @@ impl<'a> Planner<'a> {
                 })?;
                 let doubt = inherits_doubt(architecture, found.as_ref());
                 notes.extend(doubt);
+                let own = &architecture.positional.settings;
+                let left = left_behind(own, &found.schema());
+                let left = left.filter(|_| stage == Stage::FineTuned);
+                notes.extend(left.map(|why| format!("scheme {}: {why}", scheme.name)));
                 let foreign = never_trained(architecture, found.as_ref());
                 notes.extend(foreign.filter(|_| stage != Stage::FineTuned));
                 found.settings()
             }
             None => scheme.settings.clone(),
         };
+        let trainings = match (stage, &scheme.finetune) {
+            (Stage::Trained, _) => vec![study.train.clone()],
+            (Stage::FineTuned, Some(finetune)) => {
+                let base = study.model.checkpoint.is_none().then_some(study.train.lr);
+                let stages = finetune.each();
+                let stages = stages.iter();
+                stages
+                    .map(|s| tuned::train(s, &study.train, base))
+                    .collect()
+            }
+            _ => vec![TrainConfig {
+                steps: 0,
+                ..study.train.clone()
+            }],
+        };
+        tuned::check_masks(&trainings, self.architecture.vocab).map_err(|e| {
+            Error::Config(format!("study {}, scheme {}: {e}", self.name, scheme.name))
+        })?;
+        let teacher = self.teacher(scheme, stage, &trainings, registry)?;
+        let (train, stages) = tuned::joined(trainings, scheme, &stage, &settings);
         let config = CellConfig {
             study: self.name.to_string(),
             reads: study.reads(),
@@ -257,6 +266,8 @@ impl<'a> Planner<'a> {
                 None => 0,
             },
             train,
+            stages,
+            teacher,
             evaluate: study.evaluate.clone(),
             base: base.cloned(),
             device: self.run.device.clone(),
@@ -273,6 +284,7 @@ impl<'a> Planner<'a> {
             .map_err(|e| {
                 Error::Config(format!("study {}, scheme {}: {e}", self.name, scheme.name))
             })?;
+        tuned::check_stages(&config, registry, &plans)?;
         if config.checkpoint.is_some() && stage != Stage::FineTuned {
             has_parameters(&scheme.id, &plans, |name| self.held.contains_key(name))?;
         }
@@ -287,7 +299,7 @@ impl<'a> Planner<'a> {
             seed,
             base: base.cloned(),
             parameters,
-            train_tokens: config.train.steps * config.train.step_tokens() as u64,
+            train_tokens: config.training_tokens(),
             measured_tokens: forecast::tokens(&self.passes)
                 + self
                     .others
@@ -304,6 +316,38 @@ impl<'a> Planner<'a> {
             disk_bytes: forecast::disk(&config, parameters),
             config: serde_json::to_value(&config).map_err(|e| Error::Bug(e.to_string()))?,
         })
+    }
+
+    /// The model whose next tokens a cell learns to tell, if its training asks for one.
+    fn teacher(
+        &self,
+        scheme: &SchemeConfig,
+        stage: Stage,
+        trainings: &[TrainConfig],
+        registry: &Registry,
+    ) -> Result<Option<CellTeacher>> {
+        let of_base = || match (&self.checkpoint, &scheme.base) {
+            (None, Some(base)) => {
+                let mut schemes = self.run.schemes.iter();
+                let base = schemes.find(|s| s.name == *base);
+                base.map(|s| {
+                    Positional::new(&s.id, s.settings.as_object().cloned().unwrap_or_default())
+                })
+            }
+            _ => Some(self.architecture.positional.clone()),
+        };
+        let asked = match (stage, &scheme.finetune) {
+            (Stage::Trained, _) => tuned::Asked::of(self.study.train.teacher.as_ref(), None),
+            (Stage::FineTuned, Some(finetune)) => {
+                tuned::Asked::of(finetune.teacher.as_ref(), finetune.keep_short)
+            }
+            _ => None,
+        };
+        let Some(asked) = asked else { return Ok(None) };
+        let teacher = asked.teacher(&self.architecture, of_base, registry);
+        let teacher = teacher.and_then(|t| t.reads(trainings, registry));
+        let wrong = |e| Error::Config(format!("scheme {}, its teacher: {e}", scheme.name));
+        Ok(Some(teacher.map_err(wrong)?.cell))
     }
 
     /// Forecast of a cell's floating-point operations.
@@ -346,53 +390,4 @@ fn chosen(scheme: &SchemeConfig, registry: &Registry) -> Positional {
         settings.retain(|key, value| default.get(key) != Some(value));
     }
     Positional::new(&scheme.id, settings)
-}
-
-/// A checkpoint of a config.
-struct Pretrained {
-    config: CheckpointConfig,
-    dir: PathBuf,
-    /// Shapes of its weights.
-    held: BTreeMap<String, Vec<usize>>,
-}
-
-/// A checkpoint of the config, if it holds what `architecture` says.
-fn pretrained(name: &str, reading: Reading, architecture: &Architecture) -> Result<Pretrained> {
-    let dir = origin::folder(name)?;
-    let files = Files::open(&dir)?;
-    let held = weights::held(&files, architecture)?;
-    let (name, hash) = (name.to_string(), files.hash()?);
-    let config = CheckpointConfig {
-        name,
-        hash,
-        reading,
-    };
-    Ok(Pretrained { config, dir, held })
-}
-
-/// The training of a fine-tuning stage: the base's recipe at the new length, with as many tokens per step.
-/// `base_lr` is the peak learning rate of the base, where it was trained here.
-fn finetune_train(
-    finetune: &FinetuneConfig,
-    train: &TrainConfig,
-    base_lr: Option<f64>,
-) -> TrainConfig {
-    let length = finetune.window(train.length);
-    TrainConfig {
-        length,
-        batch: finetune
-            .batch
-            .unwrap_or((train.batch * train.length / length).max(1)),
-        steps: finetune.steps,
-        lr: finetune.lr.unwrap_or(match (base_lr, &finetune.lora) {
-            (Some(lr), _) => lr / 4.0,
-            (None, None) => CHECKPOINT_LR,
-            (None, Some(_)) => ADAPTER_LR,
-        }),
-        accumulate: finetune.accumulate.unwrap_or(train.accumulate),
-        warmup: finetune.warmup.unwrap_or(finetune.steps / 10),
-        validate_every: 0,
-        positions: finetune.positions.or(train.positions),
-        ..train.clone()
-    }
 }

@@ -119,6 +119,7 @@ pub(crate) fn windows_batch(windows: &[&[u32]], length: usize) -> Batch {
         targets,
         weights,
         positions: None,
+        documents: None,
         rows: windows.len(),
         len: length,
     }

@@ -6,35 +6,52 @@ use crate::scheme::{Positional, layer_plans};
 use crate::{Error, Result};
 use farspan_attention::expr::{Expr, Unary, distance, lookup, number, param, raw, select_less};
 use farspan_attention::plan::{Init, ParamSpec, Plan, PositionIds, Rotation, Waves};
-use farspan_pe::Len;
+use farspan_pe::{AnyScheme, Len};
 
 impl Decoder {
     /// The plans of all layers when `context_len` positions are in use: the scheme's, with the scale, the cap and the rounding
     /// of this architecture's scores. Fails if the scheme does not serve this reach, or these weights cannot be read with
     /// it.
     pub fn plans(&self, context_len: Len) -> Result<Vec<Plan>> {
-        self.adapted(self.planned(context_len)?, context_len)
+        self.plans_under(self.scheme.as_ref(), context_len)
+    }
+
+    /// As [`plans`](Decoder::plans), under another scheme.
+    pub(super) fn plans_under(
+        &self,
+        scheme: &dyn AnyScheme,
+        context_len: Len,
+    ) -> Result<Vec<Plan>> {
+        self.adapted(
+            scheme,
+            self.planned_under(scheme, context_len)?,
+            context_len,
+        )
     }
 
     /// What the schemes alone plan for all layers.
     pub fn planned(&self, context_len: Len) -> Result<Vec<Plan>> {
+        self.planned_under(self.scheme.as_ref(), context_len)
+    }
+
+    fn planned_under(&self, scheme: &dyn AnyScheme, context_len: Len) -> Result<Vec<Plan>> {
         let geometry = &self.architecture.geometry;
         if self.apart.len() != self.architecture.apart.len() {
             let text = "layers that keep a scheme of their own were not given it";
             return Err(Error::Bug(text.into()));
         }
-        Ok(layer_plans(
-            self.scheme.as_ref(),
-            &self.apart,
-            geometry,
-            context_len,
-        )?)
+        Ok(layer_plans(scheme, &self.apart, geometry, context_len)?)
     }
 
     /// `plans` with what these scores have beside the scheme.
-    pub(super) fn adapted(&self, mut plans: Vec<Plan>, context_len: Len) -> Result<Vec<Plan>> {
+    pub(super) fn adapted(
+        &self,
+        scheme: &dyn AnyScheme,
+        mut plans: Vec<Plan>,
+        context_len: Len,
+    ) -> Result<Vec<Plan>> {
         let geometry = &self.architecture.geometry;
-        let own = Positional::of(self.scheme.as_ref());
+        let own = Positional::of(scheme);
         let rounded = self.architecture.rounded_bias && self.architecture.trained_under(&own);
         for (layer, plan) in plans.iter_mut().enumerate() {
             plan.softmax_scale *= self.architecture.score_scale;
@@ -54,17 +71,17 @@ impl Decoder {
             .any(|plan| plan.position_ids != PositionIds::Index)
             && self.texts.is_empty()
         {
-            let id = self.scheme.id();
+            let id = scheme.id();
             return Err(Error::Data(format!(
                 "scheme {id} cannot read these weights: its places follow the text, and the texts of its tokens are not \
                  known here"
             )));
         }
-        has_parameters(self.scheme.id(), &plans, |name| {
+        has_parameters(scheme.id(), &plans, |name| {
             self.frozen.contains_key(name) || self.learned.contains_key(name)
         })?;
         if let Some(why) = self.unfit(&plans) {
-            let id = self.scheme.id();
+            let id = scheme.id();
             let text = format!("scheme {id} cannot read these weights: {why}");
             return Err(Error::Data(text));
         }

@@ -4,6 +4,8 @@
 //! measured; and one text at a time, in pieces ([`Decoder::read`]), with a cache of keys and values.
 
 mod adapt;
+mod added;
+mod aims;
 mod architecture;
 mod backward;
 mod experts;
@@ -22,6 +24,7 @@ mod weights;
 mod windows;
 
 pub(crate) use adapt::has_parameters;
+pub use aims::{Aims, Taught};
 pub use architecture::{
     Activation, Architecture, Biases, Clamped, Norm, QueryKeyNorm, Residual, Shape,
 };
@@ -32,9 +35,9 @@ pub use latent::Latent;
 pub use prepared::PreparedPlans;
 pub use reading::Cache;
 pub(crate) use tune::merged;
-pub(crate) use weights::scheme_name;
 pub use weights::{Values, Weight, Weights, scheme_parameters};
 pub(crate) use weights::{draw, tensors as weights_of};
+pub(crate) use weights::{is_of_scheme, learned_shapes, scheme_name};
 
 use crate::Result;
 use crate::scheme::Apart;
@@ -220,7 +223,7 @@ impl Decoder {
     pub fn scheme_values(&self) -> Result<BTreeMap<String, Vec<f32>>> {
         let learned = self.learned.iter().map(|(name, w)| (name, w.var.tensor()));
         let all = learned.chain(&self.frozen);
-        let own = all.filter(|(name, _)| name.split('.').any(|part| part == "scheme"));
+        let own = all.filter(|(name, _)| is_of_scheme(name));
         own.map(|(name, tensor)| Ok((name.clone(), tensor.to_dtype(DType::F32)?.to_flat()?)))
             .collect()
     }
@@ -236,7 +239,17 @@ impl Decoder {
 
     /// Makes the plans for `context_len` positions ready for windows of `len` tokens starting at position 0.
     pub fn prepare(&self, context_len: Len, len: usize) -> Result<PreparedPlans> {
-        let plans = self.plans(context_len)?;
+        self.prepare_under(self.scheme.as_ref(), context_len, len)
+    }
+
+    /// As [`prepare`](Decoder::prepare), under a scheme that learns the same parameters.
+    pub fn prepare_under(
+        &self,
+        scheme: &dyn AnyScheme,
+        context_len: Len,
+        len: usize,
+    ) -> Result<PreparedPlans> {
+        let plans = self.plans_under(scheme, context_len)?;
         PreparedPlans::new(&self.architecture.geometry, &plans, len, &self.device)
     }
 
@@ -255,16 +268,35 @@ impl Decoder {
 
     /// Mean loss of a batch in nats per scored token, as a scalar that can be differentiated.
     pub fn loss(&self, batch: &Batch, ready: &PreparedPlans) -> Result<(Tensor, &'static str)> {
+        self.loss_to(batch, ready, &Aims::default())
+    }
+
+    fn loss_to(
+        &self,
+        batch: &Batch,
+        ready: &PreparedPlans,
+        aims: &Aims,
+    ) -> Result<(Tensor, &'static str)> {
         let hidden = self.hidden(batch, ready, Pass::Train)?;
-        let loss = self.forward(Pass::Train).loss(&hidden.rows, batch)?;
+        let loss = self.aimed(&hidden.rows, batch, aims)?;
         Ok((loss, hidden.implementation))
     }
 
     /// Loss and gradients of a batch.
     pub fn backward(&self, batch: &Batch, ready: &PreparedPlans) -> Result<Backward> {
+        self.backward_to(batch, ready, &Aims::default())
+    }
+
+    /// As [`backward`](Decoder::backward), of a loss that goes by `aims`.
+    pub fn backward_to(
+        &self,
+        batch: &Batch,
+        ready: &PreparedPlans,
+        aims: &Aims,
+    ) -> Result<Backward> {
         match self.recompute {
-            true => self.recomputed(batch, ready),
-            false => Backward::of(self.loss(batch, ready)?),
+            true => self.recomputed(batch, ready, aims),
+            false => Backward::of(self.loss_to(batch, ready, aims)?),
         }
     }
 

@@ -11,6 +11,7 @@ use farspan_attention::prepared::Prepared;
 use farspan_attention::residual::Residual;
 use farspan_attention::{Device, Tensor};
 use farspan_datasets::Batch;
+use std::ops::Range;
 
 /// Plans made ready for windows of one length.
 #[derive(Debug)]
@@ -80,13 +81,45 @@ pub(super) fn distinct(
     Ok((prepared, of_layer))
 }
 
+/// Tokens of a window that see each other alone, and plans made ready for where they stand.
+struct Piece {
+    row: usize,
+    tokens: Range<usize>,
+    prepared: Vec<Prepared>,
+}
+
+impl Piece {
+    /// Its part of `x` (windows, tokens, …).
+    fn of(&self, x: &Tensor) -> Result<Tensor> {
+        let row = x.narrow(0, self.row, 1)?;
+        if self.tokens == (0..x.dim(1)?) {
+            return Ok(row);
+        }
+        let part = row.narrow(1, self.tokens.start, self.tokens.len())?;
+        Ok(part.contiguous()?)
+    }
+
+    /// What a layer's attention goes by inside it: `at` is of the whole window.
+    fn at(&self, at: &At) -> At {
+        let mut mask = at.mask.clone();
+        let all = mask.documents.take();
+        mask.documents = all.map(|all| all[self.tokens.clone()].to_vec());
+        At {
+            layer: at.layer,
+            params: at.params.clone(),
+            mask,
+        }
+    }
+}
+
 /// Where the tokens of a batch stand.
 pub(super) struct WindowPlans<'a> {
     pub(super) ready: &'a PreparedPlans,
     /// Position inside of the embedding, one list for all windows or one each.
     embed: Vec<Vec<f64>>,
-    /// Plans at other positions than the tokens' indices, by window; empty: all stand at their indices.
-    own: Vec<Vec<Prepared>>,
+    /// The windows in order, in pieces where they hold documents that do not see each other; empty: all windows are whole
+    /// and their tokens stand at their indices.
+    own: Vec<Piece>,
 }
 
 impl<'a> WindowPlans<'a> {
@@ -96,49 +129,84 @@ impl<'a> WindowPlans<'a> {
         ready: &'a PreparedPlans,
     ) -> Result<WindowPlans<'a>> {
         let geometry = &decoder.architecture.geometry;
-        let (plan, device) = (ready.plan(0), &decoder.device);
-        let indices: Vec<f64> = (0..ready.len).map(|t| t as f64).collect();
-        let (scores, embed): (Vec<Vec<f64>>, Vec<Vec<f64>>) =
+        let (plan, device, len) = (ready.plan(0), &decoder.device, ready.len);
+        let index = |tokens: Range<usize>| -> Vec<f64> { tokens.map(|t| t as f64).collect() };
+        let plain = batch.positions.is_none() && batch.documents.is_none();
+        if plain && plan.position_ids == PositionIds::Index {
+            return Ok(WindowPlans {
+                ready,
+                embed: vec![index(0..len)],
+                own: Vec::new(),
+            });
+        }
+        // Positions in the score and in the embedding of some tokens that begin a text.
+        let places = |row: usize, tokens: Range<usize>| -> Result<(Vec<f64>, Vec<f64>)> {
+            let at = |t: usize| row * len + t;
+            let range = at(tokens.start)..at(tokens.end);
             match (&plan.position_ids, &batch.positions) {
-                (PositionIds::Index, None) => (Vec::new(), vec![indices]),
-                (PositionIds::Index, Some(positions)) => {
-                    let rows: Vec<_> = positions.chunks(ready.len).map(<[f64]>::to_vec).collect();
-                    (rows.clone(), rows)
+                (PositionIds::Index, Some(all)) => {
+                    Ok((all[range.clone()].to_vec(), all[range].to_vec()))
+                }
+                (PositionIds::Index, None) => {
+                    let indices = index(0..tokens.len());
+                    Ok((indices.clone(), indices))
                 }
                 (PositionIds::Segments { separators, places }, None) => {
                     let closes = |id: &u32| decoder.closes(*id, separators);
-                    let windows = batch.tokens.chunks(ready.len);
-                    windows
-                        .map(|window| PositionIds::segments(window.iter().map(closes), *places))
-                        .unzip()
+                    let closed = batch.tokens[range].iter().map(closes);
+                    Ok(PositionIds::segments(closed, *places))
                 }
                 (PositionIds::Segments { .. }, Some(_)) => {
                     let text = "places by segments and drawn positions exclude each other";
-                    return Err(crate::Error::Config(text.into()));
+                    Err(crate::Error::Config(text.into()))
                 }
-            };
-        let own = |positions: &Vec<f64>| {
-            let at = |prepared: &Prepared| {
-                let all = 0..ready.len;
-                let plan = prepared.plan();
-                sinks::prepared(plan, geometry, (all.clone(), all), Some(positions), device)
-            };
-            ready.prepared.iter().map(at).collect::<Result<_>>()
+            }
         };
-        let own = scores.iter().map(own).collect::<Result<_>>()?;
+        let (mut embed, mut own) = (Vec::new(), Vec::new());
+        for row in 0..batch.rows {
+            let (whole, mut at_embedding) = places(row, 0..len)?;
+            for tokens in pieces(batch, row) {
+                let mut at = whole[tokens.clone()].to_vec();
+                if batch.documents.as_ref().is_some_and(|d| d.restart) {
+                    let (score, added) = places(row, tokens.clone())?;
+                    at = score;
+                    at_embedding[tokens.clone()].copy_from_slice(&added);
+                }
+                let at_these = |prepared: &Prepared| {
+                    let all = 0..tokens.len();
+                    let ranges = (all.clone(), all);
+                    sinks::prepared(prepared.plan(), geometry, ranges, Some(&at), device)
+                };
+                let prepared = ready.prepared.iter().map(at_these).collect::<Result<_>>()?;
+                own.push(Piece {
+                    row,
+                    tokens,
+                    prepared,
+                });
+            }
+            embed.push(at_embedding);
+        }
         Ok(WindowPlans { ready, embed, own })
     }
 
-    /// Windows that have plans of their own; 1 where all share them.
-    pub(super) fn rows(&self) -> usize {
+    /// Pieces that have plans of their own; 1 where all windows share them.
+    pub(super) fn pieces(&self) -> usize {
         self.own.len().max(1)
     }
 
-    /// Which plan window `row` follows in layer `layer`; any window where all share it.
-    fn layer(&self, layer: usize, row: usize) -> &Prepared {
+    /// The part of `x` (windows, tokens, …) that is of piece `index`; all of it where all windows share their plans.
+    pub(super) fn part(&self, x: &Tensor, index: usize) -> Result<Tensor> {
+        match self.own.get(index).filter(|_| self.own.len() > 1) {
+            Some(piece) => piece.of(x),
+            None => Ok(x.clone()),
+        }
+    }
+
+    /// Which plan piece `index` follows in layer `layer`; any piece where all share it.
+    fn layer(&self, layer: usize, index: usize) -> &Prepared {
         let plan = self.ready.of_layer[layer];
-        match self.own.get(row) {
-            Some(own) => &own[plan],
+        match self.own.get(index) {
+            Some(own) => &own.prepared[plan],
             None => &self.ready.prepared[plan],
         }
     }
@@ -189,36 +257,63 @@ impl<'a> WindowPlans<'a> {
         Ok(done.implementation)
     }
 
-    /// Attention of one layer over all windows at once, or window by window where each has its own positions. `qkv` is
+    /// Attention of one layer over all windows at once, or piece by piece where each has its own positions. `qkv` is
     /// packed; `input` is the layer's, for plans that read it; `carried` has one entry for each of
-    /// [`rows`](WindowPlans::rows).
+    /// [`pieces`](WindowPlans::pieces).
     pub(super) fn attend(
         &self,
         at: &At,
         (qkv, input): (&Tensor, Option<&Tensor>),
         carried: &mut [Params],
     ) -> Result<(Tensor, &'static str)> {
-        let mut attend = |row: usize, qkv: &Tensor, input: Option<&Tensor>| {
-            let prepared = self.layer(at.layer, row);
+        let mut attend = |index: usize, at: &At, qkv: &Tensor, input: Option<&Tensor>| {
+            let prepared = self.layer(at.layer, index);
             let mut params = at.params.clone();
-            params.append(&mut carried[row]);
+            params.append(&mut carried[index]);
             if let Some(input) = input {
                 params.insert(INPUT.into(), input.clone());
             }
             let out = sinks::attended_packed(qkv, prepared, &params, at)?;
-            carried[row] = out.carried;
+            carried[index] = out.carried;
             Ok::<_, crate::Error>((out.output, out.implementation))
         };
         if self.own.len() <= 1 {
-            return attend(0, qkv, input);
+            return attend(0, at, qkv, input);
         }
-        let rows: Vec<_> = (0..self.own.len())
-            .map(|row| {
-                let input = input.map(|input| input.narrow(0, row, 1)).transpose()?;
-                attend(row, &qkv.narrow(0, row, 1)?, input.as_ref())
-            })
-            .collect::<Result<_>>()?;
-        let outputs: Vec<&Tensor> = rows.iter().map(|(output, _)| output).collect();
-        Ok((Tensor::cat(&outputs, 0)?, rows[0].1))
+        let mut ran = "none";
+        let mut rows: Vec<Vec<Tensor>> = Vec::new();
+        for (index, piece) in self.own.iter().enumerate() {
+            let input = input.map(|input| piece.of(input)).transpose()?;
+            let (output, here) = attend(index, &piece.at(at), &piece.of(qkv)?, input.as_ref())?;
+            // Of several the slowest.
+            if ran != "composed" {
+                ran = here;
+            }
+            if piece.tokens.start == 0 {
+                rows.push(Vec::new());
+            }
+            rows.last_mut()
+                .into_iter()
+                .for_each(|row| row.push(output.clone()));
+        }
+        let whole = |row: &Vec<Tensor>| match row.as_slice() {
+            [whole] => Ok(whole.clone()),
+            parts => Tensor::cat(&parts.iter().collect::<Vec<_>>(), 1),
+        };
+        let rows: Vec<Tensor> = rows
+            .iter()
+            .map(whole)
+            .collect::<farspan_attention::Result<_>>()?;
+        Ok((Tensor::cat(&rows.iter().collect::<Vec<_>>(), 0)?, ran))
     }
+}
+
+/// The documents of window `row`, or all of it.
+fn pieces(batch: &Batch, row: usize) -> Vec<Range<usize>> {
+    let whole = vec![0];
+    let documents = batch.documents.as_ref();
+    let starts = documents.map_or(&whole, |documents| &documents.starts[row]);
+    let ends = starts.iter().skip(1).copied().chain([batch.len]);
+    let pairs = starts.iter().copied().zip(ends);
+    pairs.map(|(start, end)| start..end).collect()
 }

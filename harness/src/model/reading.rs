@@ -124,7 +124,7 @@ impl Decoder {
             let text = format!("{new} tokens behind {past} in a text of {context_len}");
             return Err(Error::Bug(text));
         }
-        let plans = self.adapted(planned.clone(), Len(context_len))?;
+        let plans = self.adapted(self.scheme.as_ref(), planned.clone(), Len(context_len))?;
         if context_len > now && plans.iter().any(reads_whole) {
             let text = format!("a text that must be read at once: {now} of {context_len} tokens");
             return Err(Error::Bug(text));

@@ -37,6 +37,7 @@ fn batch() -> Batch {
         weights: vec![1.0; 16],
         tokens,
         positions: None,
+        documents: None,
         rows: 2,
         len: 8,
     }

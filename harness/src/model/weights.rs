@@ -44,6 +44,11 @@ pub(crate) fn scheme_name(spec: &ParamSpec, layer: usize) -> String {
     }
 }
 
+/// Whether a weight of this name is a scheme's.
+pub(crate) fn is_of_scheme(name: &str) -> bool {
+    name.split('.').any(|part| part == "scheme")
+}
+
 /// Parameters that a scheme learns, by name.
 pub(super) type Specs<'p> = BTreeMap<String, &'p ParamSpec>;
 
@@ -54,6 +59,14 @@ pub(super) fn scheme_specs(plans: &[Plan]) -> Specs<'_> {
         learned.map(move |spec| (scheme_name(spec, layer), spec))
     });
     learned.collect()
+}
+
+/// Shapes of the parameters that a scheme learns whose layers follow `plans`, by name.
+pub(crate) fn learned_shapes(plans: &[Plan]) -> BTreeMap<String, Vec<usize>> {
+    let specs = scheme_specs(plans).into_iter();
+    specs
+        .map(|(name, spec)| (name, spec.shape.clone()))
+        .collect()
 }
 
 /// Learned numbers of a scheme whose layers follow `plans`.

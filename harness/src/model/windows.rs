@@ -2,7 +2,7 @@
 
 use super::forward::{At, Attending, Sublayers};
 use super::prepared::WindowPlans;
-use super::{Backward, Decoder, Pass, PreparedPlans, Sums};
+use super::{Aims, Backward, Decoder, Pass, PreparedPlans, Sums};
 use crate::{Error, Result};
 use farspan_attention::attend::{FEED_FORWARD, Params, Sublayer};
 use farspan_attention::plan::Plan;
@@ -25,7 +25,7 @@ pub(super) struct Windows<'a> {
 pub(super) struct State {
     /// Residual stream, (windows, tokens, width).
     stream: Residual,
-    /// What the scheme carries from layer to layer, by window; one entry where all windows share their positions.
+    /// What the scheme carries from layer to layer, by piece; one entry where all windows share their positions.
     carried: Vec<Params>,
 }
 
@@ -60,7 +60,7 @@ impl<'a> Windows<'a> {
         }
         Ok(State {
             stream: Residual::new(forward.embed_norm(x)?),
-            carried: vec![Params::new(); self.window_plans.rows()],
+            carried: vec![Params::new(); self.window_plans.pieces()],
         })
     }
 
@@ -113,12 +113,8 @@ impl Attending for Step<'_> {
     }
 
     fn feed(&mut self, added: &Tensor) -> Result<()> {
-        let windows = self.carried.len();
-        for (row, carried) in self.carried.iter_mut().enumerate() {
-            let added = match windows {
-                1 => added.clone(),
-                _ => added.narrow(0, row, 1)?,
-            };
+        for (index, carried) in self.carried.iter_mut().enumerate() {
+            let added = self.window_plans.part(added, index)?;
             carried.insert(FEED_FORWARD.into(), added);
         }
         Ok(())
@@ -192,7 +188,12 @@ impl State {
 }
 
 impl Decoder {
-    pub(super) fn recomputed(&self, batch: &Batch, ready: &PreparedPlans) -> Result<Backward> {
+    pub(super) fn recomputed(
+        &self,
+        batch: &Batch,
+        ready: &PreparedPlans,
+        aims: &Aims,
+    ) -> Result<Backward> {
         let layers = self.architecture.geometry.layers;
         let mut windows = Windows::new(self, batch, ready)?;
         let mut states = vec![windows.start(Pass::Evaluate)?];
@@ -206,7 +207,7 @@ impl Decoder {
         let missing = || Error::Bug("the loss does not depend on the last layer".into());
         let (mut end, vars) = states.pop().ok_or_else(missing)?.leaves()?;
         let rows = windows.end(&end.x()?, Pass::Train)?;
-        let loss = self.forward(Pass::Train).loss(&rows, batch)?;
+        let loss = self.aimed(&rows, batch, aims)?;
         let value = f64::from(loss.to_scalar::<f32>()?);
         if !value.is_finite() {
             return Ok(Backward {

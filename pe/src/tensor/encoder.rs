@@ -2,9 +2,59 @@
 //! symbols of one position.
 
 use super::rotation::split;
+use crate::recipe::Learned;
 use farspan_attention::hook::Scope;
 use farspan_attention::plan::{Init, ParamSpec};
-use farspan_attention::{Result, Tensor, ops};
+use farspan_attention::{Device, Result, Tensor, ops};
+
+/// Where the encoder finds its parameters.
+pub(crate) trait Source {
+    /// One of them, with gradients.
+    fn param(&self, name: &str) -> Result<Tensor>;
+    /// Numbers beside them, in their type.
+    fn constant(&self, values: &[f64], shape: &[usize]) -> Result<Tensor>;
+    /// Heads of the model, and of the encoder.
+    fn heads(&self) -> usize;
+    /// Where they lie.
+    fn device(&self) -> &Device;
+}
+
+impl Source for Scope<'_> {
+    fn param(&self, name: &str) -> Result<Tensor> {
+        Scope::param(self, name)
+    }
+
+    fn constant(&self, values: &[f64], shape: &[usize]) -> Result<Tensor> {
+        Scope::constant(self, values, shape)
+    }
+
+    fn heads(&self) -> usize {
+        self.geometry().heads
+    }
+
+    fn device(&self) -> &Device {
+        self.prepared.device()
+    }
+}
+
+impl Source for Learned<'_> {
+    fn param(&self, name: &str) -> Result<Tensor> {
+        Learned::param(self, name)
+    }
+
+    fn constant(&self, values: &[f64], shape: &[usize]) -> Result<Tensor> {
+        let values: Vec<f32> = values.iter().map(|&x| x as f32).collect();
+        Tensor::from_vec(values, shape.to_vec(), self.device)
+    }
+
+    fn heads(&self) -> usize {
+        self.geometry.heads
+    }
+
+    fn device(&self) -> &Device {
+        self.device
+    }
+}
 
 /// ε of the layer norms.
 const EPS: f64 = 1e-5;
@@ -63,7 +113,7 @@ fn written(position: f64, digits: usize) -> Vec<usize> {
 
 /// Encodings (1, positions, width).
 pub(crate) fn encode(
-    scope: &Scope<'_>,
+    scope: &dyn Source,
     positions: &[f64],
     digits: usize,
     blocks: usize,
@@ -84,7 +134,7 @@ pub(crate) fn encode(
 }
 
 /// 0 where symbol i sees symbol j, a large negative number elsewhere: (symbols, symbols).
-fn causal(scope: &Scope<'_>, symbols: usize) -> Result<Tensor> {
+fn causal(scope: &dyn Source, symbols: usize) -> Result<Tensor> {
     let hidden = |i: usize| if i % symbols > i / symbols { -1e9 } else { 0.0 };
     let values: Vec<f64> = (0..symbols * symbols).map(hidden).collect();
     scope.constant(&values, &[symbols, symbols])
@@ -100,7 +150,7 @@ fn gelu(x: &Tensor) -> Result<Tensor> {
 }
 
 struct Encoder<'a> {
-    scope: &'a Scope<'a>,
+    scope: &'a dyn Source,
     causal: Tensor,
 }
 
@@ -116,7 +166,7 @@ impl Encoder<'_> {
             .flat_map(|&position| written(position, digits))
             .map(|digit| digit as u32)
             .collect();
-        let device = self.scope.prepared.device();
+        let device = self.scope.device();
         let symbols = Tensor::from_vec(symbols, (positions.len(), digits), device)?;
         let digits = self.param("digit")?.embedding(&symbols)?;
         let digits = digits.broadcast_add(&self.param("place")?)?;
@@ -137,7 +187,7 @@ impl Encoder<'_> {
     /// Causal attention among the symbols of each position.
     fn attention(&self, part: &str, x: &Tensor) -> Result<Tensor> {
         let (positions, symbols, width) = x.dims3()?;
-        let heads = self.scope.geometry().heads;
+        let heads = self.scope.heads();
         let qkv = self.linear(part, x)?;
         let side = |n: usize| split(&qkv.narrow(2, n * width, width)?.contiguous()?, heads);
         let (q, k, v) = (side(0)?, side(1)?, side(2)?);

@@ -153,6 +153,20 @@ fn training(study: &StudySummary) -> String {
             c.last_length
         ));
     }
+    let mut told: Vec<(&[String], Vec<&str>)> = Vec::new();
+    for c in study.curves.iter().filter(|c| !c.recipe.is_empty()) {
+        match told.iter_mut().find(|(recipe, _)| *recipe == c.recipe) {
+            Some((_, labels)) => labels.push(&c.label),
+            None => told.push((&c.recipe, vec![&c.label])),
+        }
+    }
+    for (recipe, labels) in told {
+        text.push_str(&format!(
+            " Training of {}: {}.",
+            list(&labels),
+            recipe.join(". ")
+        ));
+    }
     let zero: Vec<&str> = study
         .curves
         .iter()

@@ -326,6 +326,7 @@ fn curve(group: &Group<'_>, plan: &RunPlan, measures: &[MeasureInfo]) -> Option<
             batch: first.train.batch,
             lr: first.train.lr,
         },
+        recipe: first.train.recipe.clone(),
         seeds: group.seeds(),
         measured: measures
             .iter()

@@ -23,6 +23,8 @@ pub struct Curve {
     pub model: ModelRecord,
     /// Steps and tokens of its training.
     pub training_info: TrainingInfo,
+    /// What else was done in training, in sentences.
+    pub recipe: Vec<String>,
     /// Seeds with a result.
     pub seeds: Vec<u64>,
     /// What was measured of it, in the order of the study's measures.

@@ -101,6 +101,7 @@ fn batch(file: &Value) -> Batch {
         weights: vec![1.0; tokens.len()],
         tokens,
         positions: None,
+        documents: None,
         rows: windows.len(),
         len: windows[0].len(),
     }

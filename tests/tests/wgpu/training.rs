@@ -2,7 +2,7 @@
 
 use farspan::config::TrainConfig;
 use farspan::model::Shape;
-use farspan::train::{Batches, Step, Trainer};
+use farspan::train::{Batches, Stage, Step, Trainer};
 use farspan_acceptance::parity::{adapter, batch, decoder, plans, schemes, shape};
 use farspan_attention::Device;
 use farspan_datasets::Batch;
@@ -16,8 +16,12 @@ fn small() -> Shape {
 struct Pattern<'a>(&'a dyn AnyScheme);
 
 impl Batches for Pattern<'_> {
-    fn train(&self, step: u64, len: usize) -> Batch {
+    fn train(&self, step: u64, _config: &TrainConfig, len: usize) -> Batch {
         batch(self.0, &small().geometry, (2, len), step)
+    }
+
+    fn chance(&self, _number: u64) -> Box<dyn FnMut() -> f64 + '_> {
+        Box::new(|| 0.5)
     }
 
     fn validation(&self) -> &[Batch] {
@@ -52,8 +56,8 @@ fn train(
     let model = small().geometry;
     let (_, len) = plans(id, scheme, &model, model.trained_length).expect("sizes for all");
     let decoder = decoder(&small(), scheme, len, device);
-    let stages = vec![(u64::MAX, decoder.prepare(Len(len), len)?)];
-    let mut trainer = Trainer::new(decoder, stages, &config, false, None)?;
+    let stages = vec![Stage::only(decoder.prepare(Len(len), len)?, &config)];
+    let mut trainer = Trainer::new(decoder, stages, false, None)?;
     // The last step would validate.
     for _ in 1..config.steps {
         let ended = trainer.step(&Pattern(scheme))?;

@@ -6,7 +6,7 @@ use super::*;
 fn mistakes_are_shown_with_line_and_caret() {
     let text = small("[train]\nstesp = 50\n[schemes.rope.rope]");
     let known = "length, batch, steps, lr, warmup, final_lr, beta1, beta2, weight_decay, clip, scheme_lr, \
-                 accumulate, validate_every, positions";
+                 accumulate, validate_every, positions, lengths, mask_inputs, teacher";
     let expected = format!(
         "my.toml:4:1: train.stesp: unknown key; did you mean `steps`? Known keys: {known}\n  |\n4 | stesp = 50\n  | \
          ^^^^^"
@@ -147,7 +147,7 @@ fn bases_must_fit() {
     assert_eq!(
         with("[schemes.a.alibi]\nbase = \"b\""),
         [
-            "my.toml:4:8: schemes.a.alibi.base: alibi is trained from scratch and takes no base, found \"b\"; a number \
+            "my.toml:4:8: schemes.a.alibi.base: alibi is trained from scratch and takes no base without a `finetune`, found \"b\"; a number \
           is its frequency base"
         ]
     );

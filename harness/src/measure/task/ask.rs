@@ -114,6 +114,7 @@ fn split(batch: &Batch, rows: usize) -> Vec<Batch> {
             targets: targets.to_vec(),
             weights: weights.to_vec(),
             positions: None,
+            documents: None,
             rows: tokens.len() / batch.len,
             len: batch.len,
         })

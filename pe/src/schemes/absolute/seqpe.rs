@@ -9,14 +9,16 @@
 //! GPT-2 kind (layer norm with ε 1e-5 in front, tanh-GELU, four times the width), heads and width as the model's,
 //! padding is not masked. Encoder and map are shared by all layers (`maps = "multi"`: one map per layer); the first
 //! layer encodes for all. This is the code's main mode, `attn_scalar`; others (added to the input, multiplied, as a
-//! rotation) are not offered. Positions at or past 10^digits cannot be written. The authors add two losses, one that
-//! sorts positions by distance and one that carries distances over to positions not trained on, and shift whole batches
-//! at random; a scheme here adds no loss, so what extrapolation owes to them is absent. Scores need a second product of
-//! width head_dim; memory is quadratic in the length.
+//! rotation) are not offered. Positions at or past 10^digits cannot be written. The authors add two losses (`contrastive`
+//! and `transfer`, both 0.1 in their runs, off here unless set), one that sorts positions by distance and one that carries
+//! distances over to positions not trained on: `tensor/digit_losses.rs`. Their random shift of whole batches is absent.
+//! Scores need a second product of width head_dim; memory is quadratic in the length.
 
 use crate::card::{Card, Family, Paper};
 use crate::error::{PlanError, check, check_model};
+use crate::recipe::{AddedRef, Recipe};
 use crate::scheme::{Len, Scheme};
+use crate::tensor::digit_losses::DigitLosses;
 use crate::tensor::encoder;
 use crate::tensor::rotation::split;
 use farspan_attention::hook::{Hook, HookRef, Scope, Stage};
@@ -39,6 +41,28 @@ pub struct Seqpe {
     pub eta: f64,
     /// Whether layers share the map from encodings to queries and keys.
     pub maps: Maps,
+    /// Weight of the loss that sorts positions by distance; the authors take 0.1.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0))]
+    pub contrastive: f64,
+    /// Weight of the loss that carries products over from trained positions to others; the authors take 0.1.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0))]
+    pub transfer: f64,
+    /// Positions from 0 to this, exclusive, that the two losses are taken over. Default: 20000, the authors', or 10^digits if
+    /// that is less.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 64))]
+    pub positions: Option<usize>,
+}
+
+/// Left out of what is written, so that runs from before the setting keep their identity.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands out references"
+)]
+fn is_zero(x: &f64) -> bool {
+    *x == 0.0
 }
 
 /// Sharing of the map behind the encoder.
@@ -58,7 +82,25 @@ impl Default for Seqpe {
             blocks: 2,
             eta: 1.0,
             maps: Maps::Single,
+            contrastive: 0.0,
+            transfer: 0.0,
+            positions: None,
         }
+    }
+}
+
+/// Positions of the losses in the authors' runs.
+const POSITIONS: usize = 20_000;
+
+impl Seqpe {
+    /// Positions that can be written.
+    fn limit(&self) -> usize {
+        10usize.pow(self.digits as u32)
+    }
+
+    /// Positions that the losses are taken over.
+    fn far(&self) -> usize {
+        self.positions.unwrap_or(POSITIONS.min(self.limit()))
     }
 }
 
@@ -87,12 +129,55 @@ impl Scheme for Seqpe {
         check("digits", self.digits, "from 1 to 9", written)?;
         let few = (1..=12).contains(&self.blocks);
         check("blocks", self.blocks, "from 1 to 12", few)?;
-        check("eta", self.eta, "finite", self.eta.is_finite())
+        check("eta", self.eta, "finite", self.eta.is_finite())?;
+        for (key, weight) in [
+            ("contrastive", self.contrastive),
+            ("transfer", self.transfer),
+        ] {
+            let fine = weight >= 0.0 && weight.is_finite();
+            check(key, weight, "a finite weight, 0 or more", fine)?;
+        }
+        let (far, limit) = (self.far(), self.limit());
+        let rule = format!("from 64 to {limit}, which {} digits write", self.digits);
+        check(
+            "positions",
+            far,
+            &rule,
+            self.positions.is_none() || (64..=limit).contains(&far),
+        )
+    }
+
+    fn recipe(&self, model: &Geometry) -> Result<Recipe, PlanError> {
+        let (far, trained) = (self.far(), model.trained_length);
+        if self.contrastive == 0.0 && self.transfer == 0.0 {
+            return Ok(Recipe::default());
+        }
+        let rule = format!(
+            "at least 64, and above {} at {trained} trained tokens",
+            trained + trained / 4
+        );
+        check(
+            "positions",
+            far,
+            &rule,
+            far >= 64 && far > trained + trained / 4,
+        )?;
+        Ok(Recipe {
+            added: Some(AddedRef::new(DigitLosses {
+                digits: self.digits,
+                blocks: self.blocks,
+                contrastive: self.contrastive,
+                transfer: self.transfer,
+                positions: far,
+                trained,
+            })),
+            ..Recipe::default()
+        })
     }
 
     fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
         self.check()?;
-        let limit = 10usize.pow(self.digits as u32);
+        let limit = self.limit();
         if context_len.0 > limit {
             return Err(PlanError::NotServed {
                 asked: context_len.0,

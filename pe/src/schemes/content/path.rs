@@ -9,15 +9,20 @@
 //! Code: w and β belong to key heads. B has rank 32 where query and key heads are as many, else it is a full matrix
 //! (`rank` overrides both). The paper writes the gate beside the scaled score; the code multiplies the gate by
 //! 1/√head_dim too (`gate = "scaled"`). The optional normalisation of q and k is no part of the encoding. Memory
-//! is linear in the length on the CPU, quadratic elsewhere. Cached keys must be rewritten whenever a token comes, which
+//! is linear in the length on the CPU, quadratic elsewhere. No rotation is part of it; `rotary_base` turns queries and keys as RoPE
+//! does before all else, so that weights trained under RoPE can go on under PaTH (`rotary_base` is their base): with `beta_bias` = b₀ =
+//! −12 every H is I − 1.2e-5·w·wᵀ at first, the identity but for rounding; at −20 β is 0 in single precision and would stay so. Cached keys must be rewritten whenever a token comes, which
 //! this library does by starting from the unturned ones.
 
+use crate::angles::{Rotary, inv_freq};
 use crate::card::{Card, Family, Paper};
 use crate::error::{PlanError, check};
 use crate::scheme::{Len, Scheme};
 use crate::tensor::householder;
 use crate::tensor::ops::learned;
-use crate::tensor::rotation::{convolved, l2_norm, sigmoid, softplus, split, summed, whole_text};
+use crate::tensor::rotation::{
+    Angles, convolved, l2_norm, sigmoid, softplus, split, summed, whole_text,
+};
 use farspan_attention::form::{self, Form};
 use farspan_attention::hook::{Hook, HookRef, Qkv, Scope, Stage};
 use farspan_attention::plan::{Cache, Geometry, Init, Plan};
@@ -35,6 +40,22 @@ pub struct Path {
     pub rank: Option<usize>,
     /// Whether scores are gated as in the Forgetting Transformer.
     pub gate: Gate,
+    /// Base of rotations that queries and keys are turned by first; without, nothing turns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 1))]
+    pub rotary_base: Option<f64>,
+    /// b₀ before training: −12 starts as the identity.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub beta_bias: f64,
+}
+
+/// Left out of what is written, so that runs from before the setting keep their identity.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands out references"
+)]
+fn is_zero(x: &f64) -> bool {
+    *x == 0.0
 }
 
 /// The forget gate of PaTH-FoX.
@@ -78,7 +99,13 @@ impl Scheme for Path {
 
     fn check(&self) -> Result<(), PlanError> {
         let rank = self.rank.unwrap_or(1);
-        check("rank", rank, "at least 1", rank >= 1)
+        check("rank", rank, "at least 1", rank >= 1)?;
+        let bias = self.beta_bias;
+        check("beta_bias", bias, "a finite number", bias.is_finite())?;
+        self.rotary_base.map_or(Ok(()), |base| {
+            let sound = base > 1.0 && base.is_finite();
+            check("rotary_base", base, "above 1 and finite", sound)
+        })
     }
 
     fn plan(&self, model: &Geometry, _context_len: Len) -> Result<Plan, PlanError> {
@@ -98,7 +125,11 @@ impl Scheme for Path {
         };
         params.push(drawn(FILTER, [channels, 3]));
         params.push(drawn(BETA, [model.kv_heads, model.width]));
-        params.push(zero(BETA_BIAS, model.kv_heads));
+        params.push(learned(
+            BETA_BIAS,
+            &[model.kv_heads],
+            Init::Constant(self.beta_bias),
+        ));
         if self.gate != Gate::None {
             params.push(drawn(GATE, [model.heads, model.width]));
             params.push(zero(GATE_BIAS, model.heads));
@@ -108,11 +139,47 @@ impl Scheme for Path {
             gate: self.gate,
             names: params.iter().map(|spec| spec.name.clone()).collect(),
         };
+        let mut hooks = Vec::new();
+        if let Some(base) = self.rotary_base {
+            let dim = Rotary::of_base(base).dim(model, 2)?;
+            hooks.push(HookRef::new(Turned {
+                base,
+                inv_freq: inv_freq(base, dim),
+            }));
+        }
+        hooks.push(HookRef::new(hook));
         Ok(Plan {
-            hooks: vec![HookRef::new(hook)],
+            hooks,
             params,
             cache: Cache::Unrotated,
             ..Plan::default()
+        })
+    }
+}
+
+/// Turns queries and keys before they are reflected.
+#[derive(Debug)]
+struct Turned {
+    base: f64,
+    inv_freq: Vec<f64>,
+}
+
+impl Hook for Turned {
+    fn stage(&self) -> Stage {
+        Stage::Inputs
+    }
+
+    fn describe(&self) -> String {
+        let (base, pairs) = (self.base, self.inv_freq.len());
+        format!("path: {pairs} pairs turned, base {base}")
+    }
+
+    fn inputs(&self, scope: &Scope<'_>, qkv: Qkv) -> Result<Qkv> {
+        let turned = |x: &Tensor, at: &[f64]| Angles::fixed(scope, at, &self.inv_freq)?.turn(x);
+        Ok(Qkv {
+            q: turned(&qkv.q, &scope.query_positions())?,
+            k: turned(&qkv.k, &scope.key_positions())?,
+            v: qkv.v,
         })
     }
 }

@@ -1,0 +1,108 @@
+//! Stages of a fine-tuning.
+
+use super::{TRAINED, drawn, random, scheme};
+use farspan::config::TrainConfig;
+use farspan::model::{Architecture, Decoder, Values};
+use farspan::train::{Batches, Progress, Stage, Step, Trainer};
+use farspan_acceptance::parity::shape;
+use farspan_attention::Device;
+use farspan_datasets::{Batch, rng::Stream};
+use farspan_pe::Len;
+use serde_json::json;
+use std::sync::Arc;
+
+/// Batches that are a function of number and length.
+struct Numbered;
+
+impl Batches for Numbered {
+    fn train(&self, number: u64, config: &TrainConfig, len: usize) -> Batch {
+        random(100 + number, config.batch, len)
+    }
+
+    fn validation(&self) -> &[Batch] {
+        &[]
+    }
+
+    fn chance(&self, number: u64) -> Box<dyn FnMut() -> f64 + '_> {
+        let mut stream = Stream::new(number, "tests/chance");
+        Box::new(move || stream.uniform())
+    }
+}
+
+fn train_config(length: usize, steps: u64, lr: f64) -> TrainConfig {
+    TrainConfig {
+        length,
+        batch: 2,
+        steps,
+        lr,
+        warmup: 2,
+        validate_every: u64::MAX,
+        ..TrainConfig::default()
+    }
+}
+
+fn go(trainer: &mut Trainer<'_>, steps: u64) {
+    for _ in 0..steps {
+        // Nothing is validated: there are no batches for it, and no mean of none.
+        assert_eq!(trainer.step(&Numbered).expect("a step"), Step::Ok);
+    }
+}
+
+#[test]
+fn stages_are_trainings_one_after_the_other_and_resume_to_the_byte() {
+    let bases = [1e4, 5e4].map(|base| scheme("rope", json!({ "base": base })));
+    let configs = [train_config(16, 3, 3e-3), train_config(32, 4, 1e-3)];
+    let start = drawn(&bases[1]).values().expect("values");
+    let model = |given: &Values| {
+        let architecture = Architecture::plain(&shape(2, [4, 2, 16], TRAINED));
+        Decoder::drawn(
+            architecture,
+            Arc::clone(&bases[1]),
+            Len(32),
+            3,
+            Some(given),
+            &Device::cpu(),
+        )
+        .expect("a model")
+    };
+    let stage = |model: &Decoder, at: usize, (from, batch): (u64, u64)| Stage {
+        until: from + configs[at].steps,
+        windows: vec![
+            model
+                .prepare_under(
+                    bases[at].as_ref(),
+                    Len(configs[at].length),
+                    configs[at].length,
+                )
+                .expect("plans"),
+        ],
+        config: &configs[at],
+        start: from,
+        first_batch: batch,
+    };
+    // Each by itself, in a trainer of its own.
+    let mut values = start.clone();
+    for (at, first) in [(0, 0), (1, 3)] {
+        let model = model(&values);
+        let alone = vec![stage(&model, at, (0, first))];
+        let mut trainer = Trainer::new(model, alone, false, None).expect("a trainer");
+        go(&mut trainer, configs[at].steps);
+        values = trainer.model.values().expect("values");
+    }
+    // Both in one, stopped after `stop` steps, of which 3 is where one ends.
+    for stop in [0, 2, 3, 4, 7] {
+        let both = |given: &Values, state: Option<(Progress, &Values)>| {
+            let model = model(given);
+            let both = vec![stage(&model, 0, (0, 0)), stage(&model, 1, (3, 3))];
+            Trainer::new(model, both, false, state).expect("a trainer")
+        };
+        let mut trainer = both(&start, None);
+        go(&mut trainer, stop);
+        let (state, progress) = (trainer.state().expect("a state"), trainer.progress.clone());
+        let mut trainer = both(&state, Some((progress, &state)));
+        go(&mut trainer, 7 - stop);
+        assert!(trainer.finished());
+        let found = trainer.model.values().expect("values");
+        assert!(found == values, "stopped at {stop}");
+    }
+}
