@@ -230,7 +230,8 @@ impl Running<'_> {
             .as_ref()
             .map(|state| (state.meta.clone(), &state.values));
         let mut trainer = Trainer::new(model, stages, &config.train, only_scheme, resumed)?;
-        let batches = CellBatches::new(source, config, recipe);
+        let ids = trainer.model.reads_ids()?;
+        let batches = CellBatches::new(source, config, recipe, ids)?;
         if let Some(ended) = self.train(&mut trainer, &batches, (&state_path, &owner))? {
             return Ok(Weights::NotYet(ended));
         }

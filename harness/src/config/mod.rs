@@ -8,6 +8,7 @@ mod all_schemes;
 mod beside;
 mod check;
 mod files;
+mod given;
 mod model;
 pub mod numbers;
 mod overrides;
@@ -364,6 +365,7 @@ impl Reader<'_> {
             }
             if let Some(shape) = &shape {
                 training::scheme(scheme, &study, &draft.name, shape, &mut self.problems);
+                given::ids(scheme, &study, &draft.name, shape, &mut self.problems);
             }
         }
         Some((draft.name, study))

@@ -116,6 +116,10 @@ impl<'a> WindowPlans<'a> {
                     let text = "places by segments and drawn positions exclude each other";
                     return Err(crate::Error::Config(text.into()));
                 }
+                (PositionIds::Given { ids, scores }, _) => {
+                    let rows = decoder.given_ids(ids, batch)?;
+                    (if *scores { rows.clone() } else { Vec::new() }, rows)
+                }
             };
         let own = |positions: &Vec<f64>| {
             let at = |prepared: &Prepared| {
