@@ -87,9 +87,33 @@ pub enum PositionIds {
         /// Places inside of a segment that are told apart; later ones count as the last.
         places: usize,
     },
+    /// At ids that the task gives, one for each token, 0 for a token that has none: the significance of a digit, the
+    /// place within an operand (Abacus, arXiv 2405.17399; position coupling, arXiv 2405.20671). The embedding sees them.
+    Given {
+        /// Which ids: [`PLACES`](PositionIds::PLACES), [`COUPLED`](PositionIds::COUPLED), or a task's own kind.
+        ids: String,
+        /// Whether rotations and scores see them too; else the index of the token.
+        scores: bool,
+    },
 }
 
 impl PositionIds {
+    /// Given ids: place of a digit in its number, of a symbol in its operand, from 1. A text has them, too: those of its
+    /// digits.
+    pub const PLACES: &str = "place";
+    /// Given ids: the same for digits of equal significance in operands and answer, for symbols that correspond.
+    pub const COUPLED: &str = "coupled";
+
+    /// Place of each token in its run of digits, from 1; 0 for a token that is none.
+    pub fn places(digit: impl IntoIterator<Item = bool>) -> Vec<f64> {
+        let mut place = 0.0;
+        let step = |digit: bool| {
+            place = if digit { place + 1.0 } else { 0.0 };
+            place
+        };
+        digit.into_iter().map(step).collect()
+    }
+
     /// Number of the segment of each token, and place inside of it, if `closes` tells for each token whether it closes
     /// a segment and `places` are told apart.
     pub fn segments(closes: impl IntoIterator<Item = bool>, places: usize) -> (Vec<f64>, Vec<f64>) {

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use config::{CellConfig, CellStage, CellTeacher, CheckpointConfig};
-pub(crate) use finished::measured;
+pub(crate) use finished::{Measured, measured};
 pub use inspect::{Found, Inspected, inspect, is_done};
 use pace::Pace;
 

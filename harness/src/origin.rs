@@ -2,7 +2,7 @@
 //! (`RUN:CELL`), which is written out as a checkpoint folder of Farspan's own form once and kept with what can be made
 //! again.
 
-use crate::cell::{self, CellConfig};
+use crate::cell::{self, CellConfig, Measured};
 use crate::checkpoint::hub;
 use crate::checkpoint::save::{Beside, Form, Plain, write_own};
 use crate::config::suggest;
@@ -34,8 +34,20 @@ pub(crate) fn folder_from(root: &Path, model: &str) -> Result<PathBuf> {
     }
 }
 
-/// The folder of a finished cell, by its label or identity.
-fn of_cell(run: &str, name: &str) -> Result<PathBuf> {
+/// What the model of a cell reads, if `model` means a cell (`RUN:CELL`).
+pub(crate) fn source(model: &str) -> Result<Option<Source>> {
+    let Some((run, cell)) = model.rsplit_once(':') else {
+        return Ok(None);
+    };
+    if !Path::new(run).join("plan.json").is_file() {
+        return Ok(None);
+    }
+    let config = finished(run, cell)?.config;
+    Ok(Some(Source::open(&config.reads, &config.data_root)?))
+}
+
+/// A finished cell, by its label or identity.
+fn finished(run: &str, name: &str) -> Result<Measured> {
     let dir = RunDir::open(Path::new(run))?;
     let plan = dir.plan()?;
     if plan.schema_version < SCHEMA_VERSION {
@@ -59,7 +71,12 @@ fn of_cell(run: &str, name: &str) -> Result<PathBuf> {
             labels.len()
         )));
     };
-    let found = cell::measured(&dir, planned)?;
+    cell::measured(&dir, planned)
+}
+
+/// The folder of a finished cell.
+fn of_cell(run: &str, name: &str) -> Result<PathBuf> {
+    let found = finished(run, name)?;
     let (config, hash) = (found.config, found.hash);
     let architecture = config.architecture.clone().under(found.scheme);
     let key = format!("{hash} {architecture:?} {}", config.tokenizer_hash);

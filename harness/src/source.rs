@@ -3,10 +3,11 @@
 use crate::cell::CellConfig;
 use crate::config::types::{LengthShare, MaskInputs, Named, Reads, TrainConfig};
 use crate::train::Batches;
-use crate::{Result, machine};
-use farspan_datasets::tasks::{AnyTask, train_batch};
+use crate::{Error, Result, machine};
+use farspan_attention::plan::PositionIds;
+use farspan_datasets::tasks::{AnyTask, given_ids, train_batch};
 use farspan_datasets::{Batch, TextData, rng::Stream};
-use farspan_pe::recipe::{Recipe, Sampler};
+use farspan_pe::recipe::{Recipe, Sampler, Shift};
 use farspan_reports::record::{DataRecord, PartRecord};
 use serde_json::Map;
 use std::path::Path;
@@ -72,6 +73,27 @@ impl Source {
         }
     }
 
+    /// Lets the tokens of a batch have the ids of a kind that the task gives, or those that the text has.
+    pub(crate) fn give(&self, kind: &str, batch: &mut Batch) -> Result<()> {
+        let ids = match self {
+            Source::Task(_, task) => {
+                given_ids(task.as_ref(), kind, batch).map_err(Error::Config)?
+            }
+            Source::Text(_) if kind != PositionIds::PLACES => {
+                let text = format!("a text gives its tokens no ids {kind:?}, as a task may");
+                return Err(Error::Config(text));
+            }
+            Source::Text(text) => {
+                let digit = |id: &u32| is_digit(&text.decode(&[*id]));
+                let windows = batch.tokens.chunks(batch.len);
+                let places = |window: &[u32]| PositionIds::places(window.iter().map(digit));
+                windows.flat_map(places).collect()
+            }
+        };
+        batch.positions = Some(ids);
+        Ok(())
+    }
+
     pub(crate) fn record(&self) -> DataRecord {
         let (hash, tokenizer_hash) = self.hashes();
         match self {
@@ -101,6 +123,11 @@ impl Source {
     }
 }
 
+/// Whether a token is one digit.
+pub(crate) fn is_digit(text: &str) -> bool {
+    text.len() == 1 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// The batches of one cell.
 pub(crate) struct CellBatches<'a> {
     source: &'a Source,
@@ -111,11 +138,19 @@ pub(crate) struct CellBatches<'a> {
     sampler: Option<Sampler>,
     /// Entries of the model's vocabulary.
     vocab: usize,
+    /// Which ids tokens are given, and how they are moved in training.
+    ids: Option<(String, Option<Shift>)>,
     validation: Vec<Batch>,
 }
 
 impl<'a> CellBatches<'a> {
-    pub(crate) fn new(source: &'a Source, config: &CellConfig, recipe: &Recipe) -> CellBatches<'a> {
+    /// `ids`: which ids tokens are given, for a scheme that reads them.
+    pub(crate) fn new(
+        source: &'a Source,
+        config: &CellConfig,
+        recipe: &Recipe,
+        ids: Option<String>,
+    ) -> Result<CellBatches<'a>> {
         let (rows, len) = (config.train.batch, config.train.length);
         let mut validation = source.validation(rows, len, VALIDATION_BATCHES);
         if let Some(sampler) = recipe.positions.filter(|_| recipe.in_evaluation) {
@@ -124,13 +159,31 @@ impl<'a> CellBatches<'a> {
                 draw_positions(&sampler, batch, &mut stream);
             }
         }
-        CellBatches {
+        if let Some(kind) = &ids {
+            for batch in &mut validation {
+                source.give(kind, batch)?;
+            }
+        }
+        Ok(CellBatches {
             source,
             seed: config.seed,
             first: config.base_batches,
             sampler: recipe.positions,
             vocab: config.architecture.vocab,
+            ids: ids.map(|kind| (kind, recipe.shift)),
             validation,
+        })
+    }
+
+    /// Gives the windows of a batch their ids, moved as the recipe says.
+    fn give(&self, batch: &mut Batch, stream: &mut Stream) {
+        let Some((kind, shift)) = &self.ids else {
+            return;
+        };
+        let given = self.source.give(kind, batch);
+        given.expect("the validation windows have such ids");
+        if let (Some(shift), Some(ids)) = (shift, &mut batch.positions) {
+            shift.apply(ids, batch.len, &mut || stream.uniform());
         }
     }
 }
@@ -193,6 +246,8 @@ impl Batches for CellBatches<'_> {
                 batch
             }
         };
+        // Ids are those of the tokens that are there, masked or not.
+        self.give(&mut batch, &mut stream);
         if let Some(mask) = config.mask_inputs.filter(|mask| mask.share > 0.0) {
             let mut stream = Stream::at(seed, "masks/train", number);
             mask_inputs(&mask, mask.id(self.vocab), &mut batch, &mut stream);

@@ -20,6 +20,8 @@ pub struct Card {
     pub latex: &'static str,
     /// What must be there before it can be used.
     pub needs: Needs,
+    /// Whether it reads ids that some tasks give their tokens, and no text does.
+    pub task_ids: bool,
     /// Whether its formula could not be confirmed from the paper or the authors' code.
     pub experimental: bool,
 }
@@ -39,6 +41,7 @@ impl Card {
         formula: "",
         latex: "",
         needs: Needs::Scratch,
+        task_ids: false,
         experimental: false,
     };
 

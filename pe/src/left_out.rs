@@ -38,12 +38,6 @@ pub const LEFT_OUT: &[LeftOut] = &[
         "its formula could not be confirmed from any source",
     ),
     row(
-        "Hyperbolic HoPE",
-        "arXiv 2509.05218",
-        "what its paper takes for the damping θ' beside θ' > max θ could not be read, and scores hang on it: at the bound slow \
-         pairs fade within a few tokens",
-    ),
-    row(
         "DoPE",
         "arXiv 2511.09146",
         "chooses heads and bands by what a text does in trained weights; a plan is made before any text is read",
@@ -52,17 +46,6 @@ pub const LEFT_OUT: &[LeftOut] = &[
         "RoPE-ID, FMRoPE",
         "arXiv 2603.18017; ICLR 2026",
         "only abstracts could be read; `rope` with another `base` and `partial` comes near",
-    ),
-    row(
-        "Periodic RoPE",
-        "arXiv 2605.27980",
-        "positions modulo the window in windowed layers, `rnope-swa` otherwise; the unit of n in the full layers' factor \
-         ln(a + n)/ln(a + 1) could not be read",
-    ),
-    row(
-        "Temperature alignment for T5",
-        "arXiv 2311.00684",
-        "measures attention in trained weights to find one temperature; `pi-bias` over `t5` stretches its buckets",
     ),
     row(
         "AdaRoPE",
@@ -85,9 +68,9 @@ pub const LEFT_OUT: &[LeftOut] = &[
         "analyses of trained models, not encodings",
     ),
     row(
-        "Abacus embeddings, position coupling, index hints",
-        "arXiv 2405.17399, 2405.20671, 2310.16028",
-        "positions of digits and operands of arithmetic exercises, given by the task and not by a text",
+        "Index hints",
+        "arXiv 2310.16028",
+        "marks before digits are other training data, not an encoding; `abacus` and `position-coupling` read ids of the task",
     ),
     row(
         "Conditional position encoding (PEG)",

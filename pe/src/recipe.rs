@@ -1,8 +1,10 @@
 //! `Recipe`: what a scheme does to training, beyond what its plan does to the decoder.
 
 mod added;
+mod shift;
 
 pub use added::{AddedLoss, AddedRef, Learned};
+pub use shift::Shift;
 
 use crate::error::{PlanError, check};
 use crate::search::Search;
@@ -14,6 +16,8 @@ use serde::{Deserialize, Serialize};
 pub struct Recipe {
     /// Where the tokens of a training window stand, if not at their indices.
     pub positions: Option<Sampler>,
+    /// How the ids that a task gives are moved in training, for a plan that reads them.
+    pub shift: Option<Shift>,
     /// Whether measurements draw positions too, as training does.
     pub in_evaluation: bool,
     /// Lengths of training windows; empty: one length from the first step to the last.

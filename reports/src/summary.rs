@@ -24,8 +24,8 @@ mod tests;
 
 pub use crate::stats::{Estimate, Interval};
 pub use aggregate::{Aggregate, Rank, Score};
-pub(crate) use costs::usual_machine;
 pub use compare::{Compared, Comparison, compare};
+pub(crate) use costs::usual_machine;
 pub use curve::*;
 pub use depth::DepthEffect;
 pub use measured::*;

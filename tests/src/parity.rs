@@ -1,7 +1,7 @@
 //! What two devices are compared at: sizes, plans, windows, and distances.
 
 use farspan::model::{Architecture, Decoder, Shape};
-use farspan_attention::plan::{Geometry, Plan};
+use farspan_attention::plan::{Geometry, Plan, PositionIds};
 use farspan_attention::{Device, Tensor};
 use farspan_datasets::{Batch, rng::Stream};
 use farspan_pe::{AnyScheme, Len, PlanError, Registry};
@@ -132,6 +132,12 @@ pub fn batch(
         rows,
         len,
     };
+    let plan = scheme.plan(model, Len(len)).ok();
+    if let Some(PositionIds::Given { .. }) = plan.map(|plan| plan.position_ids) {
+        // As digits of numbers of four.
+        let ids = (0..rows * len).map(|t| (t % len % 5) as f64);
+        batch.positions = Some(ids.collect());
+    }
     for _ in 0..rows {
         let start = (uniform() * VOCAB as f64) as usize;
         let token = |t: usize| ((start + 5 * t + t / 3) % VOCAB) as u32;

@@ -87,6 +87,88 @@ fn a_cell_is_explained_with_what_it_learned_and_its_bias_is_stretched() {
     assert!(text(&deep.stderr).contains("a layer below 2, found 2"));
 }
 
+/// What reads content has no score by position; a trained cell shows what its heads look at, in text of its own study.
+#[test]
+fn a_cell_shows_what_its_heads_look_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let config = r#"
+name = "looks"
+seeds = [0]
+[schemes.cope.cope]
+[schemes.path.path]
+[schemes.alibi.alibi]
+[schemes.abacus.abacus]
+[studies.language]
+[studies.sums]
+task = { addition = { reverse = true } }
+evaluate.task = { lengths = [32], prompts = 2 }
+[data]
+corpus = "cargo"
+tokenizer = "byte"
+[model]
+layers = 2
+width = 32
+heads = 2
+[train]
+length = 32
+batch = 4
+steps = 4
+warmup = 1
+validate_every = 4
+[evaluate.perplexity]
+lengths = [32]
+segments = 2
+"#;
+    write_config(folder, config);
+    fine(folder, &["run", "config.toml", "--out", "run"]);
+    for study in ["language", "sums"] {
+        for scheme in ["cope", "path", "alibi", "abacus"] {
+            let cell = format!("--cell=run:{study}/{scheme}/s0");
+            let prefix = format!("--svg={study}-{scheme}");
+            let args = ["explain", &cell, "--layer=1", &prefix, "--json"];
+            let told: Value = serde_json::from_slice(&fine(folder, &args)).unwrap();
+            let heads = told["attention"]["heads"].as_array().unwrap().clone();
+            assert_eq!(heads.len(), 2);
+            for head in &heads {
+                let curve = head["by_distance"].as_array().unwrap();
+                let known: Vec<f64> = curve.iter().filter_map(Value::as_f64).collect();
+                // The first query gives all of its weight to its only key.
+                assert!(known[0] > 1.0 / 32.0 && known.iter().all(|w| (-1e-6..=1.0).contains(w)));
+                let (low, high) = known.iter().fold((1.0f64, 0.0f64), |(low, high), w| {
+                    (low.min(*w), high.max(*w))
+                });
+                assert!(
+                    high > 1.2 * low,
+                    "{study} {scheme}: a flat line, {low} to {high}"
+                );
+                let entropy = head["entropy"].as_f64().unwrap();
+                assert!(entropy > 0.5 && entropy < 32f64.ln(), "{entropy}");
+            }
+            for what in ["attention", "attention-matrix"] {
+                let path = folder.join(format!("{study}-{scheme}-{what}.svg"));
+                let svg = std::fs::read_to_string(path).unwrap();
+                assert!(svg.contains("head 1"), "{study} {scheme} {what}");
+            }
+            // Beside it the scores that follow from positions, where they do.
+            let scores = folder
+                .join(format!("{study}-{scheme}-distance.svg"))
+                .exists();
+            assert_eq!(scores, scheme == "alibi" || scheme == "abacus", "{scheme}");
+        }
+    }
+    let words = text(&fine(folder, &["explain", "--cell=run:language/cope/s0"]));
+    assert!(
+        words.contains("Attention of layer 0 over 4 windows of 32 tokens"),
+        "{words}"
+    );
+    let output = farspan(&["explain", "cope", "--svg=x"])
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    assert!(text(&output.stderr).contains("--cell RUN:CELL draws"));
+}
+
 #[test]
 fn pictures_show_weights_and_a_base_beside_its_extension() {
     let folder = tempfile::tempdir().unwrap();

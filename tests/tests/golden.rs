@@ -17,6 +17,8 @@ mod edges;
 mod first_values;
 #[path = "golden/frequencies.rs"]
 mod frequencies;
+#[path = "golden/given.rs"]
+mod given;
 #[path = "golden/invariants.rs"]
 mod invariants;
 #[path = "golden/long_ppl.rs"]

@@ -9,11 +9,16 @@ use std::fmt::{self, Write};
 impl fmt::Display for Plan {
     /// Several lines, one per part; for people. [`Plan::hash`] is for machines.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let PositionIds::Segments { separators, places } = &self.position_ids {
-            writeln!(
+        match &self.position_ids {
+            PositionIds::Index => {}
+            PositionIds::Segments { separators, places } => writeln!(
                 f,
                 "place          segments closed by {separators:?}, {places} places in each"
-            )?;
+            )?,
+            PositionIds::Given { ids, scores } => {
+                let who = if *scores { "everywhere" } else { "embedding" };
+                writeln!(f, "place          ids {ids:?} of the task, {who}")?;
+            }
         }
         match &self.embed {
             Embed::Nothing => {}
@@ -198,8 +203,12 @@ impl Plan {
     }
 
     fn write_canonical(&self, out: &mut String) -> fmt::Result {
-        if let PositionIds::Segments { separators, places } = &self.position_ids {
-            writeln!(out, "place segments {separators:?} {places}")?;
+        match &self.position_ids {
+            PositionIds::Index => {}
+            PositionIds::Segments { separators, places } => {
+                writeln!(out, "place segments {separators:?} {places}")?;
+            }
+            PositionIds::Given { ids, scores } => writeln!(out, "place given {ids:?} {scores}")?,
         }
         match &self.embed {
             Embed::Nothing => writeln!(out, "embed nothing")?,

@@ -46,6 +46,8 @@ pub trait AnyTask: Debug + Send + Sync {
     fn label(&self, length: usize, at: &[f64]) -> String;
     /// [`Task::chance`].
     fn chance(&self, length: usize, at: &[f64]) -> f64;
+    /// [`Task::ids`].
+    fn ids(&self, kind: &str, tokens: &[u32]) -> Result<Vec<u32>, String>;
     /// Tokens as a person reads them.
     fn render(&self, tokens: &[u32]) -> String;
     /// [`Task::describe`].
@@ -117,6 +119,9 @@ impl<T: Task> AnyTask for T {
     }
     fn chance(&self, length: usize, at: &[f64]) -> f64 {
         Task::chance(self, length, at)
+    }
+    fn ids(&self, kind: &str, tokens: &[u32]) -> Result<Vec<u32>, String> {
+        Task::ids(self, kind, tokens)
     }
     fn render(&self, tokens: &[u32]) -> String {
         let alphabet = Task::alphabet(self);

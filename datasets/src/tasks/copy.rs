@@ -8,7 +8,7 @@
 //! 100`) and up to 40 in the test; all of the target and its end right. With `alike`, all symbols of a source are the
 //! same (rsc), and what is tested is counting.
 
-use super::strings::{END, Rewrite};
+use super::strings::{END, Order, Rewrite};
 use super::{Alphabet, Card, Rule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,7 @@ impl Rewrite for Copy {
     };
     const TIMES: usize = 1;
     const MARKS: usize = 2;
+    const ORDER: Option<Order> = Some(Order::Same);
 
     fn sizes(&self) -> (usize, usize) {
         (self.symbols, self.shortest)

@@ -24,6 +24,7 @@ pub mod counting;
 mod draw;
 pub mod flip_flop;
 pub mod frequent_words;
+mod ids;
 pub mod key_value;
 pub mod kth_occurrence;
 pub mod missing_duplicate;
@@ -49,6 +50,7 @@ pub mod word_problem;
 pub use any::{AnyTask, Entry, add, all, find};
 pub use ask::{Asked, Point, Trial, grid, score, train_batch};
 pub use draw::Filler;
+pub use ids::{COUPLED, PLACES, given_ids, none as no_ids};
 pub use symbols::{Alphabet, Look};
 
 use crate::error::DataError;
@@ -181,6 +183,14 @@ pub trait Task:
     /// Share of examples (of answers, of symbols: by the [`Rule`]) that are right if, of each symbol that is asked for,
     /// its [kind](Alphabet::kind) is known and nothing else.
     fn chance(&self, length: usize, at: &[f64]) -> f64;
+
+    /// Ids of the tokens beside their order, for encodings that read them ([`PLACES`], [`COUPLED`] or a kind of one's
+    /// own), or why there are none. `tokens` are the beginning of an example, all of its prompt at least: ids of answers
+    /// tell nothing that the tokens before them do not.
+    fn ids(&self, kind: &str, tokens: &[u32]) -> Result<Vec<u32>, String> {
+        let _ = tokens;
+        no_ids(Self::ID, kind, "none are defined")
+    }
 
     /// The task under these settings, in words.
     fn describe(&self) -> String;

@@ -9,7 +9,7 @@
 //! the test, all of the target and its end right. Published (Delétang): `symbols = 2`, up to 40 and up to 500, counted
 //! by symbol.
 
-use super::strings::{END, Rewrite};
+use super::strings::{END, Order, Rewrite};
 use super::{Alphabet, Card, Rule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,7 @@ impl Rewrite for Reverse {
     };
     const TIMES: usize = 1;
     const MARKS: usize = 2;
+    const ORDER: Option<Order> = Some(Order::Backwards);
 
     fn sizes(&self) -> (usize, usize) {
         (self.symbols, self.shortest)

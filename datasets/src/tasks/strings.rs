@@ -11,7 +11,8 @@
 //! targets are predicted one after the other.
 
 use super::draw::size;
-use super::{Alphabet, Answer, Card, Example, Look, Rule, Task, within};
+use super::ids::runs;
+use super::{Alphabet, Answer, COUPLED, Card, Example, Look, PLACES, Rule, Task, no_ids, within};
 use crate::error::DataError;
 use crate::rng::Stream;
 use schemars::JsonSchema;
@@ -88,11 +89,40 @@ pub trait Rewrite:
         source
     }
 
+    /// Which symbol of the source one of the target is, where its place alone tells.
+    const ORDER: Option<Order> = None;
+
     /// What is asked for.
     fn target(&self, abc: &Alphabet, source: &[u32]) -> Vec<u32>;
 
     /// [`Task::describe`].
     fn describe(&self) -> String;
+}
+
+/// Order of a target whose symbols are those of the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// That of the source.
+    Same,
+    /// From its last to its first.
+    Backwards,
+}
+
+impl Order {
+    /// Coupled ids of `places` of symbols in source and target, as the code of Cho et al. 2024 (arXiv 2405.20671) has
+    /// them: <to> takes the id before that of the target's first symbol.
+    fn coupled(self, to: Option<usize>, places: &[u32]) -> Vec<u32> {
+        let source = to.map_or(places.len(), |to| to);
+        let count = places[..source].last().map_or(0, |&place| place);
+        let id = |(at, &place): (usize, &u32)| match (self, place) {
+            (Order::Same, 0) => u32::from(Some(at) == to),
+            (Order::Same, place) => place + 1,
+            (Order::Backwards, 0) if Some(at) == to => count + 1,
+            (Order::Backwards, place) if at > source && place > 0 => count + 1 - place,
+            (Order::Backwards, place) => place,
+        };
+        places.iter().enumerate().map(id).collect()
+    }
 }
 
 /// Symbols of the source in an example of a length.
@@ -146,6 +176,20 @@ impl<T: Rewrite> Task for T {
         match T::CARD.rule {
             Rule::All => symbols.powf(-((T::TIMES * longest::<T>(length)) as f64)),
             Rule::Each | Rule::Symbols => 1.0 / symbols,
+        }
+    }
+
+    fn ids(&self, kind: &str, tokens: &[u32]) -> Result<Vec<u32>, String> {
+        let abc = alphabet(self.sizes().0);
+        let places = runs(tokens, |token| token >= abc.id(SYMBOL, 0));
+        match (kind, T::ORDER) {
+            (PLACES, _) => Ok(places),
+            (COUPLED, Some(order)) => {
+                let to = tokens.iter().position(|&token| token == abc.id(TO, 0));
+                Ok(order.coupled(to, &places))
+            }
+            (COUPLED, None) => no_ids(T::ID, kind, "places do not tell what corresponds"),
+            _ => no_ids(T::ID, kind, "it has \"place\""),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The tasks over tokens, against solvers written apart from them, oracles whose score is known, and the law of each.
 
 mod every;
+mod ids;
 mod laws;
 mod passkey;
 mod reach;

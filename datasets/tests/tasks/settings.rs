@@ -70,6 +70,7 @@ pub(crate) fn random(id: &str, r: &mut Stream) -> Value {
         "summation" => json!({"modulus": r.from(2, 12), "shortest": shortest}),
         "addition" => json!({
             "base": r.from(2, 12), "reverse": r.below(2) == 0, "shortest": shortest,
+            "padded": r.below(2) == 0,
         }),
         "parity" => json!({"shortest": shortest}),
         "correlated" => json!({

@@ -193,8 +193,9 @@ pub(crate) fn solve(id: &str, settings: &Value, w: &[&str]) -> String {
                 digits.push((sum % base).to_string());
                 carry = sum / base;
             }
-            if carry > 0 {
-                digits.push("1".into());
+            let padded = settings["padded"] == true;
+            if carry > 0 || padded {
+                digits.push(carry.to_string());
             }
             if !reverse {
                 digits.reverse();

@@ -161,7 +161,8 @@ impl Running<'_> {
             .map(|state| (state.meta.clone(), &state.values));
         let trainer = Trainer::new(model, stages, only_scheme, resumed)?;
         let mut trainer = trainer.taught(making.teacher()?);
-        let batches = CellBatches::new(source, config, recipe);
+        let ids = trainer.model.reads_ids()?;
+        let batches = CellBatches::new(source, config, recipe, ids)?;
         if let Some(ended) = self.train(&mut trainer, &batches, (&state_path, &owner))? {
             return Ok(Weights::NotYet(ended));
         }

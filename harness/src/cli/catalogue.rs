@@ -87,7 +87,11 @@ fn scheme(entry: &Entry, out: &mut String) {
     if card.experimental {
         out.push_str(" *Experimental: its formula could not be confirmed.*");
     }
-    let _ = write!(out, "\n\n{}. Needs {}.\n", card.paper, card.needs);
+    let _ = write!(out, "\n\n{}. Needs {}.", card.paper, card.needs);
+    if card.task_ids {
+        out.push_str(" Reads ids that some tasks give their tokens, and no text does.");
+    }
+    out.push('\n');
     if !card.formula.is_empty() {
         let _ = write!(out, "\n```text\n{}\n```\n", card.formula);
     }

@@ -1,17 +1,21 @@
 //! `explain`: a scheme at given settings, in words and numbers.
 
 mod device;
+mod looks;
 mod text;
 mod trained;
 
 use super::{Ended, Failure, device, json, print, tell};
 use crate::config::LONGEST;
+use crate::model::Decoder;
+use crate::origin;
 use crate::scheme::Positional;
 use clap::Args;
 use device::{OnDevice, Place};
 use farspan_attention::plan::Geometry;
 use farspan_pe::{AnyScheme, Explanation, Len, Registry, explain, scores};
-use farspan_reports::figure::{Rasteriser, Theme, scores as figure};
+use farspan_reports::figure::{Drawing, Rasteriser, Theme, scores as figure};
+use looks::Looks;
 use serde::Serialize;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -76,7 +80,8 @@ pub(super) struct Explain {
     #[arg(long)]
     wgsl: bool,
     /// Draw the score against distance and as a matrix, and what it weighs after the softmax: PREFIX-distance.png,
-    /// PREFIX-weights.png, PREFIX-matrix.png; what an extension extends is drawn beside it
+    /// PREFIX-weights.png, PREFIX-matrix.png; what an extension extends is drawn beside it. With --cell also what the heads
+    /// look at in text that was not trained on: PREFIX-attention.png, PREFIX-attention-matrix.png
     #[arg(long, value_name = "PREFIX")]
     png: Option<PathBuf>,
     /// The same as SVG
@@ -94,13 +99,19 @@ struct Told<'a> {
     found: &'a Explanation,
     #[serde(skip_serializing_if = "Option::is_none")]
     on_device: Option<&'a OnDevice>,
+    /// What the heads of a cell look at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attention: Option<&'a Looks>,
 }
+
+/// A scheme, the sizes it is explained for, and the model whose weights it has.
+type Explained = (Box<dyn AnyScheme>, Geometry, Option<Decoder>);
 
 /// No size of a model is larger.
 const LARGEST_SIZE: usize = 1 << 16;
 impl Explain {
     pub(super) fn run(&self, registry: &Registry) -> Ended {
-        let (scheme, model) = self.subject(registry)?;
+        let (scheme, model, decoder) = self.subject(registry)?;
         let length = self.length.unwrap_or(model.trained_length);
         for (flag, value) in [
             ("--trained-length", self.trained_length),
@@ -123,43 +134,74 @@ impl Explain {
             device: &device,
         };
         let there = place.look(found.bias.as_ref())?;
+        let looks = self.looks(decoder, length)?;
         if self.json {
             json(&Told {
                 found: &found,
                 on_device: there.as_ref(),
+                attention: looks.as_ref(),
             })?;
         } else {
             let there = there.map_or_else(String::new, |there| there.text());
             if let Some(cell) = &self.cell {
                 print(&format!("Layer {} of {cell}, as trained\n\n", self.layer))?;
             }
-            print(&format!("{}{there}", text(&found)))?;
+            let looks = looks.as_ref().map_or_else(String::new, Looks::text);
+            print(&format!("{}{there}{looks}", text(&found)))?;
         }
-        self.draw(&place, registry)
+        if self.png.is_none() && self.svg.is_none() {
+            return Ok(0);
+        }
+        let looked = self.draw_looks(&place, looks.as_ref())?;
+        self.draw(&place, looked, registry)
+    }
+
+    /// What the heads of a cell look at, over what it reads; a checkpoint folder has no text of its own.
+    fn looks(&self, model: Option<Decoder>, length: usize) -> Result<Option<Looks>, Failure> {
+        let (Some(cell), Some(model)) = (&self.cell, model) else {
+            return Ok(None);
+        };
+        let source = origin::source(cell)?;
+        let looks = source.map(|source| Looks::at(model, &source, self.layer, length));
+        looks.transpose()
     }
 
     /// What is explained, and the model it is explained for.
-    fn subject(&self, registry: &Registry) -> Result<(Box<dyn AnyScheme>, Geometry), Failure> {
+    fn subject(&self, registry: &Registry) -> Result<Explained, Failure> {
         if let Some(cell) = &self.cell {
-            let trained = Trained::open(cell, self.layer, registry)?;
+            let (trained, decoder) = Trained::open(cell, self.layer, registry)?;
             let model = trained.model;
-            return Ok((Box::new(trained), model));
+            return Ok((Box::new(trained), model, Some(decoder)));
         }
         let id = self.scheme.as_deref().unwrap_or_default();
         let asked = Positional::in_words(id, &self.settings).map_err(Failure::usage)?;
         let scheme = registry.parse(&asked.id, Value::Object(asked.settings))?;
-        Ok((scheme, self.model()?))
+        Ok((scheme, self.model()?, None))
     }
 
-    /// The pictures that were asked for.
-    fn draw(&self, place: &Place<'_>, registry: &Registry) -> Ended {
-        if self.png.is_none() && self.svg.is_none() {
-            return Ok(0);
-        }
+    /// Pictures of what the heads of a cell look at; whether there are any.
+    fn draw_looks(&self, place: &Place<'_>, looks: Option<&Looks>) -> Result<bool, Failure> {
+        let Some(looks) = looks else {
+            return Ok(false);
+        };
+        let (title, trained) = (place.scheme.card().title, place.model.trained_length);
+        let (distances, curves) = (looks.distances(), looks.curves());
+        let curves = figure::attention_by_distance(title, &distances, &curves, trained);
+        let matrix = figure::matrix(title, &looks.positions, &looks.matrices());
+        self.write(&[("attention", curves), ("attention-matrix", matrix)])?;
+        Ok(true)
+    }
+
+    /// The pictures of scores; a scheme that reads content has none but those of its attention.
+    fn draw(&self, place: &Place<'_>, looked: bool, registry: &Registry) -> Ended {
         let (scheme, model) = (place.scheme, place.model);
         let Some(found) = place.scores()? else {
+            if looked {
+                return Ok(0);
+            }
             let text = format!(
-                "{} has no picture: its scores depend on the content of tokens",
+                "{} has no picture without weights: its scores depend on the content of tokens; --cell RUN:CELL draws \
+                 what a trained one looks at",
                 scheme.id()
             );
             return Err(Failure::usage(text));
@@ -195,6 +237,12 @@ impl Explain {
             ),
             ("matrix", figure::matrix(title, &found.positions, &panels)),
         ];
+        self.write(&drawings)?;
+        Ok(0)
+    }
+
+    /// Writes PREFIX-WHAT.svg and .png, whichever were asked for.
+    fn write(&self, drawings: &[(&str, Drawing)]) -> Result<(), Failure> {
         let maker = Rasteriser::default();
         for (what, drawing) in drawings {
             let svg = drawing.file(Theme::Light);
@@ -206,7 +254,7 @@ impl Explain {
                 write(prefix, what, "png", &png)?;
             }
         }
-        Ok(0)
+        Ok(())
     }
 
     fn model(&self) -> Result<Geometry, Failure> {

@@ -96,6 +96,7 @@ fn schemes(registry: &Registry) -> (Vec<Value>, Table) {
             "arxiv": card.paper.arxiv,
             "needs": card.needs,
             "idea": card.idea,
+            "task_ids": card.task_ids,
             "experimental": card.experimental,
         }));
     }

@@ -11,7 +11,7 @@ pub(super) const KEY: &str = "all_schemes";
 const FINETUNE: &str = "finetune";
 
 /// Adds to `[schemes]`, under their ids and with default settings, all schemes of the registry whose id does not stand
-/// there. Those that can do nothing without settings are left out. An extension reads the first scheme that it fits.
+/// there. Those that can do nothing without settings, or read ids that a text does not give, are left out. An extension reads the first scheme that it fits.
 pub(super) fn add(root: &mut Node, registry: &Registry, problems: &mut Problems) {
     let Some(key) = root.get(KEY).cloned() else {
         return;
@@ -45,6 +45,7 @@ pub(super) fn add(root: &mut Node, registry: &Registry, problems: &mut Problems)
         .collect();
     let missing = registry.entries().iter().filter(|e| !ids.contains(e.id));
     let missing: Vec<&Entry> = missing
+        .filter(|e| !e.card.task_ids)
         .filter(|e| e.parse(serde_json::json!({})).is_ok())
         .collect();
     // Bases first, as an extension may read one that is added.

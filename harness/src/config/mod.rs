@@ -9,6 +9,7 @@ mod bases;
 mod beside;
 mod check;
 mod files;
+mod given;
 mod model;
 pub mod numbers;
 mod overrides;
@@ -366,6 +367,7 @@ impl Reader<'_> {
             }
             if let Some(shape) = &shape {
                 training::scheme(scheme, &study, &draft.name, shape, &mut self.problems);
+                given::ids(scheme, &study, &draft.name, shape, &mut self.problems);
             }
         }
         Some((draft.name, study))

@@ -5,6 +5,7 @@ use crate::Result;
 use crate::model::{Decoder, PreparedPlans};
 use crate::source::draw_positions;
 use farspan_attention::ops::TokenScore;
+use farspan_datasets::tasks::{AnyTask, given_ids};
 use farspan_datasets::{Batch, rng::Stream};
 use farspan_pe::recipe::{Recipe, Sampler};
 use farspan_pe::{Len, PlanError};
@@ -81,6 +82,32 @@ impl Subject<'_> {
     /// Whether the scheme draws positions outside of training too.
     fn draws(&self) -> bool {
         self.sampler().is_some()
+    }
+
+    /// Gives the windows of a batch of a task the ids that the scheme reads, if it reads any.
+    pub(crate) fn give(&self, task: &dyn AnyTask, batch: &mut Batch) -> Result<()> {
+        if let Some(kind) = self.model.reads_ids()? {
+            let ids = given_ids(task, &kind, batch).map_err(Error::Config)?;
+            batch.positions = Some(ids);
+        }
+        Ok(())
+    }
+
+    /// Why the ids of a task's windows cannot be read, if they lie past the table of the scheme.
+    pub(crate) fn beyond(
+        &self,
+        task: &dyn AnyTask,
+        batch: &Batch,
+        ready: &PreparedPlans,
+    ) -> Result<Option<String>> {
+        let (Some(kind), Some(rows)) = (self.model.reads_ids()?, ready.rows()) else {
+            return Ok(None);
+        };
+        let ids = given_ids(task, &kind, batch).map_err(Error::Config)?;
+        let largest = ids.into_iter().fold(0.0, f64::max);
+        Ok((largest >= rows as f64).then(|| {
+            format!("ids {kind:?} reach {largest} here, past the {rows} rows of the table")
+        }))
     }
 
     fn sampler(&self) -> Option<Sampler> {

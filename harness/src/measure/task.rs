@@ -204,6 +204,16 @@ impl TaskGrid {
             let mut batches = 0;
             for point in self.points(&task.factors(), length) {
                 let asked = tasks::grid(task, seed, &point, self.prompts);
+                if let Some(reason) = subject.beyond(task, &asked.batch, &ready)? {
+                    record.points.retain(|found| found.length != length);
+                    measured.refused.push(Refusal {
+                        measure: ID.into(),
+                        of: of.into(),
+                        length,
+                        reason,
+                    });
+                    break;
+                }
                 let Some(mut found) = ask(subject, task, &ready, &asked, &mut batches, tick)?
                 else {
                     return Ok(false);

@@ -12,6 +12,7 @@ mod experts;
 mod forward;
 mod frozen;
 pub mod generate;
+mod given;
 mod head;
 mod latent;
 mod norms;

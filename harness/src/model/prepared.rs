@@ -139,6 +139,10 @@ impl<'a> WindowPlans<'a> {
                 own: Vec::new(),
             });
         }
+        let (given, scores) = match &plan.position_ids {
+            PositionIds::Given { ids, scores } => (decoder.given_ids(ids, batch)?, *scores),
+            PositionIds::Index | PositionIds::Segments { .. } => (Vec::new(), true),
+        };
         // Positions in the score and in the embedding of some tokens that begin a text.
         let places = |row: usize, tokens: Range<usize>| -> Result<(Vec<f64>, Vec<f64>)> {
             let at = |t: usize| row * len + t;
@@ -160,12 +164,26 @@ impl<'a> WindowPlans<'a> {
                     let text = "places by segments and drawn positions exclude each other";
                     Err(crate::Error::Config(text.into()))
                 }
+                (PositionIds::Given { scores, .. }, _) => {
+                    let ids = given[row][tokens.clone()].to_vec();
+                    let score = if *scores {
+                        ids.clone()
+                    } else {
+                        index(0..tokens.len())
+                    };
+                    Ok((score, ids))
+                }
             }
         };
         let (mut embed, mut own) = (Vec::new(), Vec::new());
         for row in 0..batch.rows {
             let (whole, mut at_embedding) = places(row, 0..len)?;
-            for tokens in pieces(batch, row) {
+            // Ids of the embedding alone leave scores those of all windows.
+            let pieces = match scores || batch.documents.is_some() {
+                true => pieces(batch, row),
+                false => Vec::new(),
+            };
+            for tokens in pieces {
                 let mut at = whole[tokens.clone()].to_vec();
                 if batch.documents.as_ref().is_some_and(|d| d.restart) {
                     let (score, added) = places(row, tokens.clone())?;

@@ -133,14 +133,14 @@ impl Decoder {
         let (prepared, of_layer) = distinct(&plans, |plan| {
             let (queries, keys) = (past..now, 0..now);
             let geometry = &self.architecture.geometry;
-            let at = self.segments(plan, &all).map(|(at, _)| at);
+            let (at, _) = self.places(plan, &all)?;
             sinks::prepared(plan, geometry, (queries, keys), at.as_deref(), &self.device)
         })?;
         let forward = self.forward(Pass::Evaluate);
         let width = self.architecture.geometry.width;
-        let at: Vec<f64> = match self.segments(&plans[0], &all) {
+        let at: Vec<f64> = match self.places(&plans[0], &all)?.1 {
             None => (past..now).map(|t| t as f64).collect(),
-            Some((_, inside)) => inside[past..].to_vec(),
+            Some(inside) => inside[past..].to_vec(),
         };
         let params = forward.scheme_params(&plans[0], 0)?;
         let mut x = forward.tokens(ids, &[1, new])?;
@@ -169,17 +169,25 @@ impl Decoder {
         forward.end(&stream.rows()?)
     }
 
-    /// Numbers of the segments of all tokens, and their places inside, where the plan goes by them.
-    fn segments(&self, plan: &Plan, ids: &[u32]) -> Option<(Vec<f64>, Vec<f64>)> {
-        match &plan.position_ids {
-            PositionIds::Index => None,
+    /// Positions of all tokens as scores see them, and as the embedding does, where these are not their indices.
+    fn places(&self, plan: &Plan, ids: &[u32]) -> Result<(Places, Places)> {
+        Ok(match &plan.position_ids {
+            PositionIds::Index => (None, None),
             PositionIds::Segments { separators, places } => {
                 let closes = ids.iter().map(|id| self.closes(*id, separators));
-                Some(PositionIds::segments(closes, *places))
+                let (segments, inside) = PositionIds::segments(closes, *places);
+                (Some(segments), Some(inside))
             }
-        }
+            PositionIds::Given { ids: kind, scores } => {
+                let given = self.ids_of_text(kind, ids)?;
+                (scores.then(|| given.clone()), Some(given))
+            }
+        })
     }
 }
+
+/// Positions of tokens; `None`: their indices.
+type Places = Option<Vec<f64>>;
 
 /// A piece of a text on its way through the layers.
 struct Piece<'p> {

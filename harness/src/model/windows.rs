@@ -1,5 +1,7 @@
 //! Windows of one length that are read at once, layer by layer; and gradients that hold the activations of one layer only.
 
+mod probe;
+
 use super::forward::{At, Attending, Sublayers};
 use super::prepared::WindowPlans;
 use super::{Aims, Backward, Decoder, Pass, PreparedPlans, Sums};

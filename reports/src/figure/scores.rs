@@ -35,6 +35,20 @@ pub fn weights_by_distance(
     against_distance(title, words, distances, curves, trained)
 }
 
+/// Mean weights that trained heads give to keys of a text, by distance, one curve per name.
+pub fn attention_by_distance(
+    title: &str,
+    distances: &[usize],
+    curves: &[(String, Vec<Option<f64>>)],
+    trained: usize,
+) -> Drawing {
+    let words = (
+        "mean weight of a key in held-out text",
+        "mean weight of a key",
+    );
+    against_distance(title, words, distances, curves, trained)
+}
+
 fn against_distance(
     title: &str,
     (what, short): (&str, &str),

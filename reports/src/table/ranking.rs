@@ -5,7 +5,8 @@ use crate::record::{Better, Scale, State};
 use crate::stats::spearman;
 use crate::store::LoadedRun;
 use crate::summary::{
-    EffectiveLength, Ranked, Ranking, StudySummary, Summary, label, rankings, summarise, usual_machine,
+    EffectiveLength, Ranked, Ranking, StudySummary, Summary, label, rankings, summarise,
+    usual_machine,
 };
 use std::collections::BTreeMap;
 use std::fmt::Write;

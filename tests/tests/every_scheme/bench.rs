@@ -274,6 +274,9 @@ fn segmented(position_ids: &PositionIds, end: usize) -> (Vec<f64>, Vec<f64>) {
     let at = |t: usize| match position_ids {
         PositionIds::Index => (t as f64, t as f64),
         PositionIds::Segments { places, .. } => ((t / 5) as f64, (t % 5).min(places - 1) as f64),
+        // Numbers of three digits; ids go up and down.
+        PositionIds::Given { scores: true, .. } => ((t % 4) as f64, (t % 4) as f64),
+        PositionIds::Given { .. } => (t as f64, (t % 4) as f64),
     };
     (0..end).map(at).unzip()
 }

@@ -354,6 +354,9 @@ impl AnyTask for Given {
         0.0
     }
 
+    fn ids(&self, _: &str, _: &[u32]) -> Result<Vec<u32>, String> {
+        unreachable!()
+    }
     fn render(&self, tokens: &[u32]) -> String {
         format!("{tokens:?}")
     }

@@ -404,7 +404,7 @@ fn defaults_are_the_published_ones() {
     for entry in Registry::builtin().entries() {
         let found = entry.parse(json!({})).unwrap().settings();
         if let Some(base) = found.get("base").and_then(Value::as_f64) {
-            let departs = ["selective-rope", "swan", "repo"].contains(&entry.id);
+            let departs = ["selective-rope", "swan", "repo", "periodic-rope"].contains(&entry.id);
             assert!(departs || base == 10_000.0, "{}: {base}", entry.id);
         }
     }

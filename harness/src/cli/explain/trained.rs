@@ -24,10 +24,14 @@ pub(super) struct Trained {
 
 impl Trained {
     /// Layer `layer` of the model that `name` means, which is opened as by every command that runs one.
-    pub(super) fn open(name: &str, layer: usize, registry: &Registry) -> Result<Trained, Failure> {
+    pub(super) fn open(
+        name: &str,
+        layer: usize,
+        registry: &Registry,
+    ) -> Result<(Trained, Decoder), Failure> {
         let files = checkpoint::files::Files::open(&origin::folder(name)?)?;
         let decoder = checkpoint::of_files(&files, registry, None, &Device::cpu())?;
-        Trained::of(&decoder, layer)
+        Ok((Trained::of(&decoder, layer)?, decoder))
     }
 
     fn of(decoder: &Decoder, layer: usize) -> Result<Trained, Failure> {

@@ -32,6 +32,7 @@ pub(super) fn ask(
         .zip(asked.examples.chunks(rows))
     {
         subject.place(ID, *batches, &mut part);
+        subject.give(task, &mut part)?;
         *batches += 1;
         let scores = subject.model.scores(&part, ready)?;
         let argmax: Vec<u32> = scores.iter().map(|s| s.argmax).collect();

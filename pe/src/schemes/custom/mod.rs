@@ -17,7 +17,7 @@ use crate::error::{PlanError, check, check_model, hint};
 use crate::registry::Entry;
 use crate::scheme::{Len, Scheme};
 use farspan_attention::expr::{Expr, distance, lookup, shared_lookup};
-use farspan_attention::plan::{Cache, Geometry, Init, Pairing, ParamSpec, Plan};
+use farspan_attention::plan::{Cache, Geometry, Init, Pairing, ParamSpec, Plan, PositionIds};
 use reading::{Kind, finite, kinds, parsed};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -40,6 +40,11 @@ pub struct Custom {
     /// Parameters of the expressions by name; `{}` is learned from 1, one number per head and layer.
     #[schemars(example = serde_json::json!({ "slope": { "values": [0.5] } }))]
     pub params: BTreeMap<String, CustomParam>,
+    /// Which ids that the task gives its tokens `q`, `k` and turns read in the place of indices, such as "place" or
+    /// "coupled"; a text has "place" for its digits. Left out: indices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"coupled")]
+    pub ids: Option<String>,
     /// Biases by distance 0, 1, 2, …: one list per head, or one for all; past its end the last number counts.
     pub bias: Vec<Vec<f64>>,
     /// Inverse frequencies in radians per token, one per pair of channels. None: those of `base`, if that is set.
@@ -98,6 +103,7 @@ impl Default for Custom {
             score: "raw".into(),
             query_scale: None,
             params: BTreeMap::new(),
+            ids: None,
             bias: Vec::new(),
             inv_freq: Vec::new(),
             base: None,
@@ -130,6 +136,11 @@ impl Scheme for Custom {
         self.expressions()?;
         self.rotary().check()?;
         finite("inv_freq", &self.inv_freq)?;
+        self.ids.as_ref().map_or(Ok(()), |ids| {
+            let letter = |c: char| c.is_ascii_alphanumeric() || c == '-';
+            let holds = !ids.is_empty() && ids.chars().all(letter);
+            check("ids", ids, "a name of letters, digits and -", holds)
+        })?;
         let factor = self.attention_factor;
         let positive = factor > 0.0 && factor.is_finite();
         check("attention_factor", factor, "above 0 and finite", positive)?;
@@ -172,6 +183,12 @@ impl Scheme for Custom {
         }
         plan.query_scale = query_scale;
         plan.params = params;
+        if let Some(ids) = &self.ids {
+            plan.position_ids = PositionIds::Given {
+                ids: ids.clone(),
+                scores: true,
+            };
+        }
         if plan.score.any(&|part| *part == Expr::Reach) {
             plan.cache = Cache::Unrotated;
         }

@@ -2,6 +2,7 @@
 
 pub mod irope;
 pub mod nope_layers;
+pub mod periodic_rope;
 pub mod rnope_swa;
 pub mod swan;
 
@@ -14,6 +15,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
     Entry::of::<irope::Irope>(),
     Entry::of::<nope_layers::NopeLayers>(),
     Entry::of::<swan::Swan>(),
+    Entry::of::<periodic_rope::PeriodicRope>(),
 ];
 
 /// The raw score of keys less than `window` away; −∞ beyond.

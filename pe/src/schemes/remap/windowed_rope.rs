@@ -50,6 +50,7 @@ impl Scheme for WindowedRope {
         latex: r"\delta_{ij} = i-j\ (i-j < w \lor j < s),\quad c\ (\text{else})",
         needs: Needs::Base(Family::Rotary),
         experimental: true,
+        ..Card::BLANK
     };
 
     fn check(&self) -> Result<(), PlanError> {

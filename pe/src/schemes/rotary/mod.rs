@@ -4,6 +4,7 @@ pub mod extended;
 pub mod fope;
 pub mod half_truncated;
 pub mod hope;
+pub mod hyperbolic;
 pub mod lerope;
 pub mod p_rope;
 pub mod resonance;
@@ -19,6 +20,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
     Entry::of::<half_truncated::HalfTruncated>(),
     Entry::of::<lerope::LeRope>(),
     Entry::of::<hope::Hope>(),
+    Entry::of::<hyperbolic::Hyperbolic>(),
     Entry::of::<xpos::XPos>(),
     Entry::of::<fope::Fope>(),
     Entry::of::<resonance::Resonance>(),

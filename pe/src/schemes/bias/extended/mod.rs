@@ -1,5 +1,6 @@
-//! Extensions of the bias family: a trained bias read at other distances.
+//! Extensions of the bias family: a trained bias read at other distances, or sharpened.
 
+pub mod aligned;
 pub mod ntk_bias;
 pub mod pi_bias;
 
@@ -15,6 +16,7 @@ use farspan_attention::plan::{Geometry, Plan};
 pub(crate) const ENTRIES: &[Entry] = &[
     Entry::of::<pi_bias::PiBias>(),
     Entry::of::<ntk_bias::NtkBias>(),
+    Entry::of::<aligned::Aligned>(),
 ];
 
 /// The base's plan and what it adds to the raw score. Fails in words for a base that does anything else with positions.
