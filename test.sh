@@ -63,7 +63,7 @@ step "tests (the acceptance tests run the program itself)"
 # In one build with the tests, so that they share every dependency.
 cargo build --release --workspace --bins --examples --tests --locked
 skip=()
-[ "$no_gpu" != 1 ] || skip+=(--skip wgpu)
+[ "$no_gpu" != 1 ] || skip+=(--skip wgpu --skip gpu::)
 [ "$no_cluster" != 1 ] || skip+=(--skip slurm --skip ssh)
 [ "$no_browser" != 1 ] || skip+=(--skip browser)
 mkdir -p target
@@ -87,7 +87,7 @@ if command -v cargo-deny >/dev/null; then cargo deny check; else echo "not check
 if [ "$no_gpu" = 1 ]; then
   echo "GPU tests: none, because FARSPAN_NO_GPU=1"
 else
-  ran=$(grep -c '^test .*wgpu.* ok$' target/test.log)
+  ran=$(grep -cE "^test .*(wgpu|gpu::).* ok$" target/test.log)
   echo "GPU tests: $ran ran on $(target/release/farspan list devices --json 2>/dev/null | sed -n 's/.*"note": *"wgpu:0: available; \([^"]*\)".*/\1/p')"
 fi
 if [ "$no_browser" = 1 ]; then

@@ -1,100 +1,11 @@
 //! Where tensors live: `cpu`, `cuda[:i]`, `metal[:i]`, `wgpu[:i]`, or `auto`, which says what it took and why.
 
-#[cfg(feature = "wgpu")]
-use crate::wgpu::Context;
+use crate::gpu::Context;
 use crate::{Error, Result};
-use serde::Serialize;
 use std::fmt;
-use std::ops::Sub;
-use std::str::FromStr;
 use std::sync::Arc;
 
-/// A device as a user writes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DeviceSpec {
-    /// The best that this build and machine have.
-    Auto,
-    /// The processor.
-    Cpu,
-    /// An NVIDIA card by ordinal.
-    Cuda(usize),
-    /// An Apple card by ordinal.
-    Metal(usize),
-    /// An adapter of wgpu by ordinal.
-    Wgpu(usize),
-}
-
-impl FromStr for DeviceSpec {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<DeviceSpec> {
-        let fail = |why: String| Error::Device {
-            asked: text.to_string(),
-            why,
-        };
-        let (kind, ordinal) = match text.split_once(':') {
-            Some((kind, ordinal)) => (kind, Some(ordinal)),
-            None => (text, None),
-        };
-        let number = || match ordinal {
-            None => Ok(0),
-            Some(digits) => digits.parse().map_err(|_| {
-                fail(format!(
-                    "expected a whole number after the colon, found {digits:?}"
-                ))
-            }),
-        };
-        match (kind, ordinal) {
-            ("auto", None) => Ok(DeviceSpec::Auto),
-            ("cpu", None) => Ok(DeviceSpec::Cpu),
-            ("auto" | "cpu", Some(_)) => Err(fail(format!("{kind} takes no number"))),
-            ("cuda", _) => Ok(DeviceSpec::Cuda(number()?)),
-            ("metal", _) => Ok(DeviceSpec::Metal(number()?)),
-            ("wgpu", _) => Ok(DeviceSpec::Wgpu(number()?)),
-            _ => Err(fail(
-                "expected auto, cpu, cuda[:i], metal[:i] or wgpu[:i]".into(),
-            )),
-        }
-    }
-}
-
-impl fmt::Display for DeviceSpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            DeviceSpec::Auto => f.write_str("auto"),
-            DeviceSpec::Cpu => f.write_str("cpu"),
-            DeviceSpec::Cuda(i) => write!(f, "cuda:{i}"),
-            DeviceSpec::Metal(i) => write!(f, "metal:{i}"),
-            DeviceSpec::Wgpu(i) => write!(f, "wgpu:{i}"),
-        }
-    }
-}
-
-/// What a program asked of a device of wgpu since it was opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Traffic {
-    /// Kernels that were to run.
-    pub kernels: u64,
-    /// Times that commands were handed over.
-    pub submissions: u64,
-    /// Copies to the device.
-    pub uploads: u64,
-    /// Copies back, each of which waits for the device.
-    pub read_backs: u64,
-}
-
-impl Sub for Traffic {
-    type Output = Traffic;
-
-    fn sub(self, before: Traffic) -> Traffic {
-        Traffic {
-            kernels: self.kernels - before.kernels,
-            submissions: self.submissions - before.submissions,
-            uploads: self.uploads - before.uploads,
-            read_backs: self.read_backs - before.read_backs,
-        }
-    }
-}
+pub use crate::spec::{DeviceSpec, Traffic};
 
 /// An open device. Displays as the [`DeviceSpec`] that opens it again.
 #[derive(Clone, Debug)]
@@ -110,7 +21,6 @@ pub(crate) enum Place {
     /// The processor, CUDA or Metal.
     Candle(candle_core::Device),
     /// An adapter of wgpu.
-    #[cfg(feature = "wgpu")]
     Wgpu(Context),
 }
 
@@ -147,9 +57,6 @@ impl Device {
                     candle_core::Device::new_metal(ordinal).map_err(|e| refused(spec, &e))?;
                 Ok(Device::opened(engine, spec, format!("{spec}: available")))
             }
-            #[cfg(not(feature = "wgpu"))]
-            DeviceSpec::Wgpu(_) => Err(absent(spec, "wgpu", "wgpu")),
-            #[cfg(feature = "wgpu")]
             DeviceSpec::Wgpu(ordinal) => {
                 let context = Context::shared(ordinal)?;
                 let note = format!(
@@ -193,10 +100,7 @@ impl Device {
     /// Every adapter of wgpu on this machine with what opens it: name, backend, driver, limits, and whether it is
     /// software. None where this build has no wgpu engine.
     pub fn adapters() -> Vec<(DeviceSpec, String)> {
-        #[cfg(feature = "wgpu")]
-        let found = crate::wgpu::adapters::list();
-        #[cfg(not(feature = "wgpu"))]
-        let found = Vec::new();
+        let found = crate::gpu::list();
         let numbered = found.into_iter().enumerate();
         numbered
             .map(|(i, text)| (DeviceSpec::Wgpu(i), text))
@@ -217,7 +121,6 @@ impl Device {
     pub fn described(&self) -> String {
         match &self.place {
             Place::Candle(_) => self.spec.to_string(),
-            #[cfg(feature = "wgpu")]
             Place::Wgpu(context) => format!("wgpu: {}", context.describe()),
         }
     }
@@ -236,7 +139,6 @@ impl Device {
     pub fn synchronize(&self) -> Result<()> {
         match &self.place {
             Place::Candle(engine) => Ok(engine.synchronize()?),
-            #[cfg(feature = "wgpu")]
             Place::Wgpu(context) => context.synchronize(),
         }
     }
@@ -245,7 +147,6 @@ impl Device {
     pub fn traffic(&self) -> Option<Traffic> {
         match &self.place {
             Place::Candle(_) => None,
-            #[cfg(feature = "wgpu")]
             Place::Wgpu(context) => Some(context.traffic()),
         }
     }
@@ -254,7 +155,6 @@ impl Device {
     pub fn as_candle(&self) -> Option<&candle_core::Device> {
         match &self.place {
             Place::Candle(engine) => Some(engine),
-            #[cfg(feature = "wgpu")]
             Place::Wgpu(_) => None,
         }
     }
@@ -264,7 +164,6 @@ impl Device {
     }
 
     /// The open adapter of wgpu, if it is one.
-    #[cfg(feature = "wgpu")]
     pub fn context(&self) -> Option<&Context> {
         match &self.place {
             Place::Candle(_) => None,
@@ -273,7 +172,6 @@ impl Device {
     }
 
     /// Wraps an open adapter of wgpu.
-    #[cfg(feature = "wgpu")]
     pub fn from_context(context: &Context) -> Device {
         let spec = context.spec();
         let note = format!("{spec}: handed over open");
@@ -352,8 +250,6 @@ mod tests {
         );
         let message = Device::open("wgpu:99").unwrap_err().to_string();
         assert!(message.contains("wgpu:99"), "{message}");
-        #[cfg(not(feature = "wgpu"))]
-        assert!(message.contains("--features wgpu"), "{message}");
         #[cfg(not(feature = "cuda"))]
         assert!(
             Device::open("cuda")

@@ -1,6 +1,6 @@
 //! What a plan adds to the token embeddings, as a tensor.
 
-use crate::attend::Params;
+use crate::params::Params;
 use crate::plan::{Embed, Resize, SinusoidLayout};
 use crate::{Device, Error, Result, Tensor};
 use std::ops::Range;

@@ -3,11 +3,15 @@
 //! A hook is written once, in [`Tensor`] operations, and runs on every device with gradients. It is the last resort: a
 //! scheme that can be said with turns, an expression or token vectors is said that way, because those are fused.
 
-use crate::attend::{self, Attended, Implementation, Mask, Params};
+use crate::expr::ParamValues;
 use crate::form::Form;
-use crate::plan::{Geometry, Plan};
-use crate::prepared::Prepared;
-use crate::{Error, Result, Tensor, composed};
+use crate::geometry::Geometry;
+use crate::implementation::Attended;
+use crate::mask::Mask;
+use crate::ops::softmax;
+use crate::params::{self, ParamSpec, Params};
+use crate::span::Span;
+use crate::{Error, Result, Tensor};
 use std::cell::RefCell;
 use std::fmt;
 use std::ops::Range;
@@ -132,8 +136,8 @@ impl PartialEq for HookRef {
 /// What a hook may look at.
 #[derive(Debug)]
 pub struct Scope<'a> {
-    /// The plan with its tables.
-    pub prepared: &'a Prepared,
+    /// Positions, sizes and device of the call.
+    pub prepared: &'a Span,
     /// Everything that attention was given by name.
     pub params: &'a Params,
     /// Which pairs take part.
@@ -144,29 +148,25 @@ pub struct Scope<'a> {
     pub queries: Range<usize>,
     /// The keys at hand, likewise.
     pub keys: Range<usize>,
+    /// The plan's parameters, and the values of those that are constants of it.
+    pub(crate) specs: &'a [ParamSpec],
+    pub(crate) constants: &'a ParamValues,
+    /// The attention that runs the hook.
+    pub(crate) within: &'a dyn Within,
     /// What hooks leave for the next layer.
-    left: &'a RefCell<Params>,
+    pub(crate) left: &'a RefCell<Params>,
+}
+
+/// What attention does for the hooks that it runs; it stands above them.
+pub(crate) trait Within: fmt::Debug {
+    /// See [`Scope::scores`].
+    fn scores(&self, qkv: &Qkv, queries: Range<usize>, keys: Range<usize>) -> Result<Tensor>;
+
+    /// See [`Scope::attend`].
+    fn attend(&self, qkv: &Qkv) -> Result<Attended>;
 }
 
 impl<'a> Scope<'a> {
-    pub(crate) fn new(
-        prepared: &'a Prepared,
-        params: &'a Params,
-        mask: &'a Mask,
-        qkv: &'a Qkv,
-        left: &'a RefCell<Params>,
-    ) -> Scope<'a> {
-        Scope {
-            prepared,
-            params,
-            mask,
-            qkv,
-            queries: prepared.queries(),
-            keys: prepared.keys(),
-            left,
-        }
-    }
-
     pub(crate) fn block(&self, queries: Range<usize>, keys: Range<usize>) -> Scope<'a> {
         Scope {
             queries,
@@ -180,48 +180,44 @@ impl<'a> Scope<'a> {
         self.prepared.geometry()
     }
 
-    /// The plan.
-    pub fn plan(&self) -> &Plan {
-        self.prepared.plan()
-    }
-
     /// A parameter of the plan, learned or constant, in its shape and in the type of the queries.
     pub fn param(&self, name: &str) -> Result<Tensor> {
         if let Some(tensor) = self.params.get(name) {
             return tensor.to_dtype(self.qkv.q.dtype());
         }
-        match (self.plan().param(name), self.prepared.constants().get(name)) {
+        let spec = self.specs.iter().find(|spec| spec.name == name);
+        match (spec, self.constants.get(name)) {
             (Some(spec), Some(values)) => self.constant(values, &spec.shape),
             (spec, _) => Err(Error::MissingParam {
                 name: name.into(),
                 shape: spec.map_or(Vec::new(), |spec| spec.shape.clone()),
-                given: attend::names(self.params),
+                given: params::names(self.params),
             }),
         }
     }
 
     /// The layer's input after its norm, (batch, tokens, width): what q, k and v were projected from.
     pub fn input(&self) -> Result<&'a Tensor> {
-        self.by_token(attend::INPUT)
+        self.by_token(params::INPUT)
     }
 
     /// What the feed-forward part of the layer before added to the residual stream, (batch, tokens, width): its output
     /// before the sum. There is none in the first layer.
     pub fn feed_forward(&self) -> Result<&'a Tensor> {
-        self.by_token(attend::FEED_FORWARD)
+        self.by_token(params::FEED_FORWARD)
     }
 
     fn by_token(&self, name: &str) -> Result<&'a Tensor> {
         self.params.get(name).ok_or_else(|| Error::MissingParam {
             name: name.into(),
             shape: vec![self.queries.len(), self.geometry().width],
-            given: attend::names(self.params),
+            given: params::names(self.params),
         })
     }
 
     /// Numbers in the type and on the device of the queries.
     pub fn constant(&self, values: &[f64], shape: &[usize]) -> Result<Tensor> {
-        composed::tensor(values, shape, self.qkv.q.dtype(), self.prepared.device())
+        Tensor::from_numbers(values, shape, self.qkv.q.dtype(), self.prepared.device())
     }
 
     /// 1 where a pair of the queries and keys at hand takes part, else 0: (queries, keys), in the type of the queries.
@@ -288,36 +284,43 @@ impl<'a> Scope<'a> {
     /// The plan's own scores of these queries and keys (batch, heads, queries, keys), 0 where the mask hides a pair:
     /// what a hook of the stage `attention` starts from.
     pub fn scores(&self, qkv: &Qkv) -> Result<Tensor> {
-        composed::plain_scores(self, qkv)
+        self.within
+            .scores(qkv, self.queries.clone(), self.keys.clone())
     }
 
     /// Shares of the softmax over the visible keys; a row without any gives zeros. `scores` is
     /// (batch, heads, queries, keys).
     pub fn softmax(&self, scores: &Tensor) -> Result<Tensor> {
-        composed::masked_softmax(self, scores)
+        let hidden = |i: usize| {
+            let keys = self.keys.clone();
+            keys.map(move |j| {
+                if self.mask.sees(i, j) {
+                    0.0
+                } else {
+                    f64::NEG_INFINITY
+                }
+            })
+        };
+        let hidden: Vec<f64> = self.queries.clone().flat_map(hidden).collect();
+        let bias = self.constant(&hidden, &[1, self.queries.len(), self.keys.len()])?;
+        softmax::weights(scores, Some(&bias))
     }
 
     /// Attention without hooks on other queries, keys and values under the same plan.
     pub fn attend(&self, qkv: &Qkv) -> Result<Attended> {
-        attend::without_hooks(
-            qkv,
-            self.prepared,
-            self.params,
-            self.mask,
-            Implementation::Auto,
-        )
+        self.within.attend(qkv)
     }
 
     /// What the hook of the layer before left under this name; `None` in the first layer.
     pub fn carried(&self, name: &str) -> Option<&'a Tensor> {
-        self.params.get(&format!("{}{name}", attend::CARRIED))
+        self.params.get(&format!("{}{name}", params::CARRIED))
     }
 
     /// Leaves a tensor for the next layer.
     pub fn carry(&self, name: &str, tensor: Tensor) {
         self.left
             .borrow_mut()
-            .insert(format!("{}{name}", attend::CARRIED), tensor);
+            .insert(format!("{}{name}", params::CARRIED), tensor);
     }
 }
 

@@ -43,6 +43,9 @@
 
 pub mod attend;
 pub mod bench;
+mod blocks;
+mod call;
+mod choice;
 mod composed;
 pub mod device;
 pub mod embed;
@@ -50,21 +53,26 @@ pub mod error;
 pub mod expr;
 pub mod form;
 pub mod fused;
+mod geometry;
+pub mod gpu;
 pub mod hook;
+mod implementation;
 pub mod mask;
 pub mod naive;
 mod naive_op;
 pub mod ops;
 pub mod optim;
+mod params;
 pub mod plan;
 pub mod prepared;
 pub mod residual;
 pub mod scalar;
+mod score;
+mod span;
+mod spec;
 pub mod tables;
 pub mod tensor;
 mod tokens;
-#[cfg(feature = "wgpu")]
-pub mod wgpu;
 
 #[cfg(test)]
 mod equality;

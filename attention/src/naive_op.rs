@@ -1,23 +1,19 @@
 //! [`naive`](crate::naive) as a differentiable tensor operation: all inputs travel in one flat f64 tensor on the CPU.
 
-use crate::attend::Params;
+use crate::call::Call;
 use crate::expr::ParamValues;
+use crate::hook::Qkv;
 use crate::mask::Mask;
 use crate::naive::{self, Inputs};
-use crate::prepared::Prepared;
+use crate::tables::Tables;
 use crate::{DType, Result, Tensor};
 use candle_core::{CpuStorage, CustomOp1, Layout};
 use ndarray::Array4;
 
-/// As [`attend`](crate::attend::attend) with checked arguments; `params` holds exactly what the plan reads.
-pub(crate) fn attend(
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-    prepared: &Prepared,
-    params: &Params,
-    mask: &Mask,
-) -> Result<Tensor> {
+/// As [`attend`](crate::attend::attend) with checked arguments; the call holds exactly what the plan reads.
+pub(crate) fn attend(call: &Call<'_>) -> Result<Tensor> {
+    let Qkv { q, k, v } = call.qkv;
+    let params = call.params;
     let parts: Vec<&Tensor> = [q, k, v].into_iter().chain(params.values()).collect();
     // To the CPU first: not every device knows f64.
     let flat = |part: &&Tensor| {
@@ -33,8 +29,8 @@ pub(crate) fn attend(
             .iter()
             .map(|(name, t)| (name.clone(), t.elem_count()))
             .collect(),
-        prepared: prepared.clone(),
-        mask: mask.clone(),
+        tables: call.tables.clone(),
+        mask: call.mask.clone(),
     };
     let output = packed.on_host(|packed| packed.apply_op1(op))?;
     output
@@ -46,7 +42,7 @@ pub(crate) fn attend(
 struct NaiveOp {
     batch: usize,
     params: Vec<(String, usize)>,
-    prepared: Prepared,
+    tables: Tables,
     mask: Mask,
 }
 
@@ -57,17 +53,17 @@ impl NaiveOp {
             data = tail;
             head.to_vec()
         };
-        let geometry = self.prepared.geometry();
+        let geometry = self.tables.geometry();
         let queries = (
             self.batch,
             geometry.heads,
-            self.prepared.queries().len(),
+            self.tables.queries().len(),
             geometry.head_dim,
         );
         let keys = (
             self.batch,
             geometry.kv_heads,
-            self.prepared.keys().len(),
+            self.tables.keys().len(),
             geometry.head_dim,
         );
         let mut array = |dim: (usize, usize, usize, usize)| {
@@ -96,8 +92,8 @@ impl CustomOp1 for NaiveOp {
     ) -> candle_core::Result<(CpuStorage, candle_core::Shape)> {
         let data: &[f64] = storage.as_slice()?;
         let inputs = self.unpack(&data[layout.start_offset()..])?;
-        let output = naive::forward(&inputs, &self.prepared, &self.mask)
-            .map_err(candle_core::Error::wrap)?;
+        let output =
+            naive::forward(&inputs, &self.tables, &self.mask).map_err(candle_core::Error::wrap)?;
         let output: Vec<f64> = output.into_iter().collect();
         let len = output.len();
         Ok((CpuStorage::F64(output), len.into()))
@@ -112,7 +108,7 @@ impl CustomOp1 for NaiveOp {
         let inputs = self.unpack(&arg.to_vec1::<f64>()?)?;
         let above = Array4::from_shape_vec(inputs.q.raw_dim(), above.to_vec1::<f64>()?)
             .map_err(candle_core::Error::wrap)?;
-        let found = naive::backward(&inputs, &self.prepared, &self.mask, &above)
+        let found = naive::backward(&inputs, &self.tables, &self.mask, &above)
             .map_err(candle_core::Error::wrap)?;
         let mut packed: Vec<f64> = found.q.into_iter().chain(found.k).chain(found.v).collect();
         packed.extend(found.params.into_values().flatten());

@@ -3,18 +3,17 @@
 //! On the CPU one pass over each parameter reads its gradient and updates moments and values in place. The order of
 //! parameters is that of their names, and sums are taken in fixed blocks: a step is deterministic.
 
-mod update;
+pub(crate) mod update;
 
+use crate::gpu::optim as device;
 use crate::ops::bridge::ours;
 use crate::ops::simd::dispatch;
-#[cfg(feature = "wgpu")]
-use crate::wgpu::optim as device;
 use crate::{DType, Error, Gradients, Result, Tensor, Var};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use update::{Pass, Update, square_norm};
+use update::{Pass, Rule, Update, square_norm};
 
-pub(crate) use update::Rule;
+pub use update::Moments;
 
 /// Settings of [`AdamW`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,15 +30,6 @@ pub struct AdamWConfig {
     pub clip: f64,
 }
 
-/// Running means of a parameter's gradient and of its square, row-major.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Moments {
-    /// Mean of gradients.
-    pub m: Vec<f32>,
-    /// Mean of squared gradients.
-    pub v: Vec<f32>,
-}
-
 #[derive(Debug)]
 struct Slot {
     var: Var,
@@ -53,13 +43,11 @@ struct Slot {
 #[derive(Debug)]
 enum State {
     Host(Moments),
-    #[cfg(feature = "wgpu")]
     Device(device::Moments),
 }
 
 impl State {
     fn of(var: &Var) -> Result<State> {
-        #[cfg(feature = "wgpu")]
         if let Some(variable) = var.tensor().as_traced() {
             return device::Moments::of(variable.array()).map(State::Device);
         }
@@ -136,7 +124,6 @@ impl AdamW {
     pub fn moments(&self, name: &str) -> Result<Moments> {
         match &self.slot(name)?.state {
             State::Host(moments) => Ok(moments.clone()),
-            #[cfg(feature = "wgpu")]
             State::Device(moments) => moments.read(),
         }
     }
@@ -154,7 +141,6 @@ impl AdamW {
         }
         match self.slots.get_mut(name).map(|slot| &mut slot.state) {
             Some(State::Host(own)) => *own = moments,
-            #[cfg(feature = "wgpu")]
             Some(State::Device(own)) => own.set(&moments)?,
             // `slot` above has found it.
             None => {}
@@ -180,7 +166,6 @@ impl AdamW {
             .map(|gradient| gradient.map(|g| g.contiguous()).transpose())
             .collect::<Result<_>>()?;
         self.step += 1;
-        #[cfg(feature = "wgpu")]
         if self
             .slots
             .values()
@@ -210,7 +195,6 @@ impl AdamW {
     }
 
     /// The same where parameters are on a device of wgpu: nothing leaves it.
-    #[cfg(feature = "wgpu")]
     fn step_on_device(&mut self, found: &[Option<Tensor>], rate: f64) -> Result<Norm> {
         let common = Common::new(&self.config, self.step);
         let mut items = Vec::new();
@@ -245,8 +229,7 @@ pub struct Norm(NormValue);
 #[derive(Debug)]
 enum NormValue {
     Known(f64),
-    #[cfg(feature = "wgpu")]
-    OnDevice(crate::wgpu::Array),
+    OnDevice(crate::gpu::Array),
 }
 
 impl Norm {
@@ -254,7 +237,6 @@ impl Norm {
     pub fn value(&self) -> Result<f64> {
         match &self.0 {
             NormValue::Known(norm) => Ok(*norm),
-            #[cfg(feature = "wgpu")]
             NormValue::OnDevice(norm) => Ok(f64::from(norm.to_f32()?[0])),
         }
     }
@@ -310,9 +292,6 @@ impl Slot {
             Some(gradient) => gradient.clone(),
             None => tensor.zeros_like()?,
         };
-        #[cfg(not(feature = "wgpu"))]
-        let State::Host(moments) = &mut self.state;
-        #[cfg(feature = "wgpu")]
         let State::Host(moments) = &mut self.state else {
             return Err(argument("AdamW::step", "parameters on cpu", "one on wgpu"));
         };

@@ -10,22 +10,8 @@ use crate::expr::Expr;
 use crate::hook::HookRef;
 use serde::{Deserialize, Serialize};
 
-/// The sizes of the decoder that a plan is made for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Geometry {
-    /// Number of layers.
-    pub layers: usize,
-    /// Width of the residual stream.
-    pub width: usize,
-    /// Query heads.
-    pub heads: usize,
-    /// Key/value heads; divides `heads`.
-    pub kv_heads: usize,
-    /// Channels of a head.
-    pub head_dim: usize,
-    /// Length the weights are, or were, trained with, in tokens. For an extension: the base's.
-    pub trained_length: usize,
-}
+pub use crate::geometry::Geometry;
+pub use crate::params::{Init, ParamSpec};
 
 /// What a positional encoding does to a decoder.
 #[derive(Clone, Debug, PartialEq)]
@@ -300,59 +286,6 @@ pub struct TokenVector {
     pub value: Expr,
     /// Whether the value is summed over the tokens so far, this one included.
     pub cumulative: bool,
-}
-
-/// A parameter of a scheme.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ParamSpec {
-    /// Name, as the expressions use it.
-    pub name: String,
-    /// Shape: \[heads\], \[heads, rows\], \[rows\] or \[rows, width\].
-    pub shape: Vec<usize>,
-    /// Value before training.
-    pub init: Init,
-    /// Whether training changes it; a table of constants otherwise.
-    pub learned: bool,
-    /// Whether each layer has its own.
-    pub per_layer: bool,
-    /// The value is clamped into this range after each step (a projected step: the gradient is that of the
-    /// unclamped formula).
-    pub clamp: Option<(f64, f64)>,
-}
-
-impl ParamSpec {
-    /// Number of values.
-    pub fn len(&self) -> usize {
-        self.shape.iter().product()
-    }
-
-    /// Whether it has no values.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Its values if they belong to the plan itself: not learned and not drawn. Every implementation reads these
-    /// from the plan, so that no caller can pass others.
-    pub fn constant(&self) -> Option<Vec<f64>> {
-        match (&self.init, self.learned) {
-            (Init::Constant(x), false) => Some(vec![*x; self.len()]),
-            (Init::Values(values), false) => Some(values.clone()),
-            _ => None,
-        }
-    }
-}
-
-/// Initial values. The draws come from the scheme's own random stream.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Init {
-    /// All the same.
-    Constant(f64),
-    /// Given, row-major.
-    Values(Vec<f64>),
-    /// Uniform in \[low, high).
-    Uniform(f64, f64),
-    /// Normal with this mean and standard deviation.
-    Normal(f64, f64),
 }
 
 /// What may be cached of a key.

@@ -1,9 +1,12 @@
 //! The residual stream of a pre-norm decoder.
 
-use crate::attend::{Attended, Choice, Implementation, Params, Sublayer};
+use crate::attend::Sublayer;
+use crate::choice::Choice;
+use crate::implementation::{Attended, Implementation};
 use crate::mask::Mask;
 use crate::ops::FeedForward;
 use crate::ops::chain::{Linked, chain};
+use crate::params::Params;
 use crate::prepared::Prepared;
 use crate::{Result, Tensor};
 

@@ -1,38 +1,38 @@
 //! Token vectors of a plan: one number per token and query head, computed from the layer's input.
 
-use crate::attend::{INPUT, Params};
-use crate::prepared::Prepared;
+use crate::params::{INPUT, Params, names};
+use crate::tables::Tables;
 use crate::{Error, Result, Tensor, composed, ops};
 
 /// Adds the plan's token vectors to `params` as `name@q` (batch, heads, queries) and `name@k` (batch, heads, keys).
 /// `params` holds the parameters that they read and, if there are any, the layer's input under [`INPUT`]
 /// (batch, tokens, width). Differentiable with respect to both. Queries and keys must be the same tokens, because a
 /// running sum needs all that come before; a vector that `params` already holds at both ends is taken as it is.
-pub(crate) fn add(prepared: &Prepared, params: &mut Params) -> Result<()> {
+pub(crate) fn add(tables: &Tables, params: &mut Params) -> Result<()> {
     let given = |name: &str, params: &Params| {
         ["q", "k"]
             .iter()
             .all(|end| params.contains_key(&format!("{name}@{end}")))
     };
-    let tokens = prepared.plan().tokens.iter();
+    let tokens = tables.plan().tokens.iter();
     let tokens: Vec<_> = tokens.filter(|token| !given(&token.name, params)).collect();
     if tokens.is_empty() {
-        return check_given(prepared, params);
+        return check_given(tables, params);
     }
-    if prepared.queries() != prepared.keys() {
+    if tables.queries() != tables.keys() {
         return Err(Error::Argument {
             what: "token vectors, prepared",
             expected: "queries and keys at the same positions".into(),
-            found: format!("{:?} and {:?}", prepared.queries(), prepared.keys()),
+            found: format!("{:?} and {:?}", tables.queries(), tables.keys()),
         });
     }
     let missing = |name: &str, shape: Vec<usize>, params: &Params| Error::MissingParam {
         name: name.into(),
         shape,
-        given: crate::attend::names(params),
+        given: names(params),
     };
-    let geometry = prepared.geometry();
-    let (count, width) = (prepared.queries().len(), geometry.width);
+    let geometry = tables.geometry();
+    let (count, width) = (tables.queries().len(), geometry.width);
     let input = params
         .get(INPUT)
         .ok_or_else(|| missing(INPUT, vec![count, width], params))?;
@@ -52,7 +52,7 @@ pub(crate) fn add(prepared: &Prepared, params: &mut Params) -> Result<()> {
         let weight = weight.ok_or_else(|| missing(&token.weight, shape, params))?;
         // (batch, tokens, heads) to (batch, heads, tokens).
         let raw = ops::linear(input, weight)?.transpose(1, 2)?.contiguous()?;
-        let value = composed::per_token(prepared, params, &token.value, &raw)?;
+        let value = composed::per_token(tables, params, &token.value, &raw)?;
         let value = if token.cumulative {
             ops::running_sum(&value)?
         } else {
@@ -64,17 +64,14 @@ pub(crate) fn add(prepared: &Prepared, params: &mut Params) -> Result<()> {
         params.insert(format!("{name}@k"), value.clone());
         params.insert(format!("{name}@q"), value);
     }
-    check_given(prepared, params)
+    check_given(tables, params)
 }
 
 /// Vectors that the caller gave, because it kept them from earlier tokens, must have the shapes of this call.
-fn check_given(prepared: &Prepared, params: &Params) -> Result<()> {
-    let heads = prepared.geometry().heads;
-    for token in &prepared.plan().tokens {
-        for (end, count) in [
-            ("q", prepared.queries().len()),
-            ("k", prepared.keys().len()),
-        ] {
+fn check_given(tables: &Tables, params: &Params) -> Result<()> {
+    let heads = tables.geometry().heads;
+    for token in &tables.plan().tokens {
+        for (end, count) in [("q", tables.queries().len()), ("k", tables.keys().len())] {
             let name = format!("{}@{end}", token.name);
             match params.get(&name).map(Tensor::dims) {
                 Some([_, h, n]) if (*h, *n) == (heads, count) => {}

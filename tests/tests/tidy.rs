@@ -2,6 +2,10 @@
 
 #[path = "tidy/dependencies.rs"]
 mod dependencies;
+#[path = "tidy/modules.rs"]
+mod modules;
+#[path = "tidy/operations.rs"]
+mod operations;
 
 use farspan_pe::Registry;
 use std::collections::{BTreeMap, BTreeSet};

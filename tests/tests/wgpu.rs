@@ -10,10 +10,10 @@ use farspan_acceptance::parity::{
 };
 use farspan_acceptance::{run, text};
 use farspan_attention::attend::{INPUT, Implementation, Mask, Params, attend};
+use farspan_attention::gpu::attend::Kernels;
+use farspan_attention::gpu::validate;
 use farspan_attention::plan::{Geometry, Init, Plan};
 use farspan_attention::prepared::Prepared;
-use farspan_attention::wgpu::attend::Kernels;
-use farspan_attention::wgpu::validate;
 use farspan_attention::{Device, Tensor, Var, fused};
 use farspan_datasets::{Batch, rng::Stream};
 use farspan_pe::{AnyScheme, Len};

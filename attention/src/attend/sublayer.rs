@@ -1,9 +1,13 @@
 //! The attention sublayer of a pre-norm decoder layer: a norm, a projection, attention, a projection back.
 
-use super::{Attended, Choice, Implementation, Params, attend_packed, choose, needed};
+use super::verbs::attend_packed;
+use crate::call::needed;
+use crate::choice::{self, Choice};
+use crate::implementation::{Attended, Implementation};
 use crate::mask::Mask;
 use crate::ops::bridge::ours;
 use crate::ops::chain::Linked;
+use crate::params::Params;
 use crate::prepared::Prepared;
 use crate::{Error, Result, Tensor, fused, ops};
 
@@ -77,14 +81,14 @@ impl Sublayer<'_> {
         let Some(tensors) = tensors.filter(|_| plain && x.elem_count() > 0) else {
             return Ok(None);
         };
-        if choose(which, prepared, x)? != Choice::Fused {
+        if choice::choose(which, plan, prepared.device(), x.dtype())? != Choice::Fused {
             return Ok(None);
         }
         mask.check(prepared.tokens())?;
+        let (params, compiled) = (needed(prepared, params)?, prepared.compiled()?);
         let [x, norm, qkv, out] = tensors.map(candle_core::Tensor::contiguous);
         let weights = [&norm?, &qkv?, &out?];
-        let params = needed(prepared, params)?;
         let eps = self.eps as f32;
-        fused::sublayer((&x?, tracked), weights, eps, prepared, &params, mask).map(Some)
+        fused::sublayer((&x?, tracked), weights, eps, compiled, &params, mask).map(Some)
     }
 }

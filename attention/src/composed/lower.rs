@@ -3,16 +3,19 @@
 //! What no learned parameter enters is computed on the host in f64; what depends on q − k only is computed once per
 //! distance and spread.
 
-use super::Call;
-use super::value::{Value, binary, choose, tensor, unary, where_live};
+use super::value::{Value, binary, choose, unary, where_live};
 use crate::expr::{Env, Expr, Side, TokenValues, Unary};
 use crate::mask::Mask;
+use crate::params::Params;
+use crate::score::{self, axis, reads_content, reads_learned};
+use crate::tables::Tables;
 use crate::{DType, Device, Error, Result, Tensor};
 use std::ops::Range;
 
 /// The pairs that an expression is evaluated on.
 pub(super) struct Grid<'a> {
-    call: &'a Call<'a>,
+    tables: &'a Tables,
+    params: &'a Params,
     queries: Axis,
     keys: Axis,
     dtype: DType,
@@ -36,13 +39,13 @@ enum Axis {
 
 impl<'a> Grid<'a> {
     pub(super) fn new(
-        call: &'a Call<'a>,
+        (tables, params): (&'a Tables, &'a Params),
         queries: Range<usize>,
         keys: Range<usize>,
         dtype: DType,
         mask: Option<&Mask>,
     ) -> Result<Grid<'a>> {
-        let device = call.prepared.device();
+        let device = tables.device();
         let visible = match mask {
             None => None,
             Some(mask) => {
@@ -60,13 +63,14 @@ impl<'a> Grid<'a> {
         let causal = mask.is_some_and(|mask| mask.causal);
         let end = queries.end as i64 - keys.start as i64;
         let start = queries.start as i64 - (keys.end as i64 - 1);
-        let distances = match call.prepared.is_regular() {
+        let distances = match tables.is_regular() {
             false => None,
             true if causal => Some(start.max(0)..end.max(1)),
             true => Some(start..end),
         };
         Ok(Grid {
-            call,
+            tables,
+            params,
             queries: Axis::Tokens(queries),
             keys: Axis::Tokens(keys),
             dtype,
@@ -79,7 +83,8 @@ impl<'a> Grid<'a> {
     /// The same call on one row of distances.
     fn of_distances(&self, distances: Range<i64>) -> Grid<'a> {
         Grid {
-            call: self.call,
+            tables: self.tables,
+            params: self.params,
             queries: Axis::Distances(distances),
             keys: Axis::Zero,
             dtype: self.dtype,
@@ -97,7 +102,7 @@ impl<'a> Grid<'a> {
     pub(super) fn full(&self, value: Value) -> Result<Tensor> {
         match value {
             Value::Tensor(tensor) => Ok(tensor),
-            Value::Number(x) => tensor(&[x], &[1, 1, 1], self.dtype, self.device()),
+            Value::Number(x) => Tensor::from_numbers(&[x], &[1, 1, 1], self.dtype, self.device()),
         }
     }
 
@@ -106,7 +111,7 @@ impl<'a> Grid<'a> {
     }
 
     fn device(&self) -> &Device {
-        self.call.prepared.device()
+        self.tables.device()
     }
 
     /// `live` is 1 where the value is used.
@@ -166,17 +171,12 @@ impl<'a> Grid<'a> {
 
     /// On the host if nothing learned enters; by distance if that is cheaper.
     fn shortcut(&self, expr: &Expr, live: Option<&Tensor>) -> Result<Option<Value>> {
-        let content = |part: &Expr| matches!(part, Expr::Raw(_) | Expr::Token(..));
-        if matches!(expr, Expr::Number(_)) || expr.any(&content) {
+        if matches!(expr, Expr::Number(_)) || reads_content(expr) {
             return Ok(None);
         }
-        let constants = self.call.prepared.constants();
-        let constant = expr
-            .param_names()
-            .iter()
-            .all(|name| constants.contains_key(name));
-        let reads = |axis: &Expr| expr.any(&|part| part == axis);
-        let both = reads(&Expr::Query) && reads(&Expr::Key);
+        let constant = !reads_learned(expr, self.tables.constants());
+        let along = axis(expr, true);
+        let both = matches!(along, None | Some(score::Axis::Distance));
         if constant && (!both || self.distances.is_none()) {
             return self.host(expr, live).map(Some);
         }
@@ -185,7 +185,7 @@ impl<'a> Grid<'a> {
         };
         // A difference of positions is made faster than it is spread.
         let cheap = *expr == Expr::Query - Expr::Key;
-        if !both || cheap || !expr.is_shift_invariant() {
+        if cheap || along != Some(score::Axis::Distance) {
             return Ok(None);
         }
         let row = self.of_distances(distances.clone());
@@ -213,9 +213,9 @@ impl<'a> Grid<'a> {
 
     /// Evaluates an expression that only constants enter, in f64, over the axes that it reads.
     fn host(&self, expr: &Expr, live: Option<&Tensor>) -> Result<Value> {
-        let prepared = self.call.prepared;
+        let tables = self.tables;
         let heads = if expr.depends_on_head() {
-            prepared.geometry().heads
+            tables.geometry().heads
         } else {
             1
         };
@@ -238,11 +238,11 @@ impl<'a> Grid<'a> {
                     let env = Env {
                         i: self.at(&queries, i),
                         j: self.at(&keys, j),
-                        n: prepared.context_len(),
+                        n: tables.context_len(),
                         head,
-                        heads: prepared.geometry().heads,
+                        heads: tables.geometry().heads,
                         raw: &[],
-                        params: prepared.constants(),
+                        params: tables.constants(),
                         tokens: &tokens,
                     };
                     values.push(expr.eval(&env)?);
@@ -253,7 +253,7 @@ impl<'a> Grid<'a> {
             return Ok(Value::Number(*one));
         }
         let shape = [heads, queries.len(), keys.len()];
-        let value = tensor(&values, &shape, self.dtype, self.device())?;
+        let value = Tensor::from_numbers(&values, &shape, self.dtype, self.device())?;
         // What stands at a pair out of use (say ln of a negative distance) has no effect on the
         // value, but infinite or NaN it would spoil the gradient of what it is multiplied with.
         let calm = values.iter().all(|x| x.is_finite());
@@ -267,7 +267,7 @@ impl<'a> Grid<'a> {
     /// Coordinate of a place of an axis.
     fn at(&self, axis: &Axis, place: usize) -> f64 {
         match axis {
-            Axis::Tokens(range) => self.call.prepared.position(range.start + place),
+            Axis::Tokens(range) => self.tables.position(range.start + place),
             Axis::Distances(range) => (range.start + place as i64) as f64,
             Axis::Zero => 0.0,
         }
@@ -275,13 +275,15 @@ impl<'a> Grid<'a> {
 
     /// A parameter in the compute type, learned or not.
     fn param(&self, name: &str) -> Result<Tensor> {
-        if let Some(tensor) = self.call.params.get(name) {
+        if let Some(tensor) = self.params.get(name) {
             return tensor.to_dtype(self.dtype);
         }
-        let prepared = self.call.prepared;
-        let spec = prepared.plan().param(name);
-        match (spec, prepared.constants().get(name)) {
-            (Some(spec), Some(values)) => tensor(values, &spec.shape, self.dtype, self.device()),
+        let tables = self.tables;
+        let spec = tables.plan().param(name);
+        match (spec, tables.constants().get(name)) {
+            (Some(spec), Some(values)) => {
+                Tensor::from_numbers(values, &spec.shape, self.dtype, self.device())
+            }
             _ => Err(Error::expr(format!("no parameter {name:?}"))),
         }
     }
@@ -289,12 +291,12 @@ impl<'a> Grid<'a> {
     /// A token vector along its axis of the grid: (batch, heads, queries, 1) or (batch, heads, 1, keys).
     fn token(&self, name: &str, side: Side) -> Result<Value> {
         let name = format!("{name}@{side}");
-        let Some(vector) = self.call.params.get(&name) else {
+        let Some(vector) = self.params.get(&name) else {
             return Err(Error::expr(format!("token vector {name} is not given")));
         };
         let (axis, first, unit) = match side {
-            Side::Query => (&self.queries, self.call.prepared.queries().start, 3),
-            Side::Key => (&self.keys, self.call.prepared.keys().start, 2),
+            Side::Query => (&self.queries, self.tables.queries().start, 3),
+            Side::Key => (&self.keys, self.tables.keys().start, 2),
         };
         let Axis::Tokens(range) = axis else {
             return Err(Error::expr(format!(
@@ -312,7 +314,7 @@ impl<'a> Grid<'a> {
             .detach()
             .maximum(0.0)?
             .minimum((rows - 1) as f64)?;
-        let heads = self.call.prepared.geometry().heads;
+        let heads = self.tables.geometry().heads;
         if !per_head {
             let places = row.to_dtype(DType::U32)?.reshape(row.elem_count())?;
             let found = table.index_select(&places, 0)?.reshape(row.dims())?;
@@ -327,7 +329,7 @@ impl<'a> Grid<'a> {
             return Ok(Value::Tensor(found));
         }
         let starts: Vec<f64> = (0..heads).map(|head| (head * rows) as f64).collect();
-        let starts = tensor(&starts, &[heads, 1, 1], self.dtype, self.device())?;
+        let starts = Tensor::from_numbers(&starts, &[heads, 1, 1], self.dtype, self.device())?;
         let places = row.broadcast_add(&starts)?.to_dtype(DType::U32)?;
         let flat = table.reshape(heads * rows)?;
         let found = flat.index_select(&places.reshape(places.elem_count())?, 0)?;

@@ -4,82 +4,62 @@
 //! Unlike `naive`, a NaN in a key or value that the mask hides may reach queries of the same batch entry and head: the
 //! products over keys are whole matrix products.
 
-mod blocks;
 mod lower;
 mod rotate;
-mod softmax;
 mod value;
 
-use crate::attend::Params;
+use crate::blocks::{in_blocks, rows_per_block};
+use crate::call::Call;
 use crate::expr::Expr;
 use crate::hook::{HookRef, Qkv, Scope};
 use crate::mask::Mask;
-use crate::prepared::{Bias, Prepared, Toeplitz};
+use crate::ops::softmax;
+use crate::params::Params;
+use crate::tables::{Bias, Tables, Toeplitz};
 use crate::{Error, Result, Tensor};
-use blocks::in_blocks;
-pub use blocks::rows_per_block;
-#[cfg(test)]
-pub(crate) use blocks::with_rows_per_block;
 use lower::Grid;
 use std::ops::Range;
 use value::Value;
 
-pub(crate) use value::tensor;
-
-/// As [`attend`](crate::attend::attend) with checked arguments; `params` holds exactly what the plan reads.
-pub(crate) fn attend(
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-    prepared: &Prepared,
-    params: &Params,
-    mask: &Mask,
-) -> Result<Tensor> {
+/// As [`attend`](crate::attend::attend) with checked arguments; the call holds exactly what the plan reads.
+pub(crate) fn attend(call: &Call<'_>) -> Result<Tensor> {
+    let Qkv { q, k, v } = call.qkv;
     let (batch, heads, queries, _) = q.dims4()?;
     if q.elem_count() == 0 {
         return Ok(q.clone());
     }
-    let call = Call {
-        prepared,
-        params,
-        mask,
-        scores: call_scores(prepared),
-    };
-    let rotated = call.rotated(q, k)?;
-    let rows = rows_per_block(batch * heads * prepared.keys().len() * q.dtype().size_in_bytes());
-    in_blocks(queries, rows, |rows| call.block(&rotated, v, rows))
+    let pass = Pass::of(call);
+    let rotated = pass.rotated(q, k)?;
+    let keys = call.tables.keys().len();
+    let rows = rows_per_block(batch * heads * keys * q.dtype().size_in_bytes());
+    in_blocks(queries, rows, |rows| pass.block(&rotated, v, rows))
 }
 
 /// The same with hooks between score and softmax; `scope` has everything that they may read.
-pub(crate) fn with_hooks(scope: &Scope<'_>, params: &Params, hooks: &[&HookRef]) -> Result<Tensor> {
-    let Qkv { q, k, v } = scope.qkv;
+pub(crate) fn with_hooks(call: &Call<'_>, scope: &Scope<'_>, hooks: &[&HookRef]) -> Result<Tensor> {
+    let Qkv { q, k, v } = call.qkv;
     let (batch, heads, queries, dim) = q.dims4()?;
     if q.elem_count() == 0 {
         return Ok(q.clone());
     }
-    let prepared = scope.prepared;
-    let call = Call {
-        prepared,
-        params,
-        mask: scope.mask,
-        scores: call_scores(prepared),
-    };
-    let rotated = call.rotated(q, k)?;
+    let tables = call.tables;
+    let pass = Pass::of(call);
+    let rotated = pass.rotated(q, k)?;
     let rows = if hooks.iter().any(|hook| hook.needs_all_queries()) {
         queries
     } else {
-        rows_per_block(batch * heads * prepared.keys().len() * q.dtype().size_in_bytes())
+        rows_per_block(batch * heads * tables.keys().len() * q.dtype().size_in_bytes())
     };
     in_blocks(queries, rows, |rows| {
-        let first = prepared.queries().start;
+        let first = tables.queries().start;
         let queries = first + rows.start..first + rows.end;
-        let keys = scope.mask.reachable(&queries, &prepared.keys());
+        let keys = call.mask.reachable(&queries, &tables.keys());
         if keys.is_empty() {
             let shape = (batch, heads, rows.len(), dim);
-            return Tensor::zeros(shape, prepared.device())?.to_dtype(v.dtype());
+            return Tensor::zeros(shape, tables.device())?.to_dtype(v.dtype());
         }
         let block = scope.block(queries.clone(), keys.clone());
-        let mut scores = call.shown(&rotated, queries, keys, q)?;
+        let mut scores = pass.shown(&rotated, queries, keys, q)?;
         for hook in hooks {
             let changed = hook.scores(&block, &scores)?;
             if changed.dims() != scores.dims() {
@@ -89,49 +69,29 @@ pub(crate) fn with_hooks(scope: &Scope<'_>, params: &Params, hooks: &[&HookRef])
             }
             scores = changed;
         }
-        let weights = masked_softmax(&block, &scores)?;
+        let weights = block.softmax(&scores)?;
         weights.matmul(&block.repeated(&block.of_keys(v)?)?.contiguous()?)
     })
 }
 
-/// The plan's scores of a scope's queries and keys, 0 where the mask hides a pair.
-pub(crate) fn plain_scores(scope: &Scope<'_>, qkv: &Qkv) -> Result<Tensor> {
-    let call = Call {
-        prepared: scope.prepared,
-        params: scope.params,
-        mask: scope.mask,
-        scores: call_scores(scope.prepared),
-    };
-    let rotated = call.rotated(&qkv.q, &qkv.k)?;
-    call.shown(&rotated, scope.queries.clone(), scope.keys.clone(), &qkv.q)
+/// The plan's scores of some of a call's queries and keys, 0 where the mask hides a pair.
+pub(crate) fn plain_scores(
+    call: &Call<'_>,
+    queries: Range<usize>,
+    keys: Range<usize>,
+) -> Result<Tensor> {
+    let pass = Pass::of(call);
+    let rotated = pass.rotated(&call.qkv.q, &call.qkv.k)?;
+    pass.shown(&rotated, queries, keys, &call.qkv.q)
 }
 
-/// Softmax over the visible keys of a scope; a row without any gives zeros.
-pub(crate) fn masked_softmax(scope: &Scope<'_>, scores: &Tensor) -> Result<Tensor> {
-    let hidden = |i: usize| {
-        let keys = scope.keys.clone();
-        keys.map(move |j| {
-            if scope.mask.sees(i, j) {
-                0.0
-            } else {
-                f64::NEG_INFINITY
-            }
-        })
-    };
-    let hidden: Vec<f64> = scope.queries.clone().flat_map(hidden).collect();
-    let bias = scope.constant(&hidden, &[1, scope.queries.len(), scope.keys.len()])?;
-    softmax::weights(scores, Some(&bias))
-}
-
-/// The queries, scaled, and the keys of a scope as the plan's first turn rotates them.
-pub(crate) fn turned(scope: &Scope<'_>) -> Result<(Tensor, Tensor)> {
-    let call = Call {
-        prepared: scope.prepared,
-        params: scope.params,
-        mask: scope.mask,
+/// The queries, scaled, and the keys of a call as the plan's first turn rotates them.
+pub(crate) fn turned(call: &Call<'_>) -> Result<(Tensor, Tensor)> {
+    let pass = Pass {
         scores: vec![0],
+        ..Pass::of(call)
     };
-    match call.rotated(&scope.qkv.q, &scope.qkv.k)?.pop() {
+    match pass.rotated(&call.qkv.q, &call.qkv.k)?.pop() {
         Some(rotated) => Ok((rotated.q, rotated.k)),
         None => Err(Error::expr("the plan has no raw score")),
     }
@@ -139,35 +99,23 @@ pub(crate) fn turned(scope: &Scope<'_>) -> Result<(Tensor, Tensor)> {
 
 /// The value of a token vector's expression (batch, heads, tokens), where `raw` is of that shape.
 pub(crate) fn per_token(
-    prepared: &Prepared,
+    tables: &Tables,
     params: &Params,
     value: &Expr,
     raw: &Tensor,
 ) -> Result<Tensor> {
-    let mask = Mask::default();
-    let call = Call {
-        prepared,
-        params,
-        mask: &mask,
-        scores: Vec::new(),
-    };
     // A row of tokens is a column of queries with one key.
-    let mut grid = Grid::new(&call, prepared.queries(), 0..1, raw.dtype(), None)?;
+    let given = (tables, params);
+    let mut grid = Grid::new(given, tables.queries(), 0..1, raw.dtype(), None)?;
     let raw = raw.unsqueeze(3)?;
     grid.raws = vec![Some(raw.clone())];
     let value = grid.full(grid.lower(value)?)?;
     value.broadcast_as(raw.shape())?.contiguous()?.squeeze(3)
 }
 
-/// Indices of the raw scores that the score names.
-fn call_scores(prepared: &Prepared) -> Vec<usize> {
-    let score = &prepared.plan().score;
-    let named = |turn: &usize| score.any(&|part| part == &Expr::Raw(*turn));
-    (0..prepared.plan().raw_scores()).filter(named).collect()
-}
-
-struct Call<'a> {
-    prepared: &'a Prepared,
+/// A call, and what of it is needed.
+struct Pass<'a> {
+    tables: &'a Tables,
     params: &'a Params,
     mask: &'a Mask,
     /// Raw scores that are needed.
@@ -181,20 +129,43 @@ struct Rotated {
     k: Tensor,
 }
 
-impl Call<'_> {
+impl<'a> Pass<'a> {
+    fn of(call: &Call<'a>) -> Pass<'a> {
+        let Call {
+            tables,
+            params,
+            mask,
+            ..
+        } = *call;
+        let score = &tables.plan().score;
+        let named = |turn: &usize| score.any(&|part| part == &Expr::Raw(*turn));
+        Pass {
+            tables,
+            params,
+            mask,
+            scores: (0..tables.plan().raw_scores()).filter(named).collect(),
+        }
+    }
+
     fn rotated(&self, q: &Tensor, k: &Tensor) -> Result<Vec<Rotated>> {
-        let scale = self.prepared.scale();
+        let scale = self.tables.scale();
         let mut rotated = Vec::new();
         for &turn in &self.scores {
-            let (mut q, k) = match self.prepared.rotations().get(turn) {
+            let (mut q, k) = match self.tables.rotations().get(turn) {
                 None => (q.affine(scale, 0.0)?, k.clone()),
-                Some(tables) => (
-                    rotate::apply(q, &tables.query, tables.pairing, scale)?,
-                    rotate::apply(k, &tables.key, tables.pairing, 1.0)?,
+                Some(turn) => (
+                    rotate::apply(q, &turn.query, turn.pairing, scale)?,
+                    rotate::apply(k, &turn.key, turn.pairing, 1.0)?,
                 ),
             };
-            if let Some(factor) = &self.prepared.plan().query_scale {
-                let grid = Grid::new(self, self.prepared.queries(), 0..1, q.dtype(), None)?;
+            if let Some(factor) = &self.tables.plan().query_scale {
+                let grid = Grid::new(
+                    (self.tables, self.params),
+                    self.tables.queries(),
+                    0..1,
+                    q.dtype(),
+                    None,
+                )?;
                 q = grid.lower(factor)?.multiply(&q)?;
             }
             rotated.push(Rotated { turn, q, k });
@@ -204,14 +175,14 @@ impl Call<'_> {
 
     /// Output for the queries at `rows`, counted from the first query of the call.
     fn block(&self, rotated: &[Rotated], v: &Tensor, rows: Range<usize>) -> Result<Tensor> {
-        let (first_query, first_key) = (self.prepared.queries().start, self.prepared.keys().start);
+        let (first_query, first_key) = (self.tables.queries().start, self.tables.keys().start);
         let queries = first_query + rows.start..first_query + rows.end;
-        let keys = self.mask.reachable(&queries, &self.prepared.keys());
-        let geometry = self.prepared.geometry();
+        let keys = self.mask.reachable(&queries, &self.tables.keys());
+        let geometry = self.tables.geometry();
         let (batch, kv_heads, _, dim) = v.dims4()?;
         if keys.is_empty() {
             let shape = (batch, geometry.heads, rows.len(), dim);
-            return Tensor::zeros(shape, self.prepared.device())?.to_dtype(v.dtype());
+            return Tensor::zeros(shape, self.tables.device())?.to_dtype(v.dtype());
         }
         let part = |x: &Tensor| part(x, keys.start - first_key, keys.len());
         let apart = [batch, geometry.heads, rows.len(), keys.len()];
@@ -241,8 +212,8 @@ impl Call<'_> {
         queries: &Range<usize>,
         keys: &Range<usize>,
     ) -> Result<Vec<Option<Tensor>>> {
-        let (first_query, first_key) = (self.prepared.queries().start, self.prepared.keys().start);
-        let mut raws = vec![None; self.prepared.plan().raw_scores()];
+        let (first_query, first_key) = (self.tables.queries().start, self.tables.keys().start);
+        let mut raws = vec![None; self.tables.plan().raw_scores()];
         for one in rotated {
             let (batch, heads, _, dim) = one.q.dims4()?;
             let kv_heads = one.k.dim(1)?;
@@ -270,9 +241,15 @@ impl Call<'_> {
         let hides = !self.mask.hides_nothing(&queries, &keys);
         let raws = self.raws(rotated, &queries, &keys)?;
         let mask = hides.then_some(self.mask);
-        let mut grid = Grid::new(self, queries, keys, like.dtype(), mask)?;
+        let mut grid = Grid::new(
+            (self.tables, self.params),
+            queries,
+            keys,
+            like.dtype(),
+            mask,
+        )?;
         grid.raws = raws;
-        let scores = grid.where_visible(&self.prepared.plan().score, 0.0)?;
+        let scores = grid.where_visible(&self.tables.plan().score, 0.0)?;
         if scores.dims() == shape {
             Ok(scores)
         } else {
@@ -294,12 +271,18 @@ impl Call<'_> {
             Some(self.mask)
         };
         let whole = |expr: &Expr, raws| -> Result<Tensor> {
-            let mut grid = Grid::new(self, queries.clone(), keys.clone(), like.dtype(), mask)?;
+            let mut grid = Grid::new(
+                (self.tables, self.params),
+                queries.clone(),
+                keys.clone(),
+                like.dtype(),
+                mask,
+            )?;
             grid.raws = raws;
             grid.where_visible(expr, f64::NEG_INFINITY)
         };
-        let score = &self.prepared.plan().score;
-        let bias = match self.prepared.bias() {
+        let score = &self.tables.plan().score;
+        let bias = match self.tables.bias() {
             Bias::NotAdditive => return Ok((whole(score, raws)?, None)),
             Bias::None if mask.is_none() => None,
             Bias::None => Some(self.constant(None, &queries, &keys, like)?),
@@ -346,11 +329,11 @@ impl Call<'_> {
                 }));
             }
         }
-        tensor(
+        Tensor::from_numbers(
             &values,
             &[heads, queries.len(), keys.len()],
             like.dtype(),
-            self.prepared.device(),
+            self.tables.device(),
         )
     }
 }

@@ -1,6 +1,5 @@
 //! Rotation of a whole tensor by tables.
 
-use super::value::tensor;
 use crate::plan::Pairing;
 use crate::tables::Table;
 use crate::{Result, Tensor};
@@ -16,7 +15,8 @@ pub(super) fn apply(x: &Tensor, table: &Table, pairing: Pairing, scale: f64) -> 
     }
     let (straight, crossed) = channel_tables(table, pairing, dim, scale);
     let device = x.device();
-    let of = |values: &[f64], shape: &[usize]| tensor(values, shape, x.dtype(), &device);
+    let of =
+        |values: &[f64], shape: &[usize]| Tensor::from_numbers(values, shape, x.dtype(), &device);
     let shape = [table.heads, rows, dim];
     let flat = x.reshape((batch * heads * rows, dim))?;
     let swapped = flat.matmul(&of(&swap_matrix(table.pairs, pairing, dim), &[dim, dim])?)?;

@@ -4,7 +4,7 @@
 //! replaced before the operation, so that 0 · ∞ never arises in the backward pass.
 
 use crate::expr::{Binary, Unary};
-use crate::{DType, Device, Error, Result, Tensor};
+use crate::{Error, Result, Tensor};
 
 /// A number, or a tensor of rank 3 (heads, queries, keys) or 4 (batch before these), each axis 1 where all share.
 #[derive(Clone, Debug)]
@@ -23,29 +23,13 @@ impl Value {
     }
 }
 
-/// `values` in another float type, cast last.
-pub(crate) fn tensor(
-    values: &[f64],
-    shape: &[usize],
-    dtype: DType,
-    device: &Device,
-) -> Result<Tensor> {
-    match dtype {
-        DType::F64 => Tensor::from_vec(values.to_vec(), shape, device),
-        _ => {
-            let values: Vec<f32> = values.iter().map(|&x| x as f32).collect();
-            Tensor::from_vec(values, shape, device)?.to_dtype(dtype)
-        }
-    }
-}
-
 /// `yes` where `cond` is not 0, else `no`, with broadcasting.
 pub(super) fn choose(cond: &Tensor, yes: &Tensor, no: &Value) -> Result<Tensor> {
     let no = match no {
         Value::Tensor(no) => no.clone(),
         Value::Number(x) => {
             let rank = yes.rank();
-            tensor(&[*x], &vec![1; rank], yes.dtype(), &yes.device())?
+            Tensor::from_numbers(&[*x], &vec![1; rank], yes.dtype(), &yes.device())?
         }
     };
     let mut shape = cond.shape().clone();
@@ -64,11 +48,11 @@ pub(super) fn unary(op: Unary, x: Value, live: Option<&Tensor>) -> Result<Value>
     let guarded = x.tracked();
     Ok(Value::Tensor(match op {
         Unary::Neg => x.neg()?,
-        Unary::Abs if guarded => {
-            // candle gives |x| the slope 1 at 0.
-            x.mul(&x.detach().sign()?)?
-        }
-        Unary::Abs => x.abs()?,
+        // candle gives |x| the slope 1 at 0.
+        Unary::Abs => match guarded {
+            true => x.mul(&x.detach().sign()?)?,
+            false => x.abs()?,
+        },
         Unary::Exp => match live {
             // Behind the mask an exponential may overflow.
             Some(live) if guarded => choose(live, &x, &Value::Number(0.0))?.exp()?,
@@ -118,7 +102,7 @@ fn below(x: &Tensor, edge: f64) -> Result<Tensor> {
 }
 
 fn full_like(x: &Tensor, value: f64) -> Result<Tensor> {
-    tensor(&[value], &vec![1; x.rank()], x.dtype(), &x.device())
+    Tensor::from_numbers(&[value], &vec![1; x.rank()], x.dtype(), &x.device())
 }
 
 /// ln(1 + x), which keeps the digits of a small x.
@@ -138,41 +122,87 @@ pub(super) fn binary(
     second: bool,
     live: Option<&Tensor>,
 ) -> Result<Value> {
-    use Value::{Number, Tensor as T};
-    Ok(T(match (op, x, y) {
-        (op, Number(x), Number(y)) => return Ok(Number(op.apply(x, y))),
-        (Binary::Add, T(x), Number(c)) | (Binary::Add, Number(c), T(x)) => x.affine(1.0, c)?,
-        (Binary::Sub, T(x), Number(c)) => x.affine(1.0, -c)?,
-        (Binary::Sub, Number(c), T(x)) => x.affine(-1.0, c)?,
-        (Binary::Mul, T(x), Number(c)) | (Binary::Mul, Number(c), T(x)) if c.is_finite() => {
-            x.affine(c, 0.0)?
-        }
-        (Binary::Div, T(x), Number(c)) if c != 0.0 => x.affine(1.0 / c, 0.0)?,
-        (Binary::Pow, T(x), Number(c)) => power(&x, live, &|x| x.powf(c))?,
-        (op, x, y) => {
-            let like = match (&x, &y) {
-                (T(x), _) => x.clone(),
-                (_, T(y)) => y.clone(),
-                (Number(_), Number(_)) => return Err(Error::expr("two numbers stay a number")),
-            };
-            let tensor = |value: Value| match value {
-                Number(c) => full_like(&like, c),
-                T(x) => Ok(x),
-            };
-            let (x, y) = (tensor(x)?, tensor(y)?);
-            match op {
-                Binary::Add => x.broadcast_add(&y)?,
-                Binary::Sub => x.broadcast_sub(&y)?,
-                Binary::Mul => x.broadcast_mul(&y)?,
-                Binary::Div => divide(&x, &y, live)?,
-                Binary::Min if second => choose(&x.broadcast_le(&y)?, &x, &T(y))?,
-                Binary::Min => choose(&y.broadcast_lt(&x)?, &y, &T(x))?,
-                Binary::Max if second => choose(&x.broadcast_ge(&y)?, &x, &T(y))?,
-                Binary::Max => choose(&y.broadcast_gt(&x)?, &y, &T(x))?,
-                Binary::Pow => power(&x, live, &|x| x.log()?.broadcast_mul(&y)?.exp())?,
-            }
-        }
+    use Value::Number;
+    if let (Number(x), Number(y)) = (&x, &y) {
+        return Ok(Number(op.apply(*x, *y)));
+    }
+    let product = |c: f64| c.is_finite().then_some((c, 0.0));
+    Ok(Value::Tensor(match op {
+        Binary::Add => Pair(x, y).by(
+            |c| Some((1.0, c)),
+            |c| Some((1.0, c)),
+            Tensor::broadcast_add,
+        )?,
+        Binary::Sub => Pair(x, y).by(
+            |c| Some((1.0, -c)),
+            |c| Some((-1.0, c)),
+            Tensor::broadcast_sub,
+        )?,
+        Binary::Mul => Pair(x, y).by(product, product, Tensor::broadcast_mul)?,
+        Binary::Div => Pair(x, y).by(reciprocal, |_| None, |x, y| divide(x, y, live))?,
+        Binary::Min => Pair(x, y).whole(|x, y| smaller(x, y, second))?,
+        Binary::Max => Pair(x, y).whole(|x, y| larger(x, y, second))?,
+        Binary::Pow => raised(x, y, live)?,
     }))
+}
+
+/// Two operands, one of which is a tensor.
+struct Pair(Value, Value);
+
+impl Pair {
+    /// Where one side is a number c: factor of the other and what is added to it, if it is that simple; else `whole`.
+    fn by(
+        self,
+        right: impl Fn(f64) -> Option<(f64, f64)>,
+        left: impl Fn(f64) -> Option<(f64, f64)>,
+        whole: impl Fn(&Tensor, &Tensor) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        let simple = match (&self.0, &self.1) {
+            (Value::Tensor(x), Value::Number(c)) => right(*c).map(|by| (x, by)),
+            (Value::Number(c), Value::Tensor(y)) => left(*c).map(|by| (y, by)),
+            _ => None,
+        };
+        match simple {
+            Some((x, (factor, term))) => x.affine(factor, term),
+            None => self.whole(whole),
+        }
+    }
+
+    /// With numbers as tensors.
+    fn whole(self, whole: impl Fn(&Tensor, &Tensor) -> Result<Tensor>) -> Result<Tensor> {
+        let tensor = |value: &Value, like: &Value| match (value, like) {
+            (Value::Tensor(x), _) => Ok(x.clone()),
+            (Value::Number(c), Value::Tensor(like)) => full_like(like, *c),
+            (Value::Number(_), Value::Number(_)) => Err(Error::expr("two numbers stay a number")),
+        };
+        whole(&tensor(&self.0, &self.1)?, &tensor(&self.1, &self.0)?)
+    }
+}
+
+fn reciprocal(c: f64) -> Option<(f64, f64)> {
+    (c != 0.0).then_some((1.0 / c, 0.0))
+}
+
+fn smaller(x: &Tensor, y: &Tensor, second: bool) -> Result<Tensor> {
+    match second {
+        true => choose(&x.broadcast_le(y)?, x, &Value::Tensor(y.clone())),
+        false => choose(&y.broadcast_lt(x)?, y, &Value::Tensor(x.clone())),
+    }
+}
+
+fn larger(x: &Tensor, y: &Tensor, second: bool) -> Result<Tensor> {
+    match second {
+        true => choose(&x.broadcast_ge(y)?, x, &Value::Tensor(y.clone())),
+        false => choose(&y.broadcast_gt(x)?, y, &Value::Tensor(x.clone())),
+    }
+}
+
+/// x^y by its own operation where y is a number.
+fn raised(x: Value, y: Value, live: Option<&Tensor>) -> Result<Tensor> {
+    match (x, y) {
+        (Value::Tensor(x), Value::Number(c)) => power(&x, live, &|x| x.powf(c)),
+        (x, y) => Pair(x, y).whole(|x, y| power(x, live, &|x| x.log()?.broadcast_mul(y)?.exp())),
+    }
 }
 
 /// x / y, whose derivatives are 0 where y is 0.

@@ -149,7 +149,7 @@ fn query_blocks_do_not_change_the_result() {
     let case = usual("raw - a[h] * log1p(q - k)", 0..40, 0..40);
     let whole = case.run(Implementation::Composed, DType::F64).unwrap();
     let blocks =
-        crate::composed::with_rows_per_block(16, || case.run(Implementation::Composed, DType::F64))
+        crate::blocks::with_rows_per_block(16, || case.run(Implementation::Composed, DType::F64))
             .unwrap();
     let (distance, place) = whole.distance(&blocks);
     assert!(distance < 1e-12, "{distance} at {place}");

@@ -100,18 +100,19 @@ impl Binary {
             Binary::Sub => x - y,
             Binary::Mul => x * y,
             Binary::Div => x / y,
-            Binary::Min | Binary::Max | Binary::Pow if x.is_nan() || y.is_nan() => f64::NAN,
-            Binary::Min => x.min(y),
-            Binary::Max => x.max(y),
+            Binary::Min => numbers(x, y, x.min(y)),
+            Binary::Max => numbers(x, y, x.max(y)),
             // A key behind the mask has a negative distance: harmless there, so 0 like at distance 0.
-            Binary::Pow => {
-                if x > 0.0 {
-                    x.powf(y)
-                } else {
-                    0.0
-                }
-            }
+            Binary::Pow => numbers(x, y, if x > 0.0 { x.powf(y) } else { 0.0 }),
         }
+    }
+}
+
+/// `value`, unless x or y is none.
+fn numbers(x: f64, y: f64, value: f64) -> f64 {
+    match x.is_nan() || y.is_nan() {
+        true => f64::NAN,
+        false => value,
     }
 }
 

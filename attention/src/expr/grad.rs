@@ -108,15 +108,11 @@ impl Unary {
     pub fn derivative(self, x: f64) -> f64 {
         match self {
             Unary::Neg => -1.0,
-            Unary::Abs if x == 0.0 => 0.0,
-            Unary::Abs => x.signum(),
+            Unary::Abs => unless(x == 0.0, x.signum()),
             Unary::Exp => x.exp(),
-            Unary::Ln if x <= 0.0 => 0.0,
-            Unary::Ln => 1.0 / x,
-            Unary::Log1p if x <= -1.0 => 0.0,
-            Unary::Log1p => 1.0 / (1.0 + x),
-            Unary::Sqrt if x <= 0.0 => 0.0,
-            Unary::Sqrt => 0.5 / x.sqrt(),
+            Unary::Ln => unless(x <= 0.0, 1.0 / x),
+            Unary::Log1p => unless(x <= -1.0, 1.0 / (1.0 + x)),
+            Unary::Sqrt => unless(x <= 0.0, 0.5 / x.sqrt()),
             Unary::Tanh => 1.0 - x.tanh().powi(2),
             Unary::Floor => 0.0,
             Unary::Cos => -x.sin(),
@@ -131,14 +127,20 @@ impl Binary {
             Binary::Add => (1.0, 1.0),
             Binary::Sub => (1.0, -1.0),
             Binary::Mul => (y, x),
-            Binary::Div if y == 0.0 => (0.0, 0.0),
-            Binary::Div => (1.0 / y, -x / (y * y)),
+            Binary::Div => unless_both(y == 0.0, (1.0 / y, -x / (y * y))),
             Binary::Min => choose(x <= y),
             Binary::Max => choose(x >= y),
-            Binary::Pow if x <= 0.0 => (0.0, 0.0),
-            Binary::Pow => (y * x.powf(y - 1.0), x.powf(y) * x.ln()),
+            Binary::Pow => unless_both(x <= 0.0, (y * x.powf(y - 1.0), x.powf(y) * x.ln())),
         }
     }
+}
+
+fn unless(outside: bool, slope: f64) -> f64 {
+    if outside { 0.0 } else { slope }
+}
+
+fn unless_both(outside: bool, slopes: (f64, f64)) -> (f64, f64) {
+    if outside { (0.0, 0.0) } else { slopes }
 }
 
 fn choose(first: bool) -> (f64, f64) {

@@ -2,14 +2,16 @@
 
 #![expect(unsafe_code, reason = "each job writes its own rows of the gradients")]
 
-use super::compile::{Compiled, KEYS, Score};
+use super::compile::{Compiled, Score};
 use super::product::{LANES, Product, STRIP, Start};
 use super::program::{Sums, backward};
 use super::scan::Scanned;
 use super::scratch::{Scratch, transpose};
-use super::tile::{Call, KEY_STEP, ROW_STEP, ROWS, Tile, at};
+use super::sizes::{KEY_STEP, KEYS, ROW_STEP, ROWS};
+use super::tile::{Call, Tile, at};
 use super::view::{Sink, Source};
 use crate::ops::simd::{Kernel, Simd};
+use crate::score::Step;
 use std::ops::Range;
 
 /// Buffers of one thread beyond those of the forward pass.
@@ -192,7 +194,7 @@ impl Backward<'_, '_> {
                 let adjoints = &mut extra.adjoints;
                 backward(s, c, call.values, place, &scratch.registers, adjoints, sums);
                 for (step, kind) in c.steps.iter().enumerate() {
-                    if let super::compile::Step::Raw(turn) = *kind {
+                    if let Step::Raw(turn) = *kind {
                         scratch.s[turn][range.clone()]
                             .copy_from_slice(&adjoints[step * KEYS..][..cols]);
                     }

@@ -1,6 +1,6 @@
 //! Kernels of forms as nodes of candle's graph: any number of inputs, whole arrays of f32.
 
-use crate::hook::Scope;
+use crate::call::Call;
 use crate::ops::bridge::Floats;
 use crate::ops::chain::{Left, token};
 use crate::{Error, Result, Tensor};
@@ -45,9 +45,9 @@ pub(super) fn run(inputs: &[&Tensor], whole: impl Whole + 'static) -> Result<Ten
 }
 
 /// Fails unless queries and keys are the same tokens under a causal mask and the plan is of raw scores, as `raw` tells.
-pub(super) fn same_tokens(scope: &Scope<'_>, what: &'static str, raw: bool) -> Result<()> {
-    let prepared = scope.prepared;
-    if prepared.queries() == prepared.keys() && scope.mask.causal && raw {
+pub(super) fn same_tokens(call: &Call<'_>, what: &'static str, raw: bool) -> Result<()> {
+    let tables = call.tables;
+    if tables.queries() == tables.keys() && call.mask.causal && raw {
         return Ok(());
     }
     Err(Error::Argument {
@@ -56,10 +56,10 @@ pub(super) fn same_tokens(scope: &Scope<'_>, what: &'static str, raw: bool) -> R
             .into(),
         found: format!(
             "{:?}, {:?} and {:?}, score {}",
-            scope.mask,
-            prepared.queries(),
-            prepared.keys(),
-            scope.plan().score
+            call.mask,
+            tables.queries(),
+            tables.keys(),
+            tables.plan().score
         ),
     })
 }

@@ -5,7 +5,8 @@
 use super::product::LANES;
 use super::scan::Scanned;
 use super::scratch::Scratch;
-use super::tile::{Call, ROWS, at};
+use super::sizes::ROWS;
+use super::tile::{Call, at};
 use super::view::Sink;
 use crate::ops::simd::{Kernel, Simd};
 use std::ops::Range;

@@ -8,31 +8,32 @@
 mod backward;
 mod forward;
 mod network;
+mod sizes;
 
 use super::formed::{self, Whole};
-use super::shape::{Rows, SIDE, STEP, STRIP, Shape, products};
+use super::shape::Shape;
+use crate::call::Call;
 use crate::composed;
 use crate::form::HeadMap;
-use crate::hook::Scope;
 use crate::ops::bridge::lock;
 use crate::{Error, Result, Tensor};
 use network::{Network, Weights};
-use std::ops::Deref;
+use sizes::Sizes;
 use std::sync::{Arc, Mutex};
 
 const NAME: &str = "map across heads";
 
 /// Attention with a map across heads; fails if the call is not of the kind that [`HeadMap`] describes.
-pub(crate) fn attend(scope: &Scope<'_>, form: &HeadMap) -> Result<Tensor> {
-    let (prepared, plan) = (scope.prepared, scope.plan());
-    let (queries, keys) = (prepared.queries(), prepared.keys());
-    let heads = scope.geometry().heads;
+pub(crate) fn attend(call: &Call<'_>, form: &HeadMap) -> Result<Tensor> {
+    let (tables, plan) = (call.tables, call.tables.plan());
+    let (queries, keys) = (tables.queries(), tables.keys());
+    let heads = tables.geometry().heads;
     let plain = plan.score == crate::expr::Expr::Raw(0);
-    if !(scope.mask.causal && plain && prepared.is_regular()) {
+    if !(call.mask.causal && plain && tables.is_regular()) {
         return Err(Error::Argument {
             what: "a map across heads",
             expected: "a causal mask, whole positions, a plan of raw scores".into(),
-            found: format!("{:?}, score {}", scope.mask, plan.score),
+            found: format!("{:?}, score {}", call.mask, plan.score),
         });
     }
     let hidden = form.first.1.elem_count();
@@ -58,16 +59,16 @@ pub(crate) fn attend(scope: &Scope<'_>, form: &HeadMap) -> Result<Tensor> {
             return Err(Error::shape(what, format!("{expected:?}"), tensor.dims()));
         }
     }
-    if scope.qkv.q.elem_count() == 0 {
-        return Ok(scope.qkv.q.clone());
+    if call.qkv.q.elem_count() == 0 {
+        return Ok(call.qkv.q.clone());
     }
-    let (q, k) = composed::turned(scope)?;
+    let (q, k) = composed::turned(call)?;
     let (w1, b1) = &form.first;
     let (w2, b2) = &form.second;
-    let mut inputs = vec![&q, &k, &scope.qkv.v, w1, b1, w2, b2];
+    let mut inputs = vec![&q, &k, &call.qkv.v, w1, b1, w2, b2];
     inputs.extend(&form.bias);
     let sizes = Sizes {
-        shape: Shape::new(scope),
+        shape: Shape::new(call),
         hidden,
         distances,
         biased: form.bias.is_some(),
@@ -80,25 +81,6 @@ pub(crate) fn attend(scope: &Scope<'_>, form: &HeadMap) -> Result<Tensor> {
             normalisers: Mutex::default(),
         },
     )
-}
-
-/// What all jobs of a call share.
-#[derive(Debug)]
-struct Sizes {
-    shape: Shape,
-    hidden: usize,
-    /// Columns of the bias.
-    distances: usize,
-    biased: bool,
-    slope: f32,
-}
-
-impl Deref for Sizes {
-    type Target = Shape;
-
-    fn deref(&self) -> &Shape {
-        &self.shape
-    }
 }
 
 /// The call.

@@ -12,12 +12,11 @@
 //! tile holds it.
 
 mod backward;
-mod columns;
 mod compile;
 mod formed;
 mod forward;
 mod heads;
-mod lower;
+mod lanes;
 mod matrix;
 mod network;
 mod node;
@@ -30,6 +29,7 @@ mod rowwise;
 mod scan;
 mod scratch;
 mod shape;
+mod sizes;
 mod sublayer;
 mod tile;
 mod values;
@@ -44,37 +44,7 @@ pub(crate) use reflect::attend as reflect;
 pub(crate) use sublayer::sublayer;
 pub(crate) use votes::attend as votes;
 
-use crate::hook::Stage;
-use crate::plan::Plan;
-use crate::{DType, Device};
-
-/// Whether the fused kernel can run this plan on this device; if not, why.
-pub fn supports(plan: &Plan, device: &Device) -> Result<(), String> {
-    if !device.is_cpu() && !device.is_wgpu() {
-        return Err(format!("it runs on cpu and wgpu, not on {device}"));
-    }
-    let hooks = || {
-        plan.hooks
-            .iter()
-            .filter(|hook| hook.stage() != Stage::Inputs)
-    };
-    let formed = device.is_cpu() && hooks().count() == 1;
-    match hooks().find(|hook| !(formed && hook.has_form())) {
-        Some(hook) => Err(format!(
-            "the hook {} is a function of tensors",
-            hook.describe()
-        )),
-        None => Ok(()),
-    }
-}
-
-/// Whether the fused kernel reads inputs of this type; if not, why.
-pub(crate) fn reads(dtype: DType) -> Result<(), String> {
-    match dtype {
-        DType::F32 | DType::BF16 => Ok(()),
-        other => Err(format!("it reads f32 and bf16, not {}", other.as_str())),
-    }
-}
+pub use crate::choice::supports;
 
 #[cfg(test)]
 mod tests;

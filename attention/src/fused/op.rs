@@ -4,38 +4,36 @@
 //! So all of q, k, v and any number of parameters receive gradients, although a node of candle has at most three
 //! operands; the second node's backward pass computes everything and leaves the inputs' gradients for the token.
 
+use super::compile::Compiled;
 use super::node::{Inputs, Node};
 use super::scan::TABLE;
 use super::view::Grid;
-use crate::attend::Params;
+use crate::call::Call;
 use crate::form::{self, Effect};
+use crate::hook::Qkv;
 use crate::mask::Mask;
 use crate::ops::chain::token;
-use crate::ops::leaf::hand_over;
-use crate::prepared::Prepared;
+use crate::params::Params;
+use crate::tensor::leaf::hand_over;
 use crate::{Result, Tensor};
 use candle_core::{
     CpuStorage, CustomOp1, CustomOp2, DType, Device, Layout, Shape, Tensor as Candle,
 };
 use std::sync::Arc;
 
-/// As [`attend`](crate::attend::attend) with checked arguments; `params` holds exactly what the plan reads, `scan` what a hook
-/// makes of its scores, if one does.
+/// As [`attend`](crate::attend::attend) with checked arguments; the call holds exactly what the plan reads, `scan` what a
+/// hook makes of its scores, if one does.
 pub(crate) fn attend(
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-    prepared: &Prepared,
-    params: &Params,
-    mask: &Mask,
+    call: &Call<'_>,
+    compiled: Arc<Compiled>,
     scan: Option<&form::Scan>,
 ) -> Result<Tensor> {
-    let mut params = params.clone();
+    let mut params = call.params.clone();
     if let Some(Effect::Read { table, .. }) = scan.map(|scan| &scan.effect) {
         params.insert(TABLE.into(), table.clone());
     }
     let params = &params;
-    let compiled = prepared.compiled()?;
+    let Qkv { q, k, v } = call.qkv;
     let (batch, ..) = q.dims4()?;
     let [q, k, v] = [q, k, v].map(|t| Ok::<_, crate::Error>(rows(t.candle()?)?));
     let (q, k, v) = (q?, k?, v?);
@@ -43,7 +41,7 @@ pub(crate) fn attend(
         return Ok(Tensor::from_candle(q));
     }
     let inputs = Inputs::Split([q.detach(), k.detach(), v.detach()]);
-    let node = Arc::new(Node::new(compiled, mask, params, inputs, batch, scan)?);
+    let node = Arc::new(Node::new(compiled, call.mask, params, inputs, batch, scan)?);
     let token = token(&[&q, &k, &v], &node.left)?;
     run(node, &token, params)
 }
@@ -52,11 +50,10 @@ pub(crate) fn attend(
 /// output is (batch, tokens, heads · head_dim).
 pub(crate) fn attend_packed(
     qkv: &Tensor,
-    prepared: &Prepared,
+    compiled: Arc<Compiled>,
     params: &Params,
     mask: &Mask,
 ) -> Result<Tensor> {
-    let compiled = prepared.compiled()?;
     let (batch, tokens, _) = qkv.dims3()?;
     let qkv = qkv.candle()?.contiguous()?;
     if qkv.elem_count() == 0 {

@@ -1,11 +1,12 @@
 //! The score as a program on one row of keys, forward and backward.
 
-use super::columns::row;
-use super::compile::{Axis, Compiled, KEYS, Step};
+use super::compile::Compiled;
 use super::network::Network;
 use super::rowwise::{add, binary, binary_slopes, slopes, total, unary};
+use super::sizes::KEYS;
 use super::values::Values;
 use crate::ops::simd::{Kernel, Simd};
+use crate::score::{Axis, Step, row};
 
 /// Where a row of a tile lies.
 #[derive(Clone, Copy, Debug)]

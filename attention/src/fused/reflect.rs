@@ -10,33 +10,33 @@
 //! gradients are carried in from the far end. What chunks say on their own is differentiated once for all blocks.
 
 mod backward;
+mod carried;
 mod chunk;
 mod forward;
+mod sizes;
 
 use super::formed::{self, Whole};
-use super::matrix::transpose;
-use super::product::LANES;
-use super::shape::{SIDE, STEP, Shape};
+use super::shape::Shape;
+use crate::call::Call;
 use crate::expr::Expr;
 use crate::form::Reflections;
-use crate::hook::Scope;
 use crate::ops::bridge::{lock, zeros};
-use crate::ops::simd::{Simd, dispatch};
+use crate::ops::simd::dispatch;
 use crate::{Error, Result, Tensor};
 use backward::{Backward, Gradients};
 use forward::Forward;
 use rayon::prelude::*;
-use std::ops::Deref;
+use sizes::{Inputs, Sizes};
 use std::sync::{Arc, Mutex};
 
 const NAME: &str = "reflections";
 
 /// Attention with reflections; fails if the call is not of the kind that [`Reflections`] describes.
-pub(crate) fn attend(scope: &Scope<'_>, form: &Reflections) -> Result<Tensor> {
-    let (prepared, plan, qkv) = (scope.prepared, scope.plan(), scope.qkv);
+pub(crate) fn attend(call: &Call<'_>, form: &Reflections) -> Result<Tensor> {
+    let (plan, qkv) = (call.tables.plan(), call.qkv);
     let plain =
         plan.score == Expr::Raw(0) && plan.rotations.is_empty() && plan.query_scale.is_none();
-    formed::same_tokens(scope, "reflections between query and key", plain)?;
+    formed::same_tokens(call, "reflections between query and key", plain)?;
     let (batch, heads, tokens, head_dim) = qkv.q.dims4()?;
     let kv_heads = qkv.k.dim(1)?;
     let gain = [batch, heads, tokens];
@@ -64,8 +64,8 @@ pub(crate) fn attend(scope: &Scope<'_>, form: &Reflections) -> Result<Tensor> {
     let mut inputs = vec![&qkv.q, &qkv.k, &qkv.v, &form.vectors, &form.strengths];
     inputs.extend(&form.gain);
     let sizes = Sizes {
-        shape: Shape::new(scope),
-        scale: prepared.scale() as f32,
+        shape: Shape::new(call),
+        scale: call.tables.scale() as f32,
     };
     formed::run(
         &inputs,
@@ -76,56 +76,12 @@ pub(crate) fn attend(scope: &Scope<'_>, form: &Reflections) -> Result<Tensor> {
     )
 }
 
-/// What all jobs of a call share: chunks of tokens are tiles of keys and blocks of queries.
-#[derive(Debug)]
-struct Sizes {
-    shape: Shape,
-    scale: f32,
-}
-
-impl Deref for Sizes {
-    type Target = Shape;
-
-    fn deref(&self) -> &Shape {
-        &self.shape
-    }
-}
-
-impl Sizes {
-    /// Query heads to a key head.
-    fn group(&self) -> usize {
-        self.heads / self.kv_heads
-    }
-
-    /// Tokens of chunk number `c`.
-    fn of(&self, c: usize) -> usize {
-        SIDE.min(self.keys - c * SIDE)
-    }
-
-    /// Copies rows of tokens from `start` on to rows of whole vectors; the rest of the chunk becomes 0.
-    fn load(&self, x: &[f32], start: usize, out: &mut [f32]) {
-        out.fill(0.0);
-        self.shape.load(&x[start * self.head_dim..], out);
-    }
-}
-
 /// The call.
 #[derive(Debug)]
 struct Reflect {
     sizes: Sizes,
     /// ln Σ eˢ of each row, (batch, heads, queries), from the forward pass.
     normalisers: Mutex<Arc<Vec<f32>>>,
-}
-
-/// Inputs of one key head of one batch entry, and of its query heads: rows of tokens.
-#[derive(Clone, Copy)]
-struct Inputs<'a> {
-    q: &'a [f32],
-    k: &'a [f32],
-    v: &'a [f32],
-    w: &'a [f32],
-    beta: &'a [f32],
-    gain: Option<&'a [f32]>,
 }
 
 impl Reflect {
@@ -242,91 +198,3 @@ impl Whole for Reflect {
         Ok(found)
     }
 }
-
-/// Scores of a tile in place of raw scores: scaled, with the gain, −∞ where hidden.
-#[inline(always)]
-fn finish_scores<S: Simd>(
-    s: S,
-    sizes: &Sizes,
-    (block, chunk): (usize, usize),
-    scale: f32,
-    gain: Option<&[f32]>,
-    scores: &mut [f32],
-) {
-    let (rows, cols) = (sizes.of(block), sizes.of(chunk));
-    let tokens = |c: usize, len| {
-        let first = sizes.first_key + c * SIDE;
-        first..first + len
-    };
-    // What stands behind the last token is hidden from a block of one query, too.
-    let plain = cols == SIDE
-        && sizes
-            .mask
-            .hides_nothing(&tokens(block, rows), &tokens(chunk, cols));
-    let factor = s.splat(scale);
-    for (r, row) in scores.chunks_mut(STEP).take(rows).enumerate() {
-        let row = &mut row[..SIDE];
-        if scale != 1.0 {
-            for at in (0..SIDE).step_by(S::LANES) {
-                let x = s.mul(s.read(row, at), factor);
-                s.write(row, at, x);
-            }
-        }
-        if let Some(gain) = gain {
-            let own = gain[block * SIDE + r];
-            let others = &gain[chunk * SIDE..][..cols];
-            row.iter_mut()
-                .zip(others)
-                .for_each(|(x, other)| *x += own - other);
-        }
-        if !plain {
-            sizes.hide(block * SIDE + r, chunk, row);
-        }
-    }
-}
-
-/// Keys of a job as tiles read them; grows chunk by chunk.
-#[derive(Debug)]
-struct Carried {
-    /// As their chunk's right edge sees them, \[tokens, width\], and by chunk transposed, \[width, STEP\].
-    keys: Vec<f32>,
-    keys_t: Vec<f32>,
-    /// By chunk: P, \[width, width\].
-    across: Vec<f32>,
-}
-
-impl Carried {
-    fn new(sizes: &Sizes) -> Carried {
-        let (chunks, width) = (sizes.tiles(), sizes.width);
-        Carried {
-            keys: vec![0.0; chunks * SIDE * width],
-            keys_t: vec![0.0; chunks * width * STEP],
-            across: vec![0.0; chunks * width * width],
-        }
-    }
-
-    fn keys(&self, c: usize, width: usize) -> &[f32] {
-        &self.keys[c * SIDE * width..][..SIDE * width]
-    }
-
-    fn keys_t(&self, c: usize, width: usize) -> &[f32] {
-        &self.keys_t[c * width * STEP..][..width * STEP]
-    }
-
-    fn across(&self, c: usize, width: usize) -> &[f32] {
-        &self.across[c * width * width..][..width * width]
-    }
-
-    /// Takes in what a chunk says.
-    #[inline(always)]
-    fn add<S: Simd>(&mut self, s: S, c: usize, chunk: &chunk::Chunk, width: usize) {
-        let keys = &mut self.keys[c * SIDE * width..][..SIDE * width];
-        chunk.carried_keys(s, keys);
-        let keys_t = &mut self.keys_t[c * width * STEP..][..width * STEP];
-        transpose((keys, width), (keys_t, STEP), SIDE, width);
-        let across = &mut self.across[c * width * width..][..width * width];
-        chunk.across(s, across);
-    }
-}
-
-const _: () = assert!(SIDE.is_multiple_of(LANES));

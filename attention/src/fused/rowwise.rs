@@ -81,9 +81,7 @@ pub(super) fn binary<S: Simd>(s: S, op: Binary, a: &[f32], b: &[f32], y: &mut [f
         Binary::Div => zip(s, a, b, y, |a, b| s.div(a, b)),
         Binary::Min => zip(s, a, b, y, |a, b| or_nan(s, a, s.min(a, b))),
         Binary::Max => zip(s, a, b, y, |a, b| or_nan(s, a, s.max(a, b))),
-        Binary::Pow => zip(s, a, b, y, |a, b| {
-            by_lane(s, a, b, |a, b| Binary::Pow.apply(a, b))
-        }),
+        Binary::Pow => zip(s, a, b, y, |a, b| by_lane(s, a, b, |a, b| op.apply(a, b))),
     }
 }
 
@@ -163,8 +161,8 @@ pub(super) fn binary_slopes<S: Simd>(
             Binary::Min => (s.select_less(b, a, zero, up), s.select_less(b, a, up, zero)),
             Binary::Max => (s.select_less(a, b, zero, up), s.select_less(a, b, up, zero)),
             Binary::Pow => {
-                let by_a = by_lane(s, a, b, |a, b| Binary::Pow.derivatives(a, b).0);
-                let by_b = by_lane(s, a, b, |a, b| Binary::Pow.derivatives(a, b).1);
+                let by_a = by_lane(s, a, b, |a, b| op.derivatives(a, b).0);
+                let by_b = by_lane(s, a, b, |a, b| op.derivatives(a, b).1);
                 (guarded(s, up, by_a), guarded(s, up, by_b))
             }
         };

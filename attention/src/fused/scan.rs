@@ -4,16 +4,18 @@
 //! back from the farthest keys: it takes off the sum of each tile, computed again to the same bits, and so has the sums
 //! of every tile without having kept them.
 
+mod sums;
 mod table;
 mod tiles;
 
-use super::compile::{Compiled, KEYS};
+use super::compile::Compiled;
 use super::product::padded;
-use super::tile::ROWS;
+use super::sizes::{KEYS, ROWS};
 use crate::expr::ParamValues;
 use crate::form::{self, Effect, Gate, Share};
 use crate::ops::simd::{NOTHING, Simd};
 use crate::{Error, Result};
+pub(super) use sums::Sums;
 pub(super) use table::Table;
 
 /// Name of the table among the parameters of a call.
@@ -35,24 +37,6 @@ pub(super) struct Scanned {
     pub(super) sums: Vec<f64>,
     /// The first key that each block of queries looked at, \[heads of the group, blocks\].
     pub(super) firsts: Vec<usize>,
-}
-
-/// Buffers of one thread.
-#[derive(Debug)]
-pub(super) struct Sums {
-    /// Sum of each row of a block over the tiles so far.
-    pub(super) carried: [f64; ROWS],
-    /// Gradient of the sums of each row over the tiles so far.
-    pub(super) above: [f64; ROWS],
-    /// Of the row at hand: gates, sums, and gradients of sums.
-    gates: [f32; KEYS],
-    sums: [f32; KEYS],
-    slopes: [f32; KEYS],
-    /// Queries of a block as they were projected, \[ROWS, width\].
-    queries: Vec<f32>,
-    /// Their products with the table and the gradients of these, \[ROWS, step\].
-    terms: Vec<f32>,
-    dterms: Vec<f32>,
 }
 
 impl Scan {

@@ -1,9 +1,9 @@
 //! Buffers of one thread.
 
-use super::compile::{Compiled, KEYS};
+use super::compile::Compiled;
 use super::product::padded;
 use super::scan::{Scan, Sums};
-use super::tile::{KEY_STEP, ROW_STEP, ROWS};
+use super::sizes::{KEY_STEP, KEYS, ROW_STEP, ROWS};
 
 /// Buffers of one thread. Columns from head_dim to `width` and rows past the last key stay zero.
 #[derive(Debug)]
@@ -70,5 +70,17 @@ pub(super) fn transpose(rows: &[f32], width: usize, inner: usize, columns: &mut 
                 *x = row[c];
             }
         }
+    }
+}
+
+/// An upper bound of the lengths of rows, rounding included; ∞ if a number is not finite.
+#[inline(always)]
+pub(super) fn longest_row(rows: &[f32], width: usize) -> f32 {
+    let square = |row: &[f32]| row.iter().map(|x| x * x).sum::<f32>();
+    let longest = rows.chunks_exact(width).map(square).fold(0.0, f32::max);
+    // `max` passes over NaN.
+    match rows.iter().all(|x| x.is_finite()) {
+        true => longest.sqrt() * 1.001,
+        false => f32::INFINITY,
     }
 }

@@ -1,10 +1,9 @@
 //! Calls whose inputs are whole arrays: sizes, keys and values as tiles read them.
 
-use super::compile::KEYS;
 use super::matrix::{multiply, transpose};
 use super::product::{Start, padded};
-use super::tile::KEY_STEP;
-use crate::hook::Scope;
+use super::sizes::{KEY_STEP, KEYS};
+use crate::call::Call;
 use crate::mask::Mask;
 use crate::ops::simd::Simd;
 
@@ -32,11 +31,11 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    pub(super) fn new(scope: &Scope<'_>) -> Shape {
-        let (geometry, prepared) = (scope.geometry(), scope.prepared);
-        let (queries, keys) = (prepared.queries(), prepared.keys());
+    pub(super) fn new(call: &Call<'_>) -> Shape {
+        let geometry = call.tables.geometry();
+        let (queries, keys) = (call.tables.queries(), call.tables.keys());
         Shape {
-            batch: scope.qkv.q.dims().first().copied().unwrap_or(0),
+            batch: call.qkv.q.dims().first().copied().unwrap_or(0),
             heads: geometry.heads,
             kv_heads: geometry.kv_heads,
             head_dim: geometry.head_dim,
@@ -45,7 +44,7 @@ impl Shape {
             keys: keys.len(),
             first_query: queries.start,
             first_key: keys.start,
-            mask: scope.mask.clone(),
+            mask: call.mask.clone(),
         }
     }
 

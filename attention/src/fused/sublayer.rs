@@ -1,15 +1,15 @@
 //! The attention sublayer of a pre-norm decoder layer as one part of a chain.
 
+use super::compile::Compiled;
 use super::node::{Inputs, Node};
 use super::op::flat;
-use crate::attend::Params;
 use crate::mask::Mask;
 use crate::ops::bridge::{Floats, copied, lock, tensor};
 use crate::ops::chain::{Left, Linked, Part, token};
 use crate::ops::feed_forward::add_rows;
 use crate::ops::linear::{View, add_product, product};
 use crate::ops::norm_linear;
-use crate::prepared::Prepared;
+use crate::params::Params;
 use crate::{Result, Tensor};
 use candle_core::{CpuStorage, Device, Tensor as Candle};
 use std::sync::{Arc, Mutex};
@@ -20,7 +20,7 @@ pub(crate) fn sublayer(
     (x, tracked): (&Candle, bool),
     weights: [&Candle; 3],
     eps: f32,
-    prepared: &Prepared,
+    compiled: Arc<Compiled>,
     params: &Params,
     mask: &Mask,
 ) -> Result<(Tensor, Option<Linked>)> {
@@ -32,7 +32,6 @@ pub(crate) fn sublayer(
     };
     let shape = (batch, tokens, qkv.dim(0)?);
     let packed = Candle::from_vec(packed, shape, &Device::Cpu)?;
-    let compiled = prepared.compiled()?;
     let attention = Node::new(compiled, mask, params, Inputs::Packed(packed), batch, None)?;
     let flat = flat(&attention, params)?;
     let sublayer = Sublayer {

@@ -1,26 +1,17 @@
 //! What the forward and the backward pass share: one call, one thread's buffers, and the scores of a tile.
 
-use super::compile::{Compiled, KEYS, Score};
+use super::compile::{Compiled, Score};
 use super::product::{LANES, Product, STRIP, Start, padded, parts};
 use super::program::{Place, Raws, Steps};
 use super::rowwise::add;
 use super::scan::Scan;
-use super::scratch::{Scratch, transpose};
+use super::scratch::{Scratch, longest_row, transpose};
+use super::sizes::{KEY_STEP, KEYS, ROW_STEP};
 use super::values::Values;
 use super::view::Source;
-use super::weightless::longest_row;
 use crate::mask::Mask;
 use crate::ops::simd::Simd;
 use std::ops::Range;
-
-/// Queries of one block. Keys and values of a long text come from the outer caches once per block.
-pub(super) const ROWS: usize = 128;
-
-/// Elements between rows of transposed keys: off the powers of two, whose rows would compete for the same cache lines.
-pub(super) const KEY_STEP: usize = KEYS + LANES;
-
-/// Elements between rows of a tile: a margin of zeros on both sides lets diagonals be read whole.
-pub(super) const ROW_STEP: usize = KEYS + 2 * LANES;
 
 /// One call of attention.
 #[derive(Debug)]

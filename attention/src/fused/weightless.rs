@@ -1,7 +1,8 @@
 //! Tiles whose keys can have no weight, which are not looked at.
 
-use super::compile::{KEYS, Score};
+use super::compile::Score;
 use super::scratch::Scratch;
+use super::sizes::KEYS;
 use super::tile::{Call, Tile};
 use crate::ops::simd::NOTHING;
 
@@ -35,17 +36,5 @@ impl Call<'_> {
         let least = |least: f32, x: f32| if x < least || x.is_nan() { x } else { least };
         // Rows that have seen nothing yet have a floor of −∞, and NaN compares as false.
         raw + bias < floor.fold(f32::INFINITY, least) + NOTHING
-    }
-}
-
-/// An upper bound of the lengths of rows, rounding included; ∞ if a number is not finite.
-#[inline(always)]
-pub(super) fn longest_row(rows: &[f32], width: usize) -> f32 {
-    let square = |row: &[f32]| row.iter().map(|x| x * x).sum::<f32>();
-    let longest = rows.chunks_exact(width).map(square).fold(0.0, f32::max);
-    // `max` passes over NaN.
-    match rows.iter().all(|x| x.is_finite()) {
-        true => longest.sqrt() * 1.001,
-        false => f32::INFINITY,
     }
 }

@@ -163,7 +163,7 @@ fn scores_changed_by_a_hook_equal_scores_said_by_an_expression() {
         let slope = Var::new(tensor(5, &[MODEL.heads], DType::F64)).unwrap();
         let params = Params::from([("slope".to_string(), slope.tensor().clone())]);
         let run = || run(plan, &qkv, &params, Implementation::Auto).unwrap();
-        let attended = crate::composed::with_rows_per_block(rows, run);
+        let attended = crate::blocks::with_rows_per_block(rows, run);
         assert_eq!(attended.implementation, "composed");
         let weights = tensor(6, attended.output.dims(), DType::F64);
         let loss = attended.output.mul(&weights).unwrap();

@@ -1,10 +1,10 @@
 //! Derivatives, straight from the rule of the chain.
 
-use super::{Call, Inputs};
+use super::call::{Call, Inputs};
 use crate::Result;
 use crate::expr::{ParamValues, Partials, TokenValues};
 use crate::mask::Mask;
-use crate::prepared::Prepared;
+use crate::tables::Tables;
 use ndarray::{Array4, ArrayView1, s};
 
 /// Derivatives, each in the shape of its input.
@@ -23,11 +23,11 @@ pub struct Gradients {
 /// Derivatives of ⟨`upstream`, output⟩.
 pub fn backward(
     inputs: &Inputs,
-    prepared: &Prepared,
+    tables: &Tables,
     mask: &Mask,
     upstream: &Array4<f64>,
 ) -> Result<Gradients> {
-    let call = Call::new(inputs, prepared, mask)?;
+    let call = Call::new(inputs, tables, mask)?;
     let mut q = Array4::zeros(inputs.q.raw_dim());
     let mut k = Array4::zeros(inputs.k.raw_dim());
     let mut v = Array4::zeros(inputs.v.raw_dim());
@@ -64,13 +64,13 @@ pub fn backward(
             let tokens = call.tokens(b, h, i, pair.key)?;
             partials.tokens = tokens.keys().map(|name| (name.clone(), [0.0; 2])).collect();
             let env = call.env(h, i, pair.key, &raw, &tokens);
-            prepared
+            tables
                 .plan()
                 .score
                 .backward(&env, by_score, &mut partials)?;
             call.keep_tokens(b, h, i, pair.key, &mut partials);
             for (turn, by_raw) in partials.raw.iter().enumerate() {
-                by_query_scale += by_raw * pair.dots[turn] * prepared.scale();
+                by_query_scale += by_raw * pair.dots[turn] * tables.scale();
                 let by_dot = by_raw * row.scale;
                 let key = call.rotated_key(b, kv, pair.key, turn);
                 let by_query = call.query_rotated_back(key, by_dot, h, i, turn);
@@ -82,7 +82,7 @@ pub fn backward(
                     .scaled_add(1.0, &ArrayView1::from(&by_key));
             }
         }
-        if let Some(scale) = &prepared.plan().query_scale {
+        if let Some(scale) = &tables.plan().query_scale {
             let tokens = TokenValues::new();
             scale.backward(
                 &call.env(h, i, 0, &[], &tokens),

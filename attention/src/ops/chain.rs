@@ -6,7 +6,7 @@
 //! backward pass left for them.
 
 use super::bridge::{Floats, copied, lock, tensor};
-use super::leaf::hand_over;
+use crate::tensor::leaf::hand_over;
 use candle_core::{
     CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor as Candle,
 };

@@ -1,7 +1,7 @@
 //! Rows of a table, with a gradient that is added up row by row.
 
 use super::bridge::{Floats, floats, ours, tensor, zeros};
-use super::leaf::hand_over;
+use crate::tensor::leaf::hand_over;
 use crate::{Error, Result, Tensor};
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape};
 

@@ -1,10 +1,9 @@
 //! Layer normalisation (Ba, Kiros & Hinton 2016, arXiv 1607.06450, equation 4, over the last axis).
 
 use super::bridge::{Floats, collect, floats, for_chunks, ours, tensor};
-use super::leaf::hand_over;
 use super::simd::{Kernel, Simd, dispatch};
-#[cfg(feature = "wgpu")]
-use crate::wgpu::layers;
+use crate::gpu::layers;
+use crate::tensor::leaf::hand_over;
 use crate::{Error, Result, Tensor};
 use candle_core::{CpuStorage, CustomOp3, Layout, Shape};
 
@@ -28,7 +27,6 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Resul
             .apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)?;
         return Ok(Tensor::from_candle(y));
     }
-    #[cfg(feature = "wgpu")]
     if let Some([x, weight, bias]) = crate::tensor::on_wgpu([x, weight, bias])? {
         return Ok(Tensor::from_traced(layers::norm(
             x,

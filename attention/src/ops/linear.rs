@@ -6,7 +6,7 @@
 )]
 
 use super::bridge::{Floats, copied, floats, gemm_threads, ours, tensor};
-use super::leaf::hand_over;
+use crate::tensor::leaf::hand_over;
 use crate::{Error, Result, Tensor};
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Tensor as Candle};
 

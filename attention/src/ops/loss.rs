@@ -1,12 +1,12 @@
 //! Cross-entropy over a vocabulary, a few tokens at a time: the logits of all tokens never exist together.
 
 use super::bridge::{Floats, collect, collect_chunks, floats, ours, zeros};
-use super::leaf::hand_over;
 use super::linear::{View, add_product, product, product_into};
 use super::simd::{Kernel, Simd, dispatch};
-#[cfg(feature = "wgpu")]
-use crate::wgpu::layers;
-use crate::{Error, Result, Tensor, composed};
+use super::token_score::TokenScore;
+use crate::gpu::layers;
+use crate::tensor::leaf::hand_over;
+use crate::{Error, Result, Tensor};
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Shape};
 use std::sync::Mutex;
 
@@ -18,15 +18,6 @@ const LOGITS: usize = 1 << 21;
 const FEWEST: usize = 256;
 /// The same where nothing learns: without a gradient to go through, memory counts for more.
 const FEWEST_READ: usize = 64;
-
-/// What a model said about one token.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TokenScore {
-    /// Negative log-likelihood of the target in nats; NaN if any logit is.
-    pub nll: f32,
-    /// The most likely token; of equal ones the lowest id.
-    pub argmax: u32,
-}
 
 /// `Σ weight · nll / Σ weight` in nats, a scalar: hidden (tokens, width), head (vocab, width).
 ///
@@ -75,7 +66,6 @@ pub fn cross_entropy(
         let loss = h.contiguous()?.apply_op2(&w.contiguous()?, op)?;
         return Ok(Tensor::from_candle(loss));
     }
-    #[cfg(feature = "wgpu")]
     if let Some([h, w]) = crate::tensor::on_wgpu([hidden, head])? {
         let loss = layers::cross_entropy(h, w, &rows, (&targets, &shares))?;
         return Ok(Tensor::from_traced(loss));
@@ -92,7 +82,7 @@ pub fn cross_entropy(
     let shifted = logits.broadcast_sub(&logits.detach().max_keepdim(1)?)?;
     let normaliser = shifted.exp()?.sum_keepdim(1)?.log()?;
     let chosen = shifted.gather(&index(targets)?.reshape((n, 1))?, 1)?;
-    let shares = composed::tensor(&shares, &[n, 1], wide, &device)?;
+    let shares = Tensor::from_numbers(&shares, &[n, 1], wide, &device)?;
     normaliser.sub(&chosen)?.mul(&shares)?.sum_all()
 }
 
@@ -104,7 +94,6 @@ pub fn token_scores(hidden: &Tensor, head: &Tensor, targets: &[u32]) -> Result<V
     let vocab = head.dim(0)?;
     in_vocab(targets.iter().copied().enumerate(), vocab)?;
     let Some([h, w]) = ours([hidden, head]) else {
-        #[cfg(feature = "wgpu")]
         if let Some([h, w]) = crate::tensor::on_wgpu([hidden, head])? {
             return layers::token_scores(h, w, targets);
         }

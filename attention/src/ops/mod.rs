@@ -10,7 +10,6 @@ mod embed;
 pub(crate) mod feed_forward;
 mod gelu;
 mod layer_norm;
-pub(crate) mod leaf;
 pub(crate) mod linear;
 mod loss;
 pub(crate) mod norm;
@@ -18,7 +17,9 @@ pub(crate) mod norm_linear;
 mod peak;
 mod running_sum;
 pub(crate) mod simd;
+pub(crate) mod softmax;
 mod swiglu;
+mod token_score;
 
 pub use bridge::{set_threads, threads};
 pub use embed::embed;
@@ -26,13 +27,14 @@ pub use feed_forward::FeedForward;
 pub use gelu::{Gelu, gelu};
 pub use layer_norm::layer_norm;
 pub use linear::{linear, linear_add};
-pub use loss::{TokenScore, cross_entropy, token_scores};
+pub use loss::{cross_entropy, token_scores};
 pub use norm::rms_norm;
 pub use norm_linear::norm_linear;
 pub use peak::{measure_peak, peak_flops};
 pub use running_sum::running_sum;
 pub use simd::instruction_set;
 pub use swiglu::swiglu;
+pub use token_score::TokenScore;
 
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,9 @@
 //! Root-mean-square normalisation (Zhang & Sennrich 2019, arXiv 1910.07467, equation 4).
 
 use super::bridge::{Floats, collect_chunks, floats, for_chunks, ours, tensor, zeros};
-use super::leaf::hand_over;
 use super::simd::{Kernel, Simd, dispatch};
-#[cfg(feature = "wgpu")]
-use crate::wgpu::layers;
+use crate::gpu::layers;
+use crate::tensor::leaf::hand_over;
 use crate::{Error, Result, Tensor};
 use candle_core::{CpuStorage, CustomOp2, Layout, Shape};
 
@@ -23,7 +22,6 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
         let y = x.contiguous()?.apply_op2(&weight.contiguous()?, op)?;
         return Ok(Tensor::from_candle(y));
     }
-    #[cfg(feature = "wgpu")]
     if let Some([x, weight]) = crate::tensor::on_wgpu([x, weight])? {
         return Ok(Tensor::from_traced(layers::norm(x, weight, None, eps)?));
     }

@@ -1,9 +1,9 @@
 //! A normalisation and the projection that follows it as one operation: what lies between is never written out.
 
 use super::bridge::{Floats, floats, ours, tensor};
-use super::leaf::hand_over;
 use super::linear::{View, linear, product};
 use super::norm::{self, rms_norm};
+use crate::tensor::leaf::hand_over;
 use crate::{Error, Result, Tensor};
 use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor as Candle};
 

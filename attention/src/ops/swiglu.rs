@@ -2,8 +2,7 @@
 
 use super::bridge::{Floats, floats, for_chunks, ours, tensor, zeros};
 use super::simd::{Kernel, Simd, dispatch};
-#[cfg(feature = "wgpu")]
-use crate::wgpu::layers;
+use crate::gpu::layers;
 use crate::{Error, Result, Tensor};
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape};
 
@@ -21,7 +20,6 @@ pub fn swiglu(gate_up: &Tensor) -> Result<Tensor> {
         let op = Swiglu { hidden: both / 2 };
         return Ok(Tensor::from_candle(x.contiguous()?.apply_op1(op)?));
     }
-    #[cfg(feature = "wgpu")]
     if let Some([x]) = crate::tensor::on_wgpu([gate_up])? {
         return Ok(Tensor::from_traced(layers::swiglu(x)?));
     }

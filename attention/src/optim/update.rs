@@ -1,6 +1,5 @@
 //! One pass over a parameter, and the norm of a gradient.
 
-use super::Moments;
 use crate::ops::bridge::{Floats, collect, floats, ours, parallel};
 use crate::ops::simd::{Kernel, Simd, dispatch};
 use crate::{DType, Result, Tensor};
@@ -10,6 +9,15 @@ use std::sync::Mutex;
 
 /// Numbers of one job. Sums are taken job by job, so that they do not depend on the number of threads.
 const PART: usize = 1 << 16;
+
+/// Running means of a parameter's gradient and of its square, row-major.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Moments {
+    /// Mean of gradients.
+    pub m: Vec<f32>,
+    /// Mean of squared gradients.
+    pub v: Vec<f32>,
+}
 
 /// Numbers of one update.
 #[derive(Clone, Copy, Debug)]

@@ -1,5 +1,6 @@
 //! Checks that a plan is whole and fits a model, so that nothing fails later in the middle of a run.
 
+mod checks;
 mod rotations;
 mod sizes;
 
@@ -7,6 +8,7 @@ use super::{Embed, Geometry, Init, ParamSpec, Plan};
 use crate::expr::{Expr, is_name};
 use crate::hook::Stage;
 use crate::{Error, Result};
+use checks::{check_finite, forbid};
 use rotations::check_turn;
 use sizes::check_sizes;
 
@@ -345,33 +347,6 @@ fn check_order(place: &str, low: f64, high: f64) -> Result<()> {
         return Ok(());
     }
     Err(Error::plan(place, format!("expected {low} <= {high}")))
-}
-
-fn check_finite(place: &str, values: &[f64]) -> Result<()> {
-    match values.iter().position(|x| !x.is_finite()) {
-        Some(i) => Err(Error::plan(
-            place,
-            format!("expected finite numbers, found {} at {i}", values[i]),
-        )),
-        None => Ok(()),
-    }
-}
-
-fn check_count(place: &str, what: &str, expected: usize, found: usize) -> Result<()> {
-    if expected == found {
-        return Ok(());
-    }
-    Err(Error::plan(
-        place,
-        format!("expected {expected} {what}, found {found}"),
-    ))
-}
-
-fn forbid(expr: &Expr, place: &str, what: &str, found: &dyn Fn(&Expr) -> bool) -> Result<()> {
-    if expr.any(found) {
-        return Err(Error::plan(place, format!("`{expr}` may not use {what}")));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -2,8 +2,7 @@
 
 use super::{Tensor, operation};
 use crate::Result;
-#[cfg(feature = "wgpu")]
-use crate::{Error, wgpu::Traced};
+use crate::{Error, gpu::Traced};
 
 macro_rules! elementwise {
     ($($(#[$doc:meta])* $name:ident),*) => {$(
@@ -28,7 +27,6 @@ macro_rules! pairwise {
 }
 
 /// The left side, if both sides have one shape.
-#[cfg(feature = "wgpu")]
 fn equal<'a>(x: &'a Traced, y: &Traced) -> Result<&'a Traced> {
     if x.dims() == y.dims() {
         return Ok(x);
@@ -42,7 +40,6 @@ fn equal<'a>(x: &'a Traced, y: &Traced) -> Result<&'a Traced> {
 }
 
 /// The left side, whatever the shapes.
-#[cfg(feature = "wgpu")]
 fn any<'a>(x: &'a Traced, _: &Traced) -> Result<&'a Traced> {
     Ok(x)
 }

@@ -2,10 +2,9 @@
 
 use super::Tensor;
 use crate::{Error, Result};
-#[cfg(feature = "wgpu")]
 use {
     super::{Shape, guest},
-    crate::{DeviceSpec, wgpu::Traced},
+    crate::{DeviceSpec, gpu::Traced},
 };
 
 /// The numbers of a tensor.
@@ -14,24 +13,16 @@ pub(super) enum Engine {
     /// On the processor, on CUDA or on Metal.
     Candle(candle_core::Tensor),
     /// On the processor for a device of wgpu, which has no such numbers (f64) itself.
-    #[cfg(feature = "wgpu")]
     Guest(candle_core::Tensor, Home),
     /// On a device of wgpu.
-    #[cfg(feature = "wgpu")]
     Wgpu(Traced, Shape),
 }
 
-/// Stands for the device that results belong to where there is but one engine.
-#[cfg(not(feature = "wgpu"))]
-pub(super) struct Home;
-
-#[cfg(feature = "wgpu")]
 pub(super) use super::guest::Home;
 
 /// One operation: `candle` computes with the inputs as candle's tensors, `wgpu` with them as traced arrays.
 macro_rules! operation {
     ([$($input:expr),+] as [$($x:ident),+], candle $candle:expr, wgpu $wgpu:expr) => {{
-        #[cfg(feature = "wgpu")]
         if let Some([$($x),+]) = $crate::tensor::engine::on_wgpu([$($input),+])? {
             return Ok(Tensor::from_traced($wgpu));
         }
@@ -42,14 +33,12 @@ macro_rules! operation {
 pub(super) use operation;
 
 /// The inputs of an operation if all of them are on one device of wgpu.
-#[cfg(feature = "wgpu")]
 pub(crate) fn on_wgpu<const N: usize>(inputs: [&Tensor; N]) -> Result<Option<[&Traced; N]>> {
     let all = traced(&inputs)?;
     Ok(all.and_then(|all| all.try_into().ok()))
 }
 
 /// The same for any number of inputs.
-#[cfg(feature = "wgpu")]
 pub(super) fn traced<'a>(inputs: &[&'a Tensor]) -> Result<Option<Vec<&'a Traced>>> {
     let mut all = Vec::new();
     for input in inputs {
@@ -70,7 +59,6 @@ pub(super) fn traced<'a>(inputs: &[&'a Tensor]) -> Result<Option<Vec<&'a Traced>
     Ok(Some(all))
 }
 
-#[cfg(feature = "wgpu")]
 fn elsewhere(expected: DeviceSpec, found: DeviceSpec) -> Error {
     Error::Argument {
         what: "an operation",
@@ -92,17 +80,6 @@ pub(super) fn on_host<const N: usize>(
 }
 
 /// The same for any number of inputs.
-#[cfg(not(feature = "wgpu"))]
-pub(super) fn candles(inputs: &[&Tensor]) -> Result<(Vec<candle_core::Tensor>, Home)> {
-    let all = inputs.iter().map(|input| {
-        let Engine::Candle(tensor) = &input.0;
-        tensor.clone()
-    });
-    Ok((all.collect(), Home))
-}
-
-/// The same for any number of inputs.
-#[cfg(feature = "wgpu")]
 pub(super) fn candles(inputs: &[&Tensor]) -> Result<(Vec<candle_core::Tensor>, Home)> {
     let mut all = Vec::with_capacity(inputs.len());
     let mut home = Home::default();

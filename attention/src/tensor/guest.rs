@@ -4,9 +4,9 @@
 //! is made of them is a guest of the processor until it is cast to f32, when it goes home.
 
 use super::DType;
-use crate::wgpu::context::Context;
-use crate::wgpu::tape::Backward;
-use crate::wgpu::{Array, Kind, Traced};
+use crate::gpu::context::Context;
+use crate::gpu::tape::Backward;
+use crate::gpu::{Array, Kind, Traced};
 use crate::{DeviceSpec, Result};
 use candle_core::{Device as Host, Tensor as Candle, Var as CandleVar};
 use std::sync::Arc;

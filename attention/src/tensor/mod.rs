@@ -1,12 +1,12 @@
 //! `Tensor`: one type for every engine, under candle's own method names.
 //!
-//! Two engines: candle (CPU, CUDA, Metal), and [`wgpu`](crate::wgpu) where this build has it. All operations here keep
+//! Two engines: candle (CPU, CUDA, Metal), and [`gpu`](crate::gpu). All operations here keep
 //! gradients: those of candle-nn that lose them in silence are not used.
 
 mod arithmetic;
 mod engine;
-#[cfg(feature = "wgpu")]
 mod guest;
+pub(crate) mod leaf;
 mod moving;
 #[cfg(test)]
 mod tests;
@@ -15,13 +15,11 @@ mod var;
 use crate::device::Place;
 use crate::{Device, Error, Result};
 pub use candle_core::{DType, Shape, WithDType};
-#[cfg(feature = "wgpu")]
 pub(crate) use engine::on_wgpu;
 use engine::{Engine, Home, candles, operation};
 pub use var::{Gradients, Var};
-#[cfg(feature = "wgpu")]
 use {
-    crate::wgpu::{Array, Kind, Traced},
+    crate::gpu::{Array, Kind, Traced},
     candle_core::CpuStorage,
 };
 
@@ -49,7 +47,6 @@ impl Tensor {
             Place::Candle(device) => Ok(Tensor::from_candle(candle_core::Tensor::from_vec(
                 data, shape, device,
             )?)),
-            #[cfg(feature = "wgpu")]
             Place::Wgpu(context) => match T::to_cpu_storage_owned(data) {
                 CpuStorage::F32(data) => {
                     Array::from_f32(context, &data, shape.dims()).map(Tensor::constant)
@@ -68,6 +65,22 @@ impl Tensor {
                 }
                 _ => Err(no_such_type(T::DTYPE)),
             },
+        }
+    }
+
+    /// `values` as a float type, cast last.
+    pub(crate) fn from_numbers(
+        values: &[f64],
+        shape: &[usize],
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Tensor> {
+        match dtype {
+            DType::F64 => Tensor::from_vec(values.to_vec(), shape, device),
+            _ => {
+                let values: Vec<f32> = values.iter().map(|&x| x as f32).collect();
+                Tensor::from_vec(values, shape, device)?.to_dtype(dtype)
+            }
         }
     }
 
@@ -92,12 +105,10 @@ impl Tensor {
             Place::Candle(device) => Ok(Tensor::from_candle(candle_core::Tensor::full(
                 value, shape, device,
             )?)),
-            #[cfg(feature = "wgpu")]
             Place::Wgpu(context) if T::DTYPE == DType::F32 => {
                 let value = value.to_f64() as f32;
                 Array::full(context, value, shape.dims()).map(Tensor::constant)
             }
-            #[cfg(feature = "wgpu")]
             Place::Wgpu(_) => Tensor::from_vec(vec![value; shape.elem_count()], shape, device),
         }
     }
@@ -118,7 +129,6 @@ impl Tensor {
 
     /// Joins along `dim`.
     pub fn cat(parts: &[&Tensor], dim: usize) -> Result<Tensor> {
-        #[cfg(feature = "wgpu")]
         if let Some(parts) = engine::traced(parts)?
             && !parts.is_empty()
         {
@@ -140,7 +150,6 @@ impl Tensor {
     pub fn as_candle(&self) -> Option<&candle_core::Tensor> {
         match &self.0 {
             Engine::Candle(tensor) => Some(tensor),
-            #[cfg(feature = "wgpu")]
             Engine::Guest(..) | Engine::Wgpu(..) => None,
         }
     }
@@ -155,13 +164,6 @@ impl Tensor {
     }
 
     /// What candle made of inputs that belong to `home`.
-    #[cfg(not(feature = "wgpu"))]
-    fn at_home(tensor: candle_core::Tensor, _home: Home) -> Tensor {
-        Tensor::from_candle(tensor)
-    }
-
-    /// What candle made of inputs that belong to `home`.
-    #[cfg(feature = "wgpu")]
     fn at_home(tensor: candle_core::Tensor, home: Home) -> Tensor {
         match home.spec() {
             None => Tensor(Engine::Candle(tensor)),
@@ -170,14 +172,12 @@ impl Tensor {
     }
 
     /// Wraps a traced array of wgpu, history included.
-    #[cfg(feature = "wgpu")]
     pub fn from_traced(traced: Traced) -> Tensor {
         let shape = Shape::from(traced.dims());
         Tensor(Engine::Wgpu(traced, shape))
     }
 
     /// The traced array of wgpu, history included; `None` on other devices.
-    #[cfg(feature = "wgpu")]
     pub fn as_traced(&self) -> Option<&Traced> {
         match &self.0 {
             Engine::Wgpu(traced, _) => Some(traced),
@@ -185,14 +185,12 @@ impl Tensor {
         }
     }
 
-    #[cfg(feature = "wgpu")]
     fn constant(array: Array) -> Tensor {
         Tensor::from_traced(Traced::constant(array))
     }
 }
 
 /// No device of wgpu has numbers of this type.
-#[cfg(feature = "wgpu")]
 fn no_such_type(dtype: DType) -> Error {
     Error::Argument {
         what: "a tensor on wgpu",
@@ -212,9 +210,7 @@ impl Tensor {
     pub fn shape(&self) -> &Shape {
         match &self.0 {
             Engine::Candle(tensor) => tensor.shape(),
-            #[cfg(feature = "wgpu")]
             Engine::Guest(tensor, _) => tensor.shape(),
-            #[cfg(feature = "wgpu")]
             Engine::Wgpu(_, shape) => shape,
         }
     }
@@ -259,9 +255,7 @@ impl Tensor {
     pub fn dtype(&self) -> DType {
         match &self.0 {
             Engine::Candle(tensor) => tensor.dtype(),
-            #[cfg(feature = "wgpu")]
             Engine::Guest(tensor, _) => tensor.dtype(),
-            #[cfg(feature = "wgpu")]
             Engine::Wgpu(traced, _) => match traced.array().kind() {
                 Kind::F32 => DType::F32,
                 Kind::U32 => DType::U32,
@@ -273,12 +267,10 @@ impl Tensor {
     pub fn device(&self) -> Device {
         match &self.0 {
             Engine::Candle(tensor) => Device::from_candle(tensor.device()),
-            #[cfg(feature = "wgpu")]
             Engine::Guest(tensor, home) => match home.context() {
                 Some(context) => Device::from_context(context),
                 None => Device::from_candle(tensor.device()),
             },
-            #[cfg(feature = "wgpu")]
             Engine::Wgpu(traced, _) => Device::from_context(traced.array().context()),
         }
     }
@@ -287,9 +279,7 @@ impl Tensor {
     pub fn tracked(&self) -> bool {
         match &self.0 {
             Engine::Candle(tensor) => tensor.track_op(),
-            #[cfg(feature = "wgpu")]
             Engine::Guest(tensor, _) => tensor.track_op(),
-            #[cfg(feature = "wgpu")]
             Engine::Wgpu(traced, _) => traced.tracked(),
         }
     }
@@ -298,9 +288,7 @@ impl Tensor {
     fn read(&self) -> Result<candle_core::Tensor> {
         match &self.0 {
             Engine::Candle(tensor) => Ok(tensor.detach()),
-            #[cfg(feature = "wgpu")]
             Engine::Guest(tensor, _) => Ok(tensor.detach()),
-            #[cfg(feature = "wgpu")]
             Engine::Wgpu(traced, _) => Ok(guest::visit(&traced.detach())?.0),
         }
     }

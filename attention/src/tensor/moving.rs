@@ -1,9 +1,7 @@
 //! Tensors of another element type, and on another device.
 
 use super::{Tensor, engine, engine::Engine};
-#[cfg(feature = "wgpu")]
 use super::{guest, no_such_type};
-#[cfg(feature = "wgpu")]
 use crate::Error;
 use crate::device::Place;
 use crate::{DType, Device, Result};
@@ -14,7 +12,6 @@ impl Tensor {
     pub fn to_dtype(&self, dtype: DType) -> Result<Tensor> {
         match &self.0 {
             Engine::Candle(tensor) => Ok(Tensor::from_candle(tensor.to_dtype(dtype)?)),
-            #[cfg(feature = "wgpu")]
             Engine::Guest(tensor, home) => {
                 let cast = tensor.to_dtype(dtype)?;
                 match (dtype, home.context()) {
@@ -24,7 +21,6 @@ impl Tensor {
                     _ => Ok(Tensor(Engine::Guest(cast, home.clone()))),
                 }
             }
-            #[cfg(feature = "wgpu")]
             Engine::Wgpu(traced, _) => match dtype {
                 DType::F32 => Ok(Tensor::from_traced(traced.to_real()?)),
                 DType::U32 | DType::U8 => Ok(Tensor::from_traced(traced.to_whole()?)),
@@ -40,13 +36,11 @@ impl Tensor {
             (Engine::Candle(tensor), Place::Candle(device)) => {
                 Ok(Tensor::from_candle(tensor.to_device(device)?))
             }
-            #[cfg(feature = "wgpu")]
             _ => self.carried_to(device),
         }
     }
 
     /// [`to_device`](Tensor::to_device) to or from wgpu, through the processor.
-    #[cfg(feature = "wgpu")]
     fn carried_to(&self, device: &Device) -> Result<Tensor> {
         if self.device() == *device {
             return Ok(self.clone());
@@ -80,9 +74,7 @@ impl Tensor {
                 let cpu = candle_core::Device::Cpu;
                 Ok(Tensor::from_candle(tensor.to_device(&cpu)?))
             }
-            #[cfg(feature = "wgpu")]
             Engine::Guest(..) => Ok(self.clone()),
-            #[cfg(feature = "wgpu")]
             Engine::Wgpu(traced, _) => {
                 let (tensor, home) = guest::visit(traced)?;
                 Ok(Tensor(Engine::Guest(tensor, home)))

@@ -1,9 +1,8 @@
 //! Trainable leaves, and gradients that arrive at them.
 
 use super::{Engine, Tensor};
-use crate::ops::leaf;
-#[cfg(feature = "wgpu")]
-use crate::wgpu::{Traced, tape};
+use crate::gpu::{Traced, tape};
+use crate::tensor::leaf;
 use crate::{Error, Result};
 
 /// Gradients.
@@ -12,9 +11,7 @@ impl Tensor {
     pub fn detach(&self) -> Tensor {
         match &self.0 {
             Engine::Candle(tensor) => Tensor::from_candle(tensor.detach()),
-            #[cfg(feature = "wgpu")]
             Engine::Guest(tensor, home) => Tensor(Engine::Guest(tensor.detach(), home.clone())),
-            #[cfg(feature = "wgpu")]
             Engine::Wgpu(traced, _) => Tensor::from_traced(traced.detach()),
         }
     }
@@ -23,12 +20,10 @@ impl Tensor {
     pub fn backward(&self) -> Result<Gradients> {
         match &self.0 {
             Engine::Candle(tensor) => Ok(Gradients(Found::Candle(leaf::backward(tensor)?))),
-            #[cfg(feature = "wgpu")]
             Engine::Guest(_, home) => match home.context() {
                 Some(_) => self.to_dtype(super::DType::F32)?.backward(),
                 None => Err(Error::expr("a guest has a home")),
             },
-            #[cfg(feature = "wgpu")]
             Engine::Wgpu(traced, _) => Ok(Gradients(Found::Wgpu(traced.backward()?))),
         }
     }
@@ -44,7 +39,6 @@ pub struct Var {
 #[derive(Clone, Debug)]
 enum Leaf {
     Candle(candle_core::Var),
-    #[cfg(feature = "wgpu")]
     Wgpu(Traced),
 }
 
@@ -58,13 +52,11 @@ impl Var {
                 let leaf = Leaf::Candle(leaf);
                 Ok(Var { leaf, tensor })
             }
-            #[cfg(feature = "wgpu")]
             Engine::Guest(tensor, _) => Err(Error::Argument {
                 what: "Var::new",
                 expected: "f32 values on wgpu".into(),
                 found: tensor.dtype().as_str().into(),
             }),
-            #[cfg(feature = "wgpu")]
             Engine::Wgpu(traced, _) => {
                 let leaf = Traced::variable(traced.array())?;
                 let tensor = Tensor::from_traced(leaf.clone());
@@ -90,9 +82,7 @@ impl Var {
         }
         match (&self.leaf, &values.0) {
             (Leaf::Candle(leaf), Engine::Candle(values)) => Ok(leaf.set(values)?),
-            #[cfg(feature = "wgpu")]
             (Leaf::Wgpu(leaf), Engine::Wgpu(values, _)) => leaf.assign(values.array()),
-            #[cfg(feature = "wgpu")]
             _ => Err(Error::Argument {
                 what: "Var::set",
                 expected: format!("values on {}", self.tensor.device()),
@@ -105,7 +95,6 @@ impl Var {
     pub fn as_candle(&self) -> Option<&candle_core::Var> {
         match &self.leaf {
             Leaf::Candle(leaf) => Some(leaf),
-            #[cfg(feature = "wgpu")]
             Leaf::Wgpu(_) => None,
         }
     }
@@ -118,7 +107,6 @@ pub struct Gradients(Found);
 #[derive(Debug)]
 enum Found {
     Candle(candle_core::backprop::GradStore),
-    #[cfg(feature = "wgpu")]
     Wgpu(tape::Gradients),
 }
 
@@ -130,12 +118,10 @@ impl Gradients {
             (Found::Candle(found), Leaf::Candle(leaf)) => found
                 .get(leaf.as_tensor())
                 .map(|gradient| Tensor::from_candle(gradient.detach())),
-            #[cfg(feature = "wgpu")]
             (Found::Wgpu(found), Leaf::Wgpu(leaf)) => {
                 let gradient = found.get(leaf)?;
                 Some(Tensor::from_traced(Traced::constant(gradient.clone())))
             }
-            #[cfg(feature = "wgpu")]
             _ => None,
         }
     }

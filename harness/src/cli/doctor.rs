@@ -102,7 +102,7 @@ fn devices() -> Finding {
 
 /// What `--device wgpu` would open. A machine without is fine.
 fn adapters() -> Vec<Finding> {
-    if !cfg!(feature = "wgpu") {
+    if !farspan_attention::gpu::BUILT {
         let text = "this build has no wgpu engine (--features wgpu)";
         return vec![fact("adapters", text.into())];
     }

@@ -1,9 +1,10 @@
 //! The backward pass: blocks of queries, first tile by tile, then head by head.
 
 use super::network::{Network, Weights};
-use super::{Rows, SIDE, STEP, STRIP, Sizes, products};
+use super::sizes::Sizes;
 use crate::fused::matrix::multiply;
 use crate::fused::product::Start;
+use crate::fused::shape::{Rows, SIDE, STEP, STRIP, products};
 use crate::ops::simd::{Kernel, Simd, dispatch};
 use rayon::prelude::*;
 

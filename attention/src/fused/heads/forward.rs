@@ -1,10 +1,11 @@
 //! The forward pass: strips of queries, all heads at once.
 
 use super::network::Network;
-use super::{Rows, SIDE, STEP, STRIP, Sizes, products};
+use super::sizes::Sizes;
 use crate::fused::forward::{largest, shrink, weigh};
 use crate::fused::matrix::multiply;
 use crate::fused::product::{LANES, Start};
+use crate::fused::shape::{Rows, SIDE, STEP, STRIP, products};
 use crate::ops::simd::{Kernel, Simd, dispatch};
 use rayon::prelude::*;
 

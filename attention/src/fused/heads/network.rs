@@ -2,9 +2,10 @@
 //!
 //! What the network sees of a row are `seen` rows of `STEP` numbers: scores by head, biases by head, ones, and zeros.
 
-use super::{SIDE, STEP, STRIP, Sizes};
+use super::sizes::Sizes;
 use crate::fused::matrix::multiply;
 use crate::fused::product::Start;
+use crate::fused::shape::{SIDE, STEP, STRIP};
 use crate::ops::simd::Simd;
 
 /// Weights in whole strips.

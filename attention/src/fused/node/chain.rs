@@ -3,9 +3,9 @@
 use super::Node;
 use crate::Result;
 use crate::expr::ParamValues;
-use crate::fused::compile::Axis;
 use crate::fused::program::Sums;
 use crate::fused::scan::TABLE;
+use crate::score::Axis;
 
 impl Node {
     /// Gradients of the parameters, flat, from those of all jobs, in the order of the jobs.

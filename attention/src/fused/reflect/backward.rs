@@ -3,9 +3,10 @@
 mod space;
 
 use super::chunk::{Above, keep_lower};
-use super::{Inputs, SIDE, STEP, Sizes, finish_scores};
+use super::sizes::{Inputs, Sizes, finish_scores};
 use crate::fused::matrix::{multiply, transpose};
 use crate::fused::product::Start;
+use crate::fused::shape::{SIDE, STEP};
 use crate::ops::simd::{Kernel, Simd};
 pub(super) use space::Space;
 

@@ -1,8 +1,9 @@
 //! What one chunk of reflections says on its own, and the gradients of that.
 
-use super::{Inputs, SIDE, STEP, Sizes};
+use super::sizes::{Inputs, Sizes};
 use crate::fused::matrix::{multiply, transpose};
 use crate::fused::product::Start;
+use crate::fused::shape::{SIDE, STEP};
 use crate::ops::simd::Simd;
 
 /// Matrices of one chunk: `square` ones are \[SIDE, STEP\], rows are `width` wide.

@@ -1,10 +1,12 @@
 //! The forward pass: softmax over chunks of keys, nearest first.
 
+use super::carried::Carried;
 use super::chunk::Chunk;
-use super::{Carried, Inputs, SIDE, STEP, Sizes, finish_scores};
+use super::sizes::{Inputs, Sizes, finish_scores};
 use crate::fused::forward::{largest, shrink, weigh};
 use crate::fused::matrix::multiply;
 use crate::fused::product::{LANES, Start};
+use crate::fused::shape::{SIDE, STEP};
 use crate::ops::simd::{Kernel, Simd};
 
 /// All queries of one key head of one batch entry.

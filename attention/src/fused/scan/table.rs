@@ -1,6 +1,6 @@
 //! A table that is read at the sums of a scan, between its rows.
 
-use super::Sums;
+use super::sums::Sums;
 use crate::fused::product::{Product, STRIP, Start, padded, parts};
 use crate::ops::simd::Simd;
 use crate::{Error, Result};

@@ -4,7 +4,8 @@ use super::Scan;
 use crate::fused::backward::{Backward, Block};
 use crate::fused::program;
 use crate::fused::scratch::Scratch;
-use crate::fused::tile::{Call, ROWS, Tile, at};
+use crate::fused::sizes::ROWS;
+use crate::fused::tile::{Call, Tile, at};
 use crate::ops::simd::Simd;
 use std::ops::Range;
 

@@ -1,6 +1,6 @@
 //! The backward pass: blocks of queries from the last to the first.
 
-use super::{Left, Tiles, cast, lower};
+use super::tiles::{Left, Tiles, cast, lower};
 use crate::fused::matrix::multiply;
 use crate::fused::product::Start;
 use crate::fused::shape::{SIDE, STEP, Shape};

@@ -1,6 +1,6 @@
 //! The forward pass: blocks of queries in order, softmax over tiles.
 
-use super::{Left, Tiles, cast, lower};
+use super::tiles::{Left, Tiles, cast, lower};
 use crate::fused::forward::{largest, shrink, weigh};
 use crate::fused::matrix::multiply;
 use crate::fused::product::{LANES, Start};

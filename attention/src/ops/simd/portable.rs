@@ -1,10 +1,15 @@
 //! Any processor.
 
-use super::{Kernel, Simd, run_portable};
+use super::lanes::{Kernel, Simd};
 
 /// Eight lanes for whatever the compiler targets; without fused multiply-add, which would be a library call there.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Portable;
+struct Portable;
+
+#[inline(never)]
+pub(super) fn run_portable<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Portable)
+}
 
 macro_rules! lanewise {
     ($x:expr, $f:expr) => {{

@@ -1,6 +1,6 @@
 //! AVX2 with FMA, and AVX-512.
 
-use super::{Kernel, Simd};
+use super::lanes::{Kernel, Simd};
 use std::arch::x86_64::*;
 
 #[inline(never)]

@@ -1,6 +1,6 @@
 //! Turns and their rotations.
 
-use super::{check_count, check_finite, forbid};
+use super::checks::{check_count, check_finite, forbid};
 use crate::expr::{Expr, Side};
 use crate::plan::{Geometry, Positions, QkRotation, Rotation, Waves};
 use crate::{Error, Result};

@@ -1,21 +1,17 @@
 //! What a device makes of a scheme: the kernels that are generated for it, and the scores that they compute there.
 
 use super::super::Failure;
+use crate::Error;
 use farspan_attention::Device;
+use farspan_attention::attend::Mask;
+use farspan_attention::gpu::attend::{Fused, Kernels, Params};
+use farspan_attention::gpu::{Array, Context, Traced, validate};
+use farspan_attention::hook::Stage;
 use farspan_attention::plan::{Geometry, Plan};
-use farspan_pe::{AnyScheme, Bias, Len, Scores, scores};
+use farspan_attention::prepared::Prepared;
+use farspan_pe::{AnyScheme, Bias, Len, Scores, scores, typical};
 use serde::Serialize;
 use std::fmt::Write;
-#[cfg(feature = "wgpu")]
-use {
-    crate::Error,
-    farspan_attention::attend::Mask,
-    farspan_attention::hook::Stage,
-    farspan_attention::prepared::Prepared,
-    farspan_attention::wgpu::attend::{Fused, Kernels, Params},
-    farspan_attention::wgpu::{Array, Context, Traced, validate},
-    farspan_pe::typical,
-};
 
 /// Scores by head and key; `None` where they are hidden.
 type Curves = Vec<Vec<Option<f64>>>;
@@ -111,32 +107,6 @@ impl Place<'_> {
     }
 }
 
-/// Without the engine no device has kernels of ours.
-#[cfg(not(feature = "wgpu"))]
-impl Place<'_> {
-    fn look_at_kernels(
-        &self,
-        _: &Plan,
-        _: Option<&Bias>,
-        found: &mut OnDevice,
-    ) -> Result<(), Failure> {
-        found.why = "tensor operations by blocks of queries there".into();
-        Ok(())
-    }
-
-    fn drawn(&self, _: &Scores) -> Result<Option<(Curves, Grid)>, Failure> {
-        Ok(None)
-    }
-}
-
-#[cfg(not(feature = "wgpu"))]
-pub(super) fn wgsl(_: &dyn AnyScheme, _: &Geometry, _: usize) -> Result<String, Failure> {
-    Err(Failure::usage(
-        "--wgsl: this build has no wgpu engine; build with --features wgpu",
-    ))
-}
-
-#[cfg(feature = "wgpu")]
 impl Place<'_> {
     fn look_at_kernels(
         &self,
@@ -232,7 +202,6 @@ impl Place<'_> {
 }
 
 /// Scores of the only query, by head and key; learned parameters have the values that explanations show.
-#[cfg(feature = "wgpu")]
 fn row(context: &Context, prepared: &Prepared, raw: f64) -> farspan_attention::Result<Vec<f32>> {
     let fused = Fused::new(context, prepared, &Mask::causal(), 1)?;
     let Geometry {
@@ -258,7 +227,6 @@ fn row(context: &Context, prepared: &Prepared, raw: f64) -> farspan_attention::R
     fused.scores(&q, &k, &params)?.to_f32()
 }
 
-#[cfg(feature = "wgpu")]
 fn zipped(there: &[Curves], here: &[Curves]) -> Vec<(Option<f64>, Option<f64>)> {
     let there = there.iter().flatten().flatten().copied();
     there
@@ -267,7 +235,6 @@ fn zipped(there: &[Curves], here: &[Curves]) -> Vec<(Option<f64>, Option<f64>)> 
 }
 
 /// Infinite where one side hides what the other shows.
-#[cfg(feature = "wgpu")]
 fn largest_difference(pairs: &[(Option<f64>, Option<f64>)]) -> f64 {
     let apart = pairs.iter().map(|pair| match pair {
         (Some(there), Some(here)) => (there - here).abs() / here.abs().max(1.0),
@@ -278,7 +245,6 @@ fn largest_difference(pairs: &[(Option<f64>, Option<f64>)]) -> f64 {
 }
 
 /// All generated kernels, each under its name, after naga found them valid.
-#[cfg(feature = "wgpu")]
 pub(super) fn wgsl(
     scheme: &dyn AnyScheme,
     model: &Geometry,

@@ -1,7 +1,9 @@
 //! Buffers of the backward pass.
 
+use crate::fused::reflect::carried::Carried;
 use crate::fused::reflect::chunk::{self, Chunk};
-use crate::fused::reflect::{Carried, SIDE, STEP, Sizes};
+use crate::fused::reflect::sizes::Sizes;
+use crate::fused::shape::{SIDE, STEP};
 
 /// Buffers of one thread. Rows are \[tokens, width\] or \[SIDE, width\], squares \[SIDE, STEP\].
 #[derive(Debug)]
