@@ -26,6 +26,7 @@ fn batches(source: &Source) -> CellBatches<'_> {
         first: 10,
         sampler: None,
         vocab: 257,
+        ids: None,
         validation: Vec::new(),
     }
 }
