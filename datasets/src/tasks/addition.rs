@@ -9,7 +9,7 @@
 //! as fit: d digits take at most 3d + 4 tokens. Training draws the digits of both apart.
 //!
 //! Ids for encodings that read them: the place of a digit in its number, from 1 (Abacus: McLeish et al. 2024, arXiv
-//! 2405.17399, with `reverse`); one id for digits of equal significance, + and <to> taking the ids next to them as in the
+//! 2405.17399, with `reverse`); one id for digits of equal significance, `+` and `<to>` taking the ids next to them as in the
 //! code of Cho et al. 2024, arXiv 2405.20671 (`padded`). Digits of a sum that begins with its most significant one have
 //! a known significance only where its length is known.
 //!
