@@ -20,7 +20,7 @@ pub struct Card {
     pub latex: &'static str,
     /// What must be there before it can be used.
     pub needs: Needs,
-    /// Whether it reads ids that some tasks give their tokens, and no text does.
+    /// Whether it reads ids that some tasks give their tokens.
     pub task_ids: bool,
     /// Whether its formula could not be confirmed from the paper or the authors' code.
     pub experimental: bool,

@@ -89,7 +89,7 @@ fn scheme(entry: &Entry, out: &mut String) {
     }
     let _ = write!(out, "\n\n{}. Needs {}.", card.paper, card.needs);
     if card.task_ids {
-        out.push_str(" Reads ids that some tasks give their tokens, and no text does.");
+        out.push_str(" Reads ids that some tasks give their tokens.");
     }
     out.push('\n');
     if !card.formula.is_empty() {

@@ -11,7 +11,8 @@ pub(super) const KEY: &str = "all_schemes";
 const FINETUNE: &str = "finetune";
 
 /// Adds to `[schemes]`, under their ids and with default settings, all schemes of the registry whose id does not stand
-/// there. Those that can do nothing without settings, or read ids that a text does not give, are left out. An extension reads the first scheme that it fits.
+/// there. Those that can do nothing without settings, or read ids that few tasks give, are left out. An extension reads the
+/// first scheme that it fits.
 pub(super) fn add(root: &mut Node, registry: &Registry, problems: &mut Problems) {
     let Some(key) = root.get(KEY).cloned() else {
         return;

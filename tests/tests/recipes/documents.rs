@@ -47,6 +47,10 @@ fn documents_that_restart_are_to_every_scheme_as_if_read_alone_gradients_include
     let total = batch.tokens.len() as f64;
     for (id, own) in schemes() {
         let own: Arc<dyn AnyScheme> = Arc::from(own);
+        // These tokens are of no task.
+        if own.card().task_ids {
+            continue;
+        }
         let geometry = shape(2, [4, 2, 16], TRAINED).geometry;
         if plans(id, own.as_ref(), &geometry, TRAINED).is_none_or(|(_, length)| length < TRAINED) {
             continue;
@@ -123,6 +127,10 @@ fn hidden_documents_say_nothing_to_the_next_under_any_scheme() {
     }
     for (id, own) in schemes() {
         let own: Arc<dyn AnyScheme> = Arc::from(own);
+        // These tokens are of no task.
+        if own.card().task_ids {
+            continue;
+        }
         let geometry = shape(2, [4, 2, 16], TRAINED).geometry;
         if plans(id, own.as_ref(), &geometry, TRAINED).is_none_or(|(_, length)| length < TRAINED) {
             continue;

@@ -69,7 +69,9 @@ fn train(
     let (_, len) = plans(id, scheme, &model, far).expect("sizes for all");
     let ready = trainer.model.prepare(Len(len), len)?;
     let mut held = batch(scheme, &model, (1, len), 1000);
-    held.positions = None;
+    if !scheme.card().task_ids {
+        held.positions = None;
+    }
     let scores = trainer.model.scores(&held, &ready)?;
     let nll = scores.iter().map(|score| f64::from(score.nll));
     Ok((losses, nll.collect()))

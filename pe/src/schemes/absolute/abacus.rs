@@ -59,6 +59,7 @@ impl Scheme for Abacus {
         idea: "Give each digit a learned vector of its place in its number, from a start that moves in training.",
         formula: "x_t + E[u_t + k], u_t: place in the number from 1, 0 if no digit",
         latex: r"x_t + E_{u_t + k}",
+        task_ids: true,
         ..Card::BLANK
     };
 
