@@ -83,6 +83,10 @@ fn teacher(teacher: &CellTeacher) -> String {
     };
     format!(
         "loss: {} cross-entropy + {} KL to {who} under {}{what}, temperature {}",
-        teacher.text, teacher.weight, teacher.scheme.id, teacher.temperature
+        // 1 less a weight of 0.9 has digits of its own.
+        (teacher.text * 1e9).round() / 1e9,
+        teacher.weight,
+        teacher.scheme.id,
+        teacher.temperature
     )
 }
