@@ -168,6 +168,19 @@
     }
   }
 
+  // Of two rows that say the same from either side the page holds one.
+  function whole(comparison, reference) {
+    const rows = Object.assign({}, comparison.against[reference]);
+    const minus = (x) => (x === null ? null : 0 - x);
+    const turn = (found) => found && [minus(found[0]), minus(found[2]), minus(found[1]), comparison.turned[found[3]]];
+    const mine = comparison.curves[reference];
+    for (const [label, others] of Object.entries(comparison.against)) {
+      const place = comparison.curves[label];
+      if (!(place in rows) && others[mine]) { rows[place] = others[mine].map(turn); }
+    }
+    return rows;
+  }
+
   let shown = "";
   page.onChange(function (state) {
     select.value = labels.includes(state.ref) ? state.ref : "";
@@ -175,7 +188,7 @@
     shown = select.value;
     for (const comparison of all) {
       const wanted = comparison.against[shown] ? shown : comparison.reference;
-      const against = comparison.against[wanted];
+      const against = whole(comparison, wanted);
       for (const [id, draw] of [[comparison.forest, forest], [comparison.map, map]]) {
         if (!id) { continue; }
         const figure = document.getElementById(id.figure);

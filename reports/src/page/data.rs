@@ -1,6 +1,7 @@
 //! What the page's script reads: curves, and differences to every reference.
 
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 use super::{Named, named_figures, sheet_id};
 use crate::figure::{compared, hides, steps};
@@ -95,11 +96,10 @@ fn comparisons(study: &StudySummary, run: &RunInfo, figures: &[Named], page: &st
         let steps = steps(&declared);
         let mut against = serde_json::Map::new();
         for other in &study.against {
-            against.insert(
-                other.reference.clone(),
-                rows(study, &other.differences, info, &lengths),
-            );
+            let rows = rows(study, &other.differences, info, &lengths);
+            against.insert(other.reference.clone(), rows);
         }
+        without_mirrored(&mut against, study);
         let table = study
             .results
             .iter()
@@ -107,11 +107,13 @@ fn comparisons(study: &StudySummary, run: &RunInfo, figures: &[Named], page: &st
         Some(json!({
             "reference": reference.label,
             "outcomes": OUTCOMES.map(Outcome::words),
+            "turned": OUTCOMES.map(|o| OUTCOMES.iter().position(|x| *x == turned(o))),
             "significant": OUTCOMES.map(|o| match o {
                 Outcome::Better | Outcome::BetterOnce => Some("better"),
                 Outcome::Worse | Outcome::WorseOnce => Some("worse"),
                 Outcome::NoDifference | Outcome::NotComparable => None,
             }),
+            "curves": study.curves.iter().map(|c| (c.label.clone(), c.index)).collect::<BTreeMap<_, _>>(),
             "lengths": lengths,
             "steps": steps,
             "digits": if steps[0] < 0.01 { 3 } else { 2 },
@@ -127,6 +129,67 @@ fn comparisons(study: &StudySummary, run: &RunInfo, figures: &[Named], page: &st
 fn by<'a>(all: &'a [Difference], info: &MeasureInfo) -> impl Iterator<Item = &'a Difference> {
     let key = info.key.clone();
     all.iter().filter(move |d| d.key == key)
+}
+
+/// Leaves out the second of two rows that say the same the other way round, which a script can turn: half the page's data.
+fn without_mirrored(against: &mut serde_json::Map<String, Value>, study: &StudySummary) {
+    let index = |label: &str| {
+        study
+            .curves
+            .iter()
+            .find(|c| c.label == label)
+            .map(|c| c.index)
+    };
+    for curve in &study.curves {
+        let earlier: Vec<String> = against
+            .keys()
+            .filter(|l| index(l) < Some(curve.index))
+            .cloned()
+            .collect();
+        for label in earlier {
+            let Some(place) = index(&label) else { continue };
+            let turned = mirrored(&against[&label][curve.index.to_string()]);
+            let Some(Value::Object(rows)) = against.get_mut(&curve.label) else {
+                continue;
+            };
+            let place = place.to_string();
+            if turned.is_some() && rows.get(&place) == turned.as_ref() {
+                rows.remove(&place);
+            }
+        }
+    }
+}
+
+/// What the reference is beside a curve that is this beside the reference.
+fn turned(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Better => Outcome::Worse,
+        Outcome::Worse => Outcome::Better,
+        Outcome::BetterOnce => Outcome::WorseOnce,
+        Outcome::WorseOnce => Outcome::BetterOnce,
+        Outcome::NoDifference | Outcome::NotComparable => outcome,
+    }
+}
+
+/// A row of differences as it is from the other side.
+fn mirrored(row: &Value) -> Option<Value> {
+    let negative = |x: &Value| x.as_f64().map(|x| 0.0 - x);
+    let turned = row.as_array()?.iter().map(|entry| {
+        let [value, low, high, outcome] = entry.as_array()?.as_slice() else {
+            return None;
+        };
+        let outcome = OUTCOMES.get(usize::try_from(outcome.as_u64()?).ok()?)?;
+        let other = OUTCOMES.iter().position(|o| *o == turned(*outcome));
+        Some(json!([
+            negative(value),
+            negative(high),
+            negative(low),
+            other
+        ]))
+    });
+    Some(Value::Array(
+        turned.map(|entry| entry.unwrap_or(Value::Null)).collect(),
+    ))
 }
 
 /// For each curve, by its index, an entry for each length: value, low, high, outcome.

@@ -71,15 +71,20 @@ struct Page {
     runs: Vec<RunView>,
 }
 
-/// The page of one or more runs, one section each.
+/// The page of one or more runs, one section each, for a place without files beside it.
 ///
 /// # Errors
 /// [`PageError::Empty`] without a run; [`PageError::Template`] if a value cannot be shown.
 pub fn render(runs: &[Summary]) -> Result<String, PageError> {
+    page(runs, |_| None)
+}
+
+/// The page; `tables` tells what the paths of a run's tables start with, where they are written.
+fn page(runs: &[Summary], tables: impl Fn(usize) -> Option<String>) -> Result<String, PageError> {
     let data = data::all(runs);
     let views = runs.iter().enumerate();
-    let views: Result<Vec<RunView>, askama::Error> =
-        views.map(|(i, summary)| RunView::new(summary, i)).collect();
+    let views = views.map(|(i, summary)| RunView::new(summary, i, tables(i).as_deref()));
+    let views: Result<Vec<RunView>, askama::Error> = views.collect();
     let runs = views?;
     if runs.is_empty() {
         return Err(PageError::Empty);

@@ -6,7 +6,7 @@ use super::*;
 use crate::figure::{Rasteriser, Theme, hides};
 use crate::fixture::{self, Options};
 use crate::store::LoadedRun;
-use crate::summary::{Options as SummaryOptions, summarise_with};
+use crate::summary::{Difference, Options as SummaryOptions, Outcome, summarise_with};
 
 /// With few resamples: these tests look at the page, not at the statistics.
 fn summary(run: &LoadedRun) -> Summary {
@@ -118,7 +118,11 @@ fn every_figure_has_its_table_and_its_words() {
         let page = page(summary);
         let figures = page.matches("<figure").count();
         assert_eq!(figures, slugs.len());
-        assert_eq!(page.matches("Table of the numbers").count(), figures);
+        let apart = page.matches("<p class=\"apart\">").count();
+        assert_eq!(
+            page.matches("Table of the numbers").count() + apart,
+            figures
+        );
         assert_eq!(page.matches("role=\"img\" aria-label=\"").count(), figures);
         let sheets = page.matches("<table class=\"results\"").count();
         assert!(sheets >= 2, "a table for each study, found {sheets}");
@@ -258,21 +262,59 @@ fn the_data_of_the_script_hold_every_reference_both_ways() {
         let curve = study.curves.iter().find(|c| c.label == label);
         curve.expect("a curve of the study").index.to_string()
     };
-    let value = |reference: &str, of: &str| {
-        let row = &comparison["against"][reference][index(of)];
-        row[0][0].as_f64().expect("a difference")
-    };
-    assert_eq!(value("rope", "alibi"), -value("alibi", "rope"));
+    let row = |reference: &str, of: &str| &comparison["against"][reference][index(of)];
+    // What says the same from both sides stands there once.
+    for (i, curve) in study.curves.iter().enumerate() {
+        for later in &study.curves[i + 1..] {
+            assert!(row(&curve.label, &later.label).is_array());
+            assert!(row(&later.label, &curve.label).is_null());
+        }
+    }
     assert_eq!(
         comparison["against"].as_object().map(|o| o.len()),
         Some(study.curves.len())
     );
-    let declared = study
-        .differences
-        .iter()
-        .find(|d| d.label == "alibi")
-        .expect("it was compared");
-    assert!((value("rope", "alibi") - declared.difference.value).abs() < 1e-3);
+    // A pair that differs shows whether the other side is turned.
+    let key = &study.compared().next().expect("a measure").key;
+    let differs = |d: &&Difference| d.key == *key && d.outcome == Outcome::Worse;
+    let declared = study.differences.iter().find(differs);
+    let declared = declared.expect("one scheme is worse somewhere");
+    let lengths = comparison["lengths"].as_array().expect("lengths");
+    let column = lengths.iter().position(|l| *l == declared.length);
+    let found = &row("rope", &declared.label)[column.expect("its length")];
+    let value = found[0].as_f64().expect("a difference");
+    assert!((value - declared.difference.value).abs() < 1e-3 * value.abs());
+    let told = |place: &serde_json::Value| {
+        let place = place.as_u64().expect("a number of an outcome") as usize;
+        (
+            comparison["outcomes"][place].as_str(),
+            &comparison["turned"][place],
+        )
+    };
+    let (words, turned) = told(&found[3]);
+    assert_eq!(words, Some(Outcome::Worse.words()));
+    let against = study.against.iter().find(|a| a.reference == declared.label);
+    let all = &against.expect("every curve is a reference").differences;
+    let back = |d: &&Difference| (&d.key, d.length) == (key, declared.length) && d.label == "rope";
+    let back = all.iter().find(back).expect("it was compared");
+    assert_eq!(told(turned).0, Some(back.outcome.words()));
+    assert_eq!(back.outcome, Outcome::Better);
+}
+
+#[test]
+fn long_tables_stand_beside_the_page() {
+    let summary = sample(|o| o.schemes = Some(84));
+    let alone = render(std::slice::from_ref(&summary)).expect("a page");
+    let training = between(&alone, "id=\"run1-language-training\"", "</figure>");
+    assert!(!training.contains("<table") && training.contains("<code>farspan report</code>"));
+    let place = tempfile::tempdir().expect("a folder for the test");
+    let written = write_summaries(&[summary], place.path()).expect("a report");
+    let page = std::fs::read_to_string(&written.page).expect("the page");
+    let training = between(&page, "id=\"run1-language-training\"", "</figure>");
+    let file = between(training, "<a href=\"", "\"");
+    let table = std::fs::read_to_string(place.path().join(file)).expect("the file of the link");
+    assert!(table.lines().count() > 1000, "{}", table.lines().count());
+    assert!(page.contains("Table of the numbers"), "short ones stay");
 }
 
 #[test]

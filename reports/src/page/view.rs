@@ -61,6 +61,10 @@ pub(super) struct SheetView {
 /// A row of settings: its curve, and texts with whether each was given.
 pub(super) type SettingsRow = (Option<usize>, Vec<(String, bool)>);
 
+/// Rows of a table that a page holds; what has more stands in its file alone, or the page of a hundred curves would be
+/// tens of megabytes of tables that nobody opens.
+const MOST_ROWS: usize = 1000;
+
 /// One figure with its table.
 #[derive(Template)]
 #[template(path = "figure.html")]
@@ -72,6 +76,10 @@ pub(super) struct FigureView {
     pub(super) wide: bool,
     /// `35 rows`.
     pub(super) rows: String,
+    /// Whether these are too many for a page.
+    pub(super) too_many: bool,
+    /// Where the table is written beside the page.
+    pub(super) file: Option<String>,
     pub(super) columns: Vec<(String, bool)>,
     /// The curve that a row is of, if it is of one; text and whether it is a number.
     pub(super) cells: Vec<SettingsRow>,
@@ -105,14 +113,18 @@ pub(super) struct CellView {
 
 impl RunView {
     /// The run with number `order` on the page.
-    pub(super) fn new(summary: &Summary, order: usize) -> Result<RunView, askama::Error> {
+    pub(super) fn new(
+        summary: &Summary,
+        order: usize,
+        tables: Option<&str>,
+    ) -> Result<RunView, askama::Error> {
         let anchor = format!("run{}", order + 1);
         let mut figures = named_figures(summary);
         let across = figures.pop().unwrap_or_default();
         let numbered = summary.studies.iter().zip(figures).enumerate();
         let of = |(i, (study, figures)): (usize, (&StudySummary, Vec<Named>))| {
             let place = format!("{anchor}-study{}", i + 1);
-            StudyView::new(study, summary, figures, &place, &anchor)
+            StudyView::new(study, summary, figures, &place, (&anchor, tables))
         };
         let studies: Result<Vec<StudyView>, askama::Error> = numbered.map(of).collect();
         let mut studies = studies?;
@@ -122,7 +134,7 @@ impl RunView {
         } else {
             studies.len()
         };
-        let together = across_view(summary, across, &anchor);
+        let together = across_view(summary, across, (&anchor, tables));
         studies.splice(first..first, together);
         Ok(RunView {
             name: summary.run.name.clone(),
@@ -144,11 +156,15 @@ impl RunView {
 }
 
 /// The section of all tasks or studies together, if there is something to say of them.
-fn across_view(summary: &Summary, figures: Vec<Named>, anchor: &str) -> Option<StudyView> {
+fn across_view(
+    summary: &Summary,
+    figures: Vec<Named>,
+    page: (&str, Option<&str>),
+) -> Option<StudyView> {
     let curves = labels(summary.studies.iter());
     let mut figures = figures
         .into_iter()
-        .map(|f| FigureView::new(f, anchor, &curves))
+        .map(|f| FigureView::new(f, page, &curves))
         .peekable();
     figures.peek()?;
     let studies = format!("{} studies", summary.studies.len());
@@ -160,7 +176,7 @@ fn across_view(summary: &Summary, figures: Vec<Named>, anchor: &str) -> Option<S
         None => ("All studies", format!("{studies} together.")),
     };
     Some(StudyView {
-        anchor: format!("{anchor}-tasks"),
+        anchor: format!("{}-tasks", page.0),
         heading: heading.into(),
         intro,
         facts: Vec::new(),
@@ -190,7 +206,7 @@ impl StudyView {
         summary: &Summary,
         figures: Vec<Named>,
         anchor: &str,
-        page: &str,
+        page: (&str, Option<&str>),
     ) -> Result<StudyView, askama::Error> {
         let curves = labels(std::iter::once(study));
         let mut figures = figures
@@ -201,7 +217,7 @@ impl StudyView {
             of_kind.map(|s| s.text.clone()).collect()
         };
         let sheet = |sheet: Sheet| {
-            let id = sheet_id(page, &sheet.slug);
+            let id = sheet_id(page.0, &sheet.slug);
             Ok(SheetView {
                 html: sheet.html(&id)?,
                 id,
@@ -229,10 +245,16 @@ impl StudyView {
 }
 
 impl FigureView {
-    fn new(named: Named, page: &str, curves: &[(String, usize)]) -> FigureView {
+    fn new(
+        named: Named,
+        (page, tables): (&str, Option<&str>),
+        curves: &[(String, usize)],
+    ) -> FigureView {
         let Named { slug, figure } = named;
         let Data { columns, rows } = &figure.data;
-        let cells = rows.iter().map(|row| {
+        let too_many = rows.len() > MOST_ROWS;
+        let shown = if too_many { &[] } else { &rows[..] };
+        let cells = shown.iter().map(|row| {
             let label = row.first();
             let curve = curves.iter().find(|(l, _)| Some(l) == label);
             let cells = row.iter().zip(columns);
@@ -244,6 +266,8 @@ impl FigureView {
             svg: figure.drawing.inline(),
             wide: figure.wide(),
             rows: count(rows.len(), "row"),
+            too_many,
+            file: tables.map(|prefix| format!("{prefix}{slug}.csv")),
             columns: columns.clone(),
             cells: cells.collect(),
             title: figure.title,

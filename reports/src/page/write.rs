@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Named, PageError, named_figures, render};
+use super::{Named, PageError, named_figures, page};
 use crate::figure::{Rasteriser, Theme};
 use crate::store::{StoreError, load, write_atomic};
 use crate::summary::{Summary, summarise};
@@ -39,7 +39,12 @@ pub fn write_report(runs: &[&Path], out: &Path) -> Result<Written, PageError> {
 /// # Errors
 /// As [`write_report`], except reading.
 pub fn write_summaries(summaries: &[Summary], out: &Path) -> Result<Written, PageError> {
-    let page = render(summaries)?;
+    // Files of a single run have plain names.
+    let prefix = |order: usize| match summaries.len() {
+        1 => String::new(),
+        _ => format!("run{}-", order + 1),
+    };
+    let page = page(summaries, |order| Some(format!("tables/{}", prefix(order))))?;
     for folder in ["figures", "tables"].map(|name| out.join(name)) {
         std::fs::create_dir_all(&folder).map_err(|source| StoreError::Io {
             action: "making",
@@ -53,12 +58,7 @@ pub fn write_summaries(summaries: &[Summary], out: &Path) -> Result<Written, Pag
     };
     let maker = Rasteriser::default();
     for (order, summary) in summaries.iter().enumerate() {
-        // Files of a single run have plain names.
-        let prefix = if summaries.len() > 1 {
-            format!("run{}-", order + 1)
-        } else {
-            String::new()
-        };
+        let prefix = prefix(order);
         for named in named_figures(summary).iter().flatten() {
             figure_files(named, &prefix, out, &maker, &mut written)?;
             table_files(named, &prefix, out, &mut written)?;
