@@ -8,6 +8,7 @@ mod absent;
     allow(dead_code, reason = "no device is opened whose limits would be read")
 )]
 mod kind;
+mod noted;
 #[cfg(feature = "wgpu")]
 mod wgpu;
 
@@ -19,3 +20,4 @@ use self::wgpu as adapter;
 pub(crate) use adapter::open;
 pub use adapter::{BUILT, list, validate};
 pub(crate) use kind::{Driver, Handle, Lower};
+pub(crate) use noted::Noted;
