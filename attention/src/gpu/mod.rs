@@ -6,6 +6,7 @@
 pub mod array;
 pub mod attend;
 pub mod context;
+mod dialect;
 mod driver;
 mod kernels;
 mod kind;
@@ -19,6 +20,7 @@ mod tests;
 
 pub use array::Array;
 pub use context::Context;
-pub use driver::{BUILT, list, validate};
+pub use dialect::{Cuda, cuda};
+pub use driver::{keep_kernels, list, validate};
 pub use kind::Kind;
 pub use tape::Traced;
