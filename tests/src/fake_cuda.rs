@@ -103,10 +103,15 @@ pub fn with_card(folder: &Path, mut command: Command) -> Command {
     command
 }
 
+/// Whether this is the process that [`inside`] started for a test.
+pub fn is_inside(test: &str) -> bool {
+    std::env::var(INSIDE).as_deref() == Ok(test)
+}
+
 /// Runs `body` in a process of its own that has the card and these variables: this program once more, for this test alone.
 /// `test` is the test's name.
 pub fn inside(test: &str, variables: &[(&str, &str)], body: &dyn Fn()) {
-    if std::env::var(INSIDE).as_deref() == Ok(test) {
+    if is_inside(test) {
         return body();
     }
     let folder = match folder() {

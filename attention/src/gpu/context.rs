@@ -1,6 +1,6 @@
 //! The open device: memory from a pool, copies, and kernels, whatever its kind.
 
-use super::driver::{self, Driver, Handle, Lower, Product};
+use super::driver::{self, Driver, Handle, Lower, Noted, Product};
 use super::pool::{Pool, size_class};
 use crate::spec::{DeviceSpec, Traffic};
 use crate::{Error, Result};
@@ -99,15 +99,30 @@ impl Context {
 
     /// The same, as if the device had less.
     pub(crate) fn open_with(spec: DeviceSpec, lower: Lower<'_>) -> Result<Context> {
-        Ok(Context(Arc::new(Inner {
+        Ok(Context::over(spec, driver::open(spec, lower)?))
+    }
+
+    /// A device that runs nothing and notes the kernels that it is asked for; whatever it is read from is zero. For tests
+    /// of what is generated. `subgroups` is whether kernels may join what threads of a subgroup found.
+    pub fn noting(subgroups: bool) -> Context {
+        Context::over(DeviceSpec::Wgpu(0), Box::new(Noted::new(subgroups)))
+    }
+
+    /// Texts of the kernels that [`noting`](Context::noting) noted.
+    pub fn noted(&self) -> Vec<String> {
+        self.0.driver.noted()
+    }
+
+    fn over(spec: DeviceSpec, driver: Box<dyn Driver>) -> Context {
+        Context(Arc::new(Inner {
             spec,
-            driver: driver::open(spec, lower)?,
+            driver,
             pool: Mutex::default(),
             held: AtomicU64::new(0),
             kernels: AtomicU64::new(0),
             uploads: AtomicU64::new(0),
             read_backs: AtomicU64::new(0),
-        })))
+        }))
     }
 
     /// The kind and ordinal that open it again.

@@ -10,6 +10,7 @@ mod cuda;
     allow(dead_code, reason = "no device is opened whose limits would be read")
 )]
 mod kind;
+mod noted;
 #[cfg(feature = "wgpu")]
 mod wgpu;
 
@@ -20,6 +21,7 @@ pub use self::wgpu::validate;
 use crate::spec::DeviceSpec;
 use crate::{Error, Result};
 pub(crate) use kind::{Driver, Handle, Lower, Product, Side};
+pub(crate) use noted::Noted;
 
 /// Opens a device. Fails where this build or machine lacks it, or where its driver refuses.
 pub(crate) fn open(spec: DeviceSpec, lower: Lower<'_>) -> Result<Box<dyn Driver>> {

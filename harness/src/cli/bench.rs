@@ -92,7 +92,7 @@ struct Common {
     asked: RefCell<Vec<Asked>>,
 }
 
-/// What one call asks of a device of wgpu.
+/// What one call asks of a GPU.
 #[derive(Clone, Debug, Serialize)]
 struct Asked {
     scheme: String,
@@ -240,7 +240,7 @@ impl Common {
         Ok(rows)
     }
 
-    /// What a call asks of a device of wgpu, from one call more.
+    /// What a call asks of a GPU, from one call more.
     fn count(
         &self,
         contestant: &mut Contestant<'_>,

@@ -11,7 +11,7 @@ use crate::model::Decoder;
 use crate::origin;
 use crate::scheme::Positional;
 use clap::Args;
-use device::{OnDevice, Place};
+use device::{Language, OnDevice, Place};
 use farspan_attention::plan::Geometry;
 use farspan_pe::{AnyScheme, Explanation, Len, Registry, explain, scores};
 use farspan_reports::figure::{Drawing, Rasteriser, Theme, scores as figure};
@@ -30,7 +30,8 @@ use trained::Trained;
     farspan explain kerple --queries 100,1000 --keys 0,50,99\n  \
     farspan explain fire --device wgpu --png fire\n  \
     farspan explain --cell runs/quickstart:language/kerple/s0 --layer 1 --png learned\n  \
-    farspan explain alibi --wgsl --head-dim 64 --heads 8")]
+    farspan explain alibi --wgsl --head-dim 64 --heads 8\n  \
+    farspan explain alibi --cuda --head-dim 64 --heads 8")]
 pub(super) struct Explain {
     /// Id of the scheme (see `farspan list schemes`), or the reference library's word for it
     #[arg(required_unless_present = "cell", conflicts_with = "cell")]
@@ -79,6 +80,9 @@ pub(super) struct Explain {
     /// Print the kernels that are generated for wgpu, and nothing else; needs no adapter
     #[arg(long)]
     wgsl: bool,
+    /// Print the same kernels as CUDA C++, as NVRTC gets them, and nothing else; needs no device
+    #[arg(long, conflicts_with = "wgsl")]
+    cuda: bool,
     /// Draw the score against distance and as a matrix, and what it weighs after the softmax: PREFIX-distance.png,
     /// PREFIX-weights.png, PREFIX-matrix.png; what an extension extends is drawn beside it. With --cell also what the heads
     /// look at in text that was not trained on: PREFIX-attention.png, PREFIX-attention-matrix.png
@@ -122,8 +126,13 @@ impl Explain {
         let queries = self.queries.clone().unwrap_or_else(|| vec![length - 1]);
         let last = queries.iter().copied().max().unwrap_or(length - 1);
         let keys = self.keys.clone().unwrap_or_else(|| before(last));
-        if self.wgsl {
-            return print(&device::wgsl(scheme.as_ref(), &model, length)?);
+        let language = match (self.wgsl, self.cuda) {
+            (true, _) => Some(Language::Wgsl),
+            (_, true) => Some(Language::Cuda),
+            _ => None,
+        };
+        if let Some(language) = language {
+            return print(&device::kernels(scheme.as_ref(), &model, length, language)?);
         }
         let device = device(&self.device)?;
         let found = explain(scheme.as_ref(), &model, Len(length), &queries, &keys)?;

@@ -1,6 +1,6 @@
 //! Attention by itself, over documents, with a window and a sink, against the triple loop in f64.
 
-use super::{GRADIENTS, Sizes, distance, norm, schemes, sizes};
+use super::{GRADIENTS, Sizes, distance, flat, norm, schemes, sizes};
 use farspan_attention::attend::{INPUT, Implementation, Mask, Params, attend};
 use farspan_attention::hook::Stage;
 use farspan_attention::plan::{Geometry, Init, Plan};
@@ -86,9 +86,10 @@ fn over_documents(
 }
 
 fn numbers(tensor: &Tensor) -> Vec<f64> {
-    let wide = tensor.to_device(&Device::cpu());
-    let wide = wide.and_then(|x| x.to_dtype(DType::F64)?.to_flat());
-    wide.expect("numbers")
+    match tensor.dtype() {
+        DType::F64 => tensor.to_flat().expect("f64 values"),
+        _ => flat(tensor),
+    }
 }
 
 /// Holds the schemes whose number `which` takes against the triple loop; those with hooks, which it cannot run, against

@@ -266,12 +266,16 @@ impl Driver for Card {
         let count = usize::try_from(bytes).map_err(|e| e.to_string())?;
         // SAFETY: all uses of the memory are commands of the same stream.
         let made = unsafe { result::malloc_async(self.stream, count) };
-        if made.is_err() {
-            // For the next try: what was freed is given back whole, so that it serves arrays of any size.
-            self.wait()?;
-            // SAFETY: the pool is the device's.
-            self.done(unsafe { result::mem_pool::trim_to(self.pool, 0) })?;
+        if made.is_ok() {
+            return self.done(made);
         }
+        // What was freed is given back whole, so that it serves arrays of any size.
+        self.wait()?;
+        // SAFETY: the pool is the device's; the memory is as above.
+        let made = unsafe {
+            self.done(result::mem_pool::trim_to(self.pool, 0))?;
+            result::malloc_async(self.stream, count)
+        };
         self.done(made)
     }
 

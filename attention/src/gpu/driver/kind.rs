@@ -102,6 +102,11 @@ pub(crate) trait Driver: fmt::Debug + Send + Sync {
     /// Hands over what is gathered and waits until it is done.
     fn finish(&self) -> Result<(), String>;
 
+    /// Texts of the kernels that it was asked for, where it notes them.
+    fn noted(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Number of kernels compiled so far, and times that commands were handed over.
     fn counts(&self) -> (usize, u64);
 

@@ -5,7 +5,7 @@ use crate::Error;
 use farspan_attention::Device;
 use farspan_attention::attend::Mask;
 use farspan_attention::gpu::attend::{Fused, Kernels, Params};
-use farspan_attention::gpu::{Array, Context, Traced, validate};
+use farspan_attention::gpu::{Array, Context, Traced, cuda, validate};
 use farspan_attention::hook::Stage;
 use farspan_attention::plan::{Geometry, Plan};
 use farspan_attention::prepared::Prepared;
@@ -244,16 +244,28 @@ fn largest_difference(pairs: &[(Option<f64>, Option<f64>)]) -> f64 {
     apart.fold(0.0, f64::max)
 }
 
+/// What kernels are printed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Language {
+    Wgsl,
+    Cuda,
+}
+
 /// All generated kernels, each under its name, after naga found them valid.
-pub(super) fn wgsl(
+pub(super) fn kernels(
     scheme: &dyn AnyScheme,
     model: &Geometry,
     length: usize,
+    language: Language,
 ) -> Result<String, Failure> {
     let plan = scheme.plan(model, Len(length))?;
     if let Some(hook) = plan.hooks.iter().find(|hook| hook.stage() != Stage::Inputs) {
+        let flag = match language {
+            Language::Wgsl => "--wgsl",
+            Language::Cuda => "--cuda",
+        };
         let text = format!(
-            "--wgsl: {} has no generated kernels, it runs by tensor operations: the hook {} is a function of tensors",
+            "{flag}: {} has no generated kernels, it runs by tensor operations: the hook {} is a function of tensors",
             scheme.id(),
             hook.describe()
         );
@@ -264,7 +276,11 @@ pub(super) fn wgsl(
     let kernels = Kernels::new(&prepared, &Mask::causal(), 1).map_err(Error::from)?;
     let mut out = String::new();
     for (name, text) in kernels.texts() {
-        validate(text).map_err(Error::from)?;
+        let text = match language {
+            Language::Wgsl => validate(text).map(|()| text.to_string()),
+            Language::Cuda => cuda(text).map(|kernel| kernel.text),
+        };
+        let text = text.map_err(Error::from)?;
         let _ = writeln!(out, "// {}: {name}\n{text}", scheme.id());
     }
     Ok(out)

@@ -1,0 +1,262 @@
+//! CUDA C++ of a kernel: what stands around its functions. Constructs that kernels do not use have no spelling here, and
+//! are errors that name them.
+//!
+//! Variables start as zero, as in WGSL. Workgroup memory does not: WGSL would clear it with a barrier behind, but every
+//! kernel writes what it reads of it.
+
+mod body;
+mod names;
+mod types;
+mod values;
+
+use super::Cuda;
+use super::parsed::parsed;
+use crate::{Error, Result};
+use body::Body;
+use naga::valid::{Capabilities, FunctionInfo, GlobalUse, ModuleInfo};
+use naga::{
+    AddressSpace, BuiltIn, EntryPoint, Function, GlobalVariable, Handle, Module, Statement,
+    StorageAccess, Type, TypeInner,
+};
+use names::Names;
+use std::collections::{BTreeSet, HashMap};
+use std::fmt::{Debug, Write};
+
+const PRELUDE: &str = include_str!("cuda/prelude.cuh");
+
+/// Threads of a warp.
+const WARP: u32 = 32;
+
+/// The same kernel as CUDA C++. Fails if `wgsl` is not valid, or with the name of what it holds that has no spelling.
+pub fn cuda(wgsl: &str) -> Result<Cuda> {
+    let (module, info) = parsed(wgsl, Capabilities::SUBGROUP)?;
+    let [entry] = &module.entry_points[..] else {
+        return Err(unknown(&"more or less than one entry point"));
+    };
+    let frame = Frame::new(&module, &info)?;
+    Ok(Cuda {
+        text: frame.text(entry)?,
+        block: entry.workgroup_size,
+    })
+}
+
+/// An error that names what has no spelling.
+fn unknown(what: &dyn Debug) -> Error {
+    Error::Argument {
+        what: "a kernel for CUDA",
+        expected: "what kernels are generated of".into(),
+        found: format!("{what:?}"),
+    }
+}
+
+/// What all functions of a kernel share.
+struct Frame<'a> {
+    module: &'a Module,
+    info: &'a ModuleInfo,
+    /// All names that are taken outside of functions.
+    names: Names,
+    globals: HashMap<Handle<GlobalVariable>, String>,
+    functions: HashMap<Handle<Function>, String>,
+    structs: HashMap<Handle<Type>, String>,
+}
+
+impl<'a> Frame<'a> {
+    fn new(module: &'a Module, info: &'a ModuleInfo) -> Result<Frame<'a>> {
+        let mut names = Names::of(PRELUDE);
+        let mut structs = HashMap::new();
+        let exchanged = module.special_types.predeclared_types.values();
+        structs.extend(exchanged.map(|ty| (*ty, "Exchanged".to_string())));
+        for (handle, ty) in module.types.iter() {
+            if let TypeInner::Struct { .. } = ty.inner {
+                let name = || names.unique(ty.name.as_deref(), "Struct");
+                structs.entry(handle).or_insert_with(name);
+            }
+        }
+        let globals = module.global_variables.iter();
+        let globals = globals.map(|(at, x)| (at, names.unique(x.name.as_deref(), "array")));
+        let globals = globals.collect();
+        let functions = module.functions.iter();
+        let functions = functions.map(|(at, x)| (at, names.unique(x.name.as_deref(), "function")));
+        let functions = functions.collect();
+        Ok(Frame {
+            module,
+            info,
+            names,
+            globals,
+            functions,
+            structs,
+        })
+    }
+
+    fn text(&self, entry: &EntryPoint) -> Result<String> {
+        let mut text = format!("namespace farspan {{\n{PRELUDE}");
+        let mut reached = BTreeSet::new();
+        self.reach(&entry.function.body, &mut reached);
+        for handle in self.module.types.iter().map(|(handle, _)| handle) {
+            text += &self.declared(handle)?;
+        }
+        let used = self.info.get_entry_point(0);
+        for (handle, global) in self.module.global_variables.iter() {
+            if global.space == AddressSpace::WorkGroup && !used[handle].is_empty() {
+                let of = self.spelled(global.ty)?;
+                let _ = writeln!(text, "__shared__ {of} {};", self.globals[&handle]);
+            }
+        }
+        // Callees stand before their callers.
+        for (handle, function) in self.module.functions.iter() {
+            if reached.contains(&handle) {
+                text += &self.function(handle, function)?;
+            }
+        }
+        text += &self.entry(entry, used)?;
+        text += "}\n";
+        Ok(text)
+    }
+
+    /// Adds the functions that are called, directly or not.
+    fn reach(&self, block: &[Statement], reached: &mut BTreeSet<Handle<Function>>) {
+        for statement in block {
+            match statement {
+                Statement::Call { function, .. } if reached.insert(*function) => {
+                    self.reach(&self.module.functions[*function].body, reached);
+                }
+                Statement::Block(block) => self.reach(block, reached),
+                Statement::If { accept, reject, .. } => {
+                    self.reach(accept, reached);
+                    self.reach(reject, reached);
+                }
+                Statement::Loop {
+                    body, continuing, ..
+                } => {
+                    self.reach(body, reached);
+                    self.reach(continuing, reached);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// What functions get from their caller beside their arguments: the arrays and private variables that they, or what
+    /// they call, use.
+    fn passed(&self, used: &FunctionInfo) -> Vec<Handle<GlobalVariable>> {
+        let globals = self.module.global_variables.iter();
+        let passed = globals.filter(|(handle, global)| {
+            used[*handle] != GlobalUse::empty() && global.space != AddressSpace::WorkGroup
+        });
+        passed.map(|(handle, _)| handle).collect()
+    }
+
+    fn function(&self, handle: Handle<Function>, function: &Function) -> Result<String> {
+        let used = &self.info[handle];
+        let result = function.result.as_ref();
+        let result = result.map_or(Ok("void".to_string()), |x| self.spelled(x.ty))?;
+        let mut arguments = Vec::new();
+        for global in self.passed(used) {
+            arguments.push(self.parameter(global, "")?);
+        }
+        let mut body = Body::new(self, function, used);
+        for argument in &function.arguments {
+            let name = body.argument(argument.name.as_deref());
+            arguments.push(format!("{} {name}", self.spelled(argument.ty)?));
+        }
+        let name = &self.functions[&handle];
+        let arguments = arguments.join(", ");
+        let text = body.text("")?;
+        Ok(format!(
+            "static __device__ __forceinline__ {result} {name}({arguments}) {{\n{text}}}\n"
+        ))
+    }
+
+    /// A storage array as a pointer, a private variable as a reference.
+    fn parameter(&self, handle: Handle<GlobalVariable>, restrict: &str) -> Result<String> {
+        let global = &self.module.global_variables[handle];
+        let name = &self.globals[&handle];
+        match global.space {
+            AddressSpace::Private => Ok(format!("{}& {name}", self.spelled(global.ty)?)),
+            AddressSpace::Storage { access } => {
+                let element = self.element(global.ty)?;
+                let writes = access.contains(StorageAccess::STORE);
+                let kind = if writes { "" } else { "const " };
+                Ok(format!("{kind}{element}*{restrict} {name}"))
+            }
+            space => Err(unknown(&space)),
+        }
+    }
+
+    fn entry(&self, entry: &EntryPoint, used: &FunctionInfo) -> Result<String> {
+        let mut bound = Vec::new();
+        let mut start = String::new();
+        for (handle, global) in self.module.global_variables.iter() {
+            match (global.space, global.binding) {
+                (AddressSpace::Storage { .. }, Some(at)) => bound.push((at, handle)),
+                (AddressSpace::WorkGroup, _) => {}
+                (AddressSpace::Private, _) if used[handle].is_empty() => {}
+                (AddressSpace::Private, _) => {
+                    let first = self.first(global.ty, global.init)?;
+                    start += &format!(
+                        "    {} {} = {first};\n",
+                        self.spelled(global.ty)?,
+                        self.globals[&handle]
+                    );
+                }
+                (space, _) => return Err(unknown(&space)),
+            }
+        }
+        bound.sort_by_key(|(at, _)| *at);
+        let mut arguments = Vec::new();
+        for (i, (at, handle)) in bound.into_iter().enumerate() {
+            if (at.group, at.binding) != (0, i as u32) {
+                return Err(unknown(&at));
+            }
+            arguments.push(self.parameter(handle, " __restrict__")?);
+        }
+        let mut body = Body::new(self, &entry.function, used);
+        for argument in &entry.function.arguments {
+            let name = body.argument(argument.name.as_deref());
+            let Some(naga::Binding::BuiltIn(given)) = argument.binding else {
+                return Err(unknown(&argument.binding));
+            };
+            let value = built_in(given, entry.workgroup_size)?;
+            start += &format!(
+                "    const {} {name} = {value};\n",
+                self.spelled(argument.ty)?
+            );
+        }
+        let threads: u32 = entry.workgroup_size.iter().product();
+        let arguments = arguments.join(", ");
+        let text = body.text(&start)?;
+        Ok(format!(
+            "extern \"C\" __global__ void __launch_bounds__({threads}) farspan_kernel({arguments}) {{\n{text}}}\n"
+        ))
+    }
+}
+
+/// What WGSL tells a thread of its place, in workgroups of this size.
+fn built_in(asked: BuiltIn, [x, y, z]: [u32; 3]) -> Result<String> {
+    let threads = x * y * z;
+    let lane = match (y, z) {
+        (1, 1) => "threadIdx.x".to_string(),
+        _ => format!("threadIdx.x + {x}u * (threadIdx.y + {y}u * threadIdx.z)"),
+    };
+    let subgroups = matches!(
+        asked,
+        BuiltIn::NumSubgroups | BuiltIn::SubgroupId | BuiltIn::SubgroupInvocationId
+    );
+    if subgroups && !threads.is_multiple_of(WARP) {
+        return Err(unknown(
+            &"subgroups of a workgroup that is no multiple of a warp",
+        ));
+    }
+    let all = |of: &str| format!("u32x3{{{of}.x, {of}.y, {of}.z}}");
+    Ok(match asked {
+        BuiltIn::WorkGroupId => all("blockIdx"),
+        BuiltIn::NumWorkGroups => all("gridDim"),
+        BuiltIn::LocalInvocationId => all("threadIdx"),
+        BuiltIn::LocalInvocationIndex => lane,
+        BuiltIn::SubgroupId => format!("({lane}) / {WARP}u"),
+        BuiltIn::SubgroupInvocationId => format!("({lane}) % {WARP}u"),
+        BuiltIn::NumSubgroups => format!("{}u", threads / WARP),
+        BuiltIn::SubgroupSize => format!("{WARP}u"),
+        other => return Err(unknown(&other)),
+    })
+}

@@ -1,0 +1,322 @@
+//! The statements of a function.
+
+use super::names::Names;
+use super::values::operands;
+use super::{Frame, unknown};
+use crate::Result;
+use naga::valid::FunctionInfo;
+use naga::{
+    AtomicFunction, CollectiveOperation, Expression, Function, Handle, LocalVariable, Range,
+    ScalarKind, Statement, SubgroupOperation, TypeInner,
+};
+use std::collections::HashMap;
+use std::fmt::Write;
+
+/// One function as it is written.
+pub(super) struct Body<'a> {
+    pub(super) frame: &'a Frame<'a>,
+    pub(super) function: &'a Function,
+    pub(super) info: &'a FunctionInfo,
+    names: Names,
+    pub(super) arguments: Vec<String>,
+    pub(super) locals: HashMap<Handle<LocalVariable>, String>,
+    /// Values that are known in the blocks that are open, and their names if they have any.
+    pub(super) named: HashMap<Handle<Expression>, Option<String>>,
+    /// What `continue` means in each loop that is open.
+    onward: Vec<String>,
+    text: String,
+    depth: usize,
+}
+
+impl<'a> Body<'a> {
+    pub(super) fn new(
+        frame: &'a Frame<'a>,
+        function: &'a Function,
+        info: &'a FunctionInfo,
+    ) -> Body<'a> {
+        Body {
+            frame,
+            function,
+            info,
+            names: frame.names.clone(),
+            arguments: Vec::new(),
+            locals: HashMap::new(),
+            named: HashMap::new(),
+            onward: Vec::new(),
+            text: String::new(),
+            depth: 0,
+        }
+    }
+
+    /// A name for the next argument.
+    pub(super) fn argument(&mut self, name: Option<&str>) -> String {
+        let name = self.names.unique(name, "argument");
+        self.arguments.push(name.clone());
+        name
+    }
+
+    /// All between the braces, behind `start`.
+    pub(super) fn text(mut self, start: &str) -> Result<String> {
+        self.text = start.to_string();
+        self.depth = 1;
+        for (handle, local) in self.function.local_variables.iter() {
+            let name = self.names.unique(local.name.as_deref(), "both");
+            let first = match local.init {
+                Some(init) => self.value(init)?,
+                None => self.frame.zero(local.ty)?,
+            };
+            let of = self.frame.spelled(local.ty)?;
+            self.line(&format!("{of} {name} = {first};"));
+            self.locals.insert(handle, name);
+        }
+        self.block(&self.function.body)?;
+        Ok(self.text)
+    }
+
+    fn line(&mut self, line: &str) {
+        let _ = writeln!(self.text, "{:1$}{line}", "", 4 * self.depth);
+    }
+
+    /// What was named within is unknown behind.
+    fn block(&mut self, block: &[Statement]) -> Result<()> {
+        let known = self.named.clone();
+        for (i, statement) in block.iter().enumerate() {
+            match statement {
+                Statement::Emit(range) => self.emit(range.clone(), block.get(i + 1))?,
+                _ => self.statement(statement)?,
+            }
+        }
+        self.named = known;
+        Ok(())
+    }
+
+    fn braces(&mut self, before: &str, block: &[Statement]) -> Result<()> {
+        self.line(&format!("{before}{{"));
+        self.depth += 1;
+        self.block(block)?;
+        self.depth -= 1;
+        self.line("}");
+        Ok(())
+    }
+
+    /// Gives names to values that are used several times, that a program named, or that would change before they are
+    /// used; all others are written where they are used, which is in `next` or in what is named here.
+    fn emit(&mut self, range: Range<Expression>, next: Option<&Statement>) -> Result<()> {
+        let emitted: Vec<_> = range.collect();
+        self.named.extend(emitted.iter().map(|at| (*at, None)));
+        let mut uses: HashMap<Handle<Expression>, usize> = HashMap::new();
+        let mut reads = next.map_or(Vec::new(), used_at_once);
+        let mut wanted = Vec::new();
+        for at in emitted.into_iter().rev() {
+            for one in reads.drain(..) {
+                *uses.entry(one).or_default() += 1;
+            }
+            let all_here = uses.get(&at) == Some(&self.info[at].ref_count);
+            let name = self.is_to_be_named(at, all_here);
+            if name {
+                wanted.push(at);
+            }
+            if name || all_here {
+                reads = operands(&self.function.expressions[at])?;
+            }
+        }
+        for at in wanted.into_iter().rev() {
+            let value = self.value(at)?;
+            self.name(at, &value)?;
+        }
+        Ok(())
+    }
+
+    fn is_to_be_named(&self, at: Handle<Expression>, all_here: bool) -> bool {
+        let expression = &self.function.expressions[at];
+        let pointer = matches!(
+            self.inner(at),
+            TypeInner::Pointer { .. } | TypeInner::ValuePointer { .. }
+        );
+        let count = self.info[at].ref_count;
+        let changes = matches!(expression, Expression::Load { .. }) && !all_here;
+        let named = self.function.named_expressions.contains_key(&at);
+        !pointer && count > 0 && (count > 1 || named || changes)
+    }
+
+    /// `const T name = value;`
+    fn name(&mut self, at: Handle<Expression>, value: &str) -> Result<()> {
+        let wanted = self.function.named_expressions.get(&at);
+        let wanted = wanted.map(String::as_str);
+        let name = self.names.unique(wanted, &format!("t{}", at.index()));
+        let of = self.type_of(at)?;
+        self.line(&format!("const {of} {name} = {};", bare(value)));
+        self.named.insert(at, Some(name));
+        Ok(())
+    }
+
+    fn statement(&mut self, statement: &Statement) -> Result<()> {
+        match statement {
+            Statement::Emit(range) => self.emit(range.clone(), None)?,
+            Statement::Block(block) => self.braces("", block)?,
+            Statement::If {
+                condition,
+                accept,
+                reject,
+            } => {
+                let condition = self.value(*condition)?;
+                let condition = bare(&condition);
+                if accept.is_empty() {
+                    return self.braces(&format!("if (!({condition})) "), reject);
+                }
+                self.braces(&format!("if ({condition}) "), accept)?;
+                if !reject.is_empty() {
+                    self.braces("else ", reject)?;
+                }
+            }
+            Statement::Loop {
+                body,
+                continuing,
+                break_if,
+            } => self.repeat(body, continuing, *break_if)?,
+            Statement::Break => self.line("break;"),
+            Statement::Continue => {
+                let onward = self.onward.last().cloned();
+                self.line(&onward.ok_or_else(|| unknown(statement))?);
+            }
+            Statement::Return { value: None } => self.line("return;"),
+            Statement::Return { value: Some(value) } => {
+                let value = self.value(*value)?;
+                self.line(&format!("return {};", bare(&value)));
+            }
+            // All kinds make every thread of a workgroup wait, and CUDA's orders both kinds of memory.
+            Statement::ControlBarrier(kind) if !kind.contains(naga::Barrier::SUB_GROUP) => {
+                self.line("__syncthreads();");
+            }
+            Statement::Store { pointer, value } => {
+                let (place, value) = (self.place(*pointer)?, self.value(*value)?);
+                let value = bare(&value);
+                match self.is_atomic(*pointer) {
+                    true => self.line(&format!("atomic_store({place}, {value});")),
+                    false => self.line(&format!("{place} = {value};")),
+                }
+            }
+            Statement::Atomic {
+                pointer,
+                fun: AtomicFunction::Exchange { compare: Some(old) },
+                value,
+                result: Some(result),
+            } => {
+                let (place, old) = (self.place(*pointer)?, self.value(*old)?);
+                let next = self.value(*value)?;
+                self.name(*result, &format!("atomic_exchange({place}, {old}, {next})"))?;
+            }
+            Statement::Call {
+                function,
+                arguments,
+                result,
+            } => {
+                let passed = self.frame.passed(&self.frame.info[*function]).into_iter();
+                let passed = passed.map(|global| Ok(self.frame.globals[&global].clone()));
+                let given = arguments.iter().map(|argument| self.argument_of(*argument));
+                let given = passed.chain(given).collect::<Result<Vec<_>>>()?.join(", ");
+                let call = format!("{}({given})", self.frame.functions[function]);
+                match result {
+                    Some(result) => self.name(*result, &call)?,
+                    None => self.line(&format!("{call};")),
+                }
+            }
+            Statement::SubgroupCollectiveOperation {
+                op,
+                collective_op: CollectiveOperation::Reduce,
+                argument,
+                result,
+            } => {
+                let name = match (op, self.kind(*argument)?) {
+                    (SubgroupOperation::Add, ScalarKind::Float) => "subgroup_add",
+                    (SubgroupOperation::Max, ScalarKind::Float) => "subgroup_max",
+                    (SubgroupOperation::Min, ScalarKind::Float) => "subgroup_min",
+                    other => return Err(unknown(&other)),
+                };
+                let argument = self.value(*argument)?;
+                self.name(*result, &format!("{name}({})", bare(&argument)))?;
+            }
+            other => return Err(unknown(other)),
+        }
+        Ok(())
+    }
+
+    /// A pointer that a function takes is a reference to the place.
+    fn argument_of(&self, at: Handle<Expression>) -> Result<String> {
+        match self.inner(at) {
+            TypeInner::Pointer { .. } => self.place(at),
+            _ => self.value(at).map(|value| bare(&value).to_string()),
+        }
+    }
+
+    fn repeat(
+        &mut self,
+        body: &[Statement],
+        continuing: &[Statement],
+        break_if: Option<Handle<Expression>>,
+    ) -> Result<()> {
+        self.line("for (;;) {");
+        self.depth += 1;
+        // A compiler counts the turns of a loop that has no flag, so `continue` jumps to what comes last.
+        let label = self.names.unique(None, "onward");
+        self.onward.push(format!("goto {label};"));
+        if goes_on(body) {
+            self.braces("", body)?;
+            self.line(&format!("{label}:;"));
+        } else {
+            self.block(body)?;
+        }
+        self.onward.pop();
+        let known = self.named.clone();
+        self.block(continuing)?;
+        if let Some(condition) = break_if {
+            let condition = self.value(condition)?;
+            self.line(&format!("if ({}) {{ break; }}", bare(&condition)));
+        }
+        self.named = known;
+        self.depth -= 1;
+        self.line("}");
+        Ok(())
+    }
+}
+
+/// Whether a `continue` of this loop, not of one inside, occurs.
+fn goes_on(block: &[Statement]) -> bool {
+    block.iter().any(|statement| match statement {
+        Statement::Continue => true,
+        Statement::Block(block) => goes_on(block),
+        Statement::If { accept, reject, .. } => goes_on(accept) || goes_on(reject),
+        _ => false,
+    })
+}
+
+/// The values that a statement reads before it does anything.
+fn used_at_once(statement: &Statement) -> Vec<Handle<Expression>> {
+    match statement {
+        Statement::If { condition, .. } => vec![*condition],
+        Statement::Return { value } => value.iter().copied().collect(),
+        Statement::Store { pointer, value } => vec![*pointer, *value],
+        Statement::Call { arguments, .. } => arguments.clone(),
+        Statement::SubgroupCollectiveOperation { argument, .. } => vec![*argument],
+        _ => Vec::new(),
+    }
+}
+
+/// Without the parentheses around all of it.
+pub(super) fn bare(value: &str) -> &str {
+    let Some(inner) = value.strip_prefix('(').and_then(|x| x.strip_suffix(')')) else {
+        return value;
+    };
+    let mut depth = 0i32;
+    for c in inner.chars() {
+        depth += match c {
+            '(' => 1,
+            ')' => -1,
+            _ => 0,
+        };
+        if depth < 0 {
+            return value;
+        }
+    }
+    inner
+}
