@@ -51,7 +51,7 @@ fn cuda_serves_every_command() {
     for cell in fs::read_dir(Path::new(out).join("cells")).expect("cells") {
         let cell = cell.expect("readable").path();
         let cost = fs::read_to_string(cell.join("cost.json")).expect("costs");
-        assert!(cost.contains(&format!("cuda: {card}")), "{cost}");
+        assert!(cost.contains(card), "{cost}");
         let result = fs::read_to_string(cell.join("result.json")).expect("a result");
         assert!(result.contains("\"fused\""), "{result}");
         cells += 1;

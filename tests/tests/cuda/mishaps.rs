@@ -3,6 +3,7 @@
 use farspan_acceptance::fake_cuda::{self, folder, inside, skipped, with_card};
 use farspan_acceptance::{farspan, text};
 use farspan_attention::{Device, Tensor};
+use serde_json::Value;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -16,16 +17,20 @@ fn told(change: &dyn Fn(&mut Command, &Path)) -> Option<String> {
             return None;
         }
     };
-    let mut command = with_card(folder, farspan(&["list", "devices"]));
+    let mut command = with_card(folder, farspan(&["list", "devices", "--json"]));
     change(&mut command, folder);
     let output = command.output().expect("the program starts");
     let all = text(&output.stdout);
     assert!(output.status.success(), "{}", text(&output.stderr));
-    let line = all.lines().find(|line| line.starts_with("cuda "));
-    Some(
-        line.unwrap_or_else(|| panic!("no card in {all}"))
-            .to_string(),
-    )
+    let listed: Value = serde_json::from_str(&all).expect("JSON");
+    let mut each = listed.as_array().expect("a list").iter();
+    let card = each.find(|device| device["device"] == "cuda");
+    let card = card.unwrap_or_else(|| panic!("no card in {all}"));
+    let usable = if card["usable"] == true { "yes" } else { "no" };
+    Some(format!(
+        "{usable}: {}",
+        card["note"].as_str().expect("words")
+    ))
 }
 
 /// The machine as it comes, changed by a variable.
@@ -161,14 +166,14 @@ fn cuda_tells_that_the_card_is_lost_and_opens_it_again() {
         &|| {
             let message = {
                 let device = super::card();
-                assert_eq!(summed(&device, 9).expect("two kernels"), 9.0);
+                assert_eq!(summed(&device, 9).expect("first kernels"), 9.0);
                 let message = summed(&device, 9).expect_err("the third").to_string();
                 let later = summed(&device, 9).expect_err("lost for good").to_string();
                 assert!(later.contains("the device was lost"), "{later}");
                 message
             };
             assert!(
-                message.contains("cuda:0: a fake card")
+                message.contains("\"cuda:0\": a fake card")
                     && message.contains("CUDA_ERROR_ECC_UNCORRECTABLE"),
                 "{message}"
             );
