@@ -5,7 +5,8 @@
 # the tests of the wgpu engine run on where there is no GPU (FARSPAN_NO_GPU=1 leaves those tests out); Slurm and an ssh
 # server, which the tests of `farspan submit` start for themselves (FARSPAN_NO_CLUSTER=1 leaves those out, and so does a
 # machine without apt, in words); Chromium with its driver, which the tests of the page run in (FARSPAN_NO_BROWSER=1 leaves
-# those out). codespell, valgrind and cargo-deny are used where they are there or can be installed.
+# those out); NVRTC's library from Python's index, where there is pip. codespell, valgrind and cargo-deny are used where they
+# are there or can be installed.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -38,6 +39,13 @@ no_browser=${FARSPAN_NO_BROWSER:-0}
 if [ "$no_browser" != 1 ] && [ "$(uname)" = Linux ] && ! command -v chromedriver >/dev/null; then
   # Where there is no such package the tests say that they are skipped.
   (install chromium-driver "chromedriver (or set FARSPAN_NO_BROWSER=1)") || true
+fi
+# NVRTC's library compiles CUDA text without a GPU; where it cannot be had, the tests say what they left out.
+nvrtc=target/nvrtc
+if [ "$(uname -sm)" = "Linux x86_64" ] && [ ! -d $nvrtc/nvidia/cu13/lib ] && python3 -m pip --version >/dev/null 2>&1; then
+  mkdir -p $nvrtc
+  (python3 -m pip download -q --no-deps --only-binary :all: -d $nvrtc nvidia-cuda-nvrtc==13.0.88 &&
+    python3 -m zipfile -e $nvrtc/*.whl $nvrtc && rm $nvrtc/*.whl) || true
 fi
 for tool in codespell valgrind; do
   command -v "$tool" >/dev/null || (install "$tool" "$tool") || true
@@ -95,6 +103,11 @@ if command -v "${CXX:-c++}" >/dev/null; then
   echo "CUDA tests: $(grep -cE '^test .*cuda_.* ok$' target/test.log) ran on a card made of C++"
 else
   echo "CUDA tests: skipped, because there is no C++ compiler to make a card of"
+fi
+if [ -f $nvrtc/table.txt ]; then
+  echo "CUDA kernels: $(grep -c '^sm_' $nvrtc/table.txt) compiled by NVRTC, without spills; $nvrtc/table.txt lists them"
+else
+  echo "CUDA kernels: translated, not compiled, because there is no NVRTC"
 fi
 if [ "$no_browser" = 1 ]; then
   echo "Browser tests: none, because FARSPAN_NO_BROWSER=1"

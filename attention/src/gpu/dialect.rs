@@ -7,6 +7,8 @@ mod absent;
 mod cuda;
 #[cfg(feature = "naga")]
 mod parsed;
+#[cfg(all(test, feature = "naga"))]
+mod tests;
 
 #[cfg(not(feature = "naga"))]
 pub use absent::cuda;

@@ -8,7 +8,7 @@ mod product;
 mod rows;
 
 pub(super) use fold::{Fold, SERIAL, cumsum, reduce};
-pub(super) use frame::{Binding, kernel, reads, writes};
+pub(super) use frame::{Binding, kernel, kernel_of, reads, writes};
 pub(super) use map::map;
 pub(super) use place::{fill, pad, paste, scatter, select};
 pub(super) use product::{PATCH, SIDE, matmul, matmul_apart};

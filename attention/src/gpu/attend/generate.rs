@@ -1,6 +1,6 @@
 //! The kernels of a plan as text, with the numbers and tables that they read. Needs no device.
 
-use super::kernels::Shape;
+use super::kernels::{Shape, Text};
 use super::program::{Lowering, Places};
 use super::rotate;
 use super::text::TILE;
@@ -28,9 +28,9 @@ pub struct Kernels {
     pub(super) data: Vec<u32>,
     pub(super) words: Vec<u32>,
     pub(super) rotations: Vec<(&'static str, String)>,
-    pub(super) forward: String,
-    pub(super) by_query: String,
-    pub(super) by_key: String,
+    pub(super) forward: Text,
+    pub(super) by_query: Text,
+    pub(super) by_key: Text,
     pub(super) scores: String,
 }
 
@@ -82,9 +82,9 @@ impl Kernels {
             data: data.0,
             words: words.all().to_vec(),
             rotations,
-            forward: shape.forward(),
-            by_query: shape.backward_by_query(),
-            by_key: shape.backward_by_key(),
+            forward: shape.forward()?,
+            by_query: shape.backward_by_query()?,
+            by_key: shape.backward_by_key()?,
             scores: shape.scores(),
         })
     }
@@ -97,9 +97,9 @@ impl Kernels {
             .map(|(name, text)| (*name, text.as_str()));
         rotations
             .chain([
-                ("attention", self.forward.as_str()),
-                ("gradients by query", self.by_query.as_str()),
-                ("gradients by key", self.by_key.as_str()),
+                ("attention", self.forward.text.as_str()),
+                ("gradients by query", self.by_query.text.as_str()),
+                ("gradients by key", self.by_key.text.as_str()),
                 ("scores, for explanations", self.scores.as_str()),
             ])
             .collect()
@@ -107,6 +107,11 @@ impl Kernels {
 
     pub(super) fn lines(&self) -> usize {
         self.batch * self.heads
+    }
+
+    /// Workgroups of a kernel that has blocks of queries.
+    pub(super) fn blocks_of_queries(&self, of: &Text) -> usize {
+        self.lines() * self.queries.div_ceil(of.side)
     }
 
     pub(super) fn rows(&self) -> usize {

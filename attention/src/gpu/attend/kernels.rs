@@ -1,11 +1,25 @@
-//! The kernels of attention: outputs by query, then gradients by query and by key. A thread walks over the other
-//! side and keeps running sums, so that memory is linear in the length; neighbouring threads read the same keys (or
-//! queries) at the same time.
+//! The kernels of attention: outputs by blocks of queries, then gradients by blocks of queries and by blocks of keys. A
+//! workgroup walks over blocks of the other side and keeps running sums, so that memory is linear in the length.
+
+mod backward;
+mod forward;
+mod tile;
 
 use super::program::Formula;
 use super::text::{helpers, mentions};
-use crate::gpu::kernels::{Binding, kernel, reads, writes};
+use crate::Result;
+use crate::gpu::context::GROUP;
+use crate::gpu::kernels::{Binding, kernel_of, reads};
 use crate::gpu::kind::Kind;
+use tile::Tile;
+
+/// A kernel whose workgroups have a block of rows each.
+#[derive(Clone, Debug)]
+pub(super) struct Text {
+    pub(super) text: String,
+    /// Rows of a block.
+    pub(super) side: usize,
+}
 
 /// What the texts depend on.
 #[derive(Debug)]
@@ -47,8 +61,37 @@ fn give(at: u32, x: f32) {
 ";
 
 impl Shape {
-    /// The kernel of `body`, with the functions that it calls.
+    /// The kernel of `body`, with the functions that it calls. One thread does not know of others.
     pub(super) fn kernel(&self, more: &[Binding], calls: Calls, body: &str) -> String {
+        self.assembled(more, calls, GROUP, "", body)
+    }
+
+    /// The kernel of `body`, whose workgroups share tiles of `numbers` of each pair and sum over `arrays` arrays, with the
+    /// functions that it calls and the `parts` of tiles. Fails if that is more than a workgroup's memory holds.
+    fn tiled(
+        &self,
+        more: &[Binding],
+        calls: Calls,
+        [numbers, arrays]: [usize; 2],
+        parts: &[String],
+        body: &str,
+    ) -> Result<Text> {
+        let tile = Tile::new(self.dim, numbers, arrays)?;
+        let parts = tile.declared() + &parts.concat();
+        Ok(Text {
+            text: self.assembled(more, calls, tile.threads, &parts, body),
+            side: tile.side,
+        })
+    }
+
+    fn assembled(
+        &self,
+        more: &[Binding],
+        calls: Calls,
+        threads: usize,
+        parts: &str,
+        body: &str,
+    ) -> String {
         let Shape { dim, turns, .. } = self;
         let mut bindings = vec![reads("data", Kind::U32), reads("learned", Kind::F32)];
         bindings.extend(["q", "k", "v"].map(|name| reads(name, Kind::F32)));
@@ -56,7 +99,8 @@ impl Shape {
         let own = self.functions(calls);
         let helpers = helpers(&format!("{own}{body}"));
         let sizes = format!("\nconst DIM = {dim}u;\nconst TURNS = {turns}u;\n");
-        kernel(&bindings, &format!("{sizes}{helpers}{own}"), body)
+        let functions = format!("{sizes}{parts}{helpers}{own}");
+        kernel_of(threads, &bindings, &functions, body)
     }
 
     /// Score, its derivatives, and the factor of a query.
@@ -124,223 +168,8 @@ fn query_factor_back({ARGUMENTS}, up: f32) {{\n{}}}\n",
             factor.backward
         )
     }
-
-    /// Statements at the start of a kernel by query: its numbers, and the query in registers.
-    fn by_query(touched: &str) -> String {
-        format!(
-            "    // Never so; keeps every array bound, whatever the formula reads.
-    if (lines() == 0u) {{ {touched} }}
-    let padded = (queries() + TILE - 1u) / TILE * TILE;
-    let line = at / padded;
-    let qi = at % padded;
-    if (line >= lines() || qi >= queries()) {{ return; }}
-    let batch = line / heads();
-    let head = line % heads();
-    let kv_line = batch * kv_heads() + head / (heads() / kv_heads());
-    let key_rows = lines() / heads() * kv_heads() * keys();
-    let query_rows = lines() * queries();
-    let qrow = line * queries() + qi;
-    let factor = query_factor(batch, head, qi, 0u);
-    var query: array<f32, TURNS * DIM>;
-    for (var t = 0u; t < TURNS; t++) {{
-        for (var c = 0u; c < DIM; c++) {{
-            query[t * DIM + c] = q[(t * query_rows + qrow) * DIM + c];
-        }}
-    }}
-    let reach = reach_of_query(qi);
-"
-        )
-    }
-
-    /// Outputs, and per query the largest score and the sum of exponentials beyond it. One thread per query.
-    pub(super) fn forward(&self) -> String {
-        let start = Shape::by_query("y[0] = learned[0];");
-        let raws = raws("query", "k", "krow", "key_rows", false);
-        let body = format!(
-            "{start}    var sums: array<f32, DIM>;
-    var largest = -inf();
-    var total = 0.0;
-    for (var kj = reach.x; kj < reach.y; kj++) {{
-{SKIP_KEYS}        let krow = kv_line * keys() + kj;
-{raws}        let s = score(batch, head, qi, kj, raws);
-        if (hidden(s)) {{ continue; }}
-        // Also where s is no number, which the output must show.
-        if (!(s <= largest)) {{
-            let shrink = exp(largest - s);
-            largest = s;
-            total *= shrink;
-            for (var c = 0u; c < DIM; c++) {{ sums[c] *= shrink; }}
-        }}
-        let weight = exp(s - largest);
-        total += weight;
-        for (var c = 0u; c < DIM; c++) {{ sums[c] += weight * v[krow * DIM + c]; }}
-    }}
-    stats[qrow] = largest;
-    stats[query_rows + qrow] = total;
-    // A query that sees no key gets zeros.
-    let share = select(1.0 / total, 0.0, total == 0.0);
-    for (var c = 0u; c < DIM; c++) {{ y[qrow * DIM + c] = sums[c] * share; }}"
-        );
-        let more = [writes("y", Kind::F32), writes("stats", Kind::F32)];
-        self.kernel(&more, Calls::Score, &body)
-    }
-
-    /// Gradients of the rotated queries and of all that is learned. One thread per query; `stats` holds the mean of the
-    /// weights' derivatives as well. What several queries say about one number is added in any order.
-    pub(super) fn backward_by_query(&self) -> String {
-        let mut end = String::new();
-        if self.query_scale.is_some() {
-            end += "    query_factor_back(batch, head, qi, 0u, by_factor * scale());\n";
-        }
-        for (slot, at) in self.fixed.iter().enumerate() {
-            end += &format!("    if (fixed[{slot}] != 0.0) {{ give({at}, fixed[{slot}]); }}\n");
-        }
-        let by_factor = match self.query_scale {
-            None => ["", ""],
-            Some(_) => [
-                "    var by_factor = 0.0;\n",
-                "            by_factor += by_raw[t] * dots[t];\n",
-            ],
-        };
-        let start = Shape::by_query("y[0] = learned[0]; atomicStore(&grads[0], 0u);");
-        let raws = raws("query", "k", "krow", "key_rows", self.query_scale.is_some());
-        let pair = pair_back("v[krow * DIM + c]");
-        let [zero, add] = by_factor;
-        let body = format!(
-            "{start}    var sums: array<f32, TURNS * DIM>;
-{zero}    for (var kj = reach.x; kj < reach.y; kj++) {{
-{SKIP_KEYS}        let krow = kv_line * keys() + kj;
-{raws}{pair}        for (var t = 0u; t < TURNS; t++) {{
-{add}            let start = (t * key_rows + krow) * DIM;
-            for (var c = 0u; c < DIM; c++) {{ sums[t * DIM + c] += by_raw[t] * factor * k[start + c]; }}
-        }}
-    }}
-    for (var t = 0u; t < TURNS; t++) {{
-        for (var c = 0u; c < DIM; c++) {{ y[(t * query_rows + qrow) * DIM + c] = sums[t * DIM + c]; }}
-    }}
-{end}"
-        );
-        let grads = ("grads".to_string(), "atomic<u32>", true);
-        let more = [
-            reads("above", Kind::F32),
-            reads("stats", Kind::F32),
-            writes("y", Kind::F32),
-            grads,
-        ];
-        self.kernel(&more, Calls::ToAll, body.trim_end())
-    }
-
-    /// Gradients of the rotated keys and of the values. One thread per key.
-    pub(super) fn backward_by_key(&self) -> String {
-        let pair = indented(&pair_back("value[c]"));
-        let raws = indented(&raws("key", "q", "qrow", "query_rows", false));
-        let body = format!(
-            "    // Never so; keeps every array bound, whatever the formula reads.
-    if (lines() == 0u) {{ y[0] = learned[0]; }}
-    let padded = (keys() + TILE - 1u) / TILE * TILE;
-    let kv_line = at / padded;
-    let kj = at % padded;
-    if (kv_line >= lines() / heads() * kv_heads() || kj >= keys()) {{ return; }}
-    let batch = kv_line / kv_heads();
-    let members = heads() / kv_heads();
-    let key_rows = lines() / heads() * kv_heads() * keys();
-    let query_rows = lines() * queries();
-    let krow = kv_line * keys() + kj;
-    var key: array<f32, TURNS * DIM>;
-    var value: array<f32, DIM>;
-    for (var c = 0u; c < DIM; c++) {{
-        value[c] = v[krow * DIM + c];
-        for (var t = 0u; t < TURNS; t++) {{
-            key[t * DIM + c] = k[(t * key_rows + krow) * DIM + c];
-        }}
-    }}
-    var sums: array<f32, TURNS * DIM>;
-    var value_sums: array<f32, DIM>;
-    let reach = reach_of_key(kj);
-    // The query heads that share this key.
-    for (var member = 0u; member < members; member++) {{
-        let head = kv_line % kv_heads() * members + member;
-        for (var qi = reach.x; qi < reach.y; qi++) {{
-            if ((qi == reach.x || qi % TILE == 0u) && skips(qi, kj)) {{
-                // On to the last query of the tile.
-                qi |= TILE - 1u;
-                continue;
-            }}
-            if (!sees(qi, kj)) {{ continue; }}
-            let qrow = (batch * heads() + head) * queries() + qi;
-            let factor = query_factor(batch, head, qi, 0u);
-{raws}{pair}            for (var c = 0u; c < DIM; c++) {{
-                value_sums[c] += weight * above[qrow * DIM + c];
-                for (var t = 0u; t < TURNS; t++) {{
-                    sums[t * DIM + c] += by_raw[t] * factor * q[(t * query_rows + qrow) * DIM + c];
-                }}
-            }}
-        }}
-    }}
-    for (var c = 0u; c < DIM; c++) {{
-        by_value[krow * DIM + c] = value_sums[c];
-        for (var t = 0u; t < TURNS; t++) {{
-            y[(t * key_rows + krow) * DIM + c] = sums[t * DIM + c];
-        }}
-    }}"
-        );
-        let more = [
-            reads("above", Kind::F32),
-            reads("stats", Kind::F32),
-            writes("y", Kind::F32),
-            writes("by_value", Kind::F32),
-        ];
-        self.kernel(&more, Calls::ToRaws, &body)
-    }
 }
 
-/// Statements that go on to the next key where the mask or a whole tile hides this one.
-const SKIP_KEYS: &str = "        if ((kj == reach.x || kj % TILE == 0u) && skips(qi, kj)) {
-            // On to the last key of the tile.
-            kj |= TILE - 1u;
-            continue;
-        }
-        if (!sees(qi, kj)) { continue; }
+/// Statements that go on to the next tile where the mask or the score hides all of this one.
+const SKIP: &str = "        if (skips(q0, k0) || apart(q0, k0)) { continue; }
 ";
-
-/// Statements that fill `raws` for query row `qrow` and key row `krow`; `mine` is the side in registers, and `other` the
-/// array of the other.
-fn raws(mine: &str, other: &str, other_row: &str, other_rows: &str, dots: bool) -> String {
-    // Derivatives of the factor need the products themselves.
-    let [declared, kept] = match dots {
-        true => [
-            "        var dots: array<f32, TURNS>;\n",
-            "            dots[t] = dot;\n",
-        ],
-        false => ["", ""],
-    };
-    format!(
-        "        var raws: array<f32, TURNS>;
-{declared}        for (var t = 0u; t < TURNS; t++) {{
-            let start = (t * {other_rows} + {other_row}) * DIM;
-            var dot = 0.0;
-            for (var c = 0u; c < DIM; c++) {{ dot += {mine}[t * DIM + c] * {other}[start + c]; }}
-{kept}            raws[t] = dot * factor;
-        }}
-"
-    )
-}
-
-/// Statements from a visible pair's `raws` to `up`, the derivative by its score, and `by_raw`; `weight` is its share.
-fn pair_back(value: &str) -> String {
-    format!(
-        "        let s = score(batch, head, qi, kj, raws);
-        if (hidden(s)) {{ continue; }}
-        let weight = exp(s - stats[qrow]) / stats[query_rows + qrow];
-        var by_weight = 0.0;
-        for (var c = 0u; c < DIM; c++) {{ by_weight += above[qrow * DIM + c] * {value}; }}
-        let up = weight * (by_weight - stats[2u * query_rows + qrow]);
-        let by_raw = score_back(batch, head, qi, kj, raws, up);
-"
-    )
-}
-
-/// One step further in.
-fn indented(lines: &str) -> String {
-    lines.lines().map(|line| format!("    {line}\n")).collect()
-}

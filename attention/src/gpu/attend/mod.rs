@@ -138,8 +138,10 @@ impl Fused {
             stats: Array::empty(&compiled.context, Kind::F32, &[2, compiled.kernels.rows()])?,
         };
         call.run(
-            &compiled.kernels.forward,
-            compiled.kernels.lines() * compiled.kernels.queries.div_ceil(GROUP),
+            &compiled.kernels.forward.text,
+            compiled
+                .kernels
+                .blocks_of_queries(&compiled.kernels.forward),
             &[&call.output, &call.stats],
         )?;
         let output = call.output.clone();
@@ -264,12 +266,12 @@ impl Backward for Call {
         let like = &self.inputs;
         let (by_q, by_learned) = (zeros(&like[0])?, zeros(&like[3])?);
         let more = [&above, &stats, &by_q, &by_learned];
-        let blocks = kernels.queries.div_ceil(GROUP);
-        self.run(&kernels.by_query, kernels.lines() * blocks, &more)?;
+        let (by_query, by_key) = (&kernels.by_query, &kernels.by_key);
+        self.run(&by_query.text, kernels.blocks_of_queries(by_query), &more)?;
         let (by_k, by_v) = (zeros(&like[1])?, zeros(&like[2])?);
         let more = [&above, &stats, &by_k, &by_v];
-        let groups = kernels.batch * kernels.kv_heads * kernels.keys.div_ceil(GROUP);
-        self.run(&kernels.by_key, groups, &more)?;
+        let groups = kernels.batch * kernels.kv_heads * kernels.keys.div_ceil(by_key.side);
+        self.run(&by_key.text, groups, &more)?;
         Ok(vec![Some(by_q), Some(by_k), Some(by_v), Some(by_learned)])
     }
 }

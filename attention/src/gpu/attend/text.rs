@@ -96,6 +96,15 @@ fn skips(qi: u32, kj: u32) -> bool {
     return data[hidden_tiles() + qi / TILE * across + kj / TILE] != 0u;
 }
 
+// Whether the mask lets none of SIDE queries from qi on see any of SIDE keys from kj on.
+fn apart(qi: u32, kj: u32) -> bool {
+    let i = qi + first_query();
+    let j = kj + first_key();
+    if (causal() && j >= i + SIDE) { return true; }
+    if (max(i, j) - min(i, j) < SIDE) { return false; }
+    return max(i, j) - min(i, j) - (SIDE - 1u) >= window() && j >= sinks();
+}
+
 // Keys that query qi may see: from x to before y.
 fn reach_of_query(qi: u32) -> vec2<u32> {
     var reach = vec2<u32>(0u, keys());

@@ -223,10 +223,11 @@ impl<'a> Frame<'a> {
             );
         }
         let threads: u32 = entry.workgroup_size.iter().product();
+        // Of one block a multiprocessor has registers enough; asked for more, the assembler spills to make room for them.
         let arguments = arguments.join(", ");
         let text = body.text(&start)?;
         Ok(format!(
-            "extern \"C\" __global__ void __launch_bounds__({threads}) farspan_kernel({arguments}) {{\n{text}}}\n"
+            "extern \"C\" __global__ void __launch_bounds__({threads}, 1) farspan_kernel({arguments}) {{\n{text}}}\n"
         ))
     }
 }

@@ -51,21 +51,37 @@ const READERS: [(&str, &str); 4] = [
 /// A kernel of one dimension: `body` sees `block` (number of the workgroup), `lane` (number in it) and
 /// `at` (number of the thread over all workgroups).
 pub(in crate::gpu) fn kernel(bindings: &[Binding], functions: &str, body: &str) -> String {
-    kernel_with("", bindings, functions, body)
+    kernel_of(GROUP, bindings, functions, body)
+}
+
+/// The same with so many threads in a workgroup.
+pub(in crate::gpu) fn kernel_of(
+    threads: usize,
+    bindings: &[Binding],
+    functions: &str,
+    body: &str,
+) -> String {
+    kernel_with(threads, "", bindings, functions, body)
 }
 
 /// The same with `more` arguments of the entry point, a line each.
-pub(super) fn kernel_with(more: &str, bindings: &[Binding], functions: &str, body: &str) -> String {
+pub(super) fn kernel_with(
+    threads: usize,
+    more: &str,
+    bindings: &[Binding],
+    functions: &str,
+    body: &str,
+) -> String {
     let text = format!(
         "{functions}
-@compute @workgroup_size({GROUP})
+@compute @workgroup_size({threads})
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 {more}) {{
     let block = group.x + group.y * groups.x;
-    let at = block * {GROUP}u + lane;
+    let at = block * {threads}u + lane;
 {body}
 }}
 "

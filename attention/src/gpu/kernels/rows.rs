@@ -47,7 +47,7 @@ impl Rows {
             Rows::Subgroups => (SUBGROUP, joins(true) + WAIT, format!("{ENTER}{shared}")),
             Rows::Apart => ("", ALONE.to_string(), APART.to_string()),
         };
-        kernel_with(more, bindings, &functions, &(start + body))
+        kernel_with(GROUP, more, bindings, &functions, &(start + body))
     }
 }
 

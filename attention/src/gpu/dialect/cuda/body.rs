@@ -6,8 +6,8 @@ use super::{Frame, unknown};
 use crate::Result;
 use naga::valid::FunctionInfo;
 use naga::{
-    AtomicFunction, CollectiveOperation, Expression, Function, Handle, LocalVariable, Range,
-    ScalarKind, Statement, SubgroupOperation, TypeInner,
+    AtomicFunction, CollectiveOperation, Expression, Function, Handle, LocalVariable, ScalarKind,
+    Statement, SubgroupOperation, TypeInner,
 };
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -69,7 +69,10 @@ impl<'a> Body<'a> {
             self.line(&format!("{of} {name} = {first};"));
             self.locals.insert(handle, name);
         }
-        self.block(&self.function.body)?;
+        match &self.function.body[..] {
+            [body @ .., Statement::Return { value: None }] => self.block(body)?,
+            body => self.block(body)?,
+        }
         Ok(self.text)
     }
 
@@ -80,11 +83,14 @@ impl<'a> Body<'a> {
     /// What was named within is unknown behind.
     fn block(&mut self, block: &[Statement]) -> Result<()> {
         let known = self.named.clone();
-        for (i, statement) in block.iter().enumerate() {
-            match statement {
-                Statement::Emit(range) => self.emit(range.clone(), block.get(i + 1))?,
-                _ => self.statement(statement)?,
+        let mut emitted = Vec::new();
+        for statement in block {
+            if let Statement::Emit(range) = statement {
+                emitted.extend(range.clone());
+                continue;
             }
+            self.emit(std::mem::take(&mut emitted), statement)?;
+            self.statement(statement)?;
         }
         self.named = known;
         Ok(())
@@ -101,11 +107,10 @@ impl<'a> Body<'a> {
 
     /// Gives names to values that are used several times, that a program named, or that would change before they are
     /// used; all others are written where they are used, which is in `next` or in what is named here.
-    fn emit(&mut self, range: Range<Expression>, next: Option<&Statement>) -> Result<()> {
-        let emitted: Vec<_> = range.collect();
+    fn emit(&mut self, emitted: Vec<Handle<Expression>>, next: &Statement) -> Result<()> {
         self.named.extend(emitted.iter().map(|at| (*at, None)));
         let mut uses: HashMap<Handle<Expression>, usize> = HashMap::new();
-        let mut reads = next.map_or(Vec::new(), used_at_once);
+        let mut reads = used_at_once(next);
         let mut wanted = Vec::new();
         for at in emitted.into_iter().rev() {
             for one in reads.drain(..) {
@@ -152,7 +157,6 @@ impl<'a> Body<'a> {
 
     fn statement(&mut self, statement: &Statement) -> Result<()> {
         match statement {
-            Statement::Emit(range) => self.emit(range.clone(), None)?,
             Statement::Block(block) => self.braces("", block)?,
             Statement::If {
                 condition,
@@ -260,11 +264,17 @@ impl<'a> Body<'a> {
         // A compiler counts the turns of a loop that has no flag, so `continue` jumps to what comes last.
         let label = self.names.unique(None, "onward");
         self.onward.push(format!("goto {label};"));
-        if goes_on(body) {
-            self.braces("", body)?;
+        // It must not jump over what is named beside it.
+        let jumps = match body {
+            [before @ .., Statement::Block(_)] => before.iter().any(goes_on),
+            all => all.iter().any(goes_on),
+        };
+        match jumps {
+            true => self.braces("", body)?,
+            false => self.block(body)?,
+        }
+        if body.iter().any(goes_on) {
             self.line(&format!("{label}:;"));
-        } else {
-            self.block(body)?;
         }
         self.onward.pop();
         let known = self.named.clone();
@@ -280,14 +290,14 @@ impl<'a> Body<'a> {
     }
 }
 
-/// Whether a `continue` of this loop, not of one inside, occurs.
-fn goes_on(block: &[Statement]) -> bool {
-    block.iter().any(|statement| match statement {
+/// Whether a `continue` occurs that is not of a loop inside.
+fn goes_on(statement: &Statement) -> bool {
+    match statement {
         Statement::Continue => true,
-        Statement::Block(block) => goes_on(block),
-        Statement::If { accept, reject, .. } => goes_on(accept) || goes_on(reject),
+        Statement::Block(block) => block.iter().any(goes_on),
+        Statement::If { accept, reject, .. } => accept.iter().chain(reject).any(goes_on),
         _ => false,
-    })
+    }
 }
 
 /// The values that a statement reads before it does anything.

@@ -2,20 +2,21 @@
 
 use std::collections::BTreeSet;
 
-/// Words of C++ that WGSL leaves to programs.
+/// Words of C++ that WGSL leaves to programs, and functions that are called.
 const WORDS: &str = "and bitand bitor bool case char char16_t char32_t char8_t compl dim3 double float goto int long not \
     operator or private short signed sizeof unsigned void wchar_t xor farspan farspan_kernel threadIdx blockIdx blockDim \
-    gridDim";
+    gridDim fabsf expf exp2f logf log2f powf sqrtf tanhf sinf cosf floorf ceilf fmaf";
 
 /// Names that are taken.
 #[derive(Clone, Debug)]
 pub(super) struct Names(BTreeSet<String>);
 
 impl Names {
-    /// Every word that `text` mentions.
+    /// Every word that `text` mentions, but short ones: these are parameters and members, which hide nothing.
     pub(super) fn of(text: &str) -> Names {
         let inside = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let words = text.split(|c| !inside(c)).chain(WORDS.split_whitespace());
+        let words = text.split(|c| !inside(c)).filter(|word| word.len() > 2);
+        let words = words.chain(WORDS.split_whitespace());
         Names(words.map(str::to_string).collect())
     }
 

@@ -4,12 +4,12 @@ typedef float f32;
 struct u32x2 { u32 x, y; };
 struct u32x3 { u32 x, y, z; };
 template <typename T, u32 N> struct Array { T at[N]; };
-// What comparing and exchanging found.
+// What was found in place of x, and whether y took its place.
 struct Exchanged { u32 old_value; bool exchanged; };
 template <typename To, typename From> static __device__ __forceinline__ To bits(From x) {
-    union { From from; To to; } both;
-    both.from = x;
-    return both.to;
+    union { From from; To to; } u;
+    u.from = x;
+    return u.to;
 }
 // WGSL says what C++ leaves open: x / 0 is x, x % 0 is 0, shifts count modulo 32, floats outside of u32 go to its ends.
 static __device__ __forceinline__ u32 quotient(u32 x, u32 y) { return y == 0u ? x : x / y; }
@@ -19,14 +19,14 @@ static __device__ __forceinline__ u32 min(u32 x, u32 y) { return x < y ? x : y; 
 static __device__ __forceinline__ u32 max(u32 x, u32 y) { return x > y ? x : y; }
 static __device__ __forceinline__ f32 min(f32 x, f32 y) { return fminf(x, y); }
 static __device__ __forceinline__ f32 max(f32 x, f32 y) { return fmaxf(x, y); }
-static __device__ __forceinline__ u32 clamp(u32 x, u32 low, u32 high) { return min(max(x, low), high); }
-static __device__ __forceinline__ f32 clamp(f32 x, f32 low, f32 high) { return min(max(x, low), high); }
+static __device__ __forceinline__ u32 clamp(u32 x, u32 lo, u32 hi) { return min(max(x, lo), hi); }
+static __device__ __forceinline__ f32 clamp(f32 x, f32 lo, f32 hi) { return min(max(x, lo), hi); }
 static __device__ __forceinline__ f32 sign(f32 x) { return (x > 0.0f ? 1.0f : 0.0f) - (x < 0.0f ? 1.0f : 0.0f); }
 static __device__ __forceinline__ u32 atomic_load(const u32& at) { return *(const volatile u32*)&at; }
 static __device__ __forceinline__ void atomic_store(u32& at, u32 x) { *(volatile u32*)&at = x; }
-static __device__ __forceinline__ Exchanged atomic_exchange(u32& at, u32 old, u32 next) {
-    const u32 found = atomicCAS(&at, old, next);
-    return Exchanged{found, found == old};
+static __device__ __forceinline__ Exchanged atomic_exchange(u32& at, u32 x, u32 y) {
+    const u32 z = atomicCAS(&at, x, y);
+    return Exchanged{z, z == x};
 }
 // A subgroup is a warp, all of whose threads take part.
 static __device__ __forceinline__ f32 subgroup_add(f32 x) {

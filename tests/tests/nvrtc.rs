@@ -1,0 +1,291 @@
+//! Every kernel as CUDA text: those of attention under every scheme, and those of whole training runs. The text is written
+//! for all of them; where NVRTC's library is at hand it is compiled as well, and registers and spills are held to a bound.
+//!
+//! Nothing runs here and no device is needed. `test.sh` fetches the library from Python's index into `target/nvrtc`; where it
+//! is not, the tests say how many kernels were not compiled.
+
+use farspan::config::TrainConfig;
+use farspan::train::{Batches, Stage, Step, Trainer};
+use farspan_acceptance::parity::{batch, decoder, plans, schemes, shape};
+use farspan_acceptance::program;
+use farspan_attention::gpu::attend::Kernels;
+use farspan_attention::gpu::{Context, cuda};
+use farspan_attention::prepared::Prepared;
+use farspan_attention::{Device, attend::Mask, fused};
+use farspan_datasets::Batch;
+use farspan_pe::{AnyScheme, Len};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// What a kernel of WGSL is in CUDA.
+fn written(what: &str, wgsl: &str) -> String {
+    let found = cuda(wgsl).unwrap_or_else(|e| panic!("{what}: {e}\n{wgsl}"));
+    let threads: u32 = found.block.iter().product();
+    assert!((1..=1024).contains(&threads), "{what}");
+    found.text
+}
+
+/// Masks of all kinds: they are words of a call, which no text depends on.
+fn masks(tokens: usize) -> [Mask; 3] {
+    let documents = Some((0..tokens).map(|t| u32::from(3 * t > tokens)).collect());
+    [
+        Mask::causal(),
+        Mask::default(),
+        Mask {
+            causal: true,
+            window: Some(9),
+            sinks: 2,
+            documents,
+        },
+    ]
+}
+
+/// The distinct kernels of attention under a scheme, with grouped heads.
+fn attention(id: &str, scheme: &dyn AnyScheme, head_dim: usize) -> Vec<(String, String)> {
+    let here = Device::cpu();
+    let mut found: Vec<(String, String)> = Vec::new();
+    let model = shape(2, [4, 2, head_dim], 16).geometry;
+    let Some((plans, length)) = plans(id, scheme, &model, 37) else {
+        return found;
+    };
+    for plan in plans {
+        if fused::supports(&plan, &here).is_err() {
+            continue;
+        }
+        for mask in masks(length) {
+            let prepared = Prepared::new(&plan, &model, 0..length, 0..length, &here);
+            let kernels = prepared.and_then(|x| Kernels::new(&x, &mask, 2));
+            let kernels = kernels.unwrap_or_else(|e| panic!("{id}: {e}"));
+            for (name, text) in kernels.texts() {
+                if !found.iter().any(|(_, known)| known == text) {
+                    found.push((format!("{id} {head_dim}: {name}"), text.to_string()));
+                }
+            }
+        }
+    }
+    found
+}
+
+struct Pattern<'a>(&'a dyn AnyScheme);
+
+impl Batches for Pattern<'_> {
+    fn train(&self, step: u64, _config: &TrainConfig, len: usize) -> Batch {
+        let model = shape(1, [2, 1, 16], 16).geometry;
+        batch(self.0, &model, (2, len), step)
+    }
+
+    fn chance(&self, _number: u64) -> Box<dyn FnMut() -> f64 + '_> {
+        Box::new(|| 0.5)
+    }
+
+    fn validation(&self) -> &[Batch] {
+        &[]
+    }
+}
+
+/// Has a device that runs nothing do two steps of training and score a text.
+fn trains(id: &str, scheme: &dyn AnyScheme, device: &Device) -> farspan::Result<()> {
+    let config = TrainConfig {
+        steps: 3,
+        validate_every: u64::MAX,
+        ..TrainConfig::default()
+    };
+    let shape = shape(1, [2, 1, 16], 16);
+    let (_, len) = plans(id, scheme, &shape.geometry, 16).expect("sizes for all");
+    let decoder = decoder(&shape, scheme, len, device);
+    let stages = vec![Stage::only(decoder.prepare(Len(len), len)?, &config)];
+    let mut trainer = Trainer::new(decoder, stages, false, None)?;
+    for _ in 1..config.steps {
+        assert_eq!(trainer.step(&Pattern(scheme))?, Step::Ok, "{id}");
+    }
+    let ready = trainer.model.prepare(Len(len), len)?;
+    let held = batch(scheme, &shape.geometry, (1, len), 1000);
+    trainer.model.scores(&held, &ready)?;
+    Ok(())
+}
+
+/// The kernels of training runs under every scheme, on devices with subgroups and without.
+fn training() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for subgroups in [false, true] {
+        let context = Context::noting(subgroups);
+        let device = Device::from_context(&context);
+        for (id, scheme) in schemes() {
+            trains(id, scheme.as_ref(), &device).unwrap_or_else(|e| panic!("{id}: {e}"));
+        }
+        let texts = context.noted().into_iter();
+        found.extend(texts.map(|text| (format!("training, subgroups {subgroups}"), text)));
+    }
+    found
+}
+
+#[test]
+fn cuda_text_is_written_of_every_kernel_of_attention() {
+    let mut known = BTreeSet::new();
+    for (id, scheme) in schemes() {
+        for head_dim in [16, 40, 64, 128, 160] {
+            for (what, wgsl) in attention(id, scheme.as_ref(), head_dim) {
+                if known.insert(wgsl.clone()) {
+                    written(&what, &wgsl);
+                }
+            }
+        }
+    }
+    assert!(known.len() > 400, "{} kernels", known.len());
+}
+
+/// The whole text of three, small: a change of how anything is written shows here.
+#[test]
+fn cuda_text_of_three_schemes() {
+    for (id, scheme) in schemes() {
+        if ["alibi", "t5", "fire"].contains(&id) {
+            let kernels = attention(id, scheme.as_ref(), 8);
+            let name = format!("{id} 8: attention");
+            let found = kernels.iter().find(|(what, _)| *what == name);
+            let (what, wgsl) = found.expect("a kernel");
+            let text = written(what, wgsl);
+            // What stands before is the same for all.
+            let own = text.find("__shared__");
+            insta::assert_snapshot!(format!("cuda_{id}"), &text[own.unwrap_or(0)..]);
+        }
+    }
+}
+
+#[test]
+fn cuda_text_is_written_of_every_kernel_of_training() {
+    let found = training();
+    for (what, wgsl) in &found {
+        written(what, wgsl);
+    }
+    assert!(found.len() > 200, "{} kernels", found.len());
+}
+
+/// Folder of NVRTC's library, if it was fetched, and where tables go.
+fn library() -> (Option<PathBuf>, PathBuf) {
+    let target = program();
+    let target = target.ancestors().nth(2).expect("target/<profile>/farspan");
+    let folder = target.join("nvrtc");
+    let library = folder.join("nvidia/cu13/lib");
+    (library.is_dir().then_some(library), folder)
+}
+
+/// What NVRTC makes of texts for architectures: a line of its answers each.
+fn compile(jobs: &[(&str, &str)]) -> Vec<Value> {
+    let (library, folder) = library();
+    let library = library.expect("it was looked for");
+    let texts = tempfile::tempdir_in(&folder).expect("a folder");
+    let mut lines = String::new();
+    for (i, (text, architecture)) in jobs.iter().enumerate() {
+        let path = texts.path().join(format!("{i}.cu"));
+        std::fs::write(&path, text).expect("a text");
+        let _ = writeln!(lines, "{} {architecture}", path.display());
+    }
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/nvrtc/compile.py");
+    let mut python = Command::new("python3")
+        .arg(script)
+        .arg(&library)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3 starts");
+    let mut input = python.stdin.take().expect("a pipe");
+    input.write_all(lines.as_bytes()).expect("it reads");
+    drop(input);
+    let output = python.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "the compiling script failed");
+    let answers = String::from_utf8(output.stdout).expect("JSON");
+    let answers: Vec<Value> = answers
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(answers.len(), jobs.len());
+    answers
+}
+
+/// A kernel to compile: what it is, its text, and for which architecture.
+type Job = (String, String, &'static str);
+
+/// What is compiled, so that two slow cores do it within the time of a test: with heads of 64 every kernel for Ampere; those
+/// of every ninth scheme also for both kinds of Hopper, and with heads of 16 and 128; those of training runs.
+fn jobs() -> Vec<Job> {
+    let mut jobs = Vec::new();
+    let mut known = BTreeSet::new();
+    let mut add = |(what, wgsl): (String, String), architectures: &[&'static str]| {
+        let text = written(&what, &wgsl);
+        for architecture in architectures {
+            if known.insert((text.clone(), *architecture)) {
+                jobs.push((what.clone(), text.clone(), *architecture));
+            }
+        }
+    };
+    for (i, (id, scheme)) in schemes().into_iter().enumerate() {
+        let closely = i % 9 == 0;
+        let architectures: &[_] = match closely {
+            true => &["sm_80", "sm_90", "sm_90a"],
+            false => &["sm_80"],
+        };
+        for kernel in attention(id, scheme.as_ref(), 64) {
+            add(kernel, architectures);
+        }
+        for head_dim in [16, 128] {
+            if closely {
+                for kernel in attention(id, scheme.as_ref(), head_dim) {
+                    add(kernel, &["sm_80"]);
+                }
+            }
+        }
+    }
+    for kernel in training() {
+        add(kernel, &["sm_80"]);
+    }
+    jobs
+}
+
+#[test]
+fn nvrtc_takes_every_kernel_and_none_spills() {
+    let jobs = jobs();
+    let (library, folder) = library();
+    let table_path = folder.join("table.txt");
+    // An earlier one tells of other kernels.
+    let _ = std::fs::remove_file(&table_path);
+    if library.is_none() {
+        let folder = folder.display();
+        println!(
+            "NVRTC's library is not in {folder}: {} kernels are not compiled",
+            jobs.len()
+        );
+        return;
+    }
+    let asked = jobs.iter().map(|(_, text, of)| (text.as_str(), *of));
+    let answers = compile(&asked.collect::<Vec<_>>());
+    let mut table = String::from("architecture, registers, stack, spilled, shared: kernel\n");
+    let mut wrong = Vec::new();
+    for ((what, text, architecture), answer) in jobs.iter().zip(&answers) {
+        if let Some(error) = answer["error"].as_str() {
+            panic!("{what} for {architecture}: {error}\n{text}");
+        }
+        let number = |name: &str| answer[name].as_u64().expect("a number");
+        let (stack, spilled) = (number("stack"), number("spilled"));
+        let line = format!(
+            "{architecture}, {}, {stack}, {spilled}, {}: {what}\n",
+            number("registers"),
+            number("shared")
+        );
+        // Memory that every thread has for itself lies in global memory: each use of it is a detour.
+        if stack + spilled > 0 || number("shared") > 16384 || number("warnings") > 0 {
+            wrong.push(line.clone());
+        }
+        table += &line;
+    }
+    std::fs::write(&table_path, &table).expect("a table");
+    assert!(
+        wrong.is_empty(),
+        "of {} kernels:\n{}",
+        jobs.len(),
+        wrong.concat()
+    );
+}
