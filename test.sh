@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Everything a change must pass: formatting, lints, documentation, tests.
-# On Debian and Ubuntu it installs what is missing: the C compiler that two dependencies need; Mesa's software Vulkan, which
+# On Debian and Ubuntu it installs what is missing: the C compiler that two dependencies need (the tests of CUDA run on a card
+# that its sibling for C++ makes); Mesa's software Vulkan, which
 # the tests of the wgpu engine run on where there is no GPU (FARSPAN_NO_GPU=1 leaves those tests out); Slurm and an ssh
 # server, which the tests of `farspan submit` start for themselves (FARSPAN_NO_CLUSTER=1 leaves those out, and so does a
 # machine without apt, in words); Chromium with its driver, which the tests of the page run in (FARSPAN_NO_BROWSER=1 leaves
@@ -97,6 +98,11 @@ if [ "$no_gpu" = 1 ]; then
 else
   ran=$(grep -cE "^test .*(wgpu|gpu::).* ok$" target/test.log)
   echo "GPU tests: $ran ran on $(target/release/farspan list devices --json 2>/dev/null | sed -n 's/.*"note": *"wgpu:0: available; \([^"]*\)".*/\1/p')"
+fi
+if command -v "${CXX:-c++}" >/dev/null; then
+  echo "CUDA tests: $(grep -cE '^test .*cuda_.* ok$' target/test.log) ran on a card made of C++"
+else
+  echo "CUDA tests: skipped, because there is no C++ compiler to make a card of"
 fi
 if [ -f $nvrtc/table.txt ]; then
   echo "CUDA kernels: $(grep -c '^sm_' $nvrtc/table.txt) compiled by NVRTC, without spills; $nvrtc/table.txt lists them"

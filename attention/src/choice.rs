@@ -25,9 +25,6 @@ impl Choice {
 
 /// Whether the fused kernel can run this plan on this device; if not, why.
 pub fn supports(plan: &Plan, device: &Device) -> Result<(), String> {
-    if !device.is_cpu() && !device.is_wgpu() {
-        return Err(format!("it runs on cpu and wgpu, not on {device}"));
-    }
     let hooks = || {
         plan.hooks
             .iter()

@@ -1,4 +1,4 @@
-//! Where tensors live: `cpu`, `cuda[:i]`, `metal[:i]`, `wgpu[:i]`, or `auto`, which says what it took and why.
+//! Where tensors live: `cpu`, `cuda[:i]`, `wgpu[:i]`, or `auto`, which says what it took and why.
 
 use crate::gpu::Context;
 use crate::{Error, Result};
@@ -18,10 +18,10 @@ pub struct Device {
 /// The device of the engine that computes.
 #[derive(Clone, Debug)]
 pub(crate) enum Place {
-    /// The processor, CUDA or Metal.
+    /// The processor.
     Candle(candle_core::Device),
-    /// An adapter of wgpu.
-    Wgpu(Context),
+    /// A card of CUDA or an adapter of wgpu.
+    Gpu(Context),
 }
 
 impl Device {
@@ -41,47 +41,29 @@ impl Device {
         match spec {
             DeviceSpec::Auto => Ok(Device::best()),
             DeviceSpec::Cpu => Ok(Device::cpu()),
-            DeviceSpec::Cuda(ordinal) => {
-                if !cfg!(feature = "cuda") {
-                    return Err(absent(spec, "CUDA", "cuda"));
-                }
-                let engine =
-                    candle_core::Device::new_cuda(ordinal).map_err(|e| refused(spec, &e))?;
-                Ok(Device::opened(engine, spec, format!("{spec}: available")))
-            }
-            DeviceSpec::Metal(ordinal) => {
-                if !cfg!(feature = "metal") {
-                    return Err(absent(spec, "Metal", "metal"));
-                }
-                let engine =
-                    candle_core::Device::new_metal(ordinal).map_err(|e| refused(spec, &e))?;
-                Ok(Device::opened(engine, spec, format!("{spec}: available")))
-            }
-            DeviceSpec::Wgpu(ordinal) => {
-                let context = Context::shared(ordinal)?;
+            DeviceSpec::Cuda(_) | DeviceSpec::Wgpu(_) => {
+                let context = Context::shared(spec)?;
                 let note = format!(
                     "{spec}: available; {}; {}",
                     context.describe(),
                     context.bounds()
                 );
-                Ok(Device::placed(Place::Wgpu(context), spec, note))
+                Ok(Device::placed(Place::Gpu(context), spec, note))
             }
         }
     }
 
     fn best() -> Device {
-        let mut passed = Vec::new();
-        for spec in [DeviceSpec::Cuda(0), DeviceSpec::Metal(0)] {
-            match Device::open(&spec.to_string()) {
-                Ok(found) => {
-                    let note = format!("auto → {spec}{}", because(&passed));
-                    return Device::placed(found.place, spec, note);
-                }
-                Err(Error::Device { why, .. }) => passed.push(format!("{spec}: {why}")),
-                Err(other) => passed.push(other.to_string()),
+        let spec = DeviceSpec::Cuda(0);
+        let passed = match Context::shared(spec) {
+            Ok(context) => {
+                let note = format!("auto → {spec}; {}", context.describe());
+                return Device::placed(Place::Gpu(context), spec, note);
             }
-        }
-        let note = format!("auto → cpu{}", because(&passed));
+            Err(Error::Device { why, .. }) => format!("{spec}: {why}"),
+            Err(other) => other.to_string(),
+        };
+        let note = format!("auto → cpu ({passed})");
         Device::opened(candle_core::Device::Cpu, DeviceSpec::Cpu, note)
     }
 
@@ -97,14 +79,16 @@ impl Device {
         }
     }
 
-    /// Every adapter of wgpu on this machine with what opens it: name, backend, driver, limits, and whether it is
-    /// software. None where this build has no wgpu engine.
-    pub fn adapters() -> Vec<(DeviceSpec, String)> {
-        let found = crate::gpu::list();
+    /// Every card of CUDA, or every adapter of wgpu, whichever `kind` is, with what opens it: name, driver, limits, and
+    /// whether it is software; in words what is missing where there are none, or where this build cannot open them.
+    pub fn all(kind: DeviceSpec) -> Result<Vec<(DeviceSpec, String)>, String> {
+        let found = crate::gpu::list(kind)?;
         let numbered = found.into_iter().enumerate();
-        numbered
-            .map(|(i, text)| (DeviceSpec::Wgpu(i), text))
-            .collect()
+        let of = |(i, text)| match kind {
+            DeviceSpec::Cuda(_) => (DeviceSpec::Cuda(i), text),
+            _ => (DeviceSpec::Wgpu(i), text),
+        };
+        Ok(numbered.map(of).collect())
     }
 
     /// The kind and ordinal; never `Auto`.
@@ -117,11 +101,15 @@ impl Device {
         &self.note
     }
 
-    /// What computes, for the record: the device, and on wgpu the adapter with its driver, whichever of several alike it is.
+    /// What computes, for the record: the device, on a GPU with its driver, whichever of several alike it is.
     pub fn described(&self) -> String {
         match &self.place {
             Place::Candle(_) => self.spec.to_string(),
-            Place::Wgpu(context) => format!("wgpu: {}", context.describe()),
+            Place::Gpu(context) => {
+                let spec = self.spec.to_string();
+                let kind = spec.split(':').next().unwrap_or_default();
+                format!("{kind}: {}", context.describe())
+            }
         }
     }
 
@@ -130,32 +118,32 @@ impl Device {
         self.spec == DeviceSpec::Cpu
     }
 
-    /// Whether this is an adapter of wgpu.
-    pub fn is_wgpu(&self) -> bool {
-        matches!(self.spec, DeviceSpec::Wgpu(_))
+    /// Whether this is a card of CUDA or an adapter of wgpu.
+    pub fn is_gpu(&self) -> bool {
+        matches!(self.place, Place::Gpu(_))
     }
 
     /// Waits until all work given to the device is done.
     pub fn synchronize(&self) -> Result<()> {
         match &self.place {
             Place::Candle(engine) => Ok(engine.synchronize()?),
-            Place::Wgpu(context) => context.synchronize(),
+            Place::Gpu(context) => context.synchronize(),
         }
     }
 
-    /// What was asked of it so far; `None` if it is not one of wgpu.
+    /// What was asked of it so far; `None` on the processor.
     pub fn traffic(&self) -> Option<Traffic> {
         match &self.place {
             Place::Candle(_) => None,
-            Place::Wgpu(context) => Some(context.traffic()),
+            Place::Gpu(context) => Some(context.traffic()),
         }
     }
 
-    /// The device of the candle engine; `None` if it is one of wgpu.
+    /// The device of the candle engine; `None` on a GPU.
     pub fn as_candle(&self) -> Option<&candle_core::Device> {
         match &self.place {
             Place::Candle(engine) => Some(engine),
-            Place::Wgpu(_) => None,
+            Place::Gpu(_) => None,
         }
     }
 
@@ -163,29 +151,19 @@ impl Device {
         &self.place
     }
 
-    /// The open adapter of wgpu, if it is one.
+    /// The open GPU, if it is one.
     pub fn context(&self) -> Option<&Context> {
         match &self.place {
             Place::Candle(_) => None,
-            Place::Wgpu(context) => Some(context),
+            Place::Gpu(context) => Some(context),
         }
     }
 
-    /// Wraps an open adapter of wgpu.
+    /// Wraps an open GPU.
     pub fn from_context(context: &Context) -> Device {
         let spec = context.spec();
         let note = format!("{spec}: handed over open");
-        Device::placed(Place::Wgpu(context.clone()), spec, note)
-    }
-
-    /// Wraps a candle device.
-    pub fn from_candle(engine: &candle_core::Device) -> Device {
-        let spec = match engine.location() {
-            candle_core::DeviceLocation::Cpu => DeviceSpec::Cpu,
-            candle_core::DeviceLocation::Cuda { gpu_id } => DeviceSpec::Cuda(gpu_id),
-            candle_core::DeviceLocation::Metal { gpu_id } => DeviceSpec::Metal(gpu_id),
-        };
-        Device::opened(engine.clone(), spec, format!("{spec}: handed over open"))
+        Device::placed(Place::Gpu(context.clone()), spec, note)
     }
 }
 
@@ -201,40 +179,17 @@ impl fmt::Display for Device {
     }
 }
 
-fn because(passed: &[String]) -> String {
-    if passed.is_empty() {
-        String::new()
-    } else {
-        format!(" ({})", passed.join("; "))
-    }
-}
-
-fn absent(spec: DeviceSpec, engine: &str, feature: &str) -> Error {
-    let why = format!("this build has no {engine} engine; build with --features {feature}");
-    Error::Device {
-        asked: spec.to_string(),
-        why,
-    }
-}
-
-fn refused(spec: DeviceSpec, error: &candle_core::Error) -> Error {
-    Error::Device {
-        asked: spec.to_string(),
-        why: error.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn names_are_read_and_written_back() {
-        for text in ["auto", "cpu", "cuda:0", "cuda:3", "metal:0", "wgpu:1"] {
+        for text in ["auto", "cpu", "cuda:0", "cuda:3", "wgpu:1"] {
             assert_eq!(text.parse::<DeviceSpec>().unwrap().to_string(), text);
         }
         assert_eq!("cuda".parse::<DeviceSpec>().unwrap(), DeviceSpec::Cuda(0));
-        for text in ["", "gpu", "cpu:0", "cuda:x", "cuda:", "CPU"] {
+        for text in ["", "gpu", "cpu:0", "cuda:x", "cuda:", "CPU", "metal"] {
             let message = text.parse::<DeviceSpec>().unwrap_err().to_string();
             assert!(message.contains(&format!("{text:?}")), "{message}");
         }
@@ -250,6 +205,8 @@ mod tests {
         );
         let message = Device::open("wgpu:99").unwrap_err().to_string();
         assert!(message.contains("wgpu:99"), "{message}");
+        let message = Device::open("metal:1").unwrap_err().to_string();
+        assert!(message.contains("expected wgpu:1"), "{message}");
         #[cfg(not(feature = "cuda"))]
         assert!(
             Device::open("cuda")

@@ -194,7 +194,7 @@ impl AdamW {
         Ok(Norm(NormValue::Known(norm)))
     }
 
-    /// The same where parameters are on a device of wgpu: nothing leaves it.
+    /// The same where parameters are on a GPU: nothing leaves it.
     fn step_on_device(&mut self, found: &[Option<Tensor>], rate: f64) -> Result<Norm> {
         let common = Common::new(&self.config, self.step);
         let mut items = Vec::new();
@@ -233,7 +233,7 @@ enum NormValue {
 }
 
 impl Norm {
-    /// The number; on wgpu it waits for the device.
+    /// The number; on a GPU it waits for the device.
     pub fn value(&self) -> Result<f64> {
         match &self.0 {
             NormValue::Known(norm) => Ok(*norm),
@@ -293,7 +293,7 @@ impl Slot {
             None => tensor.zeros_like()?,
         };
         let State::Host(moments) = &mut self.state else {
-            return Err(argument("AdamW::step", "parameters on cpu", "one on wgpu"));
+            return Err(argument("AdamW::step", "parameters on cpu", "one on a GPU"));
         };
         if let Some([var, gradient]) = ours([tensor, &gradient]) {
             let op = Update {

@@ -15,8 +15,6 @@ pub enum DeviceSpec {
     Cpu,
     /// An NVIDIA card by ordinal.
     Cuda(usize),
-    /// An Apple card by ordinal.
-    Metal(usize),
     /// An adapter of wgpu by ordinal.
     Wgpu(usize),
 }
@@ -46,11 +44,12 @@ impl FromStr for DeviceSpec {
             ("cpu", None) => Ok(DeviceSpec::Cpu),
             ("auto" | "cpu", Some(_)) => Err(fail(format!("{kind} takes no number"))),
             ("cuda", _) => Ok(DeviceSpec::Cuda(number()?)),
-            ("metal", _) => Ok(DeviceSpec::Metal(number()?)),
+            ("metal", _) => Err(fail(format!(
+                "cards of Apple are served by wgpu: expected wgpu{}",
+                ordinal.map_or(String::new(), |i| format!(":{i}"))
+            ))),
             ("wgpu", _) => Ok(DeviceSpec::Wgpu(number()?)),
-            _ => Err(fail(
-                "expected auto, cpu, cuda[:i], metal[:i] or wgpu[:i]".into(),
-            )),
+            _ => Err(fail("expected auto, cpu, cuda[:i] or wgpu[:i]".into())),
         }
     }
 }
@@ -61,13 +60,12 @@ impl fmt::Display for DeviceSpec {
             DeviceSpec::Auto => f.write_str("auto"),
             DeviceSpec::Cpu => f.write_str("cpu"),
             DeviceSpec::Cuda(i) => write!(f, "cuda:{i}"),
-            DeviceSpec::Metal(i) => write!(f, "metal:{i}"),
             DeviceSpec::Wgpu(i) => write!(f, "wgpu:{i}"),
         }
     }
 }
 
-/// What a program asked of a device of wgpu since it was opened.
+/// What a program asked of a device of the gpu engine since it was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Traffic {
     /// Kernels that were to run.

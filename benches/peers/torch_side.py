@@ -1,4 +1,5 @@
-"""The PyTorch side of `farspan bench`: what a researcher would otherwise run on the same CPU.
+"""The PyTorch side of `farspan bench`: what a researcher would otherwise run on the same CPU, or with --device cuda on the
+same card (in f32 without TF32, as PyTorch comes).
 
 Needs `pip install torch` and, for the compiled cases, a C++ compiler. Two ways to run it:
 
@@ -36,6 +37,7 @@ TRAIN = {
     "vocab": 4096, "batch": 8, "length": 512, "scheme": "rope",
 }
 BUCKETS, HIDDEN = 32, 32
+DEVICE = "cpu"
 
 
 # Memory -------------------------------------------------------------------------------------------------------------
@@ -51,6 +53,11 @@ def memory(key):
 
 def peak_of(call):
     """Bytes by which the resident memory rose above its value before the call, at the highest."""
+    if DEVICE != "cpu":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        call()
+        return torch.cuda.max_memory_allocated() - before
     with open("/proc/self/clear_refs", "w") as refs:
         refs.write("5")
     before = memory("VmRSS")
@@ -62,7 +69,7 @@ def peak_of(call):
 
 def parameters(scheme, heads):
     generator = torch.Generator().manual_seed(9)
-    draw = lambda *shape: (0.1 * torch.rand(*shape, generator=generator) + 0.2).requires_grad_()
+    draw = lambda *shape: (0.1 * torch.rand(*shape, generator=generator) + 0.2).to(DEVICE).requires_grad_()
     if scheme == "t5":
         return {"t": draw(heads, BUCKETS)}
     if scheme == "kerple":
@@ -73,7 +80,7 @@ def parameters(scheme, heads):
 
 
 def slopes(heads):
-    return torch.tensor([2.0 ** (-8.0 * (head + 1) / heads) for head in range(heads)])
+    return torch.tensor([2.0 ** (-8.0 * (head + 1) / heads) for head in range(heads)], device=DEVICE)
 
 
 def bucket(distance):
@@ -85,7 +92,7 @@ def bucket(distance):
 
 def bias(scheme, p, n, heads):
     """(heads, n, n) additive mask, minus infinity above the diagonal."""
-    position = torch.arange(n, dtype=torch.float32)
+    position = torch.arange(n, dtype=torch.float32, device=DEVICE)
     distance = (position[:, None] - position[None, :]).clamp(min=0)
     if scheme == "alibi":
         out = -slopes(heads)[:, None, None] * distance
@@ -99,7 +106,7 @@ def bias(scheme, p, n, heads):
         out = (hidden @ p["w2"].t()).permute(2, 0, 1) + p["b2"][:, None, None]
     else:
         raise ValueError(f"{scheme} is no bias")
-    return out + torch.full((n, n), -math.inf).triu(1)
+    return out + torch.full((n, n), -math.inf, device=DEVICE).triu(1)
 
 
 def score_mod(scheme, p, heads):
@@ -108,7 +115,7 @@ def score_mod(scheme, p, heads):
         slope = slopes(heads)
         return lambda score, b, h, q, k: score - slope[h] * (q - k)
     if scheme == "t5":
-        table = bucket(torch.arange(1 << 17, dtype=torch.float32))
+        table = bucket(torch.arange(1 << 17, dtype=torch.float32, device=DEVICE))
         return lambda score, b, h, q, k: score + p["t"][h, table[(q - k).clamp(min=0)]]
     if scheme == "kerple":
         return lambda score, b, h, q, k: score - p["a"][h] * torch.log1p(p["b"][h] * (q - k).clamp(min=0))
@@ -126,7 +133,7 @@ def score_mod(scheme, p, heads):
 
 def rope_tables(n, dim, base=1e4):
     angle = torch.arange(n, dtype=torch.float64)[:, None] * base ** (-torch.arange(0, dim, 2, dtype=torch.float64) / dim)
-    return angle.cos().float(), angle.sin().float()
+    return angle.cos().float().to(DEVICE), angle.sin().float().to(DEVICE)
 
 
 def rotate(x, tables):
@@ -141,8 +148,9 @@ def attention(case):
     n, heads, dim, batch = case["length"], case["heads"], case["head_dim"], case["batch"]
     scheme, way, both = case["scheme"], case["way"], case["pass"] == "both"
     generator = torch.Generator().manual_seed(1)
-    q, k, v = (torch.randn(batch, heads, n, dim, generator=generator).requires_grad_(both) for _ in range(3))
-    up = torch.randn(batch, heads, n, dim, generator=generator)
+    drawn = lambda: torch.randn(batch, heads, n, dim, generator=generator).to(DEVICE)
+    q, k, v = (drawn().requires_grad_(both) for _ in range(3))
+    up = drawn()
     own = content.parameters(scheme, batch, heads, n, dim) if way == "formula" else parameters(scheme, heads)
     p = {name: x.detach().requires_grad_(both) for name, x in own.items()}
     tables = rope_tables(n, dim)
@@ -156,13 +164,15 @@ def attention(case):
     elif way == "mask-built":
         forward = lambda: F.scaled_dot_product_attention(q, k, v, attn_mask=bias(scheme, p, n, heads)[None])
     elif way == "formula":
+        if DEVICE != "cpu":
+            raise ValueError("formulas are measured on the processor")
         forward = lambda: content.SCHEMES[scheme](q, k, v, p)
     elif way == "flex":
         from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
         torch._dynamo.reset()
         compiled = torch.compile(flex_attention, dynamic=False)
-        mask = create_block_mask(lambda b, h, q, k: q >= k, None, None, n, n, device="cpu")
+        mask = create_block_mask(lambda b, h, q, k: q >= k, None, None, n, n, device=DEVICE)
         mod = score_mod(scheme, p, heads)
         forward = lambda: compiled(turn(q), turn(k), v, score_mod=mod, block_mask=mask)
     else:
@@ -226,10 +236,10 @@ def train(case):
     if case["scheme"] not in ("nope", "rope"):
         raise ValueError(f"the training step knows nope and rope, not {case['scheme']}")
     torch.manual_seed(1)
-    model = Decoder(case)
+    model = Decoder(case).to(DEVICE)
     nn.init.normal_(model.embed.weight, std=0.02)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.01, fused=True)
-    tokens, targets = torch.randint(0, case["vocab"], (2, case["batch"], case["length"]))
+    tokens, targets = torch.randint(0, case["vocab"], (2, case["batch"], case["length"])).to(DEVICE)
     run = model
     if case["way"] == "compiled":
         torch._dynamo.reset()
@@ -275,9 +285,16 @@ def cases(lengths):
 
 
 def answer(call, case, limit):
+    wait()
     start = time.perf_counter()
     call()
+    wait()
     return {**case, "seconds": time.perf_counter() - start}
+
+
+def wait():
+    if DEVICE != "cpu":
+        torch.cuda.synchronize()
 
 
 def serve(limit):
@@ -323,11 +340,14 @@ def everything(lengths, repeats, limit):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--serve", action="store_true", help="answer cases from stdin")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--lengths", type=int, nargs="+", default=[2048, 4096, 8192, 16384])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--limit-gib", type=float, default=8, help="refuse materialised masks above this")
     args = parser.parse_args()
+    global DEVICE
+    DEVICE = args.device
     torch.set_num_threads(args.threads)
     limit = args.limit_gib * 2**30
     serve(limit) if args.serve else everything(args.lengths, args.repeats, limit)

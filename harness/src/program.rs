@@ -39,4 +39,5 @@ pub(crate) fn settle() {
         unsafe { std::env::set_var(NO_DISPLAY, "1") };
     }
     crate::train::before_training(keep_pages);
+    farspan_attention::gpu::keep_kernels(crate::machine::cache_dir().join("kernels"));
 }

@@ -156,7 +156,7 @@ pub struct PartRecord {
 /// What ran it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EngineRecord {
-    /// `cpu`, `cuda:0`, …; on wgpu with the adapter and its driver.
+    /// `cpu`; a GPU with its driver and, on CUDA, the libraries that compile and multiply.
     pub device: String,
     /// Attention implementation used in training and evaluation (`composed`, `fused-cpu`, …).
     pub attention: String,

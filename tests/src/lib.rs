@@ -2,6 +2,7 @@
 #![expect(missing_docs, reason = "helpers of tests, named for what they do")]
 
 pub mod checkpoints;
+pub mod fake_cuda;
 pub mod mutants;
 pub mod parity;
 pub mod spelling;

@@ -1,5 +1,9 @@
 //! What two devices are compared at: sizes, plans, windows, and distances.
 
+pub mod documents;
+pub mod step;
+pub mod training;
+
 use farspan::model::{Architecture, Decoder, Shape};
 use farspan_attention::plan::{Geometry, Plan, PositionIds};
 use farspan_attention::{Device, Tensor};

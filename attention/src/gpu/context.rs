@@ -1,10 +1,9 @@
 //! The open device: memory from a pool, copies, and kernels, whatever its kind.
 
-use super::driver::{self, Driver, Handle, Lower, Noted};
+use super::driver::{self, Driver, Handle, Lower, Noted, Product};
 use super::pool::{Pool, size_class};
 use crate::spec::{DeviceSpec, Traffic};
 use crate::{Error, Result};
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,6 +34,12 @@ pub(crate) struct Buffer {
     /// Bytes asked for.
     bytes: u64,
     context: Context,
+}
+
+impl Buffer {
+    pub(crate) fn memory(&self) -> Handle {
+        self.memory
+    }
 }
 
 impl Drop for Buffer {
@@ -71,29 +76,30 @@ fn tally(counter: &AtomicU64) {
 }
 
 impl Context {
-    /// Adapter number `ordinal`, which is opened once for the whole process, and again after it was lost.
-    pub fn shared(ordinal: usize) -> Result<Context> {
-        static OPEN: Mutex<BTreeMap<usize, Context>> = Mutex::new(BTreeMap::new());
+    /// The device that `spec` names, which is opened once for the whole process, and again after it was lost.
+    pub fn shared(spec: DeviceSpec) -> Result<Context> {
+        static OPEN: Mutex<Vec<Context>> = Mutex::new(Vec::new());
         let mut open = lock(&OPEN);
-        if let Some(context) = open.get(&ordinal)
+        if let Some(context) = open.iter().find(|context| context.spec() == spec)
             && context.check().is_ok()
         {
             return Ok(context.clone());
         }
-        let context = Context::open(ordinal)?;
-        open.insert(ordinal, context.clone());
+        // What is lost is let go of first.
+        open.retain(|context| context.spec() != spec);
+        let context = Context::open(spec)?;
+        open.push(context.clone());
         Ok(context)
     }
 
-    /// Opens adapter number `ordinal`. Fails where there is none, or where its driver refuses.
-    pub fn open(ordinal: usize) -> Result<Context> {
-        Context::open_with(ordinal, &|_| {})
+    /// Opens the device that `spec` names. Fails where there is none, or where its driver refuses.
+    pub fn open(spec: DeviceSpec) -> Result<Context> {
+        Context::open_with(spec, &|_| {})
     }
 
-    /// The same, as if the adapter had less.
-    pub(crate) fn open_with(ordinal: usize, lower: Lower<'_>) -> Result<Context> {
-        let driver = driver::open(ordinal, lower)?;
-        Ok(Context::over(DeviceSpec::Wgpu(ordinal), driver))
+    /// The same, as if the device had less.
+    pub(crate) fn open_with(spec: DeviceSpec, lower: Lower<'_>) -> Result<Context> {
+        Ok(Context::over(spec, driver::open(spec, lower)?))
     }
 
     /// A device that runs nothing and notes the kernels that it is asked for; whatever it is read from is zero. For tests
@@ -211,6 +217,16 @@ impl Context {
         launched.map_err(|why| self.error(why))?;
         tally(&self.0.kernels);
         Ok(())
+    }
+
+    /// Adds products of matrices to the commands, unless a kernel is to do it; see [`Driver::product`].
+    pub(crate) fn product(&self, product: &Product) -> Result<bool> {
+        let done = self.0.driver.product(product);
+        let done = done.map_err(|why| self.error(why))?;
+        if done {
+            tally(&self.0.kernels);
+        }
+        Ok(done)
     }
 
     /// Has the driver compile a kernel. Fails with its words if it refuses.

@@ -21,6 +21,6 @@ mod tests;
 pub use array::Array;
 pub use context::Context;
 pub use dialect::{Cuda, cuda};
-pub use driver::{BUILT, list, validate};
+pub use driver::{keep_kernels, list, validate};
 pub use kind::Kind;
 pub use tape::Traced;

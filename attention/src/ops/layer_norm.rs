@@ -27,7 +27,7 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Resul
             .apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)?;
         return Ok(Tensor::from_candle(y));
     }
-    if let Some([x, weight, bias]) = crate::tensor::on_wgpu([x, weight, bias])? {
+    if let Some([x, weight, bias]) = crate::tensor::on_gpu([x, weight, bias])? {
         return Ok(Tensor::from_traced(layers::norm(
             x,
             weight,

@@ -66,7 +66,7 @@ pub fn cross_entropy(
         let loss = h.contiguous()?.apply_op2(&w.contiguous()?, op)?;
         return Ok(Tensor::from_candle(loss));
     }
-    if let Some([h, w]) = crate::tensor::on_wgpu([hidden, head])? {
+    if let Some([h, w]) = crate::tensor::on_gpu([hidden, head])? {
         let loss = layers::cross_entropy(h, w, &rows, (&targets, &shares))?;
         return Ok(Tensor::from_traced(loss));
     }
@@ -94,7 +94,7 @@ pub fn token_scores(hidden: &Tensor, head: &Tensor, targets: &[u32]) -> Result<V
     let vocab = head.dim(0)?;
     in_vocab(targets.iter().copied().enumerate(), vocab)?;
     let Some([h, w]) = ours([hidden, head]) else {
-        if let Some([h, w]) = crate::tensor::on_wgpu([hidden, head])? {
+        if let Some([h, w]) = crate::tensor::on_gpu([hidden, head])? {
             return layers::token_scores(h, w, targets);
         }
         return scores_on_device(&hidden.detach(), &head.detach(), targets);

@@ -22,7 +22,7 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
         let y = x.contiguous()?.apply_op2(&weight.contiguous()?, op)?;
         return Ok(Tensor::from_candle(y));
     }
-    if let Some([x, weight]) = crate::tensor::on_wgpu([x, weight])? {
+    if let Some([x, weight]) = crate::tensor::on_gpu([x, weight])? {
         return Ok(Tensor::from_traced(layers::norm(x, weight, None, eps)?));
     }
     let mean = x.sqr()?.mean_keepdim(x.rank() - 1)?;

@@ -20,7 +20,7 @@ pub fn swiglu(gate_up: &Tensor) -> Result<Tensor> {
         let op = Swiglu { hidden: both / 2 };
         return Ok(Tensor::from_candle(x.contiguous()?.apply_op1(op)?));
     }
-    if let Some([x]) = crate::tensor::on_wgpu([gate_up])? {
+    if let Some([x]) = crate::tensor::on_gpu([gate_up])? {
         return Ok(Tensor::from_traced(layers::swiglu(x)?));
     }
     let half = |start| gate_up.narrow(gate_up.rank() - 1, start, both / 2);

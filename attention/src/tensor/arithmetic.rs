@@ -8,19 +8,19 @@ macro_rules! elementwise {
     ($($(#[$doc:meta])* $name:ident),*) => {$(
         $(#[$doc])*
         pub fn $name(&self) -> Result<Tensor> {
-            operation!([self] as [x], candle x.$name()?, wgpu x.$name()?)
+            operation!([self] as [x], candle x.$name()?, gpu x.$name()?)
         }
     )*};
 }
 
 macro_rules! pairwise {
-    ($($(#[$doc:meta])* $name:ident, $of_shape:ident, $wgpu:ident);* $(;)?) => {$(
+    ($($(#[$doc:meta])* $name:ident, $of_shape:ident, $gpu:ident);* $(;)?) => {$(
         $(#[$doc])*
         pub fn $name(&self, other: &Tensor) -> Result<Tensor> {
             operation!(
                 [self, other] as [x, y],
                 candle x.$name(&y)?,
-                wgpu $of_shape(x, y)?.$wgpu(y)?
+                gpu $of_shape(x, y)?.$gpu(y)?
             )
         }
     )*};
@@ -69,13 +69,13 @@ impl Tensor {
         broadcast_maximum, any, maximum;
         /// Smaller of the two, with broadcasting; on a tie each side gets half of the gradient.
         broadcast_minimum, any, minimum;
-        /// 1 (u8; u32 on wgpu) where less, with broadcasting.
+        /// 1 (u8; u32 on a GPU) where less, with broadcasting.
         broadcast_lt, any, lt;
-        /// 1 (u8; u32 on wgpu) where greater, with broadcasting.
+        /// 1 (u8; u32 on a GPU) where greater, with broadcasting.
         broadcast_gt, any, gt;
-        /// 1 (u8; u32 on wgpu) where not greater, with broadcasting.
+        /// 1 (u8; u32 on a GPU) where not greater, with broadcasting.
         broadcast_le, any, le;
-        /// 1 (u8; u32 on wgpu) where not less, with broadcasting.
+        /// 1 (u8; u32 on a GPU) where not less, with broadcasting.
         broadcast_ge, any, ge;
     }
 
@@ -118,67 +118,67 @@ impl Tensor {
 
     /// `mul · x + add`
     pub fn affine(&self, mul: f64, add: f64) -> Result<Tensor> {
-        operation!([self] as [x], candle x.affine(mul, add)?, wgpu x.affine(mul, add)?)
+        operation!([self] as [x], candle x.affine(mul, add)?, gpu x.affine(mul, add)?)
     }
 
     /// x to a constant power.
     pub fn powf(&self, exponent: f64) -> Result<Tensor> {
-        operation!([self] as [x], candle x.powf(exponent)?, wgpu x.powf(exponent)?)
+        operation!([self] as [x], candle x.powf(exponent)?, gpu x.powf(exponent)?)
     }
 
     /// Larger of x and a constant.
     pub fn maximum(&self, floor: f64) -> Result<Tensor> {
-        operation!([self] as [x], candle x.maximum(floor)?, wgpu x.at_least(floor)?)
+        operation!([self] as [x], candle x.maximum(floor)?, gpu x.at_least(floor)?)
     }
 
     /// Smaller of x and a constant.
     pub fn minimum(&self, ceiling: f64) -> Result<Tensor> {
-        operation!([self] as [x], candle x.minimum(ceiling)?, wgpu x.at_most(ceiling)?)
+        operation!([self] as [x], candle x.minimum(ceiling)?, gpu x.at_most(ceiling)?)
     }
 
-    /// 1 (u8; u32 on wgpu) where equal to a constant.
+    /// 1 (u8; u32 on a GPU) where equal to a constant.
     pub fn eq(&self, value: f64) -> Result<Tensor> {
-        operation!([self] as [x], candle x.eq(value)?, wgpu x.compare("==", value)?)
+        operation!([self] as [x], candle x.eq(value)?, gpu x.compare("==", value)?)
     }
 
-    /// 1 (u8; u32 on wgpu) where greater than a constant.
+    /// 1 (u8; u32 on a GPU) where greater than a constant.
     pub fn gt(&self, value: f64) -> Result<Tensor> {
-        operation!([self] as [x], candle x.gt(value)?, wgpu x.compare(">", value)?)
+        operation!([self] as [x], candle x.gt(value)?, gpu x.compare(">", value)?)
     }
 
-    /// 1 (u8; u32 on wgpu) where not greater than a constant.
+    /// 1 (u8; u32 on a GPU) where not greater than a constant.
     pub(crate) fn le(&self, value: f64) -> Result<Tensor> {
-        operation!([self] as [x], candle x.le(value)?, wgpu x.compare("<=", value)?)
+        operation!([self] as [x], candle x.le(value)?, gpu x.compare("<=", value)?)
     }
 
     /// −1, 0 or 1; no gradient.
     pub(crate) fn sign(&self) -> Result<Tensor> {
-        operation!([self] as [x], candle x.sign()?, wgpu x.sign()?)
+        operation!([self] as [x], candle x.sign()?, gpu x.sign()?)
     }
 
     /// Sums so far along `axis`.
     pub(crate) fn cumsum(&self, axis: usize) -> Result<Tensor> {
-        operation!([self] as [x], candle x.cumsum(axis)?, wgpu x.cumsum(axis)?)
+        operation!([self] as [x], candle x.cumsum(axis)?, gpu x.cumsum(axis)?)
     }
 
     /// Sum over one axis, which stays with size 1.
     pub fn sum_keepdim(&self, axis: usize) -> Result<Tensor> {
-        operation!([self] as [x], candle x.sum_keepdim(axis)?, wgpu x.sum_keepdim(axis)?)
+        operation!([self] as [x], candle x.sum_keepdim(axis)?, gpu x.sum_keepdim(axis)?)
     }
 
     /// Mean over one axis, which stays with size 1.
     pub fn mean_keepdim(&self, axis: usize) -> Result<Tensor> {
-        operation!([self] as [x], candle x.mean_keepdim(axis)?, wgpu x.mean_keepdim(axis)?)
+        operation!([self] as [x], candle x.mean_keepdim(axis)?, gpu x.mean_keepdim(axis)?)
     }
 
     /// Largest over one axis, which stays with size 1.
     pub fn max_keepdim(&self, axis: usize) -> Result<Tensor> {
-        operation!([self] as [x], candle x.max_keepdim(axis)?, wgpu x.max_keepdim(axis)?)
+        operation!([self] as [x], candle x.max_keepdim(axis)?, gpu x.max_keepdim(axis)?)
     }
 
     /// Index (u32) of the largest over one axis, which goes.
     pub fn argmax(&self, axis: usize) -> Result<Tensor> {
-        operation!([self] as [x], candle x.argmax(axis)?, wgpu x.argmax(axis)?)
+        operation!([self] as [x], candle x.argmax(axis)?, gpu x.argmax(axis)?)
     }
 
     /// Softmax over one axis, differentiable.
@@ -194,7 +194,7 @@ impl Tensor {
         operation!(
             [self, yes, no] as [x, yes, no],
             candle x.where_cond(&yes, &no)?,
-            wgpu x.where_cond(yes, no)?
+            gpu x.where_cond(yes, no)?
         )
     }
 
@@ -203,7 +203,7 @@ impl Tensor {
         operation!(
             [self, indices] as [x, indices],
             candle x.index_select(&indices, axis)?,
-            wgpu x.index_select(indices, axis)?
+            gpu x.index_select(indices, axis)?
         )
     }
 
@@ -212,7 +212,7 @@ impl Tensor {
         operation!(
             [self, indices] as [x, indices],
             candle x.gather(&indices, axis)?,
-            wgpu x.gather(indices, axis)?
+            gpu x.gather(indices, axis)?
         )
     }
 

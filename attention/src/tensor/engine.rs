@@ -10,21 +10,21 @@ use {
 /// The numbers of a tensor.
 #[derive(Clone, Debug)]
 pub(super) enum Engine {
-    /// On the processor, on CUDA or on Metal.
+    /// On the processor.
     Candle(candle_core::Tensor),
-    /// On the processor for a device of wgpu, which has no such numbers (f64) itself.
+    /// On the processor for a GPU, which has no such numbers (f64) itself.
     Guest(candle_core::Tensor, Home),
-    /// On a device of wgpu.
-    Wgpu(Traced, Shape),
+    /// On a GPU.
+    Gpu(Traced, Shape),
 }
 
 pub(super) use super::guest::Home;
 
-/// One operation: `candle` computes with the inputs as candle's tensors, `wgpu` with them as traced arrays.
+/// One operation: `candle` computes with the inputs as candle's tensors, `gpu` with them as traced arrays.
 macro_rules! operation {
-    ([$($input:expr),+] as [$($x:ident),+], candle $candle:expr, wgpu $wgpu:expr) => {{
-        if let Some([$($x),+]) = $crate::tensor::engine::on_wgpu([$($input),+])? {
-            return Ok(Tensor::from_traced($wgpu));
+    ([$($input:expr),+] as [$($x:ident),+], candle $candle:expr, gpu $gpu:expr) => {{
+        if let Some([$($x),+]) = $crate::tensor::engine::on_gpu([$($input),+])? {
+            return Ok(Tensor::from_traced($gpu));
         }
         let ([$($x),+], home) = $crate::tensor::engine::on_host([$($input),+])?;
         Ok(Tensor::at_home($candle, home))
@@ -32,8 +32,8 @@ macro_rules! operation {
 }
 pub(super) use operation;
 
-/// The inputs of an operation if all of them are on one device of wgpu.
-pub(crate) fn on_wgpu<const N: usize>(inputs: [&Tensor; N]) -> Result<Option<[&Traced; N]>> {
+/// The inputs of an operation if all of them are on one GPU.
+pub(crate) fn on_gpu<const N: usize>(inputs: [&Tensor; N]) -> Result<Option<[&Traced; N]>> {
     let all = traced(&inputs)?;
     Ok(all.and_then(|all| all.try_into().ok()))
 }
@@ -43,7 +43,7 @@ pub(super) fn traced<'a>(inputs: &[&'a Tensor]) -> Result<Option<Vec<&'a Traced>
     let mut all = Vec::new();
     for input in inputs {
         match &input.0 {
-            Engine::Wgpu(traced, _) => all.push(traced),
+            Engine::Gpu(traced, _) => all.push(traced),
             Engine::Candle(_) | Engine::Guest(..) => return Ok(None),
         }
     }
@@ -67,7 +67,7 @@ fn elsewhere(expected: DeviceSpec, found: DeviceSpec) -> Error {
     }
 }
 
-/// The inputs of an operation that candle runs, and the device of wgpu that the result belongs to, if any.
+/// The inputs of an operation that candle runs, and the GPU that the result belongs to, if any.
 pub(super) fn on_host<const N: usize>(
     inputs: [&Tensor; N],
 ) -> Result<([candle_core::Tensor; N], Home)> {
@@ -87,7 +87,7 @@ pub(super) fn candles(inputs: &[&Tensor]) -> Result<(Vec<candle_core::Tensor>, H
         let (tensor, own) = match &input.0 {
             Engine::Candle(tensor) => (tensor.clone(), Home::default()),
             Engine::Guest(tensor, home) => (tensor.clone(), home.clone()),
-            Engine::Wgpu(traced, _) => guest::visit(traced)?,
+            Engine::Gpu(traced, _) => guest::visit(traced)?,
         };
         all.push(tensor);
         home = home.join(&own);

@@ -1,4 +1,4 @@
-//! Numbers that a device of wgpu has not: f64, computed on the processor. Gradients flow in and out.
+//! Numbers that a GPU has not: f64, computed on the processor. Gradients flow in and out.
 //!
 //! Learned frequencies need f64 angles, which WGSL cannot write. Such tensors belong to their device all the same: what
 //! is made of them is a guest of the processor until it is cast to f32, when it goes home.

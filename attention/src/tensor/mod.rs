@@ -1,6 +1,6 @@
 //! `Tensor`: one type for every engine, under candle's own method names.
 //!
-//! Two engines: candle (CPU, CUDA, Metal), and [`gpu`](crate::gpu). All operations here keep
+//! Two engines: candle on the processor, and [`gpu`](crate::gpu) for other devices. All operations here keep
 //! gradients: those of candle-nn that lose them in silence are not used.
 
 mod arithmetic;
@@ -15,7 +15,7 @@ mod var;
 use crate::device::Place;
 use crate::{Device, Error, Result};
 pub use candle_core::{DType, Shape, WithDType};
-pub(crate) use engine::on_wgpu;
+pub(crate) use engine::on_gpu;
 use engine::{Engine, Home, candles, operation};
 pub use var::{Gradients, Var};
 use {
@@ -25,7 +25,7 @@ use {
 
 /// An n-dimensional array on a device, with the history needed to differentiate it. Cheap to clone.
 ///
-/// A device of wgpu computes in f32 and u32; conditions are u32 there. f64 tensors of such a device are computed on the
+/// A GPU computes in f32 and u32; conditions are u32 there. f64 tensors of such a device are computed on the
 /// processor, and go back when they are cast to f32.
 #[derive(Clone, Debug)]
 pub struct Tensor(Engine);
@@ -47,7 +47,7 @@ impl Tensor {
             Place::Candle(device) => Ok(Tensor::from_candle(candle_core::Tensor::from_vec(
                 data, shape, device,
             )?)),
-            Place::Wgpu(context) => match T::to_cpu_storage_owned(data) {
+            Place::Gpu(context) => match T::to_cpu_storage_owned(data) {
                 CpuStorage::F32(data) => {
                     Array::from_f32(context, &data, shape.dims()).map(Tensor::constant)
                 }
@@ -105,17 +105,17 @@ impl Tensor {
             Place::Candle(device) => Ok(Tensor::from_candle(candle_core::Tensor::full(
                 value, shape, device,
             )?)),
-            Place::Wgpu(context) if T::DTYPE == DType::F32 => {
+            Place::Gpu(context) if T::DTYPE == DType::F32 => {
                 let value = value.to_f64() as f32;
                 Array::full(context, value, shape.dims()).map(Tensor::constant)
             }
-            Place::Wgpu(_) => Tensor::from_vec(vec![value; shape.elem_count()], shape, device),
+            Place::Gpu(_) => Tensor::from_vec(vec![value; shape.elem_count()], shape, device),
         }
     }
 
     /// Zeros of this shape, type and device.
     pub fn zeros_like(&self) -> Result<Tensor> {
-        operation!([self] as [x], candle x.zeros_like()?, wgpu {
+        operation!([self] as [x], candle x.zeros_like()?, gpu {
             let context = x.array().context();
             match x.array().kind() {
                 Kind::F32 => Traced::zeros(context, x.dims())?,
@@ -146,11 +146,11 @@ impl Tensor {
         Tensor(Engine::Candle(tensor))
     }
 
-    /// The candle tensor, history included; `None` on a device of wgpu.
+    /// The candle tensor, history included; `None` on a GPU.
     pub fn as_candle(&self) -> Option<&candle_core::Tensor> {
         match &self.0 {
             Engine::Candle(tensor) => Some(tensor),
-            Engine::Guest(..) | Engine::Wgpu(..) => None,
+            Engine::Guest(..) | Engine::Gpu(..) => None,
         }
     }
 
@@ -171,16 +171,16 @@ impl Tensor {
         }
     }
 
-    /// Wraps a traced array of wgpu, history included.
+    /// Wraps a traced array of a GPU, history included.
     pub fn from_traced(traced: Traced) -> Tensor {
         let shape = Shape::from(traced.dims());
-        Tensor(Engine::Wgpu(traced, shape))
+        Tensor(Engine::Gpu(traced, shape))
     }
 
-    /// The traced array of wgpu, history included; `None` on other devices.
+    /// The traced array of a GPU, history included; `None` on other devices.
     pub fn as_traced(&self) -> Option<&Traced> {
         match &self.0 {
-            Engine::Wgpu(traced, _) => Some(traced),
+            Engine::Gpu(traced, _) => Some(traced),
             Engine::Candle(_) | Engine::Guest(..) => None,
         }
     }
@@ -190,10 +190,10 @@ impl Tensor {
     }
 }
 
-/// No device of wgpu has numbers of this type.
+/// No GPU has numbers of this type.
 fn no_such_type(dtype: DType) -> Error {
     Error::Argument {
-        what: "a tensor on wgpu",
+        what: "a tensor on a GPU",
         expected: "f32, f64, u32 or u8 elements".into(),
         found: dtype.as_str().into(),
     }
@@ -211,7 +211,7 @@ impl Tensor {
         match &self.0 {
             Engine::Candle(tensor) => tensor.shape(),
             Engine::Guest(tensor, _) => tensor.shape(),
-            Engine::Wgpu(_, shape) => shape,
+            Engine::Gpu(_, shape) => shape,
         }
     }
 
@@ -256,7 +256,7 @@ impl Tensor {
         match &self.0 {
             Engine::Candle(tensor) => tensor.dtype(),
             Engine::Guest(tensor, _) => tensor.dtype(),
-            Engine::Wgpu(traced, _) => match traced.array().kind() {
+            Engine::Gpu(traced, _) => match traced.array().kind() {
                 Kind::F32 => DType::F32,
                 Kind::U32 => DType::U32,
             },
@@ -266,12 +266,12 @@ impl Tensor {
     /// Where it lives.
     pub fn device(&self) -> Device {
         match &self.0 {
-            Engine::Candle(tensor) => Device::from_candle(tensor.device()),
-            Engine::Guest(tensor, home) => match home.context() {
+            Engine::Candle(_) => Device::cpu(),
+            Engine::Guest(_, home) => match home.context() {
                 Some(context) => Device::from_context(context),
-                None => Device::from_candle(tensor.device()),
+                None => Device::cpu(),
             },
-            Engine::Wgpu(traced, _) => Device::from_context(traced.array().context()),
+            Engine::Gpu(traced, _) => Device::from_context(traced.array().context()),
         }
     }
 
@@ -280,7 +280,7 @@ impl Tensor {
         match &self.0 {
             Engine::Candle(tensor) => tensor.track_op(),
             Engine::Guest(tensor, _) => tensor.track_op(),
-            Engine::Wgpu(traced, _) => traced.tracked(),
+            Engine::Gpu(traced, _) => traced.tracked(),
         }
     }
 
@@ -289,7 +289,7 @@ impl Tensor {
         match &self.0 {
             Engine::Candle(tensor) => Ok(tensor.detach()),
             Engine::Guest(tensor, _) => Ok(tensor.detach()),
-            Engine::Wgpu(traced, _) => Ok(guest::visit(&traced.detach())?.0),
+            Engine::Gpu(traced, _) => Ok(guest::visit(&traced.detach())?.0),
         }
     }
 
@@ -327,12 +327,12 @@ impl Tensor {
             );
             return Err(Error::shape("Tensor::reshape", expected, shape.dims()));
         }
-        operation!([self] as [x], candle x.reshape(shape)?, wgpu x.reshape(shape.dims())?)
+        operation!([self] as [x], candle x.reshape(shape)?, gpu x.reshape(shape.dims())?)
     }
 
     /// Swaps two axes, without moving data.
     pub fn transpose(&self, a: usize, b: usize) -> Result<Tensor> {
-        operation!([self] as [x], candle x.transpose(a, b)?, wgpu x.transpose(a, b)?)
+        operation!([self] as [x], candle x.transpose(a, b)?, gpu x.transpose(a, b)?)
     }
 
     /// Swaps the last two axes, without moving data.
@@ -346,27 +346,27 @@ impl Tensor {
 
     /// `len` elements of `axis` from `start`.
     pub fn narrow(&self, axis: usize, start: usize, len: usize) -> Result<Tensor> {
-        operation!([self] as [x], candle x.narrow(axis, start, len)?, wgpu x.narrow(axis, start, len)?)
+        operation!([self] as [x], candle x.narrow(axis, start, len)?, gpu x.narrow(axis, start, len)?)
     }
 
     /// Row-major in memory; a copy only if it is not yet.
     pub fn contiguous(&self) -> Result<Tensor> {
-        operation!([self] as [x], candle x.contiguous()?, wgpu x.contiguous()?)
+        operation!([self] as [x], candle x.contiguous()?, gpu x.contiguous()?)
     }
 
     /// Repeats axes of size 1, without moving data.
     pub fn broadcast_as(&self, shape: impl Into<Shape>) -> Result<Tensor> {
         let shape = shape.into();
-        operation!([self] as [x], candle x.broadcast_as(shape)?, wgpu x.broadcast_as(shape.dims())?)
+        operation!([self] as [x], candle x.broadcast_as(shape)?, gpu x.broadcast_as(shape.dims())?)
     }
 
     /// Inserts an axis of size 1.
     pub fn unsqueeze(&self, axis: usize) -> Result<Tensor> {
-        operation!([self] as [x], candle x.unsqueeze(axis)?, wgpu x.unsqueeze(axis)?)
+        operation!([self] as [x], candle x.unsqueeze(axis)?, gpu x.unsqueeze(axis)?)
     }
 
     /// Removes an axis of size 1.
     pub fn squeeze(&self, axis: usize) -> Result<Tensor> {
-        operation!([self] as [x], candle x.squeeze(axis)?, wgpu x.squeeze(axis)?)
+        operation!([self] as [x], candle x.squeeze(axis)?, gpu x.squeeze(axis)?)
     }
 }

@@ -8,7 +8,7 @@ use crate::{DType, Device, Result};
 
 /// Element types and devices.
 impl Tensor {
-    /// Another element type. On wgpu, u8 stays u32.
+    /// Another element type. On a GPU, u8 stays u32.
     pub fn to_dtype(&self, dtype: DType) -> Result<Tensor> {
         match &self.0 {
             Engine::Candle(tensor) => Ok(Tensor::from_candle(tensor.to_dtype(dtype)?)),
@@ -21,7 +21,7 @@ impl Tensor {
                     _ => Ok(Tensor(Engine::Guest(cast, home.clone()))),
                 }
             }
-            Engine::Wgpu(traced, _) => match dtype {
+            Engine::Gpu(traced, _) => match dtype {
                 DType::F32 => Ok(Tensor::from_traced(traced.to_real()?)),
                 DType::U32 | DType::U8 => Ok(Tensor::from_traced(traced.to_whole()?)),
                 DType::F64 => self.to_host()?.to_dtype(DType::F64),
@@ -30,7 +30,7 @@ impl Tensor {
         }
     }
 
-    /// Another device. History goes along between devices of candle; to or from wgpu a tensor must have none.
+    /// Another device. History goes along between devices of candle; to or from a GPU a tensor must have none.
     pub fn to_device(&self, device: &Device) -> Result<Tensor> {
         match (&self.0, device.place()) {
             (Engine::Candle(tensor), Place::Candle(device)) => {
@@ -40,7 +40,7 @@ impl Tensor {
         }
     }
 
-    /// [`to_device`](Tensor::to_device) to or from wgpu, through the processor.
+    /// [`to_device`](Tensor::to_device) to or from a GPU, through the processor.
     fn carried_to(&self, device: &Device) -> Result<Tensor> {
         if self.device() == *device {
             return Ok(self.clone());
@@ -66,7 +66,7 @@ impl Tensor {
         }
     }
 
-    /// Itself as a tensor that the processor computes with. One of wgpu still belongs to its device: results go back
+    /// Itself as a tensor that the processor computes with. One of a GPU still belongs to its device: results go back
     /// when they are cast to f32 or u32, and gradients with them.
     pub(crate) fn to_host(&self) -> Result<Tensor> {
         match &self.0 {
@@ -75,7 +75,7 @@ impl Tensor {
                 Ok(Tensor::from_candle(tensor.to_device(&cpu)?))
             }
             Engine::Guest(..) => Ok(self.clone()),
-            Engine::Wgpu(traced, _) => {
+            Engine::Gpu(traced, _) => {
                 let (tensor, home) = guest::visit(traced)?;
                 Ok(Tensor(Engine::Guest(tensor, home)))
             }

@@ -12,7 +12,7 @@ impl Tensor {
         match &self.0 {
             Engine::Candle(tensor) => Tensor::from_candle(tensor.detach()),
             Engine::Guest(tensor, home) => Tensor(Engine::Guest(tensor.detach(), home.clone())),
-            Engine::Wgpu(traced, _) => Tensor::from_traced(traced.detach()),
+            Engine::Gpu(traced, _) => Tensor::from_traced(traced.detach()),
         }
     }
 
@@ -24,7 +24,7 @@ impl Tensor {
                 Some(_) => self.to_dtype(super::DType::F32)?.backward(),
                 None => Err(Error::expr("a guest has a home")),
             },
-            Engine::Wgpu(traced, _) => Ok(Gradients(Found::Wgpu(traced.backward()?))),
+            Engine::Gpu(traced, _) => Ok(Gradients(Found::Gpu(traced.backward()?))),
         }
     }
 }
@@ -39,11 +39,11 @@ pub struct Var {
 #[derive(Clone, Debug)]
 enum Leaf {
     Candle(candle_core::Var),
-    Wgpu(Traced),
+    Gpu(Traced),
 }
 
 impl Var {
-    /// Takes over the values of `tensor`, without its history. On wgpu they are f32.
+    /// Takes over the values of `tensor`, without its history. On a GPU they are f32.
     pub fn new(tensor: Tensor) -> Result<Var> {
         match &tensor.0 {
             Engine::Candle(tensor) => {
@@ -54,13 +54,13 @@ impl Var {
             }
             Engine::Guest(tensor, _) => Err(Error::Argument {
                 what: "Var::new",
-                expected: "f32 values on wgpu".into(),
+                expected: "f32 values on a GPU".into(),
                 found: tensor.dtype().as_str().into(),
             }),
-            Engine::Wgpu(traced, _) => {
+            Engine::Gpu(traced, _) => {
                 let leaf = Traced::variable(traced.array())?;
                 let tensor = Tensor::from_traced(leaf.clone());
-                let leaf = Leaf::Wgpu(leaf);
+                let leaf = Leaf::Gpu(leaf);
                 Ok(Var { leaf, tensor })
             }
         }
@@ -82,7 +82,7 @@ impl Var {
         }
         match (&self.leaf, &values.0) {
             (Leaf::Candle(leaf), Engine::Candle(values)) => Ok(leaf.set(values)?),
-            (Leaf::Wgpu(leaf), Engine::Wgpu(values, _)) => leaf.assign(values.array()),
+            (Leaf::Gpu(leaf), Engine::Gpu(values, _)) => leaf.assign(values.array()),
             _ => Err(Error::Argument {
                 what: "Var::set",
                 expected: format!("values on {}", self.tensor.device()),
@@ -91,11 +91,11 @@ impl Var {
         }
     }
 
-    /// The variable of the candle engine; `None` on a device of wgpu.
+    /// The variable of the candle engine; `None` on a GPU.
     pub fn as_candle(&self) -> Option<&candle_core::Var> {
         match &self.leaf {
             Leaf::Candle(leaf) => Some(leaf),
-            Leaf::Wgpu(_) => None,
+            Leaf::Gpu(_) => None,
         }
     }
 }
@@ -107,7 +107,7 @@ pub struct Gradients(Found);
 #[derive(Debug)]
 enum Found {
     Candle(candle_core::backprop::GradStore),
-    Wgpu(tape::Gradients),
+    Gpu(tape::Gradients),
 }
 
 impl Gradients {
@@ -118,7 +118,7 @@ impl Gradients {
             (Found::Candle(found), Leaf::Candle(leaf)) => found
                 .get(leaf.as_tensor())
                 .map(|gradient| Tensor::from_candle(gradient.detach())),
-            (Found::Wgpu(found), Leaf::Wgpu(leaf)) => {
+            (Found::Gpu(found), Leaf::Gpu(leaf)) => {
                 let gradient = found.get(leaf)?;
                 Some(Tensor::from_traced(Traced::constant(gradient.clone())))
             }

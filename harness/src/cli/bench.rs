@@ -62,7 +62,7 @@ struct Common {
     /// Length that schemes take for the trained one
     #[arg(long, default_value_t = 2048)]
     trained_length: usize,
-    /// Device: auto, cpu, cuda[:i], metal[:i] or wgpu[:i]
+    /// Device: auto, cpu, cuda[:i] or wgpu[:i]
     #[arg(long, default_value = "cpu")]
     device: String,
     /// Threads [default: all cores]
@@ -92,7 +92,7 @@ struct Common {
     asked: RefCell<Vec<Asked>>,
 }
 
-/// What one call asks of a device of wgpu.
+/// What one call asks of a GPU.
 #[derive(Clone, Debug, Serialize)]
 struct Asked {
     scheme: String,
@@ -240,7 +240,7 @@ impl Common {
         Ok(rows)
     }
 
-    /// What a call asks of a device of wgpu, from one call more.
+    /// What a call asks of a GPU, from one call more.
     fn count(
         &self,
         contestant: &mut Contestant<'_>,

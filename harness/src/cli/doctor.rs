@@ -4,7 +4,7 @@ use super::table::Table;
 use super::{Ended, json, print};
 use crate::machine;
 use clap::Args;
-use farspan_attention::Device;
+use farspan_attention::{Device, DeviceSpec};
 use farspan_datasets::{DataConfig, NamedCorpus, TextData};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ impl Doctor {
             memory(),
             devices(),
         ];
-        findings.extend(adapters());
+        findings.extend(gpus());
         findings.extend([
             folder("cache folder", &machine::cache_dir()),
             folder("current folder", Path::new(".")),
@@ -100,20 +100,26 @@ fn devices() -> Finding {
     }
 }
 
-/// What `--device wgpu` would open. A machine without is fine.
-fn adapters() -> Vec<Finding> {
-    if !farspan_attention::gpu::BUILT {
-        let text = "this build has no wgpu engine (--features wgpu)";
-        return vec![fact("adapters", text.into())];
+/// What `--device cuda` and `--device wgpu` would open. A machine without is fine.
+fn gpus() -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (kind, one, none) in [
+        (DeviceSpec::Cuda(0), "card", "cards"),
+        (DeviceSpec::Wgpu(0), "adapter", "adapters"),
+    ] {
+        match Device::all(kind) {
+            Ok(found) => {
+                let each = found.into_iter();
+                findings.extend(each.map(|(spec, text)| fact(one, format!("{spec}: {text}"))));
+            }
+            Err(why) => {
+                let kind = kind.to_string();
+                let kind = kind.trim_end_matches(":0");
+                findings.push(fact(none, format!("none for --device {kind}: {why}")));
+            }
+        }
     }
-    let found = Device::adapters();
-    if found.is_empty() {
-        let text = "none for --device wgpu: no driver of Vulkan, Metal or DirectX 12";
-        return vec![fact("adapters", text.into())];
-    }
-    let each = found.into_iter();
-    each.map(|(spec, text)| fact("adapter", format!("{spec}: {text}")))
-        .collect()
+    findings
 }
 
 /// Whether a file can be made in a folder, which is made if it is missing.

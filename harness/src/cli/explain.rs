@@ -73,7 +73,7 @@ pub(super) struct Explain {
     /// Key positions that biases are shown for [default: 0, 1, 2, 4, … before the last query]
     #[arg(long, value_delimiter = ',')]
     keys: Option<Vec<usize>>,
-    /// Tell what this device (auto, cpu, cuda[:i], metal[:i] or wgpu[:i]) makes of the scheme, and draw the scores that
+    /// Tell what this device (auto, cpu, cuda[:i] or wgpu[:i]) makes of the scheme, and draw the scores that
     /// its kernel computes
     #[arg(long, default_value = "cpu")]
     device: String,

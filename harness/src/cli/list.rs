@@ -4,7 +4,7 @@ use super::table::{Table, amount};
 use super::{Ended, json, print};
 use crate::config::{LARGEST, ModelConfig};
 use clap::{Args, ValueEnum};
-use farspan_attention::Device;
+use farspan_attention::{Device, DeviceSpec};
 use farspan_datasets::{tasks, words};
 use farspan_pe::Registry;
 use serde_json::{Value, json};
@@ -145,7 +145,7 @@ fn row(id: &str, mut card: Value, schema: &Value) -> Value {
 fn devices() -> (Vec<Value>, Table) {
     let mut table = Table::new(&["device", "usable", "why"]);
     let mut rows = Vec::new();
-    for spec in ["cpu", "cuda", "metal", "wgpu", "auto"] {
+    for spec in ["cpu", "cuda", "wgpu", "auto"] {
         let (usable, note) = match Device::open(spec) {
             Ok(device) => (true, device.note().to_string()),
             Err(error) => (false, error.to_string()),
@@ -153,7 +153,12 @@ fn devices() -> (Vec<Value>, Table) {
         table.row([spec, if usable { "yes" } else { "no" }, &note]);
         rows.push(json!({ "device": spec, "usable": usable, "note": note }));
     }
-    for (spec, text) in Device::adapters().into_iter().skip(1) {
+    // The first of each kind is above.
+    let kinds = [DeviceSpec::Cuda(0), DeviceSpec::Wgpu(0)].map(Device::all);
+    for (spec, text) in kinds
+        .into_iter()
+        .flat_map(|all| all.into_iter().flatten().skip(1))
+    {
         let spec = spec.to_string();
         table.row([&spec, "yes", &text]);
         rows.push(json!({ "device": spec, "usable": true, "note": text }));

@@ -296,7 +296,10 @@ impl Reader<'_> {
             top.margin > 0.0 && top.margin.is_finite(),
         );
         let device = top.device.parse::<DeviceSpec>();
-        let forms = "auto, cpu, cuda[:i], metal[:i] or wgpu[:i]";
+        let forms = match top.device.starts_with("metal") {
+            true => "wgpu[:i], which serves cards of Apple",
+            false => "auto, cpu, cuda[:i] or wgpu[:i]",
+        };
         rule("device", forms, format!("{:?}", top.device), device.is_ok());
         if let Some(reference) = &top.reference {
             let names: Vec<&str> = root

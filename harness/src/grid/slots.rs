@@ -61,7 +61,7 @@ fn cards(work: &Work, device: &str) -> Result<Vec<(&'static str, String)>> {
 
 /// Numbers of the adapters of wgpu that are alike: another card beside them may round otherwise.
 fn adapters() -> Vec<String> {
-    let all = Device::adapters();
+    let all = Device::all(DeviceSpec::Wgpu(0)).unwrap_or_default();
     let first = all.first().map(|(_, text)| text.clone());
     let alike = all
         .into_iter()

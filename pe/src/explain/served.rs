@@ -40,7 +40,7 @@ pub(super) fn implementations(plan: &Plan) -> Vec<Served> {
         },
         served(
             "fused",
-            "one pass, memory linear in length, on cpu and wgpu",
+            "one pass, memory linear in length, on every device",
         ),
     ]
 }
@@ -59,5 +59,5 @@ pub(super) fn devices() -> Vec<Served> {
             why: error.to_string(),
         },
     };
-    ["cpu", "cuda", "metal", "wgpu"].map(device).into()
+    ["cpu", "cuda", "wgpu"].map(device).into()
 }

@@ -1,8 +1,46 @@
 //! Arithmetic, reductions, and reading and adding at indices.
 
 use super::{Array, GROUP, Kind, collapse, kernels};
+use crate::gpu::driver::{Product, Side};
 use crate::gpu::kernels::{Fold, PATCH, SERIAL, SIDE};
 use crate::{Error, Result};
+
+/// Both sides of products of matrices: (m, depth) by (depth, n).
+struct Factors {
+    /// Of the result.
+    dims: Vec<usize>,
+    batch: usize,
+    m: usize,
+    depth: usize,
+    n: usize,
+    a: Array,
+    a_batch: usize,
+    b: Array,
+    b_batch: usize,
+}
+
+impl Factors {
+    /// Into `y`, by a kernel.
+    fn run(&self, y: &Array, apart: bool) -> Result<()> {
+        let (batch, m, n) = (self.batch, self.m, self.n);
+        let mut info = vec![m, self.depth, n];
+        for (x, batch) in [(&self.a, self.a_batch), (&self.b, self.b_batch)] {
+            info.extend([x.offset, batch]);
+            info.extend(&x.strides[x.strides.len() - 2..]);
+        }
+        let info: Vec<u32> = info.into_iter().map(|x| x as u32).collect();
+        let (shader, groups) = if apart {
+            let patches = batch * m.div_ceil(PATCH) * n.div_ceil(PATCH);
+            (kernels::matmul_apart(), patches.div_ceil(GROUP))
+        } else {
+            let micro = if m.max(n) <= 2 * SIDE { 1 } else { 4 };
+            let tile = SIDE * micro;
+            let tiles = batch * m.div_ceil(tile) * n.div_ceil(tile);
+            (kernels::matmul(micro), tiles)
+        };
+        y.run_as(&shader, (batch, groups), &info, &[&self.a, &self.b, y])
+    }
+}
 
 /// Arithmetic.
 impl Array {
@@ -67,13 +105,48 @@ impl Array {
         Array::map(&[&a, &b], output, formula, &[])
     }
 
-    /// Matrix product of the last two axes; the others must agree.
+    /// Matrix product of the last two axes; the others must agree. A library of the device's does it if it has one.
     pub fn matmul(&self, other: &Array) -> Result<Array> {
-        self.product(other, self.context.is_software())
+        let factors = self.factors(other)?;
+        let y = Array::empty(&self.context, Kind::F32, &factors.dims)?;
+        let side = |x: &Array, batch: usize| {
+            let [.., row, column] = x.strides[..] else {
+                return Err(Error::shape("matmul", "two axes or more", &x.dims));
+            };
+            Ok(Side {
+                memory: x.buffer().memory(),
+                offset: x.offset,
+                batch,
+                row,
+                column,
+            })
+        };
+        let done = self.context.product(&Product {
+            batch: factors.batch,
+            m: factors.m,
+            depth: factors.depth,
+            n: factors.n,
+            a: side(&factors.a, factors.a_batch)?,
+            b: side(&factors.b, factors.b_batch)?,
+            y: y.buffer().memory(),
+        })?;
+        if !done {
+            factors.run(&y, self.context.is_software())?;
+        }
+        Ok(y)
     }
 
     /// The same by one of two kernels: every thread for itself, or workgroups that share tiles.
+    #[cfg(test)]
     pub(in crate::gpu) fn product(&self, other: &Array, apart: bool) -> Result<Array> {
+        let factors = self.factors(other)?;
+        let y = Array::empty(&self.context, Kind::F32, &factors.dims)?;
+        factors.run(&y, apart)?;
+        Ok(y)
+    }
+
+    /// Both sides of a product, checked.
+    fn factors(&self, other: &Array) -> Result<Factors> {
         self.expect(Kind::F32, "matmul")?;
         other.expect(Kind::F32, "matmul")?;
         let rank = self.dims.len();
@@ -92,25 +165,19 @@ impl Array {
         let mut dims = batch.to_vec();
         dims.extend([m, n]);
         let batch: usize = batch.iter().product();
-        let y = Array::empty(&self.context, Kind::F32, &dims)?;
         let (a, a_batch) = self.matrices()?;
         let (b, b_batch) = other.matrices()?;
-        let mut info = vec![m, depth, n];
-        for (x, batch) in [(&a, a_batch), (&b, b_batch)] {
-            info.extend([x.offset, batch, x.strides[rank - 2], x.strides[rank - 1]]);
-        }
-        let info: Vec<u32> = info.into_iter().map(|x| x as u32).collect();
-        let (shader, groups) = if apart {
-            let patches = batch * m.div_ceil(PATCH) * n.div_ceil(PATCH);
-            (kernels::matmul_apart(), patches.div_ceil(GROUP))
-        } else {
-            let micro = if m.max(n) <= 2 * SIDE { 1 } else { 4 };
-            let tile = SIDE * micro;
-            let tiles = batch * m.div_ceil(tile) * n.div_ceil(tile);
-            (kernels::matmul(micro), tiles)
-        };
-        y.run_as(&shader, (batch, groups), &info, &[&a, &b, &y])?;
-        Ok(y)
+        Ok(Factors {
+            dims,
+            batch,
+            m,
+            depth,
+            n,
+            a,
+            a_batch,
+            b,
+            b_batch,
+        })
     }
 
     /// Itself or a copy such that one stride leads from each matrix of the last two axes to the next.

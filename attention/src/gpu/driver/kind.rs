@@ -20,6 +20,29 @@ pub(crate) struct Limits {
     pub(crate) groups: usize,
 }
 
+/// One input of a [`Product`]: where its matrices lie, in elements.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Side {
+    pub(crate) memory: Handle,
+    pub(crate) offset: usize,
+    /// From one matrix to the next; 0 repeats.
+    pub(crate) batch: usize,
+    pub(crate) row: usize,
+    pub(crate) column: usize,
+}
+
+/// Products of f32 matrices, `batch` of (m, depth) by (depth, n), into row-major memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Product {
+    pub(crate) batch: usize,
+    pub(crate) m: usize,
+    pub(crate) depth: usize,
+    pub(crate) n: usize,
+    pub(crate) a: Side,
+    pub(crate) b: Side,
+    pub(crate) y: Handle,
+}
+
 /// Makes of a device one that has less.
 pub(crate) type Lower<'a> = &'a dyn Fn(&mut Limits);
 
@@ -69,6 +92,12 @@ pub(crate) trait Driver: fmt::Debug + Send + Sync {
         arrays: &[(Handle, u64)],
         groups: usize,
     ) -> Result<(), String>;
+
+    /// Adds products of matrices to the commands, by a library of the device's. `false` where it has none, or none for
+    /// matrices that lie so: a kernel is to do it.
+    fn product(&self, _product: &Product) -> Result<bool, String> {
+        Ok(false)
+    }
 
     /// Hands over what is gathered and waits until it is done.
     fn finish(&self) -> Result<(), String>;

@@ -6,16 +6,13 @@ mod valid;
 use super::kind::{Driver, Facts, Handle, Limits, Lower};
 use crate::spec::DeviceSpec;
 use crate::{Error, Result};
-pub use adapters::list;
+pub(super) use adapters::list;
 use adapters::{adapters, bounds, label, largest_array};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub use valid::validate;
-
-/// Whether this build reaches devices of wgpu.
-pub const BUILT: bool = true;
 
 /// Commands that are gathered before they are handed over; more would let the device idle meanwhile.
 const COMMANDS_PER_SUBMISSION: usize = 256;
@@ -60,7 +57,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Opens adapter number `ordinal`. Fails where there is none, or where its driver refuses.
-pub(crate) fn open(ordinal: usize, lower: Lower<'_>) -> Result<Box<dyn Driver>> {
+pub(super) fn open(ordinal: usize, lower: Lower<'_>) -> Result<Box<dyn Driver>> {
     let spec = DeviceSpec::Wgpu(ordinal);
     let fail = |why: String| Error::Device {
         asked: spec.to_string(),
@@ -69,9 +66,7 @@ pub(crate) fn open(ordinal: usize, lower: Lower<'_>) -> Result<Box<dyn Driver>> 
     let adapters = adapters();
     let Some(adapter) = adapters.get(ordinal) else {
         return Err(fail(match adapters.len() {
-            0 => "this machine shows no adapter of Vulkan, Metal or DirectX 12; install a driver \
-                  (on Debian and Ubuntu mesa-vulkan-drivers, which has a software one as well)"
-                .into(),
+            0 => adapters::NONE.into(),
             n => format!("expected an adapter below {n}, the number on this machine"),
         }));
     };

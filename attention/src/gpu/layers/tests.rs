@@ -5,7 +5,7 @@ use super::norm::{self, norm_by};
 use super::swiglu::backward as swiglu_backward;
 use super::{swiglu, token_scores};
 use crate::gpu::kernels::{self, Fold, Rows};
-use crate::gpu::tests::{close, context};
+use crate::gpu::tests::{close, context, spec};
 use crate::gpu::{Array, Context, Kind, Traced, optim, validate};
 use crate::{Device, Result, Tensor, Var, ops, testing::noise};
 
@@ -144,7 +144,7 @@ fn check_loss(context: &Context, form: Rows, weights: &[f32], scale: f64) {
 
 /// An adapter whose arrays hold the logits of ten tokens, and whose grids are five workgroups wide.
 fn small() -> Context {
-    Context::open_with(0, &|limits| {
+    Context::open_with(spec(), &|limits| {
         limits.array = 4096;
         limits.groups = 5;
     })

@@ -1,5 +1,6 @@
 //! What an adapter does not allow, and what happens when it goes away.
 
+use super::{opened, spec};
 use crate::attend::{Implementation, Mask, attend};
 use crate::gpu::{Array, Context};
 use crate::plan::{Geometry, Pairing, Plan, QkRotation};
@@ -9,7 +10,7 @@ use crate::{Device, Result, Tensor, Traffic, Var};
 use std::collections::BTreeMap;
 
 fn limited(bytes: u64) -> Context {
-    Context::open_with(0, &|limits| {
+    Context::open_with(spec(), &|limits| {
         limits.array = bytes;
         limits.groups = 8;
     })
@@ -34,7 +35,7 @@ fn arrays_beyond_the_limit_are_refused_with_both_sizes() {
 
 #[test]
 fn no_memory_is_an_error_once_unused_arrays_are_freed() {
-    let context = Context::open_with(0, &|limits| limits.memory = 12_500).unwrap();
+    let context = Context::open_with(spec(), &|limits| limits.memory = 12_500).unwrap();
     let held = |count: usize| Array::full(&context, 2.0, &[count]);
     let small = held(1000).unwrap();
     // Freed, but kept for the next array of its size.
@@ -106,26 +107,26 @@ fn attention_beyond_the_limit_goes_by_parts_of_the_batch() {
 
 #[test]
 fn a_lost_adapter_is_named_and_opened_again() {
-    let context = Context::open(0).unwrap();
+    let context = opened();
     let x = Array::full(&context, 1.0, &[3]).unwrap();
     assert_eq!(x.to_f32().unwrap(), [1.0; 3]);
     context.destroy();
     let after = context.synchronize().and_then(|()| x.to_f32().map(|_| ()));
     let message = after.unwrap_err().to_string();
     assert!(
-        message.contains("lost") && message.contains("wgpu:0"),
+        message.contains("lost") && message.contains(&spec().to_string()),
         "{message}"
     );
     let message = Array::full(&context, 1.0, &[3]).unwrap_err().to_string();
     assert!(message.contains("lost"), "{message}");
-    let again = Context::open(0).unwrap();
+    let again = opened();
     let x = Array::full(&again, 1.0, &[3]).unwrap();
     assert_eq!(x.to_f32().unwrap(), [1.0; 3]);
 }
 
 #[test]
 fn traffic_is_counted() {
-    let context = Context::open(0).unwrap();
+    let context = opened();
     let before = context.traffic();
     let x = Array::from_f32(&context, &[1.0, 2.0], &[2]).unwrap();
     x.sum_all().unwrap().to_f32().unwrap();

@@ -1,6 +1,6 @@
 //! The optimizer against that of the processor.
 
-use super::{close, context};
+use super::{close, context, opened, spec};
 use crate::gpu::Context;
 use crate::optim::{AdamW, AdamWConfig};
 use crate::testing::noise;
@@ -99,7 +99,7 @@ fn adamw_walks_like_that_of_the_processor() {
 /// The least that adapters offer.
 #[test]
 fn adamw_walks_alike_where_a_kernel_binds_few_arrays() {
-    let few = Context::open_with(0, &|limits| {
+    let few = Context::open_with(spec(), &|limits| {
         limits.arrays = 7;
     });
     let few = few.unwrap();
@@ -110,7 +110,7 @@ fn adamw_walks_alike_where_a_kernel_binds_few_arrays() {
 /// Two kernels for the norm, one that fills in the missing gradient, and the updates, several to a kernel.
 #[test]
 fn a_step_of_many_parameters_takes_few_kernels() {
-    let context = Context::open(0).unwrap();
+    let context = opened();
     let mut here = Side::on(&Device::from_context(&context));
     let gradients = here.gradients(1.0);
     let before = context.traffic();

@@ -115,7 +115,7 @@ impl Place<'_> {
         found: &mut OnDevice,
     ) -> Result<(), Failure> {
         let Some(context) = self.device.context() else {
-            // Only wgpu and the processor have fused kernels.
+            // The processor has kernels of its own.
             return Ok(());
         };
         let prepared = self.prepared(plan, self.length - 1)?;

@@ -19,19 +19,26 @@ pub(super) fn adapters() -> Vec<wgpu::Adapter> {
     found
 }
 
+/// What is said where there is no adapter.
+pub(super) const NONE: &str = "this machine shows no adapter of Vulkan, Metal or DirectX 12; install a driver (on Debian \
+                               and Ubuntu mesa-vulkan-drivers, which has a software one as well)";
+
 /// One line for each adapter, by ordinal: name, backend, driver, whether it is software, its limits, and whether it has
 /// subgroups.
-pub fn list() -> Vec<String> {
+pub(in crate::gpu::driver) fn list() -> Result<Vec<String>, String> {
     let adapters = adapters();
+    if adapters.is_empty() {
+        return Err(NONE.into());
+    }
     let each = adapters.iter();
-    each.map(|x| {
+    let lines = each.map(|x| {
         format!(
             "{}; {}",
             label(&x.get_info()),
             bounds(&x.limits(), x.features())
         )
-    })
-    .collect()
+    });
+    Ok(lines.collect())
 }
 
 /// Most bytes that one array may have.

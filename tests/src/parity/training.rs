@@ -1,9 +1,9 @@
-//! A training run and perplexity far past the trained length, on both devices.
+//! A training run and perplexity far past the trained length.
 
+use super::{batch, decoder, plans, schemes, shape};
 use farspan::config::TrainConfig;
 use farspan::model::Shape;
 use farspan::train::{Batches, Stage, Step, Trainer};
-use farspan_acceptance::parity::{adapter, batch, decoder, plans, schemes, shape};
 use farspan_attention::Device;
 use farspan_datasets::Batch;
 use farspan_pe::{AnyScheme, Len};
@@ -99,12 +99,14 @@ fn compare_runs(id: &str, scheme: &dyn AnyScheme, device: &Device) -> farspan::R
     Ok(wrong)
 }
 
-#[test]
-fn wgpu_trains_and_extrapolates_like_the_processor() {
-    let device = adapter();
+/// Holds the schemes that `which` takes by number and id against the processor.
+pub fn agree(device: &Device, which: &dyn Fn(usize, &str) -> bool) {
     let mut wrong = Vec::new();
-    for (id, scheme) in schemes() {
-        match compare_runs(id, scheme.as_ref(), &device) {
+    for (number, (id, scheme)) in schemes().into_iter().enumerate() {
+        if !which(number, id) {
+            continue;
+        }
+        match compare_runs(id, scheme.as_ref(), device) {
             Ok(found) => wrong.extend(found),
             Err(e) => wrong.push(format!("{id}: {e}")),
         }

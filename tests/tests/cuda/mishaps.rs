@@ -1,0 +1,242 @@
+//! What is missing, too old, full, damaged or lost, and what is said of it.
+
+use farspan_acceptance::fake_cuda::{self, folder, inside, skipped, with_card};
+use farspan_acceptance::{farspan, text};
+use farspan_attention::{Device, Tensor};
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// What `list devices` says of the first card, where the machine is changed by `change`.
+fn told(change: &dyn Fn(&mut Command, &Path)) -> Option<String> {
+    let folder = match folder() {
+        Ok(folder) => folder,
+        Err(why) => {
+            skipped(&why);
+            return None;
+        }
+    };
+    let mut command = with_card(folder, farspan(&["list", "devices", "--json"]));
+    change(&mut command, folder);
+    let output = command.output().expect("the program starts");
+    let all = text(&output.stdout);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let listed: Value = serde_json::from_str(&all).expect("JSON");
+    let mut each = listed.as_array().expect("a list").iter();
+    let card = each.find(|device| device["device"] == "cuda");
+    let card = card.unwrap_or_else(|| panic!("no card in {all}"));
+    let usable = if card["usable"] == true { "yes" } else { "no" };
+    Some(format!(
+        "{usable}: {}",
+        card["note"].as_str().expect("words")
+    ))
+}
+
+/// The machine as it comes, changed by a variable.
+fn with(name: &str, value: &str) -> Option<String> {
+    told(&|command, _| {
+        command.env(name, value);
+    })
+}
+
+fn says(told: Option<String>, words: &[&str]) {
+    for word in words {
+        let told = told.as_deref().unwrap_or(word);
+        assert!(told.contains(word), "{word}: {told}");
+    }
+}
+
+#[test]
+fn cuda_tells_what_is_missing() {
+    let whole = with("FAKE_CARDS", "1");
+    says(
+        whole,
+        &[
+            "yes",
+            "a fake card (sm_80, driver of CUDA 12.8, NVRTC 12.8, cuBLAS 12.8.8)",
+        ],
+    );
+    let no_driver = told(&|command, folder| {
+        let empty = folder.join("empty");
+        fs::create_dir_all(&empty).expect("target can be written");
+        command.env("LD_LIBRARY_PATH", empty);
+    });
+    // A machine with a driver of its own has its own words.
+    if !Path::new("/proc/driver/nvidia").exists() {
+        says(
+            no_driver,
+            &["no driver of NVIDIA was found; looked for libcuda.so and libcuda.so.1"],
+        );
+    }
+    let none = told(&|command, folder| {
+        command.env("FARSPAN_NVRTC", folder.join("libnvrtc.so.7"));
+    });
+    says(
+        none,
+        &[
+            "NVRTC at",
+            "libnvrtc.so.7 (FARSPAN_NVRTC): there is no such file",
+        ],
+    );
+    // Where nothing names it, the loader's path is looked in.
+    let found = told(&|command, _| {
+        command.env_remove("FARSPAN_NVRTC");
+    });
+    says(found, &["NVRTC 12."]);
+    says(with("FAKE_CARDS", "0"), &["CUDA_ERROR_NO_DEVICE"]);
+    says(
+        with("FARSPAN_CUBLAS", "none"),
+        &["yes", "no cuBLAS: matrix products by generated kernels"],
+    );
+    says(
+        with("FARSPAN_CUBLAS", "/nowhere/libcublas.so"),
+        &["cuBLAS at /nowhere/libcublas.so"],
+    );
+    says(with("FARSPAN_TF32", "1"), &["yes", "cuBLAS 12.8.8 in TF32"]);
+    says(
+        with("FARSPAN_TF32", "yes"),
+        &["FARSPAN_TF32: expected 0 or 1, found \"yes\""],
+    );
+}
+
+#[test]
+fn cuda_tells_what_is_too_old() {
+    says(
+        with("FAKE_DRIVER", "11040"),
+        &["expected a driver for CUDA 12.0 or newer (525), found one for CUDA 11.4"],
+    );
+    let of_13 = with("FAKE_NVRTC_VERSION", "1300");
+    says(
+        of_13,
+        &["expected version 12 or older, which is the driver's, found 13.0"],
+    );
+    says(
+        with("FAKE_ARCHITECTURE", "61"),
+        &["expected a card of architecture sm_70 or newer, found a fake card, sm_61"],
+    );
+    says(with("FAKE_ARCHITECTURE", "75"), &["yes", "sm_75"]);
+    // Code for sm_86 runs on sm_87; no code of another generation does.
+    says(with("FAKE_ARCHITECTURE", "87"), &["yes", "sm_87"]);
+    says(
+        with("FAKE_ARCHITECTURE", "130"),
+        &["NVRTC 12.8 compiles for sm_50 to sm_120, and the card is sm_130"],
+    );
+}
+
+/// Ones on a card, and their sum.
+fn summed(device: &Device, count: usize) -> farspan_attention::Result<f32> {
+    let ones = Tensor::full(1f32, count, device)?;
+    ones.sum_keepdim(0)?.to_flat::<f32>().map(|sum| sum[0])
+}
+
+#[test]
+fn cuda_tells_that_memory_is_short_and_goes_on() {
+    inside(
+        "mishaps::cuda_tells_that_memory_is_short_and_goes_on",
+        &[("FAKE_MEMORY", "8388608")],
+        &|| {
+            let device = super::card();
+            let held = Tensor::full(1f32, 1 << 20, &device).expect("4 MiB of 8");
+            // Unused memory of other sizes is given back first.
+            drop(Tensor::full(1f32, 700_000, &device).expect("3 MiB"));
+            assert_eq!(
+                summed(&device, 3 << 18).expect("3 MiB once more"),
+                (3 << 18) as f32
+            );
+            let message = Tensor::full(1f32, 2 << 20, &device)
+                .expect_err("too much")
+                .to_string();
+            for words in [
+                "no memory for an array of 8388608 bytes beside the 4194304 bytes",
+                "CUDA_ERROR_OUT_OF_MEMORY",
+            ] {
+                assert!(message.contains(words), "{message}");
+            }
+            assert_eq!(held.to_flat::<f32>().expect("it goes on").len(), 1 << 20);
+        },
+    );
+}
+
+#[test]
+fn cuda_tells_that_the_card_is_lost_and_opens_it_again() {
+    inside(
+        "mishaps::cuda_tells_that_the_card_is_lost_and_opens_it_again",
+        &[("FAKE_LOST", "3")],
+        &|| {
+            let message = {
+                let device = super::card();
+                assert_eq!(summed(&device, 9).expect("first kernels"), 9.0);
+                let message = summed(&device, 9).expect_err("the third").to_string();
+                let later = summed(&device, 9).expect_err("lost for good").to_string();
+                assert!(later.contains("the device was lost"), "{later}");
+                message
+            };
+            assert!(
+                message.contains("\"cuda:0\": a fake card")
+                    && message.contains("CUDA_ERROR_ECC_UNCORRECTABLE"),
+                "{message}"
+            );
+            assert_eq!(summed(&super::card(), 9).expect("opened again"), 9.0);
+        },
+    );
+}
+
+#[test]
+fn cuda_compiles_a_damaged_kernel_anew() {
+    let Ok(folder) = folder() else {
+        return skipped("see the other tests");
+    };
+    let place = tempfile::tempdir().expect("a folder");
+    let counted = place.path().join("compiled");
+    let compiled = || fs::read(&counted).map_or(0, |x| x.len());
+    let look = || {
+        let arguments = [
+            "explain",
+            "alibi",
+            "--device=cuda",
+            "--json",
+            "--heads=2",
+            "--head-dim=8",
+            "--length=9",
+        ];
+        let mut command = with_card(folder, farspan(&arguments));
+        command
+            .env("FARSPAN_CACHE", place.path())
+            .env("FAKE_COMPILED", &counted);
+        let output = command.output().expect("the program starts");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let first = look();
+    let once = compiled();
+    assert!(once >= 4, "{once} kernels");
+    assert_eq!(look(), first);
+    assert_eq!(compiled(), once, "kernels are kept");
+    let kept: Vec<_> = fs::read_dir(fake_cuda::kernels(place.path()))
+        .expect("kernels are kept")
+        .map(|entry| entry.expect("readable").path())
+        .collect();
+    assert_eq!(kept.len(), once);
+    let bytes = fs::read(&kept[0]).expect("a kernel");
+    let mut damaged = bytes.clone();
+    damaged[100] ^= 1;
+    fs::write(&kept[0], damaged).expect("written");
+    fs::write(&kept[1], &bytes[..20]).expect("written");
+    assert_eq!(look(), first);
+    assert_eq!(compiled(), once + 2);
+    assert_eq!(fs::read(&kept[0]).map(|x| x.len()).ok(), Some(bytes.len()));
+    // A folder that cannot be written costs time and nothing else.
+    let mut command = with_card(
+        folder,
+        farspan(&["explain", "alibi", "--device=cuda", "--length=9"]),
+    );
+    command.env("FARSPAN_CACHE", "/dev/null/nowhere");
+    assert!(
+        command
+            .output()
+            .expect("the program starts")
+            .status
+            .success()
+    );
+}
