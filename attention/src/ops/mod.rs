@@ -20,6 +20,7 @@ pub(crate) mod simd;
 pub(crate) mod softmax;
 mod swiglu;
 mod token_score;
+mod turn;
 
 pub use bridge::{set_threads, threads};
 pub use embed::embed;
@@ -35,6 +36,7 @@ pub use running_sum::running_sum;
 pub use simd::instruction_set;
 pub use swiglu::swiglu;
 pub use token_score::TokenScore;
+pub use turn::turn;
 
 #[cfg(test)]
 mod tests;
