@@ -31,7 +31,7 @@ run() { # title, arguments…
 }
 
 peak() { # pass, length: one call of each scheme in a process of its own
-    for scheme in nope alibi fire cope path dape; do
+    for scheme in nope alibi fire cope stick-breaking selective fox path dape tape; do
         bytes=$("$farspan" bench attention -s $scheme --length "$2" --pass "$1" --peak-only)
         echo "| $scheme | $1 | $2 | $((bytes / 1048576)) |" | tee -a "$out/all.md"
     done
@@ -50,9 +50,9 @@ run "Forward against PyTorch" attention --length 2048 --repeats 7 --pass forward
 run "Forward and backward against PyTorch" attention --length 2048 --repeats 5 --pass both --no-memory \
     -s nope,rope,alibi,fire "$@"
 run "Schemes that read content" attention --length 4096 --repeats 3 --no-memory \
-    -s nope,cope,stick-breaking,selective,path,dape
+    -s nope,cope,stick-breaking,selective,fox,path,dape,tape
 run "Schemes that read content against PyTorch" attention --length 1024 --repeats 5 --no-memory \
-    -s nope,cope,stick-breaking,path,dape "$@"
+    -s nope,cope,stick-breaking,selective,fox,path,dape,tape "$@"
 run "Long windows against PyTorch" attention --length 8192 --repeats 3 --no-memory -s nope "$@"
 run "A training step" train -s rope --repeats 7 "$@"
 run "Evaluation" eval -s rope,alibi --length 512,4096 --repeats 3 --no-memory

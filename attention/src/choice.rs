@@ -31,7 +31,7 @@ pub fn supports(plan: &Plan, device: &Device) -> Result<(), String> {
             .filter(|hook| hook.stage() != Stage::Inputs)
     };
     let formed = device.is_cpu() && hooks().count() == 1;
-    match hooks().find(|hook| !(formed && hook.has_form())) {
+    match hooks().find(|hook| !(hook.attends() || formed && hook.has_form())) {
         Some(hook) => Err(format!(
             "the hook {} is a function of tensors",
             hook.describe()

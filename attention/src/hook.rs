@@ -6,7 +6,6 @@
 use crate::expr::ParamValues;
 use crate::form::Form;
 use crate::geometry::Geometry;
-use crate::implementation::Attended;
 use crate::mask::Mask;
 use crate::ops::softmax;
 use crate::params::{self, ParamSpec, Params};
@@ -99,6 +98,12 @@ pub trait Hook: fmt::Debug + Send + Sync {
         false
     }
 
+    /// [`Stage::Attention`]: whether it leaves all pairs of queries and keys to [`Scope::attend`], so that its attention
+    /// runs wherever attention without hooks does.
+    fn attends(&self) -> bool {
+        false
+    }
+
     /// [`Stage::Attention`]: the output (batch, heads, queries, head_dim).
     fn attention(&self, _scope: &Scope<'_>, _qkv: &Qkv) -> Result<Tensor> {
         Err(Error::plan(
@@ -163,7 +168,7 @@ pub(crate) trait Within: fmt::Debug {
     fn scores(&self, qkv: &Qkv, queries: Range<usize>, keys: Range<usize>) -> Result<Tensor>;
 
     /// See [`Scope::attend`].
-    fn attend(&self, qkv: &Qkv) -> Result<Attended>;
+    fn attend(&self, qkv: &Qkv) -> Result<Tensor>;
 }
 
 impl<'a> Scope<'a> {
@@ -306,8 +311,9 @@ impl<'a> Scope<'a> {
         softmax::weights(scores, Some(&bias))
     }
 
-    /// Attention without hooks on other queries, keys and values under the same plan.
-    pub fn attend(&self, qkv: &Qkv) -> Result<Attended> {
+    /// What attention without hooks gives for other queries, keys and values under the same plan, by the implementation
+    /// that the call asked for. There may be keys and values for each key/value head or for each query head.
+    pub fn attend(&self, qkv: &Qkv) -> Result<Tensor> {
         self.within.attend(qkv)
     }
 

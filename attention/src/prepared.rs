@@ -21,6 +21,8 @@ pub struct Prepared {
     compiled: OnceLock<Arc<Compiled>>,
     /// Generated kernels for the last mask and batch size on another device.
     kernels: Arc<Mutex<Option<Kernels>>>,
+    /// The same without hooks, for what these leave to attention.
+    plain: Arc<Mutex<Option<Arc<Prepared>>>>,
 }
 
 /// Generated kernels for one mask and batch size.
@@ -65,6 +67,26 @@ impl Prepared {
             tables,
             compiled: OnceLock::new(),
             kernels: Arc::default(),
+            plain: Arc::default(),
+        }
+    }
+
+    /// The same without hooks. If there are as many keys as query heads, each head reads its own.
+    pub(crate) fn plain(&self, key_heads: usize) -> Result<Arc<Prepared>> {
+        let heads = self.geometry().heads;
+        let kv_heads = if key_heads == heads {
+            heads
+        } else {
+            self.geometry().kv_heads
+        };
+        let mut kept = self.plain.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some(plain) if plain.geometry().kv_heads == kv_heads => Ok(plain.clone()),
+            _ => {
+                let plain = Arc::new(Prepared::of(self.tables.without_hooks(kv_heads)?));
+                *kept = Some(plain.clone());
+                Ok(plain)
+            }
         }
     }
 

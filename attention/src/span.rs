@@ -46,6 +46,17 @@ impl Span {
         })
     }
 
+    pub(crate) fn with_kv_heads(&self, kv_heads: usize) -> Span {
+        let geometry = Geometry {
+            kv_heads,
+            ..self.geometry
+        };
+        Span {
+            geometry,
+            ..self.clone()
+        }
+    }
+
     /// The model's sizes.
     pub fn geometry(&self) -> &Geometry {
         &self.geometry

@@ -121,6 +121,27 @@ impl Tables {
         })
     }
 
+    /// The same without hooks, of a model with so many key/value heads. Fails if key heads turn apart from each other and
+    /// their number changes.
+    pub(crate) fn without_hooks(&self, kv_heads: usize) -> Result<Tables> {
+        let apart = self.rotations.iter().any(|turn| turn.key.heads > 1);
+        if apart && kv_heads != self.geometry().kv_heads {
+            return Err(Error::Argument {
+                what: "keys of a hook's attention",
+                expected: format!("{} heads, each with its own turn", self.geometry().kv_heads),
+                found: format!("{kv_heads} heads"),
+            });
+        }
+        Ok(Tables {
+            plan: Plan {
+                hooks: Vec::new(),
+                ..self.plan.clone()
+            },
+            span: self.span.with_kv_heads(kv_heads),
+            ..self.clone()
+        })
+    }
+
     /// The plan.
     pub fn plan(&self) -> &Plan {
         &self.plan

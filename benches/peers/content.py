@@ -1,7 +1,8 @@
 """Schemes that read content, as their authors write them in PyTorch: tensors of the size of the scores.
 
 Each function takes q, k, v (batch, heads, n, d) and the scheme's own tensors and gives the output in the shape of q. A
-length must be a multiple of 64. What a layer projects from its input (PaTH's w and beta) is given, not timed.
+length must be a multiple of 64. What a layer projects from its input (PaTH's w and beta, FoX's gates) is given, not timed.
+TAPE gives the state that it hands on as well.
 """
 
 import math
@@ -9,7 +10,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-ROWS, HIDDEN, CHUNK = 2049, 32, 64
+ROWS, HIDDEN, CHUNK, POSITION = 2049, 32, 64, 48
 
 
 def parameters(scheme, batch, heads, n, dim):
@@ -24,6 +25,14 @@ def parameters(scheme, batch, heads, n, dim):
         }
     if scheme == "path":
         return {"w": F.normalize(draw(batch, heads, n, dim), dim=-1), "beta": draw(batch, heads, n, 1).sigmoid() * 2}
+    if scheme == "fox":
+        return {"log_gate": F.logsigmoid(4 + draw(batch, heads, n))}
+    if scheme == "tape":
+        return {
+            "cos": draw(batch, heads, n, dim), "sin": draw(batch, heads, n, dim), "y": draw(batch, n, heads * dim),
+            "attention": draw(heads, heads), "up": draw(POSITION, heads), "down": draw(heads, POSITION),
+            "content": 0.1 * draw(POSITION, heads * dim),
+        }
     return {}
 
 
@@ -95,4 +104,39 @@ def path(q, k, v, p):
     return scores.masked_fill(hidden_pairs(n), -math.inf).softmax(dim=-1) @ v
 
 
-SCHEMES = {"cope": cope, "stick-breaking": stick_breaking, "dape": dape, "path": path}
+def selective(q, k, v, _p):
+    """Leviathan et al. 2024, arXiv 2410.02703, the listing of the appendix."""
+    n, dim = q.shape[-2:]
+    logits = (q @ k.transpose(-1, -2) / math.sqrt(dim)).masked_fill(hidden_pairs(n), -math.inf)
+    votes = F.relu(logits[:, 0]) * (1 - torch.eye(n))
+    votes = torch.cat((torch.zeros_like(votes[..., :1]), votes[..., 1:]), dim=-1)
+    votes = F.pad(votes[:, :-1], (0, 0, 1, 0))
+    return (logits - votes.cumsum(dim=-2)[:, None]).softmax(dim=-1) @ v
+
+
+def fox(q, k, v, p):
+    """Lin et al. 2025, arXiv 2503.02130, section 3: decays of a text added to the scores."""
+    n, dim = q.shape[-2:]
+    total = p["log_gate"].cumsum(dim=-1)
+    logits = q @ k.transpose(-1, -2) / math.sqrt(dim) + total[..., :, None] - total[..., None, :]
+    return logits.masked_fill(hidden_pairs(n), -math.inf).softmax(dim=-1) @ v
+
+
+def tape(q, k, v, p):
+    """Zhu et al. 2025, arXiv 2501.00712, section 3: a layer between two others, which hands its state on."""
+    n, dim = q.shape[-2:]
+    gate = F.silu(F.linear(p["y"], p["content"])).transpose(1, 2)[..., None]
+    over = lambda weight, x: torch.einsum("zh,bhtc->bztc", weight, x)
+    cos, sin = (x + over(p["down"], gate * over(p["up"], x)) for x in (p["cos"], p["sin"]))
+    across = lambda x: torch.cat((-x[..., dim // 2 :], x[..., : dim // 2]), dim=-1)
+    q, k = (x * cos + across(x) * sin for x in (q, k))
+    logits = (q @ k.transpose(-1, -2) / math.sqrt(dim)).masked_fill(hidden_pairs(n), -math.inf)
+    shares = logits.softmax(dim=-1)
+    scale = p["attention"].sum(dim=1)[:, None, None]
+    return shares @ v, cos + scale * (shares @ cos), sin + scale * (shares @ sin)
+
+
+SCHEMES = {
+    "cope": cope, "stick-breaking": stick_breaking, "selective": selective, "fox": fox, "dape": dape, "path": path,
+    "tape": tape,
+}

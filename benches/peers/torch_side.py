@@ -189,7 +189,9 @@ def attention(case):
     def call():
         for leaf in leaves:
             leaf.grad = None
-        forward().backward(up)
+        found = forward()
+        found = found if isinstance(found, tuple) else (found,)
+        torch.autograd.backward(found, [up] * len(found))
     return call
 
 

@@ -66,6 +66,7 @@ pub fn run(dir: &RunDir, id: &str, registry: &Registry, stop: StopFlag<'_>) -> R
         steps: config.train.steps,
         registry,
         cost: Cost::default(),
+        earlier_cpu_seconds: 0.0,
         pace: Pace::new(planned, &config, None),
         planned,
         loss: None,
@@ -140,6 +141,8 @@ struct Running<'a> {
     steps: u64,
     registry: &'a Registry,
     cost: Cost,
+    /// Processor time of the processes before this one, as far as they saved what they did.
+    earlier_cpu_seconds: f64,
     planned: &'a PlannedCell,
     pace: Pace,
     /// Training loss since the last point of the curve.
@@ -150,6 +153,11 @@ struct Running<'a> {
 impl Running<'_> {
     fn file(&self, name: &str) -> PathBuf {
         self.dir.cell_dir(self.id).join(name)
+    }
+
+    /// Processor time that the cell has taken so far.
+    fn cpu_seconds(&self) -> f64 {
+        self.earlier_cpu_seconds + machine::cpu_seconds()
     }
 
     /// Whether it is time to tell how far the cell is.
@@ -225,7 +233,7 @@ impl Running<'_> {
         } else {
             0.0
         };
-        self.cost.cpu_seconds = machine::cpu_seconds();
+        self.cost.cpu_seconds = self.cpu_seconds();
         self.cost.jobs = machine::jobs();
         self.cost.peak_memory_bytes = machine::peak_memory();
         self.cost.threads = machine::threads();

@@ -35,6 +35,9 @@ pub struct Progress {
     /// Seconds spent in steps so far.
     #[serde(default)]
     pub seconds: f64,
+    /// Seconds of processor time of the processes that got it there, each up to its last save.
+    #[serde(default)]
+    pub cpu_seconds: f64,
 }
 
 impl Progress {

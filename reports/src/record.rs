@@ -253,8 +253,9 @@ pub struct Cost {
     pub evaluate_seconds: f64,
     /// Training tokens per second.
     pub train_tokens_per_second: f64,
-    /// Seconds of processor time, all threads together, of the process that ended the cell: unlike the others they do not
-    /// grow with what else the machine does. 0 where the system does not tell.
+    /// Seconds of processor time, all threads together, of all processes that made the cell, of those that were stopped up to
+    /// their last checkpoint: unlike the others they do not grow with what else the machine does. 0 where the system does not
+    /// tell.
     #[serde(default)]
     pub cpu_seconds: f64,
     /// Peak resident memory of the process that ran the cell, in bytes.

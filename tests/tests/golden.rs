@@ -1,18 +1,26 @@
 //! Schemes against numbers from outside: published code that was run, and formulas evaluated elsewhere.
 //! `tests/golden/README.md` says where each file comes from.
 
+#[path = "golden/bases.rs"]
+mod bases;
 #[path = "golden/bias.rs"]
 mod bias;
 #[path = "golden/blocks.rs"]
 mod blocks;
+#[path = "golden/bounds.rs"]
+mod bounds;
 #[path = "golden/cells.rs"]
 mod cells;
 #[path = "golden/content.rs"]
 mod content;
 #[path = "golden/contextual.rs"]
 mod contextual;
+#[path = "golden/defaults.rs"]
+mod defaults;
 #[path = "golden/edges.rs"]
 mod edges;
+#[path = "golden/embeddings.rs"]
+mod embeddings;
 #[path = "golden/first_values.rs"]
 mod first_values;
 #[path = "golden/frequencies.rs"]
@@ -27,20 +35,30 @@ mod long_ppl;
 mod newest;
 #[path = "golden/places.rs"]
 mod places;
+#[path = "golden/prompts.rs"]
+mod prompts;
 #[path = "golden/relative.rs"]
 mod relative;
 #[path = "golden/remaps.rs"]
 mod remaps;
+#[path = "golden/remaps_by_head.rs"]
+mod remaps_by_head;
 #[path = "golden/rotary.rs"]
 mod rotary;
 #[path = "golden/rotation.rs"]
 mod rotation;
+#[path = "golden/scaling.rs"]
+mod scaling;
+#[path = "golden/seqpe.rs"]
+mod seqpe;
 #[path = "golden/settings.rs"]
 mod settings;
 #[path = "golden/stacks.rs"]
 mod stacks;
 #[path = "golden/stretched.rs"]
 mod stretched;
+#[path = "golden/tape.rs"]
+mod tape;
 #[path = "golden/tensors.rs"]
 mod tensors;
 #[path = "golden/turning.rs"]

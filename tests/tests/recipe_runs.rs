@@ -60,12 +60,13 @@ fn scene() -> TempDir {
     folder
 }
 
-fn run(folder: &Path, out: &str, killed_after: Option<Duration>) -> Option<i32> {
+/// Runs to the end, or is sent a signal after some milliseconds; its exit code, if it had one.
+fn run(folder: &Path, out: &str, stopped: Option<(u64, &str)>) -> Option<i32> {
     let mut command = farspan(&["run", "small.toml", "--out", out, "--jobs", "1"]);
     let command = command
         .current_dir(folder)
         .env("FARSPAN_CACHE", folder.join("cache"));
-    let Some(after) = killed_after else {
+    let Some((after, signal)) = stopped else {
         let output = command.output().unwrap();
         assert!(output.status.success(), "{}", text(&output.stderr));
         return output.status.code();
@@ -75,20 +76,24 @@ fn run(folder: &Path, out: &str, killed_after: Option<Duration>) -> Option<i32> 
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    std::thread::sleep(after);
+    std::thread::sleep(Duration::from_millis(after));
+    let send = |pid: &str| {
+        // One that has left already is as good.
+        let _ = std::process::Command::new("kill")
+            .args([signal, pid])
+            .status();
+    };
+    let own = child.id().to_string();
+    if signal == "-INT" {
+        send(&own);
+        return child.wait().unwrap().code();
+    }
     // Its cell notices that its worker is gone, saves and leaves: half of all kills meet the cell itself.
     let pids = std::process::Command::new("pgrep")
-        .args(["-P", &child.id().to_string()])
+        .args(["-P", &own])
         .output()
         .unwrap();
-    for pid in text(&pids.stdout)
-        .lines()
-        .chain([child.id().to_string().as_str()])
-    {
-        let _ = std::process::Command::new("kill")
-            .args(["-9", pid])
-            .status();
-    }
+    text(&pids.stdout).lines().chain([&*own]).for_each(send);
     child.wait().unwrap().code()
 }
 
@@ -108,12 +113,23 @@ fn recipes_end_with_the_same_bytes_however_often_they_are_killed_and_say_what_wa
     run(folder.path(), "whole", None);
     let expected = results(&folder.path().join("whole"));
     for after in [700, 1200, 1900, 900, 1500, 2500] {
-        if run(folder.path(), "killed", Some(Duration::from_millis(after))).is_some() {
+        if run(folder.path(), "killed", Some((after, "-9"))).is_some() {
             break;
         }
     }
     run(folder.path(), "killed", None);
     assert!(results(&folder.path().join("killed")) == expected);
+    // Ctrl-C saves, says so in the exit code, and goes on likewise.
+    for after in [800, 1700, 1200] {
+        let code = run(folder.path(), "stopped", Some((after, "-INT")));
+        // None: it had not begun to listen.
+        assert!(
+            matches!(code, None | Some(130 | 0)),
+            "{code:?} after {after} ms"
+        );
+    }
+    run(folder.path(), "stopped", None);
+    assert!(results(&folder.path().join("stopped")) == expected);
 
     let dir = RunDir::open(&folder.path().join("whole")).unwrap();
     let recipe = |label: &str| record(&dir, label).train.recipe.join("\n");
@@ -178,4 +194,27 @@ fn recipes_end_with_the_same_bytes_however_often_they_are_killed_and_say_what_wa
             .scheme_parameters,
         0
     );
+}
+
+#[test]
+fn a_teacher_is_a_part_of_the_forecast() {
+    let folder = scene();
+    let bytes = |more: &[&str]| {
+        let args = [&["plan", "small.toml", "--json"], more].concat();
+        let mut command = farspan(&args);
+        let command = command
+            .current_dir(folder.path())
+            .env("FARSPAN_CACHE", folder.path().join("cache"));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let plan: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let mut cells = plan["cells"].as_array().unwrap().iter();
+        let cell = cells.find(|cell| cell["label"] == "language/distilled+finetuned/s0");
+        cell.unwrap()["memory_bytes"].as_f64().unwrap()
+    };
+    let without = bytes(&["~schemes.distilled.rope.finetune.teacher"]);
+    // Logits of 128 tokens over 258 entries, its own and what is made of both sides'.
+    let told = f64::from(128 * 258 * 4);
+    let more = bytes(&[]) - without;
+    assert!((3.0 * told..30.0 * told).contains(&more), "{more}, {told}");
 }

@@ -1,6 +1,9 @@
 //! Runs survive: signals, kill -9 at any moment, several jobs. The bytes of every result stay the same.
 
+use farspan::cell;
+use farspan::machine::cpu_seconds;
 use farspan_acceptance::{TINY, cell_of, farspan, results, text, write_config};
+use farspan_reports::store::RunDir;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -239,4 +242,39 @@ evaluate.task = { lengths = [32, 64], grid = { depth = 3 }, prompts = 4 }
     let again = std::fs::read_to_string(cell.join("search.jsonl")).unwrap();
     assert!(again == log, "{again}\n{log}");
     assert!(std::fs::read(cell.join("result.json")).unwrap() == whole);
+}
+
+/// A cell that was stopped tells the processor time of all that made it: here of one process twice.
+#[test]
+fn processor_time_is_summed_over_the_processes_of_a_cell() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = write_config(folder.path(), &TINY.replace("steps = 150", "steps = 30"));
+    let out = folder.path().join("run");
+    let args = [
+        "plan",
+        config.to_str().unwrap(),
+        "--out",
+        out.to_str().unwrap(),
+    ];
+    let output = farspan(&args).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    // More than the cell itself takes.
+    let mut sum = 0_u64;
+    while cpu_seconds() < 3.0 {
+        sum = std::hint::black_box(sum.wrapping_add(1));
+    }
+    let dir = RunDir::open(&out).unwrap();
+    let id = &dir.plan().unwrap().cells[0].id;
+    let registry = farspan_pe::Registry::builtin();
+    let first = cpu_seconds();
+    let asked = std::cell::Cell::new(0);
+    let stop = || asked.replace(asked.get() + 1) == 10;
+    let ended = cell::run(&dir, id, &registry, &stop).unwrap();
+    assert_eq!(ended, cell::Ended::Interrupted);
+    let second = cpu_seconds();
+    let ended = cell::run(&dir, id, &registry, &|| false).unwrap();
+    assert_eq!(ended, cell::Ended::Done);
+    let told = dir.cost(id).unwrap().unwrap().cpu_seconds;
+    assert!(told >= first + second, "{told}: {first} and {second}");
+    assert!(told <= 2.0 * cpu_seconds(), "{told}");
 }

@@ -7,6 +7,7 @@ use crate::hook::{Hook, HookRef, Qkv, Scope, Stage, Within};
 use crate::implementation::{Attended, Implementation};
 use crate::mask::Mask;
 use crate::params::Params;
+use crate::plan::Plan;
 use crate::prepared::Prepared;
 use crate::{Error, Result, Tensor, composed, fused, gpu, naive_op, tokens};
 use std::cell::RefCell;
@@ -51,6 +52,7 @@ pub fn attend(
         prepared,
         params: &params,
         mask,
+        which,
     };
     for hook in hooks(Stage::Inputs) {
         let call = within.call(&qkv);
@@ -61,8 +63,8 @@ pub fn attend(
     let own = hooks(Stage::Attention).next();
     let on_scores: Vec<&HookRef> = hooks(Stage::Scores).collect();
     let mut attended = match own {
-        None if on_scores.is_empty() => within.run(&qkv, which)?,
-        own => within.hooked(&qkv, (own, &on_scores), which, &left)?,
+        None if on_scores.is_empty() => within.run(&qkv)?,
+        own => within.hooked(&qkv, (own, &on_scores), &left)?,
     };
     attended.carried = left.into_inner();
     Ok(attended)
@@ -74,6 +76,7 @@ struct Attention<'a> {
     prepared: &'a Prepared,
     params: &'a Params,
     mask: &'a Mask,
+    which: Implementation,
 }
 
 impl Within for Attention<'_> {
@@ -81,8 +84,11 @@ impl Within for Attention<'_> {
         composed::plain_scores(&self.call(qkv), queries, keys)
     }
 
-    fn attend(&self, qkv: &Qkv) -> Result<Attended> {
-        self.run(qkv, Implementation::Auto)
+    fn attend(&self, qkv: &Qkv) -> Result<Tensor> {
+        let prepared = &*self.prepared.plain(qkv.k.dim(1)?)?;
+        check_shapes(qkv, prepared)?;
+        let plain = Attention { prepared, ..*self };
+        Ok(plain.run(qkv)?.output)
     }
 }
 
@@ -97,11 +103,11 @@ impl Attention<'_> {
     }
 
     /// Attention as turns, expression and token vectors say it, whatever hooks the plan has.
-    fn run(&self, qkv: &Qkv, which: Implementation) -> Result<Attended> {
+    fn run(&self, qkv: &Qkv) -> Result<Attended> {
         let prepared = self.prepared;
         let params = needed(prepared, self.params)?;
         let call = self.call(qkv).with(&params);
-        let which = choice::choose(which, prepared.plan(), prepared.device(), qkv.q.dtype())?;
+        let which = self.plain_choice(prepared.plan(), qkv)?;
         let output = match which {
             Choice::Naive => naive_op::attend(&call)?,
             Choice::Composed => composed::attend(&call)?,
@@ -115,12 +121,15 @@ impl Attention<'_> {
         Ok(done(output, which))
     }
 
+    fn plain_choice(&self, plan: &Plan, qkv: &Qkv) -> Result<Choice> {
+        choice::choose(self.which, plan, self.prepared.device(), qkv.q.dtype())
+    }
+
     /// The same with hooks between raw scores and output: one in the place of attention, or some on scores.
     fn hooked(
         &self,
         qkv: &Qkv,
         (own, on_scores): (Option<&HookRef>, &[&HookRef]),
-        which: Implementation,
         left: &RefCell<Params>,
     ) -> Result<Attended> {
         let call = self.call(qkv);
@@ -130,12 +139,15 @@ impl Attention<'_> {
             [one] => own.is_none().then_some(*one),
             _ => None,
         };
-        let only = choice::with_form(which, only, self.prepared.device(), qkv.q.dtype());
+        let only = choice::with_form(self.which, only, self.prepared.device(), qkv.q.dtype());
         let form = only.map(|hook| hook.form(&scope)).transpose()?.flatten();
         if let Some(form) = form {
             return Ok(done(self.formed(&call, &form)?, Choice::Fused));
         }
-        let which = choice::by_tensors(which)?;
+        let which = match own {
+            Some(hook) if hook.attends() => self.plain_choice(self.prepared.plan(), qkv)?,
+            _ => choice::by_tensors(self.which)?,
+        };
         let output = match own {
             Some(hook) => own_attention(&**hook, &scope)?,
             None => {

@@ -1,5 +1,7 @@
 //! Hooks and token vectors against plans that say the same without them, and against finite differences.
 
+mod attends;
+
 use super::{Hook, HookRef, Qkv, Scope, Stage};
 use crate::attend::{Attended, INPUT, Implementation, Mask, Params, attend, attend_packed};
 use crate::plan::{Geometry, Init, Pairing, ParamSpec, Plan, QkRotation, TokenVector};

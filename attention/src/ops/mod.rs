@@ -4,6 +4,7 @@
 //! On other devices and types the same functions are composed from tensor operations; which of the two runs is decided
 //! by device and type alone.
 
+mod across_heads;
 pub(crate) mod bridge;
 pub(crate) mod chain;
 mod embed;
@@ -20,7 +21,9 @@ pub(crate) mod simd;
 pub(crate) mod softmax;
 mod swiglu;
 mod token_score;
+mod turn;
 
+pub use across_heads::across_heads;
 pub use bridge::{set_threads, threads};
 pub use embed::embed;
 pub use feed_forward::FeedForward;
@@ -35,6 +38,7 @@ pub use running_sum::running_sum;
 pub use simd::instruction_set;
 pub use swiglu::swiglu;
 pub use token_score::TokenScore;
+pub use turn::turn;
 
 #[cfg(test)]
 mod tests;

@@ -32,7 +32,7 @@ fn flat(tensor: &Tensor) -> Vec<f64> {
 }
 
 /// Compares `f` over inputs of the given shapes. Both sides see the same upstream gradient.
-fn check(name: &str, dims: &[&[usize]], f: impl Fn(&[&Tensor]) -> Tensor) {
+pub(super) fn check(name: &str, dims: &[&[usize]], f: impl Fn(&[&Tensor]) -> Tensor) {
     let run = |dtype| {
         let vars: Vec<Var> = (0..dims.len())
             .map(|i| input(i as u64 + 1, dims[i], dtype))

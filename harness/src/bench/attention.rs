@@ -4,7 +4,7 @@ use super::Pass;
 use super::peer::Case;
 use crate::Result;
 use crate::model;
-use farspan_attention::attend::{INPUT, Implementation, Mask, Params, attend};
+use farspan_attention::attend::{FEED_FORWARD, INPUT, Implementation, Mask, Params, attend};
 use farspan_attention::plan::{Geometry, Plan};
 use farspan_attention::prepared::Prepared;
 use farspan_attention::{Device, Tensor, Var};
@@ -19,7 +19,8 @@ pub struct Attention {
     k: Var,
     v: Var,
     params: Vec<(String, Var)>,
-    input: Option<Var>,
+    /// What it reads of the layer beside q, k and v.
+    read: Vec<(&'static str, Var)>,
     batch: usize,
     which: Implementation,
 }
@@ -53,16 +54,19 @@ impl Attention {
             let tensor = Tensor::from_vec(values, spec.shape.as_slice(), device)?;
             Ok((spec.name.clone(), Var::new(tensor)?))
         });
-        let reads = plan.reads_input();
+        let reads = [
+            (INPUT, plan.reads_input()),
+            (FEED_FORWARD, plan.reads_feed_forward()),
+        ];
+        let reads = reads.into_iter().filter(|(_, reads)| *reads);
+        let reads = reads.map(|(name, _)| Ok((name, normal("input", &[batch, length, width])?)));
         Ok(Attention {
             prepared: Prepared::new(plan, geometry, 0..length, 0..length, device)?,
             q: normal("q", &[batch, heads, length, head_dim])?,
             k: normal("k", &[batch, kv_heads, length, head_dim])?,
             v: normal("v", &[batch, kv_heads, length, head_dim])?,
             params: params.collect::<Result<_>>()?,
-            input: reads
-                .then(|| normal("input", &[batch, length, width]))
-                .transpose()?,
+            read: reads.collect::<Result<_>>()?,
             batch,
             which,
         })
@@ -75,7 +79,7 @@ impl Attention {
             true => var.tensor().clone(),
             false => var.tensor().detach(),
         };
-        let input = self.input.iter().map(|input| (INPUT.to_string(), input));
+        let input = self.read.iter().map(|(name, var)| (name.to_string(), var));
         let params = self.params.iter().map(|(name, var)| (name.clone(), var));
         let params: Params = params
             .chain(input)
@@ -85,7 +89,12 @@ impl Attention {
         let mask = Mask::causal();
         let out = attend(&q, &k, &v, &self.prepared, &params, &mask, self.which)?;
         if recorded {
-            out.output.backward()?;
+            // What the next layer is handed has gradients as well.
+            let mut loss = out.output.sum_all()?;
+            for state in out.carried.values() {
+                loss = loss.add(&state.sum_all()?)?;
+            }
+            loss.backward()?;
         }
         self.prepared.device().synchronize()?;
         Ok(out.implementation)
@@ -115,7 +124,9 @@ pub fn peer_cases(
         _ if geometry.kv_heads != geometry.heads => (vec![], false),
         "nope" | "rope" => (vec!["sdpa"], false),
         "alibi" | "t5" | "kerple" | "fire" => (vec!["mask", "mask-built"], false),
-        "cope" | "stick-breaking" | "path" | "dape" => (vec!["formula"], true),
+        "cope" | "stick-breaking" | "selective" | "fox" | "path" | "dape" | "tape" => {
+            (vec!["formula"], true)
+        }
         _ => (vec![], false),
     };
     // Its compiled attention has no gradients on the CPU.

@@ -122,6 +122,7 @@ impl Running<'_> {
         if path.exists() {
             let learned: Loaded<Finished> = checkpoint::load(&path, &owner)?;
             let model = Box::new(decoder(Some(&learned.values))?);
+            self.earlier_cpu_seconds = learned.meta.progress.cpu_seconds;
             return Ok(Weights::There(model, learned.meta));
         }
         if config.train.steps == 0 {
@@ -152,6 +153,8 @@ impl Running<'_> {
             true => Some(checkpoint::load::<Progress>(&state_path, &owner)?),
             false => None,
         };
+        let earlier = state.as_ref().map(|state| state.meta.cpu_seconds);
+        self.earlier_cpu_seconds = earlier.unwrap_or(0.0);
         let model = decoder(state.as_ref().map(|state| &state.values))?;
         let trainings = trainings(config);
         let stages = making.stages(&model, &scheme, &trainings)?;
@@ -173,6 +176,7 @@ impl Running<'_> {
             self.report(State::Diverged, step, Some(reason))?;
             return Ok(Weights::NotYet(Ended::Diverged));
         }
+        trainer.progress.cpu_seconds = self.cpu_seconds();
         let finished = Finished {
             progress: trainer.progress.clone(),
             implementation: trainer.implementation.to_string(),
@@ -205,13 +209,13 @@ impl Running<'_> {
                     step + 1,
                     self.config.seed
                 );
-                keep(self.dir, trainer, state, owner)?;
+                self.keep(trainer, state, owner)?;
                 self.report(State::Diverged, step, Some(reason))?;
                 return Ok(Some(Ended::Diverged));
             }
             let stopping = (self.stop)() && !trainer.finished();
             if stopping || saved.elapsed() >= CHECKPOINT_EVERY {
-                keep(self.dir, trainer, state, owner)?;
+                self.keep(trainer, state, owner)?;
                 saved = Instant::now();
             }
             if stopping {
@@ -234,6 +238,16 @@ impl Running<'_> {
 }
 
 impl Running<'_> {
+    /// Saves the state of a training. Weights that are no numbers are not worth going on from, and would be refused.
+    fn keep(&self, trainer: &mut Trainer<'_>, path: &Path, owner: &Owner) -> Result<()> {
+        let values = trainer.state()?;
+        trainer.progress.cpu_seconds = self.cpu_seconds();
+        match not_finite(&values) {
+            None => checkpoint::save(self.dir, path, owner, &values, &trainer.progress),
+            Some(_) => Ok(()),
+        }
+    }
+
     /// Writes the last point of the training curve down, for whoever watches.
     fn tell_point(&self, progress: &Progress) -> Result<()> {
         let Some((step, loss)) = progress.curve.last() else {
@@ -242,15 +256,6 @@ impl Running<'_> {
         let speed = self.pace.activity(None).tokens_per_second;
         let point = serde_json::json!({"event": "step", "step": step, "loss": loss, "tokens_per_second": speed});
         Ok(self.dir.append_event(self.id, &point)?)
-    }
-}
-
-/// Saves the state of a training. Weights that are no numbers are not worth going on from, and would be refused.
-fn keep(dir: &RunDir, trainer: &Trainer<'_>, path: &Path, owner: &Owner) -> Result<()> {
-    let values = trainer.state()?;
-    match not_finite(&values) {
-        None => checkpoint::save(dir, path, owner, &values, &trainer.progress),
-        Some(_) => Ok(()),
     }
 }
 

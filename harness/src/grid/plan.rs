@@ -235,7 +235,7 @@ impl<'a> Planner<'a> {
         tuned::check_masks(&trainings, self.architecture.vocab).map_err(|e| {
             Error::Config(format!("study {}, scheme {}: {e}", self.name, scheme.name))
         })?;
-        let teacher = self.teacher(scheme, stage, &trainings, registry)?;
+        let (teacher, teaching) = self.teacher(scheme, stage, &trainings, registry)?.unzip();
         let (train, stages) = tuned::joined(trainings, scheme, &stage, &settings);
         let config = CellConfig {
             study: self.name.to_string(),
@@ -312,20 +312,21 @@ impl<'a> Planner<'a> {
                 parameters,
                 parsed.as_ref(),
                 (&self.passes, &self.others),
+                teaching.as_ref(),
             ),
             disk_bytes: forecast::disk(&config, parameters),
             config: serde_json::to_value(&config).map_err(|e| Error::Bug(e.to_string()))?,
         })
     }
 
-    /// The model whose next tokens a cell learns to tell, if its training asks for one.
+    /// The model whose next tokens a cell learns to tell, if its training asks for one, and what it reads.
     fn teacher(
         &self,
         scheme: &SchemeConfig,
         stage: Stage,
         trainings: &[TrainConfig],
         registry: &Registry,
-    ) -> Result<Option<CellTeacher>> {
+    ) -> Result<Option<(CellTeacher, Other)>> {
         let of_base = || match (&self.checkpoint, &scheme.base) {
             (None, Some(base)) => {
                 let mut schemes = self.run.schemes.iter();
@@ -345,9 +346,10 @@ impl<'a> Planner<'a> {
         };
         let Some(asked) = asked else { return Ok(None) };
         let teacher = asked.teacher(&self.architecture, of_base, registry);
-        let teacher = teacher.and_then(|t| t.reads(trainings, registry));
+        let teacher = teacher.and_then(|t| Ok((t.reads(trainings, registry)?, t.cell)));
         let wrong = |e| Error::Config(format!("scheme {}, its teacher: {e}", scheme.name));
-        Ok(Some(teacher.map_err(wrong)?.cell))
+        let (reads, cell) = teacher.map_err(wrong)?;
+        Ok(Some((cell, reads)))
     }
 
     /// Forecast of a cell's floating-point operations.

@@ -4,6 +4,7 @@ use crate::cell::{CellConfig, CellStage, CellTeacher, CheckpointConfig};
 use crate::checkpoint::config::{Reading, read};
 use crate::checkpoint::files::Files;
 use crate::config::types::{FinetuneConfig, MaskToken, SchemeConfig, TeacherConfig, TrainConfig};
+use crate::measure::{Other, Pass};
 use crate::model::{Architecture, learned_shapes};
 use crate::origin;
 use crate::scheme::{Positional, apart, layer_plans, resolve};
@@ -12,6 +13,7 @@ use farspan_attention::plan::Plan;
 use farspan_pe::{Len, Registry};
 use farspan_reports::record::Stage;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// Peak learning rate of a checkpoint's fine-tuning, as in position interpolation (Chen et al. 2023, arXiv 2306.15595,
 /// section 3.1).
@@ -193,16 +195,26 @@ impl<'a> Asked<'a> {
 }
 
 impl Found {
-    /// It, if it can read the windows of `trainings`.
-    pub(super) fn reads(self, trainings: &[TrainConfig], registry: &Registry) -> Result<Found> {
+    /// It as a model that reads the windows of a step of each of `trainings`; fails if it cannot.
+    pub(super) fn reads(&self, trainings: &[TrainConfig], registry: &Registry) -> Result<Other> {
         let apart = apart(registry, &self.architecture)?;
         let settings = Value::Object(self.cell.scheme.settings.clone());
         let scheme = registry.parse(&self.cell.scheme.id, settings)?;
         let most = self.cell.tokens.unwrap_or(usize::MAX);
+        let mut passes = Vec::new();
         for train in trainings {
-            let length = Len(train.length.min(most));
-            layer_plans(scheme.as_ref(), &apart, &self.architecture.geometry, length)?;
+            let length = train.length.min(most);
+            let geometry = &self.architecture.geometry;
+            layer_plans(scheme.as_ref(), &apart, geometry, Len(length))?;
+            passes.push(Pass {
+                length,
+                windows: train.batch as f64,
+            });
         }
-        Ok(self)
+        Ok(Other {
+            architecture: self.architecture.clone(),
+            scheme: Arc::from(scheme),
+            passes,
+        })
     }
 }

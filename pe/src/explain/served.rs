@@ -1,8 +1,8 @@
 //! What runs a plan: implementations of attention and devices.
 
-use farspan_attention::Device;
 use farspan_attention::hook::Stage;
 use farspan_attention::plan::Plan;
+use farspan_attention::{Device, fused};
 use serde::Serialize;
 
 /// Whether something runs the scheme.
@@ -18,30 +18,32 @@ pub struct Served {
 
 /// The implementations of attention, from the slowest.
 pub(super) fn implementations(plan: &Plan) -> Vec<Served> {
-    let own = plan.hooks.iter().find(|hook| hook.stage() != Stage::Inputs);
-    let served = |name, yes: &str| Served {
-        name,
-        runs: own.is_none(),
-        why: match own {
-            None => yes.into(),
-            Some(hook) => format!(
-                "no expression says its {}: {}",
-                hook.stage(),
-                hook.describe()
-            ),
-        },
-    };
-    vec![
-        served("naive", "pair by pair in f64, the reference"),
-        Served {
-            name: "composed",
-            runs: true,
-            why: "tensor operations by blocks of queries, on every device".into(),
-        },
-        served(
-            "fused",
-            "one pass, memory linear in length, on every device",
+    let hooks = || plan.hooks.iter();
+    let own = hooks().find(|hook| hook.stage() != Stage::Inputs && !hook.attends());
+    let naive = match own {
+        None => "pair by pair in f64, the reference".into(),
+        Some(hook) => format!(
+            "no expression says its {}: {}",
+            hook.stage(),
+            hook.describe()
         ),
+    };
+    let composed =
+        match own.map(|hook| hook.stage() == Stage::Attention || hook.needs_all_queries()) {
+            Some(true) => "tensor operations on all queries at once, on every device",
+            _ => "tensor operations by blocks of queries, on every device",
+        };
+    let fused = fused::supports(plan, &Device::cpu());
+    let runs = fused.is_ok();
+    let linear = match own {
+        None => "one pass, memory linear in length, on every device",
+        Some(_) => "a kernel for what its hook does, memory linear in length, on cpu",
+    };
+    let served = |name, runs, why| Served { name, runs, why };
+    vec![
+        served("naive", own.is_none(), naive),
+        served("composed", true, composed.into()),
+        served("fused", runs, fused.err().unwrap_or_else(|| linear.into())),
     ]
 }
 

@@ -1,15 +1,12 @@
 //! Biases and embeddings.
 
-use super::{
-    F32, F64, close, entries, golden, list, number, numbers, plan, query_scale, scale_with, size,
-};
-use farspan_attention::attend::Params;
+use super::{F32, close, entries, golden, list, number, numbers, plan, size};
 use farspan_attention::expr::ParamValues;
-use farspan_attention::plan::{Embed, Geometry, Init, Plan};
-use farspan_attention::{Device, Tensor, embed, scalar};
+use farspan_attention::plan::{Geometry, Init, Plan};
+use farspan_attention::scalar;
 use serde_json::{Value, json};
 
-fn model(heads: usize) -> Geometry {
+pub(super) fn model(heads: usize) -> Geometry {
     Geometry {
         layers: 1,
         width: 8,
@@ -314,161 +311,6 @@ fn fire() {
 }
 
 /// Factors of scores by the position of the query.
-#[test]
-fn temperatures() {
-    let file = golden("bias/length_temperature");
-    let positions = numbers(&file["positions0"]);
-    let holds = |id: &str, settings: Value, trained: usize, positions: &[f64], expected: &Value| {
-        let geometry = Geometry {
-            trained_length: trained,
-            ..model(1)
-        };
-        let plan = plan(id, settings, &geometry, 512);
-        let found: Vec<f64> = positions.iter().map(|at| query_scale(&plan, *at)).collect();
-        close(id, &found, &numbers(expected), F64, 0.0);
-    };
-    let llama4 = &file["llama4_floor8192_scale0.1"];
-    holds("llama4-temperature", json!({}), 512, &positions, llama4);
-    let logn = &file["logn_over_log_train512_n_is_pos_plus1"];
-    holds("log-n", json!({}), 512, &positions, logn);
-    let clamped = &file["logn_clamped_min1_512"];
-    holds(
-        "log-n",
-        json!({ "clamped": true }),
-        512,
-        &positions,
-        clamped,
-    );
-    let file = golden("rotary/temperature");
-    let llama4 = &file["llama4_nope_layer_q_scale"];
-    let positions = numbers(&llama4["positions"]);
-    let settings = json!({ "floor": llama4["floor_scale"], "scale": llama4["attn_scale"] });
-    holds(
-        "llama4-temperature",
-        settings,
-        512,
-        &positions,
-        &llama4["value"],
-    );
-    let logn = &file["logn_q_scale_train4096"];
-    let positions = numbers(&logn["positions"]);
-    for id in ["rerope", "leaky-rerope"] {
-        holds(id, json!({}), 4096, &positions, &logn["value"]);
-    }
-}
-
-/// One row of softmax under a strength of 0.43.
-#[test]
-fn scalable_softmax() {
-    let file = golden("bias/length_temperature");
-    let (z, probs) = (
-        numbers(&file["ssmax_s0.43_z"]),
-        numbers(&file["ssmax_s0.43_probs"]),
-    );
-    let plan = plan("ssmax", json!({ "strength": 0.43 }), &model(1), 16);
-    let query = z.len() - 1;
-    let Some(Init::Constant(strength)) = plan.param("s").map(|spec| spec.init.clone()) else {
-        panic!("no strength");
-    };
-    let params = ParamValues::from([("s".into(), vec![strength])]);
-    let scale = scale_with(&plan, query as f64, &params);
-    let shares: Vec<f64> = z.iter().map(|z| (scale * z).exp()).collect();
-    let sum: f64 = shares.iter().sum();
-    let found: Vec<f64> = shares.iter().map(|x| x / sum).collect();
-    close("ssmax", &found, &probs, F32, 0.0);
-}
-
-#[test]
-fn sinusoids() {
-    let file = golden("bias/sinusoidal");
-    let width = size(&file["dim"]);
-    let positions: Vec<usize> = list(&file["positions"]).iter().map(size).collect();
-    let row = |convention: &str, position: usize| {
-        let plan = plan(
-            "sinusoidal",
-            json!({ "convention": convention }),
-            &model(1),
-            128,
-        );
-        let Embed::Sinusoid {
-            layout,
-            inv_freq,
-            scale,
-        } = plan.embed
-        else {
-            panic!("{:?}", plan.embed)
-        };
-        assert_eq!(2 * inv_freq.len(), width);
-        embed::sinusoid(layout, &inv_freq, scale, &[position as f64])
-    };
-    for (convention, key) in [
-        ("paper", "vaswani_interleaved"),
-        ("transformer-xl", "txl_neox_concat"),
-        ("tensor2tensor", "t2t_concat_half_minus_1"),
-    ] {
-        for (&position, expected) in positions.iter().zip(list(&file[key])) {
-            // Nine digits after the point.
-            close(
-                key,
-                &row(convention, position),
-                &numbers(expected),
-                0.0,
-                1e-9,
-            );
-        }
-    }
-    // fairseq reads row `position + padding_idx + 1` of the same table; the row of the padding itself is zero.
-    for (index, expected) in list(&file["fairseq_table_rows0to7_padding_idx1"])
-        .iter()
-        .enumerate()
-    {
-        if index != 1 {
-            close(
-                "fairseq",
-                &row("tensor2tensor", index),
-                &numbers(expected),
-                F32,
-                1e-7,
-            );
-        }
-    }
-}
-
-#[test]
-fn learned_embeddings_resized() {
-    let file = golden("bias/learned_ape_interpolation");
-    let table: Vec<f64> = list(&file["table"]).iter().flat_map(numbers).collect();
-    let rows = list(&file["table"]).len();
-    let model = Geometry {
-        width: 3,
-        trained_length: rows,
-        ..model(1)
-    };
-    let device = Device::cpu();
-    let tensor = Tensor::from_vec(table, (rows, 3), &device).unwrap();
-    let params = Params::from([("wpe".to_string(), tensor)]);
-    for (key, interpolate, length) in [
-        ("linear_to_8_align_corners_false", "half-pixel", 8),
-        ("linear_to_6_align_corners_false", "half-pixel", 6),
-        ("linear_to_5_align_corners_false", "half-pixel", 5),
-        ("linear_to_8_align_corners_true", "align-corners", 8),
-    ] {
-        let plan = plan(
-            "learned",
-            json!({ "interpolate": interpolate }),
-            &model,
-            length,
-        );
-        assert!(matches!(plan.params[0].init, Init::Normal(0.0, 0.02)));
-        let found = embed::embedding(&plan.embed, 3, 0..length, &params, &device)
-            .unwrap()
-            .unwrap();
-        let expected: Vec<f64> = list(&file[key]).iter().flat_map(numbers).collect();
-        // The share of each row is f32.
-        close(key, &found.to_flat::<f64>().unwrap(), &expected, F32, 1e-7);
-    }
-}
-
 /// The authors' prior as training starts and with other parameters; the centre is a parameter only if it is learned.
 #[test]
 fn bam() {

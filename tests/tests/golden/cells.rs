@@ -1,17 +1,11 @@
 //! Everything that a cell measures of given weights and text, against numbers that `golden/cells/make.py` computed.
 
 use super::{golden, list, number, numbers, size};
-use farspan::measure::grid::Axis;
 use farspan::measure::perplexity::{Perplexity, Segments, Stride};
-use farspan::measure::task::TaskGrid;
 use farspan::measure::{Measured, Subject};
 use farspan::model::{Architecture, Decoder, Shape, Values};
 use farspan_attention::Device;
 use farspan_attention::plan::Geometry;
-use farspan_datasets::rng::Stream;
-use farspan_datasets::tasks::{
-    Alphabet, Answer, AnyTask, Card, Example, Factor, Look, passkey::Passkey,
-};
 use farspan_datasets::{DataConfig, Segment, TextData, TokenizerConfig};
 use farspan_pe::{Len, Registry};
 use farspan_reports::fixture;
@@ -20,7 +14,6 @@ use farspan_reports::summary::summarise;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// f32 sums of up to 128 losses against f64.
 const LOSS: f64 = 2e-5;
@@ -52,7 +45,7 @@ fn weights(name: &str) -> Values {
 }
 
 pub(super) struct Case {
-    expected: Value,
+    pub(super) expected: Value,
     file: Value,
     scheme: &'static str,
     settings: Value,
@@ -171,7 +164,7 @@ pub(super) fn close(what: &str, found: f64, expected: &Value) {
 }
 
 /// Whole numbers that are held as floats.
-fn whole(values: &[f64]) -> Value {
+pub(super) fn whole(values: &[f64]) -> Value {
     json!(values.iter().map(|x| *x as u64).collect::<Vec<u64>>())
 }
 
@@ -270,146 +263,4 @@ fn a_cell_of_byte_pairs_under_rope() {
 #[test]
 fn a_cell_of_byte_pairs_under_dynamic_ntk() {
     check("bpe", "dynamic-ntk");
-}
-
-/// Prompts that are given, in their order.
-#[derive(Debug)]
-struct Given {
-    cells: Value,
-    /// Prompts that were handed out.
-    taken: AtomicUsize,
-}
-
-impl AnyTask for Given {
-    fn id(&self) -> &'static str {
-        "given"
-    }
-
-    fn card(&self) -> &'static Card {
-        const { &<Passkey as farspan_datasets::tasks::Task>::CARD }
-    }
-
-    fn settings(&self) -> Value {
-        json!({})
-    }
-
-    fn hash(&self) -> String {
-        String::new()
-    }
-
-    fn alphabet(&self) -> Alphabet {
-        Alphabet::of([(Look::Number, 512)])
-    }
-
-    fn vocab(&self) -> usize {
-        512
-    }
-
-    fn factors(&self) -> Vec<Factor> {
-        AnyTask::factors(&Passkey::default())
-    }
-
-    fn least(&self, _: &[f64]) -> usize {
-        3
-    }
-
-    fn most(&self, _: &[f64]) -> usize {
-        usize::MAX
-    }
-
-    fn why(&self) -> &'static str {
-        ""
-    }
-
-    fn example(&self, _: &mut Stream, length: usize, at: &[f64]) -> Example {
-        let mut cells = list(&self.cells).iter();
-        let here = |c: &&Value| size(&c["length"]) == length && number(&c["depth"]) == at[0];
-        let cell = cells.find(here).expect("a cell");
-        let prompts = list(&cell["prompts"]);
-        let number = self.taken.fetch_add(1, Ordering::Relaxed) % prompts.len();
-        Example {
-            tokens: list(&prompts[number])
-                .iter()
-                .map(|id| size(id) as u32)
-                .collect(),
-            answers: vec![Answer::new(length - 2..length + 1)],
-            distance: Some(size(&cell["distance"])),
-            ..Example::default()
-        }
-    }
-
-    fn shortest(&self) -> usize {
-        3
-    }
-
-    fn practice(&self, _: &mut Stream, _: usize) -> Example {
-        unreachable!("nothing is trained")
-    }
-
-    fn label(&self, length: usize, at: &[f64]) -> String {
-        format!("{length} {at:?}")
-    }
-
-    fn chance(&self, _: usize, _: &[f64]) -> f64 {
-        0.0
-    }
-
-    fn ids(&self, _: &str, _: &[u32]) -> Result<Vec<u32>, String> {
-        unreachable!()
-    }
-    fn render(&self, tokens: &[u32]) -> String {
-        format!("{tokens:?}")
-    }
-
-    fn describe(&self) -> String {
-        String::new()
-    }
-}
-
-#[test]
-fn hits_symbols_and_log_probabilities_of_given_prompts() {
-    for (tokenizer, scheme) in [
-        ("byte", "rope"),
-        ("byte", "dynamic-ntk"),
-        ("byte", "alibi"),
-        ("bpe", "dynamic-ntk"),
-    ] {
-        let case = Case::new(tokenizer, scheme);
-        let cells = &case.expected["passkey"];
-        let config = TaskGrid {
-            lengths: vec![32, 64],
-            prompts: 5,
-            grid: [("depth".to_string(), Axis::Shares(2))].into(),
-            ..TaskGrid::default()
-        };
-        let given = Given {
-            cells: cells.clone(),
-            taken: AtomicUsize::new(0),
-        };
-        let mut found = Measured::default();
-        case.with(|subject| {
-            let end = config.measure(subject, "given", &given, 0, &mut found, &mut |_| true);
-            assert!(end.expect("answers"));
-        });
-        let points = &found.records[0].points;
-        assert_eq!(points.len(), list(cells).len());
-        for (point, expected) in points.iter().zip(list(cells)) {
-            let name = format!("{tokenizer} {scheme} at {}", point.length);
-            assert_eq!(point.length, size(&expected["length"]));
-            assert_eq!(point.at, [number(&expected["depth"])], "{name}");
-            assert_eq!(
-                point.facts["distance"],
-                number(&expected["distance"]),
-                "{name}"
-            );
-            let hits: Vec<bool> = point.value.iter().map(|x| *x == 1.0).collect();
-            assert_eq!(json!(hits), expected["hits"], "{name}");
-            let symbols = &point.columns["symbols right"].0;
-            assert_eq!(whole(symbols), expected["symbols"], "{name}");
-            let log_probs = point.columns["log-probability"].0.iter();
-            for (log_prob, expected) in log_probs.zip(list(&expected["log_prob"])) {
-                close(&name, *log_prob, expected);
-            }
-        }
-    }
 }

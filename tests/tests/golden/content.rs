@@ -1,11 +1,9 @@
 //! Schemes whose attention is a function of tensors, held against what published code computed.
 
 use super::tensors::{f64s as tensor, flat};
-use super::turning::{model, param, rows, scores};
+use super::turning::{model, rows, scores};
 use super::{close, golden, list, numbers, plan, size};
-use farspan_attention::attend::{
-    Attended, FEED_FORWARD, INPUT, Implementation, Mask, Params, attend,
-};
+use farspan_attention::attend::{Attended, INPUT, Implementation, Mask, Params, attend};
 use farspan_attention::plan::{Geometry, Plan};
 use farspan_attention::prepared::Prepared;
 use farspan_attention::{Device, Tensor};
@@ -16,7 +14,7 @@ fn by_head(value: &Value) -> Vec<f64> {
     values(&super::tensors::by_head(value))
 }
 
-fn run(plan: &Plan, model: &Geometry, qkv: [&[f64]; 3], params: &Params) -> Attended {
+pub(super) fn run(plan: &Plan, model: &Geometry, qkv: [&[f64]; 3], params: &Params) -> Attended {
     let d = model.head_dim;
     let tokens = qkv[0].len() / (model.heads * d);
     let prepared = Prepared::new(plan, model, 0..tokens, 0..tokens, &Device::cpu()).unwrap();
@@ -25,7 +23,7 @@ fn run(plan: &Plan, model: &Geometry, qkv: [&[f64]; 3], params: &Params) -> Atte
     attend(&q, &k, &v, &prepared, params, &mask, Implementation::Auto).unwrap()
 }
 
-fn values(x: &Tensor) -> Vec<f64> {
+pub(super) fn values(x: &Tensor) -> Vec<f64> {
     x.to_flat().unwrap()
 }
 
@@ -286,258 +284,5 @@ fn wall_over_chunks() {
             let what = format!("head {head}, query {i}");
             close(&what, found, &expected, 1e-9, 1e-9);
         }
-    }
-}
-
-/// (in, out) as the (out, in) that a projection is.
-fn turned(value: &Value) -> Vec<f64> {
-    let rows = rows(value);
-    let columns = rows[0].len();
-    let column = |c: usize| rows.iter().map(move |row| row[c]);
-    (0..columns).flat_map(column).collect()
-}
-
-/// An encoder of one block, as executed, and the same block twice: only then matters what symbols before the last see.
-#[test]
-fn seqpe() {
-    let file = golden("bias/seqpe");
-    let twice = golden("bias/seqpe_two_blocks");
-    encoded_by(&file, 1, &rows(&file["encoding"]));
-    encoded_by(&file, 2, &rows(&twice["encoding"]));
-}
-
-fn encoded_by(file: &Value, blocks: usize, expected: &[Vec<f64>]) {
-    let width = size(&file["embed_dim"]);
-    let heads = size(&file["heads"]);
-    // The file's encodings have four channels; here they are filled up to the width with zeros.
-    let channels = list(&file["out_b"]).len();
-    let model = Geometry {
-        width,
-        ..model(heads, heads, width)
-    };
-    let settings = json!({ "digits": file["max_digits"], "blocks": blocks });
-    let plan = plan("seqpe", settings, &model, 10_000);
-    let filled = |values: Vec<f64>, len: usize| {
-        let missing = len - values.len();
-        [values, vec![0.0; missing]].concat()
-    };
-    // Every head's queries and keys are the encoding itself.
-    let unit: Vec<f64> = (0..width * width)
-        .map(|i| f64::from(u8::from(i / width == i % width)))
-        .collect();
-    let rows_of_map = 2 * heads * width;
-    let mut params = Params::from([
-        (
-            "seqpe.map".into(),
-            tensor(unit.repeat(2 * heads), &[rows_of_map, width]),
-        ),
-        (
-            "seqpe.out".into(),
-            tensor(
-                filled(flat(&file["out_w_out_by_in"]), width * width),
-                &[width, width],
-            ),
-        ),
-        (
-            "seqpe.out.bias".into(),
-            tensor(filled(flat(&file["out_b"]), width), &[width]),
-        ),
-    ]);
-    for (name, key) in [
-        ("digit", "digit_emb"),
-        ("place", "place_emb"),
-        ("cls", "cls"),
-        ("norm", "lnf_w"),
-        ("norm.bias", "lnf_b"),
-    ] {
-        params.extend([param(&format!("seqpe.{name}"), &file[key])]);
-    }
-    for (name, key) in [
-        ("norm1", "ln1_w"),
-        ("norm1.bias", "ln1_b"),
-        ("norm2", "ln2_w"),
-        ("norm2.bias", "ln2_b"),
-        ("qkv.bias", "c_attn_b"),
-        ("proj.bias", "c_proj_b"),
-        ("up.bias", "fc_b"),
-        ("down.bias", "fc2_b"),
-    ] {
-        let names = (0..blocks).map(|n| format!("seqpe.block{n}.{name}"));
-        params.extend(names.map(|name| param(&name, &file[key])));
-    }
-    for (name, key, out) in [
-        ("qkv", "c_attn_w_in_by_3out", 3 * width),
-        ("proj", "c_proj_w_in_by_out", width),
-        ("up", "fc_w_in_by_out", 4 * width),
-        ("down", "fc2_w_in_by_out", width),
-    ] {
-        let values = turned(&file[key]);
-        let shape = [out, values.len() / out];
-        for n in 0..blocks {
-            let matrix = tensor(values.clone(), &shape);
-            params.insert(format!("seqpe.block{n}.{name}"), matrix);
-        }
-    }
-    let positions = numbers(&file["positions"]);
-    let tokens = positions.len();
-    let (q, k) = (
-        vec![0.0; heads * tokens * width],
-        vec![0.0; heads * tokens * width],
-    );
-    let prepared = Prepared::with_positions(
-        &plan,
-        &model,
-        0..tokens,
-        0..tokens,
-        &positions,
-        &Device::cpu(),
-    );
-    let prepared = prepared.unwrap();
-    let shape = [1, heads, tokens, width];
-    let v: Vec<f64> = unit.repeat(heads);
-    assert_eq!(tokens, width, "values are unit vectors");
-    let mask = Mask::causal();
-    let (q, k, v) = (tensor(q, &shape), tensor(k, &shape), tensor(v, &shape));
-    let found = attend(&q, &k, &v, &prepared, &params, &mask, Implementation::Auto).unwrap();
-    let shares = values(&found.output);
-    let product = |i: usize, j: usize| -> f64 {
-        let pairs = expected[i].iter().zip(&expected[j]).take(channels);
-        pairs.map(|(a, b)| a * b).sum::<f64>() / (width as f64).sqrt()
-    };
-    for head in 0..heads {
-        for i in 0..tokens {
-            let row = &shares[(head * tokens + i) * tokens..][..=i];
-            let found: Vec<f64> = row.iter().map(|p| (p / row[0]).ln()).collect();
-            let expected: Vec<f64> = (0..=i).map(|j| product(i, j) - product(i, 0)).collect();
-            // The encodings were computed in f32.
-            close(&format!("seqpe, {i}"), &found, &expected, super::F32, 1e-6);
-        }
-    }
-    // And what is carried on are the encodings themselves.
-    let carried = values(&found.carried["@carried.seqpe.queries"]);
-    for (found, expected) in carried.chunks(width).zip(expected) {
-        close("encodings", &found[..channels], expected, super::F32, 1e-6);
-    }
-}
-
-/// (tokens, heads · d) as (heads, tokens, d).
-fn split(x: &[f64], heads: usize, tokens: usize) -> Vec<f64> {
-    let d = x.len() / (heads * tokens);
-    (0..heads * tokens)
-        .flat_map(|row| {
-            let (h, t) = (row / tokens, row % tokens);
-            x[(t * heads + h) * d..][..d].to_vec()
-        })
-        .collect()
-}
-
-/// x (tokens, in) times the transpose of `weight` \[out\]\[in\].
-fn projected(x: &[Vec<f64>], weight: &Value) -> Vec<f64> {
-    let weight = rows(weight);
-    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-    x.iter()
-        .flat_map(|x| weight.iter().map(move |w| dot(x, w)))
-        .collect()
-}
-
-#[test]
-fn tape() {
-    let file = golden("bias/tape");
-    let (heads, d, tokens) = (size(&file["H"]), size(&file["d_head"]), size(&file["T"]));
-    let model = Geometry {
-        layers: 3,
-        width: heads * d,
-        ..model(heads, heads, d)
-    };
-    let scheme = farspan_pe::Registry::builtin()
-        .parse("tape", json!({ "position_size": file["position_size"] }))
-        .unwrap();
-    let plans = scheme.layer_plans(&model, farspan_pe::Len(tokens)).unwrap();
-    let x = rows(&file["x"]);
-    let [q, k, v] =
-        ["q_w", "k_w", "v_w"].map(|key| split(&projected(&x, &file[key]), heads, tokens));
-    let state = |key: &str| tensor(flat(&file[key]), &[1, heads, tokens, d]);
-    let (cos, sin) = ("@carried.tape.cos", "@carried.tape.sin");
-
-    // At first the state is RoPE's, and with the weights' first values it stays.
-    let frozen = Params::from([(
-        "tape.attention".into(),
-        tensor(vec![0.0; heads * heads], &[heads, heads]),
-    )]);
-    let first = run(&plans[0], &model, [&q, &k, &v], &frozen);
-    for (name, key) in [(cos, "init_cos_h_t_d"), (sin, "init_sin_h_t_d")] {
-        close(
-            key,
-            &values(&first.carried[name]),
-            &flat(&file[key]),
-            super::F32,
-            1e-8,
-        );
-    }
-    let rope = plan("rope", json!({}), &model, tokens);
-    let expected = values(&run(&rope, &model, [&q, &k, &v], &Params::new()).output);
-    close("rope", &values(&first.output), &expected, 1e-12, 1e-12);
-
-    // A layer that is given another state.
-    let params = Params::from([
-        param("tape.attention", &file["post_attention_linear_w"]),
-        (cos.into(), state("e_cos_h_t_d")),
-        (sin.into(), state("e_sin_h_t_d")),
-    ]);
-    let attended = run(&plans[0], &model, [&q, &k, &v], &params);
-    let merged: Vec<Vec<f64>> = {
-        let output = values(&attended.output);
-        let token = |t: usize| {
-            (0..heads)
-                .flat_map(|h| output[(h * tokens + t) * d..][..d].to_vec())
-                .collect()
-        };
-        (0..tokens).map(token).collect()
-    };
-    // Sums of eight f32 products of numbers up to 10.
-    close(
-        "output",
-        &projected(&merged, &file["o_w"]),
-        &flat(&file["attn_out"]),
-        1e-5,
-        1e-5,
-    );
-    for (name, key) in [
-        (cos, "e_after_attn_update_cos"),
-        (sin, "e_after_attn_update_sin"),
-    ] {
-        close(
-            key,
-            &values(&attended.carried[name]),
-            &flat(&file[key]),
-            1e-5,
-            1e-6,
-        );
-    }
-
-    // The next layer updates it by content before anything else; without an update by attention it leaves just that.
-    let mut params = frozen;
-    params.extend(attended.carried);
-    params.extend([
-        param("tape.up", &file["pe_up_w"]),
-        param("tape.down", &file["pe_down_w"]),
-        param("tape.content", &file["pe_x_w"]),
-        (
-            FEED_FORWARD.into(),
-            tensor(
-                flat(&file["mlp_out_fed_to_pe_layer"]),
-                &[1, tokens, heads * d],
-            ),
-        ),
-    ]);
-    let attended = run(&plans[1], &model, [&q, &k, &v], &params);
-    for (name, key) in [(cos, "e_final_cos"), (sin, "e_final_sin")] {
-        close(
-            key,
-            &values(&attended.carried[name]),
-            &flat(&file[key]),
-            1e-5,
-            1e-6,
-        );
     }
 }

@@ -3,7 +3,7 @@
 use super::{F32, close, entries, golden, list, model, number, numbers, plan, query_scale, size};
 use farspan_attention::attend::{Implementation, Mask, Params, attend};
 use farspan_attention::expr::ParamValues;
-use farspan_attention::plan::{Cache, Geometry, Plan, Positions, Rotation};
+use farspan_attention::plan::{Geometry, Plan, Positions, Rotation};
 use farspan_attention::prepared::Prepared;
 use farspan_attention::tables::Table;
 use farspan_attention::{DType, Device, Tensor, scalar};
@@ -38,7 +38,7 @@ pub(super) fn distance(plan: &Plan, i: usize, j: usize, n: usize) -> f64 {
     scalar::score(plan, &raw, (0, 1), i, j, n, &ParamValues::new()).unwrap()
 }
 
-fn shows(name: &str, plan: &Plan, entry: &Value) {
+pub(super) fn shows(name: &str, plan: &Plan, entry: &Value) {
     let rows = list(&entry["effective_distance"]);
     for (i, row) in rows.iter().enumerate() {
         for (j, expected) in numbers(row).into_iter().enumerate().take(i + 1) {
@@ -62,7 +62,7 @@ fn shows(name: &str, plan: &Plan, entry: &Value) {
     }
 }
 
-fn at(id: &str, settings: Value, trained: usize, length: usize) -> Plan {
+pub(super) fn at(id: &str, settings: Value, trained: usize, length: usize) -> Plan {
     plan(id, settings, &model(8, trained), length)
 }
 
@@ -335,78 +335,4 @@ fn raw(
     let (q, k) = (side(&turn.query, q, i), side(&turn.key, k, j));
     let product: f64 = q.iter().zip(&k).map(|(a, b)| a * b).sum();
     product / (q.len() as f64).sqrt()
-}
-
-/// Ratios by the index of the head. The released code orders heads by their attention, by descending share of outliers,
-/// and then gives head number `order[r]` the ratio at place `order`'s argument; no plan can depend on that.
-#[test]
-fn ms_poe() {
-    let file = golden("rotary/mspoe");
-    for (name, entry) in entries(&file, "H", 3) {
-        let heads = size(&entry["num_heads"]);
-        let geometry = Geometry {
-            heads,
-            kv_heads: heads,
-            ..model(8, 16)
-        };
-        let settings = json!({ "min_ratio": entry["min_ratio"], "max_ratio": entry["max_ratio"] });
-        let plan = plan("ms-poe", settings, &geometry, 32);
-        let turn = &plan.rotations[0];
-        let place = |head: usize| position(&turn.query, 0, head, 1, 32);
-        let ratios: Vec<f64> = (0..heads).map(|head| 1.0 / place(head)).collect();
-        close(name, &ratios, &numbers(&entry["ratio_by_index"]), F32, 0.0);
-        let angles: Vec<f64> = (0..heads).map(place).collect();
-        close(
-            name,
-            &angles,
-            &numbers(&entry["angle_pair0_pos1"]),
-            F32,
-            0.0,
-        );
-        for head in 0..heads {
-            assert_eq!(place(head), position(&turn.key, 0, head, 1, 32), "{name}");
-        }
-    }
-}
-
-#[test]
-fn amplitudes_of_remaps() {
-    let file = golden("rotary/temperature");
-    let string = at("string", json!({}), 64, 128);
-    let expected = number(&file["string_attention_factor"]["value"]);
-    close(
-        "string",
-        &[string.rotations[0].query.amplitude],
-        &[expected],
-        1e-8,
-        0.0,
-    );
-    let dca = &file["chunkllama_mscale"];
-    for (i, ratio) in numbers(&dca["ratio_seq_over_train"])
-        .into_iter()
-        .enumerate()
-    {
-        let length = (1000.0 * ratio).round() as usize;
-        let plan = at("dca", json!({}), 1000, length);
-        let expected = number(&dca["value"][i]);
-        close(
-            "dca",
-            &[plan.rotations[0].query.amplitude],
-            &[expected],
-            1e-8,
-            0.0,
-        );
-    }
-}
-
-#[test]
-fn groups_that_grow_with_the_text() {
-    let file = golden("rotary/jet_long");
-    for (name, entry) in entries(&file, "T", 4) {
-        let settings = json!({ "window": entry["near"] });
-        let (trained, length) = (size(&entry["trained_length"]), size(&entry["length"]));
-        let plan = at("jet-long", settings, trained, length);
-        assert_eq!(plan.cache, Cache::Unrotated);
-        shows(name, &plan, entry);
-    }
 }

@@ -92,9 +92,10 @@ impl AttentionBench {
         self.pass.iter().map(pass).collect()
     }
 
+    /// Of three layers, so that the second has one on each side that may hand it something or take it.
     fn geometry(&self) -> Geometry {
         Geometry {
-            layers: 1,
+            layers: 3,
             width: self.common.heads * self.head_dim,
             heads: self.common.heads,
             kv_heads: self.common.kv_heads(),
@@ -106,7 +107,7 @@ impl AttentionBench {
     fn case(&self, registry: &Registry, scheme: &str, length: usize) -> Result<Attention, Failure> {
         let geometry = self.geometry();
         let scheme = parsed(registry, scheme)?;
-        let plan = scheme.layer_plans(&geometry, Len(length))?.swap_remove(0);
+        let plan = scheme.layer_plans(&geometry, Len(length))?.swap_remove(1);
         let size = (self.batch, length);
         let device = self.common.open()?;
         Ok(Attention::new(

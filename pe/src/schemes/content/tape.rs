@@ -3,20 +3,24 @@
 //! q̃ = q ⊙ C + rot(q) ⊙ S, k̃ likewise;  P = softmax(q̃·k̃ᵀ/√d);  C′ = a·(P·C) + C with a_h = Σ_g Wp[h, g]
 //! C″_h = C′_h + Σ_z Dn[h, z]·u_z·Σ_g Up[z, g]·C′_g with u = SiLU(X·y);  S alike;  at first C = cos, S = sin of RoPE
 //!
+//! P is what attention without positions makes of q̃ and k̃, so C and S are values to it, as v is: three times attention,
+//! wherever and however that runs, with memory linear in the length. Of the second update only Σ_z Dn[h, z]·u_z·Up[z, g],
+//! a map across heads for each token, is ever made, not what Up gives for every channel.
+//!
 //! Paper: Zhu et al. 2025, arXiv 2501.00712, section 3.
 //!
 //! Code: the update by attention sums the rows of Wp instead of mixing heads by it; `mix_heads` mixes. Wp and Up start
 //! at zero, so training starts at RoPE. The second update reads the output y of the layer's feed-forward part, before
 //! it is added to the residual stream; here it is made at the start of the next layer, which is handed y and owns the
 //! update's weights, since the last layer's update has no reader. The random shift of positions that the authors train
-//! with changes nothing, for scores do not see it. State belongs to query heads. Memory is quadratic in the length.
+//! with changes nothing, for scores do not see it. State belongs to query heads.
 
 use crate::angles::{Rotary, inv_freq};
 use crate::card::{Card, Family, Paper};
 use crate::error::{PlanError, check};
 use crate::scheme::{Len, Scheme};
 use crate::tensor::ops::learned;
-use crate::tensor::rotation::{Angles, halves};
+use crate::tensor::rotation::Angles;
 use farspan_attention::hook::{Hook, HookRef, Qkv, Scope, Stage};
 use farspan_attention::plan::{Geometry, Init, Plan};
 use farspan_attention::{Result, Tensor, ops};
@@ -80,10 +84,6 @@ impl Scheme for Tape {
         self.rotary().check()?;
         let size = self.position_size;
         check("position_size", size, "at least 1", size >= 1)
-    }
-
-    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
-        self.layer_plan(model, context_len, 0)
     }
 
     fn layer_plan(
@@ -152,21 +152,22 @@ impl State {
         Ok([whole(cos)?, whole(sin)?])
     }
 
-    /// x + Dn·(u ⊙ (Up·x)) for one half of the state.
-    fn with_content(&self, scope: &Scope<'_>, x: &Tensor) -> Result<Tensor> {
-        // (batch, tokens, position_size) to (batch, position_size, tokens, 1).
+    /// Σ_z Dn[h, z]·u_z·Up[z, g] for every token: (batch, tokens, heads, heads).
+    fn map_by_content(&self, scope: &Scope<'_>) -> Result<Tensor> {
+        let (down, up) = (scope.param(DOWN)?, scope.param(UP)?);
+        let (heads, size) = down.dims2()?;
+        let products = down.unsqueeze(1)?.broadcast_mul(&up.t()?.unsqueeze(0)?)?;
+        let products = products.reshape((heads * heads, size))?;
         let u = ops::linear(scope.feed_forward()?, &scope.param(CONTENT)?)?.silu()?;
-        let u = u.transpose(1, 2)?.contiguous()?.unsqueeze(3)?;
-        let inner = mixed(x, &scope.param(UP)?)?.broadcast_mul(&u)?;
-        x.add(&mixed(&inner, &scope.param(DOWN)?)?)
+        let (batch, tokens, _) = u.dims3()?;
+        ops::linear(&u, &products)?.reshape((batch, tokens, heads, heads))
     }
 
-    /// x + a·(P·x) for one half of the state.
-    fn with_attention(&self, scope: &Scope<'_>, shares: &Tensor, x: &Tensor) -> Result<Tensor> {
+    /// x + a·(P·x) for one half of the state, which attention has `seen` as P·x.
+    fn with_attention(&self, scope: &Scope<'_>, seen: &Tensor, x: &Tensor) -> Result<Tensor> {
         let weight = scope.param(ATTENTION)?;
-        let seen = shares.matmul(x)?;
         let change = if self.mix_heads {
-            mixed(&seen, &weight)?
+            mixed(seen, &weight)?
         } else {
             let heads = weight.dim(0)?;
             seen.broadcast_mul(&weight.sum_keepdim(1)?.reshape((1, heads, 1, 1))?)?
@@ -183,13 +184,6 @@ fn mixed(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     out.transpose(1, 3)?
         .contiguous()?
         .reshape((batch, weight.dim(0)?, tokens, channels))
-}
-
-/// x ⊙ C + rot(x) ⊙ S, where rot(x) = (−x_right, x_left).
-fn applied(x: &Tensor, [cos, sin]: &Turning) -> Result<Tensor> {
-    let (left, right) = halves(x)?;
-    let across = Tensor::cat(&[&right.neg()?, &left], x.rank() - 1)?;
-    x.mul(cos)?.add(&across.mul(sin)?)
 }
 
 impl Hook for State {
@@ -216,25 +210,34 @@ impl Hook for State {
         self.by_content
     }
 
+    fn attends(&self) -> bool {
+        true
+    }
+
     fn attention(&self, scope: &Scope<'_>, qkv: &Qkv) -> Result<Tensor> {
         crate::tensor::rotation::whole_text(scope, "tape, state")?;
         let mut state = self.before(scope, &qkv.q)?;
         if self.by_content {
+            let map = self.map_by_content(scope)?;
             let [cos, sin] = &state;
-            state = [
-                self.with_content(scope, cos)?,
-                self.with_content(scope, sin)?,
-            ];
+            state = [ops::across_heads(cos, &map)?, ops::across_heads(sin, &map)?];
         }
-        let q = applied(&qkv.q, &state)?;
-        let k = applied(&scope.repeated(&qkv.k)?, &state)?;
-        let scores = q.matmul(&k.transpose(2, 3)?.contiguous()?)?;
-        let shares = scope.softmax(&scores.affine(scope.prepared.scale(), 0.0)?)?;
+        let [cos, sin] = &state;
+        let q = ops::turn(&qkv.q, cos, sin)?;
+        let k = ops::turn(&scope.repeated(&qkv.k)?, cos, sin)?;
+        let seen = |v: Tensor| {
+            let (q, k) = (q.clone(), k.clone());
+            scope.attend(&Qkv { q, k, v })
+        };
         if self.leaves {
             for (name, half) in NAMES.iter().zip(&state) {
-                scope.carry(name, self.with_attention(scope, &shares, half)?);
+                let seen = seen(half.clone())?;
+                scope.carry(name, self.with_attention(scope, &seen, half)?);
             }
         }
-        shares.matmul(&scope.repeated(&qkv.v)?)
+        seen(scope.repeated(&qkv.v)?)
     }
 }
+
+#[cfg(test)]
+mod tests;
