@@ -4,6 +4,7 @@
 //! On other devices and types the same functions are composed from tensor operations; which of the two runs is decided
 //! by device and type alone.
 
+mod across_heads;
 pub(crate) mod bridge;
 pub(crate) mod chain;
 mod embed;
@@ -22,6 +23,7 @@ mod swiglu;
 mod token_score;
 mod turn;
 
+pub use across_heads::across_heads;
 pub use bridge::{set_threads, threads};
 pub use embed::embed;
 pub use feed_forward::FeedForward;

@@ -186,13 +186,6 @@ fn mixed(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
         .reshape((batch, weight.dim(0)?, tokens, channels))
 }
 
-/// x + M·x over the axis of heads of `x` (batch, heads, tokens, channels), each token with its own `map`
-/// (batch, tokens, heads, heads).
-fn remixed(x: &Tensor, map: &Tensor) -> Result<Tensor> {
-    let change = map.matmul(&x.transpose(1, 2)?.contiguous()?)?;
-    x.add(&change.transpose(1, 2)?.contiguous()?)
-}
-
 impl Hook for State {
     fn stage(&self) -> Stage {
         Stage::Attention
@@ -227,7 +220,7 @@ impl Hook for State {
         if self.by_content {
             let map = self.map_by_content(scope)?;
             let [cos, sin] = &state;
-            state = [remixed(cos, &map)?, remixed(sin, &map)?];
+            state = [ops::across_heads(cos, &map)?, ops::across_heads(sin, &map)?];
         }
         let [cos, sin] = &state;
         let q = ops::turn(&qkv.q, cos, sin)?;
