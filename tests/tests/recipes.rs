@@ -3,6 +3,8 @@
 
 #[path = "recipes/documents.rs"]
 mod documents;
+#[path = "recipes/ids.rs"]
+mod ids;
 #[path = "recipes/retrofit.rs"]
 mod retrofit;
 #[path = "recipes/stages.rs"]

@@ -132,3 +132,42 @@ fn lengths_have_their_shares_of_one_budget() {
         batches.train(first, &alone, 24)
     );
 }
+
+#[test]
+fn windows_have_the_places_of_their_digits_moved_as_the_recipe_says() {
+    let source = text();
+    let plain = TrainConfig {
+        length: 64,
+        batch: 3,
+        ..TrainConfig::default()
+    };
+    let given = |most| CellBatches {
+        ids: Some((PositionIds::PLACES.into(), Some(Shift::Together { most }))),
+        ..batches(&source)
+    };
+    let ids = |most| given(most).train(2, &plain, 64).positions.unwrap();
+    let tokens = batches(&source).train(2, &plain, 64).tokens;
+    let mut place = 0.0;
+    let by_hand = tokens.iter().enumerate().map(|(t, id)| {
+        let digit = (*id as u8).is_ascii_digit();
+        place = match (digit, t % 64) {
+            (false, _) => 0.0,
+            (true, 0) => 1.0,
+            (true, _) => place + 1.0,
+        };
+        place
+    });
+    let by_hand: Vec<f64> = by_hand.collect();
+    assert_eq!(ids(0), by_hand);
+    let moved = ids(1000);
+    let by = moved
+        .iter()
+        .zip(&by_hand)
+        .map(|(x, y)| x - y)
+        .fold(0.0, f64::max);
+    assert!(by > 0.0);
+    for (x, y) in moved.iter().zip(&by_hand) {
+        assert_eq!(*x, if *y > 0.0 { y + by } else { 0.0 });
+    }
+    assert!(is_digit("7") && !is_digit("71") && !is_digit("x") && !is_digit(""));
+}

@@ -186,3 +186,62 @@ fn boosts_that_are_damped() {
         assert!(number(&case["theta_prime"]) > 1.0);
     }
 }
+
+/// Powers of a long text leave f32, and so do those of hidden pairs; scores do not. Written pair by pair.
+#[test]
+fn boosts_of_a_long_text_are_formed_near_each_query() {
+    let (tokens, dim) = (300, 4);
+    let sizes = model(dim, 64);
+    let plan = plan("hyperbolic-hope", json!({}), &sizes, tokens);
+    let wave =
+        |step: f64| -> Vec<f64> { (0..tokens * dim).map(|i| (step * i as f64).sin()).collect() };
+    let (q, k) = (wave(0.7), wave(1.3));
+    let found = scores(&plan, &sizes, (&q, &k), &Params::new(), 0);
+    let damping = {
+        let settings = Registry::builtin()
+            .parse("hyperbolic-hope", json!({}))
+            .unwrap();
+        number(&settings.settings()["damping"])
+    };
+    let exact = |i: usize, j: usize| -> f64 {
+        let distance = (i - j) as f64;
+        let pair = |p: usize| {
+            let boost = 10000f64.powf(-2.0 * p as f64 / dim as f64) * distance;
+            let (q, k) = (&q[i * dim..], &k[j * dim..]);
+            let (x, y) = (2 * p, 2 * p + 1);
+            let (a, b) = (q[x] * k[x] + q[y] * k[y], q[x] * k[y] + q[y] * k[x]);
+            // e^(-damping) times cosh and sinh, by powers that do not overflow.
+            let (up, down) = (
+                (boost - damping * distance).exp(),
+                (-boost - damping * distance).exp(),
+            );
+            (a * (up + down) + b * (up - down)) / 2.0
+        };
+        (pair(0) + pair(1)) / (dim as f64).sqrt()
+    };
+    for i in [0, 17, 150, 299] {
+        let expected: Vec<f64> = (0..=i).map(|j| exact(i, j) - exact(i, 0)).collect();
+        close(
+            &format!("[{i}]"),
+            &found[i * tokens..][..=i],
+            &expected,
+            1e-6,
+            1e-6,
+        );
+    }
+}
+
+#[test]
+fn schemes_say_which_ids_they_read() {
+    for (id, kind) in [
+        ("abacus", PositionIds::PLACES),
+        ("position-coupling", PositionIds::COUPLED),
+    ] {
+        let plan = plan(id, json!({}), &model(8, 64), 9);
+        let expected = PositionIds::Given {
+            ids: kind.into(),
+            scores: false,
+        };
+        assert_eq!(plan.position_ids, expected, "{id}");
+    }
+}

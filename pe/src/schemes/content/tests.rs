@@ -199,6 +199,60 @@ fn of_equal_keys_the_nearest_is_seen_best() {
     }
 }
 
+/// k′_t = α·k_{t−1} + (1 − α)·k_t by hand, for keys and values with weights of their own.
+#[test]
+fn keys_and_values_are_mixed_each_by_its_own_weight() {
+    let (mixed, rope) = (plan("kv-shift", json!({})), plan("rope", json!({})));
+    let shape = [MODEL.kv_heads, MODEL.width];
+    let mut params = start(&mixed);
+    for (name, seed) in [("shift.key", 21), ("shift.value", 22)] {
+        params.insert(
+            name.into(),
+            tensor(noise(seed, shape.iter().product()), &shape),
+        );
+    }
+    let flat = |x: &Tensor| -> Vec<f64> { x.to_flat().unwrap() };
+    let input = flat(&params[INPUT]);
+    let by_hand = |name: &str, x: &[f64]| -> Vec<f64> {
+        let weight = flat(&params[name]);
+        let at = |place: usize| {
+            let (row, c) = (place / MODEL.head_dim, place % MODEL.head_dim);
+            let (h, t) = (row / TOKENS, row % TOKENS);
+            let pairs = weight[h * MODEL.width..][..MODEL.width].iter();
+            let dot: f64 = pairs
+                .zip(&input[t * MODEL.width..])
+                .map(|(w, x)| w * x)
+                .sum();
+            let share = 1.0 / (1.0 + (-dot).exp());
+            let before = if t == 0 {
+                0.0
+            } else {
+                x[(row - 1) * MODEL.head_dim + c]
+            };
+            share * before + (1.0 - share) * x[place]
+        };
+        (0..x.len()).map(at).collect()
+    };
+    let keys = [1, MODEL.kv_heads, TOKENS, MODEL.head_dim];
+    let [k, v] = [2, 3].map(|seed| noise(seed, keys.iter().product()));
+    let run = |plan: &Plan, k: Vec<f64>, v: Vec<f64>| -> Vec<f64> {
+        let prepared = Prepared::new(plan, &MODEL, 0..TOKENS, 0..TOKENS, &Device::cpu()).unwrap();
+        let queries = [1, MODEL.heads, TOKENS, MODEL.head_dim];
+        let q = tensor(noise(1, queries.iter().product()), &queries);
+        let (k, v, mask) = (tensor(k, &keys), tensor(v, &keys), Mask::causal());
+        let which = Implementation::Auto;
+        flat(
+            &attend(&q, &k, &v, &prepared, &params, &mask, which)
+                .unwrap()
+                .output,
+        )
+    };
+    let expected = run(&rope, by_hand("shift.key", &k), by_hand("shift.value", &v));
+    for (found, expected) in run(&mixed, k, v).iter().zip(&expected) {
+        assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+    }
+}
+
 /// Keys that fold to nothing cannot be told apart: every token sees the mean of what came before.
 #[test]
 fn coca_without_magnitudes_is_uniform() {

@@ -137,5 +137,17 @@ mod tests {
         assert!((of(None, 256, 0.7) - short * 4.0 / 3.0).abs() < 1e-12);
         assert!((of(Some(0.5), 256, 0.7) - short * 2.0).abs() < 1e-12);
         assert!((of(Some(0.5), 64, 0.7) - short).abs() < 1e-12);
+        // Another trained length than the model's; keys are cached as every length can use them.
+        let shorter = Aligned {
+            over: Over::new("alibi"),
+            trained_length: Some(16),
+            ..Aligned::default()
+        };
+        for (length, factor) in [(256, " * 2"), (16, "* (q - k)")] {
+            let plan = Scheme::plan(&shorter, &model, Len(length)).unwrap();
+            assert_eq!(plan.cache, Cache::Unrotated);
+            let score = plan.score.to_string();
+            assert!(score.ends_with(factor), "{score}");
+        }
     }
 }
