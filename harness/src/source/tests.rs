@@ -149,7 +149,7 @@ fn windows_have_the_places_of_their_digits_moved_as_the_recipe_says() {
     let tokens = batches(&source).train(2, &plain, 64).tokens;
     let mut place = 0.0;
     let by_hand = tokens.iter().enumerate().map(|(t, id)| {
-        let digit = (b'0'..=b'9').contains(&(*id as u8));
+        let digit = (*id as u8).is_ascii_digit();
         place = match (digit, t % 64) {
             (false, _) => 0.0,
             (true, 0) => 1.0,
