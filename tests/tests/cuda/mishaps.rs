@@ -124,6 +124,39 @@ fn cuda_tells_what_is_too_old() {
     );
 }
 
+/// NVIDIA's own compiler, where `test.sh` fetched it, takes what the driver hands it; the card, which is none, refuses what
+/// comes of that, in words.
+#[test]
+fn cuda_kernels_pass_through_nvrtc() {
+    let Ok(folder) = folder() else {
+        return skipped("see the other tests");
+    };
+    let target = folder.ancestors().nth(2).expect("target");
+    let nvrtc = target.join("nvrtc/nvidia/cu13/lib/libnvrtc.so.13");
+    if !nvrtc.exists() {
+        return skipped(&format!("there is no {}", nvrtc.display()));
+    }
+    let place = tempfile::tempdir().expect("a folder");
+    let arguments = ["explain", "fire", "--device=cuda", "--length=33"];
+    for (architecture, made) in [("80", "sm_80"), ("90", "sm_90")] {
+        let mut command = with_card(folder, farspan(&arguments));
+        command
+            .env("FARSPAN_NVRTC", &nvrtc)
+            .env("FARSPAN_CACHE", place.path())
+            .env("FAKE_DRIVER", "13000")
+            .env("FAKE_ARCHITECTURE", architecture);
+        let output = command.output().expect("the program starts");
+        let words = text(&output.stderr);
+        let refused = words.contains("refused a kernel: CUDA_ERROR_INVALID_IMAGE");
+        assert!(
+            !output.status.success() && refused && words.contains(made),
+            "{words}"
+        );
+    }
+    let kept = fs::read_dir(fake_cuda::kernels(place.path())).expect("kernels are kept");
+    assert_eq!(kept.count(), 2);
+}
+
 /// Ones on a card, and their sum.
 fn summed(device: &Device, count: usize) -> farspan_attention::Result<f32> {
     let ones = Tensor::full(1f32, count, device)?;

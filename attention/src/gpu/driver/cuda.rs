@@ -6,6 +6,7 @@
 mod cache;
 mod cublas;
 mod library;
+mod locked;
 mod nvrtc;
 mod system;
 
@@ -20,14 +21,15 @@ use cudarc::driver::result::{self, ctx, module, primary_ctx, stream};
 use cudarc::driver::sys::{
     self, CUcontext, CUdevice, CUfunction, CUmemoryPool, CUmodule, CUstream,
 };
+use locked::lock;
 use nvrtc::Nvrtc;
 use std::collections::HashMap;
 use std::ffi::{CStr, c_int, c_void};
 use std::fmt;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 pub(super) use system::list;
-use system::{System, words};
+use system::{ARRAY_BYTES, System, words};
 
 /// Words of info that a kernel takes, the first of which are the bits of infinity.
 const INFO: usize = 128;
@@ -37,9 +39,6 @@ const ARRAYS: usize = 64;
 
 /// Its name in the text.
 const ENTRY: &CStr = c"farspan_kernel";
-
-/// Most bytes of one array: kernels count its elements and the threads of all its groups in 32 bits.
-const ARRAY_BYTES: u64 = 1 << 33;
 
 /// An open card.
 struct Card {
@@ -78,11 +77,6 @@ impl fmt::Debug for Card {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.facts.label)
     }
-}
-
-/// A panic elsewhere leaves what is locked here whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Opens card number `ordinal`. Fails where there is no driver, no NVRTC or no such card, and says where it looked.

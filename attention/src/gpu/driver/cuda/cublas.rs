@@ -2,7 +2,7 @@
 
 use super::super::kind::{Product, Side};
 use super::library::{Loaded, Sought};
-use super::lock;
+use super::locked::lock;
 use cudarc::driver::sys::CUstream;
 use std::ffi::{CStr, c_char, c_int, c_longlong, c_void};
 use std::sync::Mutex;

@@ -13,6 +13,9 @@ const OLDEST: (c_int, &str) = (12, "525");
 /// The oldest generation whose kernels take their info by value.
 const OLDEST_CARD: (c_int, c_int) = (7, 0);
 
+/// Most bytes of one array: kernels count its elements and the threads of all its groups in 32 bits.
+pub(super) const ARRAY_BYTES: u64 = 1 << 33;
+
 /// What is needed to open cards.
 pub(super) struct System {
     /// Major and minor version of CUDA that the driver knows.
@@ -101,7 +104,7 @@ pub(in crate::gpu::driver) fn list() -> Result<Vec<String>, String> {
             Ok(_) => format!(
                 "{}; {}; NVRTC at {}",
                 system.label(&card),
-                card.bounds(super::ARRAY_BYTES.min(card.memory)),
+                card.bounds(ARRAY_BYTES.min(card.memory)),
                 system.nvrtc.path().display()
             ),
             Err(why) => format!("{}; cannot be used: {why}", card.name),
