@@ -138,19 +138,18 @@ fn cuda_text_is_written_of_every_kernel_of_attention() {
     assert!(known.len() > 400, "{} kernels", known.len());
 }
 
-/// The whole text of three, small: a change of how anything is written shows here.
+/// The shortest kernel of three: a change of how anything is written shows here.
 #[test]
 fn cuda_text_of_three_schemes() {
     for (id, scheme) in schemes() {
         if ["alibi", "t5", "fire"].contains(&id) {
-            let kernels = attention(id, scheme.as_ref(), 8);
-            let name = format!("{id} 8: attention");
-            let found = kernels.iter().find(|(what, _)| *what == name);
-            let (what, wgsl) = found.expect("a kernel");
-            let text = written(what, wgsl);
+            let name = format!("{id} 8: scores, for explanations");
+            let mut kernels = attention(id, scheme.as_ref(), 8).into_iter();
+            let (what, wgsl) = kernels.find(|(what, _)| *what == name).expect("a kernel");
+            let text = written(&what, &wgsl);
             // What stands before is the same for all.
-            let own = text.find("__shared__");
-            insta::assert_snapshot!(format!("cuda_{id}"), &text[own.unwrap_or(0)..]);
+            let own = text.find("u32 word(").expect("a function of all kernels");
+            insta::assert_snapshot!(format!("cuda_{id}"), &text[own..]);
         }
     }
 }
@@ -210,7 +209,7 @@ fn compile(jobs: &[(&str, &str)]) -> Vec<Value> {
 type Job = (String, String, &'static str);
 
 /// What is compiled, so that two slow cores do it within the time of a test: with heads of 64 every kernel for Ampere; those
-/// of every ninth scheme also for both kinds of Hopper, and with heads of 16 and 128; those of training runs.
+/// of every ninth scheme also for both kinds of Hopper, and with heads of 16 and 128; what training runs need beside attention.
 fn jobs() -> Vec<Job> {
     let mut jobs = Vec::new();
     let mut known = BTreeSet::new();
@@ -239,9 +238,11 @@ fn jobs() -> Vec<Job> {
             }
         }
     }
-    for kernel in training() {
-        add(kernel, &["sm_80"]);
-    }
+    // Those of attention stand above.
+    let others = training()
+        .into_iter()
+        .filter(|(_, wgsl)| !wgsl.contains("fn score("));
+    others.for_each(|kernel| add(kernel, &["sm_80"]));
     jobs
 }
 
@@ -275,8 +276,9 @@ fn nvrtc_takes_every_kernel_and_none_spills() {
             number("registers"),
             number("shared")
         );
-        // Memory that every thread has for itself lies in global memory: each use of it is a detour.
-        if stack + spilled > 0 || number("shared") > 16384 || number("warnings") > 0 {
+        // Memory that every thread has for itself lies in global memory: each use of it is a detour. Exact cosines and sines
+        // have 32 bytes for the remainders of large angles.
+        if spilled > 0 || stack > 32 || number("shared") > 16384 || number("warnings") > 0 {
             wrong.push(line.clone());
         }
         table += &line;

@@ -1,6 +1,6 @@
 //! A build that cannot read WGSL.
 
-use super::Cuda;
+use super::written::Cuda;
 use crate::{Error, Result};
 
 /// Never writes CUDA text: says what to build with.

@@ -5,24 +5,20 @@
 //! kernel writes what it reads of it.
 
 mod body;
+mod frame;
 mod names;
 mod types;
 mod values;
 
-use super::Cuda;
 use super::parsed::parsed;
-use crate::{Error, Result};
+use super::written::Cuda;
+use crate::Result;
 use body::Body;
-use naga::valid::{Capabilities, FunctionInfo, GlobalUse, ModuleInfo};
-use naga::{
-    AddressSpace, BuiltIn, EntryPoint, Function, GlobalVariable, Handle, Module, Statement,
-    StorageAccess, Type, TypeInner,
-};
-use names::Names;
-use std::collections::{BTreeSet, HashMap};
-use std::fmt::{Debug, Write};
-
-const PRELUDE: &str = include_str!("cuda/prelude.cuh");
+use frame::{Frame, PRELUDE, unknown};
+use naga::valid::{Capabilities, FunctionInfo};
+use naga::{AddressSpace, BuiltIn, EntryPoint, Function, Handle, Statement};
+use std::collections::BTreeSet;
+use std::fmt::Write;
 
 /// Threads of a warp.
 const WARP: u32 = 32;
@@ -40,54 +36,7 @@ pub fn cuda(wgsl: &str) -> Result<Cuda> {
     })
 }
 
-/// An error that names what has no spelling.
-fn unknown(what: &dyn Debug) -> Error {
-    Error::Argument {
-        what: "a kernel for CUDA",
-        expected: "what kernels are generated of".into(),
-        found: format!("{what:?}"),
-    }
-}
-
-/// What all functions of a kernel share.
-struct Frame<'a> {
-    module: &'a Module,
-    info: &'a ModuleInfo,
-    /// All names that are taken outside of functions.
-    names: Names,
-    globals: HashMap<Handle<GlobalVariable>, String>,
-    functions: HashMap<Handle<Function>, String>,
-    structs: HashMap<Handle<Type>, String>,
-}
-
-impl<'a> Frame<'a> {
-    fn new(module: &'a Module, info: &'a ModuleInfo) -> Result<Frame<'a>> {
-        let mut names = Names::of(PRELUDE);
-        let mut structs = HashMap::new();
-        let exchanged = module.special_types.predeclared_types.values();
-        structs.extend(exchanged.map(|ty| (*ty, "Exchanged".to_string())));
-        for (handle, ty) in module.types.iter() {
-            if let TypeInner::Struct { .. } = ty.inner {
-                let name = || names.unique(ty.name.as_deref(), "Struct");
-                structs.entry(handle).or_insert_with(name);
-            }
-        }
-        let globals = module.global_variables.iter();
-        let globals = globals.map(|(at, x)| (at, names.unique(x.name.as_deref(), "array")));
-        let globals = globals.collect();
-        let functions = module.functions.iter();
-        let functions = functions.map(|(at, x)| (at, names.unique(x.name.as_deref(), "function")));
-        let functions = functions.collect();
-        Ok(Frame {
-            module,
-            info,
-            names,
-            globals,
-            functions,
-            structs,
-        })
-    }
-
+impl Frame<'_> {
     fn text(&self, entry: &EntryPoint) -> Result<String> {
         let mut text = format!("namespace farspan {{\n{PRELUDE}");
         let mut reached = BTreeSet::new();
@@ -136,16 +85,6 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// What functions get from their caller beside their arguments: the arrays and private variables that they, or what
-    /// they call, use.
-    fn passed(&self, used: &FunctionInfo) -> Vec<Handle<GlobalVariable>> {
-        let globals = self.module.global_variables.iter();
-        let passed = globals.filter(|(handle, global)| {
-            used[*handle] != GlobalUse::empty() && global.space != AddressSpace::WorkGroup
-        });
-        passed.map(|(handle, _)| handle).collect()
-    }
-
     fn function(&self, handle: Handle<Function>, function: &Function) -> Result<String> {
         let used = &self.info[handle];
         let result = function.result.as_ref();
@@ -165,22 +104,6 @@ impl<'a> Frame<'a> {
         Ok(format!(
             "static __device__ __forceinline__ {result} {name}({arguments}) {{\n{text}}}\n"
         ))
-    }
-
-    /// A storage array as a pointer, a private variable as a reference.
-    fn parameter(&self, handle: Handle<GlobalVariable>, restrict: &str) -> Result<String> {
-        let global = &self.module.global_variables[handle];
-        let name = &self.globals[&handle];
-        match global.space {
-            AddressSpace::Private => Ok(format!("{}& {name}", self.spelled(global.ty)?)),
-            AddressSpace::Storage { access } => {
-                let element = self.element(global.ty)?;
-                let writes = access.contains(StorageAccess::STORE);
-                let kind = if writes { "" } else { "const " };
-                Ok(format!("{kind}{element}*{restrict} {name}"))
-            }
-            space => Err(unknown(&space)),
-        }
     }
 
     fn entry(&self, entry: &EntryPoint, used: &FunctionInfo) -> Result<String> {

@@ -1,27 +1,21 @@
 //! The statements of a function.
 
+use super::frame::{Frame, unknown};
 use super::names::Names;
-use super::values::operands;
-use super::{Frame, unknown};
+use super::values::{Values, bare, operands};
 use crate::Result;
 use naga::valid::FunctionInfo;
 use naga::{
-    AtomicFunction, CollectiveOperation, Expression, Function, Handle, LocalVariable, ScalarKind,
-    Statement, SubgroupOperation, TypeInner,
+    AtomicFunction, CollectiveOperation, Expression, Function, Handle, ScalarKind, Statement,
+    SubgroupOperation, TypeInner,
 };
 use std::collections::HashMap;
 use std::fmt::Write;
 
 /// One function as it is written.
 pub(super) struct Body<'a> {
-    pub(super) frame: &'a Frame<'a>,
-    pub(super) function: &'a Function,
-    pub(super) info: &'a FunctionInfo,
+    values: Values<'a>,
     names: Names,
-    pub(super) arguments: Vec<String>,
-    pub(super) locals: HashMap<Handle<LocalVariable>, String>,
-    /// Values that are known in the blocks that are open, and their names if they have any.
-    pub(super) named: HashMap<Handle<Expression>, Option<String>>,
     /// What `continue` means in each loop that is open.
     onward: Vec<String>,
     text: String,
@@ -35,13 +29,8 @@ impl<'a> Body<'a> {
         info: &'a FunctionInfo,
     ) -> Body<'a> {
         Body {
-            frame,
-            function,
-            info,
+            values: Values::new(frame, function, info),
             names: frame.names.clone(),
-            arguments: Vec::new(),
-            locals: HashMap::new(),
-            named: HashMap::new(),
             onward: Vec::new(),
             text: String::new(),
             depth: 0,
@@ -51,7 +40,7 @@ impl<'a> Body<'a> {
     /// A name for the next argument.
     pub(super) fn argument(&mut self, name: Option<&str>) -> String {
         let name = self.names.unique(name, "argument");
-        self.arguments.push(name.clone());
+        self.values.arguments.push(name.clone());
         name
     }
 
@@ -59,17 +48,17 @@ impl<'a> Body<'a> {
     pub(super) fn text(mut self, start: &str) -> Result<String> {
         self.text = start.to_string();
         self.depth = 1;
-        for (handle, local) in self.function.local_variables.iter() {
+        for (handle, local) in self.values.function.local_variables.iter() {
             let name = self.names.unique(local.name.as_deref(), "both");
             let first = match local.init {
-                Some(init) => self.value(init)?,
-                None => self.frame.zero(local.ty)?,
+                Some(init) => self.values.value(init)?,
+                None => self.values.frame.zero(local.ty)?,
             };
-            let of = self.frame.spelled(local.ty)?;
+            let of = self.values.frame.spelled(local.ty)?;
             self.line(&format!("{of} {name} = {first};"));
-            self.locals.insert(handle, name);
+            self.values.locals.insert(handle, name);
         }
-        match &self.function.body[..] {
+        match &self.values.function.body[..] {
             [body @ .., Statement::Return { value: None }] => self.block(body)?,
             body => self.block(body)?,
         }
@@ -82,7 +71,7 @@ impl<'a> Body<'a> {
 
     /// What was named within is unknown behind.
     fn block(&mut self, block: &[Statement]) -> Result<()> {
-        let known = self.named.clone();
+        let known = self.values.named.clone();
         let mut emitted = Vec::new();
         for statement in block {
             if let Statement::Emit(range) = statement {
@@ -92,7 +81,7 @@ impl<'a> Body<'a> {
             self.emit(std::mem::take(&mut emitted), statement)?;
             self.statement(statement)?;
         }
-        self.named = known;
+        self.values.named = known;
         Ok(())
     }
 
@@ -108,7 +97,9 @@ impl<'a> Body<'a> {
     /// Gives names to values that are used several times, that a program named, or that would change before they are
     /// used; all others are written where they are used, which is in `next` or in what is named here.
     fn emit(&mut self, emitted: Vec<Handle<Expression>>, next: &Statement) -> Result<()> {
-        self.named.extend(emitted.iter().map(|at| (*at, None)));
+        self.values
+            .named
+            .extend(emitted.iter().map(|at| (*at, None)));
         let mut uses: HashMap<Handle<Expression>, usize> = HashMap::new();
         let mut reads = used_at_once(next);
         let mut wanted = Vec::new();
@@ -116,42 +107,42 @@ impl<'a> Body<'a> {
             for one in reads.drain(..) {
                 *uses.entry(one).or_default() += 1;
             }
-            let all_here = uses.get(&at) == Some(&self.info[at].ref_count);
+            let all_here = uses.get(&at) == Some(&self.values.info[at].ref_count);
             let name = self.is_to_be_named(at, all_here);
             if name {
                 wanted.push(at);
             }
             if name || all_here {
-                reads = operands(&self.function.expressions[at])?;
+                reads = operands(&self.values.function.expressions[at])?;
             }
         }
         for at in wanted.into_iter().rev() {
-            let value = self.value(at)?;
+            let value = self.values.value(at)?;
             self.name(at, &value)?;
         }
         Ok(())
     }
 
     fn is_to_be_named(&self, at: Handle<Expression>, all_here: bool) -> bool {
-        let expression = &self.function.expressions[at];
+        let expression = &self.values.function.expressions[at];
         let pointer = matches!(
-            self.inner(at),
+            self.values.inner(at),
             TypeInner::Pointer { .. } | TypeInner::ValuePointer { .. }
         );
-        let count = self.info[at].ref_count;
+        let count = self.values.info[at].ref_count;
         let changes = matches!(expression, Expression::Load { .. }) && !all_here;
-        let named = self.function.named_expressions.contains_key(&at);
+        let named = self.values.function.named_expressions.contains_key(&at);
         !pointer && count > 0 && (count > 1 || named || changes)
     }
 
     /// `const T name = value;`
     fn name(&mut self, at: Handle<Expression>, value: &str) -> Result<()> {
-        let wanted = self.function.named_expressions.get(&at);
+        let wanted = self.values.function.named_expressions.get(&at);
         let wanted = wanted.map(String::as_str);
         let name = self.names.unique(wanted, &format!("t{}", at.index()));
-        let of = self.type_of(at)?;
+        let of = self.values.type_of(at)?;
         self.line(&format!("const {of} {name} = {};", bare(value)));
-        self.named.insert(at, Some(name));
+        self.values.named.insert(at, Some(name));
         Ok(())
     }
 
@@ -163,7 +154,7 @@ impl<'a> Body<'a> {
                 accept,
                 reject,
             } => {
-                let condition = self.value(*condition)?;
+                let condition = self.values.value(*condition)?;
                 let condition = bare(&condition);
                 if accept.is_empty() {
                     return self.braces(&format!("if (!({condition})) "), reject);
@@ -185,7 +176,7 @@ impl<'a> Body<'a> {
             }
             Statement::Return { value: None } => self.line("return;"),
             Statement::Return { value: Some(value) } => {
-                let value = self.value(*value)?;
+                let value = self.values.value(*value)?;
                 self.line(&format!("return {};", bare(&value)));
             }
             // All kinds make every thread of a workgroup wait, and CUDA's orders both kinds of memory.
@@ -193,9 +184,9 @@ impl<'a> Body<'a> {
                 self.line("__syncthreads();");
             }
             Statement::Store { pointer, value } => {
-                let (place, value) = (self.place(*pointer)?, self.value(*value)?);
+                let (place, value) = (self.values.place(*pointer)?, self.values.value(*value)?);
                 let value = bare(&value);
-                match self.is_atomic(*pointer) {
+                match self.values.is_atomic(*pointer) {
                     true => self.line(&format!("atomic_store({place}, {value});")),
                     false => self.line(&format!("{place} = {value};")),
                 }
@@ -206,8 +197,8 @@ impl<'a> Body<'a> {
                 value,
                 result: Some(result),
             } => {
-                let (place, old) = (self.place(*pointer)?, self.value(*old)?);
-                let next = self.value(*value)?;
+                let (place, old) = (self.values.place(*pointer)?, self.values.value(*old)?);
+                let next = self.values.value(*value)?;
                 self.name(*result, &format!("atomic_exchange({place}, {old}, {next})"))?;
             }
             Statement::Call {
@@ -215,11 +206,15 @@ impl<'a> Body<'a> {
                 arguments,
                 result,
             } => {
-                let passed = self.frame.passed(&self.frame.info[*function]).into_iter();
-                let passed = passed.map(|global| Ok(self.frame.globals[&global].clone()));
+                let passed = self
+                    .values
+                    .frame
+                    .passed(&self.values.frame.info[*function])
+                    .into_iter();
+                let passed = passed.map(|global| Ok(self.values.frame.globals[&global].clone()));
                 let given = arguments.iter().map(|argument| self.argument_of(*argument));
                 let given = passed.chain(given).collect::<Result<Vec<_>>>()?.join(", ");
-                let call = format!("{}({given})", self.frame.functions[function]);
+                let call = format!("{}({given})", self.values.frame.functions[function]);
                 match result {
                     Some(result) => self.name(*result, &call)?,
                     None => self.line(&format!("{call};")),
@@ -231,13 +226,13 @@ impl<'a> Body<'a> {
                 argument,
                 result,
             } => {
-                let name = match (op, self.kind(*argument)?) {
+                let name = match (op, self.values.kind(*argument)?) {
                     (SubgroupOperation::Add, ScalarKind::Float) => "subgroup_add",
                     (SubgroupOperation::Max, ScalarKind::Float) => "subgroup_max",
                     (SubgroupOperation::Min, ScalarKind::Float) => "subgroup_min",
                     other => return Err(unknown(&other)),
                 };
-                let argument = self.value(*argument)?;
+                let argument = self.values.value(*argument)?;
                 self.name(*result, &format!("{name}({})", bare(&argument)))?;
             }
             other => return Err(unknown(other)),
@@ -247,9 +242,9 @@ impl<'a> Body<'a> {
 
     /// A pointer that a function takes is a reference to the place.
     fn argument_of(&self, at: Handle<Expression>) -> Result<String> {
-        match self.inner(at) {
-            TypeInner::Pointer { .. } => self.place(at),
-            _ => self.value(at).map(|value| bare(&value).to_string()),
+        match self.values.inner(at) {
+            TypeInner::Pointer { .. } => self.values.place(at),
+            _ => self.values.value(at).map(|value| bare(&value).to_string()),
         }
     }
 
@@ -277,13 +272,13 @@ impl<'a> Body<'a> {
             self.line(&format!("{label}:;"));
         }
         self.onward.pop();
-        let known = self.named.clone();
+        let known = self.values.named.clone();
         self.block(continuing)?;
         if let Some(condition) = break_if {
-            let condition = self.value(condition)?;
+            let condition = self.values.value(condition)?;
             self.line(&format!("if ({}) {{ break; }}", bare(&condition)));
         }
-        self.named = known;
+        self.values.named = known;
         self.depth -= 1;
         self.line("}");
         Ok(())
@@ -310,23 +305,4 @@ fn used_at_once(statement: &Statement) -> Vec<Handle<Expression>> {
         Statement::SubgroupCollectiveOperation { argument, .. } => vec![*argument],
         _ => Vec::new(),
     }
-}
-
-/// Without the parentheses around all of it.
-pub(super) fn bare(value: &str) -> &str {
-    let Some(inner) = value.strip_prefix('(').and_then(|x| x.strip_suffix(')')) else {
-        return value;
-    };
-    let mut depth = 0i32;
-    for c in inner.chars() {
-        depth += match c {
-            '(' => 1,
-            ')' => -1,
-            _ => 0,
-        };
-        if depth < 0 {
-            return value;
-        }
-    }
-    inner
 }

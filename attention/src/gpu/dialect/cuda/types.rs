@@ -1,6 +1,6 @@
 //! Types, and constants of them.
 
-use super::{Frame, unknown};
+use super::frame::{Frame, unknown};
 use crate::Result;
 use naga::{
     ArraySize, Expression, Handle, Literal, Scalar, ScalarKind, Type, TypeInner, VectorSize,

@@ -1,15 +1,43 @@
 //! The expressions of a function.
 
-use super::body::{Body, bare};
+use super::frame::{Frame, unknown};
 use super::types::literal;
-use super::unknown;
 use crate::Result;
 use naga::proc::TypeResolution;
+use naga::valid::FunctionInfo;
 use naga::{
-    BinaryOperator, Expression, Handle, Literal, MathFunction, ScalarKind, TypeInner, UnaryOperator,
+    BinaryOperator, Expression, Function, Handle, Literal, LocalVariable, MathFunction, ScalarKind,
+    TypeInner, UnaryOperator,
 };
+use std::collections::HashMap;
 
-impl Body<'_> {
+/// One function, and what is known of it where its text has come to.
+pub(super) struct Values<'a> {
+    pub(super) frame: &'a Frame<'a>,
+    pub(super) function: &'a Function,
+    pub(super) info: &'a FunctionInfo,
+    pub(super) arguments: Vec<String>,
+    pub(super) locals: HashMap<Handle<LocalVariable>, String>,
+    /// Values that are known in the blocks that are open, and their names if they have any.
+    pub(super) named: HashMap<Handle<Expression>, Option<String>>,
+}
+
+impl<'a> Values<'a> {
+    pub(super) fn new(
+        frame: &'a Frame<'a>,
+        function: &'a Function,
+        info: &'a FunctionInfo,
+    ) -> Values<'a> {
+        Values {
+            frame,
+            function,
+            info,
+            arguments: Vec::new(),
+            locals: HashMap::new(),
+            named: HashMap::new(),
+        }
+    }
+
     /// What a value, or what a pointer points to, is.
     pub(super) fn inner(&self, at: Handle<Expression>) -> &TypeInner {
         self.info[at].ty.inner_with(&self.frame.module.types)
@@ -308,4 +336,23 @@ pub(super) fn operands(expression: &Expression) -> Result<Vec<Handle<Expression>
         }
         other => return Err(unknown(other)),
     })
+}
+
+/// Without the parentheses around all of it.
+pub(super) fn bare(value: &str) -> &str {
+    let Some(inner) = value.strip_prefix('(').and_then(|x| x.strip_suffix(')')) else {
+        return value;
+    };
+    let mut depth = 0i32;
+    for c in inner.chars() {
+        depth += match c {
+            '(' => 1,
+            ')' => -1,
+            _ => 0,
+        };
+        if depth < 0 {
+            return value;
+        }
+    }
+    inner
 }
