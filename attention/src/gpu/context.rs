@@ -316,6 +316,10 @@ impl Context {
 
     /// Takes the device away, as a pulled card would.
     #[cfg(test)]
+    #[cfg_attr(
+        not(feature = "wgpu"),
+        allow(dead_code, reason = "the tests of this engine open a device of wgpu")
+    )]
     pub(super) fn destroy(&self) {
         self.0.driver.destroy();
     }

@@ -138,6 +138,10 @@ impl Array {
 
     /// The same by one of two kernels: every thread for itself, or workgroups that share tiles.
     #[cfg(test)]
+    #[cfg_attr(
+        not(feature = "wgpu"),
+        allow(dead_code, reason = "the tests of this engine open a device of wgpu")
+    )]
     pub(in crate::gpu) fn product(&self, other: &Array, apart: bool) -> Result<Array> {
         let factors = self.factors(other)?;
         let y = Array::empty(&self.context, Kind::F32, &factors.dims)?;
