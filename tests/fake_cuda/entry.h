@@ -5,9 +5,9 @@ using namespace farspan;
 namespace fake {
 #if defined(__clang__)
 template <typename T, T... I> using Listed = Numbers<I...>;
-template <unsigned N> using Upto = __make_integer_seq<Listed, unsigned, N>;
+template <unsigned N> using First = __make_integer_seq<Listed, unsigned, N>;
 #else
-template <unsigned N> using Upto = Numbers<__integer_pack(N)...>;
+template <unsigned N> using First = Numbers<__integer_pack(N)...>;
 #endif
 using Of = Entry<decltype(farspan_kernel)>;
 }
@@ -23,5 +23,5 @@ char *fake_shared(unsigned long *bytes) {
 }
 void fake_start(const fake::Driver *driver) { fake::driver = driver; }
 void fake_place(const fake::Here *here) { fake::here = here; }
-void fake_call(void **given) { fake::Of::call(farspan_kernel, given, fake::Upto<fake::Of::count>()); }
+void fake_call(void **given) { fake::Of::call(farspan_kernel, given, fake::First<fake::Of::count>()); }
 }

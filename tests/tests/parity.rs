@@ -10,7 +10,7 @@ fn a_device_that_is_named_agrees() {
         return eprintln!("skipped: FARSPAN_PARITY_DEVICE names no device");
     };
     let device = Device::open(&name).expect("the device that is named");
-    println!("on {}", device.note());
+    eprintln!("on {}", device.note());
     documents::agree(&device, &|_| true);
     step::agree(&device, &|_| true);
 }
