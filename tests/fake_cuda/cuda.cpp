@@ -6,6 +6,7 @@
 // has), FAKE_LOST (the number of the kernel at which the card is lost).
 #include "fibers.h"
 #include <dlfcn.h>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -274,7 +275,7 @@ int cuModuleLoadData(Module **module, const void *image) {
     uint64_t sections;
     uint16_t size, count;
     memcpy(&sections, bytes + 0x28, 8), memcpy(&size, bytes + 0x3a, 2), memcpy(&count, bytes + 0x3c, 2);
-    std::string path = "/tmp/fake-cuda-module-XXXXXX";
+    std::string path = std::filesystem::temp_directory_path() / "fake-cuda-module-XXXXXX";
     int file = mkstemp(&path[0]);
     size_t length = sections + size_t(size) * count;
     bool written = file >= 0 && write(file, image, length) == ssize_t(length);

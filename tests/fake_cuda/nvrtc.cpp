@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <string>
 #include <unistd.h>
 #include <vector>
@@ -48,7 +49,7 @@ int nvrtcCompileProgram(Program *program, int count, const char *const *options)
     bool architecture = false;
     for (int i = 0; i < count; i++) architecture |= strncmp(options[i], "--gpu-architecture=sm_", 22) == 0;
     if (!architecture) return 3;
-    std::string base = "/tmp/fake-cuda-XXXXXX";
+    std::string base = std::filesystem::temp_directory_path() / "fake-cuda-XXXXXX";
     if (!mkdtemp(&base[0])) return 3;
     std::string source = base + "/kernel.cpp", image = base + "/kernel.so", log = base + "/log";
     FILE *file = fopen(source.c_str(), "wb");
