@@ -1,6 +1,7 @@
 // Blocks of threads on one thread of the processor: each thread of a block is a fiber, which runs until it waits for others.
 // A warp goes on as far as it can before the next one may, in an order that can be chosen, so that a missing barrier shows.
 #pragma once
+#include "between.h"
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -14,13 +15,6 @@
 #endif
 
 namespace fake {
-struct Three { unsigned x, y, z; };
-struct Here { Three thread, block, grid; unsigned lane; };
-struct Driver {
-    void (*wait)(int warp);
-    unsigned *(*words)();
-};
-
 enum class Order { Forward, Reverse, Shuffled };
 constexpr size_t STACK = 128 << 10;
 

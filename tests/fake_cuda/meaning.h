@@ -1,6 +1,7 @@
 // What the words of CUDA mean on the processor. Stands before the text of a kernel, which becomes a library that the fake
-// driver loads. Without other headers, so that a kernel compiles in a moment.
+// driver loads.
 #pragma once
+#include "between.h"
 #define __global__
 #define __device__
 #define __forceinline__ inline
@@ -14,14 +15,6 @@
 #define gridDim (fake::here->grid)
 
 namespace fake {
-struct Three { unsigned x, y, z; };
-struct Here { Three thread, block, grid; unsigned lane; };
-struct Driver {
-    // Until all threads of the block (0) or of the warp (1) have come.
-    void (*wait)(int warp);
-    // Where the threads of a warp show each other a word.
-    unsigned *(*words)();
-};
 static const Driver *driver;
 static const Here *here;
 

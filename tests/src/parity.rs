@@ -5,8 +5,11 @@ pub mod step;
 pub mod training;
 
 use farspan::model::{Architecture, Decoder, Shape};
+use farspan_attention::attend::Mask;
+use farspan_attention::gpu::attend::Kernels;
 use farspan_attention::plan::{Geometry, Plan, PositionIds};
-use farspan_attention::{Device, Tensor};
+use farspan_attention::prepared::Prepared;
+use farspan_attention::{Device, Tensor, fused};
 use farspan_datasets::{Batch, rng::Stream};
 use farspan_pe::{AnyScheme, Len, PlanError, Registry};
 use serde_json::json;
@@ -114,6 +117,46 @@ pub fn plans(
         Err(PlanError::Model { .. }) => None,
         Err(e) => panic!("{id}: {e}"),
     }
+}
+
+/// Masks of all kinds, for so many tokens.
+pub fn masks(tokens: usize) -> [Mask; 3] {
+    let documents = Some((0..tokens).map(|t| u32::from(3 * t > tokens)).collect());
+    [
+        Mask::causal(),
+        Mask::default(),
+        Mask {
+            causal: true,
+            window: Some(9),
+            sinks: 2,
+            documents,
+        },
+    ]
+}
+
+/// Name and text of every kernel of attention that is generated for a scheme in windows of `length` tokens, or of as many as
+/// it serves, under all kinds of masks. Needs no device.
+pub fn kernels(
+    id: &str,
+    scheme: &dyn AnyScheme,
+    model: &Geometry,
+    length: usize,
+) -> Vec<(&'static str, String)> {
+    let here = Device::cpu();
+    let Some((plans, length)) = plans(id, scheme, model, length) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for plan in plans.iter().filter(|x| fused::supports(x, &here).is_ok()) {
+        for mask in masks(length) {
+            let prepared = Prepared::new(plan, model, 0..length, 0..length, &here);
+            let kernels = prepared.and_then(|x| Kernels::new(&x, &mask, 2));
+            let kernels = kernels.unwrap_or_else(|e| panic!("{id}: {e}"));
+            let texts = kernels.texts().into_iter();
+            found.extend(texts.map(|(name, text)| (name, text.to_string())));
+        }
+    }
+    found
 }
 
 /// Windows of a pattern that can be learned, at positions as the scheme draws them.

@@ -6,12 +6,10 @@
 
 use farspan::config::TrainConfig;
 use farspan::train::{Batches, Stage, Step, Trainer};
-use farspan_acceptance::parity::{batch, decoder, plans, schemes, shape};
+use farspan_acceptance::parity::{batch, decoder, kernels, plans, schemes, shape};
 use farspan_acceptance::program;
-use farspan_attention::gpu::attend::Kernels;
+use farspan_attention::Device;
 use farspan_attention::gpu::{Context, cuda};
-use farspan_attention::prepared::Prepared;
-use farspan_attention::{Device, attend::Mask, fused};
 use farspan_datasets::Batch;
 use farspan_pe::{AnyScheme, Len};
 use serde_json::Value;
@@ -29,42 +27,13 @@ fn written(what: &str, wgsl: &str) -> String {
     found.text
 }
 
-/// Masks of all kinds: they are words of a call, which no text depends on.
-fn masks(tokens: usize) -> [Mask; 3] {
-    let documents = Some((0..tokens).map(|t| u32::from(3 * t > tokens)).collect());
-    [
-        Mask::causal(),
-        Mask::default(),
-        Mask {
-            causal: true,
-            window: Some(9),
-            sinks: 2,
-            documents,
-        },
-    ]
-}
-
 /// The distinct kernels of attention under a scheme, with grouped heads.
 fn attention(id: &str, scheme: &dyn AnyScheme, head_dim: usize) -> Vec<(String, String)> {
-    let here = Device::cpu();
-    let mut found: Vec<(String, String)> = Vec::new();
     let model = shape(2, [4, 2, head_dim], 16).geometry;
-    let Some((plans, length)) = plans(id, scheme, &model, 37) else {
-        return found;
-    };
-    for plan in plans {
-        if fused::supports(&plan, &here).is_err() {
-            continue;
-        }
-        for mask in masks(length) {
-            let prepared = Prepared::new(&plan, &model, 0..length, 0..length, &here);
-            let kernels = prepared.and_then(|x| Kernels::new(&x, &mask, 2));
-            let kernels = kernels.unwrap_or_else(|e| panic!("{id}: {e}"));
-            for (name, text) in kernels.texts() {
-                if !found.iter().any(|(_, known)| known == text) {
-                    found.push((format!("{id} {head_dim}: {name}"), text.to_string()));
-                }
-            }
+    let mut found: Vec<(String, String)> = Vec::new();
+    for (name, text) in kernels(id, scheme, &model, 37) {
+        if !found.iter().any(|(_, known)| *known == text) {
+            found.push((format!("{id} {head_dim}: {name}"), text));
         }
     }
     found

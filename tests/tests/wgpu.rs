@@ -4,55 +4,22 @@
 //! Without an adapter these tests fail; `FARSPAN_NO_GPU=1` tells `test.sh` to leave them out. By hand: `FARSPAN_SEED=7`
 //! draws other sizes.
 
-use farspan_acceptance::parity::{adapter, documents, plans, schemes, shape, step, training};
+use farspan_acceptance::parity::{adapter, documents, kernels, schemes, shape, step, training};
 use farspan_acceptance::{run, text};
-use farspan_attention::attend::Mask;
-use farspan_attention::gpu::attend::Kernels;
 use farspan_attention::gpu::validate;
-use farspan_attention::prepared::Prepared;
-use farspan_attention::{Device, fused};
 use std::collections::BTreeSet;
-
-/// Masks of all kinds, for so many tokens.
-fn masks(tokens: usize) -> Vec<Mask> {
-    let documents = Some((0..tokens).map(|t| u32::from(3 * t > tokens)).collect());
-    vec![
-        Mask::causal(),
-        Mask::default(),
-        Mask {
-            causal: true,
-            window: Some(9),
-            sinks: 2,
-            documents,
-        },
-    ]
-}
 
 /// Needs no adapter.
 #[test]
 fn every_shader_that_the_registry_can_generate_is_valid() {
     let mut generated = BTreeSet::new();
-    let here = Device::cpu();
     for (id, scheme) in schemes() {
         // Grouped heads, one head, large heads.
         for sizes in [[4, 2, 16], [1, 1, 8], [8, 8, 128]] {
+            let model = shape(2, sizes, 16).geometry;
             for length in [1, 16, 37, 129] {
-                let model = shape(2, sizes, 16).geometry;
-                let Some((plans, length)) = plans(id, scheme.as_ref(), &model, length) else {
-                    continue;
-                };
-                for plan in plans {
-                    if fused::supports(&plan, &here).is_err() {
-                        continue;
-                    }
-                    for mask in masks(length) {
-                        let prepared = Prepared::new(&plan, &model, 0..length, 0..length, &here);
-                        let kernels = prepared.and_then(|x| Kernels::new(&x, &mask, 2));
-                        let kernels = kernels.unwrap_or_else(|e| panic!("{id}: {e}"));
-                        let texts = kernels.texts().into_iter();
-                        generated.extend(texts.map(|(name, text)| (text.to_string(), id, name)));
-                    }
-                }
+                let texts = kernels(id, scheme.as_ref(), &model, length).into_iter();
+                generated.extend(texts.map(|(name, text)| (text, id, name)));
             }
         }
     }
