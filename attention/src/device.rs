@@ -1,11 +1,11 @@
-//! Where tensors live: `cpu`, `cuda[:i]`, `wgpu[:i]`, or `auto`, which says what it took and why.
+//! Where tensors live: `cpu`, `cuda[:i][+tf32|+bf16]`, `wgpu[:i]`, or `auto`, which says what it took and why.
 
 use crate::gpu::Context;
 use crate::{Error, Result};
 use std::fmt;
 use std::sync::Arc;
 
-pub use crate::spec::{DeviceSpec, Traffic};
+pub use crate::spec::{DeviceSpec, Precision, Traffic};
 
 /// An open device. Displays as the [`DeviceSpec`] that opens it again.
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ impl Device {
         match spec {
             DeviceSpec::Auto => Ok(Device::best()),
             DeviceSpec::Cpu => Ok(Device::cpu()),
-            DeviceSpec::Cuda(_) | DeviceSpec::Wgpu(_) => {
+            DeviceSpec::Cuda(..) | DeviceSpec::Wgpu(_) => {
                 let context = Context::shared(spec)?;
                 let note = format!(
                     "{spec}: available; {}; {}",
@@ -54,7 +54,7 @@ impl Device {
     }
 
     fn best() -> Device {
-        let spec = DeviceSpec::Cuda(0);
+        let spec = DeviceSpec::Cuda(0, Precision::F32);
         let passed = match Context::shared(spec) {
             Ok(context) => {
                 let note = format!("auto → {spec}; {}", context.describe());
@@ -85,7 +85,7 @@ impl Device {
         let found = crate::gpu::list(kind)?;
         let numbered = found.into_iter().enumerate();
         let of = |(i, text)| match kind {
-            DeviceSpec::Cuda(_) => (DeviceSpec::Cuda(i), text),
+            DeviceSpec::Cuda(_, precision) => (DeviceSpec::Cuda(i, precision), text),
             _ => (DeviceSpec::Wgpu(i), text),
         };
         Ok(numbered.map(of).collect())
@@ -101,14 +101,18 @@ impl Device {
         &self.note
     }
 
-    /// What computes, for the record: the device, on a GPU with its driver, whichever of several alike it is.
+    /// What computes, for the record: the device, on a GPU with its driver and what differs from run to run, whichever of
+    /// several alike it is.
     pub fn described(&self) -> String {
         match &self.place {
             Place::Candle(_) => self.spec.to_string(),
             Place::Gpu(context) => {
                 let spec = self.spec.to_string();
                 let kind = spec.split(':').next().unwrap_or_default();
-                format!("{kind}: {}", context.describe())
+                format!(
+                    "{kind}: {}; sums that several workgroups make come in any order",
+                    context.describe()
+                )
             }
         }
     }
@@ -185,11 +189,33 @@ mod tests {
 
     #[test]
     fn names_are_read_and_written_back() {
-        for text in ["auto", "cpu", "cuda:0", "cuda:3", "wgpu:1"] {
+        for text in [
+            "auto",
+            "cpu",
+            "cuda:0",
+            "cuda:3+bf16",
+            "cuda:1+tf32",
+            "wgpu:1",
+        ] {
             assert_eq!(text.parse::<DeviceSpec>().unwrap().to_string(), text);
         }
-        assert_eq!("cuda".parse::<DeviceSpec>().unwrap(), DeviceSpec::Cuda(0));
-        for text in ["", "gpu", "cpu:0", "cuda:x", "cuda:", "CPU", "metal"] {
+        for (text, precision) in [("cuda", Precision::F32), ("cuda+bf16", Precision::Bf16)] {
+            let found = text.parse::<DeviceSpec>().unwrap();
+            assert_eq!(found, DeviceSpec::Cuda(0, precision));
+        }
+        for text in [
+            "",
+            "gpu",
+            "cpu:0",
+            "cuda:x",
+            "cuda:",
+            "CPU",
+            "metal",
+            "cuda+f16",
+            "cpu+bf16",
+            "wgpu+bf16",
+            "cuda+bf16:1",
+        ] {
             let message = text.parse::<DeviceSpec>().unwrap_err().to_string();
             assert!(message.contains(&format!("{text:?}")), "{message}");
         }

@@ -57,6 +57,7 @@ mod geometry;
 pub mod gpu;
 pub mod hook;
 mod implementation;
+mod locked;
 pub mod mask;
 pub mod naive;
 mod naive_op;
@@ -79,6 +80,6 @@ mod equality;
 #[cfg(test)]
 mod testing;
 
-pub use device::{Device, DeviceSpec, Traffic};
+pub use device::{Device, DeviceSpec, Precision, Traffic};
 pub use error::{Error, Result};
 pub use tensor::{DType, Gradients, Shape, Tensor, Var};

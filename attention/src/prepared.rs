@@ -3,12 +3,13 @@
 use crate::fused::Compiled;
 use crate::gpu::Context;
 use crate::gpu::attend::Fused;
+use crate::locked::lock;
 use crate::mask::Mask;
 use crate::plan::{Geometry, Plan};
 use crate::tables::Tables;
 use crate::{Device, Result};
 use std::ops::{Deref, Range};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 pub use crate::span::Span;
 pub use crate::tables::{Bias, PreparedRotation, Toeplitz};
@@ -79,7 +80,7 @@ impl Prepared {
         } else {
             self.geometry().kv_heads
         };
-        let mut kept = self.plain.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = lock(&self.plain);
         match &*kept {
             Some(plain) if plain.geometry().kv_heads == kv_heads => Ok(plain.clone()),
             _ => {
@@ -101,7 +102,7 @@ impl Prepared {
 
     /// The plan as kernels of another device than the processor.
     pub(crate) fn kernels(&self, context: &Context, mask: &Mask, batch: usize) -> Result<Fused> {
-        let mut kept = self.kernels.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = lock(&self.kernels);
         if let Some((of, size, kernels)) = &*kept
             && of == mask
             && *size == batch

@@ -6,6 +6,19 @@ use std::fmt;
 use std::ops::Sub;
 use std::str::FromStr;
 
+/// What a card of CUDA rounds to before it multiplies matrices, and queries, keys, values and weights in attention. Sums,
+/// and all else, are f32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// Nothing is rounded.
+    #[default]
+    F32,
+    /// Matrices are, to 10 bits of mantissa; attention is not.
+    Tf32,
+    /// Both are, to 7 bits of mantissa.
+    Bf16,
+}
+
 /// A device as a user writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeviceSpec {
@@ -13,10 +26,23 @@ pub enum DeviceSpec {
     Auto,
     /// The processor.
     Cpu,
-    /// An NVIDIA card by ordinal.
-    Cuda(usize),
+    /// An NVIDIA card by ordinal, and what it rounds to.
+    Cuda(usize, Precision),
     /// An adapter of wgpu by ordinal.
     Wgpu(usize),
+}
+
+impl DeviceSpec {
+    /// How devices are written.
+    pub const FORMS: &str = "auto, cpu, cuda[:i][+tf32|+bf16] or wgpu[:i]";
+
+    /// What is rounded to there before it is multiplied.
+    pub fn precision(&self) -> Precision {
+        match self {
+            DeviceSpec::Cuda(_, precision) => *precision,
+            DeviceSpec::Auto | DeviceSpec::Cpu | DeviceSpec::Wgpu(_) => Precision::F32,
+        }
+    }
 }
 
 impl FromStr for DeviceSpec {
@@ -27,29 +53,42 @@ impl FromStr for DeviceSpec {
             asked: text.to_string(),
             why,
         };
-        let (kind, ordinal) = match text.split_once(':') {
-            Some((kind, ordinal)) => (kind, Some(ordinal)),
+        let (place, precision) = match text.split_once('+') {
+            Some((place, precision)) => (place, Some(precision)),
             None => (text, None),
+        };
+        let (kind, ordinal) = match place.split_once(':') {
+            Some((kind, ordinal)) => (kind, Some(ordinal)),
+            None => (place, None),
+        };
+        if precision.is_some() && kind != "cuda" {
+            return Err(fail(format!(
+                "only cards of CUDA round what they multiply: expected {place}"
+            )));
+        }
+        let precision = || match precision {
+            None => Ok(Precision::F32),
+            Some("tf32") => Ok(Precision::Tf32),
+            Some("bf16") => Ok(Precision::Bf16),
+            Some(_) => Err(fail("expected tf32 or bf16 after the plus sign".into())),
         };
         let number = || match ordinal {
             None => Ok(0),
-            Some(digits) => digits.parse().map_err(|_| {
-                fail(format!(
-                    "expected a whole number after the colon, found {digits:?}"
-                ))
-            }),
+            Some(digits) => digits
+                .parse()
+                .map_err(|_| fail("expected a whole number after the colon".into())),
         };
         match (kind, ordinal) {
             ("auto", None) => Ok(DeviceSpec::Auto),
             ("cpu", None) => Ok(DeviceSpec::Cpu),
             ("auto" | "cpu", Some(_)) => Err(fail(format!("{kind} takes no number"))),
-            ("cuda", _) => Ok(DeviceSpec::Cuda(number()?)),
+            ("cuda", _) => Ok(DeviceSpec::Cuda(number()?, precision()?)),
             ("metal", _) => Err(fail(format!(
                 "cards of Apple are served by wgpu: expected wgpu{}",
                 ordinal.map_or(String::new(), |i| format!(":{i}"))
             ))),
             ("wgpu", _) => Ok(DeviceSpec::Wgpu(number()?)),
-            _ => Err(fail("expected auto, cpu, cuda[:i] or wgpu[:i]".into())),
+            _ => Err(fail(format!("expected {}", DeviceSpec::FORMS))),
         }
     }
 }
@@ -59,7 +98,14 @@ impl fmt::Display for DeviceSpec {
         match self {
             DeviceSpec::Auto => f.write_str("auto"),
             DeviceSpec::Cpu => f.write_str("cpu"),
-            DeviceSpec::Cuda(i) => write!(f, "cuda:{i}"),
+            DeviceSpec::Cuda(i, precision) => {
+                let rounded = match precision {
+                    Precision::F32 => "",
+                    Precision::Tf32 => "+tf32",
+                    Precision::Bf16 => "+bf16",
+                };
+                write!(f, "cuda:{i}{rounded}")
+            }
             DeviceSpec::Wgpu(i) => write!(f, "wgpu:{i}"),
         }
     }

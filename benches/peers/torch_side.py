@@ -1,5 +1,5 @@
 """The PyTorch side of `farspan bench`: what a researcher would otherwise run on the same CPU, or with --device cuda on the
-same card (in f32 without TF32, as PyTorch comes).
+same card: in f32 without TF32, as PyTorch comes, or with --bf16 attention over bf16 inputs and training under autocast.
 
 Needs `pip install torch` and, for the compiled cases, a C++ compiler. Two ways to run it:
 
@@ -38,6 +38,7 @@ TRAIN = {
 }
 BUCKETS, HIDDEN = 32, 32
 DEVICE = "cpu"
+DTYPE = torch.float32
 
 
 # Memory -------------------------------------------------------------------------------------------------------------
@@ -139,7 +140,7 @@ def rope_tables(n, dim, base=1e4):
 def rotate(x, tables):
     cos, sin = tables
     a, b = x.chunk(2, dim=-1)
-    return torch.cat((a * cos - b * sin, b * cos + a * sin), dim=-1)
+    return torch.cat((a * cos - b * sin, b * cos + a * sin), dim=-1).to(x.dtype)
 
 
 # Attention ----------------------------------------------------------------------------------------------------------
@@ -148,7 +149,7 @@ def attention(case):
     n, heads, dim, batch = case["length"], case["heads"], case["head_dim"], case["batch"]
     scheme, way, both = case["scheme"], case["way"], case["pass"] == "both"
     generator = torch.Generator().manual_seed(1)
-    drawn = lambda: torch.randn(batch, heads, n, dim, generator=generator).to(DEVICE)
+    drawn = lambda: torch.randn(batch, heads, n, dim, generator=generator).to(DEVICE, DTYPE)
     q, k, v = (drawn().requires_grad_(both) for _ in range(3))
     up = drawn()
     own = content.parameters(scheme, batch, heads, n, dim) if way == "formula" else parameters(scheme, heads)
@@ -159,10 +160,10 @@ def attention(case):
     if way == "sdpa":
         forward = lambda: F.scaled_dot_product_attention(turn(q), turn(k), v, is_causal=True)
     elif way == "mask":
-        fixed = bias(scheme, {name: x.detach() for name, x in p.items()}, n, heads)[None]
+        fixed = bias(scheme, {name: x.detach() for name, x in p.items()}, n, heads)[None].to(DTYPE)
         forward = lambda: F.scaled_dot_product_attention(q, k, v, attn_mask=fixed)
     elif way == "mask-built":
-        forward = lambda: F.scaled_dot_product_attention(q, k, v, attn_mask=bias(scheme, p, n, heads)[None])
+        forward = lambda: F.scaled_dot_product_attention(q, k, v, attn_mask=bias(scheme, p, n, heads)[None].to(DTYPE))
     elif way == "formula":
         if DEVICE != "cpu":
             raise ValueError("formulas are measured on the processor")
@@ -249,7 +250,9 @@ def train(case):
 
     def step():
         optimizer.zero_grad(set_to_none=True)
-        run(tokens, targets).backward()
+        with torch.autocast(DEVICE, torch.bfloat16, enabled=DTYPE == torch.bfloat16):
+            loss = run(tokens, targets)
+        loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
     return step
@@ -343,13 +346,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--serve", action="store_true", help="answer cases from stdin")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--bf16", action="store_true", help="attention over bf16, training under autocast")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--lengths", type=int, nargs="+", default=[2048, 4096, 8192, 16384])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--limit-gib", type=float, default=8, help="refuse materialised masks above this")
     args = parser.parse_args()
-    global DEVICE
-    DEVICE = args.device
+    global DEVICE, DTYPE
+    DEVICE, DTYPE = args.device, torch.bfloat16 if args.bf16 else torch.float32
     torch.set_num_threads(args.threads)
     limit = args.limit_gib * 2**30
     serve(limit) if args.serve else everything(args.lengths, args.repeats, limit)

@@ -44,15 +44,10 @@ pub trait Scheme:
     /// What the scheme does to a decoder of these sizes when `context_len` positions are in use. Pure: no device, file,
     /// clock, dice or cache. Fails if a setting is out of bounds, if the model does not fit, or with
     /// [`PlanError::NotServed`] if `context_len` is more than the scheme can serve.
-    ///
-    /// A scheme implements this, or [`layer_plan`](Scheme::layer_plan) if it treats layers differently: each has the other
-    /// for its default.
-    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
-        self.layer_plan(model, context_len, 0)
-    }
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError>;
 
-    /// The plan of layer number `layer`; [`plan`](Scheme::plan) is that of the first, whose embedding is the one that
-    /// counts. Pure like `plan`.
+    /// The plan of layer number `layer`, for schemes that treat layers differently; [`plan`](Scheme::plan) is then that
+    /// of the first layer, whose embedding is the one that counts. Pure like `plan`.
     fn layer_plan(
         &self,
         model: &Geometry,

@@ -98,8 +98,7 @@ pub fn with_card(folder: &Path, mut command: Command) -> Command {
         .env("LD_LIBRARY_PATH", folder)
         .env("FARSPAN_NVRTC", folder.join("libnvrtc.so.12"))
         .env("FARSPAN_CUBLAS", folder.join("libcublas.so.12"))
-        .env("FARSPAN_CACHE", folder)
-        .env_remove("FARSPAN_TF32");
+        .env("FARSPAN_CACHE", folder);
     command
 }
 

@@ -9,7 +9,7 @@ use farspan_attention::attend::Mask;
 use farspan_attention::gpu::attend::Kernels;
 use farspan_attention::plan::{Geometry, Plan, PositionIds};
 use farspan_attention::prepared::Prepared;
-use farspan_attention::{Device, Tensor, fused};
+use farspan_attention::{Device, Precision, Tensor, fused};
 use farspan_datasets::{Batch, rng::Stream};
 use farspan_pe::{AnyScheme, Len, PlanError, Registry};
 use serde_json::json;
@@ -75,8 +75,15 @@ pub fn shape(
 
 pub const VOCAB: usize = 23;
 
-/// Largest distance between gradients, relative to their norm.
-pub const GRADIENTS: f64 = 1e-4;
+/// Largest distance between gradients, relative to their norm, where a device rounds so.
+pub fn apart(precision: Precision) -> f64 {
+    match precision {
+        Precision::F32 => 1e-4,
+        // A number is wrong by up to 1 in 2048, or in 256.
+        Precision::Tf32 => 2e-3,
+        Precision::Bf16 => 2e-2,
+    }
+}
 
 pub fn adapter() -> Device {
     Device::open("wgpu").unwrap_or_else(|e| {
@@ -135,12 +142,13 @@ pub fn masks(tokens: usize) -> [Mask; 3] {
 }
 
 /// Name and text of every kernel of attention that is generated for a scheme in windows of `length` tokens, or of as many as
-/// it serves, under all kinds of masks. Needs no device.
+/// it serves, under all kinds of masks, for a device that rounds so. Needs none.
 pub fn kernels(
     id: &str,
     scheme: &dyn AnyScheme,
     model: &Geometry,
     length: usize,
+    precision: Precision,
 ) -> Vec<(&'static str, String)> {
     let here = Device::cpu();
     let Some((plans, length)) = plans(id, scheme, model, length) else {
@@ -150,7 +158,7 @@ pub fn kernels(
     for plan in plans.iter().filter(|x| fused::supports(x, &here).is_ok()) {
         for mask in masks(length) {
             let prepared = Prepared::new(plan, model, 0..length, 0..length, &here);
-            let kernels = prepared.and_then(|x| Kernels::new(&x, &mask, 2));
+            let kernels = prepared.and_then(|x| Kernels::new(&x, &mask, 2, precision));
             let kernels = kernels.unwrap_or_else(|e| panic!("{id}: {e}"));
             let texts = kernels.texts().into_iter();
             found.extend(texts.map(|(name, text)| (name, text.to_string())));

@@ -14,11 +14,11 @@ mod commands;
 #[path = "cuda/mishaps.rs"]
 mod mishaps;
 
-/// The card, with kernels kept for the next run of the tests.
-fn card() -> Device {
+/// The card, rounding as `spec` says, with kernels kept for the next run of the tests.
+fn card(spec: &str) -> Device {
     let folder = std::env::var_os("FARSPAN_CACHE").map(PathBuf::from);
     farspan_attention::gpu::keep_kernels(fake_cuda::kernels(&folder.expect("a card")));
-    Device::open("cuda").expect("the fake card")
+    Device::open(spec).expect("the fake card")
 }
 
 /// Which of the schemes run in an order: each in one.
@@ -43,20 +43,55 @@ fn in_each_order(test: &str, body: &(dyn Fn() + Sync)) {
 #[test]
 fn cuda_attends_within_documents() {
     in_each_order("cuda_attends_within_documents", &|| {
-        documents::agree(&card(), &|number| share(number) == 0);
+        documents::agree(&card("cuda"), documents::SHORT, &|number, _| {
+            share(number) == 0
+        });
     });
 }
 
 #[test]
 fn cuda_agrees_on_loss_and_gradients_of_every_scheme() {
     in_each_order("cuda_agrees_on_loss_and_gradients_of_every_scheme", &|| {
-        step::agree(&card(), &|number| share(number) == 1);
+        step::agree(&card("cuda"), &|number| share(number) == 1);
     });
 }
 
 #[test]
 fn cuda_trains_and_extrapolates_like_the_processor() {
     in_each_order("cuda_trains_and_extrapolates_like_the_processor", &|| {
-        training::agree(&card(), &|number, _| share(number) == 2);
+        training::agree(&card("cuda"), &|number, _| share(number) == 2);
+    });
+}
+
+/// Every fourth scheme, each in one order; `FARSPAN_ALL=1` all of them.
+fn some(number: usize) -> bool {
+    let all = std::env::var_os("FARSPAN_ALL").is_some();
+    share(number) == 0 && (all || number.is_multiple_of(4))
+}
+
+#[test]
+fn cuda_attends_on_tensor_cores() {
+    in_each_order("cuda_attends_on_tensor_cores", &|| {
+        documents::agree(&card("cuda+bf16"), documents::LONG, &|number, _| {
+            some(number)
+        });
+    });
+}
+
+/// One raw score and two: workgroups share the channels of both.
+#[test]
+fn cuda_sums_wide_heads_on_tensor_cores() {
+    let order = [("FAKE_ORDER", "reverse")];
+    inside("cuda_sums_wide_heads_on_tensor_cores", &order, &|| {
+        documents::agree(&card("cuda+bf16"), documents::WIDE, &|_, id| {
+            ["alibi", "rerope"].contains(&id)
+        });
+    });
+}
+
+#[test]
+fn cuda_agrees_on_a_step_on_tensor_cores() {
+    in_each_order("cuda_agrees_on_a_step_on_tensor_cores", &|| {
+        step::agree(&card("cuda+bf16"), &some);
     });
 }

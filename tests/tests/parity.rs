@@ -11,6 +11,6 @@ fn a_device_that_is_named_agrees() {
     };
     let device = Device::open(&name).expect("the device that is named");
     eprintln!("on {}", device.note());
-    documents::agree(&device, &|_| true);
+    documents::agree(&device, documents::LONG, &|_, _| true);
     step::agree(&device, &|_| true);
 }

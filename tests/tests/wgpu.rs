@@ -6,7 +6,7 @@
 
 use farspan_acceptance::parity::{adapter, documents, kernels, schemes, shape, step, training};
 use farspan_acceptance::{run, text};
-use farspan_attention::gpu::validate;
+use farspan_attention::{Precision, gpu::validate};
 use std::collections::BTreeSet;
 
 /// Needs no adapter.
@@ -18,7 +18,8 @@ fn every_shader_that_the_registry_can_generate_is_valid() {
         for sizes in [[4, 2, 16], [1, 1, 8], [8, 8, 128]] {
             let model = shape(2, sizes, 16).geometry;
             for length in [1, 16, 37, 129] {
-                let texts = kernels(id, scheme.as_ref(), &model, length).into_iter();
+                let texts =
+                    kernels(id, scheme.as_ref(), &model, length, Precision::F32).into_iter();
                 generated.extend(texts.map(|(name, text)| (text, id, name)));
             }
         }
@@ -81,7 +82,7 @@ fn wgpu_agrees_on_loss_and_gradients_of_every_scheme() {
 
 #[test]
 fn wgpu_attends_within_documents() {
-    documents::agree(&adapter(), &|_| true);
+    documents::agree(&adapter(), documents::SHORT, &|_, _| true);
 }
 
 #[test]

@@ -2,11 +2,12 @@
 
 use super::driver::{self, Driver, Handle, Lower, Noted, Product};
 use super::pool::{Pool, size_class};
-use crate::spec::{DeviceSpec, Traffic};
+use crate::locked::lock;
+use crate::spec::{DeviceSpec, Precision, Traffic};
 use crate::{Error, Result};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// Threads of a workgroup in every kernel of one dimension; each device allows them.
 pub(crate) const GROUP: usize = 64;
@@ -66,11 +67,6 @@ impl fmt::Debug for Context {
     }
 }
 
-/// A panic elsewhere leaves maps of buffers whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 fn tally(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
@@ -103,9 +99,13 @@ impl Context {
     }
 
     /// A device that runs nothing and notes the kernels that it is asked for; whatever it is read from is zero. For tests
-    /// of what is generated. `subgroups` is whether kernels may join what threads of a subgroup found.
-    pub fn noting(subgroups: bool) -> Context {
-        Context::over(DeviceSpec::Wgpu(0), Box::new(Noted::new(subgroups)))
+    /// of what is generated. `subgroups` is whether kernels may join what threads of a subgroup found, `precision`
+    /// what is rounded to before it is multiplied.
+    pub fn noting(subgroups: bool, precision: Precision) -> Context {
+        Context::over(
+            DeviceSpec::Wgpu(0),
+            Box::new(Noted::new(subgroups, precision)),
+        )
     }
 
     /// Texts of the kernels that [`noting`](Context::noting) noted.
@@ -143,6 +143,11 @@ impl Context {
     /// Whether kernels may join what threads of a subgroup found.
     pub(crate) fn has_subgroups(&self) -> bool {
         self.0.driver.facts().subgroups
+    }
+
+    /// What is rounded to before it is multiplied.
+    pub(crate) fn precision(&self) -> Precision {
+        self.0.driver.facts().precision
     }
 
     /// Whether the adapter is a program on the processor.

@@ -29,7 +29,7 @@ pub(crate) fn open(spec: DeviceSpec, lower: Lower<'_>) -> Result<Box<dyn Driver>
     let _ = lower;
     match spec {
         #[cfg(feature = "cuda")]
-        DeviceSpec::Cuda(ordinal) => cuda::open(ordinal, lower),
+        DeviceSpec::Cuda(ordinal, precision) => cuda::open(ordinal, precision, lower),
         #[cfg(feature = "wgpu")]
         DeviceSpec::Wgpu(ordinal) => wgpu::open(ordinal, lower),
         absent => Err(Error::Device {
@@ -41,7 +41,7 @@ pub(crate) fn open(spec: DeviceSpec, lower: Lower<'_>) -> Result<Box<dyn Driver>
 
 fn without(spec: DeviceSpec) -> String {
     let (engine, feature) = match spec {
-        DeviceSpec::Cuda(_) => ("CUDA", "cuda"),
+        DeviceSpec::Cuda(..) => ("CUDA", "cuda"),
         DeviceSpec::Wgpu(_) => ("wgpu", "wgpu"),
         DeviceSpec::Auto | DeviceSpec::Cpu => {
             return "the processor has an engine of its own".into();
@@ -54,7 +54,7 @@ fn without(spec: DeviceSpec) -> String {
 pub fn list(kind: DeviceSpec) -> Result<Vec<String>, String> {
     match kind {
         #[cfg(feature = "cuda")]
-        DeviceSpec::Cuda(_) => cuda::list(),
+        DeviceSpec::Cuda(..) => cuda::list(),
         #[cfg(feature = "wgpu")]
         DeviceSpec::Wgpu(_) => wgpu::list(),
         absent => Err(without(absent)),

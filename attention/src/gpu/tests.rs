@@ -72,7 +72,7 @@ fn the_adapter_is_named_and_others_are_refused() {
     assert!(!context().describe().is_empty());
     assert!(crate::gpu::list(spec()).unwrap()[0].starts_with(&context().describe()));
     let (far, what) = match spec() {
-        DeviceSpec::Cuda(_) => (DeviceSpec::Cuda(99), "card below"),
+        DeviceSpec::Cuda(_, precision) => (DeviceSpec::Cuda(99, precision), "card below"),
         _ => (DeviceSpec::Wgpu(99), "adapter below"),
     };
     let message = Context::open(far).unwrap_err().to_string();

@@ -58,7 +58,7 @@ fn command(registry: &Registry) -> Command {
             .collect()
     };
     let formats = known(&Format::ALL.map(Format::name));
-    let devices = known(&["auto", "cpu", "cuda", "wgpu"]);
+    let devices = known(&["auto", "cpu", "cuda", "cuda+tf32", "cuda+bf16", "wgpu"]);
     let fill = move |verb: Command| {
         let is = |name: &str| verb.get_name() == name;
         let (evaluates, exports) = (is("eval"), is("export"));

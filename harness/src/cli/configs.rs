@@ -19,7 +19,7 @@ pub(super) struct ConfigArgs {
     /// (`train.steps=50`) wins over a study's own value; `studies.NAME.train.steps=50` sets it for one study.
     #[arg(value_name = "KEY=VALUE")]
     overrides: Vec<String>,
-    /// Where to compute: auto, cpu, cuda[:i] or wgpu[:i]
+    /// Where to compute: auto, cpu, cuda[:i][+tf32|+bf16] or wgpu[:i]
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
     /// Allow more than 1000 cells

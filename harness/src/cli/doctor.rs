@@ -4,7 +4,7 @@ use super::table::Table;
 use super::{Ended, json, print};
 use crate::machine;
 use clap::Args;
-use farspan_attention::{Device, DeviceSpec};
+use farspan_attention::{Device, DeviceSpec, Precision};
 use farspan_datasets::{DataConfig, NamedCorpus, TextData};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -104,7 +104,7 @@ fn devices() -> Finding {
 fn gpus() -> Vec<Finding> {
     let mut findings = Vec::new();
     for (kind, one, none) in [
-        (DeviceSpec::Cuda(0), "card", "cards"),
+        (DeviceSpec::Cuda(0, Precision::F32), "card", "cards"),
         (DeviceSpec::Wgpu(0), "adapter", "adapters"),
     ] {
         match Device::all(kind) {

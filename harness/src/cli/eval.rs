@@ -40,7 +40,7 @@ pub(super) struct Eval {
     model: String,
     #[command(flatten)]
     keys: ConfigKeys,
-    /// Device: auto, cpu, cuda[:i] or wgpu[:i]
+    /// Device: auto, cpu, cuda[:i][+tf32|+bf16] or wgpu[:i]
     #[arg(long, default_value = "cpu")]
     device: String,
     /// Schemes to compare: an id and settings, or `own` for the model's [default: own]

@@ -5,7 +5,7 @@ mod looks;
 mod text;
 mod trained;
 
-use super::{Ended, Failure, device, json, print, tell};
+use super::{Ended, Failure, device, json, print, spec, tell};
 use crate::config::LONGEST;
 use crate::model::Decoder;
 use crate::origin;
@@ -73,14 +73,15 @@ pub(super) struct Explain {
     /// Key positions that biases are shown for [default: 0, 1, 2, 4, … before the last query]
     #[arg(long, value_delimiter = ',')]
     keys: Option<Vec<usize>>,
-    /// Tell what this device (auto, cpu, cuda[:i] or wgpu[:i]) makes of the scheme, and draw the scores that
+    /// Tell what this device (auto, cpu, cuda[:i][+tf32|+bf16] or wgpu[:i]) makes of the scheme, and draw the scores that
     /// its kernel computes
     #[arg(long, default_value = "cpu")]
     device: String,
     /// Print the kernels that are generated for wgpu, and nothing else; needs no adapter
     #[arg(long)]
     wgsl: bool,
-    /// Print the same kernels as CUDA C++, as NVRTC gets them, and nothing else; needs no device
+    /// Print the same kernels as CUDA C++, as NVRTC gets them, and nothing else; needs no device. With --device cuda+bf16
+    /// those for tensor cores
     #[arg(long, conflicts_with = "wgsl")]
     cuda: bool,
     /// Draw the score against distance and as a matrix, and what it weighs after the softmax: PREFIX-distance.png,
@@ -128,7 +129,7 @@ impl Explain {
         let keys = self.keys.clone().unwrap_or_else(|| before(last));
         let language = match (self.wgsl, self.cuda) {
             (true, _) => Some(Language::Wgsl),
-            (_, true) => Some(Language::Cuda),
+            (_, true) => Some(Language::Cuda(spec(&self.device)?.precision())),
             _ => None,
         };
         if let Some(language) = language {

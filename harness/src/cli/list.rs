@@ -4,7 +4,7 @@ use super::table::{Table, amount};
 use super::{Ended, json, print};
 use crate::config::{LARGEST, ModelConfig};
 use clap::{Args, ValueEnum};
-use farspan_attention::{Device, DeviceSpec};
+use farspan_attention::{Device, DeviceSpec, Precision};
 use farspan_datasets::{tasks, words};
 use farspan_pe::Registry;
 use serde_json::{Value, json};
@@ -154,7 +154,7 @@ fn devices() -> (Vec<Value>, Table) {
         rows.push(json!({ "device": spec, "usable": usable, "note": note }));
     }
     // The first of each kind is above.
-    let kinds = [DeviceSpec::Cuda(0), DeviceSpec::Wgpu(0)].map(Device::all);
+    let kinds = [DeviceSpec::Cuda(0, Precision::F32), DeviceSpec::Wgpu(0)].map(Device::all);
     for (spec, text) in kinds
         .into_iter()
         .flat_map(|all| all.into_iter().flatten().skip(1))

@@ -40,7 +40,7 @@ pub(crate) use table::{amount, bytes, duration};
 
 use crate::{config, machine, program};
 use clap::{CommandFactory, Parser, Subcommand};
-use farspan_attention::Device;
+use farspan_attention::{Device, DeviceSpec};
 use farspan_datasets::foreign;
 use farspan_pe::Registry;
 use std::io::{IsTerminal, Write};
@@ -321,6 +321,12 @@ fn log(verbose: u8, verb: &Verb) {
 /// The device that `--device` or a config names.
 fn device(name: &str) -> Result<Device, Failure> {
     Device::open(name).map_err(|e| Failure::usage(e.to_string()))
+}
+
+/// The same, as it is written: it need not be there.
+fn spec(name: &str) -> Result<DeviceSpec, Failure> {
+    let parsed = name.parse();
+    parsed.map_err(|e: farspan_attention::Error| Failure::usage(e.to_string()))
 }
 
 /// One line or more for a person, on stderr. Control characters of a config or a name do not reach the terminal.

@@ -17,7 +17,7 @@ pub(super) struct Source {
     /// cell of a run (RUN:CELL)
     #[arg(long, value_name = "DIR")]
     model: String,
-    /// Device: auto, cpu, cuda[:i] or wgpu[:i]
+    /// Device: auto, cpu, cuda[:i][+tf32|+bf16] or wgpu[:i]
     #[arg(long, default_value = "cpu")]
     device: String,
     /// Tokens that run at once; less needs less memory

@@ -295,12 +295,6 @@ impl Reader<'_> {
             top.margin.to_string(),
             top.margin > 0.0 && top.margin.is_finite(),
         );
-        let device = top.device.parse::<DeviceSpec>();
-        let forms = match top.device.starts_with("metal") {
-            true => "wgpu[:i], which serves cards of Apple",
-            false => "auto, cpu, cuda[:i] or wgpu[:i]",
-        };
-        rule("device", forms, format!("{:?}", top.device), device.is_ok());
         if let Some(reference) = &top.reference {
             let names: Vec<&str> = root
                 .get("schemes")
@@ -316,6 +310,12 @@ impl Reader<'_> {
                 format!("{reference:?}{hint}"),
                 known,
             );
+        }
+        if let Err(farspan_attention::Error::Device { asked, why }) =
+            top.device.parse::<DeviceSpec>()
+        {
+            let at = root.get("device").map_or(&Mark::Default, |node| &node.at);
+            problems.add(at, "device", format!("{why}, found {asked:?}"));
         }
         studies::check_seeds(&top.seeds, root.get("seeds"), "seeds", problems);
         Some(top)

@@ -32,8 +32,8 @@ pub fn schema(registry: &Registry) -> Value {
             "description": "Rise of the loss over the trained length, in nats per token, below which a length counts as served."
         },
         "device": {
-            "type": "string", "pattern": "^(auto|cpu|(cuda|wgpu)(:[0-9]+)?)$", "default": "cpu",
-            "description": "auto, cpu, cuda[:i] or wgpu[:i]."
+            "type": "string", "pattern": "^(auto|cpu|cuda(:[0-9]+)?([+](tf32|bf16))?|wgpu(:[0-9]+)?)$", "default": "cpu",
+            "description": "auto, cpu, cuda[:i][+tf32|+bf16] or wgpu[:i]."
         },
         "all_schemes": {
             "anyOf": [

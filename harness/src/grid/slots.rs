@@ -33,7 +33,9 @@ pub(super) fn slots(work: &Work, plan: &RunPlan) -> Result<Vec<Slot>> {
 /// The cards to deal out: those asked for, or all alike that this process sees, where there are several.
 fn cards(work: &Work, device: &str) -> Result<Vec<(&'static str, String)>> {
     let asked = &work.gpus;
-    let variable = match device {
+    // What a card rounds to is no matter of which card it is.
+    let kind = device.split('+').next().unwrap_or(device);
+    let variable = match kind {
         "cuda" => "CUDA_VISIBLE_DEVICES",
         "wgpu" => machine::ADAPTER_VARIABLE,
         _ if asked.is_empty() => return Ok(Vec::new()),
@@ -44,12 +46,12 @@ fn cards(work: &Work, device: &str) -> Result<Vec<(&'static str, String)>> {
         }
     };
     let odd = asked.iter().find(|gpu| gpu.parse::<usize>().is_err());
-    if let Some(found) = odd.filter(|_| device == "wgpu") {
+    if let Some(found) = odd.filter(|_| kind == "wgpu") {
         return Err(Error::Config(format!(
             "--gpus: expected numbers of adapters of wgpu (`farspan list devices`), found {found:?}"
         )));
     }
-    let chosen = match (asked.is_empty(), device) {
+    let chosen = match (asked.is_empty(), kind) {
         (false, _) => asked.clone(),
         (true, "cuda") => machine::cuda_cards(),
         (true, _) => adapters(),
@@ -133,7 +135,7 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!(
-            dealt(&work(&["2", "5"], 1, None), "cuda")?,
+            dealt(&work(&["2", "5"], 1, None), "cuda+bf16")?,
             some(&["2", "5"])
         );
         assert_eq!(

@@ -1,6 +1,6 @@
 //! Loss and all gradients of one step.
 
-use super::{GRADIENTS, Sizes, batch, decoder, distance, flat, norm, plans, schemes, sizes};
+use super::{Sizes, apart, batch, decoder, distance, flat, norm, plans, schemes, sizes};
 use farspan::model::Shape;
 use farspan_attention::Device;
 use farspan_datasets::Batch;
@@ -54,15 +54,16 @@ fn compare(id: &str, scheme: &dyn AnyScheme, device: &Device) -> farspan::Result
     if ran != usual && !formed {
         wrong.push(format!("{id}: ran {ran}, on the processor {usual}"));
     }
-    if (loss - expected).abs() > 1e-4 * expected || !loss.is_finite() {
+    let allowed = apart(device.spec().precision());
+    if (loss - expected).abs() > allowed * expected || !loss.is_finite() {
         wrong.push(format!("{id}: loss {loss}, expected {expected}"));
     }
     // A gradient that is zero in theory is rounding on both sides.
     let all = norm(&exact.iter().map(|(_, x)| norm(x)).collect::<Vec<_>>());
     for ((name, found), (_, exact)) in gradients.iter().zip(&exact) {
-        let apart = distance(found, exact) / (norm(exact) + 1e-4 * all);
-        if apart > GRADIENTS || apart.is_nan() {
-            wrong.push(format!("{id}: gradient of {name}: {apart:.1e} apart"));
+        let far = distance(found, exact) / (norm(exact) + allowed * all);
+        if far > allowed || far.is_nan() {
+            wrong.push(format!("{id}: gradient of {name}: {far:.1e} apart"));
         }
     }
     Ok(wrong)

@@ -93,11 +93,44 @@ fn cuda_tells_what_is_missing() {
         with("FARSPAN_CUBLAS", "/nowhere/libcublas.so"),
         &["cuBLAS at /nowhere/libcublas.so"],
     );
-    says(with("FARSPAN_TF32", "1"), &["yes", "cuBLAS 12.8.8 in TF32"]);
-    says(
-        with("FARSPAN_TF32", "yes"),
-        &["FARSPAN_TF32: expected 0 or 1, found \"yes\""],
-    );
+}
+
+#[test]
+fn cuda_rounds_only_where_it_can() {
+    let Ok(folder) = folder() else {
+        return skipped("see the other tests");
+    };
+    let explained = |device: &str, variable: (&str, &str)| {
+        let arguments = ["explain", "alibi", "--length=33", "--device", device];
+        let mut command = with_card(folder, farspan(&arguments));
+        let output = command.env(variable.0, variable.1).output();
+        let output = output.expect("the program starts");
+        (
+            output.status.success(),
+            text(&output.stdout) + &text(&output.stderr),
+        )
+    };
+    let none = ("FAKE_CARDS", "1");
+    for (device, variable, works, words) in [
+        ("cuda+bf16", none, true, "products and attention in bf16"),
+        ("cuda:0+tf32", none, true, "products in tf32"),
+        (
+            "cuda+bf16",
+            ("FAKE_ARCHITECTURE", "75"),
+            false,
+            "tensor cores take tf32 and bf16 from sm_80 on",
+        ),
+        (
+            "cuda+tf32",
+            ("FARSPAN_CUBLAS", "none"),
+            false,
+            "matrix products in tf32 and bf16 are those of cuBLAS: FARSPAN_CUBLAS is none",
+        ),
+        ("cuda+f16", none, false, "expected tf32 or bf16"),
+    ] {
+        let (worked, said) = explained(device, variable);
+        assert!(worked == works && said.contains(words), "{device}: {said}");
+    }
 }
 
 #[test]
@@ -169,7 +202,7 @@ fn cuda_tells_that_memory_is_short_and_goes_on() {
         "mishaps::cuda_tells_that_memory_is_short_and_goes_on",
         &[("FAKE_MEMORY", "8388608")],
         &|| {
-            let device = super::card();
+            let device = super::card("cuda");
             let held = Tensor::full(1f32, 1 << 20, &device).expect("4 MiB of 8");
             // Unused memory of other sizes is given back first.
             drop(Tensor::full(1f32, 700_000, &device).expect("3 MiB"));
@@ -198,7 +231,7 @@ fn cuda_tells_that_the_card_is_lost_and_opens_it_again() {
         &[("FAKE_LOST", "3")],
         &|| {
             let message = {
-                let device = super::card();
+                let device = super::card("cuda");
                 assert_eq!(summed(&device, 9).expect("first kernels"), 9.0);
                 let message = summed(&device, 9).expect_err("the third").to_string();
                 let later = summed(&device, 9).expect_err("lost for good").to_string();
@@ -210,7 +243,7 @@ fn cuda_tells_that_the_card_is_lost_and_opens_it_again() {
                     && message.contains("CUDA_ERROR_ECC_UNCORRECTABLE"),
                 "{message}"
             );
-            assert_eq!(summed(&super::card(), 9).expect("opened again"), 9.0);
+            assert_eq!(summed(&super::card("cuda"), 9).expect("opened again"), 9.0);
         },
     );
 }

@@ -8,6 +8,7 @@ use super::words::{Data, Words};
 use crate::expr::Side;
 use crate::mask::Mask;
 use crate::score::hidden_tiles;
+use crate::spec::Precision;
 use crate::tables::Tables;
 use crate::{Error, Result, choice};
 
@@ -35,8 +36,14 @@ pub struct Kernels {
 }
 
 impl Kernels {
-    /// Generates the kernels of `tables` under `mask` for `batch` entries. Fails if the plan has hooks.
-    pub fn new(tables: &Tables, mask: &Mask, batch: usize) -> Result<Kernels> {
+    /// Generates the kernels of `tables` under `mask` for `batch` entries, for tensor cores if they are to round to bf16.
+    /// Fails if the plan has hooks.
+    pub fn new(
+        tables: &Tables,
+        mask: &Mask,
+        batch: usize,
+        precision: Precision,
+    ) -> Result<Kernels> {
         let plan = tables.plan();
         let supported = choice::supports(plan, tables.device());
         supported.map_err(|why| Error::Unsupported { name: "fused", why })?;
@@ -70,6 +77,18 @@ impl Kernels {
                 }
             }
         }
+        let [forward, by_query, by_key] = match precision {
+            Precision::F32 | Precision::Tf32 => [
+                shape.forward()?,
+                shape.backward_by_query()?,
+                shape.backward_by_key()?,
+            ],
+            Precision::Bf16 => [
+                shape.forward_by_warps()?,
+                shape.backward_by_query_by_warps()?,
+                shape.backward_by_key_by_warps()?,
+            ],
+        };
         Ok(Kernels {
             batch,
             heads: geometry.heads,
@@ -82,9 +101,9 @@ impl Kernels {
             data: data.0,
             words: words.all().to_vec(),
             rotations,
-            forward: shape.forward()?,
-            by_query: shape.backward_by_query()?,
-            by_key: shape.backward_by_key()?,
+            forward,
+            by_query,
+            by_key,
             scores: shape.scores(),
         })
     }

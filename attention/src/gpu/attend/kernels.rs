@@ -4,6 +4,7 @@
 mod backward;
 mod forward;
 mod tile;
+mod warps;
 
 use super::program::Formula;
 use super::text::{helpers, mentions};
@@ -19,6 +20,8 @@ pub(super) struct Text {
     pub(super) text: String,
     /// Rows of a block.
     pub(super) side: usize,
+    /// Workgroups that share a block, each with channels of its own.
+    pub(super) shares: usize,
 }
 
 /// What the texts depend on.
@@ -81,6 +84,7 @@ impl Shape {
         Ok(Text {
             text: self.assembled(more, calls, tile.threads, &parts, body),
             side: tile.side,
+            shares: 1,
         })
     }
 
@@ -101,6 +105,12 @@ impl Shape {
         let sizes = format!("\nconst DIM = {dim}u;\nconst TURNS = {turns}u;\n");
         let functions = format!("{sizes}{parts}{helpers}{own}");
         kernel_of(threads, &bindings, &functions, body)
+    }
+
+    /// Lines for each raw score; # stands for its number.
+    fn each_turn(&self, line: &str) -> String {
+        let each = (0..self.turns).map(|t| line.replace('#', &t.to_string()));
+        each.collect()
     }
 
     /// Score, its derivatives, and the factor of a query.

@@ -97,7 +97,7 @@ struct Compiled {
 impl Fused {
     /// Generates the kernels of `tables` under `mask` for `batch` entries. Fails if the plan has hooks.
     pub fn new(context: &Context, tables: &Tables, mask: &Mask, batch: usize) -> Result<Fused> {
-        let mut kernels = Kernels::new(tables, mask, batch)?;
+        let mut kernels = Kernels::new(tables, mask, batch, context.precision())?;
         let rotors = tables.rotations().iter().take(kernels.turns).map(|turn| {
             let query = Rotor::new(context, &turn.query, turn.pairing)?;
             Ok((query, Rotor::new(context, &turn.key, turn.pairing)?))
@@ -270,8 +270,8 @@ impl Backward for Call {
         self.run(&by_query.text, kernels.blocks_of_queries(by_query), &more)?;
         let (by_k, by_v) = (zeros(&like[1])?, zeros(&like[2])?);
         let more = [&above, &stats, &by_k, &by_v];
-        let groups = kernels.batch * kernels.kv_heads * kernels.keys.div_ceil(by_key.side);
-        self.run(&by_key.text, groups, &more)?;
+        let blocks = kernels.batch * kernels.kv_heads * kernels.keys.div_ceil(by_key.side);
+        self.run(&by_key.text, blocks * by_key.shares, &more)?;
         Ok(vec![Some(by_q), Some(by_k), Some(by_v), Some(by_learned)])
     }
 }

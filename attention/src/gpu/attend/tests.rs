@@ -3,6 +3,7 @@
 use super::text::TILE;
 use super::{Fused, Params};
 use crate::DType;
+use crate::Precision;
 use crate::attend::Implementation;
 use crate::gpu::tests::context;
 use crate::gpu::{Array, Traced, validate};
@@ -12,8 +13,13 @@ use crate::testing::{Case, Outcome, case, noise};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
-/// f32 against f64 over sums of a few terms.
-const TOLERANCE: f64 = 1e-4;
+/// What is computed there against f64, over sums of a few terms.
+fn tolerance() -> f64 {
+    match context().precision() {
+        Precision::F32 | Precision::Tf32 => 1e-4,
+        Precision::Bf16 => 2e-2,
+    }
+}
 
 /// Runs the call as [`Case::run`] does.
 fn run(case: &Case) -> crate::Result<Outcome> {
@@ -50,7 +56,10 @@ fn run(case: &Case) -> crate::Result<Outcome> {
     }
     let fused = Fused::new(context, &case.prepared(), &case.mask, case.batch)?;
     for (name, text) in fused.kernels().texts() {
-        validate(text).unwrap_or_else(|e| panic!("{name}: {e}\n{text}"));
+        // Kernels for tensor cores are no kernels of wgpu.
+        if context.precision() != Precision::Bf16 {
+            validate(text).unwrap_or_else(|e| panic!("{name}: {e}\n{text}"));
+        }
     }
     let output = fused.attend(&vars[0].1, &vars[1].1, &vars[2].1, &params)?;
     let weights = drawn(4, &queries)?.detach();
@@ -87,7 +96,7 @@ proptest! {
         prop_assume!(usual < 1e-4);
         let found = run(&case).unwrap();
         let (distance, place) = naive.distance(&found);
-        prop_assert!(distance < TOLERANCE + 30.0 * usual, "{distance} at {place}; score {}", case.plan.score);
+        prop_assert!(distance < tolerance() + 30.0 * usual, "{distance} at {place}; score {}", case.plan.score);
     }
 }
 
@@ -132,7 +141,7 @@ fn agrees(case: &Case) {
     let naive = case.run(Implementation::Naive, DType::F64).unwrap();
     let (distance, place) = naive.distance(&run(case).unwrap());
     assert!(
-        distance < 2.0 * TOLERANCE,
+        distance < 2.0 * tolerance(),
         "{distance} at {place}; score {}",
         case.plan.score
     );
@@ -251,7 +260,7 @@ fn scores_that_are_shown_are_those_that_attention_weighs_by() {
             let sum: f64 = weights.iter().enumerate().map(|(j, w)| w * value(j)).sum();
             let expected = output[row * head_dim + c];
             assert!(
-                (sum / total - expected).abs() < TOLERANCE,
+                (sum / total - expected).abs() < tolerance(),
                 "row {row}, channel {c}: {}, expected {expected}",
                 sum / total
             );

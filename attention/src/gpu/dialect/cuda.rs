@@ -6,6 +6,7 @@
 
 mod body;
 mod frame;
+mod instructions;
 mod names;
 mod types;
 mod values;
@@ -94,13 +95,15 @@ impl Frame<'_> {
             arguments.push(self.parameter(global, "")?);
         }
         let mut body = Body::new(self, function, used);
+        let mut names = Vec::new();
         for argument in &function.arguments {
             let name = body.argument(argument.name.as_deref());
             arguments.push(format!("{} {name}", self.spelled(argument.ty)?));
+            names.push(name);
         }
         let name = &self.functions[&handle];
         let arguments = arguments.join(", ");
-        let text = body.text("")?;
+        let text = instructions::or_else(name, &names, body.text("")?);
         Ok(format!(
             "static __device__ __forceinline__ {result} {name}({arguments}) {{\n{text}}}\n"
         ))

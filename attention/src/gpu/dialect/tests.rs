@@ -147,6 +147,25 @@ fn outer(i: u32, sums: ptr<function, array<f32, 4>>) -> f32 { inner(i); return (
 }
 
 #[test]
+fn what_the_hardware_has_an_instruction_for_stands_beside_its_meaning() {
+    let functions = "fn halves(one: u32, other: u32, upper: bool) -> u32 {
+    if (upper) { return (one >> 16u) | (other & 0xffff0000u); }
+    return (one & 0xffffu) | (other << 16u);
+}";
+    let body = "    y[0] = bitcast<f32>(subgroupShuffleXor(halves(lane, subgroupShuffle(lane, 3u), true), 2u));";
+    let text = written(functions, body);
+    for expected in [
+        "#ifdef __CUDA_ARCH__\n    return __byte_perm(one, other, upper ? 0x7632u : 0x5410u);\n#else\n",
+        "(one & 65535u) | (other << (16u & 31u))",
+        "#endif\n}\n",
+        "= shuffle(lane, 3u);",
+        "= shuffle_xor(",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+}
+
+#[test]
 fn names_of_c_and_of_the_prelude_are_left_to_them() {
     let functions =
         "fn log1p(x: f32) -> f32 { return x; }\nfn powf(x: f32) -> f32 { return log1p(x); }";

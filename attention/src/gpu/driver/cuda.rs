@@ -6,13 +6,13 @@
 mod cache;
 mod cublas;
 mod library;
-mod locked;
 mod nvrtc;
 mod system;
 
 use super::kind::{Driver, Facts, Handle, Limits, Lower, Product};
 use crate::gpu::dialect;
-use crate::spec::DeviceSpec;
+use crate::locked::lock;
+use crate::spec::{DeviceSpec, Precision};
 use crate::{Error, Result};
 pub(super) use cache::keep_kernels;
 use cublas::Cublas;
@@ -21,7 +21,6 @@ use cudarc::driver::result::{self, ctx, module, primary_ctx, stream};
 use cudarc::driver::sys::{
     self, CUcontext, CUdevice, CUfunction, CUmemoryPool, CUmodule, CUstream,
 };
-use locked::lock;
 use nvrtc::Nvrtc;
 use std::collections::HashMap;
 use std::ffi::{CStr, c_int, c_void};
@@ -80,20 +79,31 @@ impl fmt::Debug for Card {
 }
 
 /// Opens card number `ordinal`. Fails where there is no driver, no NVRTC or no such card, and says where it looked.
-pub(super) fn open(ordinal: usize, lower: Lower<'_>) -> Result<Box<dyn Driver>> {
-    let opened = System::find().and_then(|system| Card::open(system, ordinal, lower));
+pub(super) fn open(
+    ordinal: usize,
+    precision: Precision,
+    lower: Lower<'_>,
+) -> Result<Box<dyn Driver>> {
+    let found = System::find();
+    let opened = found.and_then(|system| Card::open(system, ordinal, precision, lower));
     match opened {
         Ok(card) => Ok(Box::new(card)),
         Err(why) => Err(Error::Device {
-            asked: DeviceSpec::Cuda(ordinal).to_string(),
+            asked: DeviceSpec::Cuda(ordinal, precision).to_string(),
             why,
         }),
     }
 }
 
 impl Card {
-    fn open(system: System, ordinal: usize, lower: Lower<'_>) -> Result<Card, String> {
+    fn open(
+        system: System,
+        ordinal: usize,
+        precision: Precision,
+        lower: Lower<'_>,
+    ) -> Result<Card, String> {
         let found = system.card(ordinal)?;
+        system.rounds(&found, precision)?;
         let architecture = system.nvrtc.architecture(found.capability)?;
         let mut limits = Limits {
             array: ARRAY_BYTES,
@@ -104,10 +114,11 @@ impl Card {
         };
         lower(&mut limits);
         let facts = Facts {
-            label: system.label(&found),
+            label: system.label(&found, precision),
             bounds: found.bounds(limits.array.min(found.memory)),
             limits,
             subgroups: true,
+            precision,
             software: false,
         };
         let device = found.device;
@@ -173,8 +184,7 @@ impl Card {
             return Ok(*kernel);
         }
         let cuda = dialect::cuda(text).map_err(|e| e.to_string())?;
-        let text_by_value = by_value(&cuda.text)?;
-        let image = self.image(&text_by_value)?;
+        let image = self.image(&nvrtc::by_value(&cuda.text, INFO)?)?;
         // SAFETY: the image is whole: it comes from the compiler, or from a file whose hash was looked at.
         let loaded = unsafe {
             module::load_data(image.as_ptr().cast()).and_then(|module| {
@@ -213,21 +223,6 @@ impl Card {
         // SAFETY: the stream lives as long as `self`.
         self.done(unsafe { stream::synchronize(self.stream) })
     }
-}
-
-/// The same kernel with its info in the parameters, where all threads read it at once, in place of a pointer to it.
-fn by_value(text: &str) -> Result<String, String> {
-    let parts = text.split_once("farspan_kernel(const u32* __restrict__ info");
-    let parts = parts.and_then(|(before, rest)| Some((before, rest.split_once(") {\n")?)));
-    let Some((before, (arrays, body))) = parts else {
-        return Err(format!(
-            "expected a kernel whose first parameter is its info, found\n{text}"
-        ));
-    };
-    Ok(format!(
-        "{before}farspan_kernel(const __grid_constant__ Array<u32, {INFO}> words_of_info{arrays}) {{
-    const u32* info = words_of_info.at;\n{body}"
-    ))
 }
 
 /// The pool that memory comes from. It keeps what is freed, so that the next array of its size need not wait.
@@ -353,7 +348,7 @@ impl Driver for Card {
         };
         self.enter()?;
         // SAFETY: the engine's arrays are as large as the product says.
-        let done = unsafe { cublas.product(self.stream, product) }?;
+        let done = unsafe { cublas.product(self.stream, product, self.facts.precision) }?;
         self.launches.fetch_add(u64::from(done), Ordering::Relaxed);
         Ok(done)
     }

@@ -1,5 +1,6 @@
 //! The interface of a kind of device.
 
+use crate::spec::Precision;
 use std::fmt;
 
 /// Memory of a device.
@@ -56,6 +57,8 @@ pub(crate) struct Facts {
     pub(crate) limits: Limits,
     /// Whether kernels may join what threads of a subgroup found.
     pub(crate) subgroups: bool,
+    /// What is rounded to before it is multiplied.
+    pub(crate) precision: Precision,
     /// Whether it is a program on the processor.
     pub(crate) software: bool,
 }

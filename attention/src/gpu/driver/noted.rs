@@ -1,9 +1,11 @@
 //! A device that runs nothing: it notes the kernels that it is asked for, and everything it is read from is zero.
 
 use super::kind::{Driver, Facts, Handle, Limits};
+use crate::locked::lock;
+use crate::spec::Precision;
 use std::collections::BTreeSet;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Texts so far; see the module.
 #[derive(Debug)]
@@ -14,8 +16,8 @@ pub(crate) struct Noted {
 }
 
 impl Noted {
-    /// One with subgroups or without.
-    pub(crate) fn new(subgroups: bool) -> Noted {
+    /// One with subgroups or without, that rounds so.
+    pub(crate) fn new(subgroups: bool, precision: Precision) -> Noted {
         Noted {
             facts: Facts {
                 label: "a device that runs nothing".into(),
@@ -28,15 +30,12 @@ impl Noted {
                     groups: 65535,
                 },
                 subgroups,
+                precision,
                 software: false,
             },
             texts: Mutex::default(),
             next: AtomicU64::new(0),
         }
-    }
-
-    fn texts(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.texts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -64,7 +63,7 @@ impl Driver for Noted {
     }
 
     fn compile(&self, text: &str) -> Result<(), String> {
-        self.texts().insert(text.to_string());
+        lock(&self.texts).insert(text.to_string());
         Ok(())
     }
 
@@ -83,11 +82,11 @@ impl Driver for Noted {
     }
 
     fn counts(&self) -> (usize, u64) {
-        (self.texts().len(), 0)
+        (lock(&self.texts).len(), 0)
     }
 
     fn noted(&self) -> Vec<String> {
-        self.texts().iter().cloned().collect()
+        lock(&self.texts).iter().cloned().collect()
     }
 
     #[cfg(test)]

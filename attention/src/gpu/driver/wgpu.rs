@@ -4,14 +4,15 @@ mod adapters;
 mod valid;
 
 use super::kind::{Driver, Facts, Handle, Limits, Lower};
-use crate::spec::DeviceSpec;
+use crate::locked::lock;
+use crate::spec::{DeviceSpec, Precision};
 use crate::{Error, Result};
 pub(super) use adapters::list;
 use adapters::{adapters, bounds, label, largest_array};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 pub use valid::validate;
 
 /// Commands that are gathered before they are handed over; more would let the device idle meanwhile.
@@ -49,11 +50,6 @@ impl fmt::Debug for Adapter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.facts.label)
     }
-}
-
-/// A panic elsewhere leaves maps of buffers and pipelines whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Opens adapter number `ordinal`. Fails where there is none, or where its driver refuses.
@@ -112,6 +108,7 @@ pub(super) fn open(ordinal: usize, lower: Lower<'_>) -> Result<Box<dyn Driver>> 
         bounds: bounds(&limits, features),
         limits: own,
         subgroups: features.contains(wgpu::Features::SUBGROUP),
+        precision: Precision::F32,
         software: found.device_type == wgpu::DeviceType::Cpu,
     };
     Ok(Box::new(Adapter {

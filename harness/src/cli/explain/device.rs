@@ -2,13 +2,13 @@
 
 use super::super::Failure;
 use crate::Error;
-use farspan_attention::Device;
 use farspan_attention::attend::Mask;
 use farspan_attention::gpu::attend::{Fused, Kernels, Params};
 use farspan_attention::gpu::{Array, Context, Traced, cuda, validate};
 use farspan_attention::hook::Stage;
 use farspan_attention::plan::{Geometry, Plan};
 use farspan_attention::prepared::Prepared;
+use farspan_attention::{Device, Precision};
 use farspan_pe::{AnyScheme, Bias, Len, Scores, scores, typical};
 use serde::Serialize;
 use std::fmt::Write;
@@ -248,7 +248,8 @@ fn largest_difference(pairs: &[(Option<f64>, Option<f64>)]) -> f64 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Language {
     Wgsl,
-    Cuda,
+    /// For cards that round so.
+    Cuda(Precision),
 }
 
 /// All generated kernels, each under its name, after naga found them valid.
@@ -262,7 +263,7 @@ pub(super) fn kernels(
     if let Some(hook) = plan.hooks.iter().find(|hook| hook.stage() != Stage::Inputs) {
         let flag = match language {
             Language::Wgsl => "--wgsl",
-            Language::Cuda => "--cuda",
+            Language::Cuda(_) => "--cuda",
         };
         let text = format!(
             "{flag}: {} has no generated kernels, it runs by tensor operations: the hook {} is a function of tensors",
@@ -273,12 +274,16 @@ pub(super) fn kernels(
     }
     let here = Device::cpu();
     let prepared = Prepared::new(&plan, model, 0..length, 0..length, &here).map_err(Error::from)?;
-    let kernels = Kernels::new(&prepared, &Mask::causal(), 1).map_err(Error::from)?;
+    let precision = match language {
+        Language::Wgsl => Precision::F32,
+        Language::Cuda(precision) => precision,
+    };
+    let kernels = Kernels::new(&prepared, &Mask::causal(), 1, precision).map_err(Error::from)?;
     let mut out = String::new();
     for (name, text) in kernels.texts() {
         let text = match language {
             Language::Wgsl => validate(text).map(|()| text.to_string()),
-            Language::Cuda => cuda(text).map(|kernel| kernel.text),
+            Language::Cuda(_) => cuda(text).map(|kernel| kernel.text),
         };
         let text = text.map_err(Error::from)?;
         let _ = writeln!(out, "// {}: {name}\n{text}", scheme.id());

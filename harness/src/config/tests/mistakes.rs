@@ -60,7 +60,7 @@ partial = 2
         "my.toml:4:1: confidense: unknown key; did you mean `confidence`? Known keys: name, seeds, reference, \
          confidence, margin, device, task, data, model, train, evaluate, studies, schemes, all_schemes, sweep",
         "my.toml:5:13: reference: expected a scheme of this config (rope), found \"rop\"; did you mean `rope`?",
-        "my.toml:6:10: device: expected auto, cpu, cuda[:i] or wgpu[:i], found \"gpu\"",
+        "my.toml:6:10: device: expected auto, cpu, cuda[:i][+tf32|+bf16] or wgpu[:i], found \"gpu\"",
         "my.toml:9:8: data.test: expected a number between 0 and 1, both excluded, found 1.5",
         "my.toml:12:12: model.kv_heads: expected a divisor of the 4 heads, found 3",
         "my.toml:14:6: train.lr: expected a finite number, found \"fast\"",

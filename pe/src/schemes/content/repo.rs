@@ -96,6 +96,10 @@ impl Scheme for RePo {
         check("share", self.share, "at least 1", self.share >= 1)
     }
 
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
+        self.layer_plan(model, context_len, 0)
+    }
+
     fn layer_plan(
         &self,
         model: &Geometry,

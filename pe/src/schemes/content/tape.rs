@@ -86,6 +86,10 @@ impl Scheme for Tape {
         check("position_size", size, "at least 1", size >= 1)
     }
 
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
+        self.layer_plan(model, context_len, 0)
+    }
+
     fn layer_plan(
         &self,
         model: &Geometry,

@@ -86,6 +86,10 @@ impl Scheme for Irope {
         check("growth", self.growth, "at least 0 and finite", holds)
     }
 
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
+        self.layer_plan(model, context_len, 0)
+    }
+
     fn layer_plan(
         &self,
         model: &Geometry,

@@ -58,6 +58,10 @@ impl Scheme for NopeLayers {
         check("interval", self.interval, "at least 1", self.interval >= 1)
     }
 
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
+        self.layer_plan(model, context_len, 0)
+    }
+
     fn layer_plan(
         &self,
         model: &Geometry,

@@ -74,6 +74,10 @@ impl Scheme for RnopeSwa {
         })
     }
 
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
+        self.layer_plan(model, context_len, 0)
+    }
+
     fn layer_plan(
         &self,
         model: &Geometry,

@@ -81,6 +81,10 @@ impl Scheme for Swan {
         })
     }
 
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
+        self.layer_plan(model, context_len, 0)
+    }
+
     fn layer_plan(
         &self,
         model: &Geometry,

@@ -94,20 +94,16 @@ impl Shape {
         text
     }
 
-    /// Gradients of the rotated keys and of the values.
-    pub(in crate::gpu::attend) fn backward_by_key(&self) -> Result<Text> {
-        let [declared, adds, stores] = self.by_turn([
-            "    var sums#: array<f32, SUMS>;\n",
-            "            add_q(lane, #u * query_rows + row, n, #u * PAIRS, &sums#);\n",
-            "    store_y(lane, #u * key_rows + first_row, m, &sums#);\n",
-        ]);
-        let body = format!(
+    /// Statements at the start of a kernel by key: which keys a workgroup has, and which of them the pairs of a thread.
+    /// `block` is the expression of its number.
+    pub(super) fn by_key(touched: &str, block: &str) -> String {
+        format!(
             "    // Never so; keeps every array bound, whatever the formula reads.
-    if (lines() == 0u) {{ y[0] = learned[0]; }}
+    if (lines() == 0u) {{ {touched} }}
     let blocks = (keys() + SIDE - 1u) / SIDE;
-    let kv_line = block / blocks;
+    let kv_line = {block} / blocks;
     if (kv_line >= lines() / heads() * kv_heads()) {{ return; }}
-    let k0 = block % blocks * SIDE;
+    let k0 = {block} % blocks * SIDE;
     let m = min(SIDE, keys() - k0);
     let batch = kv_line / kv_heads();
     let members = heads() / kv_heads();
@@ -118,7 +114,20 @@ impl Shape {
     let kj = min(k0 + place, keys() - 1u);
     let start = reach_of_key(k0).x / SIDE * SIDE;
     let end = max(reach_of_key(k0).y, reach_of_key(k0 + m - 1u).y);
-{declared}    var value_sums: array<f32, SUMS>;
+"
+        )
+    }
+
+    /// Gradients of the rotated keys and of the values.
+    pub(in crate::gpu::attend) fn backward_by_key(&self) -> Result<Text> {
+        let [declared, adds, stores] = self.by_turn([
+            "    var sums#: array<f32, SUMS>;\n",
+            "            add_q(lane, #u * query_rows + row, n, #u * PAIRS, &sums#);\n",
+            "    store_y(lane, #u * key_rows + first_row, m, &sums#);\n",
+        ]);
+        let start = Shape::by_key("y[0] = learned[0];", "block");
+        let body = format!(
+            "{start}{declared}    var value_sums: array<f32, SUMS>;
     // The query heads that share these keys.
     for (var member = 0u; member < members; member++) {{
         let head = kv_line % kv_heads() * members + member;
@@ -174,11 +183,8 @@ impl Shape {
         self.tiled(&more, Calls::ToRaws, sizes, &parts, &body)
     }
 
-    /// Lines for each raw score; # stands for its number.
+    /// Lines for each raw score; see [`each_turn`](Shape::each_turn).
     fn by_turn<const N: usize>(&self, lines: [&str; N]) -> [String; N] {
-        lines.map(|line| {
-            let each = (0..self.turns).map(|t| line.replace('#', &t.to_string()));
-            each.collect()
-        })
+        lines.map(|line| self.each_turn(line))
     }
 }

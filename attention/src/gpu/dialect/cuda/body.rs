@@ -6,8 +6,8 @@ use super::values::{Values, bare, operands};
 use crate::Result;
 use naga::valid::FunctionInfo;
 use naga::{
-    AtomicFunction, CollectiveOperation, Expression, Function, Handle, ScalarKind, Statement,
-    SubgroupOperation, TypeInner,
+    AtomicFunction, CollectiveOperation, Expression, Function, GatherMode, Handle, ScalarKind,
+    Statement, SubgroupOperation, TypeInner,
 };
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -235,6 +235,20 @@ impl<'a> Body<'a> {
                 let argument = self.values.value(*argument)?;
                 self.name(*result, &format!("{name}({})", bare(&argument)))?;
             }
+            Statement::SubgroupGather {
+                mode,
+                argument,
+                result,
+            } => {
+                let (name, which) = match mode {
+                    GatherMode::Shuffle(from) => ("shuffle", *from),
+                    GatherMode::ShuffleXor(mask) => ("shuffle_xor", *mask),
+                    other => return Err(unknown(other)),
+                };
+                let (x, which) = (self.values.value(*argument)?, self.values.value(which)?);
+                let call = format!("{name}({}, {})", bare(&x), bare(&which));
+                self.name(*result, &call)?;
+            }
             other => return Err(unknown(other)),
         }
         Ok(())
@@ -303,6 +317,11 @@ fn used_at_once(statement: &Statement) -> Vec<Handle<Expression>> {
         Statement::Store { pointer, value } => vec![*pointer, *value],
         Statement::Call { arguments, .. } => arguments.clone(),
         Statement::SubgroupCollectiveOperation { argument, .. } => vec![*argument],
+        Statement::SubgroupGather {
+            mode: GatherMode::Shuffle(which) | GatherMode::ShuffleXor(which),
+            argument,
+            ..
+        } => vec![*argument, *which],
         _ => Vec::new(),
     }
 }

@@ -3,6 +3,8 @@ typedef unsigned int u32;
 typedef float f32;
 struct u32x2 { u32 x, y; };
 struct u32x3 { u32 x, y, z; };
+struct u32x4 { u32 x, y, z, w; };
+struct f32x4 { f32 x, y, z, w; };
 template <typename T, u32 N> struct Array { T at[N]; };
 // What was found in place of x, and whether y took its place.
 struct Exchanged { u32 old_value; bool exchanged; };
@@ -29,6 +31,8 @@ static __device__ __forceinline__ Exchanged atomic_exchange(u32& at, u32 x, u32 
     return Exchanged{z, z == x};
 }
 // A subgroup is a warp, all of whose threads take part.
+template <typename T> static __device__ __forceinline__ T shuffle(T x, u32 from) { return __shfl_sync(0xffffffffu, x, from); }
+template <typename T> static __device__ __forceinline__ T shuffle_xor(T x, u32 mask) { return __shfl_xor_sync(0xffffffffu, x, mask); }
 static __device__ __forceinline__ f32 subgroup_add(f32 x) {
     for (int i = 16; i > 0; i /= 2) { x += __shfl_xor_sync(0xffffffffu, x, i); }
     return x;

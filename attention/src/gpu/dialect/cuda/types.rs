@@ -130,7 +130,8 @@ fn scalar(of: Scalar) -> Result<&'static str> {
 
 fn vector(size: VectorSize, of: Scalar) -> Result<String> {
     match (size, of) {
-        (VectorSize::Bi | VectorSize::Tri, Scalar::U32) => Ok(format!("u32x{}", size as u8)),
+        (_, Scalar::U32) => Ok(format!("u32x{}", size as u8)),
+        (VectorSize::Quad, Scalar::F32) => Ok("f32x4".into()),
         other => Err(unknown(&other)),
     }
 }

@@ -1,8 +1,9 @@
-//! Products of f32 matrices by cuBLAS.
+//! Products of f32 matrices by cuBLAS, which may round them to what tensor cores multiply.
 
 use super::super::kind::{Product, Side};
 use super::library::{Loaded, Sought};
-use super::locked::lock;
+use crate::locked::lock;
+use crate::spec::Precision;
 use cudarc::driver::sys::CUstream;
 use std::ffi::{CStr, c_char, c_int, c_longlong, c_void};
 use std::sync::Mutex;
@@ -17,16 +18,22 @@ const SOUGHT: Sought = Sought {
     windows: &["cublas64_12.dll", "cublas64_13.dll"],
 };
 
-/// Set to 1: products round their inputs to TF32 (10 bits of mantissa), which tensor cores multiply several times faster.
-const TF32: &str = "FARSPAN_TF32";
-
 /// Instead of a path: generated kernels compute products.
 const NONE: &str = "none";
 
-/// CUBLAS_DEFAULT_MATH: f32 as it is.
-const EXACT: c_int = 0;
-/// CUBLAS_TF32_TENSOR_OP_MATH.
-const ROUNDED: c_int = 3;
+/// CUDA_R_32F.
+const F32: c_int = 0;
+/// CUBLAS_GEMM_DEFAULT.
+const CHOSEN_THERE: c_int = -1;
+
+/// Of cublasComputeType_t: sums in f32, inputs as they are (CUBLAS_COMPUTE_32F) or rounded (…_FAST_TF32, …_FAST_16BF).
+fn compute(precision: Precision) -> c_int {
+    match precision {
+        Precision::F32 => 68,
+        Precision::Tf32 => 77,
+        Precision::Bf16 => 75,
+    }
+}
 
 /// CUBLAS_OP_N and CUBLAS_OP_T.
 const AS_IT_IS: c_int = 0;
@@ -45,14 +52,19 @@ type Gemm = unsafe extern "C" fn(
     *const f32,
     u64,
     c_int,
+    c_int,
     c_longlong,
     u64,
+    c_int,
     c_int,
     c_longlong,
     *const f32,
     u64,
     c_int,
+    c_int,
     c_longlong,
+    c_int,
+    c_int,
     c_int,
 ) -> Status;
 
@@ -62,12 +74,10 @@ pub(super) struct Cublas {
     create: unsafe extern "C" fn(*mut Handle) -> Status,
     destroy: unsafe extern "C" fn(Handle) -> Status,
     set_stream: unsafe extern "C" fn(Handle, CUstream) -> Status,
-    set_mode: unsafe extern "C" fn(Handle, c_int) -> Status,
     error: unsafe extern "C" fn(Status) -> *const c_char,
     gemm: Gemm,
     /// Major, minor and patch.
     version: [c_int; 3],
-    tf32: bool,
     /// Made for the first product: it takes the device's memory. One thread at a time may use it.
     open: Mutex<Option<Open>>,
     library: Loaded,
@@ -83,22 +93,17 @@ impl Cublas {
     /// Finds one that the driver, of this major version of CUDA, runs; the words are of why there is none. Fails where one
     /// was asked for that cannot be had.
     pub(super) fn find(driver: c_int) -> Result<Result<Cublas, String>, String> {
-        let tf32 = match env::var(TF32).as_deref() {
-            Err(_) | Ok("" | "0") => false,
-            Ok("1") => true,
-            Ok(other) => return Err(format!("{TF32}: expected 0 or 1, found {other:?}")),
-        };
         let asked = env::var(SOUGHT.variable).unwrap_or_default();
         if asked == NONE {
             return Ok(Err(format!("{} is {NONE}", SOUGHT.variable)));
         }
-        match Cublas::load(driver, tf32) {
-            Err(why) if !asked.is_empty() || tf32 => Err(why),
+        match Cublas::load(driver) {
+            Err(why) if !asked.is_empty() => Err(why),
             found => Ok(found),
         }
     }
 
-    fn load(driver: c_int, tf32: bool) -> Result<Cublas, String> {
+    fn load(driver: c_int) -> Result<Cublas, String> {
         SOUGHT.find(&|library| {
             // SAFETY: the types are those of cublas_v2.h; a device pointer is a number of 64 bits.
             let mut found = unsafe {
@@ -106,11 +111,9 @@ impl Cublas {
                     create: library.get("cublasCreate_v2")?,
                     destroy: library.get("cublasDestroy_v2")?,
                     set_stream: library.get("cublasSetStream_v2")?,
-                    set_mode: library.get("cublasSetMathMode")?,
                     error: library.get("cublasGetStatusString")?,
-                    gemm: library.get("cublasSgemmStridedBatched")?,
+                    gemm: library.get("cublasGemmStridedBatchedEx")?,
                     version: [0; 3],
-                    tf32,
                     open: Mutex::new(None),
                     library,
                 }
@@ -140,8 +143,7 @@ impl Cublas {
     /// What computes products, for the record.
     pub(super) fn label(&self) -> String {
         let [major, minor, patch] = self.version;
-        let rounded = if self.tf32 { " in TF32" } else { "" };
-        format!("cuBLAS {major}.{minor}.{patch}{rounded}")
+        format!("cuBLAS {major}.{minor}.{patch}")
     }
 
     fn words(&self, status: Status) -> String {
@@ -163,8 +165,6 @@ impl Cublas {
         unsafe {
             self.check((self.create)(&mut handle))?;
             self.check((self.set_stream)(handle, stream))?;
-            let mode = if self.tf32 { ROUNDED } else { EXACT };
-            self.check((self.set_mode)(handle, mode))?;
         }
         Ok(handle)
     }
@@ -178,6 +178,7 @@ impl Cublas {
         &self,
         stream: CUstream,
         product: &Product,
+        precision: Precision,
     ) -> Result<bool, String> {
         let Product {
             batch, m, depth, n, ..
@@ -212,16 +213,21 @@ impl Cublas {
                 depth,
                 &one,
                 at(&product.b),
+                F32,
                 b.1,
                 stride(&product.b),
                 at(&product.a),
+                F32,
                 a.1,
                 stride(&product.a),
                 &zero,
                 product.y,
+                F32,
                 n,
                 c_longlong::from(m) * c_longlong::from(n),
                 batch,
+                compute(precision),
+                CHOSEN_THERE,
             )
         };
         self.check(status)?;

@@ -167,6 +167,21 @@ impl Nvrtc {
     }
 }
 
+/// The same kernel with its info, so many words, in the parameters, where all threads read it at once, in place of a pointer to it.
+pub(super) fn by_value(text: &str, words: usize) -> Result<String, String> {
+    let parts = text.split_once("farspan_kernel(const u32* __restrict__ info");
+    let parts = parts.and_then(|(before, rest)| Some((before, rest.split_once(") {\n")?)));
+    let Some((before, (arrays, body))) = parts else {
+        return Err(format!(
+            "expected a kernel whose first parameter is its info, found\n{text}"
+        ));
+    };
+    Ok(format!(
+        "{before}farspan_kernel(const __grid_constant__ Array<u32, {words}> words_of_info{arrays}) {{
+    const u32* info = words_of_info.at;\n{body}"
+    ))
+}
+
 impl Calls {
     fn check(&self, status: Status) -> Result<(), String> {
         if status == 0 {

@@ -2,6 +2,7 @@
 
 use super::cublas::Cublas;
 use super::nvrtc::Nvrtc;
+use crate::spec::Precision;
 use cudarc::driver::DriverError;
 use cudarc::driver::result::{self, device};
 use cudarc::driver::sys::{self, CUdevice, CUdevice_attribute as Attribute, CUresult};
@@ -12,6 +13,9 @@ const OLDEST: (c_int, &str) = (12, "525");
 
 /// The oldest generation whose kernels take their info by value.
 const OLDEST_CARD: (c_int, c_int) = (7, 0);
+
+/// The oldest generation whose tensor cores take tf32 and bf16.
+const ROUNDING_CARD: (c_int, c_int) = (8, 0);
 
 /// Most bytes of one array: kernels count its elements and the threads of all its groups in 32 bits.
 pub(super) const ARRAY_BYTES: u64 = 1 << 33;
@@ -103,7 +107,7 @@ pub(in crate::gpu::driver) fn list() -> Result<Vec<String>, String> {
         Ok(match system.nvrtc.architecture(card.capability) {
             Ok(_) => format!(
                 "{}; {}; NVRTC at {}",
-                system.label(&card),
+                system.label(&card, Precision::F32),
                 card.bounds(ARRAY_BYTES.min(card.memory)),
                 system.nvrtc.path().display()
             ),
@@ -150,17 +154,40 @@ impl System {
         Ok(found)
     }
 
+    /// Fails where the card, or what there is beside it, cannot round as asked.
+    pub(super) fn rounds(&self, card: &Found, precision: Precision) -> Result<(), String> {
+        let (a, b) = ROUNDING_CARD;
+        let (major, minor) = card.capability;
+        match &self.cublas {
+            _ if precision == Precision::F32 => Ok(()),
+            _ if card.capability < ROUNDING_CARD => Err(format!(
+                "tensor cores take tf32 and bf16 from sm_{a}{b} on, and {} is sm_{major}{minor}; without either everything \
+                 is computed in f32",
+                card.name
+            )),
+            Ok(_) => Ok(()),
+            Err(why) => Err(format!(
+                "matrix products in tf32 and bf16 are those of cuBLAS: {why}"
+            )),
+        }
+    }
+
     /// The card with what compiles and computes for it, for the record.
-    pub(super) fn label(&self, card: &Found) -> String {
+    pub(super) fn label(&self, card: &Found, precision: Precision) -> String {
         let (major, minor) = card.capability;
         let (cuda, cuda_minor) = self.version;
         let (nvrtc, nvrtc_minor) = self.nvrtc.version;
+        let rounded = match precision {
+            Precision::F32 => "",
+            Precision::Tf32 => ", matrix products in tf32",
+            Precision::Bf16 => ", matrix products and attention in bf16",
+        };
         let products = match &self.cublas {
             Ok(cublas) => cublas.label(),
             Err(_) => "no cuBLAS: matrix products by generated kernels".into(),
         };
         format!(
-            "{} (sm_{major}{minor}, driver of CUDA {cuda}.{cuda_minor}, NVRTC {nvrtc}.{nvrtc_minor}, {products})",
+            "{} (sm_{major}{minor}, driver of CUDA {cuda}.{cuda_minor}, NVRTC {nvrtc}.{nvrtc_minor}, {products}{rounded})",
             card.name
         )
     }

@@ -61,6 +61,10 @@ impl Scheme for EntropyAbf {
         })
     }
 
+    fn plan(&self, model: &Geometry, context_len: Len) -> Result<Plan, PlanError> {
+        self.layer_plan(model, context_len, 0)
+    }
+
     fn layer_plan(
         &self,
         model: &Geometry,
