@@ -24,7 +24,7 @@ const EXPLOSION: f64 = 4.0;
 pub struct Progress {
     /// Steps done.
     pub step: u64,
-    /// Loss of the first step.
+    /// Loss of the first step, or of the first of its stage.
     pub first_loss: Option<f64>,
     /// Sum and number of losses since the last point of the curve.
     pub since_point: (f64, u64),
@@ -234,8 +234,13 @@ impl<'a> Trainer<'a> {
     pub fn step(&mut self, batches: &dyn Batches) -> Result<Step> {
         let started = std::time::Instant::now();
         let step = self.progress.step;
-        let stage = &self.stages[stage_of(&self.stages, step)];
+        let at = stage_of(&self.stages, step);
+        let stage = &self.stages[at];
         let (config, start) = (stage.config, stage.start);
+        if at > 0 && step == self.stages[at - 1].until {
+            // A model that has mastered short windows may begin longer ones surely and wrongly.
+            self.progress.first_loss = None;
+        }
         if step == start && step > 0 {
             self.optimizer = optimizer(&self.model, config, self.only_scheme)?;
         }

@@ -127,7 +127,7 @@ pub fn plans(
 }
 
 /// Masks of all kinds, for so many tokens.
-pub fn masks(tokens: usize) -> [Mask; 3] {
+fn masks(tokens: usize) -> [Mask; 3] {
     let documents = Some((0..tokens).map(|t| u32::from(3 * t > tokens)).collect());
     [
         Mask::causal(),

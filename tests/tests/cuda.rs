@@ -6,7 +6,7 @@
 
 use farspan_acceptance::fake_cuda::{self, ORDERS, inside, is_inside};
 use farspan_acceptance::parity::{documents, step, training};
-use farspan_attention::Device;
+use farspan_attention::{Device, Tensor};
 use std::path::PathBuf;
 
 #[path = "cuda/commands.rs"]
@@ -60,6 +60,27 @@ fn cuda_agrees_on_loss_and_gradients_of_every_scheme() {
 fn cuda_trains_and_extrapolates_like_the_processor() {
     in_each_order("cuda_trains_and_extrapolates_like_the_processor", &|| {
         training::agree(&card("cuda"), &|number, _| share(number) == 2);
+    });
+}
+
+#[test]
+fn cuda_rounds_products_as_its_name_says() {
+    inside("cuda_rounds_products_as_its_name_says", &[], &|| {
+        // TF32 has the first of these numbers, bf16 neither.
+        let (x, y) = (1.0 + 2f32.powi(-9), 1.0 + 2f32.powi(-12));
+        for (name, expected) in [
+            ("cuda", [x, y]),
+            ("cuda+tf32", [x, 1.0]),
+            ("cuda+bf16", [1.0, 1.0]),
+        ] {
+            let device = card(name);
+            let of = |values: Vec<f32>, shape: &[usize]| Tensor::from_vec(values, shape, &device);
+            let numbers = of(vec![x, y], &[2, 1]).expect("two numbers");
+            let one = of(vec![1.0], &[1, 1]).expect("a number");
+            let product = numbers.matmul(&one).expect("a product");
+            let found = product.to_flat::<f32>().expect("f32 values");
+            assert_eq!(found, expected, "{name}");
+        }
     });
 }
 

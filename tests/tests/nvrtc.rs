@@ -86,7 +86,7 @@ fn trains(id: &str, scheme: &dyn AnyScheme, device: &Device) -> farspan::Result<
 fn training() -> Vec<(String, String)> {
     let mut found = Vec::new();
     for subgroups in [false, true] {
-        let context = Context::noting(subgroups, Precision::F32);
+        let context = Context::noting(subgroups);
         let device = Device::from_context(&context);
         for (id, scheme) in schemes() {
             trains(id, scheme.as_ref(), &device).unwrap_or_else(|e| panic!("{id}: {e}"));
@@ -101,13 +101,12 @@ fn training() -> Vec<(String, String)> {
 fn cuda_text_is_written_of_every_kernel_of_attention() {
     let mut known = BTreeSet::new();
     for (id, scheme) in schemes() {
-        for (head_dim, precision) in [16, 40, 64, 128, 160]
-            .into_iter()
-            .flat_map(|head_dim| [Precision::F32, Precision::Bf16].map(|x| (head_dim, x)))
-        {
-            for (what, wgsl) in attention(id, scheme.as_ref(), head_dim, precision) {
-                if known.insert(wgsl.clone()) {
-                    written(&what, &wgsl);
+        for head_dim in [16, 40, 64, 128, 160] {
+            for precision in [Precision::F32, Precision::Bf16] {
+                for (what, wgsl) in attention(id, scheme.as_ref(), head_dim, precision) {
+                    if known.insert(wgsl.clone()) {
+                        written(&what, &wgsl);
+                    }
                 }
             }
         }
@@ -214,13 +213,14 @@ fn jobs() -> Vec<Job> {
                 add(kernel, architectures);
             }
         }
-        for head_dim in [16, 128] {
-            for precision in [Precision::F32, Precision::Bf16] {
-                if closely && (head_dim, precision) != (16, Precision::Bf16) {
-                    for kernel in attention(id, scheme.as_ref(), head_dim, precision) {
-                        add(kernel, &["sm_80"]);
-                    }
-                }
+        let closer = [
+            (16, Precision::F32),
+            (128, Precision::F32),
+            (128, Precision::Bf16),
+        ];
+        for (head_dim, precision) in closer.into_iter().filter(|_| closely) {
+            for kernel in attention(id, scheme.as_ref(), head_dim, precision) {
+                add(kernel, &["sm_80"]);
             }
         }
     }
@@ -266,7 +266,8 @@ fn nvrtc_takes_every_kernel_and_none_spills() {
         // have 32 bytes for the remainders of large angles. Where two sums of 128 channels fill the registers, as with keys and
         // values on tensor cores, some of what stays the same is put away.
         let few = if what.contains("128, Bf16") { 64 } else { 0 };
-        if spilled > few || stack > 32 || number("shared") > 49152 || number("warnings") > 0 {
+        let shared = if what.contains("Bf16") { 49152 } else { 16384 };
+        if spilled > few || stack > 32 || number("shared") > shared || number("warnings") > 0 {
             wrong.push(line.clone());
         }
         table += &line;

@@ -99,13 +99,9 @@ impl Context {
     }
 
     /// A device that runs nothing and notes the kernels that it is asked for; whatever it is read from is zero. For tests
-    /// of what is generated. `subgroups` is whether kernels may join what threads of a subgroup found, `precision`
-    /// what is rounded to before it is multiplied.
-    pub fn noting(subgroups: bool, precision: Precision) -> Context {
-        Context::over(
-            DeviceSpec::Wgpu(0),
-            Box::new(Noted::new(subgroups, precision)),
-        )
+    /// of what is generated. `subgroups` is whether kernels may join what threads of a subgroup found.
+    pub fn noting(subgroups: bool) -> Context {
+        Context::over(DeviceSpec::Wgpu(0), Box::new(Noted::new(subgroups)))
     }
 
     /// Texts of the kernels that [`noting`](Context::noting) noted.

@@ -62,8 +62,7 @@ struct Common {
     /// Length that schemes take for the trained one
     #[arg(long, default_value_t = 2048)]
     trained_length: usize,
-    /// Device: auto, cpu, cuda[:i][+tf32|+bf16] or wgpu[:i]
-    #[arg(long, default_value = "cpu")]
+    #[arg(long, default_value = "cpu", help = super::devices())]
     device: String,
     /// Threads [default: all cores]
     #[arg(long)]

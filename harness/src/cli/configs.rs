@@ -4,6 +4,7 @@ use super::{Ended, json, print, tell};
 use crate::Result;
 use crate::config::{self, Loaded, MANY_CELLS, resolved_toml};
 use clap::Args;
+use farspan_attention::DeviceSpec;
 use farspan_pe::Registry;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -19,8 +20,7 @@ pub(super) struct ConfigArgs {
     /// (`train.steps=50`) wins over a study's own value; `studies.NAME.train.steps=50` sets it for one study.
     #[arg(value_name = "KEY=VALUE")]
     overrides: Vec<String>,
-    /// Where to compute: auto, cpu, cuda[:i][+tf32|+bf16] or wgpu[:i]
-    #[arg(long, value_name = "DEVICE")]
+    #[arg(long, value_name = "DEVICE", help = format!("Where to compute: {}", DeviceSpec::FORMS))]
     device: Option<String>,
     /// Allow more than 1000 cells
     #[arg(long)]

@@ -40,8 +40,7 @@ pub(super) struct Eval {
     model: String,
     #[command(flatten)]
     keys: ConfigKeys,
-    /// Device: auto, cpu, cuda[:i][+tf32|+bf16] or wgpu[:i]
-    #[arg(long, default_value = "cpu")]
+    #[arg(long, default_value = "cpu", help = super::devices())]
     device: String,
     /// Schemes to compare: an id and settings, or `own` for the model's [default: own]
     #[arg(long, value_name = "ID,KEY=VALUE,…")]

@@ -12,9 +12,11 @@ use crate::origin;
 use crate::scheme::Positional;
 use clap::Args;
 use device::{Language, OnDevice, Place};
+use farspan_attention::DeviceSpec;
 use farspan_attention::plan::Geometry;
 use farspan_pe::{AnyScheme, Explanation, Len, Registry, explain, scores};
-use farspan_reports::figure::{Drawing, Rasteriser, Theme, scores as figure};
+use farspan_reports::figure::scores::{self as figure, Shown};
+use farspan_reports::figure::{Drawing, Rasteriser, Theme};
 use looks::Looks;
 use serde::Serialize;
 use serde_json::Value;
@@ -73,9 +75,14 @@ pub(super) struct Explain {
     /// Key positions that biases are shown for [default: 0, 1, 2, 4, … before the last query]
     #[arg(long, value_delimiter = ',')]
     keys: Option<Vec<usize>>,
-    /// Tell what this device (auto, cpu, cuda[:i][+tf32|+bf16] or wgpu[:i]) makes of the scheme, and draw the scores that
-    /// its kernel computes
-    #[arg(long, default_value = "cpu")]
+    #[arg(
+        long,
+        default_value = "cpu",
+        help = format!(
+            "Tell what this device ({}) makes of the scheme, and draw the scores that its kernel computes",
+            DeviceSpec::FORMS
+        )
+    )]
     device: String,
     /// Print the kernels that are generated for wgpu, and nothing else; needs no adapter
     #[arg(long)]
@@ -196,7 +203,7 @@ impl Explain {
         };
         let (title, trained) = (place.scheme.card().title, place.model.trained_length);
         let (distances, curves) = (looks.distances(), looks.curves());
-        let curves = figure::attention_by_distance(title, &distances, &curves, trained);
+        let curves = figure::by_distance(title, Shown::Attention, &distances, &curves, trained);
         let matrix = figure::matrix(title, &looks.positions, &looks.matrices());
         self.write(&[("attention", curves), ("attention-matrix", matrix)])?;
         Ok(true)
@@ -231,20 +238,12 @@ impl Explain {
             }
         }
         let panels: Vec<_> = names.iter().cloned().zip(found.matrix).collect();
+        let (distances, trained) = (&found.distances, model.trained_length);
+        let against =
+            |shown, curves: &[_]| figure::by_distance(title, shown, distances, curves, trained);
         let drawings = [
-            (
-                "distance",
-                figure::by_distance(title, &found.distances, &curves, model.trained_length),
-            ),
-            (
-                "weights",
-                figure::weights_by_distance(
-                    title,
-                    &found.distances,
-                    &weights,
-                    model.trained_length,
-                ),
-            ),
+            ("distance", against(Shown::Scores, &curves)),
+            ("weights", against(Shown::Weights, &weights)),
             ("matrix", figure::matrix(title, &found.positions, &panels)),
         ];
         self.write(&drawings)?;

@@ -81,8 +81,7 @@ pub(super) struct Finetune {
     /// Stretches of text that losses are measured on
     #[arg(long, default_value_t = 16)]
     segments: usize,
-    /// Device: auto, cpu, cuda[:i][+tf32|+bf16] or wgpu[:i]
-    #[arg(long, default_value = "cpu")]
+    #[arg(long, default_value = "cpu", help = super::devices())]
     device: String,
     #[command(flatten)]
     saving: Saving,

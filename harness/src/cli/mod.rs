@@ -329,6 +329,11 @@ fn spec(name: &str) -> Result<DeviceSpec, Failure> {
     parsed.map_err(|e: farspan_attention::Error| Failure::usage(e.to_string()))
 }
 
+/// What help says of `--device`.
+fn devices() -> String {
+    format!("Device: {}", DeviceSpec::FORMS)
+}
+
 /// One line or more for a person, on stderr. Control characters of a config or a name do not reach the terminal.
 fn tell(text: &str) {
     let odd = |c: char| table::commands(c) && c != '\n' && c != '\t';

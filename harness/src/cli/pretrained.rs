@@ -17,8 +17,7 @@ pub(super) struct Source {
     /// cell of a run (RUN:CELL)
     #[arg(long, value_name = "DIR")]
     model: String,
-    /// Device: auto, cpu, cuda[:i][+tf32|+bf16] or wgpu[:i]
-    #[arg(long, default_value = "cpu")]
+    #[arg(long, default_value = "cpu", help = super::devices())]
     device: String,
     /// Tokens that run at once; less needs less memory
     #[arg(long, default_value = "512", value_name = "TOKENS", value_parser = at_least_one)]

@@ -311,11 +311,13 @@ impl Reader<'_> {
                 known,
             );
         }
-        if let Err(farspan_attention::Error::Device { asked, why }) =
-            top.device.parse::<DeviceSpec>()
-        {
+        if let Err(error) = top.device.parse::<DeviceSpec>() {
+            let why = match error {
+                farspan_attention::Error::Device { why, .. } => why,
+                other => other.to_string(),
+            };
             let at = root.get("device").map_or(&Mark::Default, |node| &node.at);
-            problems.add(at, "device", format!("{why}, found {asked:?}"));
+            problems.add(at, "device", format!("{why}, found {:?}", top.device));
         }
         studies::check_seeds(&top.seeds, root.get("seeds"), "seeds", problems);
         Some(top)

@@ -3,6 +3,7 @@
 use super::types::{
     EvaluateConfig, FinetuneConfig, ModelConfig, StudyConfig, TaskConfig, TrainConfig,
 };
+use farspan_attention::DeviceSpec;
 use farspan_datasets::DataConfig;
 use farspan_pe::{Needs, Registry};
 use schemars::JsonSchema;
@@ -33,7 +34,7 @@ pub fn schema(registry: &Registry) -> Value {
         },
         "device": {
             "type": "string", "pattern": "^(auto|cpu|cuda(:[0-9]+)?([+](tf32|bf16))?|wgpu(:[0-9]+)?)$", "default": "cpu",
-            "description": "auto, cpu, cuda[:i][+tf32|+bf16] or wgpu[:i]."
+            "description": format!("{}.", DeviceSpec::FORMS)
         },
         "all_schemes": {
             "anyOf": [

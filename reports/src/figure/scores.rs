@@ -7,55 +7,46 @@ use super::palette::{self, Ink};
 use super::scale::{self, Scale};
 use crate::record::Better;
 
-/// Scores by distance, one curve per name; hidden keys leave gaps.
+/// What a curve against distance shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// Scores of keys that equal the query.
+    Scores,
+    /// Shares of the softmax over keys that are all alike.
+    Weights,
+    /// Mean weights that trained heads give to the keys of a text.
+    Attention,
+}
+
+impl Shown {
+    /// In words, and in fewer.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Shown::Scores => (
+                "score of a key that equals the query",
+                "score of a key like the query",
+            ),
+            Shown::Weights => (
+                "weight after the softmax if all keys are alike",
+                "weight if all keys are alike",
+            ),
+            Shown::Attention => (
+                "mean weight of a key in held-out text",
+                "mean weight of a key",
+            ),
+        }
+    }
+}
+
+/// What is shown against the distance to the key, one curve per name; hidden keys leave gaps.
 pub fn by_distance(
     title: &str,
+    shown: Shown,
     distances: &[usize],
     curves: &[(String, Vec<Option<f64>>)],
     trained: usize,
 ) -> Drawing {
-    let words = (
-        "score of a key that equals the query",
-        "score of a key like the query",
-    );
-    against_distance(title, words, distances, curves, trained)
-}
-
-/// Shares of the softmax over keys that are all alike, by distance, one curve per name; hidden keys leave gaps.
-pub fn weights_by_distance(
-    title: &str,
-    distances: &[usize],
-    curves: &[(String, Vec<Option<f64>>)],
-    trained: usize,
-) -> Drawing {
-    let words = (
-        "weight after the softmax if all keys are alike",
-        "weight if all keys are alike",
-    );
-    against_distance(title, words, distances, curves, trained)
-}
-
-/// Mean weights that trained heads give to keys of a text, by distance, one curve per name.
-pub fn attention_by_distance(
-    title: &str,
-    distances: &[usize],
-    curves: &[(String, Vec<Option<f64>>)],
-    trained: usize,
-) -> Drawing {
-    let words = (
-        "mean weight of a key in held-out text",
-        "mean weight of a key",
-    );
-    against_distance(title, words, distances, curves, trained)
-}
-
-fn against_distance(
-    title: &str,
-    (what, short): (&str, &str),
-    distances: &[usize],
-    curves: &[(String, Vec<Option<f64>>)],
-    trained: usize,
-) -> Drawing {
+    let (what, short) = shown.words();
     let point = |(x, y): (&usize, &Option<f64>)| {
         let y = (*y)?;
         Some(Point {

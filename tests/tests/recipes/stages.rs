@@ -106,3 +106,49 @@ fn stages_are_trainings_one_after_the_other_and_resume_to_the_byte() {
         assert!(found == values, "stopped at {stop}");
     }
 }
+
+#[test]
+fn what_explodes_is_told_by_the_first_loss_of_its_stage() {
+    let rope = scheme("rope", json!({}));
+    let configs = [train_config(16, 3, 1e-6), train_config(32, 4, 1e-6)];
+    // Embeddings that make it sure of what is wrong.
+    let mut values = drawn(&rope).values().expect("values");
+    for (name, (_, data)) in &mut values {
+        if name.contains("embed") {
+            data.iter_mut().for_each(|x| *x *= 50.0);
+        }
+    }
+    let begun = || {
+        let architecture = Architecture::plain(&shape(2, [4, 2, 16], TRAINED));
+        let (scheme, device) = (Arc::clone(&rope), Device::cpu());
+        let model = Decoder::drawn(architecture, scheme, Len(32), 3, Some(&values), &device);
+        model.expect("a model")
+    };
+    let trainer = |state: Option<(Progress, &Values)>| {
+        let model = begun();
+        let stage = |at: usize, from: u64| {
+            let config = &configs[at];
+            let windows = model.prepare_under(rope.as_ref(), Len(config.length), config.length);
+            Stage {
+                until: from + config.steps,
+                windows: vec![windows.expect("plans")],
+                config,
+                start: from,
+                first_batch: from,
+            }
+        };
+        let stages = vec![stage(0, 0), stage(1, 3)];
+        Trainer::new(model, stages, false, state).expect("a trainer")
+    };
+    let state = trainer(None).state().expect("a state");
+    for (step, explodes) in [(1, true), (3, false), (4, true)] {
+        let progress = Progress {
+            step,
+            first_loss: Some(0.5),
+            ..Progress::default()
+        };
+        let found = trainer(Some((progress, &state))).step(&Numbered);
+        let diverged = matches!(found.expect("a step"), Step::Diverged { .. });
+        assert_eq!(diverged, explodes, "step {step}");
+    }
+}

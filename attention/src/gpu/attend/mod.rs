@@ -148,7 +148,8 @@ impl Fused {
         Ok(Traced::custom(output, inputs.to_vec(), Box::new(call)))
     }
 
-    /// The scores that softmax sees, (batch, heads, queries, keys): -∞ where the mask or the score hides a pair.
+    /// The scores that softmax sees, (batch, heads, queries, keys): -∞ where the mask or the score hides a pair. In f32, also
+    /// where attention rounds what it multiplies.
     /// Arguments as for [`attend`](Fused::attend); memory is quadratic in the length. For explanations and tests.
     pub fn scores(&self, q: &Traced, k: &Traced, params: &Params) -> Result<Array> {
         let compiled = &self.0;

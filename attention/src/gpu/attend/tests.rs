@@ -2,14 +2,13 @@
 
 use super::text::TILE;
 use super::{Fused, Params};
-use crate::DType;
-use crate::Precision;
 use crate::attend::Implementation;
 use crate::gpu::tests::context;
 use crate::gpu::{Array, Traced, validate};
 use crate::mask::Mask;
 use crate::plan::{Geometry, Init, Pairing, ParamSpec, Plan, QkRotation};
 use crate::testing::{Case, Outcome, case, noise};
+use crate::{DType, Precision};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 

@@ -28,6 +28,13 @@ fn written(functions: &str, body: &str) -> String {
     own.to_string()
 }
 
+#[track_caller]
+fn holds(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
 /// The last statement.
 #[track_caller]
 fn last(body: &str) -> String {
@@ -133,16 +140,15 @@ fn unused(i: u32) { y[i] = 0.0; }
 fn outer(i: u32, sums: ptr<function, array<f32, 4>>) -> f32 { inner(i); return (*sums)[i]; }";
     let body = "    var sums: array<f32, 4>;\n    y[0] = outer(lane, &sums) + fixed[1];\n    workgroupBarrier();";
     let text = written(functions, body);
-    for expected in [
+    let parts = [
         "__shared__ Array<f32, 64> parts;\n",
         "void inner(const f32* x0, Array<f32, 2>& fixed, u32 i) {",
         "f32 outer(const f32* x0, Array<f32, 2>& fixed, u32 i, Array<f32, 4>& sums) {",
         "    Array<f32, 2> fixed = Array<f32, 2>{};\n",
         "outer(x0, fixed, lane, sums);",
         "    __syncthreads();\n",
-    ] {
-        assert!(text.contains(expected), "{expected}: {text}");
-    }
+    ];
+    holds(&text, &parts);
     assert!(!text.contains("unused"), "{text}");
 }
 
@@ -154,15 +160,14 @@ fn what_the_hardware_has_an_instruction_for_stands_beside_its_meaning() {
 }";
     let body = "    y[0] = bitcast<f32>(subgroupShuffleXor(halves(lane, subgroupShuffle(lane, 3u), true), 2u));";
     let text = written(functions, body);
-    for expected in [
+    let parts = [
         "#ifdef __CUDA_ARCH__\n    return __byte_perm(one, other, upper ? 0x7632u : 0x5410u);\n#else\n",
         "(one & 65535u) | (other << (16u & 31u))",
         "#endif\n}\n",
         "= shuffle(lane, 3u);",
         "= shuffle_xor(",
-    ] {
-        assert!(text.contains(expected), "{expected}: {text}");
-    }
+    ];
+    holds(&text, &parts);
 }
 
 #[test]

@@ -16,8 +16,8 @@ pub(crate) struct Noted {
 }
 
 impl Noted {
-    /// One with subgroups or without, that rounds so.
-    pub(crate) fn new(subgroups: bool, precision: Precision) -> Noted {
+    /// One with subgroups or without.
+    pub(crate) fn new(subgroups: bool) -> Noted {
         Noted {
             facts: Facts {
                 label: "a device that runs nothing".into(),
@@ -30,7 +30,7 @@ impl Noted {
                     groups: 65535,
                 },
                 subgroups,
-                precision,
+                precision: Precision::F32,
                 software: false,
             },
             texts: Mutex::default(),

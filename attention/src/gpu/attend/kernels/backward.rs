@@ -1,10 +1,31 @@
 //! Gradients, by blocks of queries and by blocks of keys. `stats` holds the mean of the weights' derivatives as well.
 
+use super::forward::QUERY;
 use super::{Calls, SKIP, Shape, Text, tile};
 use crate::Result;
 use crate::gpu::attend::text::mentions;
-use crate::gpu::kernels::{reads, writes};
+use crate::gpu::kernels::{Binding, reads, writes};
 use crate::gpu::kind::Kind;
+
+/// What gradients by query bind beside the inputs.
+pub(super) fn bound_by_query() -> [Binding; 4] {
+    [
+        reads("above", Kind::F32),
+        reads("stats", Kind::F32),
+        writes("y", Kind::F32),
+        ("grads".to_string(), "atomic<u32>", true),
+    ]
+}
+
+/// What gradients by key bind beside them.
+pub(super) fn bound_by_key() -> [Binding; 4] {
+    [
+        reads("above", Kind::F32),
+        reads("stats", Kind::F32),
+        writes("y", Kind::F32),
+        writes("by_value", Kind::F32),
+    ]
+}
 
 impl Shape {
     /// Gradients of the rotated queries and of all that is learned. What several workgroups say about one number is added
@@ -25,7 +46,7 @@ impl Shape {
         };
         let learned = self.learned();
         let body = format!(
-            "{start}    let largest = stats[qrow];
+            "{start}{QUERY}    let largest = stats[qrow];
     let total = stats[query_rows + qrow];
     let mean = stats[2u * query_rows + qrow];
 {declared}{zero}    for (var k0 = start; k0 < end; k0 += SIDE) {{
@@ -57,13 +78,6 @@ impl Shape {
 {adds}    }}
 {stores}{learned}"
         );
-        let grads = ("grads".to_string(), "atomic<u32>", true);
-        let more = [
-            reads("above", Kind::F32),
-            reads("stats", Kind::F32),
-            writes("y", Kind::F32),
-            grads,
-        ];
         let parts = [
             tile::products("q", "k"),
             tile::products("above", "v"),
@@ -71,7 +85,13 @@ impl Shape {
             tile::stores("y"),
         ];
         let sizes = [self.turns + 1, self.turns];
-        self.tiled(&more, Calls::ToAll, sizes, &parts, body.trim_end())
+        self.tiled(
+            &bound_by_query(),
+            Calls::ToAll,
+            sizes,
+            &parts,
+            body.trim_end(),
+        )
     }
 
     /// Statements that add up what a workgroup found of what is learned: numbers of one query over the threads that share
@@ -94,12 +114,12 @@ impl Shape {
         text
     }
 
-    /// Statements at the start of a kernel by key: which keys a workgroup has, and which of them the pairs of a thread.
-    /// `block` is the expression of its number.
-    pub(super) fn by_key(touched: &str, block: &str) -> String {
+    /// Statements at the start of a kernel by key: which keys a workgroup has, and which queries reach them. `block` is the
+    /// expression of its number.
+    pub(super) fn by_key(block: &str) -> String {
         format!(
             "    // Never so; keeps every array bound, whatever the formula reads.
-    if (lines() == 0u) {{ {touched} }}
+    if (lines() == 0u) {{ y[0] = learned[0]; }}
     let blocks = (keys() + SIDE - 1u) / SIDE;
     let kv_line = {block} / blocks;
     if (kv_line >= lines() / heads() * kv_heads()) {{ return; }}
@@ -110,8 +130,6 @@ impl Shape {
     let key_rows = lines() / heads() * kv_heads() * keys();
     let query_rows = lines() * queries();
     let first_row = kv_line * keys() + k0;
-    let place = lane % SIDE;
-    let kj = min(k0 + place, keys() - 1u);
     let start = reach_of_key(k0).x / SIDE * SIDE;
     let end = max(reach_of_key(k0).y, reach_of_key(k0 + m - 1u).y);
 "
@@ -125,9 +143,11 @@ impl Shape {
             "            add_q(lane, #u * query_rows + row, n, #u * PAIRS, &sums#);\n",
             "    store_y(lane, #u * key_rows + first_row, m, &sums#);\n",
         ]);
-        let start = Shape::by_key("y[0] = learned[0];", "block");
+        let start = Shape::by_key("block");
         let body = format!(
-            "{start}{declared}    var value_sums: array<f32, SUMS>;
+            "{start}    let place = lane % SIDE;
+    let kj = min(k0 + place, keys() - 1u);
+{declared}    var value_sums: array<f32, SUMS>;
     // The query heads that share these keys.
     for (var member = 0u; member < members; member++) {{
         let head = kv_line % kv_heads() * members + member;
@@ -165,12 +185,6 @@ impl Shape {
 {stores}    store_by_value(lane, first_row, m, &value_sums);",
             skip = SKIP.replace("        ", "            "),
         );
-        let more = [
-            reads("above", Kind::F32),
-            reads("stats", Kind::F32),
-            writes("y", Kind::F32),
-            writes("by_value", Kind::F32),
-        ];
         let parts = [
             tile::products("k", "q"),
             tile::products("v", "above"),
@@ -180,7 +194,7 @@ impl Shape {
             tile::stores("by_value"),
         ];
         let sizes = [self.turns + 1, self.turns + 1];
-        self.tiled(&more, Calls::ToRaws, sizes, &parts, &body)
+        self.tiled(&bound_by_key(), Calls::ToRaws, sizes, &parts, &body)
     }
 
     /// Lines for each raw score; see [`each_turn`](Shape::each_turn).

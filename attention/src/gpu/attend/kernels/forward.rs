@@ -5,8 +5,15 @@ use crate::Result;
 use crate::gpu::kernels::writes;
 use crate::gpu::kind::Kind;
 
+/// Statements behind these: the query that a thread's pairs have.
+pub(super) const QUERY: &str = "    let place = lane % SIDE;
+    let qi = min(q0 + place, queries() - 1u);
+    let qrow = line * queries() + qi;
+    let factor = query_factor(batch, head, qi, 0u);
+";
+
 impl Shape {
-    /// Statements at the start of a kernel by query: which queries a workgroup has, and which of them the pairs of a thread.
+    /// Statements at the start of a kernel by query: which queries a workgroup has, and which keys they reach.
     pub(super) fn by_query(touched: &str) -> String {
         format!(
             "    // Never so; keeps every array bound, whatever the formula reads.
@@ -22,10 +29,6 @@ impl Shape {
     let key_rows = lines() / heads() * kv_heads() * keys();
     let query_rows = lines() * queries();
     let first_row = line * queries() + q0;
-    let place = lane % SIDE;
-    let qi = min(q0 + place, queries() - 1u);
-    let qrow = line * queries() + qi;
-    let factor = query_factor(batch, head, qi, 0u);
     let start = reach_of_query(q0).x / SIDE * SIDE;
     let end = reach_of_query(q0 + m - 1u).y;
 "
@@ -36,7 +39,7 @@ impl Shape {
     pub(in crate::gpu::attend) fn forward(&self) -> Result<Text> {
         let start = Shape::by_query("y[0] = learned[0];");
         let body = format!(
-            "{start}    var sums: array<f32, SUMS>;
+            "{start}{QUERY}    var sums: array<f32, SUMS>;
     var largest = -inf();
     var total = 0.0;
     for (var k0 = start; k0 < end; k0 += SIDE) {{

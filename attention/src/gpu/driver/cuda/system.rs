@@ -156,15 +156,19 @@ impl System {
 
     /// Fails where the card, or what there is beside it, cannot round as asked.
     pub(super) fn rounds(&self, card: &Found, precision: Precision) -> Result<(), String> {
+        if precision == Precision::F32 {
+            return Ok(());
+        }
         let (a, b) = ROUNDING_CARD;
         let (major, minor) = card.capability;
-        match &self.cublas {
-            _ if precision == Precision::F32 => Ok(()),
-            _ if card.capability < ROUNDING_CARD => Err(format!(
+        if card.capability < ROUNDING_CARD {
+            return Err(format!(
                 "tensor cores take tf32 and bf16 from sm_{a}{b} on, and {} is sm_{major}{minor}; without either everything \
                  is computed in f32",
                 card.name
-            )),
+            ));
+        }
+        match &self.cublas {
             Ok(_) => Ok(()),
             Err(why) => Err(format!(
                 "matrix products in tf32 and bf16 are those of cuBLAS: {why}"

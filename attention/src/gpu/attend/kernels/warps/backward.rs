@@ -1,14 +1,13 @@
 //! Gradients, by blocks of queries and by blocks of keys. `stats` holds the mean of the weights' derivatives as well.
 
-use super::{FIRST, PLACE, QUERIES, SECOND, Tile, place, stages, stores};
+use super::{PLACE, QUERIES, Tile, place, stages, stores};
 use crate::Result;
+use crate::gpu::attend::kernels::backward::{bound_by_key, bound_by_query};
 use crate::gpu::attend::kernels::{Calls, SKIP, Shape, Text};
 use crate::gpu::attend::text::mentions;
-use crate::gpu::kernels::{reads, writes};
-use crate::gpu::kind::Kind;
 
-/// What stands in workgroup memory: kept rows of each turn, those of the array beside them, then the same of the other side.
-const DOTS: &str = "dots(spot, near, #u * ROWS, (TURNS + 1u + #u) * ROWS, start_of_block)";
+/// Products of the arrays beside queries and keys. In workgroup memory stand kept rows of each turn, those of the array beside
+/// them, then the same of the other side.
 const DOTS_BESIDE: &str =
     "dots(spot, near, TURNS * ROWS, (2u * TURNS + 1u) * ROWS, start_of_block)";
 
@@ -23,17 +22,12 @@ impl Shape {
         let keys = self.each_turn(
             "        stage_k(lane, #u * key_rows + krow, n, (TURNS + 1u + #u) * ROWS);\n",
         );
-        let dots = self.each_turn(&format!(
-            "            let dots# = {DOTS};\n            var back#: array<f32, 8>;\n"
-        ));
-        let adds = self.each_turn(
-            "            add(spot, 0u, sided(back#), (TURNS + 1u + #u) * ROWS, start_of_block, &sums#);\n",
-        );
+        let (dots, adds) = self.turned("            ", "0u");
         let stores_all = self
             .each_turn("    store_y(spot, 0u, near, #u * query_rows + first_row, m, &sums#);\n");
         let mut stats = String::new();
         let mut pairs = String::new();
-        for (row, numbers) in [FIRST, SECOND].into_iter().enumerate() {
+        for row in 0..2 {
             stats += &format!(
                 "    let largest{row} = stats[line * queries() + query{row}];
     let total{row} = stats[query_rows + line * queries() + query{row}];
@@ -41,7 +35,7 @@ impl Shape {
 "
             );
             pairs += &self.exchanged("            ", row, true);
-            for number in numbers {
+            for number in (0..8).filter(|number| place(*number).0 == row) {
                 pairs += &self.pair_by_query(number);
             }
             pairs += &self.exchanged("            ", row, false);
@@ -62,16 +56,27 @@ impl Shape {
     }}
 {stores_all}{learned}"
         );
-        let grads = ("grads".to_string(), "atomic<u32>", true);
-        let more = [
-            reads("above", Kind::F32),
-            reads("stats", Kind::F32),
-            writes("y", Kind::F32),
-            grads,
-        ];
         let staged = ["q", "k", "v", "above"].map(stages).concat();
         let parts = [staged, stores("y")];
-        Ok(self.by_warps(&more, Calls::ToAll, tile, &parts, body.trim_end()))
+        Ok(self.by_warps(
+            &bound_by_query(),
+            Calls::ToAll,
+            tile,
+            &parts,
+            body.trim_end(),
+        ))
+    }
+
+    /// Statements that multiply rows of each turn, and those that add derivatives by what came of it to the sums of a share.
+    fn turned(&self, indent: &str, share: &str) -> (String, String) {
+        let other = "(TURNS + 1u + #u) * ROWS, start_of_block";
+        let dots = format!(
+            "{indent}let dots# = dots(spot, near, #u * ROWS, {other});
+{indent}var back#: array<f32, 8>;
+"
+        );
+        let adds = format!("{indent}add(spot, {share}, sided(back#), {other}, &sums#);\n");
+        (self.each_turn(&dots), self.each_turn(&adds))
     }
 
     /// Statements from a pair's dot products to the derivatives by them.
@@ -176,18 +181,13 @@ impl Shape {
     /// As [`backward_by_key`](Shape::backward_by_key).
     pub(in crate::gpu::attend) fn backward_by_key_by_warps(&self) -> Result<Text> {
         let tile = Tile::new(self.dim, 2 * self.turns + 2)?.summing(self.turns + 1);
-        let start = Shape::by_key("y[0] = learned[0];", "(block / SHARES)");
+        let start = Shape::by_key("(block / SHARES)");
         let sums = self.each_turn("    var sums#: array<vec4<f32>, SUMS>;\n");
         let kept = self.each_turn("    stage_k(lane, #u * key_rows + first_row, m, #u * ROWS);\n");
         let queries = self.each_turn(
             "            stage_q(lane, #u * query_rows + row, n, (TURNS + 1u + #u) * ROWS);\n",
         );
-        let dots = self.each_turn(&format!(
-            "                let dots# = {DOTS};\n                var back#: array<f32, 8>;\n"
-        ));
-        let adds = self.each_turn(
-            "                add(spot, share, sided(back#), (TURNS + 1u + #u) * ROWS, start_of_block, &sums#);\n",
-        );
+        let (dots, adds) = self.turned("                ", "share");
         let stores_all = self
             .each_turn("    store_y(spot, share, near, #u * key_rows + first_row, m, &sums#);\n");
         let pairs: String = (0..8).map(|number| self.pair_by_key(number)).collect();
@@ -216,15 +216,9 @@ impl Shape {
 {stores_all}    store_by_value(spot, share, near, first_row, m, &value_sums);",
             skip = SKIP.replace("        ", "            "),
         );
-        let more = [
-            reads("above", Kind::F32),
-            reads("stats", Kind::F32),
-            writes("y", Kind::F32),
-            writes("by_value", Kind::F32),
-        ];
         let staged = ["q", "k", "v", "above"].map(stages).concat();
         let parts = [staged, stores("y"), stores("by_value")];
-        Ok(self.by_warps(&more, Calls::ToRaws, tile, &parts, &body))
+        Ok(self.by_warps(&bound_by_key(), Calls::ToRaws, tile, &parts, &body))
     }
 
     /// The same by keys: to the weight as well.

@@ -12,15 +12,11 @@ use super::{Calls, Shape, Text};
 use crate::gpu::kernels::Binding;
 use crate::{Error, Result};
 
-/// Bytes of memory that a workgroup has on every card with these instructions.
+/// Bytes of memory that a kernel may declare for a workgroup (CUDA C++ Programming Guide, "Compute Capabilities").
 const MEMORY: usize = 49152;
 
 /// Rows of a warp's block, and of the other side's blocks.
 const BLOCK: usize = 16;
-
-/// Numbers of a block of pairs that one thread holds, those of its first row first: place in the order of the hardware.
-const FIRST: [usize; 4] = [0, 1, 4, 5];
-const SECOND: [usize; 4] = [2, 3, 6, 7];
 
 /// Sizes of a tile: as many queries as keys, rows of several arrays at once.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +29,8 @@ struct Tile {
     shares: usize,
 }
 
-/// Numbers that a thread keeps in registers; workgroups share the channels where there would be more.
+/// Numbers that a thread keeps in registers; workgroups share the channels where there would be more. Up to here NVRTC spills
+/// few words (docs/log.md, 2026-12-01).
 const KEPT: usize = 160;
 
 impl Tile {
@@ -50,7 +47,7 @@ impl Tile {
             .filter(|tile| 4 * arrays * tile.words() <= MEMORY);
         fitting.next().ok_or_else(|| Error::Unsupported {
             name: "fused",
-            why: format!("{arrays} arrays of {dim} channels in bf16 are too many for a tile"),
+            why: format!("{arrays} arrays of {dim} channels in bf16 are too many for a tile; without +bf16 tiles are smaller"),
         })
     }
 
