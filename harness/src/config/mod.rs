@@ -304,12 +304,8 @@ impl Reader<'_> {
             let hint = hint(reference, names.iter().copied());
             let expected = format!("a scheme of this config ({})", names.join(", "));
             let known = names.contains(&reference.as_str());
-            rule(
-                "reference",
-                &expected,
-                format!("{reference:?}{hint}"),
-                known,
-            );
+            let found = format!("{reference:?}{hint}");
+            rule("reference", &expected, found, known);
         }
         if let Err(error) = top.device.parse::<DeviceSpec>() {
             let why = match error {
