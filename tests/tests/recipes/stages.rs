@@ -7,7 +7,7 @@ use farspan::train::{Batches, Progress, Stage, Step, Trainer};
 use farspan_acceptance::parity::shape;
 use farspan_attention::Device;
 use farspan_datasets::{Batch, rng::Stream};
-use farspan_pe::Len;
+use farspan_pe::{AnyScheme, Len};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -41,6 +41,31 @@ fn train_config(length: usize, steps: u64, lr: f64) -> TrainConfig {
     }
 }
 
+/// A decoder with these weights.
+fn begun(under: &Arc<dyn AnyScheme>, given: &Values) -> Decoder {
+    let architecture = Architecture::plain(&shape(2, [4, 2, 16], TRAINED));
+    let (under, device) = (Arc::clone(under), Device::cpu());
+    let model = Decoder::drawn(architecture, under, Len(32), 3, Some(given), &device);
+    model.expect("a model")
+}
+
+/// All steps of `config`, from a step and a batch on.
+fn stage_under<'a>(
+    under: &dyn AnyScheme,
+    model: &Decoder,
+    config: &'a TrainConfig,
+    (start, first_batch): (u64, u64),
+) -> Stage<'a> {
+    let windows = model.prepare_under(under, Len(config.length), config.length);
+    Stage {
+        until: start + config.steps,
+        windows: vec![windows.expect("plans")],
+        config,
+        start,
+        first_batch,
+    }
+}
+
 fn go(trainer: &mut Trainer<'_>, steps: u64) {
     for _ in 0..steps {
         // Nothing is validated: there are no batches for it, and no mean of none.
@@ -53,32 +78,9 @@ fn stages_are_trainings_one_after_the_other_and_resume_to_the_byte() {
     let bases = [1e4, 5e4].map(|base| scheme("rope", json!({ "base": base })));
     let configs = [train_config(16, 3, 3e-3), train_config(32, 4, 1e-3)];
     let start = drawn(&bases[1]).values().expect("values");
-    let model = |given: &Values| {
-        let architecture = Architecture::plain(&shape(2, [4, 2, 16], TRAINED));
-        Decoder::drawn(
-            architecture,
-            Arc::clone(&bases[1]),
-            Len(32),
-            3,
-            Some(given),
-            &Device::cpu(),
-        )
-        .expect("a model")
-    };
-    let stage = |model: &Decoder, at: usize, (from, batch): (u64, u64)| Stage {
-        until: from + configs[at].steps,
-        windows: vec![
-            model
-                .prepare_under(
-                    bases[at].as_ref(),
-                    Len(configs[at].length),
-                    configs[at].length,
-                )
-                .expect("plans"),
-        ],
-        config: &configs[at],
-        start: from,
-        first_batch: batch,
+    let model = |given: &Values| begun(&bases[1], given);
+    let stage = |model: &Decoder, at: usize, begins: (u64, u64)| {
+        stage_under(bases[at].as_ref(), model, &configs[at], begins)
     };
     // Each by itself, in a trainer of its own.
     let mut values = start.clone();
@@ -118,25 +120,10 @@ fn what_explodes_is_told_by_the_first_loss_of_its_stage() {
             data.iter_mut().for_each(|x| *x *= 50.0);
         }
     }
-    let begun = || {
-        let architecture = Architecture::plain(&shape(2, [4, 2, 16], TRAINED));
-        let (scheme, device) = (Arc::clone(&rope), Device::cpu());
-        let model = Decoder::drawn(architecture, scheme, Len(32), 3, Some(&values), &device);
-        model.expect("a model")
-    };
     let trainer = |state: Option<(Progress, &Values)>| {
-        let model = begun();
-        let stage = |at: usize, from: u64| {
-            let config = &configs[at];
-            let windows = model.prepare_under(rope.as_ref(), Len(config.length), config.length);
-            Stage {
-                until: from + config.steps,
-                windows: vec![windows.expect("plans")],
-                config,
-                start: from,
-                first_batch: from,
-            }
-        };
+        let model = begun(&rope, &values);
+        let stage =
+            |at: usize, from| stage_under(rope.as_ref(), &model, &configs[at], (from, from));
         let stages = vec![stage(0, 0), stage(1, 3)];
         Trainer::new(model, stages, false, state).expect("a trainer")
     };
